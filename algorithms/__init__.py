@@ -1,0 +1,1 @@
+"""Imitation learners for udacity_gym."""

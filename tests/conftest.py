@@ -1,0 +1,35 @@
+"""Where the tests find recordings that are not part of the project."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+RECORDINGS = Path(
+    os.environ.get("UDACITY_GYM_RECORDINGS", Path(__file__).parents[2] / "shared" / "recordings")
+)
+
+
+def _recording(name: str) -> Path:
+    path = RECORDINGS / name
+    if not path.is_dir():
+        pytest.skip(f"no recording at {path}: set UDACITY_GYM_RECORDINGS to a folder with lake/ and jungle/")
+    return path
+
+
+@pytest.fixture(scope="session")
+def lake_recording() -> Path:
+    """A real recording of the lake track: 2000 rows, three cameras."""
+    return _recording("lake")
+
+
+@pytest.fixture(scope="session")
+def jungle_recording() -> Path:
+    """A real recording of the jungle track: 2200 rows, three cameras."""
+    return _recording("jungle")
+
+
+@pytest.fixture(scope="session")
+def log_heads() -> Path:
+    """Heads of logs found in the wild, with the expected parse in MANIFEST.csv."""
+    return _recording("log-heads")

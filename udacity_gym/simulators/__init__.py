@@ -1,0 +1,1 @@
+"""Simulators: where the car lives, behind one interface."""

@@ -1,0 +1,158 @@
+"""The vocabulary that every room of the house speaks: Control goes down, Telemetry comes up.
+
+Units are SI and radians. The world is right-handed: x east, y north, z up, yaw counter-clockwise
+from +x (Unity's left-handed x, y, z are our x, z, y). Steering, lateral offsets and heading errors
+count **positive to the right**, as Udacity's steering does, so that ``d(cte)/dt = speed * sin(heading_error)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+"""A picture, (height, width, 3) uint8 RGB."""
+
+CAMERAS = ("center", "left", "right")
+"""The three cameras of Udacity's car, in the order of the columns of ``driving_log.csv``."""
+
+MPH = 0.44704
+"""Metres per second in one mile per hour (exact)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the driver does with the car.
+
+    Attributes:
+        steering: [-1, 1] share of full lock, positive turns right.
+        throttle: [-1, 1] share of full throttle; negative brakes, and reverses below 5 mph.
+    """
+
+    steering: float = 0.0
+    throttle: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("steering", self.steering), ("throttle", self.throttle)):
+            if not math.isfinite(value) or not -1.0 <= value <= 1.0:
+                raise ValueError(f"{name} must be a number in [-1, 1], got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Where the car's root stands in the world.
+
+    Attributes:
+        x: m east.
+        y: m north.
+        z: m up.
+        yaw: rad counter-clockwise from +x.
+        pitch: rad, positive nose up.
+        roll: rad, positive right side down.
+    """
+
+    x: float
+    y: float
+    z: float
+    yaw: float
+    pitch: float = 0.0
+    roll: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrackState:
+    """Where the car is relative to the track's reference line.
+
+    Attributes:
+        s: m along the track, [0, track length).
+        cte: m cross-track error, positive right of the reference line.
+        heading_error: rad in [-pi, pi], positive if the car points to the right of the track.
+        curvature: 1/m of the reference line at ``s``, positive bends **left** (counter-clockwise).
+        progress: m driven along the track since the episode began, negative when driving backwards.
+        lap: completed laps since the episode began.
+        offroad: the car's centre has left the road surface.
+        off_lane: a wheel is beyond the edge line (beyond its place where the line is interrupted).
+    """
+
+    s: float
+    cte: float
+    heading_error: float
+    curvature: float
+    progress: float
+    lap: int
+    offroad: bool
+    off_lane: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What the simulator says after a control step.
+
+    Attributes:
+        time: s since the episode began (simulated time where the simulator is lock-step).
+        speed: m/s along the car's nose, negative in reverse.
+        steering: [-1, 1] steering command in force, positive turns right.
+        throttle: [0, 1] throttle in force.
+        brake: [0, 1] brake in force.
+        pose: pose of the car, None where the simulator does not tell.
+        track: position relative to the track, None where the simulator does not tell.
+        cameras: camera name to a function that gives that camera's picture. Pictures are drawn
+            only when asked for; ask before the next ``step``.
+        extra: whatever else the simulator told, by its own names.
+    """
+
+    time: float
+    speed: float
+    steering: float
+    throttle: float
+    brake: float
+    pose: Pose | None = None
+    track: TrackState | None = None
+    cameras: Mapping[str, Callable[[], Image]] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    def image(self, camera: str = "center") -> Image:
+        """Draw or fetch the picture of one camera.
+
+        Args:
+            camera: name of the camera, see `Capabilities.cameras`.
+
+        Returns:
+            (height, width, 3) uint8 RGB.
+
+        Raises:
+            KeyError: The simulator has no such camera.
+        """
+        try:
+            draw = self.cameras[camera]
+        except KeyError:
+            raise KeyError(f"no camera {camera!r}; this simulator has {sorted(self.cameras)}") from None
+        return draw()
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a simulator can do; what it can't, the environment refuses with a clear error or falls back.
+
+    Attributes:
+        cameras: names of the cameras it has.
+        can_reset: ``reset`` puts the car back to a start pose.
+        can_place: ``reset`` takes options for pose, position along the track and speed.
+        has_pose: telemetry has a pose.
+        has_track: telemetry has the position relative to the track.
+        is_lockstep: nothing moves between two calls of ``step``.
+        is_deterministic: same seed and controls give the same telemetry and pictures.
+    """
+
+    cameras: tuple[str, ...]
+    can_reset: bool
+    can_place: bool
+    has_pose: bool
+    has_track: bool
+    is_lockstep: bool
+    is_deterministic: bool

@@ -1,0 +1,1 @@
+"""The twin: track, car, cameras and pictures. No networking, no gymnasium."""

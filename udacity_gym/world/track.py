@@ -1,0 +1,288 @@
+"""The track: centre line, elevation, width; where a point is relative to it.
+
+A track is a data file (see `docs/environment.md`): stretches of constant curvature, elevation knots,
+road width, start poses, and what stands beside the road. Lateral offsets are positive to the
+**right** of the driving direction, curvature is positive where the road bends **left**.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from udacity_gym.errors import TrackError
+from udacity_gym.telemetry import Pose
+
+FORMAT = "udacity-gym-track"
+SPACING = 0.5
+"""m between two samples of the centre line, to within the rounding that closes the loop."""
+CLOSURE_TOLERANCE = 0.5
+"""m by which the end of a loop may miss its start before the file is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackPoint:
+    """A place relative to the centre line.
+
+    Attributes:
+        s: m along the track, [0, length).
+        offset: m to the right of the centre line.
+        heading: rad direction of the track, counter-clockwise from +x.
+        curvature: 1/m, positive bends left.
+    """
+
+    s: float
+    offset: float
+    heading: float
+    curvature: float
+
+
+@njit(cache=True, nogil=True)
+def _nearest_sample(x: float, y: float, xs: Any, ys: Any, hint: int, reach: int) -> int:
+    """Index of the sample nearest to a point; with ``hint`` >= 0 only ``reach`` samples around it count."""
+    n = xs.shape[0]
+    first, count = (0, n) if hint < 0 else (hint - reach, 2 * reach + 1)
+    best, best_distance = 0, np.inf
+    for k in range(first, first + count):
+        i = k % n
+        distance = (xs[i] - x) ** 2 + (ys[i] - y) ** 2
+        if distance < best_distance:
+            best, best_distance = i, distance
+    return best
+
+
+class Track:
+    """A closed track, sampled about every half metre.
+
+    Attributes:
+        name: name of the track.
+        length: m once around the centre line.
+        half_width: m from the centre line to the edge of the road surface.
+        lane_half_width: m from the centre line to the outer side of the edge line.
+        reference_offset: m from the centre line to the reference line that cross-track error is
+            measured from, positive right.
+        starts: start pose by mode ("training", "autonomous"): (s in m, offset in m right of the centre line).
+        data: the whole track file.
+        s, x, y, z, heading, curvature: (n,) float64 samples of the centre line: m, m, m, m, rad, 1/m.
+    """
+
+    def __init__(self, data: Mapping[str, Any], source: str = "track") -> None:
+        """Build a track from the content of a track file.
+
+        Args:
+            data: content of the track file.
+            source: where it came from, for error messages.
+
+        Raises:
+            TrackError: The content breaks the format; the message names the field.
+        """
+        self.data = dict(data)
+        if data.get("format") != FORMAT or data.get("version") != 1:
+            raise TrackError(f"{source}: not a track file: 'format' must be {FORMAT!r} and 'version' 1")
+        self.name = str(data.get("name", source))
+        try:
+            segments = np.asarray(data["segments"], dtype=np.float64)
+            elevation = np.asarray(data.get("elevation", [[0.0, 0.0]]), dtype=np.float64)
+            start = {key: float(data["start"][key]) for key in ("x", "y", "z", "heading")}
+            road = data["road"]
+            self.half_width = float(road["half_width"])
+            self.lane_half_width = float(road["lane_half_width"])
+            self.reference_offset = float(road.get("reference_offset", 0.0))
+            self.starts = {
+                str(mode): (float(at["s"]), float(at["offset"])) for mode, at in data["start_poses"].items()
+            }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TrackError(f"{source}: field missing or not a number: {error}") from error
+        if segments.ndim != 2 or segments.shape[1] != 2 or len(segments) == 0:
+            raise TrackError(f"{source}: 'segments' must be a list of [length in m, curvature in 1/m]")
+        if elevation.ndim != 2 or elevation.shape[1] != 2 or len(elevation) == 0:
+            raise TrackError(f"{source}: 'elevation' must be a list of [s in m, height in m]")
+        if not (np.isfinite(segments).all() and (segments[:, 0] > 0).all()):
+            raise TrackError(f"{source}: every segment needs a positive length and a finite curvature")
+        if np.abs(segments[:, 1]).max() * self.half_width >= 1:
+            raise TrackError(
+                f"{source}: a segment bends so tightly that the road's inner edge folds over itself"
+            )
+        self.length = float(segments[:, 0].sum())
+        self._sample(segments, elevation, start, source)
+
+    @staticmethod
+    def load(name_or_path: str | Path) -> Track:
+        """Load a track by the name of a built-in one, or from a track file.
+
+        Raises:
+            TrackError: No such track, or the file breaks the format.
+        """
+        text = str(name_or_path)
+        if text in built_in_tracks():
+            return _load_built_in(text)
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise TrackError(
+                f"no track {text!r}: neither a built-in track ({', '.join(built_in_tracks())}) nor a file"
+            )
+        return Track(_parse(path.read_text(encoding="utf-8"), str(path)), source=str(path))
+
+    def _sample(
+        self,
+        segments: NDArray[np.float64],
+        elevation: NDArray[np.float64],
+        start: Mapping[str, float],
+        source: str,
+    ) -> None:
+        ends = np.cumsum(segments[:, 0])
+        turned = np.concatenate([[0.0], np.cumsum(segments[:, 0] * segments[:, 1])])
+        n = round(self.length / SPACING)
+        self.ds = self.length / n
+        self.s = np.arange(n) * self.ds
+        # Corner points of the segments, then every sample from the corner before it: exact on arcs.
+        corners = np.zeros((len(segments) + 1, 2))
+        for i, (length, curvature) in enumerate(segments):
+            corners[i + 1] = corners[i] + _arc(length, curvature, turned[i])
+        which = np.minimum(np.searchsorted(ends, self.s, side="right"), len(segments) - 1)
+        begins = ends - segments[:, 0]
+        local = np.array(
+            [
+                corners[i] + _arc(s - begins[i], segments[i, 1], turned[i])
+                for s, i in zip(self.s, which, strict=True)
+            ]
+        )
+        gap = float(np.hypot(*corners[-1]))
+        if gap > CLOSURE_TOLERANCE or abs(abs(turned[-1]) - 2 * math.pi) % (2 * math.pi) > 0.05:
+            raise TrackError(
+                f"{source}: the loop does not close: its end misses its start by {gap:.2f} m and it turns "
+                f"{math.degrees(turned[-1]):.1f} degrees in all; adjust 'segments'"
+            )
+        local -= np.outer(self.s / self.length, corners[-1])  # millimetres, spread over the lap
+        c, sn = math.cos(start["heading"]), math.sin(start["heading"])
+        self.x = start["x"] + c * local[:, 0] - sn * local[:, 1]
+        self.y = start["y"] + sn * local[:, 0] + c * local[:, 1]
+        self.curvature = segments[which, 1]
+        self.heading = start["heading"] + turned[which] + (self.s - begins[which]) * self.curvature
+        self.z = start["z"] + _elevation(self.s, elevation, self.length)
+
+    def wrap(self, s: float) -> float:
+        """Bring a distance along the track into [0, length)."""
+        s = s % self.length
+        return 0.0 if s >= self.length else s
+
+    def index(self, s: float) -> int:
+        """Index of the sample at or just before ``s``."""
+        return min(int(self.wrap(s) / self.ds), len(self.s) - 1)
+
+    def curvature_at(self, s: float) -> float:
+        """Curvature at ``s`` in 1/m, positive bends left."""
+        return float(self.curvature[self.index(s)])
+
+    def elevation_at(self, s: float) -> float:
+        """Height of the centre line at ``s`` in m."""
+        i = self.index(s)
+        rest = (self.wrap(s) - self.s[i]) / self.ds
+        return float(self.z[i] + rest * (self.z[(i + 1) % len(self.z)] - self.z[i]))
+
+    def pose_at(self, s: float, offset: float = 0.0, heading_error: float = 0.0) -> Pose:
+        """Pose at a place on the track.
+
+        Args:
+            s: m along the track; wraps around.
+            offset: m to the right of the centre line.
+            heading_error: rad by which the car points to the right of the track.
+
+        Returns:
+            The pose, pitched with the road.
+        """
+        i = self.index(s)
+        rest = self.wrap(s) - self.s[i]
+        east, north = _arc(rest, self.curvature[i], self.heading[i])
+        heading = self.heading[i] + rest * self.curvature[i]
+        rise = self.z[(i + 1) % len(self.z)] - self.z[i]
+        yaw = heading - heading_error
+        return Pose(
+            x=float(self.x[i] + east + offset * math.sin(heading)),
+            y=float(self.y[i] + north - offset * math.cos(heading)),
+            z=self.elevation_at(s),
+            yaw=math.atan2(math.sin(yaw), math.cos(yaw)),
+            pitch=math.atan2(rise, self.ds) * math.cos(heading_error),
+        )
+
+    def locate(self, x: float, y: float, near: float | None = None, reach: float = 10.0) -> TrackPoint:
+        """Find where a point is relative to the centre line.
+
+        Args:
+            x: m east.
+            y: m north.
+            near: where along the track to look; None looks everywhere. A track that passes over
+                itself is only unambiguous with it.
+            reach: m before and after ``near`` to look at.
+
+        Returns:
+            The nearest place, exact for the arc of the nearest sample.
+        """
+        hint = -1 if near is None else self.index(near)
+        i = _nearest_sample(x, y, self.x, self.y, hint, max(1, int(reach / self.ds)))
+        c, sn, k = math.cos(self.heading[i]), math.sin(self.heading[i]), float(self.curvature[i])
+        ahead = c * (x - self.x[i]) + sn * (y - self.y[i])
+        left = c * (y - self.y[i]) - sn * (x - self.x[i])
+        q = 1.0 - k * left
+        turned = math.atan2(k * ahead, q)
+        along = turned / k if abs(k) > 1e-9 else ahead
+        offset_left = (2 * left - k * (ahead * ahead + left * left)) / (1.0 + math.hypot(k * ahead, q))
+        return TrackPoint(
+            s=self.wrap(float(self.s[i]) + along),
+            offset=-offset_left,
+            heading=float(self.heading[i]) + turned,
+            curvature=k,
+        )
+
+    def __repr__(self) -> str:
+        return f"Track({self.name!r}, length={self.length:.1f} m)"
+
+
+def built_in_tracks() -> Sequence[str]:
+    """Names of the tracks that come with the library."""
+    folder = resources.files("udacity_gym.world") / "tracks"
+    return sorted(entry.name[: -len(".json")] for entry in folder.iterdir() if entry.name.endswith(".json"))
+
+
+@lru_cache(maxsize=8)
+def _load_built_in(name: str) -> Track:
+    text = (resources.files("udacity_gym.world") / "tracks" / f"{name}.json").read_text(encoding="utf-8")
+    return Track(_parse(text, name), source=name)
+
+
+def _parse(text: str, source: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TrackError(f"{source}: line {error.lineno}: not JSON: {error.msg}") from error
+    if not isinstance(data, dict):
+        raise TrackError(f"{source}: a track file holds one JSON object")
+    return data
+
+
+def _arc(length: float, curvature: float, heading: float) -> NDArray[np.float64]:
+    """Displacement (east, north) in m along an arc that begins with ``heading``."""
+    half = 0.5 * length * curvature
+    chord = length * (math.sin(half) / half if abs(half) > 1e-12 else 1.0)
+    return np.array([chord * math.cos(heading + half), chord * math.sin(heading + half)])
+
+
+def _elevation(s: NDArray[np.float64], knots: NDArray[np.float64], length: float) -> NDArray[np.float64]:
+    """Height at ``s``: smoothstep from knot to knot, around the loop."""
+    at = np.concatenate([knots[:, 0], [knots[0, 0] + length]])
+    height = np.concatenate([knots[:, 1], [knots[0, 1]]])
+    s = at[0] + (s - at[0]) % length
+    i = np.minimum(np.searchsorted(at, s, side="right") - 1, len(knots) - 1)
+    f = (s - at[i]) / np.maximum(at[i + 1] - at[i], 1e-9)
+    rise: NDArray[np.float64] = height[i] + (height[i + 1] - height[i]) * f * f * (3 - 2 * f)
+    return rise
