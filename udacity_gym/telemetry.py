@@ -2,7 +2,8 @@
 
 Units are SI and radians. The world is right-handed: x east, y north, z up, yaw counter-clockwise
 from +x (Unity's left-handed x, y, z are our x, z, y). Steering, lateral offsets and heading errors
-count **positive to the right**, as Udacity's steering does, so that ``d(cte)/dt = speed * sin(heading_error)``.
+count **positive to the right**, as Udacity's steering does, so that
+``d(cte)/dt = speed * sin(heading_error)``.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class Track:
         turned = np.concatenate([[0.0], np.cumsum(segments[:, 0] * segments[:, 1])])
         n = round(self.length / SPACING)
         self.ds = self.length / n
-        self.s = np.arange(n) * self.ds
+        self.s: NDArray[np.float64] = np.arange(n, dtype=np.float64) * self.ds
         # Corner points of the segments, then every sample from the corner before it: exact on arcs.
         corners = np.zeros((len(segments) + 1, 2))
         for i, (length, curvature) in enumerate(segments):
