@@ -1,0 +1,50 @@
+# `make demo` and `make test` each do everything: environment, installation, job.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_FLAGS ?=
+OUTPUT ?= demo-output
+RECORDING ?=
+PYTEST_FLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types format bench clean
+
+help:  ## Show this list.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS) --editable ".[dev]"
+	@touch $@
+
+install: $(VENV)/installed  ## Create the virtual environment and install the project into it.
+
+demo: $(VENV)/installed  ## Record an expert, clone it, drive: the main job. RECORDING=path uses your own laps.
+	$(BIN)/udacity-gym demo --output "$(OUTPUT)" $(if $(RECORDING),--recording "$(RECORDING)")
+
+test: $(VENV)/installed-dev  ## Run all tests. PYTEST_FLAGS="-m 'not long'" leaves out the long ones.
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/installed-dev  ## Check style and format.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev  ## Check types of both packages, strictly.
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev  ## Format the code and sort its imports.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed-dev  ## Run every benchmark once and print its figures.
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:  ## Remove the virtual environment and caches, never recordings or results.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
