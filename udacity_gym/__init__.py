@@ -1,3 +1,40 @@
-"""Udacity's self-driving-car simulator as a Gymnasium environment."""
+"""Udacity's self-driving-car simulator as a Gymnasium environment.
+
+Importing this package registers ``UdacitySim-v0`` with Gymnasium and does nothing else: what is
+heavy (numba, OpenCV, pandas, socket.io) is imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+
+if TYPE_CHECKING:
+    from udacity_gym import errors, experts, rewards, telemetry, wrappers
+    from udacity_gym.env import UdacityEnv
 
 __version__ = "0.1.0"
+
+ENV_ID = "UdacitySim-v0"
+
+_ATTRIBUTES = {"UdacityEnv": "udacity_gym.env"}
+_SUBMODULES = ("errors", "evaluation", "experts", "recording", "rewards", "telemetry", "wrappers")
+
+__all__ = ["ENV_ID", "UdacityEnv", "__version__", "errors", "experts", "rewards", "telemetry", "wrappers"]
+
+if ENV_ID not in gymnasium.registry:
+    gymnasium.register(id=ENV_ID, entry_point="udacity_gym.env:UdacityEnv")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ATTRIBUTES:
+        return getattr(importlib.import_module(_ATTRIBUTES[name]), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"udacity_gym.{name}")
+    raise AttributeError(f"module 'udacity_gym' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ATTRIBUTES, *_SUBMODULES})

@@ -9,7 +9,7 @@ count **positive to the right**, as Udacity's steering does, so that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -102,8 +102,9 @@ class Telemetry:
         brake: [0, 1] brake in force.
         pose: pose of the car, None where the simulator does not tell.
         track: position relative to the track, None where the simulator does not tell.
-        cameras: camera name to a function that gives that camera's picture. Pictures are drawn
-            only when asked for; ask before the next ``step``.
+        cameras: names of the cameras that have a picture of this moment.
+        draw: gives the pictures of the cameras named, by name; None where there is no picture. Pictures
+            are drawn or decoded only when asked for.
         extra: whatever else the simulator told, by its own names.
     """
 
@@ -114,8 +115,27 @@ class Telemetry:
     brake: float
     pose: Pose | None = None
     track: TrackState | None = None
-    cameras: Mapping[str, Callable[[], Image]] = field(default_factory=dict)
+    cameras: tuple[str, ...] = ()
+    draw: Callable[[Sequence[str]], dict[str, Image]] | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
+
+    def images(self, cameras: Sequence[str] | None = None) -> dict[str, Image]:
+        """Draw or fetch the pictures of several cameras at once.
+
+        Args:
+            cameras: names of cameras; None means all there are.
+
+        Returns:
+            Camera name to (height, width, 3) uint8 RGB, fresh arrays.
+
+        Raises:
+            KeyError: The simulator has no such camera.
+        """
+        wanted = self.cameras if cameras is None else tuple(cameras)
+        unknown = [camera for camera in wanted if camera not in self.cameras]
+        if unknown or self.draw is None:
+            raise KeyError(f"no camera {', '.join(map(repr, unknown))}; this simulator has {self.cameras}")
+        return self.draw(wanted)
 
     def image(self, camera: str = "center") -> Image:
         """Draw or fetch the picture of one camera.
@@ -124,16 +144,12 @@ class Telemetry:
             camera: name of the camera, see `Capabilities.cameras`.
 
         Returns:
-            (height, width, 3) uint8 RGB.
+            (height, width, 3) uint8 RGB, a fresh array.
 
         Raises:
             KeyError: The simulator has no such camera.
         """
-        try:
-            draw = self.cameras[camera]
-        except KeyError:
-            raise KeyError(f"no camera {camera!r}; this simulator has {sorted(self.cameras)}") from None
-        return draw()
+        return self.images((camera,))[camera]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -26,6 +26,8 @@ from udacity_gym.telemetry import Pose
 FORMAT = "udacity-gym-track"
 SPACING = 0.5
 """m between two samples of the centre line, to within the rounding that closes the loop."""
+BRIDGE_WALL = 5.85
+"""m from the centre line to the inner face of a bridge's side wall, unless the file says otherwise."""
 CLOSURE_TOLERANCE = 0.5
 """m by which the end of a loop may miss its start before the file is refused."""
 
@@ -47,18 +49,69 @@ class TrackPoint:
     curvature: float
 
 
+class CentreLine(NamedTuple):
+    """The samples of a track in the form that compiled code takes.
+
+    Attributes:
+        x, y, z, heading, curvature: (n,) float64, see `Track`.
+        wall_left, wall_right: (n,) float64 m from the centre line to a wall, inf where there is none.
+        spacing: m between samples.
+        length: m once around.
+        half_width: m from the centre line to the edge of the road surface.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    z: NDArray[np.float64]
+    heading: NDArray[np.float64]
+    curvature: NDArray[np.float64]
+    wall_left: NDArray[np.float64]
+    wall_right: NDArray[np.float64]
+    spacing: float
+    length: float
+    half_width: float
+
+
 @njit(cache=True, nogil=True)
-def _nearest_sample(x: float, y: float, xs: Any, ys: Any, hint: int, reach: int) -> int:
-    """Index of the sample nearest to a point; with ``hint`` >= 0 only ``reach`` samples around it count."""
-    n = xs.shape[0]
-    first, count = (0, n) if hint < 0 else (hint - reach, 2 * reach + 1)
-    best, best_distance = 0, np.inf
+def locate(x: float, y: float, line: CentreLine, near: float, reach: float) -> tuple[float, float, int]:
+    """Find where a point is relative to the centre line: compiled, for loops over steps.
+
+    Args:
+        x: m east.
+        y: m north.
+        line: the track.
+        near: m along the track, where to look; negative looks everywhere.
+        reach: m before and after ``near`` to look at.
+
+    Returns:
+        s (m, [0, length)), offset (m right of the centre line) and the index of the nearest sample;
+        exact for the arc of that sample.
+    """
+    n = line.x.shape[0]
+    first, count = 0, n
+    if near >= 0.0:
+        span = max(1, int(reach / line.spacing))
+        first, count = int(near / line.spacing) - span, min(n, 2 * span + 1)
+    i, best = 0, np.inf
     for k in range(first, first + count):
-        i = k % n
-        distance = (xs[i] - x) ** 2 + (ys[i] - y) ** 2
-        if distance < best_distance:
-            best, best_distance = i, distance
-    return best
+        j = k % n
+        distance = (line.x[j] - x) ** 2 + (line.y[j] - y) ** 2
+        if distance < best:
+            i, best = j, distance
+    c, sn, curvature = math.cos(line.heading[i]), math.sin(line.heading[i]), line.curvature[i]
+    ahead = c * (x - line.x[i]) + sn * (y - line.y[i])
+    left = c * (y - line.y[i]) - sn * (x - line.x[i])
+    q = 1.0 - curvature * left
+    along = ahead
+    if abs(curvature) > 1e-9:
+        along = math.atan2(curvature * ahead, q) / curvature
+    offset_left = (2 * left - curvature * (ahead * ahead + left * left)) / (
+        1.0 + math.hypot(curvature * ahead, q)
+    )
+    s = (i * line.spacing + along) % line.length
+    if s >= line.length:
+        s = 0.0
+    return s, -offset_left, i
 
 
 class Track:
@@ -73,6 +126,7 @@ class Track:
             measured from, positive right.
         starts: start pose by mode ("training", "autonomous"): (s in m, offset in m right of the centre line).
         data: the whole track file.
+        line: what compiled code needs of the track.
         s, x, y, z, heading, curvature: (n,) float64 samples of the centre line: m, m, m, m, rad, 1/m.
     """
 
@@ -170,6 +224,33 @@ class Track:
         self.curvature = segments[which, 1]
         self.heading = start["heading"] + turned[which] + (self.s - begins[which]) * self.curvature
         self.z = start["z"] + _elevation(self.s, elevation, self.length)
+        self.line = CentreLine(
+            x=self.x,
+            y=self.y,
+            z=self.z,
+            heading=self.heading,
+            curvature=self.curvature,
+            wall_left=self._walls("left", source),
+            wall_right=self._walls("right", source),
+            spacing=self.ds,
+            length=self.length,
+            half_width=self.half_width,
+        )
+
+    def _walls(self, side: str, source: str) -> NDArray[np.float64]:
+        """m from the centre line to the wall on one side at every sample, inf where there is none."""
+        distance = np.full(len(self.s), np.inf)
+        for entry in self.data.get("roadside", []):
+            if entry.get("kind") == "bridge" and entry.get("side") in (side, "both"):
+                try:
+                    begin, end = float(entry["from"]), float(entry["to"])
+                    wall = float(entry.get("wall_offset", BRIDGE_WALL))
+                except (KeyError, TypeError, ValueError) as error:
+                    raise TrackError(
+                        f"{source}: roadside: {entry!r}: missing or not a number: {error}"
+                    ) from error
+                distance[(self.s >= begin) & (self.s < end)] = wall
+        return distance
 
     def wrap(self, s: float) -> float:
         """Bring a distance along the track into [0, length)."""
@@ -228,21 +309,10 @@ class Track:
         Returns:
             The nearest place, exact for the arc of the nearest sample.
         """
-        hint = -1 if near is None else self.index(near)
-        i = _nearest_sample(x, y, self.x, self.y, hint, max(1, int(reach / self.ds)))
-        c, sn, k = math.cos(self.heading[i]), math.sin(self.heading[i]), float(self.curvature[i])
-        ahead = c * (x - self.x[i]) + sn * (y - self.y[i])
-        left = c * (y - self.y[i]) - sn * (x - self.x[i])
-        q = 1.0 - k * left
-        turned = math.atan2(k * ahead, q)
-        along = turned / k if abs(k) > 1e-9 else ahead
-        offset_left = (2 * left - k * (ahead * ahead + left * left)) / (1.0 + math.hypot(k * ahead, q))
-        return TrackPoint(
-            s=self.wrap(float(self.s[i]) + along),
-            offset=-offset_left,
-            heading=float(self.heading[i]) + turned,
-            curvature=k,
-        )
+        s, offset, i = locate(x, y, self.line, -1.0 if near is None else self.wrap(near), reach)
+        ahead = (s - self.s[i] + 0.5 * self.length) % self.length - 0.5 * self.length
+        curvature = float(self.curvature[i])
+        return TrackPoint(s, offset, float(self.heading[i]) + ahead * curvature, curvature)
 
     def __repr__(self) -> str:
         return f"Track({self.name!r}, length={self.length:.1f} m)"

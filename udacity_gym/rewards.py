@@ -1,0 +1,123 @@
+"""Reward terms: small named functions, and how they are put together.
+
+A term looks at one `Transition` and returns a number in the unit its docstring gives. An
+environment's reward is the weighted sum of the terms it was given by name::
+
+    gym.make("UdacitySim-v0", rewards={**DEFAULT_REWARDS, "steering_change": -0.1})
+
+A term of your own is a function under a name of your choice, added as it is::
+
+    def haste(transition):
+        return transition.after.speed * transition.dt
+
+    gym.make("UdacitySim-v0", rewards={"haste": haste, "off_road": -100.0})
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from udacity_gym.errors import OptionError
+from udacity_gym.telemetry import Telemetry, TrackState
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One step, as a reward term sees it.
+
+    Attributes:
+        before: telemetry before the step.
+        after: telemetry after it.
+        dt: s that the step took.
+    """
+
+    before: Telemetry
+    after: Telemetry
+    dt: float
+
+
+RewardTerm: TypeAlias = Callable[[Transition], float]
+
+
+def progress(transition: Transition) -> float:
+    """M driven along the track in this step; negative backwards."""
+    return _track(transition.after).progress - _track(transition.before).progress
+
+
+def off_lane(transition: Transition) -> float:
+    """M driven in this step with a wheel over the edge line."""
+    if not _track(transition.after).off_lane:
+        return 0.0
+    return 0.5 * abs(transition.before.speed + transition.after.speed) * transition.dt
+
+
+def off_road(transition: Transition) -> float:
+    """1 in the step that leaves the road, else 0."""
+    return float(_track(transition.after).offroad and not _track(transition.before).offroad)
+
+
+def deviation(transition: Transition) -> float:
+    """M of absolute cross-track error times s of the step."""
+    return abs(_track(transition.after).cte) * transition.dt
+
+
+def steering_change(transition: Transition) -> float:
+    """Absolute change of the steering command in this step, in shares of full lock."""
+    return abs(transition.after.steering - transition.before.steering)
+
+
+def duration(transition: Transition) -> float:
+    """S that the step took."""
+    return transition.dt
+
+
+TERMS: Mapping[str, RewardTerm] = {
+    term.__name__: term for term in (progress, off_lane, off_road, deviation, steering_change, duration)
+}
+"""The terms that can be given a weight by name."""
+
+DEFAULT_REWARDS: Mapping[str, float | RewardTerm] = {"progress": 1.0, "off_lane": -2.0, "off_road": -100.0}
+"""A metre forward earns 1; with a wheel over the line it costs 1; leaving the road costs 100."""
+
+
+def compile_rewards(rewards: Mapping[str, float | RewardTerm]) -> Mapping[str, RewardTerm]:
+    """Turn weights and functions into functions that return their share of the reward.
+
+    Args:
+        rewards: name of a built-in term to its weight, or any name to a function of a `Transition`.
+
+    Returns:
+        Name to function, in the same order.
+
+    Raises:
+        OptionError: A weight belongs to no built-in term, or is no finite number.
+    """
+    compiled: dict[str, RewardTerm] = {}
+    for name, value in rewards.items():
+        if callable(value):
+            compiled[name] = value
+            continue
+        if name not in TERMS:
+            raise OptionError(
+                f"no reward term {name!r}: a weight needs one of {', '.join(TERMS)}; "
+                "a term of your own is given as a function of a Transition"
+            )
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise OptionError(f"the weight of reward term {name!r} must be a finite number, got {value!r}")
+        compiled[name] = _weighted(TERMS[name], float(value))
+    return compiled
+
+
+def _weighted(term: RewardTerm, weight: float) -> RewardTerm:
+    return lambda transition: weight * term(transition)
+
+
+def _track(telemetry: Telemetry) -> TrackState:
+    if telemetry.track is None:
+        raise OptionError(
+            "this reward term needs the position on the track, which this simulator does not tell"
+        )
+    return telemetry.track

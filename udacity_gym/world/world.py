@@ -1,0 +1,290 @@
+"""A fixed-step loop around the car and the track: no pictures, no gymnasium, no networking."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from udacity_gym.errors import OptionError, SimulatorError
+from udacity_gym.telemetry import Control, Pose, TrackState
+from udacity_gym.world.car import CAR_STATE, SPEED, YAW, CarParameters, X, Y, advance, standing_start
+from udacity_gym.world.track import CentreLine, Track, locate
+
+S, OFFSET, HEADING_ERROR, CURVATURE, PROGRESS, Z, PITCH, ROLL = range(CAR_STATE, CAR_STATE + 8)
+"""Where things are in the world's state, after the car's own: m, m right of the centre line, rad, 1/m, m, m, rad, rad."""
+WORLD_STATE = CAR_STATE + 8
+"""Numbers in the world's state."""
+REACH = 10.0
+"""m along the track in which the car is looked for after a physics step."""
+
+
+@njit(cache=True, nogil=True)
+def _observe(state: NDArray[np.float64], line: CentreLine, near: float) -> None:
+    """Fill in the track's part of the state from the car's; progress is left alone."""
+    s, offset, i = locate(state[X], state[Y], line, near, REACH)
+    n = line.x.shape[0]
+    along = (s - i * line.spacing + 0.5 * line.length) % line.length - 0.5 * line.length
+    error = line.heading[i] + along * line.curvature[i] - state[YAW]
+    error = math.atan2(math.sin(error), math.cos(error))
+    before = min(int(s / line.spacing), n - 1)
+    rise = line.z[(before + 1) % n] - line.z[before]
+    slope = math.atan2(rise, line.spacing)
+    state[S] = s
+    state[OFFSET] = offset
+    state[HEADING_ERROR] = error
+    state[CURVATURE] = line.curvature[i]
+    state[Z] = line.z[before] + rise * (s / line.spacing - before)
+    state[PITCH] = slope * math.cos(error)
+    state[ROLL] = slope * math.sin(error)
+
+
+@njit(cache=True, nogil=True)
+def _collide(
+    state: NDArray[np.float64], line: CentreLine, offset_before: float, dt: float, car: CarParameters
+) -> bool:
+    """Keep the car between walls: it slides along them, loses speed and is turned parallel."""
+    i = min(int(state[S] / line.spacing), line.x.shape[0] - 1)
+    side = math.copysign(1.0, state[OFFSET])
+    wall = line.wall_right[i] if side > 0 else line.wall_left[i]
+    if not abs(offset_before) < wall:  # no wall here, or the car is already on its far side
+        return False
+    error = state[HEADING_ERROR]
+    reach = 0.5 * (car.body_width * abs(math.cos(error)) + car.body_length * abs(math.sin(error)))
+    excess = abs(state[OFFSET]) + reach - wall
+    if excess <= 0:
+        return False
+    heading = error + state[YAW]
+    state[X] -= side * excess * math.sin(heading)
+    state[Y] += side * excess * math.cos(heading)
+    speed = state[SPEED]
+    if side * speed * math.sin(error) > 0:  # moving into the wall
+        speed *= abs(math.cos(error))
+        parallel = math.atan(math.tan(error))  # rad away from the nearer of the wall's two directions
+        state[YAW] += parallel * -math.expm1(-dt / car.wall_alignment)
+    state[SPEED] = math.copysign(max(0.0, abs(speed) - car.wall_friction * dt), speed)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _run(
+    state: NDArray[np.float64],
+    line: CentreLine,
+    car: CarParameters,
+    steering: float,
+    throttle: float,
+    dt: float,
+    steps: int,
+) -> None:
+    """``steps`` physics steps of ``dt`` seconds under one control."""
+    for _ in range(steps):
+        before, offset = state[S], state[OFFSET]
+        overhang = abs(offset) + 0.5 * car.track_width - line.half_width
+        ground = min(1.0, max(0.0, overhang / car.track_width))
+        advance(state, steering, throttle, dt, state[PITCH], ground, car)
+        _observe(state, line, before)
+        if _collide(state, line, offset, dt, car):
+            _observe(state, line, before)
+        half = 0.5 * line.length
+        state[PROGRESS] += (state[S] - before + half) % line.length - half
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that the future of a world depends on besides the controls to come."""
+
+    state: NDArray[np.float64]
+    control: Control
+    steps: int
+    generator: dict[str, Any]
+
+
+class World:
+    """One car on one track.
+
+    Every control step is cut into equal physics steps that are no longer than ``max_sim_dt``, so there
+    is no phase between the two to remember.
+
+    Attributes:
+        track: the track.
+        car: the kind of car.
+        ctrl_dt: s of one control step.
+        sim_dt: s of one physics step.
+        control: the control in force.
+    """
+
+    def __init__(
+        self,
+        track: Track,
+        ctrl_dt: float = 1 / 15,
+        max_sim_dt: float = 0.02,
+        car: CarParameters | None = None,
+    ) -> None:
+        """Build a world; `reset` puts the car into it.
+
+        Raises:
+            OptionError: A period is not a positive number.
+        """
+        for name, value in (("ctrl_dt", ctrl_dt), ("max_sim_dt", max_sim_dt)):
+            if not (math.isfinite(value) and value > 0):
+                raise OptionError(f"{name} must be a positive number of seconds, got {value!r}")
+        self.track = track
+        self.car = CarParameters() if car is None else car
+        self.ctrl_dt = ctrl_dt
+        self._substeps = math.ceil(ctrl_dt / max_sim_dt - 1e-9)
+        self.sim_dt = ctrl_dt / self._substeps
+        self.control = Control()
+        self._state = np.full(WORLD_STATE, np.nan)
+        self._steps = 0
+        self._generator = np.random.default_rng()
+
+    def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
+        """Put the car at the start, or where the options say.
+
+        Every number may also be a pair (low, high), from which this world's generator draws evenly.
+
+        Args:
+            seed: seed of the generator; None goes on with the present one.
+            options: any of
+                "mode" ("autonomous" or "training": which of the track's start poses),
+                "s" (m along the track; "random" is anywhere on the lap),
+                "offset" (m right of the centre line, on the road),
+                "heading_error" (rad by which the car points right of the track, [-pi, pi]) and
+                "speed" (m/s). Without "s" and "offset" the car stands at the start pose; with "s"
+                alone on the reference line; in both cases straight and at rest.
+
+        Raises:
+            OptionError: An option is unknown or out of range.
+        """
+        start = dict(options or {})
+        unknown = sorted(set(start) - set(RESET_OPTIONS))
+        if unknown:
+            raise OptionError(
+                f"unknown reset option {', '.join(map(repr, unknown))}; known are {', '.join(RESET_OPTIONS)}"
+            )
+        mode = start.get("mode", "autonomous")
+        if mode not in self.track.starts:
+            raise OptionError(
+                f"reset option 'mode': no start pose {mode!r} on track {self.track.name!r}; "
+                f"it has {', '.join(self.track.starts)}"
+            )
+        s, offset = self.track.starts[mode]
+        if "s" in start:
+            offset = self.track.reference_offset
+        if start.get("s") == "random":
+            start["s"] = (0.0, self.track.length)
+        generator = np.random.default_rng(seed) if seed is not None else copy.deepcopy(self._generator)
+        width, top = self.track.half_width, self.car.top_speed
+        s = _draw(start, "s", s, -math.inf, math.inf, generator)
+        offset = _draw(start, "offset", offset, -width, width, generator)
+        heading_error = _draw(start, "heading_error", 0.0, -math.pi, math.pi, generator)
+        speed = _draw(start, "speed", 0.0, -top, top, generator)
+
+        self._generator = generator
+        pose = self.track.pose_at(s, offset, heading_error)
+        state = np.zeros(WORLD_STATE)
+        state[X], state[Y], state[YAW] = pose.x, pose.y, pose.yaw
+        standing_start(state, speed, self.car)
+        _observe(state, self.track.line, self.track.wrap(s))
+        self._state, self._steps, self.control = state, 0, Control()
+
+    def step(self, control: Control) -> None:
+        """Drive for ``ctrl_dt`` seconds under one control.
+
+        Raises:
+            SimulatorError: `reset` was never called.
+        """
+        if math.isnan(self._state[X]):
+            raise SimulatorError("the world has no car yet: call reset() before step()")
+        _run(
+            self._state,
+            self.track.line,
+            self.car,
+            control.steering,
+            control.throttle,
+            self.sim_dt,
+            self._substeps,
+        )
+        self._steps += 1
+        self.control = control
+
+    @property
+    def time(self) -> float:
+        """Simulated s since `reset`."""
+        return self._steps * self.ctrl_dt
+
+    @property
+    def speed(self) -> float:
+        """m/s along the car's nose, negative in reverse."""
+        return float(self._state[SPEED])
+
+    @property
+    def pose(self) -> Pose:
+        """Where the car stands."""
+        x, y, yaw = self._state[: YAW + 1].tolist()
+        z, pitch, roll = self._state[Z:].tolist()
+        return Pose(x, y, z, math.atan2(math.sin(yaw), math.cos(yaw)), pitch, roll)
+
+    @property
+    def track_state(self) -> TrackState:
+        """Where the car is relative to the track's reference line."""
+        s, offset, heading_error, curvature, progress = self._state[S : PROGRESS + 1].tolist()
+        half = 0.5 * self.car.track_width * abs(math.cos(heading_error))
+        axle = abs(math.sin(heading_error))
+        front, rear = (self.car.wheelbase - self.car.rear_axle) * axle, self.car.rear_axle * axle
+        return TrackState(
+            s=s,
+            cte=offset - self.track.reference_offset,
+            heading_error=heading_error,
+            curvature=curvature,
+            progress=progress,
+            lap=max(0, math.floor(progress / self.track.length)),
+            offroad=abs(offset) > self.track.half_width,
+            off_lane=abs(offset) + half + max(front, rear) > self.track.lane_half_width,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Take a copy of the present moment."""
+        return Snapshot(
+            self._state.copy(), self.control, self._steps, dict(self._generator.bit_generator.state)
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a moment taken with `snapshot` from a world with the same track, car and periods."""
+        self._state = snapshot.state.copy()
+        self.control = snapshot.control
+        self._steps = snapshot.steps
+        self._generator.bit_generator.state = snapshot.generator
+
+
+RESET_OPTIONS = ("mode", "s", "offset", "heading_error", "speed")
+"""Names that `World.reset` knows."""
+
+
+def _draw(
+    options: Mapping[str, Any],
+    name: str,
+    default: float,
+    low: float,
+    high: float,
+    generator: np.random.Generator,
+) -> float:
+    """Value of a numeric reset option: as given, or drawn from the pair that was given."""
+    value = options.get(name, default)
+    pair = value if isinstance(value, (tuple, list)) else (value, value)
+    try:
+        first, last = (float(bound) for bound in pair)
+    except (TypeError, ValueError):
+        also = " or 'random'" if name == "s" else ""
+        raise OptionError(
+            f"reset option {name!r} must be a number or a pair (low, high){also}, got {value!r}"
+        ) from None
+    if not (math.isfinite(first) and math.isfinite(last) and low <= first <= last <= high):
+        raise OptionError(f"reset option {name!r} must lie within [{low:.4g}, {high:.4g}], got {value!r}")
+    return first if first == last else float(generator.uniform(first, last))
