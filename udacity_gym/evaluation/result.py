@@ -1,0 +1,333 @@
+"""What an evaluation found: `Evaluation`, its incidents and its trajectory."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udacity_gym.errors import UdacityGymError
+from udacity_gym.evaluation.metrics import autonomy
+
+Criterion: TypeAlias = Literal["edge", "reference"]
+"""What counts as leaving the lane: a wheel over the edge line, or more than 1 m from the reference line."""
+
+Kind: TypeAlias = Literal["edge", "reference", "stuck", "terminated"]
+
+FORMAT = "udacity-gym-evaluation"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that went wrong.
+
+    Attributes:
+        time: s since the evaluation began.
+        distance: m driven since the evaluation began.
+        s: m along the track.
+        kind: "edge" (a wheel over the edge line), "reference" (more than 1 m from the reference
+            line), "stuck" (no way forward for some seconds) or "terminated" (the environment ended
+            the episode, for example off the road).
+        intervention: the car was put back because of it.
+        x, y, z: m, where the car was.
+        yaw: rad counter-clockwise from +x.
+        cte: m from the reference line, positive right.
+        speed: m/s.
+    """
+
+    time: float
+    distance: float
+    s: float
+    kind: Kind
+    intervention: bool
+    x: float
+    y: float
+    z: float
+    yaw: float
+    cte: float
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """The whole drive, one row per control step and one for the start; float64 columns of one length.
+
+    Attributes:
+        time: s since the evaluation began.
+        distance: m driven along the track since the evaluation began.
+        s: m along the track.
+        x, y: m east and north; NaN where the simulator does not tell.
+        cte: m from the reference line, positive right.
+        speed: m/s.
+        steering: [-1, 1] in force, positive right.
+        throttle: [-1, 1] in force, negative brakes.
+        stretch: how often the car had been put back before this row; a jump in it is a jump of the car.
+    """
+
+    time: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    s: NDArray[np.float64]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    cte: NDArray[np.float64]
+    speed: NDArray[np.float64]
+    steering: NDArray[np.float64]
+    throttle: NDArray[np.float64]
+    stretch: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of `evaluate`; prints as a table.
+
+    Attributes:
+        policy: who drove.
+        track: where.
+        track_length: m once around.
+        laps_wanted: how many laps were asked for.
+        intervene: which departure made the evaluation put the car back.
+        seed: seed of the environment.
+        seconds: s driven.
+        distance: m driven along the track.
+        ended: why the evaluation ended.
+        incidents: everything that went wrong, in the order of time.
+        trajectory: the whole drive.
+    """
+
+    policy: str
+    track: str
+    track_length: float
+    laps_wanted: int
+    intervene: Criterion
+    seed: int | None
+    seconds: float
+    distance: float
+    ended: str
+    incidents: tuple[Incident, ...]
+    trajectory: Trajectory
+
+    @property
+    def laps(self) -> int:
+        """Completed laps."""
+        return max(0, int(self.distance / self.track_length + 1e-9))
+
+    @property
+    def interventions(self) -> int:
+        """How often the car was put back."""
+        return sum(incident.intervention for incident in self.incidents)
+
+    @property
+    def autonomy(self) -> float:
+        """Share of the time driven without help, [0, 1] (Bojarski et al. 2016, section 7)."""
+        return autonomy(self.interventions, self.seconds)
+
+    @property
+    def edge_departures(self) -> int:
+        """How often a wheel went over the edge line."""
+        return self._count("edge")
+
+    @property
+    def edge_autonomy(self) -> float:
+        """Autonomy, [0, 1], if every departure over the edge line were an intervention."""
+        return autonomy(self.edge_departures + self._failures, self.seconds)
+
+    @property
+    def reference_departures(self) -> int:
+        """How often the car was more than 1 m from the reference line."""
+        return self._count("reference")
+
+    @property
+    def reference_autonomy(self) -> float:
+        """Autonomy, [0, 1], if every departure of more than 1 m were an intervention."""
+        return autonomy(self.reference_departures + self._failures, self.seconds)
+
+    @property
+    def laps_without_intervention(self) -> int:
+        """Completed laps in which nobody intervened."""
+        spoilt = {int(where // self.track_length) for where in self._intervention_distances}
+        return sum(lap not in spoilt for lap in range(self.laps))
+
+    @property
+    def longest_distance_without_intervention(self) -> float:
+        """Longest stretch between two interventions, in m."""
+        marks = [0.0, *self._intervention_distances, self.distance]
+        return max(b - a for a, b in pairwise(marks))
+
+    @property
+    def distance_to_first_intervention(self) -> float | None:
+        """Where the first intervention was, in m from the start; None if nobody intervened."""
+        return next(iter(self._intervention_distances), None)
+
+    @property
+    def lap_times(self) -> tuple[float, ...]:
+        """Duration of each completed lap, in s."""
+        furthest = np.maximum.accumulate(self.trajectory.distance)
+        ends = np.interp(np.arange(self.laps + 1) * self.track_length, furthest, self.trajectory.time)
+        return tuple(float(t) for t in np.diff(ends))
+
+    @property
+    def mean_abs_cte(self) -> float:
+        """Mean absolute cross-track error, in m."""
+        return float(np.mean(np.abs(self.trajectory.cte)))
+
+    @property
+    def max_abs_cte(self) -> float:
+        """Largest absolute cross-track error, in m."""
+        return float(np.max(np.abs(self.trajectory.cte)))
+
+    @property
+    def mean_speed(self) -> float:
+        """Mean speed along the track, in m/s."""
+        return self.distance / self.seconds if self.seconds else 0.0
+
+    @property
+    def _failures(self) -> int:
+        """Interventions that are neither kind of departure: stuck, or ended by the environment."""
+        return sum(i.intervention for i in self.incidents if i.kind in ("stuck", "terminated"))
+
+    @property
+    def _intervention_distances(self) -> list[float]:
+        return [incident.distance for incident in self.incidents if incident.intervention]
+
+    def _count(self, kind: Kind) -> int:
+        return sum(incident.kind == kind for incident in self.incidents)
+
+    def summary(self) -> dict[str, Any]:
+        """The figures without incidents and trajectory, by name; SI units."""
+        return {
+            "policy": self.policy,
+            "track": self.track,
+            "seed": self.seed,
+            "laps_wanted": self.laps_wanted,
+            "laps": self.laps,
+            "laps_without_intervention": self.laps_without_intervention,
+            "lap_times": [round(t, 3) for t in self.lap_times],
+            "intervene": self.intervene,
+            "interventions": self.interventions,
+            "autonomy": self.autonomy,
+            "edge_departures": self.edge_departures,
+            "edge_autonomy": self.edge_autonomy,
+            "reference_departures": self.reference_departures,
+            "reference_autonomy": self.reference_autonomy,
+            "longest_distance_without_intervention": self.longest_distance_without_intervention,
+            "distance_to_first_intervention": self.distance_to_first_intervention,
+            "mean_abs_cte": self.mean_abs_cte,
+            "max_abs_cte": self.max_abs_cte,
+            "mean_speed": self.mean_speed,
+            "distance": self.distance,
+            "seconds": self.seconds,
+            "ended": self.ended,
+        }
+
+    def to_json(self, trajectory: bool = True) -> str:
+        """The evaluation as JSON; with the trajectory it can be read back by `load`.
+
+        Args:
+            trajectory: also the rows of the whole drive (rounded to a tenth of a millimetre).
+        """
+        data: dict[str, Any] = {"format": FORMAT, "version": 1, "track_length": self.track_length}
+        data |= self.summary()
+        data["incidents"] = [
+            {key: None if value != value else value for key, value in asdict(incident).items()}
+            for incident in self.incidents
+        ]
+        if trajectory:
+            data["trajectory"] = {
+                column.name: [
+                    None if np.isnan(v) else round(float(v), 4) for v in getattr(self.trajectory, column.name)
+                ]
+                for column in fields(Trajectory)
+            }
+        return json.dumps(data, allow_nan=False)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the evaluation with its trajectory as a JSON file, whole or not at all.
+
+        Returns:
+            The path of the file.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(self.to_json() + "\n", encoding="utf-8")
+        os.replace(part, path)
+        return path
+
+    @staticmethod
+    def load(path: str | Path) -> Evaluation:
+        """Read an evaluation that `save` wrote.
+
+        Raises:
+            UdacityGymError: No such file, or not an evaluation with its trajectory.
+        """
+        path = Path(path)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data.get("format") != FORMAT or data.get("version") != 1:
+                raise ValueError(f"'format' must be {FORMAT!r} and 'version' 1")
+            return _from_json(data)
+        except OSError as error:
+            raise UdacityGymError(f"can't read the evaluation {path}: {error.strerror}") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UdacityGymError(f"{path} is not a saved evaluation with its trajectory: {error}") from error
+
+    def __str__(self) -> str:
+        first = self.distance_to_first_intervention
+        rows = [
+            (
+                "laps",
+                f"{self.laps} of {self.laps_wanted}, {self.laps_without_intervention} without intervention",
+            ),
+            ("autonomy", f"{self.autonomy:.1%}"),
+            (
+                "interventions",
+                f"{self.interventions}" + (f", the first after {first:.0f} m" if first is not None else ""),
+            ),
+            ("longest without intervention", f"{self.longest_distance_without_intervention:.0f} m"),
+            ("wheel over the edge line", f"{self.edge_departures} times (autonomy {self.edge_autonomy:.1%})"),
+            (
+                "more than 1 m off the line",
+                f"{self.reference_departures} times (autonomy {self.reference_autonomy:.1%})",
+            ),
+            ("cross-track error", f"mean {self.mean_abs_cte:.2f} m, max {self.max_abs_cte:.2f} m"),
+            ("speed", f"{self.mean_speed:.1f} m/s ({self.mean_speed * 3.6:.0f} km/h)"),
+            ("driven", f"{self.distance:.0f} m in {self.seconds:.0f} s"),
+            ("ended", self.ended),
+        ]
+        width = max(len(name) for name, _ in rows)
+        lines = [f"{self.policy} on track {self.track}"]
+        lines += [f"  {name:<{width}}  {value}" for name, value in rows]
+        return "\n".join(lines)
+
+
+def _from_json(data: Mapping[str, Any]) -> Evaluation:
+    columns = {
+        column.name: np.array(
+            [np.nan if v is None else v for v in data["trajectory"][column.name]], dtype=np.float64
+        )
+        for column in fields(Trajectory)
+    }
+    names = (
+        "policy", "track", "track_length", "laps_wanted", "intervene", "seed", "seconds", "distance", "ended",
+    )  # fmt: skip
+    return Evaluation(
+        **{name: data[name] for name in names},
+        incidents=tuple(_incident(incident) for incident in data["incidents"]),
+        trajectory=Trajectory(**columns),
+    )
+
+
+def _incident(data: Mapping[str, Any]) -> Incident:
+    known: dict[str, Any] = {key: math.nan if value is None else value for key, value in data.items()}
+    return Incident(**known)
