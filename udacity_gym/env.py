@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -45,7 +45,7 @@ STATE_SCALES = MappingProxyType(
 class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """Udacity's car."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 15}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 15}  # noqa: RUF012
 
     def __init__(
         self,
@@ -133,7 +133,13 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if end is not None:
             info["end_reason"] = end
         terminated = end == "off_road"
-        return self._observe(after), sum(terms.values()), terminated, end is not None and not terminated, info
+        return (
+            self._observe(after),
+            float(sum(terms.values())),
+            terminated,
+            end is not None and not terminated,
+            info,
+        )
 
     def close(self) -> None:
         """Let go of the simulator."""
@@ -164,7 +170,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         throttle = telemetry.throttle - telemetry.brake
         values = [telemetry.speed, telemetry.steering, throttle, at.cte, at.heading_error, *ahead]
         scaled = np.array(values) / np.array(list(STATE_SCALES.values()))
-        return np.clip(scaled, -1.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(scaled, -1.0, 1.0), dtype=np.float32)
 
     def _info(self, telemetry: Telemetry, terms: dict[str, float]) -> dict[str, Any]:
         info: dict[str, Any] = {

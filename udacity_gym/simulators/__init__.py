@@ -46,7 +46,8 @@ def make_simulator(name: str, settings: SimulatorSettings) -> Simulator:
     """
     if name not in SIMULATORS:
         raise SimulatorError(
-            f"no simulator {name!r}: this version of udacity-gym has only {', '.join(map(repr, SIMULATORS))}; "
-            'connecting to a Unity build ("remote", or the path of one) comes with a later version'
+            f"no simulator {name!r}: this version of udacity-gym has only "
+            f"{', '.join(map(repr, SIMULATORS))}; connecting to a Unity build "
+            '("remote", or the path of one) comes with a later version'
         )
     return SIMULATORS[name](settings)

@@ -20,10 +20,10 @@ from udacity_gym.telemetry import MPH
 GRAVITY = 9.81
 """m/s², as in Unity."""
 CAP_PERIOD = 0.02
-"""s; Unity's physics step. The cap formula keeps it whatever our own step is, so that top speed stays the same."""
+"""s; Unity's physics step, kept in the formula of the cap so that top speed does not depend on our own."""
 
 X, Y, YAW, SPEED, STEER, TORQUE = range(6)
-"""Where things are in the car's state: m, m, rad, m/s, tan of the lagged wheel angle, share of full torque."""
+"""Places in the car's state: m, m, rad, m/s, tan of the lagged wheel angle, share of full torque."""
 CAR_STATE = 6
 """Numbers in the car's state."""
 

@@ -238,7 +238,7 @@ class Track:
         )
 
     def _walls(self, side: str, source: str) -> NDArray[np.float64]:
-        """m from the centre line to the wall on one side at every sample, inf where there is none."""
+        """Distance (m) of the wall on one side from the centre line at every sample, inf without one."""
         distance = np.full(len(self.s), np.inf)
         for entry in self.data.get("roadside", []):
             if entry.get("kind") == "bridge" and entry.get("side") in (side, "both"):
