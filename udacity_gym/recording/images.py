@@ -1,0 +1,137 @@
+"""Pictures of a recording: where they are, and what is in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from udacity_gym.errors import RecordingError
+from udacity_gym.telemetry import Image
+
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_PNG_START, _PNG_END = b"\x89PNG", b"IEND"
+
+
+class ImageFolder:
+    """Finds pictures by name in a recording's folder, and nowhere else.
+
+    A log keeps the paths of the machine that recorded it. Of such a path the file name counts, and
+    the name of the last folder: the picture is looked for in that folder beside the log, in ``IMG/``
+    beside the log, and beside the log. Each folder is listed once.
+
+    Args:
+        folder: the recording's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._root = folder.resolve()
+        self._subfolders = {
+            entry.name.casefold(): entry.name for entry in os.scandir(folder) if self._is_inside(entry, "dir")
+        }
+        self._names: dict[str, set[str]] = {}
+        self._outside: dict[str, set[str]] = {}
+        self._places: dict[str, tuple[str, ...]] = {}
+
+    def find(self, folder: str, name: str) -> str | None:
+        """Where a picture is.
+
+        Args:
+            folder: folder part of the path in the log, in any system's writing, may be empty.
+            name: file name.
+
+        Returns:
+            Path relative to the recording's folder, None if it isn't there.
+        """
+        places = self._places.get(folder)
+        if places is None:
+            places = self._places[folder] = self._look_in(folder)
+        for place in places:
+            if name in self._names[place]:
+                return place + name
+        return None
+
+    def leads_outside(self, folder: str, name: str) -> bool:
+        """Whether the picture is a link to something outside of the recording's folder."""
+        return any(name in self._outside[place] for place in self._look_in(folder))
+
+    def side_file(self, name: str) -> Path | None:
+        """A file beside the log, None if it isn't there or leads out of the recording."""
+        path = self.folder / name
+        return path if path.is_file() and path.resolve().is_relative_to(self._root) else None
+
+    def unlisted(self, used: Iterable[str]) -> list[str]:
+        """Pictures in the folders looked at that are not among ``used``, sorted."""
+        there = {
+            place + name for place, names in self._names.items() for name in names if is_image_name(name)
+        }
+        return sorted(there.difference(used))
+
+    def _look_in(self, folder: str) -> tuple[str, ...]:
+        last = folder.replace("\\", "/").rstrip("/").rpartition("/")[2].casefold()
+        places = [f"{self._subfolders[name]}/" for name in (last, "img") if name in self._subfolders]
+        places = list(dict.fromkeys([*places, ""]))
+        for place in places:
+            if place not in self._names:
+                self._list(place)
+        return tuple(places)
+
+    def _list(self, place: str) -> None:
+        inside, outside = set(), set()
+        with os.scandir(self.folder / place) as entries:
+            for entry in entries:
+                if self._is_inside(entry, "file"):
+                    inside.add(entry.name)
+                elif entry.is_symlink():
+                    outside.add(entry.name)
+        self._names[place], self._outside[place] = inside, outside
+
+    def _is_inside(self, entry: os.DirEntry[str], what: str) -> bool:
+        """Whether an entry is a plain file (or folder), and no link that leads out of the recording."""
+        try:
+            if not (entry.is_dir() if what == "dir" else entry.is_file()):
+                return False
+            return not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(self._root)
+        except (OSError, RuntimeError):  # a loop of links, or no permission
+            return False
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file name ends like a picture's."""
+    return name.lower().endswith((".jpg", ".jpeg", ".png"))
+
+
+def read_image(path: Path) -> Image:
+    """Read a picture.
+
+    Args:
+        path: a JPEG or PNG file.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+
+    Raises:
+        RecordingError: The file is gone, cut off, or no picture.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RecordingError(f"{path} can't be read: {error.strerror or error}") from error
+    if not data:
+        raise RecordingError(f"{path} is empty")
+    # Decoders fill the missing part of a picture that was cut off with grey, and say nothing.
+    for start, end in ((_JPEG_START, _JPEG_END), (_PNG_START, _PNG_END)):
+        if data.startswith(start):
+            if end not in data[-64:].rstrip(b"\0"):
+                raise RecordingError(f"{path} is cut off after {len(data)} bytes")
+            break
+    else:
+        raise RecordingError(f"{path} is no picture: neither JPEG nor PNG")
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise RecordingError(f"{path} can't be decoded")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)

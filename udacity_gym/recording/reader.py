@@ -1,0 +1,242 @@
+"""Opens recordings: the log, its pictures, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udacity_gym.errors import RecordingError
+from udacity_gym.recording.dialect import FIELDS
+from udacity_gym.recording.episodes import SIDE_FILE, Episode, Recording, SideFile
+from udacity_gym.recording.images import ImageFolder, read_image
+from udacity_gym.recording.log import Log, read_log, stamp
+from udacity_gym.recording.report import (
+    CAMERA_DROPPED,
+    DUPLICATE,
+    MISSING_IMAGE,
+    NO_TIME,
+    OUT_OF_ORDER,
+    OUTSIDE_IMAGE,
+    STANDING,
+    START_POSE,
+    UNLISTED_IMAGE,
+    Report,
+)
+from udacity_gym.telemetry import CAMERAS, MPH
+
+LOG_NAME = "driving_log.csv"
+"""What Udacity's simulator calls its log."""
+
+TAKE_GAP = 1.0
+"""s between two rows from which on they belong to different takes; within one it is 0.12 at most."""
+
+NOMINAL_DT = 1 / 15
+"""s between two rows, assumed where the pictures' names tell no time."""
+
+STANDING_SPEED = 0.1
+"""m/s below which the car stands."""
+
+
+def open_recording(path: str | PathLike[str], strict: bool = False) -> Recording:
+    """Open a recording of Udacity's simulator, or one written in its format.
+
+    Reads the log and lists the folder of the pictures; pictures are read when asked for. Rows that
+    can't be used are left out and listed in `Recording.report`; the files are never touched.
+
+    Args:
+        path: a folder with ``driving_log.csv`` and ``IMG/``, or the log itself under any name.
+        strict: raise on the first row that can't be used instead of leaving it out.
+
+    Returns:
+        The recording, split into takes.
+
+    Raises:
+        RecordingError: There is no log, it is empty or another program's, none of its pictures is
+            there; or, if ``strict``, a row can't be used: the message names file, row and field.
+
+    Example:
+        >>> recording = open_recording("my-drive")          # doctest: +SKIP
+        >>> print(recording.report)                         # doctest: +SKIP
+        >>> recording.episodes[0][0].image("left").shape    # doctest: +SKIP
+        (160, 320, 3)
+    """
+    log = read_log(find_log(Path(path)))
+    folder = ImageFolder(log.path.parent)
+    images, keep = _find_images(log, folder)
+    time = _times(log)
+    keep &= _first_of_duplicates(log, images["center"], keep)
+    order = np.flatnonzero(keep)
+    order = order[np.argsort(time[order], kind="stable")]
+    takes = np.split(order, np.flatnonzero(np.diff(time[order]) > TAKE_GAP * 1000) + 1) if len(order) else []
+    takes = [_without_start_pose(log, folder.folder, images["center"], take) for take in takes]
+    _note_standing(log, np.sort(order))
+    unlisted = folder.unlisted(name for names in images.values() for name in names if name)
+    if unlisted:
+        log.findings.add_count(UNLISTED_IMAGE, len(unlisted), unlisted[0])
+    used = sum(map(len, takes))
+    report = Report(log.path, log.lines, used, len(takes), log.findings.collect())
+    first = log.findings.first_left_out()
+    if first is not None and (strict or not used):
+        kind, row, detail = first
+        what = "" if used else "no row can be used; "
+        raise RecordingError(f"{log.path}, {what}row {row}, {kind.name}: {detail}. What to do: {kind.advice}")
+    side_file = SideFile(folder.side_file(SIDE_FILE))
+    episodes = [_episode(log, images, time, take, side_file) for take in takes]
+    return Recording(log.path, episodes, tuple(images), report)
+
+
+def find_log(path: Path) -> Path:
+    """The log of a recording.
+
+    Args:
+        path: a folder, or the log itself.
+
+    Returns:
+        The log's file: ``driving_log.csv``, else the only CSV file of the folder.
+
+    Raises:
+        RecordingError: There is none; says what was found instead.
+    """
+    if path.is_file():
+        return path
+    if not path.exists():
+        near = next(parent for parent in path.absolute().parents if parent.exists())
+        raise RecordingError(f"no such file or folder: {path}; {near} has {_listing(near)}")
+    log = path / LOG_NAME
+    if not log.is_file():
+        tables = sorted(p for p in path.iterdir() if p.suffix.lower() == ".csv" and p.is_file())
+        if len(tables) > 1:
+            names = ", ".join(table.name for table in tables[:5])
+            raise RecordingError(f"no {LOG_NAME} in {path}, but {names}: open one of these files")
+        if not tables:
+            below = sorted(path.glob(f"*/{LOG_NAME}"))
+            hint = f"; open {below[0].parent} instead" if below else ""
+            raise RecordingError(f"no {LOG_NAME} in {path}, which has {_listing(path)}{hint}")
+        log = tables[0]
+    if not log.resolve().is_relative_to(path.resolve()):
+        raise RecordingError(f"{log} is a link that leads out of the folder; open {log.resolve()} itself")
+    return log
+
+
+def _listing(folder: Path, most: int = 5) -> str:
+    names = sorted(f"{p.name}/" if p.is_dir() else p.name for p in folder.iterdir())
+    if not names:
+        return "nothing in it"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _find_images(log: Log, folder: ImageFolder) -> tuple[dict[str, list[str]], NDArray[np.bool_]]:
+    """Look up the pictures of every row.
+
+    A camera that lacks more than half of its pictures is given up; rows that lack a picture of the
+    other cameras can't be used.
+
+    Returns:
+        Camera to the relative path of its picture in each row ("" where there is none), and (n,)
+        bool which rows have all pictures.
+    """
+    found = {
+        camera: [folder.find(place, name) or "" for place, name in log.images[camera]] for camera in CAMERAS
+    }
+    there = {camera: np.array([bool(name) for name in names]) for camera, names in found.items()}
+    some = np.any([there[camera] for camera in CAMERAS], axis=0)
+    if not some.any():
+        place, name = log.images["center"][0]
+        raise RecordingError(
+            f"{log.path}: none of its {len(some)} rows has a picture in {folder.folder}. Row {log.row[0]} "
+            f"asks for {name!r}, which was looked for beside the log, in IMG/ there, and in a folder there "
+            f"called as the last one of {place!r}. Copy the pictures into IMG/"
+        )
+    for camera in CAMERAS[1:]:
+        missing = int((some & ~there[camera]).sum())
+        if missing * 2 > some.sum():
+            log.findings.add_count(CAMERA_DROPPED, 1, f"{camera}: {missing} pictures are missing")
+            del found[camera]
+    keep = np.ones(len(some), bool)
+    for camera in found:
+        for index in np.flatnonzero(~there[camera]):
+            place, name = log.images[camera][index]
+            kind = OUTSIDE_IMAGE if folder.leads_outside(place, name) else MISSING_IMAGE
+            log.findings.add(
+                kind, int(log.row[index]), f"{camera}: {place}{name}" if name else f"{camera}: empty"
+            )
+        keep &= there[camera]
+    return found, keep
+
+
+def _times(log: Log) -> NDArray[np.float64]:
+    """Time of each row in ms; rows whose pictures tell none follow the row before."""
+    time = np.array([stamp(name) for _, name in log.images["center"]])
+    unknown = np.flatnonzero(np.isnan(time))
+    for index in unknown:
+        time[index] = time[index - 1] + NOMINAL_DT * 1000 if index else 0.0
+        log.findings.add(NO_TIME, int(log.row[index]), log.images["center"][index][1])
+    for index in np.flatnonzero(np.diff(time) < 0) + 1:
+        log.findings.add(
+            OUT_OF_ORDER, int(log.row[index]), f"by {(time[index - 1] - time[index]) / 1000:g} s"
+        )
+    return time
+
+
+def _first_of_duplicates(log: Log, names: Sequence[str], keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) bool which rows are not a repetition of an earlier usable row with the same centre picture."""
+    first: dict[str, int] = {}
+    unique = np.ones(len(names), bool)
+    for index in np.flatnonzero(keep):
+        earlier = first.setdefault(names[int(index)], int(index))
+        if earlier != index:
+            unique[index] = False
+            same = bool((log.values[earlier] == log.values[index]).all())
+            what = "of" if same else "with other numbers, of"
+            log.findings.add(DUPLICATE, int(log.row[index]), f"{what} row {log.row[earlier]}")
+    return unique
+
+
+def _without_start_pose(
+    log: Log, folder: Path, names: Sequence[str], take: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Leave out the last row of a take if its picture shows where the take began.
+
+    The simulator renders after the drive, putting the car back pose by pose, and its last picture
+    is often that of the start pose. It then resembles the take's first picture (up to the noise of
+    JPEG) and not at all the one before.
+    """
+    if len(take) < 3:
+        return take
+    try:
+        first, before, last = (
+            read_image(folder / names[i]).astype(np.int16) for i in take[[0, -2, -1]].tolist()
+        )
+    except RecordingError:  # a broken picture is found when it is asked for
+        return take
+    if first.shape == before.shape == last.shape:
+        to_first, to_before = np.abs(last - first).mean(), np.abs(last - before).mean()
+        if to_first < 3.0 and to_before > 2.0 * to_first + 3.0:
+            log.findings.add(START_POSE, int(log.row[take[-1]]), f"same picture as row {log.row[take[0]]}")
+            return take[:-1]
+    return take
+
+
+def _note_standing(log: Log, kept: NDArray[np.int64]) -> None:
+    speed = log.values[:, 3] * MPH
+    for index in kept[speed[kept] < STANDING_SPEED]:
+        log.findings.add(STANDING, int(log.row[index]), f"slower than {STANDING_SPEED} m/s")
+
+
+def _episode(
+    log: Log,
+    images: Mapping[str, Sequence[str]],
+    time: NDArray[np.float64],
+    take: NDArray[np.int64],
+    side_file: SideFile,
+) -> Episode:
+    columns = {name: log.values[take, i] for i, name in enumerate(FIELDS)}
+    columns["speed"] = columns["speed"] * MPH
+    columns["time"] = (time[take] - time[take[0]]) / 1000
+    names = {camera: [paths[i] for i in take.tolist()] for camera, paths in images.items()}
+    return Episode(log.path, names, columns, log.row[take], side_file)

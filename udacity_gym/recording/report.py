@@ -1,0 +1,206 @@
+"""What was noticed in a recording, row by row, as one object that prints as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of finding.
+
+    Attributes:
+        name: what the table calls it.
+        left_out: rows of this kind are not used; they stay in the file.
+        advice: what to do about it.
+    """
+
+    name: str
+    left_out: bool
+    advice: str
+
+
+UNREADABLE_ROW = Kind("unreadable row", True, "correct or delete the line; nothing of it could be used")
+NOT_A_NUMBER = Kind("not a number", True, "correct the field in the file")
+OUT_OF_RANGE = Kind("out of range", True, "correct the field in the file; steering is in [-1, 1]")
+AMBIGUOUS = Kind("ambiguous numbers", True, "write decimal points instead of commas in these lines")
+MISSING_IMAGE = Kind("missing image", True, "copy the pictures into IMG/ beside the log")
+OUTSIDE_IMAGE = Kind("link out of the folder", True, "copy the linked pictures into the recording's folder")
+DUPLICATE = Kind("duplicate", True, "nothing; the first of the rows is used")
+START_POSE = Kind("start pose", True, "nothing; the simulator gave the take's last row its first picture")
+BROKEN_IMAGE = Kind("broken image", True, "copy the picture again, or leave the row out")
+WRONG_SIZE = Kind("image of another size", True, "resize the pictures, or leave the rows out")
+OUT_OF_ORDER = Kind("time runs backwards", False, "nothing; rows were sorted by time")
+NO_TIME = Kind("no time stamp", False, "nothing; 1/15 s after the row before was assumed")
+STANDING = Kind("standing still", False, "leave them out of training if the car should not learn to stand")
+EXTRA_COLUMNS = Kind("columns after the speed", False, "nothing; they were ignored")
+REPEATED_HEADER = Kind("header inside the log", False, "nothing; the line was skipped")
+CAMERA_DROPPED = Kind("camera without pictures", False, "copy its pictures into IMG/ to use this camera")
+UNLISTED_IMAGE = Kind("image without a row", False, "nothing; no row means no steering to learn from")
+ENCODING = Kind("unusual encoding", False, "save the log as UTF-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """All that was found of one kind.
+
+    Attributes:
+        kind: what it is.
+        rows: lines of the log, counted from 1, in ascending order; empty where no row is to blame.
+        detail: the first case in words, naming the field.
+        count: how many; the number of rows unless the finding is not about rows.
+    """
+
+    kind: Kind
+    rows: tuple[int, ...]
+    detail: str
+    count: int
+
+
+class Report(Sequence[Finding]):
+    """What was noticed in a recording; ``print(report)`` shows it as a table.
+
+    A sequence of `Finding`, those that cost rows first.
+
+    Attributes:
+        path: the log.
+        rows: rows the log has (lines that are neither empty nor a header).
+        used: rows that became frames.
+        takes: episodes.
+    """
+
+    def __init__(self, path: Path, rows: int, used: int, takes: int, findings: Sequence[Finding]) -> None:
+        self.path = path
+        self.rows = rows
+        self.used = used
+        self.takes = takes
+        self._findings = sorted(findings, key=lambda finding: not finding.kind.left_out)
+
+    def __len__(self) -> int:
+        return len(self._findings)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self._findings)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        return self._findings[index]
+
+    @property
+    def left_out(self) -> int:
+        """Rows that are in the log but were not used."""
+        return self.rows - self.used
+
+    def rows_of(self, kind: str) -> tuple[int, ...]:
+        """Lines of the log with a finding of this kind, by the name the table gives it.
+
+        Args:
+            kind: such as "missing image" or "standing still".
+
+        Returns:
+            Line numbers counted from 1, empty if nothing of the kind was found.
+        """
+        return next((finding.rows for finding in self if finding.kind.name == kind), ())
+
+    def count(self, kind: str) -> int:
+        """How often this kind was found, by the name the table gives it."""
+        return next((finding.count for finding in self if finding.kind.name == kind), 0)
+
+    def __str__(self) -> str:
+        plural = "" if self.takes == 1 else "s"
+        title = f"{self.path}: {self.used} of {self.rows} rows used, {self.takes} take{plural}"
+        if not self._findings:
+            return f"{title}; nothing to report"
+        header = ("finding", "count", "used", "rows", "first", "what to do")
+        table = [header, *(_cells(finding) for finding in self)]
+        widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table
+        ]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        return "\n".join([title, *lines])
+
+    def __repr__(self) -> str:
+        return f"<Report: {self.used} of {self.rows} rows used, {len(self)} kinds of findings>"
+
+
+def _cells(finding: Finding) -> tuple[str, str, str, str, str, str]:
+    used = "no" if finding.kind.left_out else "yes" if finding.rows else ""
+    return (
+        finding.kind.name,
+        str(finding.count),
+        used,
+        row_ranges(finding.rows),
+        finding.detail,
+        finding.kind.advice,
+    )
+
+
+def row_ranges(rows: Sequence[int], most: int = 3) -> str:
+    """Write ascending row numbers as ranges, such as ``1-12, 40, ...``."""
+    ranges: list[list[int]] = []
+    for row in rows:
+        if ranges and row == ranges[-1][1] + 1:
+            ranges[-1][1] = row
+        elif len(ranges) == most:
+            return ", ".join([*map(_range, ranges), "..."])
+        else:
+            ranges.append([row, row])
+    return ", ".join(map(_range, ranges))
+
+
+def _range(ends: Sequence[int]) -> str:
+    return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}-{ends[1]}"
+
+
+class Findings:
+    """Collects findings while a recording is read."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Kind, list[int]] = {}
+        self._detail: dict[Kind, tuple[int, str]] = {}
+        self._count: dict[Kind, int] = {}
+
+    def add(self, kind: Kind, row: int, detail: str = "") -> None:
+        """Note that ``row`` has a finding; the detail of the earliest row is kept."""
+        self._rows.setdefault(kind, []).append(row)
+        self._keep(kind, row, detail)
+
+    def add_count(self, kind: Kind, count: int, detail: str = "") -> None:
+        """Note ``count`` cases that belong to no row."""
+        self._count[kind] = self._count.get(kind, 0) + count
+        self._keep(kind, 0, detail)
+
+    def extend(self, other: Findings) -> None:
+        """Take over everything that ``other`` has noticed."""
+        for kind, (row, detail) in other._detail.items():
+            self._rows.setdefault(kind, []).extend(other._rows.get(kind, ()))
+            self._count[kind] = self._count.get(kind, 0) + other._count.get(kind, 0)
+            self._keep(kind, row, detail)
+
+    def _keep(self, kind: Kind, row: int, detail: str) -> None:
+        if kind not in self._detail or row < self._detail[kind][0]:
+            self._detail[kind] = (row, detail)
+
+    def first_left_out(self) -> tuple[Kind, int, str] | None:
+        """The earliest row that can't be used: its kind, line and detail."""
+        earliest = [
+            (*self._detail[kind], kind) for kind, rows in self._rows.items() if kind.left_out and rows
+        ]
+        if not earliest:
+            return None
+        row, detail, kind = min(earliest, key=lambda entry: entry[0])
+        return kind, row, detail
+
+    def collect(self) -> list[Finding]:
+        """All findings in the order in which their kinds first came up."""
+        return [
+            Finding(
+                kind,
+                rows := tuple(sorted(set(self._rows.get(kind, ())))),
+                self._detail[kind][1],
+                len(rows) + self._count.get(kind, 0),
+            )
+            for kind in self._detail
+        ]
