@@ -18,7 +18,7 @@ from udacity_gym.world.car import CAR_STATE, SPEED, YAW, CarParameters, X, Y, ad
 from udacity_gym.world.track import CentreLine, Track, locate
 
 S, OFFSET, HEADING_ERROR, CURVATURE, PROGRESS, Z, PITCH, ROLL = range(CAR_STATE, CAR_STATE + 8)
-"""Places in the world's state after the car's own: m, m right of the centre line, rad, 1/m, m, m, rad, rad."""
+"""Places in the state after the car's own: m, m (right of the centre line), rad, 1/m, m, m, rad, rad."""
 WORLD_STATE = CAR_STATE + 8
 """Numbers in the world's state."""
 REACH = 10.0

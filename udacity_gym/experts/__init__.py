@@ -1,0 +1,11 @@
+"""Experts: who can show how to drive.
+
+An expert is anything that maps an observation and the privileged ``info`` of the environment to an
+action. Learners see observations only; experts may use everything.
+"""
+
+from udacity_gym.experts.base import Expert
+from udacity_gym.experts.pid import PID
+from udacity_gym.experts.pure_pursuit import PurePursuit
+
+__all__ = ["PID", "Expert", "PurePursuit"]

@@ -1,0 +1,66 @@
+"""PID on the cross-track error, the course's classic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udacity_gym.errors import OptionError
+from udacity_gym.experts.base import action, throttle_for
+from udacity_gym.telemetry import MPH
+from udacity_gym.world.car import CarParameters
+
+
+class PID:
+    """Steers against the cross-track error; needs no track, only "cte", "heading_error", "speed", "time".
+
+    ``steering = -(proportional · cte + derivative · d(cte)/dm + integral · sum of cte over metres)``:
+    rates count per metre driven and not per second, so that one set of gains holds at every speed, and
+    the derivative is ``sin(heading_error)``, which needs no differences. The integral is limited to a
+    third of full lock and starts afresh when the episode's time goes back.
+    """
+
+    def __init__(
+        self,
+        speed: float = 20 * MPH,
+        proportional: float = 0.2,
+        derivative: float = 1.8,
+        integral: float = 0.005,
+    ) -> None:
+        """Choose a speed and gains.
+
+        Args:
+            speed: m/s to drive at.
+            proportional: 1/m, share of full lock per cross-track error.
+            derivative: share of full lock per metre of cross-track error and metre driven.
+            integral: 1/m², share of full lock per accumulated error.
+
+        Raises:
+            OptionError: ``speed`` is not positive.
+        """
+        if not (math.isfinite(speed) and speed > 0):
+            raise OptionError(f"speed must be a positive number of m/s, got {speed!r}")
+        self.speed = speed
+        self.proportional = proportional
+        self.derivative = derivative
+        self.integral = integral
+        self._car = CarParameters()
+        self._sum = 0.0
+        self._time = 0.0
+
+    def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
+        """Choose the next action, see `Expert`."""
+        time, cte, speed = float(info["time"]), float(info["cte"]), float(info["speed"])
+        if time < self._time or time == 0.0:
+            self._sum, self._time = 0.0, time
+        limit = 1 / 3 / self.integral if self.integral else 0.0
+        driven = speed * (time - self._time)
+        self._sum = min(limit, max(-limit, self._sum + cte * driven))
+        self._time = time
+        slope = math.sin(info["heading_error"])
+        steering = -(self.proportional * cte + self.derivative * slope + self.integral * self._sum)
+        return action(steering, throttle_for(speed, self.speed, self._car))
