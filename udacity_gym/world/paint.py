@@ -1,0 +1,309 @@
+"""The colours of road, ground and sky, computed from where every pixel is.
+
+Lines, kerbs and edges are averaged over each pixel's extent in closed form, so nothing flickers;
+patterns are looked up in the halving that fits the pixel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from udacity_gym.world.jit import INLINE, KERNEL, LANES, F
+from udacity_gym.world.surface import FAR
+from udacity_gym.world.textures import SIZE, texel
+
+LINE_LEFT, LINE_RIGHT, STRIPES_LEFT, STRIPES_RIGHT, BRIDGE = 1, 2, 4, 8, 16
+"""Bits of a sample's style: edge lines, red and white flat kerbs, cobblestones."""
+
+_ZERO = F(0.0)
+_ONE = F(1.0)
+_HALF = F(0.5)
+_TO_UNIT = F(1.0 / 255.0)
+
+
+@njit(**INLINE)
+def band(distance: Any, extent: Any, low: Any, high: Any) -> Any:
+    """Share of a pixel's extent that lies between two distances."""
+    inside = min(distance + _HALF * extent, high) - max(distance - _HALF * extent, low)
+    return max(inside, _ZERO) / extent
+
+
+@njit(**INLINE)
+def step_up(distance: Any, extent: Any, edge: Any) -> Any:
+    """Share of a pixel's extent that lies beyond a distance."""
+    return min(max((distance - edge) / extent + _HALF, _ZERO), _ONE)
+
+
+@njit(**INLINE)
+def bars(place: Any, extent: Any, period: Any) -> Any:
+    """Share of a pixel's extent that lies in the first halves of a repeating period."""
+    first, last = place - _HALF * extent, place + _HALF * extent
+    inverse, half = _ONE / period, period * _HALF
+    a, b = np.floor(first * inverse), np.floor(last * inverse)
+    return ((b - a) * half + min(last - b * period, half) - min(first - a * period, half)) / extent
+
+
+@njit(**INLINE)
+def channel(packed: Any, shift: Any) -> Any:
+    """One of the four bytes of a packed colour as a number."""
+    return F(np.int32((packed >> shift) & np.int32(255)))
+
+
+@njit(**KERNEL)
+def paint_road(
+    bottom: int,
+    covered: Any,
+    span: Any,
+    s: Any,
+    d: Any,
+    along: Any,
+    across: Any,
+    section: Any,
+    palette: Any,
+    line: Any,
+    style: Any,
+    kerb_colours: Any,
+    textures: Any,
+    spacing: float,
+    red: Any,
+    green: Any,
+    blue: Any,
+    road: Any,
+) -> None:
+    """Colour the pixels of the road with its lines and kerbs.
+
+    Args:
+        bottom: rows to look at, from the top.
+        covered: (rows,) int32, how many of the row's pixels meet the ground.
+        span: (rows, 2) float32 m, smallest and greatest distance from the centre line.
+        s: (rows, LANES) float32 m along the track.
+        d: (rows, LANES) float32 m to the right of the centre line.
+        along: (rows, LANES) float32 m, extent of the pixel along the track.
+        across: (rows, LANES) float32 m, extent of the pixel across the track.
+        section: float32 cross-section, see `scenery.CrossSection`.
+        palette: (materials, 4) float32 colours, see `scenery.Palette`.
+        line: centre-line table.
+        style: (n,) int32 bits of each sample.
+        kerb_colours: (2 * n,) int32 packed colour of the concrete kerb, left and right.
+        textures: float32 patterns: asphalt, cobblestones, ground.
+        spacing: m between two samples.
+        red: (rows, LANES) float32, receives the red.
+        green: the same, green.
+        blue: the same, blue.
+        road: (rows, LANES) float32, receives the share of the pixel that is road or kerb.
+    """
+    samples = np.int32(style.shape[0])
+    inverse_spacing = _ONE / F(spacing)
+    line_low, line_inner, line_outer, line_high = section[0], section[1], section[2], section[3]
+    stripes_high, period, foot, top, bridge_edge = section[4], section[5], section[6], section[7], section[8]
+    asphalt_scale, asphalt_across, cobble_scale = section[9], section[10], section[11]
+    widest = max(top, bridge_edge) + F(0.5)
+    ar, ag, ab, aspread = palette[0, 0], palette[0, 1], palette[0, 2], palette[0, 3]
+    cr, cg, cb, cspread = palette[1, 0], palette[1, 1], palette[1, 2], palette[1, 3]
+    yr, yg, yb = palette[2, 0], palette[2, 1], palette[2, 2]
+    kr, kg, kb = palette[3, 0], palette[3, 1], palette[3, 2]
+    rr, rg, rb = palette[4, 0], palette[4, 1], palette[4, 2]
+    wr, wg, wb = palette[5, 0], palette[5, 1], palette[5, 2]
+    for i in range(bottom):
+        row = np.uint64(i)
+        if covered[i] == 0 or span[row, np.uint64(0)] > widest:
+            continue
+        for e in range(LANES):
+            lane = np.uint64(e)
+            place, offset = s[row, lane], d[row, lane]
+            length, extent = along[row, lane], across[row, lane]
+            distance = abs(offset)
+            sample = np.int32(min(max(np.int32(place * inverse_spacing), np.int32(0)), samples - 1))
+            bits = style[sample]
+            right = np.int32(offset > _ZERO)
+            lined = F(np.int32((bits >> right) & 1))
+            striped = F(np.int32((bits >> (right + 2)) & 1))
+            bridge = F(np.int32((bits >> 4) & 1))
+            at = np.int32(sample * 8)
+            rise = line[at + 5 + right]
+            raised = min(rise * F(100.0), _ONE)
+
+            footprint = max(extent, length * F(0.25)) * asphalt_scale
+            grain = textures[texel(place * asphalt_scale, offset * asphalt_across, footprint)]
+            bright = _ONE + aspread * grain
+            r, g, b = ar * bright, ag * bright, ab * bright
+
+            dark = band(distance, extent, line_inner, line_outer) * lined
+            r += dark * (kr * bright - r)
+            g += dark * (kg * bright - g)
+            b += dark * (kb * bright - b)
+            yellow = band(distance, extent, line_low, line_inner) + band(
+                distance, extent, line_outer, line_high
+            )
+            yellow *= lined
+            r += yellow * (yr - r)
+            g += yellow * (yg - g)
+            b += yellow * (yb - b)
+
+            concrete = kerb_colours[sample * np.int32(2) + right]
+            face = step_up(distance, extent, foot) * raised
+            r += face * (channel(concrete, 0) - r)
+            g += face * (channel(concrete, 8) - g)
+            b += face * (channel(concrete, 16) - b)
+
+            stripes = band(distance, extent, line_high, stripes_high) * striped
+            white = bars(place, length, period)
+            r += stripes * (rr + white * (wr - rr) - r)
+            g += stripes * (rg + white * (wg - rg) - g)
+            b += stripes * (rb + white * (wb - rb) - b)
+
+            stone = textures[
+                np.int32(SIZE)
+                + texel(
+                    place * cobble_scale, offset * cobble_scale, max(extent, length * F(0.25)) * cobble_scale
+                )
+            ]
+            r += bridge * (cr + cspread * cr * stone - r)
+            g += bridge * (cg + cspread * cg * stone - g)
+            b += bridge * (cb + cspread * cb * stone - b)
+
+            edge = foot + raised * (top - foot) + bridge * (bridge_edge - foot)
+            red[row, lane], green[row, lane], blue[row, lane] = r, g, b
+            road[row, lane] = _ONE - step_up(distance, extent, edge)
+
+
+@njit(**KERNEL)
+def paint_ground(
+    camera: Any,
+    focal: float,
+    frame: Any,
+    width: int,
+    first: int,
+    bottom: int,
+    covered: Any,
+    span: Any,
+    narrowest: float,
+    widest: float,
+    t: Any,
+    along: Any,
+    colours: Any,
+    textures: Any,
+    red: Any,
+    green: Any,
+    blue: Any,
+    road: Any,
+) -> None:
+    """Colour the pixels of the ground beside the road from the map of its colours.
+
+    Rows that show nothing but road are left alone.
+    """
+    nodes = np.int32(frame[4])
+    east_end, north_end = frame[2], frame[3]
+    rows = t.shape[0]
+    inverse_focal = _ONE / focal
+    cx, cy = camera[0] - frame[0], camera[1] - frame[1]
+    ux, uy = camera[6] * inverse_focal, camera[7] * inverse_focal
+    u0 = F(first) + _HALF - F(width) * _HALF
+    for i in range(bottom):
+        row = np.uint64(i)
+        if covered[i] == 0 or span[row, np.uint64(1)] < narrowest:
+            continue
+        keep = F(np.int32(span[row, np.uint64(0)] <= widest + F(0.5)))
+        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
+        ax = camera[3] + v * camera[9]
+        ay = camera[4] + v * camera[10]
+        for e in range(LANES):
+            lane = np.uint64(e)
+            u = u0 + F(np.int32(e))
+            depth = min(t[row, lane], FAR)
+            x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
+            footprint = depth * inverse_focal
+            fine = textures[np.int32(2 * SIZE) + texel(x * F(12.0), y * F(12.0), footprint * F(14.0))]
+            coarse = textures[np.int32(2 * SIZE) + texel(x * F(1.5), y * F(1.5), footprint * F(1.5))]
+            mottle = F(0.6) * fine + coarse
+            x = min(max(x, _ZERO), east_end)
+            y = min(max(y, _ZERO), north_end)
+            ix = np.int32(x)
+            iy = np.int32(y)
+            fx, fy = x - F(ix), y - F(iy)
+            node = np.int32(iy * nodes + ix)
+            a, b = colours[node], colours[node + 1]
+            c, k = colours[node + nodes], colours[node + nodes + 1]
+            w11 = fx * fy
+            w10 = fx - w11
+            w01 = fy - w11
+            w00 = _ONE - fx - w01
+            r = w00 * channel(a, 0) + w10 * channel(b, 0) + w01 * channel(c, 0) + w11 * channel(k, 0)
+            g = w00 * channel(a, 8) + w10 * channel(b, 8) + w01 * channel(c, 8) + w11 * channel(k, 8)
+            bl = w00 * channel(a, 16) + w10 * channel(b, 16) + w01 * channel(c, 16) + w11 * channel(k, 16)
+            rough = channel(a, 24) * _TO_UNIT
+            shade = _ONE + rough * mottle
+            share = keep * road[row, lane]
+            red[row, lane] = share * red[row, lane] + (_ONE - share) * r * shade
+            green[row, lane] = share * green[row, lane] + (_ONE - share) * g * shade
+            blue[row, lane] = share * blue[row, lane] + (_ONE - share) * bl * shade
+
+
+@njit(**KERNEL)
+def finish(
+    camera: Any,
+    focal: float,
+    air: Any,
+    picture: Any,
+    first: int,
+    bottom: int,
+    covered: Any,
+    t: Any,
+    red: Any,
+    green: Any,
+    blue: Any,
+    depth: Any,
+) -> None:
+    """Put sky behind and fog before a block of pixels, and write it into the picture.
+
+    Args:
+        camera: (12,) float32 position, forward, right and up vector.
+        focal: focal length in pixels.
+        air: float32, see `scenery.Air`.
+        picture: (height, width, 3) uint8, receives the block.
+        first: first column of the block.
+        bottom: rows to write, from the top.
+        covered: (rows,) int32, how many of the row's pixels meet the ground.
+        t: (rows, LANES) float32 m, depth of each pixel.
+        red: (rows, LANES) float32 red of the ground.
+        green: green of the ground.
+        blue: blue of the ground.
+        depth: (height, width) float32, receives the depth of each pixel in m.
+    """
+    rows, width = picture.shape[0], picture.shape[1]
+    lanes = min(LANES, width - first)
+    inverse_focal = _ONE / focal
+    fog_r, fog_g, fog_b, fog_start, fog_scale = air[0], air[1], air[2], air[3], air[4]
+    low_r, low_g, low_b = air[5], air[6], air[7]
+    high_r, high_g, high_b, sky_scale = air[8], air[9], air[10], air[11]
+    uz = camera[8] * inverse_focal
+    u0 = F(first) + _HALF - F(width) * _HALF
+    for i in range(bottom):
+        row = np.uint64(i)
+        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
+        az = camera[5] + v * camera[11]
+        ground = covered[i]
+        for e in range(lanes):
+            lane = np.uint64(e)
+            r, g, b = _ZERO, _ZERO, _ZERO
+            if ground < lanes:
+                height = min(max((az + (u0 + F(np.int32(e))) * uz) * sky_scale, _ZERO), _ONE)
+                height = height * (F(2.0) - height)
+                r = low_r + height * (high_r - low_r)
+                g = low_g + height * (high_g - low_g)
+                b = low_b + height * (high_b - low_b)
+            if ground > 0:
+                seen = t[row, lane]
+                solid = F(np.int32(seen < FAR))
+                fog = min(max((seen - fog_start) * fog_scale, _ZERO), _ONE)
+                r += solid * (red[row, lane] + fog * (fog_r - red[row, lane]) - r)
+                g += solid * (green[row, lane] + fog * (fog_g - green[row, lane]) - g)
+                b += solid * (blue[row, lane] + fog * (fog_b - blue[row, lane]) - b)
+            column = np.uint64(first + e)
+            picture[row, column, 0] = np.uint8(np.int32(min(max(r, _ZERO), F(255.0))))
+            picture[row, column, 1] = np.uint8(np.int32(min(max(g, _ZERO), F(255.0))))
+            picture[row, column, 2] = np.uint8(np.int32(min(max(b, _ZERO), F(255.0))))
+            depth[row, column] = t[row, lane]

@@ -1,0 +1,250 @@
+"""The pictures: any number of cameras in one call, drawn on the CPU.
+
+A column-profile ray caster. For every block of pixel columns: the ground along each column
+(`profile`), the place that each pixel shows (`surface`), its colour (`paint`); then, for the whole
+picture, what stands upright (`polygons`, `billboards`), and the bonnet. Pictures of any size are
+drawn directly, nothing is allocated per picture, and the GIL is released.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from udacity_gym.telemetry import Image
+from udacity_gym.world.billboards import BINS, MOST, draw_cards, find_cards
+from udacity_gym.world.jit import KERNEL, LANES
+from udacity_gym.world.paint import finish, paint_ground, paint_road
+from udacity_gym.world.profile import cast_columns, sample_distances
+from udacity_gym.world.scenery import Scene, SceneArrays
+from udacity_gym.world.surface import follow_slopes, locate
+
+_LOG = logging.getLogger(__name__)
+
+SAMPLES = 144
+"""Samples of a terrain profile: each 4 % farther than the one before."""
+
+
+class Scratch(NamedTuple):
+    """Working memory of one renderer, allocated once."""
+
+    distances: NDArray[np.float32]
+    inverse_distances: NDArray[np.float32]
+    tangents: NDArray[np.float32]
+    covered: NDArray[np.int32]
+    span: NDArray[np.float32]
+    t: NDArray[np.float32]
+    slope: NDArray[np.float32]
+    s: NDArray[np.float32]
+    d: NDArray[np.float32]
+    along: NDArray[np.float32]
+    across: NDArray[np.float32]
+    red: NDArray[np.float32]
+    green: NDArray[np.float32]
+    blue: NDArray[np.float32]
+    road: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    cards: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    order: NDArray[np.int64]
+
+    @staticmethod
+    def for_pictures(width: int, height: int) -> Scratch:
+        """Allocate the working memory for pictures of a size."""
+        distances = sample_distances(SAMPLES)
+
+        def plane() -> NDArray[np.float32]:
+            return np.zeros((height, LANES), np.float32)
+
+        return Scratch(
+            distances=distances,
+            inverse_distances=1 / distances,
+            tangents=np.zeros(SAMPLES, np.float32),
+            covered=np.zeros(height, np.int32),
+            span=np.zeros((height, 2), np.float32),
+            t=plane(),
+            slope=plane(),
+            s=plane(),
+            d=plane(),
+            along=plane(),
+            across=plane(),
+            red=plane(),
+            green=plane(),
+            blue=plane(),
+            road=plane(),
+            depth=np.zeros((height, width), np.float32),
+            cards=np.zeros((MOST, 7), np.float32),
+            counts=np.zeros(BINS + 1, np.int64),
+            order=np.zeros(MOST, np.int64),
+        )
+
+
+@njit(**KERNEL)
+def _overlay(overlay: Any, first_row: int, picture: Any) -> None:
+    for i in range(first_row, picture.shape[0]):
+        for j in range(picture.shape[1]):
+            row, column = np.uint64(i), np.uint64(j)
+            opacity = np.int32(overlay[row, column, 3])
+            if opacity > 0:
+                for c in range(3):
+                    under = np.int32(picture[row, column, c]) * (255 - opacity)
+                    over = np.int32(overlay[row, column, c]) * opacity
+                    picture[row, column, c] = np.uint8((under + over + 127) // 255)
+
+
+@njit(**KERNEL)
+def _render(
+    cameras: Any,
+    focal: Any,
+    scene: Any,
+    scratch: Any,
+    overlays: Any,
+    which: Any,
+    visible_rows: Any,
+    overlay_rows: Any,
+    out: Any,
+) -> None:
+    n, height, width = out.shape[0], out.shape[1], out.shape[2]
+    for c in range(n):
+        camera = cameras[c]
+        picture = out[c]
+        for first in range(0, width, LANES):
+            bottom = visible_rows[which[c], first // LANES]
+            cast_columns(
+                camera, focal, scene.heights, scene.frame, scratch.distances, scratch.inverse_distances,
+                width, first, bottom, scratch.tangents, scratch.t, scratch.slope, scratch.covered,
+            )  # fmt: skip
+            follow_slopes(
+                camera, focal, scene.heights, scene.frame, width, first, bottom, scratch.covered,
+                scratch.slope, scratch.t,
+            )  # fmt: skip
+            locate(
+                camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, scene.kerb, width,
+                first, bottom, scratch.covered, scratch.slope, scratch.t, scratch.s, scratch.d,
+                scratch.along, scratch.across, scratch.span,
+            )  # fmt: skip
+            paint_road(
+                bottom, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along, scratch.across,
+                scene.section, scene.palette, scene.line, scene.style, scene.kerb_colours, scene.textures,
+                scene.spacing, scratch.red, scratch.green, scratch.blue, scratch.road,
+            )  # fmt: skip
+            paint_ground(
+                camera, focal, scene.frame, width, first, bottom, scratch.covered, scratch.span,
+                scene.section[6], scene.section[8], scratch.t, scratch.along, scene.colours, scene.textures,
+                scratch.red, scratch.green, scratch.blue, scratch.road,
+            )  # fmt: skip
+            finish(
+                camera, focal, scene.air, picture, first, bottom, scratch.covered, scratch.t, scratch.red,
+                scratch.green, scratch.blue, scratch.depth,
+            )  # fmt: skip
+        found = find_cards(
+            camera, focal, height, width, scene.cards, scratch.cards, scratch.counts, scratch.order
+        )
+        draw_cards(
+            found, scratch.cards, scratch.order, scene.card_texels, scene.air, height, picture, scratch.depth
+        )
+        _overlay(overlays[which[c]], overlay_rows[which[c]], picture)
+
+
+class Renderer:
+    """Draws pictures of a scene, all of one size.
+
+    Not safe for use by two threads at once (its working memory is shared); make one per thread.
+
+    Args:
+        scene: what to draw.
+        width: columns of a picture.
+        height: rows of a picture.
+        fov: rad, vertical field of view.
+        overlays: (m, height, width, 4) uint8 RGB and opacity, drawn over a picture on request.
+    """
+
+    def __init__(
+        self, scene: Scene, width: int, height: int, fov: float, overlays: Sequence[Image] = ()
+    ) -> None:
+        self.width, self.height = width, height
+        self.focal = np.float32(height / 2 / math.tan(fov / 2))
+        self._scene = scene.arrays
+        self._scratch = Scratch.for_pictures(width, height)
+        clear = np.zeros((height, width, 4), np.uint8)
+        self._overlays = np.ascontiguousarray(np.stack([clear, *overlays]))
+        self._visible_rows = _visible_rows(self._overlays)
+        touched = self._overlays[..., 3].any(axis=2)
+        self._overlay_rows = np.where(touched.any(axis=1), touched.argmax(axis=1), height)
+
+    def render(self, cameras: NDArray[np.float32], out: Image, overlays: Sequence[int] | None = None) -> None:
+        """Draw one picture per camera.
+
+        Args:
+            cameras: (n, 12) float32: position in m, then the unit vectors forward, right and up.
+            out: (n, height, width, 3) uint8, C-contiguous; receives the pictures, RGB.
+            overlays: for each camera the index of its overlay, -1 for none; None means none.
+
+        Raises:
+            ValueError: An array has the wrong shape, type or layout.
+        """
+        cameras = np.ascontiguousarray(cameras, np.float32)
+        n = len(cameras)
+        if cameras.shape != (n, 12):
+            raise ValueError(f"cameras must be (n, 12), got {cameras.shape}")
+        expected = (n, self.height, self.width, 3)
+        if out.shape != expected or out.dtype != np.uint8 or not out.flags.c_contiguous:
+            raise ValueError(
+                f"out must be a C-contiguous uint8 array of shape {expected}, got {out.dtype} {out.shape}"
+            )
+        which = np.zeros(n, np.int64) if overlays is None else np.asarray(overlays, np.int64) + 1
+        _announce_compilation()
+        _render(
+            cameras,
+            self.focal,
+            self._scene,
+            self._scratch,
+            self._overlays,
+            which,
+            self._visible_rows,
+            self._overlay_rows,
+            out,
+        )
+
+
+def _visible_rows(overlays: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Rows from the top, per overlay and block of columns, below which the overlay hides everything."""
+    m, height, width, _ = overlays.shape
+    blocks = (width + LANES - 1) // LANES
+    rows = np.full((m, blocks), height, np.int64)
+    for k in range(m):
+        for b in range(blocks):
+            opaque = (overlays[k, :, b * LANES : (b + 1) * LANES, 3] == 255).all(axis=1)
+            clear = np.flatnonzero(~opaque)
+            rows[k, b] = clear[-1] + 1 if len(clear) else 0
+    return rows
+
+
+_announced = False
+
+
+def _announce_compilation() -> None:
+    """Log once when the kernels have to be compiled because no cache holds them."""
+    global _announced
+    if _announced:
+        return
+    _announced = True
+    cache = getattr(_render, "_cache", None)
+    path = getattr(cache, "cache_path", None)
+    if path is None or not any(True for _ in _cached(path)):
+        _LOG.warning("compiling the renderer for this machine, once; this takes some seconds")
+
+
+def _cached(path: str) -> Any:
+    from pathlib import Path
+
+    return Path(path).glob("renderer._render*.nbc")
+
+
+__all__ = ["SAMPLES", "Renderer", "Scene", "SceneArrays"]

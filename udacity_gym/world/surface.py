@@ -1,0 +1,211 @@
+"""Which place of the world every pixel shows: arc length, lateral offset, footprint.
+
+A grid names the centre-line sample nearest to each of its nodes; from that sample the place
+relative to the road follows in closed form for the arc through it, so lines stay sharp and smooth
+at any distance. The concrete kerb, too narrow for the height field, is intersected in closed form.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from udacity_gym.world.jit import INLINE, KERNEL, LANES, F
+
+LINE_FIELDS = 8
+"""Columns of the centre-line table: x, y, cos and sin of the heading, curvature, rise of the left and of
+the right kerb in m, share of the sample that is bridge."""
+
+FAR = F(900.0)
+"""m, depth that pixels of the sky are given while they are computed along with their neighbours."""
+
+_ZERO = F(0.0)
+_ONE = F(1.0)
+_HALF = F(0.5)
+
+
+@njit(**INLINE)
+def bilinear_node(x: Any, y: Any, east_end: Any, north_end: Any, nodes: Any) -> Any:
+    """Lower left node of the grid cell of a point, and where in the cell the point is."""
+    x = min(max(x, _ZERO), east_end)
+    y = min(max(y, _ZERO), north_end)
+    ix = np.int32(x)
+    iy = np.int32(y)
+    return np.int32(iy * nodes + ix), x - F(ix), y - F(iy)
+
+
+@njit(**KERNEL)
+def follow_slopes(
+    camera: Any,
+    focal: float,
+    heights: Any,
+    frame: Any,
+    width: int,
+    first: int,
+    bottom: int,
+    covered: Any,
+    slope: Any,
+    t: Any,
+) -> None:
+    """Move each pixel to where its own ray meets the ground: one Newton step from the column's profile.
+
+    Rows of level ground are left alone, there the profile is exact.
+    """
+    nodes = np.int32(frame[4])
+    east_end, north_end = frame[2], frame[3]
+    rows = t.shape[0]
+    inverse_focal = _ONE / focal
+    cx, cy, cz = camera[0] - frame[0], camera[1] - frame[1], camera[2]
+    ux, uy, uz = camera[6] * inverse_focal, camera[7] * inverse_focal, camera[8] * inverse_focal
+    u0 = F(first) + _HALF - F(width) * _HALF
+    for i in range(bottom):
+        if covered[i] == 0:
+            continue
+        row = np.uint64(i)
+        steepest = _ZERO
+        for e in range(LANES):
+            steepest = max(steepest, abs(slope[row, np.uint64(e)]))
+        if steepest < F(1e-4):
+            continue
+        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
+        ax = camera[3] + v * camera[9]
+        ay = camera[4] + v * camera[10]
+        az = camera[5] + v * camera[11]
+        for e in range(LANES):
+            lane = np.uint64(e)
+            u = u0 + F(np.int32(e))
+            dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
+            seen = t[row, lane]
+            depth = min(seen, FAR)
+            node, fx, fy = bilinear_node(cx + depth * dx, cy + depth * dy, east_end, north_end, nodes)
+            south_west, south_east = heights[node], heights[node + 1]
+            north_west, north_east = heights[node + nodes], heights[node + nodes + 1]
+            a = south_west + fx * (south_east - south_west)
+            b = north_west + fx * (north_east - north_west)
+            above = cz + depth * dz - (a + fy * (b - a))
+            step = above / max(slope[row, lane] - dz, F(0.02))
+            limit = F(0.06) * depth
+            t[row, lane] = seen + min(max(step, -limit), limit)
+
+
+@njit(**KERNEL)
+def locate(
+    camera: Any,
+    focal: float,
+    nearest: Any,
+    line: Any,
+    frame: Any,
+    spacing: float,
+    kerb: Any,
+    width: int,
+    first: int,
+    bottom: int,
+    covered: Any,
+    slope: Any,
+    t: Any,
+    s: Any,
+    d: Any,
+    along: Any,
+    across: Any,
+    span: Any,
+) -> None:
+    """Find where each pixel is relative to the road, after lifting what shows the kerb or what is behind it.
+
+    Args:
+        camera: (12,) float32 position, forward, right and up vector.
+        focal: focal length in pixels.
+        nearest: (rows * columns,) uint16, centre-line sample nearest to each node of the grid.
+        line: (n * LINE_FIELDS,) float32, the centre-line table.
+        frame: (5,) float32, see `cast_columns`.
+        spacing: m between two centre-line samples.
+        kerb: (3,) float32 m from the centre line to the kerb's foot and to its top, highest rise.
+        width: pixels in a row of the picture.
+        first: first column of the block.
+        bottom: rows to look at, from the top.
+        covered: (rows,) int32, how many of the row's pixels meet the ground.
+        slope: (rows, LANES) float32, rise of the ground per m of depth.
+        t: (rows, LANES) float32 m, depth of each pixel; changed for pixels of the kerb and behind it.
+        s: (rows, LANES) float32, receives m along the track.
+        d: (rows, LANES) float32, receives m to the right of the centre line.
+        along: (rows, LANES) float32, receives the pixel's extent along the track in m.
+        across: (rows, LANES) float32, receives the pixel's extent across the track in m.
+        span: (rows, 2) float32, receives the smallest and greatest distance from the centre line.
+    """
+    nodes = np.int32(frame[4])
+    east_end, north_end = frame[2], frame[3]
+    rows = t.shape[0]
+    inverse_focal = _ONE / focal
+    cx, cy = camera[0] - frame[0], camera[1] - frame[1]
+    west, south = frame[0], frame[1]
+    ux, uy, uz = camera[6] * inverse_focal, camera[7] * inverse_focal, camera[8] * inverse_focal
+    u0 = F(first) + _HALF - F(width) * _HALF
+    foot, top, highest = kerb[0], kerb[1], kerb[2]
+    steepness = highest / (top - foot)
+    for i in range(bottom):
+        if covered[i] == 0:
+            continue
+        row = np.uint64(i)
+        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
+        ax = camera[3] + v * camera[9]
+        ay = camera[4] + v * camera[10]
+        az = camera[5] + v * camera[11]
+        for attempt in range(2):
+            low, high = FAR, _ZERO
+            for e in range(LANES):
+                lane = np.uint64(e)
+                u = u0 + F(np.int32(e))
+                dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
+                depth = min(t[row, lane], FAR)
+                x, y = cx + depth * dx, cy + depth * dy
+                ix = np.int32(min(max(x, _ZERO), east_end) + _HALF)
+                iy = np.int32(min(max(y, _ZERO), north_end) + _HALF)
+                sample = np.int32(nearest[np.int32(iy * nodes + ix)])
+                at = np.int32(sample * LINE_FIELDS)
+                rx, ry = x + west - line[at], y + south - line[at + 1]
+                tx, ty, bend = line[at + 2], line[at + 3], line[at + 4]
+                ahead = rx * tx + ry * ty
+                left = ry * tx - rx * ty
+                q = _ONE / max(_ONE - bend * left, F(0.1))
+                offset = _HALF * bend * ahead * ahead * q - left
+                s[row, lane] = F(sample) * spacing + ahead * q
+                d[row, lane] = offset
+                distance = abs(offset)
+                low, high = min(low, distance), max(high, distance)
+                # Extent of the pixel on the ground: beside and in front of each other.
+                fall = max(slope[row, lane] - dz, F(0.004))
+                beside = depth * inverse_focal
+                behind = beside / fall
+                forward = abs(dx * tx + dy * ty)
+                sideways = abs(dx * ty - dy * tx)
+                along[row, lane] = forward * behind + sideways * beside
+                across[row, lane] = sideways * behind + forward * beside
+            if high <= foot or attempt == 1:
+                break
+            for e in range(LANES):
+                lane = np.uint64(e)
+                u = u0 + F(np.int32(e))
+                dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
+                depth = t[row, lane]
+                sample = np.int32(s[row, lane] / spacing)
+                at = np.int32(
+                    min(max(sample, np.int32(0)), np.int32(line.shape[0] // LINE_FIELDS - 1)) * LINE_FIELDS
+                )
+                tx, ty = line[at + 2], line[at + 3]
+                offset = d[row, lane]
+                rightness = F(np.int32(offset > _ZERO))
+                rise = line[at + 5] + rightness * (line[at + 6] - line[at + 5])
+                distance = abs(offset)
+                outward = (dx * ty - dy * tx) * (F(2.0) * rightness - _ONE)
+                fall = max(slope[row, lane] - dz, F(0.004))
+                # Back along the ray: onto the level behind the kerb, or onto the kerb's face if that is nearer.
+                plateau = rise / fall
+                face = max(distance - foot, _ZERO) * steepness / max(fall + steepness * outward, F(0.004))
+                lifted = min(plateau, max(face, _ZERO))
+                behind_top = F(np.int32(distance - outward * plateau >= top))
+                incoming = F(np.int32(outward < _ZERO))
+                back = incoming * behind_top * plateau + (_ONE - incoming) * lifted
+                t[row, lane] = max(depth - back, _HALF * depth)
+        span[row, np.uint64(0)] = low
+        span[row, np.uint64(1)] = high
