@@ -1,0 +1,186 @@
+"""Checkpoints: a folder with weights (safetensors) and everything else (JSON). Nothing is ever pickled.
+
+A policy's folder holds ``policy.safetensors`` and ``policy.json``. The JSON says which network it is,
+how pictures are prepared, what the actions mean, the target speed, and the SHA-256 of the weights, so
+that half a copy is noticed. Folders appear under their name only when whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from algorithms.base import ACTION_MEANINGS, Policy
+from algorithms.networks import NetworkPolicy, make_network
+from algorithms.preprocessing import Preprocessing
+from udacity_gym.errors import CheckpointError, OptionError
+
+FORMAT = "udacity-gym-policy"
+VERSION = 1
+
+
+def save_policy(policy: NetworkPolicy, folder: str | Path) -> Path:
+    """Write a policy's checkpoint; see `Policy.save`.
+
+    Raises:
+        CheckpointError: The folder exists and holds something else than a checkpoint.
+    """
+    description = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": type(policy.network).__name__,
+        "preprocessing": policy.preprocessing.to_json(),
+        "actions": {name: ACTION_MEANINGS[name] for name in policy.actions},
+        "target_speed": policy.target_speed,
+        "training": policy.training,
+    }
+    return write_checkpoint(folder, "policy", policy.network.state_dict(), description)
+
+
+def load_policy(folder: str | Path) -> Policy:
+    """Load a policy that `Policy.save` has written.
+
+    Args:
+        folder: the checkpoint's folder.
+
+    Returns:
+        The policy, ready to ``predict``.
+
+    Raises:
+        CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or of another network.
+    """
+    folder = Path(folder)
+    tensors, description = read_checkpoint(folder, "policy", FORMAT, VERSION)
+    where = folder / "policy.json"
+    try:
+        actions = tuple(str(name) for name in description["actions"])
+        speed = description["target_speed"]
+        target_speed = None if speed is None else float(speed)
+        preprocessing = Preprocessing.from_json(description["preprocessing"])
+        name = str(description["network"])
+        training = dict(description["training"])
+        network = make_network(name, len(actions))
+    except KeyError as error:
+        raise CheckpointError(f"{where}: {error} is missing; save the policy again") from None
+    except (OptionError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{where}: {error}") from error
+    if not actions or not set(actions) <= set(ACTION_MEANINGS):
+        raise CheckpointError(f"{where}: actions {actions} are not of {tuple(ACTION_MEANINGS)}")
+    check_tensors(tensors, network.state_dict(), f"{folder / 'policy.safetensors'} ({name})")
+    network.load_state_dict(tensors)
+    return NetworkPolicy(network, preprocessing, actions, target_speed, training)
+
+
+def write_checkpoint(
+    folder: str | Path, name: str, tensors: Mapping[str, Tensor], description: Mapping[str, Any]
+) -> Path:
+    """Write ``name.safetensors`` and ``name.json`` into a folder that appears only when whole.
+
+    Args:
+        folder: where to; an older checkpoint of the same name there is replaced.
+        name: stem of the two files.
+        tensors: the weights.
+        description: everything else; the weights' SHA-256 is added.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: The folder exists and holds something else.
+    """
+    folder = Path(folder)
+    ours = {f"{name}.safetensors", f"{name}.json"}
+    if folder.exists():
+        found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
+        if found - ours:
+            raise CheckpointError(
+                f"{folder} holds something else ({', '.join(sorted(found - ours))}); choose another folder"
+            )
+    weights = save_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+    text = json.dumps({**description, "weights_sha256": hashlib.sha256(weights).hexdigest()}, indent=2)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as staging:
+        new, old = Path(staging, "new"), Path(staging, "old")
+        new.mkdir()
+        (new / f"{name}.safetensors").write_bytes(weights)
+        (new / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        if folder.exists():
+            os.replace(folder, old)
+        try:
+            os.replace(new, folder)
+        except OSError:
+            if old.exists():
+                os.replace(old, folder)
+            raise
+    return folder
+
+
+def read_checkpoint(
+    folder: Path, name: str, expected_format: str, version: int
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_checkpoint` has written, and make sure that it is whole.
+
+    Returns:
+        The tensors and the description.
+
+    Raises:
+        CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or of another kind.
+    """
+    description_path, weights_path = folder / f"{name}.json", folder / f"{name}.safetensors"
+    if not folder.is_dir():
+        raise CheckpointError(f"no checkpoint at {folder}: there is no such folder")
+    for path in (description_path, weights_path):
+        if not path.is_file():
+            raise CheckpointError(
+                f"{folder} is no checkpoint or an incomplete one: it has no {path.name}; it has "
+                f"{sorted(entry.name for entry in folder.iterdir())[:5]}"
+            )
+    try:
+        description = json.loads(description_path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{description_path} is corrupt: {error}") from error
+    if not isinstance(description, dict) or description.get("format") != expected_format:
+        raise CheckpointError(
+            f"{description_path}: 'format' is not {expected_format!r}; it belongs to something else"
+        )
+    if description.get("version") != version:
+        raise CheckpointError(
+            f"{description_path}: version {description.get('version')!r}, but this library reads {version}"
+        )
+    weights = weights_path.read_bytes()
+    if hashlib.sha256(weights).hexdigest() != description.get("weights_sha256"):
+        raise CheckpointError(
+            f"{weights_path} is corrupt or of another checkpoint: its SHA-256 is not the one written in "
+            f"{description_path.name}; copy both files again"
+        )
+    try:
+        return load_tensors(weights), description
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights_path} is corrupt: {error}") from error
+
+
+def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
+    """Make sure that the tensors of a file are those of a network.
+
+    Raises:
+        CheckpointError: Names or shapes differ; the message names the first difference.
+    """
+    for name in sorted(found.keys() ^ wanted.keys()):
+        what = "is missing" if name in wanted else "is not known to it"
+        raise CheckpointError(f"{where}: weights of another network: {name} {what}")
+    for name, tensor in wanted.items():
+        if found[name].shape != tensor.shape:
+            raise CheckpointError(
+                f"{where}: weights of another network: {name} has shape {tuple(found[name].shape)}, "
+                f"expected {tuple(tensor.shape)}"
+            )
