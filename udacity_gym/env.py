@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -18,15 +18,18 @@ from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.rewards import DEFAULT_REWARDS, RewardTerm, Transition, compile_rewards
 from udacity_gym.simulators import SimulatorSettings, make_simulator
 from udacity_gym.telemetry import Control, Image, Telemetry, TrackState
-
-if TYPE_CHECKING:
-    from udacity_gym.world.track import Track
+from udacity_gym.window import Window, why_no_window
+from udacity_gym.world.track import Track
 
 Observation: TypeAlias = NDArray[Any] | dict[str, Image]
 """What the agent sees; which of the two depends on ``cameras``, see `UdacityEnv`."""
 
 PICTURE = (160, 320, 3)
 """Shape of the pictures of Udacity's cameras."""
+RENDER_SIZE = (800, 448)
+"""Width and height of rendered pictures, pixels."""
+VIEWS = ("chase", "cockpit")
+"""What `render` can show."""
 PREVIEW = (0.0, 5.0, 10.0, 20.0, 40.0)
 """m ahead at which the state vector tells the curvature."""
 STATE_SCALES = MappingProxyType(
@@ -43,7 +46,123 @@ STATE_SCALES = MappingProxyType(
 
 
 class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
-    """Udacity's car."""
+    """Udacity's self-driving-car simulator: drive a car around a track from what its cameras see.
+
+    ## Description
+    A car with Udacity's dimensions, engine, steering and three forward cameras drives around a closed
+    track. The agent steers and works the throttle from the pictures, 15 times a second by default; the
+    simulator stands still between two steps. It is the task of NVIDIA's "End to End Learning for
+    Self-Driving Cars" (Bojarski et al. 2016) and of Udacity's course on behavioural cloning.
+
+    ## Action Space
+    `Box(-1, 1, (2,), float32)`:
+
+    | Num | Action   | Unit                                                                    |
+    |-----|----------|-------------------------------------------------------------------------|
+    | 0   | steering | share of full lock (25 degrees at the front wheels); positive is right  |
+    | 1   | throttle | share of full throttle; negative brakes, and reverses below 5 mph       |
+
+    Numbers beyond [-1, 1] are clipped. For steering alone see `udacity_gym.wrappers.SpeedControl`.
+
+    ## Observation Space
+    - one camera (the default): its picture, `Box(0, 255, (160, 320, 3), uint8)`, RGB;
+    - several cameras: `Dict` of camera name to such a picture;
+    - no camera, `cameras=()`: `Box(-1, 1, (10,), float32)`, a state vector for learning without
+      pictures, which are then never drawn. Each entry is divided by its scale and clipped to [-1, 1]:
+
+    | Num | Entry             | Scale   | Meaning                                                    |
+    |-----|-------------------|---------|------------------------------------------------------------|
+    | 0   | `speed`           | 15 m/s  | along the car's nose                                       |
+    | 1   | `steering`        | 1       | the command in force                                       |
+    | 2   | `throttle`        | 1       | the command in force; negative is brake                    |
+    | 3   | `cte`             | 5 m     | cross-track error, positive right of the reference line    |
+    | 4   | `heading_error`   | pi rad  | positive if the car points to the right of the track       |
+    | 5   | `curvature_0m`    | 0.1 1/m | of the reference line at the car; positive bends left      |
+    | 6   | `curvature_5m`    | 0.1 1/m | 5 m ahead along the track                                  |
+    | 7   | `curvature_10m`   | 0.1 1/m | 10 m ahead                                                 |
+    | 8   | `curvature_20m`   | 0.1 1/m | 20 m ahead                                                 |
+    | 9   | `curvature_40m`   | 0.1 1/m | 40 m ahead                                                 |
+
+    ## Rewards
+    The sum of named terms, by default
+
+    - `progress`: +1 per metre driven along the track, negative backwards;
+    - `off_lane`: -2 per metre driven with a wheel over the edge line;
+    - `off_road`: -100 once, for leaving the road.
+
+    A clean lap of the lake earns its length, 1138. `rewards` takes other weights and terms of your own,
+    see `udacity_gym.rewards`; the mapping is the whole reward, so `{**DEFAULT_REWARDS, ...}` adds to it.
+
+    ## Starting State
+    The car stands at the track's start pose of its `mode`: 267 m into the lap of the lake for
+    "autonomous", on the start line for "training". `reset(options=...)` places it anywhere:
+
+    | Option          | Unit | Meaning                                                           |
+    |-----------------|------|-------------------------------------------------------------------|
+    | `mode`          |      | "autonomous" or "training", for this episode                      |
+    | `s`             | m    | along the track, or "random": anywhere on the lap                 |
+    | `offset`        | m    | right of the centre line; 0 unless given where `s` is given       |
+    | `heading_error` | rad  | in [-pi, pi], by which the car points to the right; 0 by default  |
+    | `speed`         | m/s  | at the start; 0 by default                                        |
+
+    Every number may be a pair `(low, high)`, from which the episode's generator draws evenly; so
+    `options={"s": "random", "offset": (-1, 1), "speed": (0, 10)}` with a seed repeats the same start.
+
+    ## Episode End
+    - Termination: the car's centre leaves the road surface (4.76 m from the centre line on the lake).
+    - Truncation: `max_laps` laps are completed or `max_seconds` are over. By default neither is set and
+      an episode goes on until the car leaves the road.
+
+    ## Info
+    | Key             | Unit | Meaning                                                                |
+    |-----------------|------|------------------------------------------------------------------------|
+    | `time`          | s    | simulated, since the episode began                                     |
+    | `speed`         | m/s  | along the car's nose, negative in reverse                              |
+    | `steering`      |      | [-1, 1] command in force, positive right                               |
+    | `throttle`      |      | [0, 1] in force                                                        |
+    | `brake`         |      | [0, 1] in force                                                        |
+    | `s`             | m    | along the track, [0, track length)                                     |
+    | `cte`           | m    | cross-track error, positive right of the reference line                |
+    | `heading_error` | rad  | [-pi, pi], positive if the car points to the right of the track        |
+    | `curvature`     | 1/m  | of the reference line at `s`, positive bends left                      |
+    | `progress`      | m    | driven along the track in this episode, negative backwards             |
+    | `lap`           |      | completed laps in this episode                                         |
+    | `offroad`       |      | bool: the car's centre has left the road surface                       |
+    | `off_lane`      |      | bool: a wheel is over the edge line                                    |
+    | `pose`          | m, rad | (4,) float64: x east, y north, z up, yaw counter-clockwise from +x   |
+    | `reward_terms`  |      | name of each reward term to its share of this step's reward            |
+    | `end_reason`    |      | only in the last step: "off_road", "max_laps" or "max_seconds"         |
+
+    ## Arguments
+
+    ```python
+    >>> import gymnasium as gym
+    >>> import udacity_gym
+    >>> env = gym.make("UdacitySim-v0", cameras=("center", "left", "right"), max_laps=3)
+    >>> observation, info = env.reset(seed=0)
+    >>> sorted(observation)
+    ['center', 'left', 'right']
+
+    ```
+
+    * `simulator="embedded"`: where the car lives; "embedded" is the simulator in this process.
+    * `track="lake"`: name of a built-in track, or path of a track file.
+    * `cameras=("center",)`: any of "center", "left", "right", or none.
+    * `ctrl_dt=1/15`: s of one step. Physics runs in equal steps of at most 0.02 s within it.
+    * `max_laps=None`, `max_seconds=None`: when to truncate; None never does.
+    * `mode="autonomous"`: Udacity's two modes differ in start pose and in how the body rides, and so in
+      where the horizon is: "training" is 1.8 degrees nose-up, as in every recording.
+    * `host="127.0.0.1"`, `port=4567`: where to listen for a simulator that connects from outside.
+    * `render_mode=None`: "rgb_array", or "human" for a window (needs a display, and pygame from
+      `pip install "udacity-gym[human]"`). Where no window can be opened, `metadata` leaves "human" out.
+    * `render_view="chase"`: what `render` shows, "chase" or "cockpit", with instruments drawn over it.
+    * `rewards=DEFAULT_REWARDS`: reward terms and their weights, see `udacity_gym.rewards`.
+
+    Same seed and same actions give the same bytes, pictures included.
+
+    ## Version History
+    - v0: Original version
+    """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 15}  # noqa: RUF012
 
@@ -62,6 +181,11 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_view: str = "chase",
         rewards: Mapping[str, float | RewardTerm] = DEFAULT_REWARDS,
     ) -> None:
+        problem = why_no_window()
+        if render_mode == "human" and problem is not None:
+            raise problem
+        if render_view not in VIEWS:
+            raise OptionError(f"render_view must be 'chase' or 'cockpit', got {render_view!r}")
         _check_positive("ctrl_dt", ctrl_dt)
         _check_positive("max_laps", max_laps)
         _check_positive("max_seconds", max_seconds)
@@ -76,15 +200,16 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.max_seconds = max_seconds
         self.render_mode = render_mode
         self.render_view = render_view
-        self.metadata = {**type(self).metadata, "render_fps": max(1, round(1 / ctrl_dt))}
+        self.metadata = {
+            **type(self).metadata,
+            "render_modes": ["rgb_array"] if problem is not None else ["rgb_array", "human"],
+            "render_fps": max(1, round(1 / ctrl_dt)),
+        }
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space = _observation_space(self.cameras)
-        self._track: Track | None = None
-        if not self.cameras:
-            from udacity_gym.world.track import Track
-
-            self._track = Track.load(track)
+        self._track = Track.load(track)
         self._telemetry: Telemetry | None = None
+        self._window: Window | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -105,6 +230,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         # One generator, gymnasium's, is the root of all randomness: the simulator's seed comes from it.
         telemetry = self.simulator.reset(int(self.np_random.integers(2**63)), options)
         self._telemetry = telemetry
+        if self.render_mode == "human":
+            self._show()
         return self._observe(telemetry), self._info(telemetry, dict.fromkeys(self._terms, 0.0))
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -126,6 +253,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             raise ResetNeeded("call reset() before the first step()")
         after = self.simulator.step(_control(action))
         self._telemetry = after
+        if self.render_mode == "human":
+            self._show()
         transition = Transition(before, after, self.ctrl_dt)
         terms = {name: term(transition) for name, term in self._terms.items()}
         info = self._info(after, terms)
@@ -141,9 +270,48 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             info,
         )
 
+    def render(self) -> Image | None:
+        """Show the car from `render_view`, with instruments.
+
+        Returns:
+            (448, 800, 3) uint8 RGB with ``render_mode="rgb_array"``; None with "human", whose window
+            follows every step by itself.
+
+        Raises:
+            ResetNeeded: `reset` was never called.
+            KeyboardInterrupt: The window was closed.
+        """
+        if self.render_mode is None:
+            gymnasium.logger.warn(
+                "render() shows nothing without a render mode: "
+                'gym.make("UdacitySim-v0", render_mode="rgb_array")'
+            )
+            return None
+        if self.render_mode == "human":
+            self._show()
+            return None
+        return self._draw()
+
     def close(self) -> None:
-        """Let go of the simulator."""
+        """Let go of the simulator and of the window; calling it twice is fine."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
         self.simulator.close()
+
+    def _draw(self) -> Image:
+        from udacity_gym.overlay import draw_telemetry
+
+        if self._telemetry is None:
+            raise ResetNeeded("call reset() before the first render()")
+        picture = self.simulator.view(self.render_view, *RENDER_SIZE)
+        return draw_telemetry(picture, self._telemetry, self._track.length)
+
+    def _show(self) -> None:
+        picture = self._draw()
+        if self._window is None:
+            self._window = Window("udacity-gym", *RENDER_SIZE)
+        self._window.show(picture, self.metadata["render_fps"])
 
     def _end_reason(self, telemetry: Telemetry) -> str | None:
         track = telemetry.track
@@ -164,7 +332,6 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _state_vector(self, telemetry: Telemetry) -> NDArray[np.float32]:
         assert telemetry.track is not None
-        assert self._track is not None
         at = telemetry.track
         ahead = [self._track.curvature_at(at.s + distance) for distance in PREVIEW]
         throttle = telemetry.throttle - telemetry.brake

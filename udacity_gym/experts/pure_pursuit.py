@@ -98,7 +98,9 @@ class PurePursuit:
 
 def _speed_profile(track: Track, speed: float, lateral: float, deceleration: float) -> NDArray[np.float64]:
     """Allowed speed at every sample of the track: what the bend there and those behind it permit."""
-    allowed = np.minimum(speed, np.sqrt(lateral / np.maximum(np.abs(track.curvature), 1e-6)))
+    allowed: NDArray[np.float64] = np.minimum(
+        speed, np.sqrt(lateral / np.maximum(np.abs(track.curvature), 1e-6))
+    )
     for _ in range(2):  # twice around, because the lap's end must slow down for its beginning
         for i in range(len(allowed) - 1, -1, -1):
             after = allowed[(i + 1) % len(allowed)]

@@ -1,0 +1,154 @@
+"""The instruments drawn over a picture for people: speed, pedals, steering, place on the road, lap."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from udacity_gym.telemetry import MPH, Image, Telemetry
+
+Colour = tuple[int, int, int]
+
+INK: Colour = (245, 245, 240)
+DIM: Colour = (168, 174, 178)
+GROOVE: Colour = (84, 90, 96)
+GO: Colour = (96, 200, 120)
+STOP: Colour = (226, 88, 76)
+ACCENT: Colour = (92, 172, 240)
+"""Colours, RGB."""
+
+PANEL = 0.18
+"""Height of the panel as a share of the picture's."""
+SHADE = 0.38
+"""What is left of the picture's brightness under the panel."""
+CTE_RANGE = 4.0
+"""m of cross-track error at the ends of its scale."""
+
+
+def draw_telemetry(picture: Image, telemetry: Telemetry, track_length: float | None = None) -> Image:
+    """Draw the instruments over the lower edge of a picture.
+
+    Args:
+        picture: (height, width, 3) uint8 RGB; from 320x180 on everything is readable.
+        telemetry: what to show; what the simulator does not tell is left out.
+        track_length: m once around the track, to show the share of the lap that is done; None leaves it out.
+
+    Returns:
+        (height, width, 3) uint8 RGB, a new array.
+    """
+    canvas: Image = np.array(picture, order="C")
+    height, width = canvas.shape[:2]
+    top = height - round(PANEL * height)
+    canvas[top:] = (canvas[top:] * SHADE).astype(np.uint8)
+    pen = _Pen(canvas, top, round(PANEL * height))
+    third = width // 3
+    margin = pen.unit // 2
+    _speed_and_pedals(pen, margin, third - margin, telemetry)
+    _steering(pen, third + margin, 2 * third - margin, telemetry)
+    _lap(pen, 2 * third + margin, width - margin, telemetry, track_length)
+    return canvas
+
+
+class _Pen:
+    """Draws text and bars in units of the panel's height."""
+
+    def __init__(self, canvas: Image, top: int, unit: int) -> None:
+        self.canvas, self.top, self.unit = canvas, top, unit
+        self.thin = max(1, round(unit / 40))
+
+    def y(self, share: float) -> int:
+        """Row at a share of the panel's height from its top."""
+        return self.top + round(share * self.unit)
+
+    def text(
+        self, text: str, x: int, baseline: float, size: float, colour: Colour = INK, align: float = 0.0
+    ) -> int:
+        """Write one line.
+
+        Args:
+            text: what.
+            x: column of its left end (``align`` 0), middle (0.5) or right end (1).
+            baseline: share of the panel's height.
+            size: height of a capital letter as a share of the panel's height.
+            colour: RGB.
+            align: see ``x``.
+
+        Returns:
+            Column of the right end.
+        """
+        font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(size * self.unit / 9))
+        capital = cv2.getTextSize("0", font, 1.0, thickness)[0][1]
+        scale = size * self.unit / max(1, capital)
+        wide = cv2.getTextSize(text, font, scale, thickness)[0][0]
+        left = round(x - align * wide)
+        cv2.putText(self.canvas, text, (left, self.y(baseline)), font, scale, colour, thickness, cv2.LINE_AA)
+        return left + wide
+
+    def bar(self, x0: int, x1: int, middle: float, thickness: float, colour: Colour) -> None:
+        """Fill a horizontal bar with round ends."""
+        if x1 < x0:
+            x0, x1 = x1, x0
+        radius = max(1, round(0.5 * thickness * self.unit))
+        row = self.y(middle)
+        cv2.line(self.canvas, (x0, row), (x1, row), colour, 2 * radius, cv2.LINE_AA)
+
+    def tick(self, x: int, middle: float, length: float, colour: Colour) -> None:
+        """Draw a vertical line."""
+        cv2.line(
+            self.canvas,
+            (x, self.y(middle - 0.5 * length)),
+            (x, self.y(middle + 0.5 * length)),
+            colour,
+            max(1, 2 * self.thin),
+            cv2.LINE_AA,
+        )
+
+    def knob(self, x: int, middle: float, radius: float, colour: Colour) -> None:
+        """Draw a filled circle."""
+        cv2.circle(self.canvas, (x, self.y(middle)), round(radius * self.unit), colour, -1, cv2.LINE_AA)
+
+
+def _speed_and_pedals(pen: _Pen, left: int, right: int, telemetry: Telemetry) -> None:
+    end = pen.text(f"{abs(telemetry.speed) / MPH:.0f}", left, 0.56, 0.34)
+    pen.text(" mph", end, 0.56, 0.17, DIM)
+    pen.text(f"{telemetry.speed:.1f} m/s", right, 0.56, 0.17, DIM, align=1.0)
+    pen.bar(left, right, 0.80, 0.10, GROOVE)
+    pedal, colour = (telemetry.brake, STOP) if telemetry.brake > 0 else (telemetry.throttle, GO)
+    if pedal > 0.01:
+        pen.bar(left, left + round(pedal * (right - left)), 0.80, 0.10, colour)
+
+
+def _steering(pen: _Pen, left: int, right: int, telemetry: Telemetry) -> None:
+    middle, half = (left + right) // 2, (right - left) / 2
+    pen.text("steering", left, 0.29, 0.17, DIM)
+    pen.text(f"{telemetry.steering:+.2f}", right, 0.29, 0.17, INK, align=1.0)
+    pen.bar(left, right, 0.42, 0.08, GROOVE)
+    pen.bar(middle, middle + round(telemetry.steering * half), 0.42, 0.08, ACCENT)
+    pen.knob(middle + round(telemetry.steering * half), 0.42, 0.07, INK)
+    if telemetry.track is None:
+        return
+    cte = telemetry.track.cte
+    pen.text("off centre", left, 0.72, 0.17, DIM)
+    pen.text(f"{cte:+.2f} m", right, 0.72, 0.17, INK, align=1.0)
+    pen.bar(left, right, 0.85, 0.03, GROOVE)
+    for x in (left, middle, right):
+        pen.tick(x, 0.85, 0.17, DIM)
+    share = min(1.0, max(-1.0, cte / CTE_RANGE))
+    pen.knob(middle + round(share * half), 0.85, 0.065, STOP if telemetry.track.off_lane else GO)
+
+
+def _lap(pen: _Pen, left: int, right: int, telemetry: Telemetry, track_length: float | None) -> None:
+    minutes, seconds = divmod(telemetry.time, 60.0)
+    pen.text(f"{int(minutes)}:{seconds:04.1f}", right, 0.40, 0.20, INK, align=1.0)
+    if telemetry.track is None:
+        return
+    track = telemetry.track
+    pen.text(f"lap {track.lap + 1}", left, 0.40, 0.20)
+    pen.text(f"{track.progress:.0f} m driven", left, 0.66, 0.17, DIM)
+    if track_length is None:
+        return
+    share = min(1.0, max(0.0, track.progress / track_length - track.lap))
+    pen.text(f"{100 * share:.0f} %", right, 0.66, 0.17, INK, align=1.0)
+    pen.bar(left, right, 0.80, 0.10, GROOVE)
+    if share > 0.01:
+        pen.bar(left, left + round(share * (right - left)), 0.80, 0.10, ACCENT)

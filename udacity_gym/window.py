@@ -1,0 +1,87 @@
+"""A window on the screen, for ``render_mode="human"``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import warnings
+
+import numpy as np
+
+from udacity_gym.errors import DisplayError, MissingDependencyError, UdacityGymError
+from udacity_gym.telemetry import Image
+
+
+def why_no_window() -> UdacityGymError | None:
+    """Tell why no window can be opened here; None if one can."""
+    if importlib.util.find_spec("pygame") is None:
+        return MissingDependencyError(
+            'render_mode="human" needs pygame: run pip install "udacity-gym[human]", '
+            'or use render_mode="rgb_array"'
+        )
+    if sys.platform.startswith(("linux", "freebsd")) and not any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    ):
+        return DisplayError(
+            'render_mode="human" opens a window, but this machine has no display (neither DISPLAY nor '
+            'WAYLAND_DISPLAY is set): use render_mode="rgb_array" and save the frames, for instance '
+            "with gymnasium.wrappers.RecordVideo, or log in with a display (ssh -X)"
+        )
+    return None
+
+
+class Window:
+    """A window that shows one picture after the other. Closing it stops the program as Ctrl-C does."""
+
+    def __init__(self, title: str, width: int, height: int) -> None:
+        """Open the window.
+
+        Args:
+            title: in its title bar.
+            width: pixels.
+            height: pixels.
+
+        Raises:
+            MissingDependencyError: pygame is not installed.
+            DisplayError: There is no display, or it can't be opened.
+        """
+        problem = why_no_window()
+        if problem is not None:
+            raise problem
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        with warnings.catch_warnings():  # pygame's own import of pkg_resources warns, which helps nobody here
+            warnings.simplefilter("ignore")
+            import pygame
+        self._pygame = pygame
+        try:
+            pygame.display.init()
+            self._surface = pygame.display.set_mode((width, height))
+        except pygame.error as error:
+            raise DisplayError(
+                f'the window can\'t be opened: {error}; use render_mode="rgb_array" instead'
+            ) from error
+        pygame.display.set_caption(title)
+        self._clock = pygame.time.Clock()
+
+    def show(self, picture: Image, fps: float) -> None:
+        """Show a picture, and wait until the last one was there for 1/fps seconds.
+
+        Args:
+            picture: (height, width, 3) uint8 RGB of the window's size.
+            fps: pictures per second at most.
+
+        Raises:
+            KeyboardInterrupt: The window was closed.
+        """
+        pygame = self._pygame
+        pygame.surfarray.blit_array(self._surface, np.swapaxes(picture, 0, 1))
+        pygame.display.flip()
+        self._clock.tick(fps)
+        if any(event.type == pygame.QUIT for event in pygame.event.get()):
+            self.close()
+            raise KeyboardInterrupt("the window was closed")
+
+    def close(self) -> None:
+        """Close the window; calling it twice is fine."""
+        self._pygame.display.quit()
