@@ -2,6 +2,17 @@
 
 from udacity_gym.recording.episodes import Episode, Frame, Recording
 from udacity_gym.recording.reader import open_recording
+from udacity_gym.recording.recorder import record
 from udacity_gym.recording.report import Finding, Report
+from udacity_gym.recording.writer import RecordingWriter
 
-__all__ = ["Episode", "Finding", "Frame", "Recording", "Report", "open_recording"]
+__all__ = [
+    "Episode",
+    "Finding",
+    "Frame",
+    "Recording",
+    "RecordingWriter",
+    "Report",
+    "open_recording",
+    "record",
+]

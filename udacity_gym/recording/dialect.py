@@ -106,12 +106,17 @@ def parse(line: str, numbers_follow: bool = False) -> Row:
     """
     plain = _PLAIN.fullmatch(line)
     if plain is not None:
-        groups = plain.groups()
-        steering, throttle, brake, speed = map(float, groups[6:])
-        center = (groups[0].lstrip(), groups[1].lstrip())
-        left = (groups[2].lstrip(), groups[3].lstrip())
-        right = (groups[4].lstrip(), groups[5].lstrip())
-        row = Row(center, left, right, steering, throttle, brake, speed)
+        center, center_name, left, left_name, right, right_name, *numbers = plain.groups()
+        steering, throttle, brake, speed = map(float, numbers)
+        row = Row(
+            (center.lstrip(), center_name.lstrip()),
+            (left.lstrip(), left_name.lstrip()),
+            (right.lstrip(), right_name.lstrip()),
+            steering,
+            throttle,
+            brake,
+            speed,
+        )
     else:
         row = _parse_odd(line, numbers_follow)
     if not (

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from udacity_gym.errors import RecordingError
+from udacity_gym.recording.dialect import FIELDS
 from udacity_gym.recording.images import read_image
-from udacity_gym.recording.report import Report
+from udacity_gym.recording.report import BROKEN_IMAGE, WRONG_SIZE, Findings, Report
 from udacity_gym.telemetry import Image
 
 SIDE_FILE = "frames.jsonl"
 """What Udacity's format has no column for: one JSON object per frame, beside the log."""
+
+_COLUMNS = (*FIELDS, "time")
 
 
 class SideFile:
@@ -157,10 +161,7 @@ class Episode(Sequence[Frame]):
             return Episode(
                 self.log,
                 {camera: names[index] for camera, names in self._images.items()},
-                {
-                    name: getattr(self, name)[index]
-                    for name in ("steering", "throttle", "brake", "speed", "time")
-                },
+                {name: getattr(self, name)[index] for name in _COLUMNS},
                 self.row[index],
                 self._side_file,
             )
@@ -174,6 +175,17 @@ class Episode(Sequence[Frame]):
             int(self.row[i]),
             self,
             i,
+        )
+
+    def select(self, keep: NDArray[np.bool_]) -> Episode:
+        """The frames at which ``keep``, (n,) bool, is true."""
+        kept = np.flatnonzero(keep)
+        return Episode(
+            self.log,
+            {camera: [names[i] for i in kept.tolist()] for camera, names in self._images.items()},
+            {name: getattr(self, name)[kept] for name in _COLUMNS},
+            self.row[kept],
+            self._side_file,
         )
 
     def path(self, camera: str, index: int) -> Path:
@@ -233,6 +245,48 @@ class Recording:
         """All frames of all episodes, in the order of time."""
         for episode in self.episodes:
             yield from episode
+
+    def check(self, progress: bool = True) -> Report:
+        """Decode every picture and report those that are broken or of another size than most.
+
+        Args:
+            progress: show a progress bar if it takes longer than a second.
+
+        Returns:
+            The recording's report with the findings added; `without` leaves their rows out.
+        """
+        findings = Findings()
+        sizes: dict[tuple[int, ...], list[Frame]] = {}
+        frames = tqdm(self.frames(), "checking", len(self), unit=" frames", delay=1.0, disable=not progress)
+        for frame, camera in ((frame, camera) for frame in frames for camera in self.cameras):
+            try:
+                sizes.setdefault(frame.image(camera).shape, []).append(frame)
+            except RecordingError as error:  # noqa: PERF203 - one broken picture must not hide the next
+                findings.add(BROKEN_IMAGE, frame.row, str(error.__cause__))
+        usual = max(sizes, key=lambda size: len(sizes[size]), default=())
+        for size in set(sizes) - {usual}:
+            for frame in sizes[size]:
+                detail = f"{size[1]}x{size[0]} where most have {usual[1]}x{usual[0]}"
+                findings.add(WRONG_SIZE, frame.row, detail)
+        return Report(
+            self.log, self.report.rows, len(self), len(self.episodes), [*self.report, *findings.collect()]
+        )
+
+    def without(self, rows: Iterable[int]) -> Recording:
+        """The same recording without some rows; the files stay as they are.
+
+        Args:
+            rows: lines of the log, such as ``report.rows_of("standing still")``.
+
+        Returns:
+            A recording whose episodes lack these rows; episodes that lose all of theirs are gone.
+        """
+        leave = np.fromiter(rows, np.int64)
+        episodes = [episode.select(~np.isin(episode.row, leave)) for episode in self.episodes]
+        episodes = [episode for episode in episodes if len(episode)]
+        used = sum(map(len, episodes))
+        report = Report(self.log, self.report.rows, used, len(episodes), list(self.report))
+        return Recording(self.log, episodes, self.cameras, report)
 
     def __repr__(self) -> str:
         return f"<Recording {self.path}: {len(self)} frames in {len(self.episodes)} episodes>"

@@ -13,6 +13,12 @@ from udacity_gym.errors import RecordingError
 from udacity_gym.telemetry import Image
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_JPEG_OPTIONS = (
+    cv2.IMWRITE_JPEG_QUALITY,
+    75,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+)
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 
 
@@ -35,7 +41,7 @@ class ImageFolder:
         }
         self._names: dict[str, set[str]] = {}
         self._outside: dict[str, set[str]] = {}
-        self._places: dict[str, tuple[str, ...]] = {}
+        self._places: dict[str, list[tuple[str, set[str]]]] = {}
 
     def find(self, folder: str, name: str) -> str | None:
         """Where a picture is.
@@ -49,9 +55,9 @@ class ImageFolder:
         """
         places = self._places.get(folder)
         if places is None:
-            places = self._places[folder] = self._look_in(folder)
-        for place in places:
-            if name in self._names[place]:
+            places = self._places[folder] = [(place, self._names[place]) for place in self._look_in(folder)]
+        for place, names in places:
+            if name in names:
                 return place + name
         return None
 
@@ -65,11 +71,12 @@ class ImageFolder:
         return path if path.is_file() and path.resolve().is_relative_to(self._root) else None
 
     def unlisted(self, used: Iterable[str]) -> list[str]:
-        """Pictures in the folders looked at that are not among ``used``, sorted."""
-        there = {
-            place + name for place, names in self._names.items() for name in names if is_image_name(name)
-        }
-        return sorted(there.difference(used))
+        """Pictures in the folders looked at that are not among ``used``, which were all found; sorted."""
+        mentioned = set(used)
+        if len(mentioned) == sum(map(len, self._names.values())):
+            return []
+        there = {place + name for place, names in self._names.items() for name in names}
+        return sorted(there - mentioned)
 
     def _look_in(self, folder: str) -> tuple[str, ...]:
         last = folder.replace("\\", "/").rstrip("/").rpartition("/")[2].casefold()
@@ -84,6 +91,8 @@ class ImageFolder:
         inside, outside = set(), set()
         with os.scandir(self.folder / place) as entries:
             for entry in entries:
+                if not is_image_name(entry.name):
+                    continue
                 if self._is_inside(entry, "file"):
                     inside.add(entry.name)
                 elif entry.is_symlink():
@@ -135,3 +144,21 @@ def read_image(path: Path) -> Image:
     if pixels is None:
         raise RecordingError(f"{path} can't be decoded")
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def encode_jpeg(image: Image) -> bytes:
+    """Encode a picture as Udacity's simulator does: JPEG, quality 75, chroma 4:2:0.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+
+    Returns:
+        The bytes of a JFIF file; tables and header are those of the simulator's own pictures.
+
+    Raises:
+        RecordingError: OpenCV can't encode it.
+    """
+    ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _JPEG_OPTIONS)
+    if not ok:
+        raise RecordingError(f"a picture of shape {image.shape} can't be encoded as JPEG")
+    return data.tobytes()

@@ -103,6 +103,11 @@ class Report(Sequence[Finding]):
         """
         return next((finding.rows for finding in self if finding.kind.name == kind), ())
 
+    @property
+    def unusable(self) -> tuple[int, ...]:
+        """Lines of the log, counted from 1, with a finding because of which they should not be used."""
+        return tuple(sorted({row for finding in self if finding.kind.left_out for row in finding.rows}))
+
     def count(self, kind: str) -> int:
         """How often this kind was found, by the name the table gives it."""
         return next((finding.count for finding in self if finding.kind.name == kind), 0)

@@ -1,0 +1,333 @@
+"""Writes recordings exactly as Udacity's simulator of 2017 does."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from typing_extensions import Self
+
+from udacity_gym.errors import RecordingError
+from udacity_gym.recording.episodes import SIDE_FILE
+from udacity_gym.recording.images import encode_jpeg
+from udacity_gym.recording.log import read_log, stamp
+from udacity_gym.recording.reader import LOG_NAME, TAKE_GAP
+from udacity_gym.telemetry import CAMERAS, MPH, Image
+
+IMAGE_FOLDER = "IMG"
+"""Where the pictures are, beside the log."""
+
+TAKE_PAUSE = datetime.timedelta(seconds=5)
+"""Between the time stamps of two takes: more than any gap within one."""
+
+_MILLISECOND = datetime.timedelta(milliseconds=1)
+_EPOCH = datetime.datetime(1970, 1, 1)
+
+
+class RecordingWriter:
+    """Writes a recording frame by frame; use it in a ``with`` block.
+
+    The folder gets ``IMG/<camera>_YYYY_MM_DD_HH_MM_SS_mmm.jpg`` (JPEG, quality 75, 4:2:0) and
+    ``driving_log.csv`` as the simulator of 2017 writes it: paths of the three pictures, steering,
+    throttle, brake and speed in mph with up to seven digits, separated by commas, no header. What
+    Udacity has no column for goes to ``frames.jsonl``, one JSON object per frame.
+
+    A frame is in its files when `write` returns, and its row is written, whole, after its pictures
+    are: the folder is a readable recording at any moment, also after the process was killed. A frame
+    of three pictures takes less than a millisecond, so that no thread is needed beside the caller.
+
+    Args:
+        folder: created if missing.
+        cameras: the pictures each frame has. Udacity's format has three; of fewer, the other fields
+            are left empty, which `open_recording` reads, but notebooks that use all cameras don't.
+        absolute_paths: write absolute paths into the log, as the simulator does, instead of
+            ``IMG/...``, which stay true when the folder is moved.
+        start: local time of the first frame; by default now. With a given one, the same frames
+            give the same bytes.
+        append: go on with the recording that is in the folder, as a new take.
+
+    Raises:
+        RecordingError: The folder has a recording already and ``append`` is not set, ``start`` is
+            not after it, or the folder can't be written to.
+
+    Example:
+        >>> with RecordingWriter("my-drive") as writer:     # doctest: +SKIP
+        ...     writer.write(images, steering=0.1, throttle=0.5, brake=0.0, speed=9.0, time=0.0)
+    """
+
+    def __init__(
+        self,
+        folder: str | PathLike[str],
+        cameras: Sequence[str] = CAMERAS,
+        absolute_paths: bool = False,
+        start: datetime.datetime | None = None,
+        append: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.cameras = _check_cameras(cameras)
+        self._prefix = f"{IMAGE_FOLDER}/"
+        if absolute_paths:
+            self._prefix = str(self.folder.resolve() / IMAGE_FOLDER) + os.sep
+        log = self.folder / LOG_NAME
+        last = _last_stamp(log) if append and log.is_file() and log.stat().st_size else None
+        self._take_start = _start(start, last)
+        self._take_time: float | None = None
+        self._last_time = -math.inf
+        self._last = last or datetime.datetime.min
+        self._rows = 0
+        self._appending = append
+        try:
+            (self.folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
+            self._log = _AppendedFile(log, new=not append)
+            self._side_file = _AppendedFile(self.folder / SIDE_FILE, new=False)
+        except FileExistsError as error:
+            raise RecordingError(
+                f"{error.filename} exists already; choose another folder, or append=True to add a take"
+            ) from error
+        except OSError as error:
+            raise RecordingError(f"{self.folder} can't be written to: {error.strerror}") from error
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Frames written so far."""
+        return self._rows
+
+    def write(
+        self,
+        images: Mapping[str, Image],
+        steering: float,
+        throttle: float,
+        brake: float,
+        speed: float,
+        time: float,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a frame: what was seen, what was done about it, and how fast the car was.
+
+        Args:
+            images: camera name to (height, width, 3) uint8 RGB; (160, 320, 3) is Udacity's size.
+            steering: [-1, 1], positive turns right.
+            throttle: [0, 1].
+            brake: [0, 1].
+            speed: m/s; its magnitude is kept, as Udacity's simulator does.
+            time: s on any clock that goes forward; only differences within a take count. Stamps
+                have milliseconds and are unique, so that closer frames are moved apart.
+            extra: what else to keep of this frame, in ``frames.jsonl``; anything JSON can say,
+                arrays and scalars of NumPy included.
+
+        Raises:
+            RecordingError: An argument is not as described, the writer is closed, or the frame can't
+                be written (say, the disk is full): the frames before it are kept.
+        """
+        if self._closed:
+            raise RecordingError(f"the recording in {self.folder} is closed; make a new RecordingWriter")
+        self._check_images(images)
+        numbers = _check_numbers(steering, throttle, brake, speed)
+        side_line = _side_line(extra)
+        moment = self._next_stamp(time)
+        names = {camera: _image_name(camera, moment) for camera in self.cameras}
+        paths = [self._prefix + names[camera] if camera in names else "" for camera in CAMERAS]
+        try:
+            for camera, name in names.items():
+                _write_whole(self.folder / IMAGE_FOLDER / name, encode_jpeg(images[camera]))
+            if side_line is not None:
+                self._side_file.add(f'{{"image": "{names["center"]}", {side_line[1:]}')
+            self._log.add(",".join([*paths, *map(format_number, numbers)]))
+        except OSError as error:
+            raise RecordingError(
+                f"a frame can't be written to {self.folder}: {error.strerror or error}. "
+                f"The {self._rows} frames before it are kept"
+            ) from error
+        self._rows += 1
+
+    def new_take(self) -> None:
+        """Begin a new take: the time of the next frame may be anything, and a pause is put before it."""
+        if self._take_time is not None:
+            self._take_start = self._last + TAKE_PAUSE
+            self._take_time = None
+            self._last_time = -math.inf
+
+    def close(self) -> None:
+        """Close the files; calling it twice is fine. A recording without a frame leaves none behind."""
+        if self._closed:
+            return
+        self._closed = True
+        empty = not self._log.size
+        self._log.close()
+        self._side_file.close()
+        if not self._side_file.size:
+            self._side_file.path.unlink(missing_ok=True)
+        if empty:
+            self._log.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # somebody else's files are in there
+                (self.folder / IMAGE_FOLDER).rmdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_images(self, images: Mapping[str, Image]) -> None:
+        if set(images) != set(self.cameras):
+            given = ", ".join(sorted(images)) or "none"
+            raise RecordingError(f"a frame needs pictures of {', '.join(self.cameras)}, got {given}")
+        for camera, image in images.items():
+            if not isinstance(image, np.ndarray):
+                raise RecordingError(f"the {camera} picture must be an array, got {type(image).__name__}")
+            if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
+                got = f"{image.dtype} {image.shape}"
+                raise RecordingError(f"the {camera} picture must be uint8 (height, width, 3) RGB, got {got}")
+
+    def _next_stamp(self, time: float) -> datetime.datetime:
+        """The moment of a frame, in whole milliseconds after the one before."""
+        if not math.isfinite(time):
+            raise RecordingError(f"time must be a number of seconds, got {time!r}")
+        if time < self._last_time:
+            raise RecordingError(
+                f"time went back from {self._last_time:g} to {time:g} s; call new_take() between takes"
+            )
+        begin = time if self._take_time is None else self._take_time
+        try:
+            passed = datetime.timedelta(milliseconds=round((time - begin) * 1000))
+            moment = max(self._take_start + passed, self._last + _MILLISECOND)
+        except OverflowError:
+            raise RecordingError(f"time {time:g} s is beyond what a time stamp can say") from None
+        self._take_time = begin
+        self._last_time = time
+        self._last = moment
+        return moment
+
+
+class _AppendedFile:
+    """A text file that only ever grows by whole lines.
+
+    Attributes:
+        path: the file.
+        size: bytes.
+    """
+
+    def __init__(self, path: Path, new: bool) -> None:
+        self.path = path
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        self._file = os.open(path, flags | (os.O_EXCL if new else 0), 0o666)
+        self.size = os.fstat(self._file).st_size
+        if self.size:  # a line that a killed process or an editor left without an end
+            with path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                ended = file.read(1) == b"\n"
+            if not ended:
+                self._add(b"\n")
+
+    def add(self, line: str) -> None:
+        """Append a line: all of it or, if the disk is full, nothing."""
+        self._add(f"{line}\n".encode())
+
+    def close(self) -> None:
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def _add(self, data: bytes) -> None:
+        try:
+            written = os.write(self._file, data)
+            if written < len(data):  # the rest tells why, or completes the line
+                written += os.write(self._file, data[written:])
+            if written < len(data):
+                raise OSError(f"only a part of a line could be written to {self.path}")
+        except OSError:
+            os.ftruncate(self._file, self.size)
+            raise
+        self.size += len(data)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file that has its name only when it is whole."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
+def format_number(value: float) -> str:
+    """Write a number as C#'s ``float.ToString`` does on Unity's runtime.
+
+    Args:
+        value: rounded to single precision first.
+
+    Returns:
+        Up to seven digits, such as ``0.6497864``, ``30.18999``, ``7.927273E-05``, ``1``.
+    """
+    text = f"{float(np.float32(value)):.7G}"
+    return "0" if text == "-0" else text
+
+
+def _check_cameras(cameras: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(cameras)
+    if isinstance(cameras, str) or not set(names) <= set(CAMERAS) or "center" not in names:
+        raise RecordingError(f"cameras must be center, and left and right if wanted; got {cameras!r}")
+    return tuple(camera for camera in CAMERAS if camera in names)
+
+
+def _check_numbers(steering: float, throttle: float, brake: float, speed: float) -> tuple[float, ...]:
+    """Steering, throttle, brake, and speed in mph."""
+    for name, value, low in (("steering", steering, -1), ("throttle", throttle, 0), ("brake", brake, 0)):
+        if not low <= value <= 1:
+            raise RecordingError(f"{name} must be in [{low}, 1], got {value!r}")
+    if not math.isfinite(speed):
+        raise RecordingError(f"speed must be a number of m/s, got {speed!r}")
+    return steering, throttle, brake, abs(speed) / MPH
+
+
+def _side_line(extra: Mapping[str, Any] | None) -> str | None:
+    if not extra:
+        return None
+    if "image" in extra:
+        raise RecordingError("extra can't have a key 'image': it holds the name of the frame's picture")
+    try:
+        return json.dumps(dict(extra), allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise RecordingError(f"extra must be what JSON can say: {error}") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    raise TypeError(f"not {type(value).__name__}")
+
+
+def _image_name(camera: str, moment: datetime.datetime) -> str:
+    return f"{camera}_{moment:%Y_%m_%d_%H_%M_%S}_{moment.microsecond // 1000:03d}.jpg"
+
+
+def _last_stamp(log: Path) -> datetime.datetime | None:
+    """The latest time in the names of a log's pictures."""
+    times = [time for time in (stamp(name) for _, name in read_log(log).images["center"]) if time == time]
+    return _EPOCH + max(times) * _MILLISECOND if times else None
+
+
+def _start(start: datetime.datetime | None, last: datetime.datetime | None) -> datetime.datetime:
+    if start is None:
+        start = datetime.datetime.now()
+        if last is not None:
+            start = max(start, last + TAKE_PAUSE)  # recorded faster than real time, it ends in the future
+    elif last is not None and start.replace(tzinfo=None) <= last + datetime.timedelta(seconds=TAKE_GAP):
+        raise RecordingError(f"start must be more than {TAKE_GAP:g} s after {last}, where the recording ends")
+    return start.replace(tzinfo=None, microsecond=start.microsecond // 1000 * 1000)
