@@ -184,16 +184,13 @@ class Augmentation:
 
     def _light(self, n: int, height: int, width: int, rng: np.random.Generator) -> Floats:
         """(n, height, width) float32 factor on the light."""
-        light = rng.uniform(1.0 - self.brightness, 1.0 + self.brightness, (n, 1, 1))
-        ends = rng.uniform(0.0, width, (n, 2, 1))  # columns where the shadow's edge meets top and bottom
+        light = rng.uniform(1.0 - self.brightness, 1.0 + self.brightness, (n, 1, 1)).astype(np.float32)
+        ends = rng.uniform(0.0, width, (2, n, 1, 1))  # columns where the shadow's edge meets top and bottom
         left = rng.random((n, 1, 1)) < 0.5
         taken = rng.uniform(0.0, self.shadow_strength, (n, 1, 1)) * (rng.random((n, 1, 1)) < self.shadow)
-        edge = (
-            ends[:, 0, :, None] + (ends[:, 1] - ends[:, 0])[:, :, None] * np.linspace(0, 1, height)[:, None]
-        )
+        edge = ends[0] + (ends[1] - ends[0]) * np.linspace(0.0, 1.0, height)[:, None]
         dark = (np.arange(width) < edge) == left
-        shaded: Floats = (light * np.where(dark, 1.0 - taken, 1.0)).astype(np.float32)
-        return shaded
+        return np.where(dark, light * (1.0 - taken.astype(np.float32)), light)
 
 
 def warp(images: Image, maps: NDArray[np.float64]) -> Image:
@@ -231,9 +228,16 @@ def shade(images: Image, light: Floats, color: str) -> Image:
     Returns:
         (n, height, width, 3) uint8.
     """
-    black = np.array((0, 128, 128) if color == "yuv" else (0, 0, 0), np.float32)
-    lit = (images.astype(np.float32) - black) * light[..., None] + black
-    return np.clip(lit, 0, 255, out=lit).astype(np.uint8)
+    n, height, width, channels = images.shape
+    # One long row of interleaved channels: numpy is slow where the innermost axis is only three long.
+    black = np.tile(np.array((0, 128, 128) if color == "yuv" else (0, 0, 0), np.float32), width)
+    out: Image = np.empty_like(images)
+    for image, factor, result in zip(images, np.broadcast_to(light, (n, height, width)), out, strict=True):
+        lit = image.reshape(height, width * channels) - black
+        lit *= np.repeat(factor, channels, axis=-1)
+        lit += black
+        result[...] = np.clip(lit, 0, 255, out=lit).reshape(height, width, channels)
+    return out
 
 
 def _in_prepared_pixels(maps: NDArray[np.float64], preprocessing: Preprocessing) -> NDArray[np.float64]:
