@@ -16,11 +16,20 @@ from numpy.typing import NDArray
 
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation.metrics import autonomy
+from udacity_gym.telemetry import MPH
 
 Criterion: TypeAlias = Literal["edge", "reference"]
 """What counts as leaving the lane: a wheel over the edge line, or more than 1 m from the reference line."""
 
 Kind: TypeAlias = Literal["edge", "reference", "stuck", "terminated"]
+
+WORDS: dict[Kind, str] = {
+    "edge": "a wheel over the edge line",
+    "reference": "more than 1 m off the reference line",
+    "stuck": "no way forward",
+    "terminated": "the episode ended",
+}
+"""Kinds of incidents in words."""
 
 FORMAT = "udacity-gym-evaluation"
 
@@ -301,7 +310,7 @@ class Evaluation:
                 f"{self.reference_departures} times (autonomy {self.reference_autonomy:.1%})",
             ),
             ("cross-track error", f"mean {self.mean_abs_cte:.2f} m, max {self.max_abs_cte:.2f} m"),
-            ("speed", f"{self.mean_speed:.1f} m/s ({self.mean_speed * 3.6:.0f} km/h)"),
+            ("speed", f"{self.mean_speed:.1f} m/s ({self.mean_speed / MPH:.0f} mph)"),
             ("driven", f"{self.distance:.0f} m in {self.seconds:.0f} s"),
             ("ended", self.ended),
         ]

@@ -121,7 +121,7 @@ def evaluate(
         raise OptionError(f"laps must be 1 or more, got {laps!r}")
     if intervene not in ("edge", "reference"):
         raise OptionError(f'intervene must be "edge" or "reference", got {intervene!r}')
-    track = getattr(env.unwrapped, "track", None)
+    track = track_of(env)
     if track is None:
         raise SimulatorError(
             "an evaluation needs to know where the car is on its track, and this environment has no track; "
@@ -352,6 +352,12 @@ def _with_speed_control(policy: object, env: gym.Env[Any, Any]) -> gym.Env[Any, 
     target = getattr(policy, "target_speed", None)
     controlled: gym.Env[Any, Any] = SpeedControl(env) if target is None else SpeedControl(env, target)
     return controlled
+
+
+def track_of(env: gym.Env[Any, Any]) -> Any:
+    """The track that the environment's car drives on, None if it has none."""
+    world = getattr(getattr(env.unwrapped, "simulator", None), "world", None)
+    return getattr(env.unwrapped, "track", None) or getattr(world, "track", None)
 
 
 def _pose(info: Mapping[str, Any]) -> tuple[float, float, float, float]:

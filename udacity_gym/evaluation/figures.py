@@ -1,0 +1,238 @@
+"""The figures of a report, each as a piece of HTML that needs nothing from outside.
+
+They are drawn with matplotlib's objects and no global figure, so that they are safe in any thread and
+leave no setting behind.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from udacity_gym.evaluation.metrics import REFERENCE_LIMIT
+from udacity_gym.evaluation.result import Evaluation, Trajectory
+from udacity_gym.telemetry import MPH, Image
+from udacity_gym.world.track import Track
+
+INK = "#1f2933"
+MUTED = "#7b8794"
+GRID = "#e4e7eb"
+ROAD = "#e4e7eb"
+BLUE = "#2563eb"
+TEAL = "#0d9488"
+AMBER = "#d97706"
+RED = "#dc2626"
+CTE_COLOURS = LinearSegmentedColormap.from_list("cte", [TEAL, "#84cc16", "#facc15", "#f97316", RED])
+MOST_POINTS = 2000
+"""Points of a curve beyond which it is thinned: no screen shows more."""
+
+
+def track_map(evaluation: Evaluation, track: Track) -> str:
+    """The track from above, the drive coloured by its distance from the reference line, incidents marked."""
+    figure = Figure(figsize=(5.6, 4.6), dpi=220)
+    axes = figure.add_axes((0.0, 0.08, 1.0, 0.92))
+    x, y = _beside(track, 0.0)
+    left, right = _beside(track, track.half_width), _beside(track, -track.half_width)
+    ring = [np.concatenate([outer, inner[::-1]]) for outer, inner in zip(right, left, strict=True)]
+    axes.fill(*ring, color=ROAD, linewidth=0, zorder=0)
+    for edge in (left, right):
+        axes.plot(*edge, color="#cbd2d9", linewidth=0.6, zorder=1)
+    drive = evaluation.trajectory
+    points = np.stack([drive.x, drive.y], axis=1)
+    pieces = np.stack([points[:-1], points[1:]], axis=1)
+    same = np.diff(drive.stretch) == 0
+    colour_of = Normalize(0.0, 1.5 * REFERENCE_LIMIT, clip=True)
+    lines = LineCollection(
+        list(pieces[same]),
+        array=np.abs(drive.cte[1:])[same],
+        cmap=CTE_COLOURS,
+        norm=colour_of,
+        linewidths=1.6,
+        capstyle="round",
+        zorder=2,
+    )
+    axes.add_collection(lines)
+    for incident in evaluation.incidents:
+        if incident.intervention:
+            axes.plot(incident.x, incident.y, "X", color=RED, markersize=8, markeredgecolor="white", zorder=4)
+        else:
+            axes.plot(
+                incident.x, incident.y, "o", color="none", markeredgecolor=AMBER, markersize=6, zorder=3
+            )
+    if len(drive):
+        axes.plot(drive.x[0], drive.y[0], "o", color="white", markeredgecolor=INK, markersize=6, zorder=5)
+        axes.annotate(
+            "start",
+            (drive.x[0], drive.y[0]),
+            (7, -3),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+            zorder=5,
+        )
+    _scale_bar(axes, x, y)
+    axes.set_aspect("equal")
+    axes.margins(0.04)
+    axes.set_axis_off()
+    bar_axes = figure.add_axes((0.30, 0.075, 0.4, 0.016))
+    bar = figure.colorbar(lines, cax=bar_axes, orientation="horizontal", extend="max")
+    bar.set_label("distance from the reference line, m", fontsize=8, color=MUTED)
+    bar.outline.set_visible(False)
+    bar_axes.tick_params(labelsize=7, colors=MUTED, length=0)
+    return _png(figure, "Map of the track with the drive")
+
+
+def over_distance(evaluation: Evaluation) -> str:
+    """Cross-track error and speed over the distance driven, laps and put-backs marked."""
+    figure = Figure(figsize=(11.6, 4.6))
+    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2), "hspace": 0.16})
+    drive = evaluation.trajectory
+    upper.axhspan(-REFERENCE_LIMIT, REFERENCE_LIMIT, color=TEAL, alpha=0.07, linewidth=0)
+    upper.axhline(0, color=GRID, linewidth=1)
+    upper.plot(*_curve(drive, drive.cte), color=BLUE, linewidth=1.1)
+    reach = max(1.25 * REFERENCE_LIMIT, 1.1 * evaluation.max_abs_cte)
+    upper.set_ylim(-reach, reach)
+    upper.set_ylabel("off the line, m\n(positive right)")
+    lower.plot(*_curve(drive, drive.speed / MPH), color=TEAL, linewidth=1.1)
+    lower.set_ylim(0, max(10.0, 1.12 * float(np.max(drive.speed)) / MPH))
+    lower.set_ylabel("speed, mph")
+    lower.set_xlabel("distance driven, m")
+    for axes in (upper, lower):
+        _plain(axes)
+        for lap in range(1, evaluation.laps + 1):
+            axes.axvline(lap * evaluation.track_length, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+        for incident in evaluation.incidents:
+            if incident.intervention:
+                axes.axvline(incident.distance, color=RED, linewidth=0.9, alpha=0.6)
+    for lap in range(1, evaluation.laps + 1):
+        upper.annotate(
+            f"lap {lap}", (lap * evaluation.track_length, reach), (-4, -10), textcoords="offset points",
+            ha="right", fontsize=8, color=MUTED,
+        )  # fmt: skip
+    upper.set_xlim(0, max(1.0, float(np.max(drive.distance))))
+    return _svg(figure, "Cross-track error and speed over distance")
+
+
+def steering_histogram(
+    policy: NDArray[np.floating[Any]], demonstrations: NDArray[np.floating[Any]] | None
+) -> str:
+    """How often which steering was used: by the policy, and in the demonstrations if there are any."""
+    figure = Figure(figsize=(5.6, 3.0))
+    axes = figure.subplots()
+    everything = policy if demonstrations is None else np.concatenate([policy, demonstrations])
+    reach = min(1.0, max(0.1, float(np.quantile(np.abs(everything), 0.998)) * 1.1))
+    bins = np.linspace(-reach, reach, 42)
+    sets = [("policy", policy, BLUE)]
+    if demonstrations is not None:
+        sets.insert(0, ("demonstrations", demonstrations, AMBER))
+    for name, values, colour in sets:
+        share = np.histogram(np.clip(values, -reach, reach), bins)[0] / max(1, len(values)) * 100
+        axes.stairs(share, bins, fill=True, color=colour, alpha=0.22)
+        axes.stairs(share, bins, color=colour, linewidth=1.4, label=name)
+    axes.set_xlabel("steering (negative left, positive right)")
+    axes.set_ylabel("share of the time, %")
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    _plain(axes)
+    return _svg(figure, "Histogram of steering")
+
+
+def learning_curve(losses: Mapping[str, Sequence[float]]) -> str:
+    """Loss by epoch, a line per name; the best epoch of the last name is marked."""
+    figure = Figure(figsize=(5.6, 3.0))
+    axes = figure.subplots()
+    for (name, values), colour in zip(losses.items(), (AMBER, BLUE, TEAL, RED), strict=False):
+        axes.plot(np.arange(1, len(values) + 1), values, color=colour, linewidth=1.5, label=name, marker=".")
+    _, last = list(losses.items())[-1]
+    if len(last) and np.isfinite(last).any():
+        best = int(np.nanargmin(last))
+        axes.plot(best + 1, last[best], "o", color="none", markeredgecolor=INK, markersize=9)
+        axes.annotate(
+            "kept", (best + 1, last[best]), (0, 10), textcoords="offset points", ha="center", fontsize=8
+        )
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    _plain(axes)
+    return _svg(figure, "Loss by epoch")
+
+
+def picture(image: Image, alt: str) -> str:
+    """A picture of the car's camera as an ``img`` element."""
+    import cv2
+
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return _img("jpeg", data.tobytes(), alt)
+
+
+def _beside(track: Track, left: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A closed line ``left`` metres to the left of the centre line."""
+    x = track.x - left * np.sin(track.heading)
+    y = track.y + left * np.cos(track.heading)
+    return np.append(x, x[0]), np.append(y, y[0])
+
+
+def _scale_bar(axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], metres: float = 100.0) -> None:
+    right, low = float(x.max()), float(y.min())
+    axes.plot([right - metres, right], [low, low], color=MUTED, linewidth=1.5, solid_capstyle="butt")
+    place = (right - metres / 2, low)
+    words = f"{metres:.0f} m"
+    axes.annotate(words, place, (0, 4), textcoords="offset points", ha="center", fontsize=8, color=MUTED)
+
+
+def _curve(drive: Trajectory, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A curve over distance, broken where the car was put back, thinned to what a screen can show."""
+    every = max(1, len(values) // MOST_POINTS)
+    keep = np.zeros(len(values), dtype=bool)
+    keep[::every] = keep[-1] = True
+    jumps = np.flatnonzero(np.diff(drive.stretch) != 0)
+    keep[jumps] = keep[np.minimum(jumps + 1, len(values) - 1)] = True
+    at = np.searchsorted(np.flatnonzero(keep), jumps, side="right")
+    return np.insert(drive.distance[keep], at, np.nan), np.insert(values[keep], at, np.nan)
+
+
+def _plain(axes: Any) -> None:
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(GRID)
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=MUTED, labelsize=9, length=0)
+    axes.xaxis.label.set(color=MUTED, size=9)
+    axes.yaxis.label.set(color=MUTED, size=9)
+    axes.patch.set_alpha(0)
+
+
+def _svg(figure: Figure, alt: str) -> str:
+    """Inline SVG whose text is text, in the font of the page."""
+    figure.patch.set_alpha(0)
+    stream = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):
+        figure.savefig(stream, format="svg", bbox_inches="tight", metadata={"Date": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
+
+
+def _png(figure: Figure, alt: str) -> str:
+    figure.patch.set_alpha(0)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", bbox_inches="tight", metadata={"Software": None})
+    return _img("png", stream.getvalue(), alt)
+
+
+def _img(kind: str, data: bytes, alt: str) -> str:
+    return f'<img alt="{alt}" src="data:image/{kind};base64,{base64.b64encode(data).decode("ascii")}">'

@@ -1,0 +1,266 @@
+"""A video of a drive, made while it is driven: `DriveVideo`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+from typing_extensions import Self
+
+from udacity_gym.errors import OptionError, SimulatorError
+from udacity_gym.evaluation.result import WORDS
+from udacity_gym.evaluation.runner import Step, track_of
+from udacity_gym.overlay import PANEL, draw_telemetry
+from udacity_gym.telemetry import Image, Telemetry, TrackState
+
+SUFFIX = ".webm"
+"""VP8 in WebM: every OpenCV wheel from PyPI can write it (none has H.264) and every browser can play it."""
+NOTICE_SECONDS = 1.0
+"""s of video for which a put-back stays on the screen."""
+PENDING = 16
+"""Pictures that may wait for the encoder."""
+INK = (245, 245, 240)
+ALERT = (214, 48, 49)
+
+
+class DriveVideo:
+    """Writes a video of an evaluation: chase view, instruments, and what the car sees.
+
+    Hand it to `evaluate` as ``on_step`` and use it as a context manager; the file appears when the
+    block ends well, and not at all when it ends with an error::
+
+        with DriveVideo("drive.webm") as video:
+            evaluate(policy, env, on_step=video)
+
+    Pictures are encoded beside the drive, in a thread.
+
+    Attributes:
+        path: the file to be.
+        frames: pictures handed to the encoder so far.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        width: int = 512,
+        height: int = 288,
+        fps: int = 15,
+        speed_up: float = 4.0,
+        view: str = "chase",
+    ) -> None:
+        """Open the video.
+
+        Args:
+            path: file to write, with the suffix ".webm"; an older one is replaced in the end.
+            width: pixels, even.
+            height: pixels, even.
+            fps: pictures per second of the video.
+            speed_up: how much faster than the drive the video runs: 4 shows a lap in about 25 s.
+            view: "chase" or "cockpit".
+
+        Raises:
+            OptionError: A size, a rate, the view or the suffix is not possible.
+            SimulatorError: OpenCV can't write the video.
+        """
+        self.path = Path(path)
+        if self.path.suffix.lower() != SUFFIX:
+            raise OptionError(f"a video is a {SUFFIX} file, which browsers play; got {self.path.name!r}")
+        if width < 64 or height < 64 or width % 2 or height % 2:
+            raise OptionError(f"width and height must be even and at least 64 pixels, got {width}x{height}")
+        if not (fps > 0 and speed_up > 0):
+            raise OptionError(f"fps and speed_up must be above 0, got {fps} and {speed_up}")
+        if view not in ("chase", "cockpit"):
+            raise OptionError(f"view must be 'chase' or 'cockpit', got {view!r}")
+        self.frames = 0
+        self._size = (width, height)
+        self._view = view
+        self._period = speed_up / fps
+        self._speed_up = speed_up
+        self._notice_frames = max(1, round(NOTICE_SECONDS * fps))
+        self._notice: tuple[str, int] | None = None
+        self._due = 0.0
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._part = self.path.with_name(f".{self.path.stem}.part{SUFFIX}")
+        with _silent_stderr():  # OpenCV prints that WebM has no four-letter code for VP8, and writes it
+            self._writer = cv2.VideoWriter(
+                str(self._part), cv2.VideoWriter.fourcc(*"VP80"), float(fps), self._size
+            )
+        if not self._writer.isOpened():
+            self._part.unlink(missing_ok=True)
+            raise SimulatorError(
+                f"OpenCV {cv2.__version__} can't write {self.path}: either the folder can't be written, "
+                "or this OpenCV has no VP8 encoder; pip install opencv-python-headless has it"
+            )
+        self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="video")
+        self._pending: deque[Future[None]] = deque()
+
+    def __call__(self, step: Step) -> None:
+        """Take in a step; draws a picture if one is due, and always one of a put-back."""
+        causes = [incident.kind for incident in step.incidents if incident.intervention]
+        if causes:
+            self._notice = (f"put back: {WORDS[causes[0]]}", self._notice_frames)
+        due = 0
+        while self._due <= step.time + 1e-9:
+            due += 1
+            self._due += self._period
+        if due or causes:
+            picture = self._compose(step)
+            for _ in range(max(1, due)):
+                self.write(picture)
+
+    def write(self, picture: Image) -> None:
+        """Add one picture, (height, width, 3) uint8 RGB."""
+        if len(self._pending) >= PENDING:
+            self._pending.popleft().result()
+        bgr: Image = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), dtype=np.uint8)
+        self._pending.append(self._encoder.submit(self._encode, bgr))
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file and give it its name; without any picture there is no file."""
+        self._finish()
+        if self.frames:
+            os.replace(self._part, self.path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            self._finish()
+            self._part.unlink(missing_ok=True)
+
+    def _encode(self, bgr: Image) -> None:
+        self._writer.write(bgr)
+
+    def _finish(self) -> None:
+        self._encoder.shutdown(wait=True)
+        self._writer.release()
+
+    def _compose(self, step: Step) -> Image:
+        width, height = self._size
+        seen = _seen(step.observation)
+        try:
+            view: Image | None = step.env.unwrapped.simulator.view(self._view, width, height)  # type: ignore[attr-defined]
+        except (SimulatorError, AttributeError):  # no such view: what the car sees fills the frame
+            view, seen = _fit(seen, width, height), None
+        assert view is not None
+        picture = draw_telemetry(view, _telemetry(step), track_of(step.env).length)
+        if seen is not None:
+            _inset(picture, seen)
+        self._notices(picture, step)
+        return picture
+
+    def _notices(self, picture: Image, step: Step) -> None:
+        """How fast the video runs, how often somebody had to help, and why just now."""
+        height, width = picture.shape[:2]
+        unit = height / 288
+        words = [] if self._speed_up == 1 else [f"{self._speed_up:g}x"]
+        if step.interventions:
+            words.append(f"put back {step.interventions}x")
+        _text(picture, "   ".join(words), round(10 * unit), round(20 * unit), 0.42 * unit)
+        if self._notice is None:
+            return
+        cause, left = self._notice
+        self._notice = (cause, left - 1) if left > 1 else None
+        cv2.rectangle(picture, (0, 0), (width - 1, height - 1), ALERT, max(2, round(3 * unit)))
+        wide, high = cv2.getTextSize(cause, cv2.FONT_HERSHEY_DUPLEX, 0.42 * unit, 1)[0]
+        x, y, pad = (width - wide) // 2, round(height * (1 - PANEL) - 12 * unit), round(6 * unit)
+        cv2.rectangle(picture, (x - pad, y - high - pad), (x + wide + pad, y + pad), ALERT, -1)
+        _text(picture, cause, x, y, 0.42 * unit)
+
+
+def _telemetry(step: Step) -> Telemetry:
+    """The step's telemetry, with time and progress counted over all put-backs."""
+    info = step.info
+    track = TrackState(
+        s=float(info["s"]),
+        cte=float(info["cte"]),
+        heading_error=float(info["heading_error"]),
+        curvature=float(info["curvature"]),
+        progress=step.distance,
+        lap=step.lap,
+        offroad=bool(info["offroad"]),
+        off_lane=bool(info["off_lane"]),
+    )
+    return Telemetry(
+        time=step.time,
+        speed=float(info["speed"]),
+        steering=float(info["steering"]),
+        throttle=float(info["throttle"]),
+        brake=float(info["brake"]),
+        track=track,
+    )
+
+
+def _seen(observation: Any) -> Image | None:
+    """The picture in an observation, if there is one."""
+    if isinstance(observation, Mapping):
+        observation = observation.get("center", next(iter(observation.values()), None))
+    picture = np.asarray(observation)
+    if picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8:
+        return picture
+    return None
+
+
+def _fit(picture: Image | None, width: int, height: int) -> Image:
+    """A picture made to fill a frame, black if there is none."""
+    frame = np.zeros((height, width, 3), np.uint8)
+    if picture is not None:
+        scale = min(width / picture.shape[1], height / picture.shape[0])
+        w, h = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
+        x, y = (width - w) // 2, (height - h) // 2
+        frame[y : y + h, x : x + w] = cv2.resize(picture, (w, h), interpolation=cv2.INTER_LINEAR)
+    return frame
+
+
+def _inset(picture: Image, seen: Image) -> None:
+    """What the car sees, in the upper right corner with a thin frame."""
+    width = picture.shape[1]
+    w = round(width * 0.28)
+    h = round(w * seen.shape[0] / seen.shape[1])
+    margin, line = max(4, round(width * 0.015)), 2
+    x, y = width - w - margin, margin
+    picture[y - line : y + h + line, x - line : x + w + line] = INK
+    picture[y : y + h, x : x + w] = cv2.resize(seen, (w, h), interpolation=cv2.INTER_AREA)
+
+
+def _text(picture: Image, words: str, x: int, y: int, size: float) -> None:
+    cv2.putText(picture, words, (x, y), cv2.FONT_HERSHEY_DUPLEX, size, INK, 1, cv2.LINE_AA)
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send what C libraries print to standard error nowhere, for a moment."""
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # there is no standard error
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
