@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 
 if TYPE_CHECKING:
-    from udacity_gym import errors, experts, rewards, telemetry, wrappers
     from udacity_gym.env import UdacityEnv
 
 __version__ = "0.1.0"
 
 ENV_ID = "UdacitySim-v0"
+"""Id of the environment in Gymnasium's registry."""
 
 _ATTRIBUTES = {"UdacityEnv": "udacity_gym.env"}
 _SUBMODULES = ("errors", "evaluation", "experts", "recording", "rewards", "telemetry", "wrappers")
 
-__all__ = ["ENV_ID", "UdacityEnv", "__version__", "errors", "experts", "rewards", "telemetry", "wrappers"]
+__all__ = ["ENV_ID", "UdacityEnv", "__version__"]
 
 if ENV_ID not in gymnasium.registry:
     gymnasium.register(id=ENV_ID, entry_point="udacity_gym.env:UdacityEnv")

@@ -121,7 +121,7 @@ def _speed_and_pedals(pen: _Pen, left: int, right: int, telemetry: Telemetry) ->
 def _steering(pen: _Pen, left: int, right: int, telemetry: Telemetry) -> None:
     middle, half = (left + right) // 2, (right - left) / 2
     pen.text("steering", left, 0.29, 0.17, DIM)
-    pen.text(f"{telemetry.steering:+.2f}", right, 0.29, 0.17, INK, align=1.0)
+    pen.text(f"{round(telemetry.steering, 2) + 0.0:+.2f}", right, 0.29, 0.17, INK, align=1.0)
     pen.bar(left, right, 0.42, 0.08, GROOVE)
     pen.bar(middle, middle + round(telemetry.steering * half), 0.42, 0.08, ACCENT)
     pen.knob(middle + round(telemetry.steering * half), 0.42, 0.07, INK)
@@ -129,7 +129,7 @@ def _steering(pen: _Pen, left: int, right: int, telemetry: Telemetry) -> None:
         return
     cte = telemetry.track.cte
     pen.text("off centre", left, 0.72, 0.17, DIM)
-    pen.text(f"{cte:+.2f} m", right, 0.72, 0.17, INK, align=1.0)
+    pen.text(f"{round(cte, 2) + 0.0:+.2f} m", right, 0.72, 0.17, INK, align=1.0)
     pen.bar(left, right, 0.85, 0.03, GROOVE)
     for x in (left, middle, right):
         pen.tick(x, 0.85, 0.17, DIM)

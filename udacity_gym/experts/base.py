@@ -28,9 +28,9 @@ class Expert(Protocol):
 
 
 def throttle_for(speed: float, target: float, car: CarParameters) -> float:
-    """Throttle that brings the car to a speed within about half a second, without memory.
+    """Throttle that brings the car to a speed within about a quarter of a second, without memory.
 
-    The error decays at 2/s on top of what balances the drag; a little too fast only coasts.
+    The error decays at 4/s on top of what balances the drag; a little too fast only coasts.
 
     Args:
         speed: m/s now.
@@ -40,12 +40,12 @@ def throttle_for(speed: float, target: float, car: CarParameters) -> float:
     Returns:
         [-1, 1], negative brakes.
     """
-    wanted = 2.0 * (target - speed) + car.drag * target
+    wanted = 4.0 * (target - speed) + car.drag * target
     if wanted >= 0:
         return min(1.0, wanted / car.engine)
     if wanted > -car.drag * speed or speed <= car.reverse_below:
         return 0.0
-    return max(-1.0, wanted / car.brake)
+    return max(-1.0, wanted / car.brake * car.brake_bite)
 
 
 def action(steering: float, throttle: float) -> NDArray[np.float32]:

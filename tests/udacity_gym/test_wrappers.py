@@ -1,0 +1,84 @@
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+from stable_baselines3.common.env_checker import check_env
+
+import udacity_gym
+from udacity_gym.env import UdacityEnv
+from udacity_gym.errors import ActionError, OptionError
+from udacity_gym.experts import PurePursuit
+from udacity_gym.telemetry import MPH
+from udacity_gym.wrappers import SpeedControl
+
+
+def speeds(target_speed, seconds=25.0, options=None):
+    """Speeds (m/s) and brakes of a car that follows the lake under speed control."""
+    env = SpeedControl(UdacityEnv(cameras=()), target_speed)
+    expert = PurePursuit()
+    observation, info = env.reset(seed=0, options=options)
+    found = []
+    for _ in range(round(seconds * 15)):
+        observation, _, terminated, _, info = env.step(expert(observation, info)[:1])
+        assert not terminated
+        found.append((info["speed"], info["brake"]))
+    return np.array(found).T
+
+
+@pytest.mark.parametrize("mph", [9, 25, 28, 30])
+def test_speed_settles_at_the_target_with_little_overshoot(mph):
+    speed, _ = speeds(mph * MPH)
+    assert speed[-75:].mean() / MPH == pytest.approx(mph, abs=0.2)
+    assert np.ptp(speed[-75:]) < 0.2
+    assert speed.max() / MPH < mph + 1.0
+
+
+def test_a_car_that_is_much_too_fast_is_braked():
+    speed, brake = speeds(5.0, options={"s": 560.0, "speed": 13.0})
+    assert brake[0] > 0
+    assert speed[30] < 7.0
+    assert brake[-30:].max() == 0
+
+
+def test_a_new_episode_repeats_the_first_one():
+    env = SpeedControl(UdacityEnv(cameras=()), 8.0)
+    runs = []
+    for _ in range(2):
+        env.reset(seed=1)
+        runs.append([env.step(np.zeros(1, np.float32))[4]["speed"] for _ in range(40)])
+    assert runs[0] == runs[1]
+
+
+def test_speed_control_is_an_environment_of_its_own():
+    env = SpeedControl(gymnasium.make(udacity_gym.ENV_ID, cameras=()), 8.0)
+    assert env.action_space.shape == (1,)
+    check_env(env)
+
+
+def test_target_speed_can_be_changed_on_the_way():
+    env = SpeedControl(UdacityEnv(cameras=()), 2.0)
+    env.reset(seed=1)
+    for _ in range(30):
+        env.step(np.zeros(1, np.float32))
+    env.controller.target_speed = 8.0
+    for _ in range(60):
+        info = env.step(np.zeros(1, np.float32))[4]
+    assert info["speed"] > 7.0
+
+
+def test_two_numbers_are_refused_and_one_is_named():
+    env = SpeedControl(UdacityEnv(cameras=()))
+    env.reset(seed=0)
+    with pytest.raises(ActionError, match=r"\(1,\)"):
+        env.step(np.zeros(2, np.float32))
+    with pytest.raises(ActionError, match="finite"):
+        env.step(np.array([np.nan], np.float32))
+
+
+def test_mistakes_are_refused():
+    with pytest.raises(OptionError, match="target_speed"):
+        SpeedControl(UdacityEnv(cameras=()), -1.0)
+    with pytest.raises(OptionError, match="SpeedControl wraps"):
+        SpeedControl(SpeedControl(UdacityEnv(cameras=())))
+    with pytest.raises(ResetNeeded):
+        SpeedControl(UdacityEnv(cameras=())).step(np.zeros(1, np.float32))

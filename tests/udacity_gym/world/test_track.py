@@ -1,0 +1,123 @@
+import json
+import math
+from importlib import resources
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from udacity_gym.errors import TrackError
+from udacity_gym.world.track import Track, built_in_tracks
+
+LAKE = Track.load("lake")
+
+
+def lake_file() -> dict:
+    text = (resources.files("udacity_gym.world") / "tracks" / "lake.json").read_text(encoding="utf-8")
+    return json.loads(text)
+
+
+def test_the_lake_is_a_built_in_track_of_its_measured_length():
+    assert "lake" in built_in_tracks()
+    assert LAKE.length == pytest.approx(1137.8, abs=0.1)
+
+
+def test_the_end_of_the_lap_meets_its_beginning():
+    end, begin = LAKE.pose_at(LAKE.length - 1e-6), LAKE.pose_at(0.0)
+    assert math.hypot(end.x - begin.x, end.y - begin.y) < 0.01
+    assert math.remainder(end.yaw - begin.yaw, math.tau) == pytest.approx(0.0, abs=0.01)
+
+
+def test_the_lake_is_driven_counter_clockwise():
+    area = 0.5 * np.sum(LAKE.x * np.roll(LAKE.y, -1) - np.roll(LAKE.x, -1) * LAKE.y)
+    assert area > 0
+
+
+def test_samples_lie_their_spacing_apart_all_around():
+    steps = np.hypot(np.diff(LAKE.x, append=LAKE.x[0]), np.diff(LAKE.y, append=LAKE.y[0]))
+    np.testing.assert_allclose(steps, LAKE.ds, atol=2e-3)
+
+
+@given(
+    s=st.floats(0, LAKE.length, exclude_max=True),
+    offset=st.floats(-8, 8),
+    error=st.floats(-3, 3),
+)
+@settings(deadline=None, max_examples=200)
+def test_locate_finds_what_pose_at_placed(s, offset, error):
+    pose = LAKE.pose_at(s, offset, error)
+    for near in (None, s):
+        found = LAKE.locate(pose.x, pose.y, near=near)
+        assert abs(math.remainder(found.s - s, LAKE.length)) < 0.1
+        assert found.offset == pytest.approx(offset, abs=0.01)
+        assert math.remainder(found.heading - pose.yaw - error, math.tau) == pytest.approx(0.0, abs=0.01)
+
+
+def test_offset_is_positive_to_the_right():
+    pose = LAKE.pose_at(600.0, 2.0)
+    centre = LAKE.pose_at(600.0)
+    right = (math.sin(centre.yaw), -math.cos(centre.yaw))
+    assert (pose.x - centre.x) * right[0] + (pose.y - centre.y) * right[1] == pytest.approx(2.0)
+
+
+def test_curvature_is_positive_where_the_road_bends_left():
+    assert LAKE.curvature_at(850.0) > 0.02
+    assert LAKE.curvature_at(1000.0) < -0.02
+
+
+def test_only_the_bridge_has_walls():
+    on_bridge = (LAKE.s >= 686) & (LAKE.s < 795)
+    for wall in (LAKE.line.wall_left, LAKE.line.wall_right):
+        assert np.isfinite(wall[on_bridge]).all()
+        assert np.isinf(wall[~on_bridge]).all()
+        assert wall[on_bridge].max() == pytest.approx(11.7 / 2)
+
+
+def test_elevation_goes_smoothly_from_knot_to_knot():
+    data = lake_file()
+    data["elevation"] = [[0.0, 0.0], [100.0, 10.0], [600.0, 0.0]]
+    track = Track(data)
+    assert track.elevation_at(50.0) == pytest.approx(5.0, abs=0.01)
+    assert track.elevation_at(100.0) == pytest.approx(10.0, abs=0.01)
+    slope = np.diff(track.z) / track.ds
+    assert np.abs(np.diff(slope)).max() < 0.005
+    assert track.pose_at(50.0).pitch == pytest.approx(math.atan(0.15), abs=0.005)
+    assert track.pose_at(50.0, heading_error=math.pi).pitch == pytest.approx(-math.atan(0.15), abs=0.005)
+
+
+def test_a_track_loads_from_a_file(tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({**lake_file(), "name": "mine"}), encoding="utf-8")
+    assert Track.load(file).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"format": "gpx"}, "not a track file"),
+        ({"segments": [[100.0, 0.0]]}, "does not close"),
+        ({"segments": [[100.0]]}, "segments"),
+        ({"segments": [[-1.0, 0.0]]}, "positive length"),
+        ({"segments": [[1.0, 0.5]]}, "folds over"),
+        ({"road": {"half_width": 4.0}}, "lane_half_width"),
+        ({"start_poses": {"training": {"s": "here", "offset": 0}}}, "not a number"),
+        ({"elevation": [1, 2]}, "elevation"),
+        ({"roadside": [{"kind": "bridge", "side": "both", "from": 1}]}, "roadside"),
+    ],
+)
+def test_a_broken_track_file_is_refused_with_the_field_named(change, says):
+    with pytest.raises(TrackError, match=says):
+        Track({**lake_file(), **change})
+
+
+def test_an_unknown_track_is_refused_with_the_known_ones_named():
+    with pytest.raises(TrackError, match="lake"):
+        Track.load("atlantis")
+
+
+def test_a_track_file_that_is_no_json_is_refused_with_its_line(tmp_path):
+    file = tmp_path / "broken.json"
+    file.write_text('{\n"format":\n', encoding="utf-8")
+    with pytest.raises(TrackError, match="line 3"):
+        Track.load(file)
