@@ -90,6 +90,11 @@ def is_header(line: str) -> bool:
     return names[:3] == ["center", "left", "right"]
 
 
+def has_image(line: str) -> bool:
+    """Whether the line has a name of a picture somewhere."""
+    return re.search(r"\.(?:jpe?g|png)", line, re.IGNORECASE) is not None
+
+
 def parse(line: str, numbers_follow: bool = False) -> Row:
     """Read one line.
 
@@ -163,9 +168,9 @@ def _take_paths(line: str) -> tuple[_Paths, list[str]]:
         if index == start and not text and paths:
             paths.append(("", ""))
         elif _IMAGE_NAME.fullmatch(text):
-            cut = max(text.rfind("/"), text.rfind("\\")) + 1
-            folder = ",".join([*fields[start:index], text[:cut]]).strip(_QUOTES)
-            paths.append((folder, text[cut:]))
+            cut = max(field.rfind("/"), field.rfind("\\")) + 1
+            folder = ",".join([*fields[start:index], field[:cut]]).strip(_QUOTES)
+            paths.append((folder, field[cut:].strip(_QUOTES)))
         else:
             continue
         start = index + 1
@@ -232,13 +237,16 @@ def _decimal_comma_readings(tokens: Sequence[str]) -> Iterator[list[float]]:
 
 
 def _is_written_by_simulator(text: str) -> bool:
-    """Whether C#'s ``float.ToString`` writes a number like this: no zeros in front or at the end."""
+    """Whether C#'s ``float.ToString`` writes a number like this.
+
+    It puts no zeros in front or at the end, and with an exponent one digit before the point.
+    """
     if not _NUMBER_ONLY.fullmatch(text):
         return False
     mantissa, *exponent = re.split("[eE]", text)
     whole, *fraction = mantissa.split(".")
     digits = whole.lstrip("+-")
-    if len(digits) > 1 and digits[0] == "0":
+    if len(digits) > 1 and (digits[0] == "0" or exponent):
         return False
     if fraction:
         return not fraction[0].endswith("0")

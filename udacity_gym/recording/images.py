@@ -43,23 +43,27 @@ class ImageFolder:
         self._outside: dict[str, set[str]] = {}
         self._places: dict[str, list[tuple[str, set[str]]]] = {}
 
-    def find(self, folder: str, name: str) -> str | None:
-        """Where a picture is.
+    def find(self, wanted: Iterable[tuple[str, str]]) -> list[str]:
+        """Where pictures are.
 
         Args:
-            folder: folder part of the path in the log, in any system's writing, may be empty.
-            name: file name.
+            wanted: (folder part, file name) of paths in the log, in any system's writing.
 
         Returns:
-            Path relative to the recording's folder, None if it isn't there.
+            Paths relative to the recording's folder, "" for pictures that aren't there.
         """
-        places = self._places.get(folder)
-        if places is None:
-            places = self._places[folder] = [(place, self._names[place]) for place in self._look_in(folder)]
-        for place, names in places:
-            if name in names:
-                return place + name
-        return None
+        found = []
+        for folder, name in wanted:
+            places = self._places.get(folder)
+            if places is None:
+                places = self._places[folder] = [(p, self._names[p]) for p in self._look_in(folder)]
+            for place, names in places:
+                if name in names:
+                    found.append(place + name)
+                    break
+            else:
+                found.append("")
+        return found
 
     def leads_outside(self, folder: str, name: str) -> bool:
         """Whether the picture is a link to something outside of the recording's folder."""

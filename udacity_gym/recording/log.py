@@ -23,6 +23,7 @@ from udacity_gym.recording.report import (
     UNREADABLE_ROW,
     Findings,
 )
+from udacity_gym.telemetry import CAMERAS
 
 _STAMP = re.compile(r"([0-9]{4})_([0-9]{2})_([0-9]{2})_([0-9]{2})_([0-9]{2})_([0-9]{2})_([0-9]{3})\.")
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
@@ -64,7 +65,7 @@ def read_log(path: Path) -> Log:
     """
     lines, findings = _lines(path)
     parsed = _parse(lines)
-    if any(row.further_numbers for _, row in parsed.rows):
+    if parsed.further_numbers:
         parsed = _parse(lines, numbers_follow=True)
     findings.extend(parsed.findings)
     if not parsed.lines:
@@ -73,31 +74,42 @@ def read_log(path: Path) -> Log:
             f"{path} {what}. Udacity's simulator writes the rows when the recording is stopped and its "
             "pictures are saved: record again, or choose another folder"
         )
-    if not parsed.rows:
+    if not parsed.row:
         raise RecordingError(f"{path} {_refusal(lines, findings)}")
-    rows = [row for _, row in parsed.rows]
     return Log(
         path,
         parsed.lines,
-        np.array([number for number, _ in parsed.rows], np.int64),
-        {
-            "center": [r.center for r in rows],
-            "left": [r.left for r in rows],
-            "right": [r.right for r in rows],
-        },
-        np.array([row[3:7] for row in rows], np.float64),
+        np.array(parsed.row, np.int64),
+        parsed.images,
+        np.array(parsed.values, np.float64),
         findings,
     )
 
 
 @dataclass
 class _Parsed:
-    """Lines of a log: how many are rows, which of them could be read, and what was noticed."""
+    """Lines of a log: how many are rows, which of them could be read, and what was noticed.
+
+    Columns and not one object per row, whose number would keep Python's garbage collector busy.
+    """
 
     lines: int = 0
     has_header: bool = False
-    rows: list[tuple[int, dialect.Row]] = field(default_factory=list)
+    further_numbers: bool = False
+    row: list[int] = field(default_factory=list)
+    images: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: {name: [] for name in CAMERAS})
+    values: list[tuple[float, ...]] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
+
+    def add(self, number: int, row: dialect.Row) -> None:
+        self.row.append(number)
+        self.images["center"].append(row.center)
+        self.images["left"].append(row.left)
+        self.images["right"].append(row.right)
+        self.values.append(row[3:7])
+        if row.further:
+            self.further_numbers |= row.further_numbers
+            self.findings.add(EXTRA_COLUMNS, number, f"{row.further} more")
 
 
 def _parse(lines: Sequence[str], numbers_follow: bool = False) -> _Parsed:
@@ -106,18 +118,18 @@ def _parse(lines: Sequence[str], numbers_follow: bool = False) -> _Parsed:
         if not line or line.isspace():
             continue
         try:
-            row = dialect.parse(line, numbers_follow)
+            parsed.add(number, dialect.parse(line, numbers_follow))
         except dialect.LineError as error:
-            if dialect.is_header(line):
+            if not dialect.is_header(line):
+                parsed.findings.add(error.kind, number, error.detail)
+            elif dialect.has_image(line):
+                detail = f"a header written over the row: {dialect.shorten(line)}"
+                parsed.findings.add(UNREADABLE_ROW, number, detail)
+            else:
                 if parsed.has_header or parsed.lines:
                     parsed.findings.add(REPEATED_HEADER, number, dialect.shorten(line))
                 parsed.has_header = True
                 continue
-            parsed.findings.add(error.kind, number, error.detail)
-        else:
-            parsed.rows.append((number, row))
-            if row.further:
-                parsed.findings.add(EXTRA_COLUMNS, number, f"{row.further} more")
         parsed.lines += 1
     return parsed
 

@@ -140,9 +140,7 @@ def _find_images(log: Log, folder: ImageFolder) -> tuple[dict[str, list[str]], N
         Camera to the relative path of its picture in each row ("" where there is none), and (n,)
         bool which rows have all pictures.
     """
-    found = {
-        camera: [folder.find(place, name) or "" for place, name in log.images[camera]] for camera in CAMERAS
-    }
+    found = {camera: folder.find(log.images[camera]) for camera in CAMERAS}
     there = {camera: np.array([bool(name) for name in names]) for camera, names in found.items()}
     some = np.any([there[camera] for camera in CAMERAS], axis=0)
     if not some.any():
