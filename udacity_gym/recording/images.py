@@ -31,14 +31,22 @@ class ImageFolder:
 
     Args:
         folder: the recording's folder.
+
+    Attributes:
+        links_out: entries beside the log that are links to something outside of the folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._root = folder.resolve()
-        self._subfolders = {
-            entry.name.casefold(): entry.name for entry in os.scandir(folder) if self._is_inside(entry, "dir")
-        }
+        self._subfolders: dict[str, str] = {}
+        self.links_out: list[str] = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if self._is_inside(entry, "dir"):
+                    self._subfolders[entry.name.casefold()] = entry.name
+                elif entry.is_symlink():
+                    self.links_out.append(entry.name)
         self._names: dict[str, set[str]] = {}
         self._outside: dict[str, set[str]] = {}
         self._places: dict[str, list[tuple[str, set[str]]]] = {}

@@ -145,6 +145,12 @@ def _find_images(log: Log, folder: ImageFolder) -> tuple[dict[str, list[str]], N
     some = np.any([there[camera] for camera in CAMERAS], axis=0)
     if not some.any():
         place, name = log.images["center"][0]
+        links = ", ".join(folder.links_out)
+        if links or folder.leads_outside(place, name):
+            raise RecordingError(
+                f"{log.path}: none of its {len(some)} rows has a picture; {links or name} in {folder.folder} "
+                "is a link that leads out of the folder. Copy the pictures themselves into IMG/"
+            )
         raise RecordingError(
             f"{log.path}: none of its {len(some)} rows has a picture in {folder.folder}. Row {log.row[0]} "
             f"asks for {name!r}, which was looked for beside the log, in IMG/ there, and in a folder there "
