@@ -1,0 +1,71 @@
+"""The command ``udacity-gym``: a verb per job, each in a module of its own.
+
+A verb's module has ``Options``, a dataclass that is the command line, the defaults and the
+documentation, and ``run(options) -> int``, which does the job and returns the exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from udacity_gym import __version__
+from udacity_gym.cli.options import add_options, read_options
+from udacity_gym.errors import UdacityGymError
+
+VERBS = ("demo", "record", "train", "drive", "evaluate", "doctor")
+
+FAILED = 2
+"""Exit code of an error that we understand."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments; None takes those of the process.
+
+    Returns:
+        Exit code: 0 fine, 1 the verb found something wrong, 2 a mistake that the message explains.
+    """
+    try:
+        parsed = _parser().parse_args(argv)
+    except SystemExit as end:  # argparse has said why
+        return end.code if isinstance(end.code, int) else FAILED
+    verb = import_module(f"udacity_gym.cli.{parsed.verb}")
+    try:
+        return int(verb.run(read_options(verb.Options, parsed)))
+    except KeyboardInterrupt:
+        print("\nudacity-gym: stopped by you", file=sys.stderr)
+        return INTERRUPTED
+    except (UdacityGymError, OSError) as error:
+        if parsed.debug:
+            raise
+        print(f"udacity-gym {parsed.verb}: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="udacity-gym",
+        description="Record, learn and drive in Udacity's self-driving-car simulator.",
+    )
+    parser.add_argument("--version", action="version", version=f"udacity-gym {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
+    for name in VERBS:
+        options = import_module(f"udacity_gym.cli.{name}").Options
+        about = inspect.cleandoc(options.__doc__ or "")
+        verb = verbs.add_parser(
+            name,
+            help=about.splitlines()[0],
+            description=about,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add_options(verb, options)
+        verb.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    return parser

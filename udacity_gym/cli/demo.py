@@ -1,0 +1,152 @@
+"""``udacity-gym demo``: the main job, from demonstrations to a car that drives."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+
+from udacity_gym.cli.options import About
+from udacity_gym.cli.shared import judge, make_env, make_expert, positive, unused
+
+if TYPE_CHECKING:
+    from udacity_gym.recording import Recording
+    from udacity_gym.telemetry import Image
+
+
+@dataclass(frozen=True)
+class Options:
+    """Learn to drive in five minutes: record an expert, clone it, let the clone drive.
+
+    Records an expert's laps of the lake track in Udacity's format, trains a PilotNet on them, lets it
+    drive, and writes a summary, a video and a report. With --recording it learns from your own laps.
+    """
+
+    recording: Annotated[Path | None, About("learn from this recording instead of an expert's laps")] = None
+    output: Annotated[Path, About("folder for everything; if it exists, name-2")] = Path("demo-output")
+    record_laps: Annotated[int, About("laps of the expert to record")] = 2
+    record_speed: Annotated[float, About("m/s of the expert where the bends allow it")] = 12.0
+    record_seconds: Annotated[float | None, About("s after which to stop recording")] = None
+    epochs: Annotated[int, About("passes over the recorded rows")] = 20
+    laps: Annotated[int, About("laps that the clone drives")] = 3
+    max_seconds: Annotated[float | None, About("s after which its drive ends")] = None
+    track: Annotated[str, About("name of a track, or a track file")] = "lake"
+    video: Annotated[bool, About("make a video")] = True
+    seed: Annotated[int, About("seed of everything random")] = 0
+
+
+def run(options: Options) -> int:
+    """Do the main job."""
+    positive(
+        record_laps=options.record_laps,
+        record_speed=options.record_speed,
+        record_seconds=options.record_seconds,
+        epochs=options.epochs,
+        laps=options.laps,
+        max_seconds=options.max_seconds,
+    )
+    from udacity_gym.recording import open_recording
+    from udacity_gym.world.track import Track
+
+    Track.load(options.track)
+    began = time.monotonic()
+    recording = None
+    if options.recording is not None:
+        recording = open_recording(options.recording)
+        print(recording.report, end="\n\n")
+    folder = unused(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    if recording is None:
+        print(f"[1/3] An expert drives {options.record_laps} laps and is recorded by three cameras.")
+        recording = _record(options, folder / "recording")
+    else:
+        print(f"[1/3] The demonstrations are {recording.path}.")
+    print(f"\n[2/3] A PilotNet learns from {len(recording)} rows to steer as in the demonstrations.")
+
+    from algorithms import BehavioralCloning
+    from udacity_gym.cli.train import outcome
+
+    learner = BehavioralCloning(
+        recording,
+        folder=folder / "training",
+        epochs=options.epochs,
+        throttle="speed_control",
+        seed=options.seed,
+    )
+    policy = learner.learn()
+    policy.save(folder / "policy")
+    lines = outcome(learner, policy)
+    print("\n".join(lines))
+    print(f"\n[3/3] It drives {options.laps} laps by itself, from what the centre camera sees.")
+    evaluation = judge(
+        policy,
+        folder,
+        track=options.track,
+        laps=options.laps,
+        seed=options.seed,
+        max_seconds=options.max_seconds,
+        video=options.video,
+        speed_up=5.0,
+        title=f"A PilotNet drives the {options.track} track",
+        facts={
+            "Demonstrations": _demonstrations(options, recording),
+            "Steering error": "; ".join(line.strip() for line in lines[1:]),
+            "Machine": f"Python {platform.python_version()}, {platform.machine()}",
+        },
+        demonstrations=np.concatenate([episode.steering for episode in recording.episodes]),
+        pictures=_pictures(recording),
+    )
+    print(f"\n{evaluation}")
+    print(f"\nDone in {time.monotonic() - began:.0f} s. Everything is in {folder}:")
+    contents = {
+        "report.html": "how it drives, with map, curves and video: open it in a browser",
+        "drive.webm": "the video",
+        "evaluation.json": "the figures",
+        "policy": f"the policy: udacity-gym evaluate {folder}",
+        "recording": "the demonstrations, in Udacity's format",
+        "training": f"the training's log: tensorboard --logdir {folder / 'training'}",
+    }
+    for name, about in contents.items():
+        if (folder / name).exists():
+            print(f"  {name:<16} {about}")
+    return 0
+
+
+def _record(options: Options, folder: Path) -> Recording:
+    from udacity_gym.recording import record
+    from udacity_gym.telemetry import CAMERAS
+
+    env = make_env(options.track, cameras=CAMERAS, mode="training")
+    try:
+        return record(
+            env,
+            make_expert(options.track, options.record_speed),
+            folder,
+            laps=options.record_laps,
+            seconds=options.record_seconds,
+            seed=options.seed,
+            progress=True,
+        )
+    finally:
+        env.close()
+
+
+def _demonstrations(options: Options, recording: Recording) -> str:
+    if options.recording is not None:
+        return f"{len(recording)} rows of {options.recording}"
+    return f"{len(recording)} rows of a pure-pursuit expert at {options.record_speed:g} m/s"
+
+
+def _pictures(recording: Recording) -> list[tuple[str, Image]]:
+    """One frame of the demonstrations as its cameras saw it."""
+    episode = max(recording.episodes, key=len)
+    frame = episode[len(episode) // 2]
+    order = [camera for camera in ("left", "center", "right") if camera in frame.cameras]
+    return [
+        (f"demonstration, {camera} camera, steering {frame.steering:+.2f}", frame.image(camera))
+        for camera in order
+    ]

@@ -1,0 +1,304 @@
+"""``udacity-gym doctor``: is everything there that the other verbs need?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from udacity_gym.cli.options import About
+from udacity_gym.cli.shared import EXPERT, load_driver, make_env
+
+Status: TypeAlias = Literal["ok", "warn", "fail"]
+
+DISTRIBUTION = "udacity-gym"
+EXTRAS = {
+    "human": ("pygame", "a window to watch the car in"),
+    "rl": ("stable-baselines3", "reinforcement learning"),
+    "imitation": ("imitation", "GAIL, AIRL and other learners"),
+}
+LITTLE_SPACE = 2e9
+"""Bytes free below which a longer recording may not fit."""
+NO_SPACE = 2e8
+"""Bytes free below which the demo does not fit."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Check the installation, the port, the renderer, and a policy."""
+
+    policy: Annotated[str | None, About("also check that this policy loads and drives")] = None
+    port: Annotated[int, About("port on which simulators connect")] = 4567
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's table.
+
+    Attributes:
+        name: what was looked at.
+        status: "ok", "warn" (works, but) or "fail" (something essential does not work).
+        found: what was found.
+        advice: what to do about it.
+    """
+
+    name: str
+    status: Status
+    found: str
+    advice: str = ""
+
+
+def run(options: Options) -> int:
+    """Check everything; 1 if something essential fails."""
+    width = 18
+    failed = 0
+    for check in checks(options):
+        failed += check.status == "fail"
+        print(f"{check.status:<5} {check.name:<{width}} {check.found}")
+        if check.advice:
+            print(f"{'':<{6 + width}} -> {check.advice}")
+    print()
+    print("All fine." if not failed else f"{failed} of these must be put right first.")
+    return 1 if failed else 0
+
+
+def checks(options: Options) -> Iterator[Check]:
+    """All checks, one after the other."""
+    yield _python()
+    yield from _packages()
+    yield from _extras()
+    looks: list[tuple[str, Callable[[], Check]]] = [
+        ("OpenCV", _opencv),
+        ("torch", _torch),
+        ("pictures", _pictures),
+        ("video", _video),
+        ("window", _window),
+    ]
+    if options.policy is not None:
+        policy = options.policy
+        looks.append(("policy", lambda: _policy(policy)))
+    for name, look in looks:
+        yield _guarded(name, look)
+    yield _port(options.port)
+    yield _disk(Path.cwd())
+
+
+def _guarded(name: str, look: Callable[[], Check]) -> Check:
+    """A check whose own failure is its result."""
+    try:
+        return look()
+    except Exception as error:
+        advice = "read the message; if a package is broken, install it again in a fresh virtual environment"
+        return Check(name, "fail", f"{type(error).__name__}: {error}", advice)
+
+
+def _python() -> Check:
+    return Check("Python", "ok", f"{platform.python_version()} at {sys.executable}")
+
+
+def _packages() -> Iterator[Check]:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        texts = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        yield Check(
+            DISTRIBUTION, "warn", "not installed; this is a source folder on the path", "pip install -e ."
+        )
+        return
+    yield Check(DISTRIBUTION, "ok", importlib.metadata.version(DISTRIBUTION))
+    for text in texts:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        yield _package(requirement.name, str(requirement.specifier))
+
+
+def _package(name: str, wanted: str) -> Check:
+    from packaging.specifiers import SpecifierSet
+
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, "fail", "not installed", f'pip install "{name}{wanted}"')
+    if SpecifierSet(wanted).contains(version, prereleases=True):
+        return Check(name, "ok", version)
+    return Check(name, "warn", f"{version}, wanted {wanted}", f'pip install "{name}{wanted}"')
+
+
+def _extras() -> Iterator[Check]:
+    for extra, (package, purpose) in EXTRAS.items():
+        try:
+            found = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found = f'not installed; for {purpose}: pip install "{DISTRIBUTION}[{extra}]"'
+        yield Check(f"extra {extra}", "ok", found if found.startswith("not") else f"{package} {found}")
+
+
+def _opencv() -> Check:
+    import cv2
+
+    several = [
+        name
+        for name in ("opencv-python", "opencv-python-headless", "opencv-contrib-python")
+        if _is_installed(name)
+    ]
+    if len(several) > 1:
+        advice = f"they overwrite each other: pip uninstall {' '.join(several)}, then install only one"
+        return Check("OpenCV", "warn", f"installed more than once: {', '.join(several)}", advice)
+    return Check("OpenCV", "ok", f"{cv2.__version__} loads")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _torch() -> Check:
+    import torch
+
+    device = "a GPU is there, but everything runs on the CPU" if torch.cuda.is_available() else "CPU"
+    return Check("torch", "ok", f"{torch.__version__} loads, {torch.get_num_threads()} threads, {device}")
+
+
+def _pictures() -> Check:
+    import numpy as np
+
+    env = make_env("lake")
+    try:
+        began = time.perf_counter()
+        picture, _ = env.reset(seed=0)
+        env.step(np.array([0.0, 1.0], np.float32))
+        first = time.perf_counter() - began
+        began = time.perf_counter()
+        for _ in range(20):
+            picture, *_ = env.step(np.array([0.0, 1.0], np.float32))
+        rate = 20 / (time.perf_counter() - began)
+    finally:
+        env.close()
+    if picture.shape != (160, 320, 3) or picture.std() < 5:
+        return Check("pictures", "fail", "the picture of the lake track is empty", "reinstall numba")
+    found = f"the lake track draws, {rate:.0f} steps per second"
+    if first < 10:
+        return Check("pictures", "ok", f"{found}; compiled kernels are cached, ready in {first:.1f} s")
+    found += f"; compiling the kernels took {first:.0f} s"
+    if _cache_is_writable():
+        return Check("pictures", "ok", f"{found}, once on this machine")
+    advice = "set NUMBA_CACHE_DIR to a folder that can be written; the library's own can't be"
+    return Check("pictures", "warn", f"{found}, every time", advice)
+
+
+def _cache_is_writable() -> bool:
+    import udacity_gym
+
+    folder = os.environ.get("NUMBA_CACHE_DIR") or str(Path(udacity_gym.__file__).parent / "world")
+    return os.access(folder, os.W_OK)
+
+
+def _video() -> Check:
+    import numpy as np
+
+    from udacity_gym.evaluation import DriveVideo
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "check.webm"
+        with DriveVideo(path, width=64, height=64) as video:
+            for brightness in (0, 128, 255):
+                video.write(np.full((64, 64, 3), brightness, np.uint8))
+        size = path.stat().st_size
+    if size < 100:
+        return Check(
+            "video", "fail", "the video is empty", "pip install --force-reinstall opencv-python-headless"
+        )
+    return Check("video", "ok", "VP8 in WebM can be written")
+
+
+def _window() -> Check:
+    from udacity_gym.window import why_no_window
+
+    problem = why_no_window()
+    if problem is None:
+        return Check("window", "ok", 'there is a display for render_mode="human"')
+    return Check("window", "ok", "none; there are videos and pictures instead (no display, or no pygame)")
+
+
+def _policy(policy: str) -> Check:
+    import numpy as np
+
+    driver = load_driver(policy, "lake")
+    if policy == EXPERT or not hasattr(driver, "predict"):
+        return Check("policy", "ok", "the built-in expert")
+    action, _ = driver.predict(np.zeros((160, 320, 3), np.uint8))
+    if not np.isfinite(action).all():
+        return Check(
+            "policy", "fail", f"{policy} answers with {action}", "train it again with a lower learning rate"
+        )
+    return Check("policy", "ok", f"{driver!r} loads and answers a picture")
+
+
+def _port(port: int) -> Check:
+    name = f"port {port}"
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OverflowError:
+            return Check(name, "warn", "there is no such port", "choose one from 1 to 65535")
+        except OSError as error:
+            owner = _listener(port)
+            who = f"in use by {owner}" if owner else f"can't be used ({error.strerror})"
+            advice = "only a simulator in another process needs it: stop that program, or choose another port"
+            return Check(name, "warn", who, advice)
+    return Check(name, "ok", "free for a simulator in another process")
+
+
+def _listener(port: int) -> str | None:
+    """Name and number of the process that listens on a TCP port, where the system tells (Linux)."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").glob("[0-9]*") if inodes else ():
+        if inodes & _open_files(process):
+            command = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+            return f"{command} (process {process.name})"
+    return None
+
+
+def _open_files(process: Path) -> set[str]:
+    """What a process has open; nothing if it is somebody else's or has just ended."""
+    try:
+        return {os.readlink(handle) for handle in (process / "fd").iterdir()}
+    except OSError:
+        return set()
+
+
+def _disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e9:.1f} GB free in {folder}"
+    if free < NO_SPACE:
+        return Check("disk", "fail", found, "free some space: the demo needs about 0.2 GB")
+    if free < LITTLE_SPACE:
+        return Check("disk", "warn", found, "an hour of recording needs about 2 GB")
+    return Check("disk", "ok", found)

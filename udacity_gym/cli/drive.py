@@ -1,0 +1,51 @@
+"""``udacity-gym drive``: a policy drives, and there is a video of it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from udacity_gym.cli.options import About
+from udacity_gym.cli.shared import load_driver, make_env, positive, unused
+
+
+@dataclass(frozen=True)
+class Options:
+    """Let a policy drive and make a video of it."""
+
+    policy: Annotated[str, About('folder of a policy or of its training, or "expert"', positional=True)]
+    output: Annotated[Path, About("the video, .webm; if it exists, name-2.webm")] = Path("drive.webm")
+    laps: Annotated[int, About("laps to drive")] = 1
+    track: Annotated[str, About("name of a track, or a track file")] = "lake"
+    view: Annotated[Literal["chase", "cockpit"], About("where the camera is")] = "chase"
+    width: Annotated[int, About("pixels")] = 640
+    height: Annotated[int, About("pixels")] = 360
+    speed_up: Annotated[float, About("how much faster than the drive the video runs")] = 4.0
+    seed: Annotated[int, About("seed of the environment")] = 0
+
+
+def run(options: Options) -> int:
+    """Drive."""
+    positive(laps=options.laps, speed_up=options.speed_up)
+    from udacity_gym.evaluation import DriveVideo, evaluate
+
+    driver = load_driver(options.policy, options.track)
+    path = unused(options.output)
+    env = make_env(options.track)
+    with ExitStack() as stack:
+        stack.callback(env.close)
+        video = stack.enter_context(
+            DriveVideo(
+                path,
+                width=options.width,
+                height=options.height,
+                speed_up=options.speed_up,
+                view=options.view,
+            )
+        )
+        evaluation = evaluate(driver, env, options.laps, seed=options.seed, on_step=video, progress=True)
+    print(evaluation)
+    print(f"\nThe video is {path}; any browser plays it.")
+    return 0

@@ -1,0 +1,54 @@
+"""``udacity-gym evaluate``: a policy is judged by driving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from udacity_gym.cli.options import About
+from udacity_gym.cli.shared import judge, load_driver, positive, unused
+
+
+@dataclass(frozen=True)
+class Options:
+    """Judge a policy by driving: summary, JSON, video and report.
+
+    Autonomy is that of Bojarski et al. 2016, section 7: one minus 6 s for each intervention, over the
+    time driven.
+    """
+
+    policy: Annotated[str, About('folder of a policy or of its training, or "expert"', positional=True)]
+    output: Annotated[Path, About("folder for the results; if it exists, name-2")] = Path("evaluation")
+    laps: Annotated[int, About("laps to drive")] = 3
+    track: Annotated[str, About("name of a track, or a track file")] = "lake"
+    intervene: Annotated[
+        Literal["edge", "reference"],
+        About("put the car back with a wheel over the edge line, or 1 m off the reference line"),
+    ] = "edge"
+    max_seconds: Annotated[float | None, About("s after which to stop; enough for 3 m/s if not given")] = None
+    video: Annotated[bool, About("make a video")] = True
+    speed_up: Annotated[float, About("how much faster than the drive the video runs")] = 4.0
+    seed: Annotated[int, About("seed of the environment")] = 0
+
+
+def run(options: Options) -> int:
+    """Evaluate."""
+    positive(laps=options.laps, max_seconds=options.max_seconds, speed_up=options.speed_up)
+    driver = load_driver(options.policy, options.track)
+    folder = unused(options.output)
+    evaluation = judge(
+        driver,
+        folder,
+        track=options.track,
+        laps=options.laps,
+        seed=options.seed,
+        intervene=options.intervene,
+        max_seconds=options.max_seconds,
+        video=options.video,
+        speed_up=options.speed_up,
+        facts={"Checkpoint": options.policy},
+    )
+    print(evaluation)
+    print(f"\nThe report is {folder / 'report.html'}")
+    return 0

@@ -1,0 +1,199 @@
+"""What several verbs need: environments, drivers, folders that destroy nothing, and a judged drive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from udacity_gym.errors import OptionError
+
+if TYPE_CHECKING:
+    import gymnasium
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from udacity_gym.evaluation import Evaluation, Step
+    from udacity_gym.evaluation.result import Criterion
+    from udacity_gym.telemetry import Image
+
+EXPERT = "expert"
+"""What to say instead of a policy's folder to have the built-in expert drive."""
+
+
+def make_env(track: str, **settings: Any) -> gymnasium.Env[Any, Any]:
+    """Make the environment with the embedded simulator."""
+    import gymnasium
+
+    import udacity_gym  # noqa: F401 - registers the environment
+
+    return gymnasium.make("UdacitySim-v0", track=track, disable_env_checker=True, **settings)
+
+
+def make_expert(track: str, speed: float) -> Any:
+    """The expert that demonstrates: pure pursuit at a speed in m/s."""
+    from udacity_gym.experts import PurePursuit
+
+    return PurePursuit(track, speed=speed)
+
+
+def find_policy(path: Path) -> Path:
+    """The checkpoint in a folder: the folder itself, or ``policy`` in the folder of a training or a demo."""
+    for folder in (path, path / "policy", path / "training" / "policy"):
+        if (folder / "policy.json").is_file():
+            return folder
+    return path
+
+
+def load_driver(policy: str, track: str) -> Any:
+    """Load who is to drive.
+
+    Args:
+        policy: a policy's folder, or "expert".
+        track: the expert's track.
+
+    Returns:
+        A policy or an expert.
+
+    Raises:
+        CheckpointError: The folder holds no policy.
+    """
+    if policy == EXPERT and not Path(policy).exists():
+        from udacity_gym.experts import PurePursuit
+
+        return PurePursuit(track)
+    import algorithms
+
+    return algorithms.load_policy(find_policy(Path(policy)))
+
+
+def unused(path: Path) -> Path:
+    """The path itself if nothing (or an empty folder) is there, else the first free ``name-2``, ``name-3``."""
+    number, candidate = 1, path
+    while candidate.exists() and not _is_empty_folder(candidate):
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and next(path.iterdir(), None) is None
+
+
+def positive(**numbers: float | None) -> None:
+    """Refuse numbers that are not above zero; None is fine.
+
+    Raises:
+        OptionError: The message names the option.
+    """
+    for name, value in numbers.items():
+        if value is not None and not value > 0:
+            raise OptionError(f"--{name.replace('_', '-')} must be above 0, got {value}")
+
+
+class Sightseer:
+    """Keeps some pictures of what the car sees, evenly over the first lap; an ``on_step`` hook.
+
+    Attributes:
+        pictures: captions and pictures.
+    """
+
+    def __init__(self, track_length: float, count: int = 4) -> None:
+        self.pictures: list[tuple[str, Image]] = []
+        self._places = [track_length * (k + 0.5) / count for k in range(count)]
+
+    def __call__(self, step: Step) -> None:
+        """Take a picture if it is time for one."""
+        if len(self.pictures) < len(self._places) and step.distance >= self._places[len(self.pictures)]:
+            self.pictures.append((f"driving, at {float(step.info['s']):.0f} m", step.observation))
+
+
+def judge(
+    driver: Any,
+    folder: Path,
+    *,
+    track: str,
+    laps: int,
+    seed: int,
+    intervene: Criterion = "edge",
+    max_seconds: float | None = None,
+    video: bool = True,
+    speed_up: float = 4.0,
+    title: str | None = None,
+    facts: Mapping[str, str] | None = None,
+    demonstrations: NDArray[np.floating[Any]] | None = None,
+    pictures: Sequence[tuple[str, Image]] = (),
+) -> Evaluation:
+    """Let somebody drive, and write ``evaluation.json``, ``drive.webm`` and ``report.html`` into a folder.
+
+    Returns:
+        The evaluation.
+    """
+    from udacity_gym.evaluation import DriveVideo, evaluate, write_report
+    from udacity_gym.world.track import Track
+
+    sightseer = Sightseer(Track.load(track).length)
+    hooks: list[Callable[[Step], object]] = [sightseer]
+    film = folder / "drive.webm" if video else None
+    env = make_env(track)
+    with ExitStack() as stack:
+        stack.callback(env.close)
+        if film is not None:
+            hooks.append(stack.enter_context(DriveVideo(film, speed_up=speed_up)))
+        evaluation = evaluate(
+            driver,
+            env,
+            laps,
+            seed=seed,
+            max_seconds=max_seconds,
+            intervene=intervene,
+            on_step=lambda step: [hook(step) for hook in hooks],
+            progress=True,
+        )
+    evaluation.save(folder / "evaluation.json")
+    write_report(
+        folder / "report.html",
+        evaluation,
+        title=title,
+        track=Track.load(track),
+        facts={**training_facts(driver), **(facts or {})},
+        demonstrations=demonstrations,
+        losses=losses_of(driver),
+        pictures=[*pictures, *sightseer.pictures],
+        video=film if film is not None and film.exists() else None,
+    )
+    return evaluation
+
+
+def losses_of(driver: Any) -> dict[str, list[float]]:
+    """Loss by epoch, as a policy's checkpoint remembers it: "training" and "validation"."""
+    history = _training(driver).get("history", [])
+    losses = {
+        "training": [epoch.get("train_loss") for epoch in history],
+        "validation": [epoch.get("validation_loss") for epoch in history],
+    }
+    return {name: values for name, values in losses.items() if values and None not in values}
+
+
+def training_facts(driver: Any) -> dict[str, str]:
+    """What a policy's checkpoint remembers of its training, for people."""
+    training = _training(driver)
+    settings = training.get("settings", {})
+    facts = {}
+    if "learner" in training:
+        facts["Learner"] = str(training["learner"])
+    if settings:
+        facts["Training"] = f"{len(training.get('history', []))} epochs, seed {settings.get('seed')}"
+    actions = getattr(driver, "actions", None)
+    if actions is not None:
+        facts["Actions"] = ", ".join(actions)
+    speed = getattr(driver, "target_speed", None)
+    if speed is not None:
+        facts["Speed"] = f"kept at {speed:.1f} m/s by a controller"
+    return facts
+
+
+def _training(driver: Any) -> Mapping[str, Any]:
+    training = getattr(driver, "training", None)
+    return training if isinstance(training, Mapping) else {}
