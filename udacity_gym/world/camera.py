@@ -199,7 +199,8 @@ class CameraRig:
             self._views[size].render(camera_row(pose, "center", "autonomous")[None], out, [0])
         else:
             self._views[size].render(_chase_row(pose)[None], out)
-        return out[0]
+        picture: Image = out[0]
+        return picture
 
 
 def _chase_row(pose: Pose) -> NDArray[np.float32]:

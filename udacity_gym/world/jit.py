@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
+from numba import njit
 from numba.core.compiler import Compiler
 
 F = np.float32
 """Number type of the kernels: a float64 constant would drag whole loops to half their speed."""
 
 LANES = 16
-"""Pixel columns that are drawn together: a full AVX-512 register of float32, two of AVX2."""
+"""Pixel columns that are drawn together: one AVX-512 register of float32, two of AVX2."""
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_UNCHECKED: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "boundscheck": False}
 
 
-class NoAlias(Compiler):  # type: ignore[misc]
+class _NoAlias(Compiler):  # type: ignore[misc, unused-ignore]
     """Compile with the promise that no two array arguments overlap, so that loops can be vectorised."""
 
     def compile_extra(self, func: Any) -> Any:
-        """Compile ``func`` with the promise."""
         self.state.flags.noalias = True
-        return super().compile_extra(func)
+        compiler: Any = super()
+        return compiler.compile_extra(func)
 
 
-INLINE: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "boundscheck": False, "inline": "always"}
-"""Options of small helpers of scalars, which become part of the kernel that calls them."""
+def inline(function: _Function) -> _Function:
+    """Compile a small helper of scalars into every kernel that calls it."""
+    compiled: _Function = njit(inline="always", **_UNCHECKED)(function)
+    return compiled
 
-KERNEL: dict[str, Any] = {
-    "fastmath": True,
-    "error_model": "numpy",
-    "boundscheck": False,
-    "nogil": True,
-    "cache": True,
-    "pipeline_class": NoAlias,
-}
-"""Options of kernels: no checks in loops, no GIL, compiled once per machine."""
+
+def kernel(function: _Function) -> _Function:
+    """Compile a loop over pixels: no checks, no GIL, cached on disk, arguments that don't overlap."""
+    compiled: _Function = njit(nogil=True, cache=True, pipeline_class=_NoAlias, **_UNCHECKED)(function)
+    return compiled

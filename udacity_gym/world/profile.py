@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from udacity_gym.world.jit import KERNEL, LANES, F
+from udacity_gym.world.jit import LANES, F, kernel
 
 SKY = F(1e6)
 """m, the depth of a pixel that meets no ground."""
@@ -39,7 +38,7 @@ def sample_distances(count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.geomspace(NEAREST, FARTHEST, count).astype(np.float32)
 
 
-@njit(**KERNEL)
+@kernel
 def cast_columns(
     camera: Any,
     focal: float,

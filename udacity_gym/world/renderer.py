@@ -10,22 +10,27 @@ from __future__ import annotations
 
 import logging
 import math
+import zlib
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from udacity_gym.telemetry import Image
 from udacity_gym.world.billboards import BINS, MOST, draw_cards, find_cards
-from udacity_gym.world.jit import KERNEL, LANES
+from udacity_gym.world.jit import LANES, kernel
 from udacity_gym.world.paint import finish, paint_ground, paint_road
+from udacity_gym.world.polygons import CORNERS, FIELDS, draw_faces
 from udacity_gym.world.profile import cast_columns, sample_distances
-from udacity_gym.world.scenery import Scene, SceneArrays
+from udacity_gym.world.scenery import Scene
 from udacity_gym.world.surface import follow_slopes, locate
 
 _LOG = logging.getLogger(__name__)
+
+_NO_FACES = np.zeros((0, FIELDS), np.float32)
 
 SAMPLES = 144
 """Samples of a terrain profile: each 4 % farther than the one before."""
@@ -51,6 +56,7 @@ class Scratch(NamedTuple):
     road: NDArray[np.float32]
     depth: NDArray[np.float32]
     cards: NDArray[np.float32]
+    corners: NDArray[np.float32]
     counts: NDArray[np.int64]
     order: NDArray[np.int64]
 
@@ -64,7 +70,7 @@ class Scratch(NamedTuple):
 
         return Scratch(
             distances=distances,
-            inverse_distances=1 / distances,
+            inverse_distances=(1 / distances).astype(np.float32),
             tangents=np.zeros(SAMPLES, np.float32),
             covered=np.zeros(height, np.int32),
             span=np.zeros((height, 2), np.float32),
@@ -80,12 +86,13 @@ class Scratch(NamedTuple):
             road=plane(),
             depth=np.zeros((height, width), np.float32),
             cards=np.zeros((MOST, 7), np.float32),
+            corners=np.zeros((CORNERS, 3), np.float32),
             counts=np.zeros(BINS + 1, np.int64),
             order=np.zeros(MOST, np.int64),
         )
 
 
-@njit(**KERNEL)
+@kernel
 def _overlay(overlay: Any, first_row: int, picture: Any) -> None:
     for i in range(first_row, picture.shape[0]):
         for j in range(picture.shape[1]):
@@ -98,58 +105,87 @@ def _overlay(overlay: Any, first_row: int, picture: Any) -> None:
                     picture[row, column, c] = np.uint8((under + over + 127) // 255)
 
 
-@njit(**KERNEL)
-def _render(
-    cameras: Any,
-    focal: Any,
-    scene: Any,
-    scratch: Any,
-    overlays: Any,
-    which: Any,
-    visible_rows: Any,
-    overlay_rows: Any,
-    out: Any,
-) -> None:
-    n, height, width = out.shape[0], out.shape[1], out.shape[2]
-    for c in range(n):
-        camera = cameras[c]
-        picture = out[c]
-        for first in range(0, width, LANES):
-            bottom = visible_rows[which[c], first // LANES]
-            cast_columns(
-                camera, focal, scene.heights, scene.frame, scratch.distances, scratch.inverse_distances,
-                width, first, bottom, scratch.tangents, scratch.t, scratch.slope, scratch.covered,
-            )  # fmt: skip
-            follow_slopes(
-                camera, focal, scene.heights, scene.frame, width, first, bottom, scratch.covered,
-                scratch.slope, scratch.t,
-            )  # fmt: skip
-            locate(
-                camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, scene.kerb, width,
-                first, bottom, scratch.covered, scratch.slope, scratch.t, scratch.s, scratch.d,
-                scratch.along, scratch.across, scratch.span,
-            )  # fmt: skip
-            paint_road(
-                bottom, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along, scratch.across,
-                scene.section, scene.palette, scene.line, scene.style, scene.kerb_colours, scene.textures,
-                scene.spacing, scratch.red, scratch.green, scratch.blue, scratch.road,
-            )  # fmt: skip
-            paint_ground(
-                camera, focal, scene.frame, width, first, bottom, scratch.covered, scratch.span,
-                scene.section[6], scene.section[8], scratch.t, scratch.along, scene.colours, scene.textures,
-                scratch.red, scratch.green, scratch.blue, scratch.road,
-            )  # fmt: skip
-            finish(
-                camera, focal, scene.air, picture, first, bottom, scratch.covered, scratch.t, scratch.red,
-                scratch.green, scratch.blue, scratch.depth,
-            )  # fmt: skip
-        found = find_cards(
-            camera, focal, height, width, scene.cards, scratch.cards, scratch.counts, scratch.order
-        )
-        draw_cards(
-            found, scratch.cards, scratch.order, scene.card_texels, scene.air, height, picture, scratch.depth
-        )
-        _overlay(overlays[which[c]], overlay_rows[which[c]], picture)
+def _revision() -> str:
+    """Fingerprint of the kernels' sources, because numba's cache looks at one file only."""
+    folder = Path(__file__).parent
+    files = ("billboards", "jit", "paint", "polygons", "profile", "renderer", "surface", "textures")
+    stamp = 0
+    for name in files:
+        source = folder / f"{name}.py"
+        stamp = zlib.crc32(source.read_bytes(), stamp) if source.is_file() else stamp
+    return f"{stamp:08x}"
+
+
+def _compile(revision: str) -> Any:
+    @kernel
+    def render(
+        cameras: Any,
+        focal: Any,
+        scene: Any,
+        scratch: Any,
+        overlays: Any,
+        which: Any,
+        visible_rows: Any,
+        overlay_rows: Any,
+        faces: Any,
+        out: Any,
+    ) -> None:
+        _ = revision  # a variable of the closure is part of the key in numba's cache
+        n, height, width = out.shape[0], out.shape[1], out.shape[2]
+        for c in range(n):
+            camera = cameras[c]
+            picture = out[c]
+            for first in range(0, width, LANES):
+                bottom = visible_rows[which[c], first // LANES]
+                cast_columns(
+                    camera, focal, scene.heights, scene.frame, scratch.distances, scratch.inverse_distances,
+                    width, first, bottom, scratch.tangents, scratch.t, scratch.slope, scratch.covered,
+                )  # fmt: skip
+                follow_slopes(
+                    camera, focal, scene.heights, scene.frame, width, first, bottom, scratch.covered,
+                    scratch.slope, scratch.t,
+                )  # fmt: skip
+                locate(
+                    camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, scene.kerb, width,
+                    first, bottom, scratch.covered, scratch.slope, scratch.t, scratch.s, scratch.d,
+                    scratch.along, scratch.across, scratch.span,
+                )  # fmt: skip
+                paint_road(
+                    bottom, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along,
+                    scratch.across, scene.section, scene.palette, scene.line, scene.style,
+                    scene.kerb_colours, scene.textures, scene.spacing, scratch.red, scratch.green,
+                    scratch.blue, scratch.road,
+                )  # fmt: skip
+                paint_ground(
+                    camera, focal, scene.frame, width, first, bottom, scratch.covered, scratch.span,
+                    scene.section, scratch.t, scene.colours, scene.textures, scratch.red, scratch.green,
+                    scratch.blue, scratch.road,
+                )  # fmt: skip
+                finish(
+                    camera, focal, scene.air, picture, first, bottom, scratch.covered, scratch.t, scratch.red,
+                    scratch.green, scratch.blue, scratch.depth,
+                )  # fmt: skip
+            draw_faces(camera, focal, scene.faces, scene.air, scratch.corners, picture, scratch.depth)
+            draw_faces(camera, focal, faces, scene.air, scratch.corners, picture, scratch.depth)
+            found = find_cards(
+                camera, focal, height, width, scene.cards, scratch.cards, scratch.counts, scratch.order
+            )
+            draw_cards(
+                camera,
+                found,
+                scratch.cards,
+                scratch.order,
+                scene.card_texels,
+                scene.air,
+                picture,
+                scratch.depth,
+            )
+            _overlay(overlays[which[c]], overlay_rows[which[c]], picture)
+
+    return render
+
+
+_render = _compile(_revision())
 
 
 class Renderer:
@@ -173,18 +209,25 @@ class Renderer:
         self._scene = scene.arrays
         self._scratch = Scratch.for_pictures(width, height)
         clear = np.zeros((height, width, 4), np.uint8)
-        self._overlays = np.ascontiguousarray(np.stack([clear, *overlays]))
+        self._overlays: NDArray[np.uint8] = np.stack([clear, *overlays])
         self._visible_rows = _visible_rows(self._overlays)
-        touched = self._overlays[..., 3].any(axis=2)
+        touched: NDArray[np.bool_] = (self._overlays[..., 3] > 0).max(axis=2)
         self._overlay_rows = np.where(touched.any(axis=1), touched.argmax(axis=1), height)
 
-    def render(self, cameras: NDArray[np.float32], out: Image, overlays: Sequence[int] | None = None) -> None:
+    def render(
+        self,
+        cameras: NDArray[np.float32],
+        out: Image,
+        overlays: Sequence[int] | None = None,
+        faces: NDArray[np.float32] | None = None,
+    ) -> None:
         """Draw one picture per camera.
 
         Args:
             cameras: (n, 12) float32: position in m, then the unit vectors forward, right and up.
             out: (n, height, width, 3) uint8, C-contiguous; receives the pictures, RGB.
             overlays: for each camera the index of its overlay, -1 for none; None means none.
+            faces: (k, 16) float32, what stands in the scene besides what always does, see `polygons.face`.
 
         Raises:
             ValueError: An array has the wrong shape, type or layout.
@@ -209,6 +252,7 @@ class Renderer:
             which,
             self._visible_rows,
             self._overlay_rows,
+            _NO_FACES if faces is None else np.ascontiguousarray(faces, np.float32),
             out,
         )
 
@@ -226,25 +270,9 @@ def _visible_rows(overlays: NDArray[np.uint8]) -> NDArray[np.int64]:
     return rows
 
 
-_announced = False
-
-
+@lru_cache(maxsize=1)
 def _announce_compilation() -> None:
-    """Log once when the kernels have to be compiled because no cache holds them."""
-    global _announced
-    if _announced:
-        return
-    _announced = True
-    cache = getattr(_render, "_cache", None)
-    path = getattr(cache, "cache_path", None)
-    if path is None or not any(True for _ in _cached(path)):
-        _LOG.warning("compiling the renderer for this machine, once; this takes some seconds")
-
-
-def _cached(path: str) -> Any:
-    from pathlib import Path
-
-    return Path(path).glob("renderer._render*.nbc")
-
-
-__all__ = ["SAMPLES", "Renderer", "Scene", "SceneArrays"]
+    """Log, once, that the kernels have to be compiled because no cache holds them."""
+    folder = Path(getattr(getattr(_render, "_cache", None), "cache_path", ""))
+    if not any(folder.glob("renderer._compile*.nbi")):
+        _LOG.warning("compiling the renderer for this machine; this happens once and takes some seconds")

@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from udacity_gym.world.jit import INLINE, KERNEL, LANES, F
+from udacity_gym.world.jit import LANES, F, inline, kernel
 
 LINE_FIELDS = 8
 """Columns of the centre-line table: x, y, cos and sin of the heading, curvature, rise of the left and of
@@ -26,7 +25,7 @@ _ONE = F(1.0)
 _HALF = F(0.5)
 
 
-@njit(**INLINE)
+@inline
 def bilinear_node(x: Any, y: Any, east_end: Any, north_end: Any, nodes: Any) -> Any:
     """Lower left node of the grid cell of a point, and where in the cell the point is."""
     x = min(max(x, _ZERO), east_end)
@@ -36,7 +35,7 @@ def bilinear_node(x: Any, y: Any, east_end: Any, north_end: Any, nodes: Any) -> 
     return np.int32(iy * nodes + ix), x - F(ix), y - F(iy)
 
 
-@njit(**KERNEL)
+@kernel
 def follow_slopes(
     camera: Any,
     focal: float,
@@ -90,7 +89,7 @@ def follow_slopes(
             t[row, lane] = seen + min(max(step, -limit), limit)
 
 
-@njit(**KERNEL)
+@kernel
 def locate(
     camera: Any,
     focal: float,
@@ -199,7 +198,7 @@ def locate(
                 distance = abs(offset)
                 outward = (dx * ty - dy * tx) * (F(2.0) * rightness - _ONE)
                 fall = max(slope[row, lane] - dz, F(0.004))
-                # Back along the ray: onto the level behind the kerb, or onto the kerb's face if that is nearer.
+                # Back along the ray: onto the level behind the kerb, or onto its face if that is nearer.
                 plateau = rise / fall
                 face = max(distance - foot, _ZERO) * steepness / max(fall + steepness * outward, F(0.004))
                 lifted = min(plateau, max(face, _ZERO))

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from udacity_gym.world.jit import INLINE, F
+from udacity_gym.world.jit import F, inline
 
 TEXELS = 256
 """Side of a tile in texels."""
@@ -27,7 +26,7 @@ _ONE = F(1.0)
 _BIAS = F(1 << 20)
 
 
-@njit(**INLINE)
+@inline
 def texel(x: Any, y: Any, footprint: Any) -> Any:
     """Index of the texel at a place, in the level whose texels are about as large as the footprint.
 
@@ -78,7 +77,8 @@ def coloured_noise(rng: np.random.Generator, exponent: float, largest: float) ->
     gain = radius**-exponent * (1.0 - np.exp(-((radius * largest) ** 2)))
     gain[0, 0] = 0.0
     tile = np.real(np.fft.ifft2(np.fft.fft2(rng.standard_normal((TEXELS, TEXELS))) * gain))
-    return tile / tile.std()
+    normal: NDArray[np.float64] = tile / tile.std()
+    return normal
 
 
 def cobblestones(rng: np.random.Generator, columns: int = 12, rows: int = 8) -> NDArray[np.float64]:
@@ -102,4 +102,5 @@ def cobblestones(rng: np.random.Generator, columns: int = 12, rows: int = 8) -> 
     stone = rng.normal(0.0, 0.25, (rows, columns))[row % rows, column % columns]
     tile = 1.1 * joint + stone + 0.22 * coloured_noise(rng, 0.6, 60.0)
     tile -= tile.mean()
-    return tile / tile.std()
+    normal: NDArray[np.float64] = tile / tile.std()
+    return normal

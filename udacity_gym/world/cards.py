@@ -1,0 +1,151 @@
+"""Painted cards of plants and rocks, drawn from a seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udacity_gym.world.billboards import LEVELS, SIDE
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of card.
+
+    Attributes:
+        first: index of its first variant.
+        variants: how many variants it has.
+        height: m, smallest and greatest height.
+        aspect: smallest and greatest width relative to the height.
+        sunk: share of the height that is in the ground.
+    """
+
+    first: int
+    variants: int
+    height: tuple[float, float]
+    aspect: tuple[float, float]
+    sunk: float = 0.02
+
+
+KINDS = {
+    "pine": Kind(0, 5, (8.0, 13.0), (0.42, 0.58)),
+    "shrub": Kind(5, 2, (0.7, 1.2), (1.6, 2.6)),
+    "reeds": Kind(7, 2, (2.4, 3.8), (0.8, 1.3)),
+    "rock": Kind(9, 2, (3.0, 6.0), (1.8, 2.6), 0.12),
+}
+
+
+def paint_all(rng: np.random.Generator) -> NDArray[np.int32]:
+    """Paint all variants of all kinds.
+
+    Returns:
+        (variants * CARD,) int32, in the order of `Kind.first`.
+    """
+    painters = {"pine": paint_pine, "shrub": paint_shrub, "reeds": paint_reeds, "rock": paint_rock}
+    return np.concatenate([painters[name](rng) for name, kind in KINDS.items() for _ in range(kind.variants)])
+
+
+def pack_card(colour: NDArray[np.floating[Any]], alpha: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
+    """Pack a card and its halvings.
+
+    Args:
+        colour: (SIDE, SIDE, 3) RGB in [0, 255].
+        alpha: (SIDE, SIDE) in [0, 1].
+
+    Returns:
+        (CARD,) int32, red lowest, alpha highest, colours multiplied by alpha.
+    """
+    level = np.dstack([colour * alpha[..., None], alpha * 255.0])
+    packed = []
+    for _ in range(LEVELS):
+        texel = np.clip(np.round(level), 0, 255).astype(np.uint32).reshape(-1, 4)
+        packed.append(texel[:, 0] | texel[:, 1] << 8 | texel[:, 2] << 16 | texel[:, 3] << 24)
+        if len(level) > 1:
+            level = 0.25 * (level[::2, ::2] + level[1::2, ::2] + level[::2, 1::2] + level[1::2, 1::2])
+    return np.concatenate(packed).view(np.int32)
+
+
+def paint_pine(rng: np.random.Generator) -> NDArray[np.int32]:
+    """Paint a tall bare trunk with a crown of ragged clumps, lit from the left.
+
+    Returns:
+        (CARD,) int32, see `pack_card`.
+    """
+    y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1.0)
+    colour = np.zeros((SIDE, SIDE, 3))
+    alpha = np.zeros((SIDE, SIDE))
+    lean = 0.04 * rng.standard_normal()
+    trunk = np.abs(x - 0.5 - lean * (1 - y)) < 0.035 + 0.02 * y
+    alpha[trunk & (y > 0.2)] = 1.0
+    colour[trunk] = (52, 44, 34)
+    for _ in range(34):
+        height = rng.uniform(0.05, 0.62)
+        reach = 0.40 * math.sin(math.pi * min(1.0, (height + 0.04) / 0.72)) ** 0.7
+        cx, cy = 0.5 + lean * (1 - height) + reach * rng.uniform(-0.85, 0.85), height
+        rx, ry = rng.uniform(0.09, 0.20), rng.uniform(0.035, 0.07)
+        ragged = 0.35 * rng.standard_normal((SIDE, SIDE))
+        clump = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 + ragged < 1.0
+        light = np.clip(0.75 - 0.9 * (cx - 0.5) - 2.2 * (y - cy) + 0.15 * rng.standard_normal(), 0.35, 1.5)
+        alpha[clump] = 1.0
+        colour[clump] = (np.array((66.0, 72.0, 40.0)) * light[..., None])[clump]
+    return pack_card(colour, alpha)
+
+
+def paint_shrub(rng: np.random.Generator) -> NDArray[np.int32]:
+    """Paint a low dark shrub.
+
+    Returns:
+        (CARD,) int32, see `pack_card`.
+    """
+    y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1.0)
+    colour = np.zeros((SIDE, SIDE, 3))
+    alpha = np.zeros((SIDE, SIDE))
+    for _ in range(26):
+        cx, cy = rng.uniform(0.12, 0.88), rng.uniform(0.35, 0.95)
+        clump = ((x - cx) / 0.13) ** 2 + ((y - cy) / 0.22) ** 2 + 0.4 * rng.standard_normal(
+            (SIDE, SIDE)
+        ) < 1.0
+        alpha[clump] = 1.0
+        light = np.clip(1.25 - 1.1 * y, 0.15, 1.2) * rng.uniform(0.7, 1.2)
+        colour[clump] = (np.array((44.0, 50.0, 18.0)) * light[..., None])[clump]
+    return pack_card(colour, alpha)
+
+
+def paint_reeds(rng: np.random.Generator) -> NDArray[np.int32]:
+    """Paint high reeds: upright blades, light at their tips.
+
+    Returns:
+        (CARD,) int32, see `pack_card`.
+    """
+    y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1.0)
+    colour = np.zeros((SIDE, SIDE, 3))
+    alpha = np.zeros((SIDE, SIDE))
+    for _ in range(70):
+        foot = rng.uniform(0.03, 0.97)
+        tip = rng.uniform(0.02, 0.4) + 0.8 * abs(foot - 0.5) ** 2
+        blade = (np.abs(x - foot - 0.05 * (1 - y) * rng.standard_normal()) < 0.022) & (y > tip)
+        alpha[blade] = 1.0
+        light = np.clip(1.35 - 0.8 * y, 0.3, 1.3) * rng.uniform(0.75, 1.2)
+        colour[blade] = (np.array((66.0, 77.0, 24.0)) * light[..., None])[blade]
+    return pack_card(colour, alpha)
+
+
+def paint_rock(rng: np.random.Generator) -> NDArray[np.int32]:
+    """Paint a rounded boulder, light above and dark below.
+
+    Returns:
+        (CARD,) int32, see `pack_card`.
+    """
+    y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1.0)
+    skew = rng.uniform(-0.3, 0.3)
+    bump = 0.05 * np.sin(9 * x + rng.uniform(0, 6)) + 0.03 * np.sin(21 * x + rng.uniform(0, 6))
+    top = 1.0 - 0.92 * np.sqrt(np.clip(1 - ((x - 0.5) / 0.49) ** 2, 0, 1)) * (1 + skew * (x - 0.5)) + bump
+    solid = (y > top) & (np.abs(x - 0.5) < 0.485)
+    depth = np.clip((y - top) / np.maximum(1 - top, 0.05), 0, 1)
+    grain = 0.10 * rng.standard_normal((SIDE, SIDE))
+    light = np.clip(1.15 - 0.85 * depth + grain, 0.2, 1.3)
+    return pack_card(np.array((182.0, 180.0, 150.0)) * light[..., None], solid.astype(float))

@@ -1,0 +1,185 @@
+"""The land beside the road: heights and colours of the ground from the profiles of a track file.
+
+A profile says for a stretch of the track, on one side, how high the ground is and what covers it at
+some distances from the centre line; between stretches one profile turns into the next.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from udacity_gym.errors import TrackError
+from udacity_gym.world.terrain import Grid
+from udacity_gym.world.track import Track
+
+_SUN_AZIMUTH, _SUN_HEIGHT = math.radians(20.0), math.radians(42.0)
+SUN = np.array(
+    [
+        math.cos(_SUN_HEIGHT) * math.cos(_SUN_AZIMUTH),
+        math.cos(_SUN_HEIGHT) * math.sin(_SUN_AZIMUTH),
+        math.sin(_SUN_HEIGHT),
+    ]
+)
+"""Direction to the sun: 42 degrees up; the azimuth is fitted to the brightness of the lake's kerbs."""
+
+COVERS: dict[str, tuple[float, float, float, float]] = {
+    "sand": (222.0, 190.0, 124.0, 0.05),
+    "orange": (172.0, 134.0, 78.0, 0.06),
+    "dirt": (204.0, 166.0, 116.0, 0.06),
+    "grass": (190.0, 174.0, 92.0, 0.09),
+    "lime": (214.0, 208.0, 120.0, 0.12),
+    "meadow": (168.0, 172.0, 118.0, 0.12),
+    "olive": (138.0, 124.0, 62.0, 0.14),
+    "rock": (206.0, 194.0, 150.0, 0.16),
+    "cliff": (172.0, 180.0, 140.0, 0.28),
+}
+"""Ground covers: RGB as seen level in the sun, measured on recordings of the lake, and relative roughness."""
+WATER = (166.0, 197.0, 213.0, 0.012)
+AMBIENT = np.array([0.16, 0.24, 0.28])
+"""Share of the light that comes from the sky, by colour: slopes that face away from the sun are bluish."""
+LEVEL = 8.0
+"""m from the centre line within which the ground is as level as the road."""
+REACH = 170
+"""m from the centre line up to which profiles are tabulated."""
+PLAIN: Sequence[Mapping[str, Any]] = (
+    {"side": "left", "from": 0, "to": 1, "profile": [[8, 0.0, "grass"], [60, 3.0, "grass"]]},
+    {"side": "right", "from": 0, "to": 1, "profile": [[8, 0.0, "grass"], [60, 3.0, "grass"]]},
+)
+"""The land of a track file that says nothing about it."""
+
+_STEP = 2.0  # m along the track between two rows of a table of profiles
+
+
+def lay_land(
+    track: Track, grid: Grid, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Heights and colours of the ground at every node of a grid.
+
+    Args:
+        track: the track with its file's surroundings.
+        grid: the grid around it.
+        rng: source of the land's roughness.
+
+    Returns:
+        (rows, columns) float32 heights in m, and (rows, columns) int32 packed colours: red lowest,
+        relative roughness (255 is 1) highest.
+
+    Raises:
+        TrackError: The track file's land breaks the format.
+    """
+    surroundings = track.data.get("surroundings", {})
+    stretches = surroundings.get("land", PLAIN)
+    tables = {side: _table(track, [x for x in stretches if x["side"] == side]) for side in ("left", "right")}
+    row = np.minimum((track.s[grid.nearest] / _STEP).astype(np.int32), len(tables["left"]) - 1)
+    column = np.minimum(grid.distance, REACH - 1.01)
+    low = column.astype(np.int32)
+    rest = (column - low)[..., None].astype(np.float32)
+    ground = np.empty((*grid.nearest.shape, 5), np.float32)
+    for side, table in tables.items():
+        here = grid.right == (side == "right")
+        r, c, f = row[here], low[here], rest[here]
+        ground[here] = table[r, c] * (1 - f) + table[r, c + 1] * f
+    ground = _soften(ground, grid.distance)
+    height = ground[..., 0] + track.z[grid.nearest].astype(np.float32)
+    height += _roughness(ground[..., 0], grid, rng)
+    water_level = float(surroundings.get("water_level", -math.inf))
+    colour = _shade(height, ground[..., 1:4]) * _patches(height.shape, rng)[..., None]
+    rough = ground[..., 4]
+    wet = height < water_level
+    colour[wet], rough[wet], height[wet] = WATER[:3], WATER[3], water_level
+    near = grid.distance < LEVEL - 1.0
+    height[near] = track.z[grid.nearest[near]]
+    return height, pack(colour, rough * 255.0)
+
+
+def pack(colour: NDArray[np.floating[Any]], top: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
+    """Pack colours into integers.
+
+    Args:
+        colour: (..., 3) RGB in [0, 255].
+        top: (...) in [0, 255], the highest byte.
+
+    Returns:
+        (...) int32, red lowest.
+    """
+    c = np.clip(np.round(colour), 0, 255).astype(np.uint32)
+    a = np.clip(np.round(top), 0, 255).astype(np.uint32)
+    return (c[..., 0] | c[..., 1] << 8 | c[..., 2] << 16 | a << 24).view(np.int32)
+
+
+def _table(track: Track, stretches: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+    """Height, RGB and roughness by s (rows, `_STEP`) and distance (columns, 1 m)."""
+    stretches = sorted(stretches, key=lambda stretch: float(stretch["from"]))
+    profiles = np.stack([_profile(stretch["profile"], track.name) for stretch in stretches])
+    begins = np.array([float(stretch["from"]) for stretch in stretches])
+    ends = np.array([float(stretch["to"]) for stretch in stretches])
+    s = np.arange(math.ceil(track.length / _STEP) + 1) * _STEP % track.length
+    n = len(stretches)
+    k = (np.searchsorted(begins, s, side="right") - 1) % n
+    gap = (begins[(k + 1) % n] - ends[k]) % track.length
+    into = np.where(s >= begins[k], s - ends[k], s + track.length - ends[k])
+    share = np.clip(into / np.maximum(gap, 1e-6), 0.0, 1.0)
+    share = (share * share * (3 - 2 * share))[:, None, None]
+    table: NDArray[np.float32] = profiles[k] * (1 - share) + profiles[(k + 1) % n] * share
+    return table.astype(np.float32)
+
+
+def _profile(knots: Sequence[Sequence[Any]], name: str) -> NDArray[np.float64]:
+    try:
+        at = np.array([float(knot[0]) for knot in knots])
+        height = np.array([float(knot[1]) for knot in knots])
+        cover = np.array([COVERS[knot[2]] for knot in knots])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise TrackError(
+            f"{name}: 'profile' must be a list of [distance in m, height in m, cover], cover one of "
+            f"{', '.join(COVERS)}; got {error}"
+        ) from error
+    distance = np.arange(REACH)
+    columns = [np.interp(distance, at, height)]
+    columns += [np.interp(distance, at, cover[:, c]) for c in range(4)]
+    return np.stack(columns, axis=1)
+
+
+def _soften(ground: NDArray[np.float32], distance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Blur more the farther from the road, to hide where the land of one stretch meets another's."""
+    small = cv2.resize(ground, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    size = (ground.shape[1], ground.shape[0])
+    wide = cv2.resize(cv2.GaussianBlur(small, (0, 0), 2.5), size, interpolation=cv2.INTER_LINEAR)
+    share = np.clip((distance - 18.0) / 30.0, 0.0, 1.0)[..., None]
+    softened: NDArray[np.float32] = ground + share * (wide - ground)
+    return softened
+
+
+def _roughness(height: NDArray[np.float32], grid: Grid, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Bumps that grow with the height of the land above the road."""
+    shape = height.shape
+    bumps = 0.16 * smooth_noise(rng, shape, 26.0) + 0.07 * smooth_noise(rng, shape, 9.0)
+    strength = np.clip(height, 0.0, 14.0) * np.clip((grid.distance - 9.0) / 6.0, 0.0, 1.0)
+    return np.asarray(bumps * strength, np.float32)
+
+
+def _shade(height: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Colour under the sun: covers are given as they look on level ground."""
+    north, east = np.gradient(cv2.GaussianBlur(height, (0, 0), 0.8))
+    lit = (SUN[2] - SUN[0] * east - SUN[1] * north) / (SUN[2] * np.sqrt(1 + north**2 + east**2))
+    lit = np.clip(lit, 0.0, 1.4)[..., None]
+    shaded: NDArray[np.float32] = (colour * (AMBIENT + (1 - AMBIENT) * lit)).astype(np.float32)
+    return shaded
+
+
+def _patches(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Slow variation of brightness, so that wide ground is not of one colour."""
+    return 1.0 + 0.06 * smooth_noise(rng, shape, 14.0) + 0.05 * smooth_noise(rng, shape, 45.0)
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], wavelength: float) -> NDArray[np.float32]:
+    """Noise of about unit spread without anything shorter than a wavelength in nodes."""
+    rows, columns = (max(4, int(n / wavelength) + 3) for n in shape)
+    coarse = rng.standard_normal((rows, columns)).astype(np.float32)
+    return np.asarray(cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
