@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env as gymnasium_check
-from gymnasium.wrappers import FlattenObservation, FrameStackObservation, RecordEpisodeStatistics
+from gymnasium.wrappers import FlattenObservation, RecordEpisodeStatistics
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import udacity_gym
@@ -393,9 +393,9 @@ def test_gymnasium_sets_no_limit_of_its_own():
 
 
 def test_gymnasiums_wrappers_work():
-    env = RecordEpisodeStatistics(FrameStackObservation(make(max_seconds=0.4), 3))
+    env = RecordEpisodeStatistics(FlattenObservation(make(max_seconds=0.4)))
     observation, _ = env.reset(seed=0)
-    assert observation.shape == (3, 160, 320, 3)
+    assert observation.shape == (160 * 320 * 3,)
     ended = False
     while not ended:
         observation, _, terminated, ended, info = env.step(FORWARD)
