@@ -107,6 +107,8 @@ def record(
                 extra={**about, **{key: info[key] for key in KEPT if key in info}},
             )
             bar.update()
+            if laps is not None:
+                bar.set_postfix_str(f"lap {int(info['lap']) + 1} of {laps}", refresh=False)
             observation, _, terminated, truncated, info = env.step(np.array(action, np.float32))
             if terminated or truncated:
                 end_reason = info.get("end_reason", "terminated" if terminated else "truncated")
