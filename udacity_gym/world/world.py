@@ -236,8 +236,9 @@ class World:
         """Where the car is relative to the track's reference line."""
         s, offset, heading_error, curvature, progress = self._state[S : PROGRESS + 1].tolist()
         half = 0.5 * self.car.track_width * abs(math.cos(heading_error))
-        axle = abs(math.sin(heading_error))
-        front, rear = (self.car.wheelbase - self.car.rear_axle) * axle, self.car.rear_axle * axle
+        rear = -self.car.rear_axle * math.sin(heading_error)
+        front = rear + self.car.wheelbase * math.sin(heading_error)
+        outermost = half + max(offset + max(front, rear), -offset - min(front, rear))
         return TrackState(
             s=s,
             cte=offset - self.track.reference_offset,
@@ -246,7 +247,7 @@ class World:
             progress=progress,
             lap=max(0, math.floor(progress / self.track.length)),
             offroad=abs(offset) > self.track.half_width,
-            off_lane=abs(offset) + half + max(front, rear) > self.track.lane_half_width,
+            off_lane=outermost > self.track.lane_half_width,
         )
 
     def snapshot(self) -> Snapshot:

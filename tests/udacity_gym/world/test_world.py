@@ -178,6 +178,19 @@ def test_a_car_is_off_lane_when_a_wheel_is_over_the_edge_line_and_off_road_when_
     assert made.track_state.offroad
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_outermost_of_the_four_wheels_counts(side):
+    made = world()
+    lateral = math.cos(0.3), math.sin(0.3)
+    front = 3.88 - 1.0 * lateral[0] - 1.27 * lateral[1]  # turned outwards, a front wheel is outermost
+    rear = 3.88 - 1.0 * lateral[0] - 1.60 * lateral[1]  # turned inwards, a rear wheel
+    for limit, turned in ((front, 0.3), (rear, -0.3)):
+        for offset, off_lane in ((limit - 0.01, False), (limit + 0.01, True)):
+            options = {"s": 740.0, "offset": side * offset, "heading_error": side * turned}
+            made.reset(options=options)
+            assert made.track_state.off_lane == off_lane
+
+
 def test_the_walls_of_the_bridge_hold_the_car_and_cost_speed():
     free, held = world(), world()
     for s, made in ((560.0, free), (700.0, held)):
