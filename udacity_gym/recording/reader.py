@@ -64,8 +64,11 @@ def open_recording(path: str | PathLike[str], strict: bool = False) -> Recording
         >>> recording.episodes[0][0].image("left").shape    # doctest: +SKIP
         (160, 320, 3)
     """
-    log = read_log(find_log(Path(path)))
-    folder = ImageFolder(log.path.parent)
+    try:
+        log = read_log(find_log(Path(path)))
+        folder = ImageFolder(log.path.parent)
+    except OSError as error:
+        raise RecordingError(f"{path} can't be opened: {error.strerror or error}") from error
     images, keep = _find_images(log, folder)
     time = _times(log)
     keep &= _first_of_duplicates(log, images["center"], keep)
