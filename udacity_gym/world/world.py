@@ -21,6 +21,8 @@ S, OFFSET, HEADING_ERROR, CURVATURE, PROGRESS, Z, PITCH, ROLL = range(CAR_STATE,
 """Places in the state after the car's own: m, m (right of the centre line), rad, 1/m, m, m, rad, rad."""
 WORLD_STATE = CAR_STATE + 8
 """Numbers in the world's state."""
+PUSH = 2.0
+"""m/s at which a wall pushes out a car that came into it sideways, such as at the end of a bridge."""
 REACH = 10.0
 """m along the track in which the car is looked for after a physics step."""
 
@@ -61,9 +63,11 @@ def _collide(
     if excess <= 0:
         return False
     heading = error + state[YAW]
-    state[X] -= side * excess * math.sin(heading)
-    state[Y] += side * excess * math.cos(heading)
     speed = state[SPEED]
+    # What the car moved outwards is taken back; what else sticks in the wall comes out without a jump.
+    shift = min(excess, (abs(speed * math.sin(error)) + PUSH) * dt)
+    state[X] -= side * shift * math.sin(heading)
+    state[Y] += side * shift * math.cos(heading)
     if side * speed * math.sin(error) > 0:  # moving into the wall
         speed *= abs(math.cos(error))
         parallel = math.atan(math.tan(error))  # rad away from the nearer of the wall's two directions
