@@ -266,7 +266,8 @@ class Recording:
             try:
                 rows_of.setdefault(frame.image(camera).shape, []).append(frame.row)
             except RecordingError as error:  # noqa: PERF203 - one broken picture must not hide the next
-                findings.add(BROKEN_IMAGE, frame.row, str(error.__cause__))
+                path = frame.path(camera)
+                findings.add(BROKEN_IMAGE, frame.row, str(error.__cause__).replace(str(path), path.name))
         usual = max(rows_of, key=lambda size: len(rows_of[size]), default=())
         for size in set(rows_of) - {usual}:
             for row in rows_of[size]:

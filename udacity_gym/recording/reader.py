@@ -116,8 +116,8 @@ def find_log(path: Path) -> Path:
             names = ", ".join(table.name for table in tables[:5])
             raise RecordingError(f"no {LOG_NAME} in {path}, but {names}: open one of these files")
         if not tables:
-            below = sorted(path.glob(f"*/{LOG_NAME}"))
-            hint = f"; open {below[0].parent} instead" if below else ""
+            others = [*sorted(path.glob(f"*/{LOG_NAME}")), path.absolute().parent / LOG_NAME]
+            hint = next((f"; open {other.parent} instead" for other in others if other.is_file()), "")
             raise RecordingError(f"no {LOG_NAME} in {path}, which has {_listing(path)}{hint}")
         log = tables[0]
     if not log.resolve().is_relative_to(path.resolve()):

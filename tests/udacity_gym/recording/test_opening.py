@@ -214,7 +214,9 @@ def test_a_folder_without_a_log_says_what_it_has_and_where_one_is(make_recording
         RecordingError, match=r"no driving_log.csv in .*, which has drive/, notes.txt; open .*drive "
     ):
         open_recording(folder.parent)
-    with pytest.raises(RecordingError, match=r"no driving_log\.csv"):
+    with pytest.raises(
+        RecordingError, match=r"no driving_log\.csv in .*IMG, which has .*; open .*drive instead"
+    ):
         open_recording(folder / "IMG")
 
 
