@@ -52,7 +52,8 @@ class BehavioralCloningConfig:
         gap: s before those that nothing is trained on either.
         patience: stop after so many epochs without a better validation loss; None never stops early.
         memory_budget: bytes of prepared pictures kept in memory; what does not fit is decoded anew.
-        threads: parts of each batch that are worked on side by side, one CPU core each.
+        threads: parts of each batch that are worked on side by side, one CPU core each; None takes the
+            machine's cores, at most 4. The weights depend on it in their last digits.
         seed: same seed, data and settings give the same weights on the same machine.
     """
 
@@ -78,7 +79,7 @@ class BehavioralCloningConfig:
     gap: float = 2.0
     patience: int | None = None
     memory_budget: float = 1e9
-    threads: int = 2
+    threads: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -94,7 +95,6 @@ class BehavioralCloningConfig:
         for name in (
             "epochs",
             "batch_size",
-            "threads",
             "learning_rate",
             "huber_delta",
             "recovery_time",
@@ -105,6 +105,8 @@ class BehavioralCloningConfig:
         for name in ("side_cameras", "balance"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name}={getattr(self, name)!r} must lie in [0, 1]")
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"threads={self.threads!r} must be positive")
         if self.seed < 0:
             raise OptionError(f"seed={self.seed} must not be negative")
 

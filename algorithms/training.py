@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -96,6 +97,7 @@ class Training:
         self._validation_targets = targets_of(validation, config.actions)
         self._row_weights = balance_weights(train.steering, config.balance)
         self._usual_speed = float(np.median(train.speed))
+        self._threads = config.threads or min(os.cpu_count() or 1, 4)
         self._steps = -(-len(train) // config.batch_size)
         self.network = make_network(config.network, len(config.actions), config.seed)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -117,7 +119,7 @@ class Training:
             desc="training",
         )
         try:
-            with ThreadPoolExecutor(self.config.threads) as pool:
+            with ThreadPoolExecutor(self._threads) as pool:
                 while len(self.history) < self.config.epochs and not self._is_out_of_patience():
                     epoch = self._epoch(len(self.history), pool, bar)
                     self._keep(epoch)
@@ -160,7 +162,7 @@ class Training:
             loss = self._loss(out, torch.from_numpy(targets)) * (len(images) / whole)
             return loss.item(), torch.autograd.grad(loss, parameters)
 
-        parts = min(self.config.threads, whole)
+        parts = min(self._threads, whole)
         results = list(pool.map(part, np.array_split(images, parts), np.array_split(targets, parts)))
         for parameter, *gradients in zip(parameters, *(gradients for _, gradients in results), strict=True):
             parameter.grad = functools.reduce(torch.add, gradients)

@@ -100,6 +100,10 @@ def test_smoothing_is_a_centred_mean(frames: Frames) -> None:
     assert smooth[0] == pytest.approx(frames.steering[:3].mean(), abs=1e-6)
 
 
+def test_smoothing_keeps_what_was_recorded(frames: Frames) -> None:
+    np.testing.assert_array_equal(frames.smoothed(1.0).recorded_steering, frames.steering)
+
+
 def test_smoothing_does_not_cross_takes(takes: Frames) -> None:
     smooth = takes.smoothed(1.0)
     assert smooth.steering[19] == pytest.approx(takes.steering[12:20].mean(), abs=1e-6)
