@@ -84,6 +84,7 @@ def paint_pine(rng: np.random.Generator) -> NDArray[np.int32]:
     colour = np.zeros((SIDE, SIDE, 3))
     alpha = np.zeros((SIDE, SIDE))
     lean = 0.04 * rng.standard_normal()
+    noise = rng.standard_normal((SIDE, SIDE))
     trunk = np.abs(x - 0.5 - lean * (1 - y)) < 0.035 + 0.02 * y
     alpha[trunk & (y > 0.2)] = 1.0
     colour[trunk] = (52, 44, 34)
@@ -92,7 +93,7 @@ def paint_pine(rng: np.random.Generator) -> NDArray[np.int32]:
         reach = 0.40 * math.sin(math.pi * min(1.0, (height + 0.04) / 0.72)) ** 0.7
         cx, cy = 0.5 + lean * (1 - height) + reach * rng.uniform(-0.85, 0.85), height
         rx, ry = rng.uniform(0.09, 0.20), rng.uniform(0.035, 0.07)
-        ragged = 0.35 * rng.standard_normal((SIDE, SIDE))
+        ragged = 0.35 * np.roll(noise, rng.integers(SIDE), axis=1)
         clump = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 + ragged < 1.0
         light = np.clip(0.75 - 0.9 * (cx - 0.5) - 2.2 * (y - cy) + 0.15 * rng.standard_normal(), 0.35, 1.5)
         alpha[clump] = 1.0
@@ -109,6 +110,7 @@ def paint_shrub(rng: np.random.Generator) -> NDArray[np.int32]:
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1.0)
     colour = np.zeros((SIDE, SIDE, 3))
     alpha = np.zeros((SIDE, SIDE))
+    noise = 0.4 * rng.standard_normal((SIDE, SIDE))
     for _ in range(26):
         cx, cy = rng.uniform(0.12, 0.88), rng.uniform(0.35, 0.95)
         clump = ((x - cx) / 0.13) ** 2 + ((y - cy) / 0.22) ** 2 + 0.4 * rng.standard_normal(

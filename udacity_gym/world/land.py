@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from udacity_gym.errors import TrackError
@@ -78,15 +79,9 @@ def lay_land(
     surroundings = track.data.get("surroundings", {})
     stretches = surroundings.get("land", PLAIN)
     tables = {side: _table(track, [x for x in stretches if x["side"] == side]) for side in ("left", "right")}
-    row = np.minimum((track.s[grid.nearest] / _STEP).astype(np.int32), len(tables["left"]) - 1)
-    column = np.minimum(grid.distance, REACH - 1.01)
-    low = column.astype(np.int32)
-    rest = (column - low)[..., None].astype(np.float32)
     ground = np.empty((*grid.nearest.shape, 5), np.float32)
-    for side, table in tables.items():
-        here = grid.right == (side == "right")
-        r, c, f = row[here], low[here], rest[here]
-        ground[here] = table[r, c] * (1 - f) + table[r, c + 1] * f
+    rows = np.minimum(track.s / _STEP, len(tables["left"]) - 1).astype(np.int64)
+    _spread(tables["left"], tables["right"], rows, grid.nearest, grid.distance, grid.right, ground)
     ground = _soften(ground, grid.distance)
     height = ground[..., 0] + track.z[grid.nearest].astype(np.float32)
     height += _roughness(ground[..., 0], grid, rng)
@@ -130,6 +125,22 @@ def _table(track: Track, stretches: Sequence[Mapping[str, Any]]) -> NDArray[np.f
     share = (share * share * (3 - 2 * share))[:, None, None]
     table: NDArray[np.float32] = profiles[k] * (1 - share) + profiles[(k + 1) % n] * share
     return table.astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _spread(
+    left: Any, right: Any, rows: Any, nearest: Any, distance: Any, is_right: Any, ground: Any
+) -> None:
+    """Look every node up in its side's table."""
+    for i in range(ground.shape[0]):
+        for j in range(ground.shape[1]):
+            table = right if is_right[i, j] else left
+            row = rows[nearest[i, j]]
+            column = min(distance[i, j], REACH - 1.01)
+            low = int(column)
+            rest = column - low
+            for c in range(5):
+                ground[i, j, c] = table[row, low, c] + rest * (table[row, low + 1, c] - table[row, low, c])
 
 
 def _profile(knots: Sequence[Sequence[Any]], name: str) -> NDArray[np.float64]:

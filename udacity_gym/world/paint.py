@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from udacity_gym.world.jit import LANES, F, inline, kernel
+from udacity_gym.world.jit import LANES, F, index, inline, kernel
 from udacity_gym.world.surface import COBBLED, FAR, LINED, RAISED, STRIPED
 from udacity_gym.world.textures import SIZE, texel, texels
 
@@ -125,13 +125,13 @@ def paint_road(
             length, extent = along[row, lane], across[row, lane]
             distance = abs(offset)
             sample = min(max(np.int32(place * inverse_spacing), np.int32(0)), last_sample)
-            side = sides[sample * np.int32(2) + np.int32(offset > _ZERO)]
+            side = sides[index(sample * np.int32(2) + np.int32(offset > _ZERO))]
             lined, striped, raised = flag(side, LINED), flag(side, STRIPED), flag(side, RAISED)
             stones += (side >> COBBLED) & np.int32(1)
 
             glance = _ONE + GLANCE * t[row, lane] / (t[row, lane] + GLANCE_DISTANCE)
             footprint = max(extent, length) * (asphalt_scale * _BLUR)
-            k00, k10, k01, k11, fu, fv = texels(place * asphalt_scale, offset * asphalt_scale, footprint)
+            k00, k10, k01, k11, fu, fv = texels(0, place * asphalt_scale, offset * asphalt_scale, footprint)
             low, high = textures[k00], textures[k01]
             low += fu * (textures[k10] - low)
             high += fu * (textures[k11] - high)
@@ -169,13 +169,13 @@ def paint_road(
             lane = np.uint64(e)
             place, offset, depth = s[row, lane], d[row, lane], t[row, lane]
             sample = min(max(np.int32(place * inverse_spacing), np.int32(0)), last_sample)
-            stony = flag(sides[sample * np.int32(2)], COBBLED)
+            stony = flag(sides[index(sample * np.int32(2))], COBBLED)
             u, v = place * cobble_scale, offset * cobble_across
             footprint = max(across[row, lane] * cobble_across, along[row, lane] * cobble_scale) * _BLUR
-            k00, k10, k01, k11, fu, fv = texels(u, v, footprint)
-            low, high = textures[k00 + np.int32(SIZE)], textures[k01 + np.int32(SIZE)]
-            low += fu * (textures[k10 + np.int32(SIZE)] - low)
-            high += fu * (textures[k11 + np.int32(SIZE)] - high)
+            k00, k10, k01, k11, fu, fv = texels(SIZE, u, v, footprint)
+            low, high = textures[k00], textures[k01]
+            low += fu * (textures[k10] - low)
+            high += fu * (textures[k11] - high)
             bright = _ONE + COBBLE_GLANCE * depth / (depth + GLANCE_DISTANCE)
             bright *= _ONE + cspread * (low + fv * (high - low))
             red[row, lane] += stony * (cr * bright - red[row, lane])
@@ -230,8 +230,8 @@ def paint_ground(
             depth = min(t[row, lane], FAR)
             x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
             footprint = depth * inverse_focal
-            fine = textures[np.int32(2 * SIZE) + texel(x * F(12.0), y * F(12.0), footprint * F(14.0))]
-            coarse = textures[np.int32(2 * SIZE) + texel(x * F(1.5), y * F(1.5), footprint * F(1.5))]
+            fine = textures[texel(2 * SIZE, x * F(12.0), y * F(12.0), footprint * F(14.0))]
+            coarse = textures[texel(2 * SIZE, x * F(1.5), y * F(1.5), footprint * F(1.5))]
             mottle = F(0.5) * fine + coarse
             x = min(max(x, _ZERO), east_end)
             y = min(max(y, _ZERO), north_end)
@@ -239,8 +239,8 @@ def paint_ground(
             iy = np.int32(y)
             fx, fy = x - F(ix), y - F(iy)
             node = np.int32(iy * nodes + ix)
-            a, b = colours[node], colours[node + 1]
-            c, k = colours[node + nodes], colours[node + nodes + 1]
+            a, b = colours[index(node)], colours[index(node + np.int32(1))]
+            c, k = colours[index(node + nodes)], colours[index(node + nodes + np.int32(1))]
             w11 = fx * fy
             w10 = fx - w11
             w01 = fy - w11

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from udacity_gym.world.jit import LANES, F, kernel
+from udacity_gym.world.jit import LANES, F, index, kernel
 
 SKY = F(1e6)
 """m, the depth of a pixel that meets no ground."""
@@ -108,8 +108,9 @@ def cast_columns(
             ax = x - F(ix)
             ay = y - F(iy)
             node = np.int32(iy * nodes + ix)
-            south_west, south_east = heights[node], heights[node + 1]
-            north_west, north_east = heights[node + nodes], heights[node + nodes + 1]
+            south_west, south_east = heights[index(node)], heights[index(node + np.int32(1))]
+            north_west = heights[index(node + nodes)]
+            north_east = heights[index(node + nodes + np.int32(1))]
             a = south_west + ax * (south_east - south_west)
             b = north_west + ax * (north_east - north_west)
             drops[k] = a + ay * (b - a) - cz

@@ -45,7 +45,8 @@ class Scratch(NamedTuple):
     drops: NDArray[np.float32]
     level_from: NDArray[np.int32]
     levels: NDArray[np.float32]
-    headings: NDArray[np.float32]
+    cosines: NDArray[np.float32]
+    sines: NDArray[np.float32]
     packed: NDArray[np.int32]
     covered: NDArray[np.int32]
     span: NDArray[np.float32]
@@ -80,7 +81,8 @@ class Scratch(NamedTuple):
             drops=np.zeros(SAMPLES, np.float32),
             level_from=np.zeros(LANES, np.int32),
             levels=np.zeros(LANES, np.float32),
-            headings=np.zeros((2, LANES), np.float32),
+            cosines=np.zeros(LANES, np.float32),
+            sines=np.zeros(LANES, np.float32),
             packed=np.zeros(LANES, np.int32),
             covered=np.zeros(height, np.int32),
             span=np.zeros((height, 2), np.float32),
@@ -159,7 +161,8 @@ def _compile(revision: str) -> Any:
                 locate(
                     camera, focal, scene.nearest, scene.line, scene.sides, scene.frame, scene.spacing,
                     scene.kerb, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
-                    scratch.s, scratch.d, scratch.along, scratch.across, scratch.span, scratch.headings,
+                    scratch.s, scratch.d, scratch.along, scratch.across, scratch.span, scratch.cosines,
+                    scratch.sines,
                 )  # fmt: skip
                 paint_road(
                     bottom, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along,

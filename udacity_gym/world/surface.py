@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from udacity_gym.world.jit import LANES, F, inline, kernel
+from udacity_gym.world.jit import LANES, F, index, inline, kernel
 
 LINE_FIELDS = 5
 """Columns of the centre-line table: x, y, cosine and sine of the heading, curvature."""
@@ -87,8 +87,9 @@ def follow_slopes(
             seen = t[row, lane]
             depth = min(seen, FAR)
             node, fx, fy = bilinear_node(cx + depth * dx, cy + depth * dy, east_end, north_end, nodes)
-            south_west, south_east = heights[node], heights[node + 1]
-            north_west, north_east = heights[node + nodes], heights[node + nodes + 1]
+            south_west, south_east = heights[index(node)], heights[index(node + np.int32(1))]
+            north_west = heights[index(node + nodes)]
+            north_east = heights[index(node + nodes + np.int32(1))]
             a = south_west + fx * (south_east - south_west)
             b = north_west + fx * (north_east - north_west)
             above = cz + depth * dz - (a + fy * (b - a))
@@ -130,7 +131,8 @@ def locate(
     along: Any,
     across: Any,
     span: Any,
-    headings: Any,
+    cosines: Any,
+    sines: Any,
 ) -> None:
     """Find where each pixel is relative to the road, after lifting what shows the kerb or what is behind it.
 
@@ -157,7 +159,8 @@ def locate(
         along: (rows, LANES) float32, receives the pixel's extent along the track in m.
         across: (rows, LANES) float32, receives the pixel's extent across the track in m.
         span: (rows, 2) float32, receives the smallest and greatest distance from the centre line.
-        headings: (2, LANES) float32 scratch, cosine and sine of the track's heading.
+        cosines: (LANES,) float32 scratch, cosine of the track's heading.
+        sines: (LANES,) float32 scratch, sine of the track's heading.
     """
     nodes = np.int32(frame[4])
     east_end, north_end = frame[2], frame[3]
@@ -193,10 +196,14 @@ def locate(
                 u = u0 + F(LANES // 2)
                 ix = np.int32(min(max(cx + depth * (ax + u * ux), _ZERO), east_end) + _HALF)
                 iy = np.int32(min(max(cy + depth * (ay + u * uy), _ZERO), north_end) + _HALF)
-                sample = np.int32(nearest[np.int32(iy * nodes + ix)])
+                sample = np.int32(nearest[index(iy * nodes + ix)])
                 at = np.int32(sample * LINE_FIELDS)
-                ox, oy = west - line[at], south - line[at + 1]
-                tx, ty, bend = line[at + 2], line[at + 3], line[at + 4]
+                ox, oy = west - line[index(at)], south - line[index(at + np.int32(1))]
+                tx, ty, bend = (
+                    line[index(at + np.int32(2))],
+                    line[index(at + np.int32(3))],
+                    line[index(at + np.int32(4))],
+                )
                 begin = F(sample) * spacing
                 for e in range(LANES):
                     lane = np.uint64(e)
@@ -206,9 +213,7 @@ def locate(
                     past, offset = _place(x + ox, y + oy, tx, ty, bend)
                     s[row, lane] = begin + past
                     d[row, lane] = offset
-                    headings[zero, lane], headings[one, lane] = tx, ty
-                    distance = abs(offset)
-                    low, high = min(low, distance), max(high, distance)
+                    cosines[lane], sines[lane] = tx, ty
             else:
                 for e in range(LANES):
                     lane = np.uint64(e)
@@ -217,15 +222,22 @@ def locate(
                     x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
                     ix = np.int32(min(max(x, _ZERO), east_end) + _HALF)
                     iy = np.int32(min(max(y, _ZERO), north_end) + _HALF)
-                    sample = np.int32(nearest[np.int32(iy * nodes + ix)])
+                    sample = np.int32(nearest[index(iy * nodes + ix)])
                     at = np.int32(sample * LINE_FIELDS)
-                    tx, ty = line[at + 2], line[at + 3]
-                    past, offset = _place(x + west - line[at], y + south - line[at + 1], tx, ty, line[at + 4])
+                    tx, ty = line[index(at + np.int32(2))], line[index(at + np.int32(3))]
+                    past, offset = _place(
+                        x + west - line[index(at)],
+                        y + south - line[index(at + np.int32(1))],
+                        tx,
+                        ty,
+                        line[index(at + np.int32(4))],
+                    )
                     s[row, lane] = F(sample) * spacing + past
                     d[row, lane] = offset
-                    headings[zero, lane], headings[one, lane] = tx, ty
-                    distance = abs(offset)
-                    low, high = min(low, distance), max(high, distance)
+                    cosines[lane], sines[lane] = tx, ty
+            for e in range(LANES):
+                distance = abs(d[row, np.uint64(e)])
+                low, high = min(low, distance), max(high, distance)
             if high <= foot or attempt == 1:
                 break
             for e in range(LANES):
@@ -236,9 +248,9 @@ def locate(
                 offset = d[row, lane]
                 right = np.int32(offset > _ZERO)
                 sample = min(max(np.int32(s[row, lane] * inverse_spacing), np.int32(0)), last_sample)
-                raised = F(np.int32((sides[sample * np.int32(2) + right] >> RAISED) & np.int32(1)))
+                raised = F(np.int32((sides[index(sample * np.int32(2) + right)] >> RAISED) & np.int32(1)))
                 distance = abs(offset)
-                outward = (dx * headings[one, lane] - dy * headings[zero, lane]) * (F(2.0) * F(right) - _ONE)
+                outward = (dx * sines[lane] - dy * cosines[lane]) * (F(2.0) * F(right) - _ONE)
                 fall = max(slope[row, lane] - dz, F(0.004))
                 # Back along the ray: onto the level behind the kerb, or onto its face if that is nearer.
                 plateau = raised * rise / fall
@@ -258,7 +270,7 @@ def locate(
             lane = np.uint64(e)
             u = u0 + F(np.int32(e))
             dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
-            tx, ty = headings[zero, lane], headings[one, lane]
+            tx, ty = cosines[lane], sines[lane]
             beside = min(t[row, lane], FAR) * inverse_focal
             behind = beside / max(slope[row, lane] - dz, F(0.004))
             forward = abs(dx * tx + dy * ty)
