@@ -326,7 +326,8 @@ class _Progress:
         if self._show:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=round(self._metres), unit="m", desc="Driving", leave=True)
+            look = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} m [{elapsed}<{remaining}{postfix}]"
+            self._bar = tqdm(total=round(self._metres), desc="driving", bar_format=look)
         return self
 
     def __exit__(self, *_: object) -> None:
