@@ -113,9 +113,8 @@ def paint_shrub(rng: np.random.Generator) -> NDArray[np.int32]:
     noise = 0.4 * rng.standard_normal((SIDE, SIDE))
     for _ in range(26):
         cx, cy = rng.uniform(0.12, 0.88), rng.uniform(0.35, 0.95)
-        clump = ((x - cx) / 0.13) ** 2 + ((y - cy) / 0.22) ** 2 + 0.4 * rng.standard_normal(
-            (SIDE, SIDE)
-        ) < 1.0
+        ragged = np.roll(noise, rng.integers(SIDE), axis=1)
+        clump = ((x - cx) / 0.13) ** 2 + ((y - cy) / 0.22) ** 2 + ragged < 1.0
         alpha[clump] = 1.0
         light = np.clip(1.25 - 1.1 * y, 0.15, 1.2) * rng.uniform(0.7, 1.2)
         colour[clump] = (np.array((44.0, 50.0, 18.0)) * light[..., None])[clump]

@@ -37,7 +37,7 @@ COVERS: dict[str, tuple[float, float, float, float]] = {
     "lime": (230.0, 222.0, 128.0, 0.07),
     "meadow": (168.0, 172.0, 118.0, 0.08),
     "olive": (138.0, 124.0, 62.0, 0.09),
-    "rock": (206.0, 194.0, 150.0, 0.10),
+    "rock": (202.0, 193.0, 152.0, 0.10),
     "cliff": (172.0, 180.0, 140.0, 0.28),
 }
 """Ground covers: RGB as seen level in the sun, measured on recordings of the lake, and relative roughness."""

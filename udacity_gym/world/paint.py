@@ -14,6 +14,11 @@ from udacity_gym.world.jit import LANES, F, index, inline, kernel
 from udacity_gym.world.surface import COBBLED, FAR, LINED, RAISED, STRIPED
 from udacity_gym.world.textures import SIZE, texel, texels
 
+SHOULDER_RED, SHOULDER_GREEN, SHOULDER_CALM = F(0.06), F(0.04), F(0.4)
+"""How much more red and green the asphalt outside the edge lines is, and how much less grainy."""
+SHARPNESS = F(0.6)
+"""Share of a pixel's length over which the bars of the kerb are averaged."""
+
 _ZERO = F(0.0)
 _ONE = F(1.0)
 _HALF = F(0.5)
@@ -106,6 +111,7 @@ def paint_road(
     inverse_spacing = _ONE / F(spacing)
     line_low, line_inner, line_outer, line_high = section[0], section[1], section[2], section[3]
     stripes_high, period, foot, top, bridge_edge = section[4], section[5], section[6], section[7], section[8]
+    stripes_low = section[12]
     asphalt_scale, cobble_scale, cobble_across = section[9], section[10], section[11]
     widest = max(top, bridge_edge) + F(0.5)
     ar, ag, ab, aspread = palette[0, 0], palette[0, 1], palette[0, 2], palette[0, 3]
@@ -114,6 +120,7 @@ def paint_road(
     kr, kg, kb = palette[3, 0], palette[3, 1], palette[3, 2]
     rr, rg, rb = palette[4, 0], palette[4, 1], palette[4, 2]
     wr, wg, wb = palette[5, 0], palette[5, 1], palette[5, 2]
+    mr, mg, mb = palette[6, 0], palette[6, 1], palette[6, 2]
     for i in range(bottom):
         row = np.uint64(i)
         if covered[i] == 0 or span[row, np.uint64(0)] > widest:
@@ -131,12 +138,18 @@ def paint_road(
 
             glance = _ONE + GLANCE * t[row, lane] / (t[row, lane] + GLANCE_DISTANCE)
             footprint = max(extent, length) * (asphalt_scale * _BLUR)
-            k00, k10, k01, k11, fu, fv = texels(0, place * asphalt_scale, offset * asphalt_scale, footprint)
+            k00, k10, k01, k11, fu, fv, contrast = texels(
+                0, place * asphalt_scale, offset * asphalt_scale, footprint
+            )
             low, high = textures[k00], textures[k01]
             low += fu * (textures[k10] - low)
             high += fu * (textures[k11] - high)
-            bright = glance * (_ONE + aspread * (low + fv * (high - low)))
-            r, g, b = ar * bright, ag * bright, ab * bright
+            shoulder = step_up(distance, extent, line_high)
+            spread = aspread * contrast * (_ONE - SHOULDER_CALM * shoulder)
+            bright = glance * (_ONE + spread * (low + fv * (high - low)))
+            r = ar * bright * (_ONE + SHOULDER_RED * shoulder)
+            g = ag * bright * (_ONE + SHOULDER_GREEN * shoulder)
+            b = ab * bright
 
             dark = band(distance, extent, line_inner, line_outer) * lined
             r += dark * (kr * bright - r)
@@ -150,13 +163,15 @@ def paint_road(
             g += yellow * (yg - g)
             b += yellow * (yb - b)
 
+            # The kerb bulges: its top turns more to the sun, or away from it, than its foot.
             face = step_up(distance, extent, foot) * raised
-            r += face * (channel(side, 0) - r)
-            g += face * (channel(side, 8) - g)
-            b += face * (channel(side, 16) - b)
+            bulge = F(0.65) + F(0.8) * min(max(distance - foot, _ZERO), F(0.8))
+            r += face * (mr + bulge * (channel(side, 0) - mr) - r)
+            g += face * (mg + bulge * (channel(side, 8) - mg) - g)
+            b += face * (mb + bulge * (channel(side, 16) - mb) - b)
 
-            stripes = band(distance, extent, line_high, stripes_high) * striped
-            white = bars(place, length, period)
+            stripes = band(distance, extent, stripes_low, stripes_high) * striped
+            white = bars(place, length * SHARPNESS, period)
             r += stripes * (rr + white * (wr - rr) - r)
             g += stripes * (rg + white * (wg - rg) - g)
             b += stripes * (rb + white * (wb - rb) - b)
@@ -172,12 +187,12 @@ def paint_road(
             stony = flag(sides[index(sample * np.int32(2))], COBBLED)
             u, v = place * cobble_scale, offset * cobble_across
             footprint = max(across[row, lane] * cobble_across, along[row, lane] * cobble_scale) * _BLUR
-            k00, k10, k01, k11, fu, fv = texels(SIZE, u, v, footprint)
+            k00, k10, k01, k11, fu, fv, contrast = texels(SIZE, u, v, footprint)
             low, high = textures[k00], textures[k01]
             low += fu * (textures[k10] - low)
             high += fu * (textures[k11] - high)
             bright = _ONE + COBBLE_GLANCE * depth / (depth + GLANCE_DISTANCE)
-            bright *= _ONE + cspread * (low + fv * (high - low))
+            bright *= _ONE + cspread * contrast * (low + fv * (high - low))
             red[row, lane] += stony * (cr * bright - red[row, lane])
             green[row, lane] += stony * (cg * bright - green[row, lane])
             blue[row, lane] += stony * (cb * bright - blue[row, lane])

@@ -213,6 +213,11 @@ class Renderer:
         height: rows of a picture.
         fov: rad, vertical field of view.
         overlays: (m, height, width, 4) uint8 RGB and opacity, drawn over a picture on request.
+
+    Attributes:
+        width, height: columns and rows of a picture.
+        focal: float32, focal length in pixels.
+        scratch: working memory, overwritten by every picture.
     """
 
     def __init__(
@@ -221,7 +226,7 @@ class Renderer:
         self.width, self.height = width, height
         self.focal = np.float32(height / 2 / math.tan(fov / 2))
         self._scene = scene.arrays
-        self._scratch = Scratch.for_pictures(width, height)
+        self.scratch = Scratch.for_pictures(width, height)
         clear = np.zeros((height, width, 4), np.uint8)
         self._overlays: NDArray[np.uint8] = np.stack([clear, *overlays])
         self._visible_rows = _visible_rows(self._overlays)
@@ -261,7 +266,7 @@ class Renderer:
             cameras,
             self.focal,
             self._scene,
-            self._scratch,
+            self.scratch,
             self._overlays,
             which,
             self._visible_rows,
