@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -39,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else FAILED
     verb = import_module(f"udacity_gym.cli.{parsed.verb}")
     try:
-        return int(verb.run(read_options(verb.Options, parsed)))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return int(verb.run(read_options(verb.Options, parsed)))
     except KeyboardInterrupt:
         print("\nudacity-gym: stopped by you", file=sys.stderr)
         return INTERRUPTED
@@ -48,6 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"udacity-gym {parsed.verb}: {error}", file=sys.stderr)
         return FAILED
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning without the line of code that gives it: the user has not written it."""
+    print(f"udacity-gym: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -240,6 +240,24 @@ def test_the_demo_records_learns_drives_and_reports_and_can_be_run_twice(tmp_pat
 
 
 @pytest.mark.long
+def test_the_demo_learns_from_a_persons_recording(lake_recording, tmp_path, capsys):
+    folder = tmp_path / "demo"
+    before = {path: path.stat().st_mtime_ns for path in lake_recording.rglob("*")}
+    arguments = ["--output", str(folder), "--epochs", "1", "--max-seconds", "2", "--no-video"]
+    assert main(["demo", "--recording", str(lake_recording), *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "2000 of 2000 rows used" in out
+    assert "as with a keyboard" in out
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "evaluation.json",
+        "policy",
+        "report.html",
+        "training",
+    ]
+    assert {path: path.stat().st_mtime_ns for path in lake_recording.rglob("*")} == before
+
+
+@pytest.mark.long
 def test_train_says_how_far_it_beats_doing_nothing_and_goes_on_where_it_stopped(tmp_path, capsys):
     laps, training = tmp_path / "laps", tmp_path / "training"
     assert main(["record", str(laps), "--seconds", "10"]) == 0
