@@ -100,16 +100,15 @@ def outcome(learner: BehavioralCloning, policy: Any) -> list[str]:
         "always straight": np.zeros_like(truth),
         "always the mean": np.full_like(truth, mean),
     }
-    lines = [
-        f"{'steering on the last ' + str(len(truth)) + ' rows, never trained on':<44} error  correlation"
-    ]
+    title = f"steering on the last {len(truth)} rows, never trained on"
+    lines = [f"{title:<46}error  correlation"]
     for name, guess in guesses.items():
         correlation = np.corrcoef(guess, truth)[0, 1] if np.ptp(guess) > 0 and np.ptp(truth) > 0 else 0.0
-        lines.append(f"  {name:<42}{np.abs(guess - truth).mean():.4f}  {correlation:>11.2f}")
-    straight = float(np.mean(truth == 0))
+        lines.append(f"  {name:<43}{np.abs(guess - truth).mean():.4f}  {correlation:>11.2f}")
+    straight = float(np.mean(frames.recorded_steering == 0))
     if straight > MANY_STRAIGHT:
-        lines.append(
-            f"The driver's wheel is exactly straight in {straight:.0%} of these rows, as with a keyboard: going "
-            "straight then has a small error\nwithout following the road; look at the correlation, and at the drive."
-        )
+        lines += [
+            f"The driver's wheel is exactly straight in {straight:.0%} of these rows, as with a keyboard.",
+            "Going straight then has a small error without following the road; the drive will tell.",
+        ]
     return lines
