@@ -42,6 +42,12 @@ def index(i: Any) -> Any:
 
 
 def kernel(function: _Function) -> _Function:
-    """Compile a loop over pixels: no checks, no GIL, cached on disk, arguments that don't overlap."""
+    """Compile a loop over pixels: no checks, no GIL, arguments that don't overlap."""
+    compiled: _Function = njit(nogil=True, pipeline_class=NoAlias, **_UNCHECKED)(function)
+    return compiled
+
+
+def cached_kernel(function: _Function) -> _Function:
+    """Compile like `kernel`, and keep the result on disk with all the kernels that the function calls."""
     compiled: _Function = njit(nogil=True, cache=True, pipeline_class=NoAlias, **_UNCHECKED)(function)
     return compiled

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from udacity_gym.telemetry import Image
 from udacity_gym.world.billboards import BINS, MOST, draw_cards, find_cards
-from udacity_gym.world.jit import LANES, kernel
-from udacity_gym.world.paint import finish, paint_ground, paint_road
+from udacity_gym.world.jit import LANES, cached_kernel, kernel
+from udacity_gym.world.paint import cobble, finish, mark, paint_ground, pave
 from udacity_gym.world.polygons import CORNERS, FIELDS, draw_faces
 from udacity_gym.world.profile import cast_columns, sample_distances
 from udacity_gym.world.scenery import Scene
@@ -32,8 +32,8 @@ _LOG = logging.getLogger(__name__)
 
 _NO_FACES = np.zeros((0, FIELDS), np.float32)
 
-SAMPLES = 112
-"""Samples of a terrain profile: each 5 % farther than the one before."""
+SAMPLES = 88
+"""Samples of a terrain profile: each 6 % farther than the one before."""
 
 
 class Scratch(NamedTuple):
@@ -129,7 +129,7 @@ def _revision() -> str:
 
 
 def _compile(revision: str) -> Any:
-    @kernel
+    @cached_kernel
     def render(
         cameras: Any,
         focal: Any,
@@ -164,11 +164,20 @@ def _compile(revision: str) -> Any:
                     scratch.s, scratch.d, scratch.along, scratch.across, scratch.span, scratch.cosines,
                     scratch.sines,
                 )  # fmt: skip
-                paint_road(
+                pave(
                     bottom, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along,
-                    scratch.across, scene.section, scene.palette, scene.sides,
-                    scene.textures, scene.spacing, scratch.red, scratch.green,
-                    scratch.blue, scratch.road,
+                    scratch.across, scene.section, scene.palette, scene.textures, scratch.red,
+                    scratch.green, scratch.blue, scratch.road,
+                )  # fmt: skip
+                mark(
+                    bottom, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along,
+                    scratch.across, scene.section, scene.palette, scene.sides, scene.spacing, scratch.red,
+                    scratch.green, scratch.blue, scratch.road,
+                )  # fmt: skip
+                cobble(
+                    bottom, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along,
+                    scratch.across, scene.section, scene.palette, scene.sides, scene.textures,
+                    scene.spacing, scratch.red, scratch.green, scratch.blue, scratch.road,
                 )  # fmt: skip
                 paint_ground(
                     camera, focal, scene.frame, width, first, bottom, scratch.covered, scratch.span,

@@ -40,13 +40,13 @@ PALETTE = (
     (102.0, 101.5, 89.5, 0.29),
     (178.0, 163.0, 141.0, 0.24),
     (212.0, 192.0, 70.0, 0.0),
-    (64.0, 57.0, 48.0, 0.19),
+    (0.63, 0.56, 0.54, 0.0),
     (226.0, 92.0, 84.0, 0.0),
     (255.0, 243.0, 226.0, 0.0),
     (165.0, 165.0, 152.0, 0.0),
 )
-"""RGB and relative spread of asphalt, cobblestones, yellow line, its dark middle, red and white bars,
-concrete across the direction to the sun.
+"""RGB and relative spread of asphalt, cobblestones, yellow line, its dark middle (relative to asphalt), red
+and white bars, concrete across the direction to the sun.
 
 Asphalt and stones as they look straight below; they get lighter with distance, see `paint.GLANCE`.
 """

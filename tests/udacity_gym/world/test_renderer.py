@@ -1,6 +1,6 @@
 """Pictures are checked by properties and against a small picture of our own.
 
-After a wanted change of the look, `python tests/udacity_gym/world/test_renderer.py` writes the reference anew.
+After a wanted change of the look, run this file as a script: it writes the reference anew.
 """
 
 from pathlib import Path
@@ -169,13 +169,13 @@ def test_the_inner_loops_are_vectorised(lake):
         scene.kerb, 320, 0, 150, scratch.covered, scratch.slope, scratch.t, scratch.s, scratch.d,
         scratch.along, scratch.across, scratch.span, scratch.cosines, scratch.sines,
     )  # fmt: skip
-    paint_road = njit(**options)(paint.paint_road.py_func)
-    paint_road(
-        150, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along, scratch.across,
-        scene.section, scene.palette, scene.sides, scene.textures, scene.spacing, scratch.red,
-        scratch.green, scratch.blue, scratch.road,
+    mark = njit(**options)(paint.mark.py_func)
+    mark(
+        150, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along, scratch.across,
+        scene.section, scene.palette, scene.sides, scene.spacing, scratch.red, scratch.green, scratch.blue,
+        scratch.road,
     )  # fmt: skip
-    for function, least in ((locate, 40), (paint_road, 80)):
+    for function, least in ((locate, 40), (mark, 60)):
         code = next(iter(function.inspect_llvm().values()))
         vectors = [
             line for line in code.splitlines() if " x float>" in line and ("fmul" in line or "fadd" in line)
