@@ -101,10 +101,10 @@ def outcome(learner: BehavioralCloning, policy: Any) -> list[str]:
         "always the mean": np.full_like(truth, mean),
     }
     title = f"steering on the last {len(truth)} rows, never trained on"
-    lines = [f"{title:<46}error  correlation"]
+    lines = [f"{title:<52}error  correlation"]
     for name, guess in guesses.items():
         correlation = np.corrcoef(guess, truth)[0, 1] if np.ptp(guess) > 0 and np.ptp(truth) > 0 else 0.0
-        lines.append(f"  {name:<43}{np.abs(guess - truth).mean():.4f}  {correlation:>11.2f}")
+        lines.append(f"  {name:<50}{np.abs(guess - truth).mean():.4f}  {correlation:>11.2f}")
     straight = float(np.mean(frames.recorded_steering == 0))
     if straight > MANY_STRAIGHT:
         lines += [

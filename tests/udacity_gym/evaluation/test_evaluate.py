@@ -293,5 +293,12 @@ def test_a_policy_that_is_none_is_refused():
 def test_an_environment_without_a_track_is_refused():
     env = Glider()
     del env.track
-    with pytest.raises(SimulatorError, match="no track"):
+    with pytest.raises(SimulatorError, match="where the car is"):
+        evaluate(straight_on, env)
+
+
+def test_an_environment_whose_info_has_no_cross_track_error_is_refused():
+    env = Glider()
+    env.reset = lambda **_: (None, {"time": 0.0, "speed": 0.0})
+    with pytest.raises(SimulatorError, match="where the car is"):
         evaluate(straight_on, env)
