@@ -25,7 +25,7 @@ class BehavioralCloningConfig:
 
     Attributes:
         epochs: passes over the training rows; in each every row comes once on average, seen through
-            one of its cameras.
+            one of its cameras. Rows in which the car stands are left out, see `data.motion_weights`.
         batch_size: pictures per step of the optimizer.
         learning_rate: greatest learning rate of Adam (Kingma & Ba 2015).
         schedule: "cosine" lets the rate rise over the first epoch and fall to zero along a cosine
