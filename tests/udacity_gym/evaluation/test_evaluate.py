@@ -254,7 +254,9 @@ def test_time_and_distance_run_on_over_a_put_back():
 
 
 def test_an_evaluation_prints_as_a_table_of_its_figures():
-    text = str(evaluate(drift, Glider(), max_seconds=11.0))
+    evaluation = evaluate(drift, Glider(), max_seconds=11.0)
+    assert repr(evaluation) == "<Evaluation: drift on lake, 0 laps, autonomy 0.0%, interventions 10>"
+    text = str(evaluation)
     assert "drift on track lake" in text
     assert "interventions" in text
     assert "autonomy" in text
