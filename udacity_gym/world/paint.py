@@ -14,6 +14,8 @@ from udacity_gym.world.jit import LANES, F, index, inline, kernel
 from udacity_gym.world.surface import COBBLED, FAR, LINED, RAISED, STRIPED
 from udacity_gym.world.textures import SIZE, texel, texels
 
+SUN_GLANCE = F(0.19)
+"""How much lighter the asphalt looks towards the sun, per unit of its horizontal direction."""
 SHOULDER_RED, SHOULDER_GREEN, SHOULDER_CALM = F(0.06), F(0.04), F(0.4)
 """How much more red and green the asphalt outside the edge lines is, and how much less grainy."""
 MARGIN = F(0.5)
@@ -76,6 +78,8 @@ def flag(packed: Any, bit: Any) -> Any:
 
 @kernel
 def pave(
+    camera: Any,
+    air: Any,
     bottom: int,
     covered: Any,
     span: Any,
@@ -95,6 +99,8 @@ def pave(
     """Colour the pixels of the road as if it were all asphalt.
 
     Args:
+        camera: (12,) float32 position, forward, right and up vector.
+        air: float32, see `scenery.AIR`.
         bottom: rows to look at, from the top.
         covered: (rows,) int32, how many of the row's pixels meet the ground.
         span: (rows, 2) float32 m, smallest and greatest distance from the centre line.
@@ -114,6 +120,7 @@ def pave(
     line_high, scale = section[3], section[9]
     widest = _widest(section)
     ar, ag, ab, contrast = palette[0, 0], palette[0, 1], palette[0, 2], palette[0, 3]
+    light = _ONE + SUN_GLANCE * (camera[3] * air[12] + camera[4] * air[13])
     for i in range(bottom):
         row = np.uint64(i)
         if covered[i] == 0 or span[row, np.uint64(0)] > widest:
@@ -128,7 +135,7 @@ def pave(
             high += fu * (textures[k11] - high)
             shoulder = step_up(abs(offset), extent, line_high)
             grain = contrast * fade * (_ONE - SHOULDER_CALM * shoulder) * (low + fv * (high - low))
-            bright = (_ONE + GLANCE * depth / (depth + GLANCE_DISTANCE)) * (_ONE + grain)
+            bright = light * (_ONE + GLANCE * depth / (depth + GLANCE_DISTANCE)) * (_ONE + grain)
             red[row, lane] = ar * bright * (_ONE + SHOULDER_RED * shoulder)
             green[row, lane] = ag * bright * (_ONE + SHOULDER_GREEN * shoulder)
             blue[row, lane] = ab * bright
@@ -199,7 +206,7 @@ def mark(
 
             # The kerb bulges: its top turns more to the sun, or away from it, than its foot.
             face = step_up(distance, extent, foot) * raised
-            bulge = F(0.65) + F(0.8) * min(max(distance - foot, _ZERO), F(0.8))
+            bulge = F(0.75) + F(0.6) * min(max(distance - foot, _ZERO), F(0.8))
             r += face * (mr + bulge * (channel(side, 0) - mr) - r)
             g += face * (mg + bulge * (channel(side, 8) - mg) - g)
             b += face * (mb + bulge * (channel(side, 16) - mb) - b)

@@ -165,9 +165,9 @@ def _compile(revision: str) -> Any:
                     scratch.sines,
                 )  # fmt: skip
                 pave(
-                    bottom, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along,
-                    scratch.across, scene.section, scene.palette, scene.textures, scratch.red,
-                    scratch.green, scratch.blue, scratch.road,
+                    camera, scene.air, bottom, scratch.covered, scratch.span, scratch.t, scratch.s,
+                    scratch.d, scratch.along, scratch.across, scene.section, scene.palette,
+                    scene.textures, scratch.red, scratch.green, scratch.blue, scratch.road,
                 )  # fmt: skip
                 mark(
                     bottom, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along,

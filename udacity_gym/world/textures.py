@@ -126,7 +126,7 @@ def cobblestones(rng: np.random.Generator, columns: int = 16, rows: int = 9) -> 
         rows: rows of stones (along the road).
     """
     y, x = np.mgrid[0:TEXELS, 0:TEXELS] / TEXELS
-    wobble = 0.12 * coloured_noise(rng, 1.2, 40.0)
+    wobble = 0.17 * coloured_noise(rng, 1.2, 40.0)
     v = y * rows + 0.5 * wobble
     row = np.floor(v).astype(int)
     widths = rng.uniform(-0.16, 0.16, (rows, columns))
