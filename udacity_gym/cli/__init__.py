@@ -46,10 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nudacity-gym: stopped by you", file=sys.stderr)
         return INTERRUPTED
-    except (UdacityGymError, OSError) as error:
+    except (UdacityGymError, OSError, ImportError) as error:
         if parsed.debug:
             raise
         print(f"udacity-gym {parsed.verb}: {error}", file=sys.stderr)
+        if isinstance(error, ImportError) and not isinstance(error, UdacityGymError):
+            print("A package is missing or broken; udacity-gym doctor tells which.", file=sys.stderr)
         return FAILED
 
 

@@ -135,6 +135,12 @@ def test_debug_shows_the_whole_error(tmp_path):
         main(["drive", str(tmp_path / "nowhere"), "--debug"])
 
 
+def test_a_missing_package_sends_to_the_doctor(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "algorithms", None)
+    assert main(["drive", "nowhere"]) == 2
+    assert "udacity-gym doctor" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
