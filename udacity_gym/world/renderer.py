@@ -26,7 +26,7 @@ from udacity_gym.world.paint import cobble, finish, mark, paint_ground, pave
 from udacity_gym.world.polygons import CORNERS, FIELDS, draw_faces
 from udacity_gym.world.profile import cast_columns, sample_distances
 from udacity_gym.world.scenery import Scene
-from udacity_gym.world.surface import follow_slopes, locate
+from udacity_gym.world.surface import follow_slopes, lift_kerbs, locate, measure
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Scratch(NamedTuple):
     sines: NDArray[np.float32]
     packed: NDArray[np.int32]
     covered: NDArray[np.int32]
+    lifted: NDArray[np.int32]
     span: NDArray[np.float32]
     t: NDArray[np.float32]
     slope: NDArray[np.float32]
@@ -81,10 +82,11 @@ class Scratch(NamedTuple):
             drops=np.zeros(SAMPLES, np.float32),
             level_from=np.zeros(LANES, np.int32),
             levels=np.zeros(LANES, np.float32),
-            cosines=np.zeros(LANES, np.float32),
-            sines=np.zeros(LANES, np.float32),
+            cosines=plane(),
+            sines=plane(),
             packed=np.zeros(LANES, np.int32),
             covered=np.zeros(height, np.int32),
+            lifted=np.zeros(height, np.int32),
             span=np.zeros((height, 2), np.float32),
             t=plane(),
             slope=plane(),
@@ -159,10 +161,23 @@ def _compile(revision: str) -> Any:
                     scratch.slope, scratch.t,
                 )  # fmt: skip
                 locate(
-                    camera, focal, scene.nearest, scene.line, scene.sides, scene.frame, scene.spacing,
-                    scene.kerb, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
-                    scratch.s, scratch.d, scratch.along, scratch.across, scratch.span, scratch.cosines,
-                    scratch.sines,
+                    camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
+                    bottom, scratch.covered, scratch.t, scratch.s, scratch.d, scratch.cosines,
+                    scratch.sines, scratch.span,
+                )  # fmt: skip
+                lift_kerbs(
+                    camera, focal, scene.sides, scene.spacing, scene.kerb, width, first, bottom,
+                    scratch.covered, scratch.slope, scratch.s, scratch.d, scratch.cosines, scratch.sines,
+                    scratch.span, scratch.t, scratch.lifted,
+                )  # fmt: skip
+                locate(
+                    camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
+                    bottom, scratch.lifted, scratch.t, scratch.s, scratch.d, scratch.cosines,
+                    scratch.sines, scratch.span,
+                )  # fmt: skip
+                measure(
+                    camera, focal, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
+                    scratch.cosines, scratch.sines, scratch.span, scratch.along, scratch.across,
                 )  # fmt: skip
                 pave(
                     camera, scene.air, bottom, scratch.covered, scratch.span, scratch.t, scratch.s,
