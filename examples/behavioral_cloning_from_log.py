@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import udacity_gym  # noqa: F401  (registers UdacitySim-v0)
-from algorithms import BehavioralCloning, Policy
+from algorithms import Augmentation, BehavioralCloning, Policy
 from udacity_gym.evaluation import Evaluation, evaluate
 from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import open_recording, record
@@ -48,7 +48,7 @@ def main() -> None:
             if options.expert:
                 clone_the_expert(folder, seed, options.epochs or 12)
             else:
-                clone_a_person(options.recording, folder, seed, options.epochs or 20)
+                clone_a_person(options.recording, folder, seed, options.epochs or 30)
 
 
 def clone_a_person(path: Path, folder: Path, seed: int, epochs: int) -> None:
@@ -62,8 +62,9 @@ def clone_a_person(path: Path, folder: Path, seed: int, epochs: int) -> None:
         throttle="speed_control",  # learn to steer only,
         target_speed=15 * MPH,  # and drive with a controller that keeps this speed
         smoothing=1.0,  # keys are pressed and released: learn the mean over a second
-        recovery_time=2.0,  # people come back to the middle slowly
-        balance=0.0,
+        recovery_time=1.2,  # people come back to the middle slowly,
+        augmentation=Augmentation(shift=0.3, turn=0.012),  # and wander by themselves
+        balance=0.25,
         folder=folder / f"person-seed{seed}",
     )
     policy = learner.learn()
