@@ -157,7 +157,6 @@ def test_wrong_arrays_are_refused(rig, lake):
         rig.renderer.render(row, np.empty((1, 160, 640, 3), np.uint8)[:, :, ::2])
 
 
-@pytest.mark.long
 def test_the_inner_loops_are_vectorised(lake):
     rig = CameraRig(lake)
     scene, scratch = scene_of(lake).arrays, rig.renderer.scratch
