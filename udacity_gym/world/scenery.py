@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.errors import TrackError
 from udacity_gym.world import surface, textures
 from udacity_gym.world.furniture import BRIDGE_HALF_WIDTH, build, plant
 from udacity_gym.world.land import SUN, lay_land, pack
@@ -99,7 +100,14 @@ def scene_of(track: Track) -> Scene:
     Raises:
         TrackError: The surroundings in the track file break the format.
     """
-    return _build(json.dumps(track.data, sort_keys=True))
+    try:
+        return _build(json.dumps(track.data, sort_keys=True))
+    except TrackError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise TrackError(
+            f"{track.name}: a field of 'roadside' or 'surroundings' is missing or wrong: {error!r}"
+        ) from error
 
 
 @lru_cache(maxsize=4)
@@ -151,8 +159,12 @@ def _roadside(track: Track) -> NDArray[np.int32]:
                 bits[inside, side] |= 1 << surface.STRIPED
             elif item["kind"] == "bridge":
                 bits[inside, side] = 1 << surface.COBBLED
-            else:
+            elif item["kind"] == "dirt_mouth":
                 bits[inside, side] = 0
+            else:
+                raise TrackError(
+                    f"{track.name}: no roadside {item['kind']!r}; known: kerb, bridge, dirt_mouth"
+                )
     return bits
 
 

@@ -118,9 +118,30 @@ def test_a_track_without_surroundings_gets_plain_land(lake):
             },
             "pine",
         ),
+        ({"plants": [{"kind": "pine", "side": "left"}]}, "count"),
+        ({"land": [{"side": "left", "from": 0, "to": 1, "profile": [[8, 0, "sand"]]}]}, "surroundings"),
         ({"objects": [{"kind": "castle", "s": 0, "offset": 20.0}]}, "tyres, sign, pylon"),
     ],
 )
 def test_unknown_things_in_a_track_file_are_refused_by_name(lake, surroundings, message):
     with pytest.raises(TrackError, match=message):
         scene_of(changed(lake, **surroundings))
+
+
+def test_unknown_roadsides_are_refused_by_name(lake):
+    data = copy.deepcopy(lake.data)
+    data["roadside"] = [{"kind": "wall", "side": "left", "from": 0, "to": 9}]
+    with pytest.raises(TrackError, match="kerb, bridge, dirt_mouth"):
+        scene_of(Track(data))
+
+
+def test_a_hilly_road_is_drawn_along_its_slopes(lake):
+    data = copy.deepcopy(lake.data)
+    data["elevation"] = [[0.0, 0.0], [300.0, 14.0], [600.0, -6.0], [900.0, 4.0]]
+    del data["surroundings"]
+    track = Track(data)
+    rig = CameraRig(track)
+    for s in (100.0, 250.0, 450.0, 930.0):
+        road = rig.draw(track.pose_at(s), "center", "training")[90:130, 130:190].astype(int)
+        assert np.abs(road[..., 0] - road[..., 1]).mean() < 12
+        assert 90 < road.mean() < 160
