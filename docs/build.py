@@ -35,7 +35,7 @@ def pictures() -> dict[str, Image]:
     ]
     lap = np.vstack([np.hstack(around[:3]), np.hstack(around[3:])])
     chase = rig.view("chase", start, three.shape[1], 400, steering=0.5)
-    return {"cameras.png": np.vstack([three, chase]), "lake.png": lap}
+    return {"cameras.jpg": np.vstack([three, chase]), "lake.jpg": lap}
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     if what == "pictures":
         (DOCS / "images").mkdir(exist_ok=True)
         for name, picture in pictures().items():
-            cv2.imwrite(str(DOCS / "images" / name), picture[..., ::-1])
+            cv2.imwrite(str(DOCS / "images" / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 if __name__ == "__main__":
