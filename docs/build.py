@@ -15,7 +15,9 @@ from udacity_gym.world.camera import CameraRig
 from udacity_gym.world.track import Track
 
 DOCS = Path(__file__).parent
-HEADER = "<!-- Made from the docstring of udacity_gym.env.UdacityEnv by `python docs/build.py`; edit it there. -->"
+HEADER = (
+    "<!-- Made from the docstring of udacity_gym.env.UdacityEnv by `python docs/build.py`; edit it there. -->"
+)
 
 
 def environment_page() -> str:
