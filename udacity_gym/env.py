@@ -113,6 +113,18 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     - Truncation: `max_laps` laps are completed or `max_seconds` are over. By default neither is set and
       an episode goes on until the car leaves the road.
 
+    ## Other Simulators
+    With `simulator="remote"`, or the path of a Unity build, the car drives in Udacity's simulator, in
+    real time, or in ours in another process (`udacity-gym sim`), in lock-step. Udacity's do not tell
+    where the car is on the track. Then
+
+    - `info` lacks what is not told; `cte` is there if the build tells it (term 2);
+    - `progress` counts the metres driven; `off_lane` is 0; `off_road` and the termination fall back on
+      `cte`, or else on the car being stuck: it has stood still under throttle for 5 s, reason "stuck";
+    - `max_laps` can't be counted (but by the research build); use `max_seconds`;
+    - the entries of the state vector that are not told are 0;
+    - a simulator that closes or crashes truncates the episode, reason "simulator_gone".
+
     ## Info
     | Key             | Unit | Meaning                                                                |
     |-----------------|------|------------------------------------------------------------------------|
@@ -131,7 +143,10 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | `off_lane`      |      | bool: a wheel is over the edge line                                    |
     | `pose`          | m, rad | (4,) float64: x east, y north, z up, yaw counter-clockwise from +x   |
     | `reward_terms`  |      | name of each reward term to its share of this step's reward            |
-    | `end_reason`    |      | only in the last step: "off_road", "max_laps" or "max_seconds"         |
+    | `end_reason`    |      | only in the last step: "off_road", "max_laps", "max_seconds", or, only |
+    |                 |      | with other simulators, "stuck" or "simulator_gone"                     |
+    | `latency`       |      | only over the wire: see `udacity_gym.simulators.remote.LatencyMeter`   |
+    | `manual`        |      | only in real time: a person drives at the simulator; all stands still  |
 
     ## Arguments
 
@@ -145,7 +160,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     ```
 
-    * `simulator="embedded"`: where the car lives; "embedded" is the simulator in this process.
+    * `simulator="embedded"`: where the car lives; "embedded" is the simulator in this process, "remote" one
+      that connects from outside, and a path is that of a Unity build, which is started and ended.
     * `track="lake"`: name of a built-in track, or path of a track file.
     * `cameras=("center",)`: any of "center", "left", "right", or none.
     * `ctrl_dt=1/15`: s of one step. Physics runs in equal steps of at most 0.02 s within it.
@@ -157,6 +173,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
       `pip install "udacity-gym[human]"`). Where no window can be opened, `metadata` leaves "human" out.
     * `render_view="chase"`: what `render` shows, "chase" or "cockpit", with instruments drawn over it.
     * `rewards=DEFAULT_REWARDS`: reward terms and their weights, see `udacity_gym.rewards`.
+    * `simulator_options=None`: what is the simulator's own, by name: `jpeg` for the embedded one, the fields
+      of `udacity_gym.simulators.remote.RemoteOptions` for others.
 
     Same seed and same actions give the same bytes, pictures included.
 
@@ -180,6 +198,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_mode: str | None = None,
         render_view: str = "chase",
         rewards: Mapping[str, float | RewardTerm] = DEFAULT_REWARDS,
+        simulator_options: Mapping[str, Any] | None = None,
     ) -> None:
         problem = why_no_window()
         if render_mode == "human" and problem is not None:
