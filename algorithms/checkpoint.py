@@ -69,13 +69,13 @@ def load_policy(folder: str | Path) -> Policy:
         preprocessing = Preprocessing.from_json(description["preprocessing"])
         name = str(description["network"])
         training = dict(description["training"])
+        if not actions or not set(actions) <= set(ACTION_MEANINGS):
+            raise ValueError(f"actions {actions} are not of {tuple(ACTION_MEANINGS)}")
         network = make_network(name, len(actions))
     except KeyError as error:
         raise CheckpointError(f"{where}: {error} is missing; save the policy again") from None
     except (OptionError, TypeError, ValueError) as error:
         raise CheckpointError(f"{where}: {error}") from error
-    if not actions or not set(actions) <= set(ACTION_MEANINGS):
-        raise CheckpointError(f"{where}: actions {actions} are not of {tuple(ACTION_MEANINGS)}")
     check_tensors(tensors, network.state_dict(), f"{folder / 'policy.safetensors'} ({name})")
     network.load_state_dict(tensors)
     return NetworkPolicy(network, preprocessing, actions, target_speed, training)

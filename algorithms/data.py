@@ -76,6 +76,12 @@ class Frames:
         """Cameras that every episode has pictures of."""
         return tuple(c for c in self.episodes[0].cameras if all(c in e.cameras for e in self.episodes))
 
+    @property
+    def recorded_steering(self) -> Floats:
+        """(n,) steering as it was recorded, however `steering` has been smoothed."""
+        rows = zip(self.episode.tolist(), self.index.tolist(), strict=True)
+        return np.array([self.episodes[e].steering[i] for e, i in rows], np.float32)
+
     def image(self, row: int, camera: str) -> Image:
         """Read the picture of one row.
 

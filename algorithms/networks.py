@@ -70,15 +70,22 @@ NETWORKS: dict[str, type[PilotNet]] = {"PilotNet": PilotNet}
 """Networks by the name that checkpoints know them by."""
 
 
-def make_network(name: str, outputs: int) -> nn.Module:
-    """Make a network by its name.
+def make_network(name: str, outputs: int, seed: int = 0) -> nn.Module:
+    """Make a network by its name; torch's own generator is left as it was.
+
+    Args:
+        name: one of `NETWORKS`.
+        outputs: number of outputs.
+        seed: of the initial weights.
 
     Raises:
         OptionError: No network has that name.
     """
     if name not in NETWORKS:
         raise OptionError(f"no network {name!r}; there are {sorted(NETWORKS)}")
-    return NETWORKS[name](outputs)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NETWORKS[name](outputs)
 
 
 class NetworkPolicy(Policy):

@@ -62,7 +62,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | 0   | steering | share of full lock (25 degrees at the front wheels); positive is right  |
     | 1   | throttle | share of full throttle; negative brakes, and reverses below 5 mph       |
 
-    Numbers beyond [-1, 1] are clipped. For steering alone see `udacity_gym.wrappers.SpeedControl`.
+    Numbers beyond [-1, 1] are clipped. As in Udacity's simulator the brakes bite hard: a tenth of the
+    pedal already brakes fully. For steering alone see `udacity_gym.wrappers.SpeedControl`.
 
     ## Observation Space
     - one camera (the default): its picture, `Box(0, 255, (160, 320, 3), uint8)`, RGB;

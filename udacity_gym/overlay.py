@@ -61,28 +61,43 @@ class _Pen:
         return self.top + round(share * self.unit)
 
     def text(
-        self, text: str, x: int, baseline: float, size: float, colour: Colour = INK, align: float = 0.0
+        self,
+        text: str,
+        x: int,
+        baseline: float,
+        size: float,
+        room: int,
+        colour: Colour = INK,
+        align: float = 0.0,
     ) -> int:
-        """Write one line.
+        """Write one line, smaller where it would not fit (fonts differ between versions of OpenCV).
 
         Args:
             text: what.
-            x: column of its left end (``align`` 0), middle (0.5) or right end (1).
+            x: column of its left end (``align`` 0) or right end (1).
             baseline: share of the panel's height.
-            size: height of a capital letter as a share of the panel's height.
+            size: height of a digit as a share of the panel's height.
+            room: pixels there are.
             colour: RGB.
             align: see ``x``.
 
         Returns:
             Column of the right end.
         """
-        font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(size * self.unit / 9))
-        capital = cv2.getTextSize("0", font, 1.0, thickness)[0][1]
-        scale = size * self.unit / max(1, capital)
-        wide = cv2.getTextSize(text, font, scale, thickness)[0][0]
+        font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(size * self.unit / 11))
+        digit = cv2.getTextSize("0", font, 1.0, thickness)[0][1]
+        unscaled = cv2.getTextSize(text, font, 1.0, thickness)[0][0]
+        scale = min(size * self.unit / digit, room / max(1, unscaled))
+        wide = round(scale * unscaled)
         left = round(x - align * wide)
         cv2.putText(self.canvas, text, (left, self.y(baseline)), font, scale, colour, thickness, cv2.LINE_AA)
         return left + wide
+
+    def pair(self, label: str, value: str, left: int, right: int, baseline: float) -> None:
+        """Write a label at the left and its value at the right."""
+        share = round(0.55 * (right - left))
+        self.text(label, left, baseline, 0.17, share, DIM)
+        self.text(value, right, baseline, 0.17, round(0.8 * share), INK, align=1.0)
 
     def bar(self, x0: int, x1: int, middle: float, thickness: float, colour: Colour) -> None:
         """Fill a horizontal bar with round ends."""
@@ -109,46 +124,46 @@ class _Pen:
 
 
 def _speed_and_pedals(pen: _Pen, left: int, right: int, telemetry: Telemetry) -> None:
-    end = pen.text(f"{abs(telemetry.speed) / MPH:.0f}", left, 0.56, 0.34)
-    pen.text(" mph", end, 0.56, 0.17, DIM)
-    pen.text(f"{telemetry.speed:.1f} m/s", right, 0.56, 0.17, DIM, align=1.0)
-    pen.bar(left, right, 0.80, 0.10, GROOVE)
+    half = (right - left) // 2
+    end = pen.text(f"{abs(telemetry.speed) / MPH:.0f}", left, 0.58, 0.34, half // 2)
+    pen.text("mph", end + pen.unit // 10, 0.58, 0.17, half // 2, DIM)
+    pen.text(f"{telemetry.speed:.1f} m/s", right, 0.58, 0.17, round(0.8 * half), DIM, align=1.0)
+    pen.bar(left, right, 0.82, 0.10, GROOVE)
     pedal, colour = (telemetry.brake, STOP) if telemetry.brake > 0 else (telemetry.throttle, GO)
     if pedal > 0.01:
-        pen.bar(left, left + round(pedal * (right - left)), 0.80, 0.10, colour)
+        pen.bar(left, left + round(pedal * (right - left)), 0.82, 0.10, colour)
 
 
 def _steering(pen: _Pen, left: int, right: int, telemetry: Telemetry) -> None:
     middle, half = (left + right) // 2, (right - left) / 2
-    pen.text("steering", left, 0.29, 0.17, DIM)
-    pen.text(f"{round(telemetry.steering, 2) + 0.0:+.2f}", right, 0.29, 0.17, INK, align=1.0)
-    pen.bar(left, right, 0.42, 0.08, GROOVE)
-    pen.bar(middle, middle + round(telemetry.steering * half), 0.42, 0.08, ACCENT)
-    pen.knob(middle + round(telemetry.steering * half), 0.42, 0.07, INK)
+    pen.pair("steering", f"{round(telemetry.steering, 2) + 0.0:+.2f}", left, right, 0.27)
+    pen.bar(left, right, 0.42, 0.06, GROOVE)
+    pen.bar(middle, middle + round(telemetry.steering * half), 0.42, 0.06, ACCENT)
+    pen.knob(middle + round(telemetry.steering * half), 0.42, 0.065, INK)
     if telemetry.track is None:
         return
     cte = telemetry.track.cte
-    pen.text("off centre", left, 0.72, 0.17, DIM)
-    pen.text(f"{round(cte, 2) + 0.0:+.2f} m", right, 0.72, 0.17, INK, align=1.0)
-    pen.bar(left, right, 0.85, 0.03, GROOVE)
+    pen.pair("off centre", f"{round(cte, 2) + 0.0:+.2f} m", left, right, 0.72)
+    pen.bar(left, right, 0.87, 0.03, GROOVE)
     for x in (left, middle, right):
-        pen.tick(x, 0.85, 0.17, DIM)
+        pen.tick(x, 0.87, 0.12, DIM)
     share = min(1.0, max(-1.0, cte / CTE_RANGE))
-    pen.knob(middle + round(share * half), 0.85, 0.065, STOP if telemetry.track.off_lane else GO)
+    pen.knob(middle + round(share * half), 0.87, 0.065, STOP if telemetry.track.off_lane else GO)
 
 
 def _lap(pen: _Pen, left: int, right: int, telemetry: Telemetry, track_length: float | None) -> None:
     minutes, seconds = divmod(telemetry.time, 60.0)
-    pen.text(f"{int(minutes)}:{seconds:04.1f}", right, 0.40, 0.20, INK, align=1.0)
+    half = (right - left) // 2
+    pen.text(f"{int(minutes)}:{seconds:04.1f}", right, 0.36, 0.2, half, INK, align=1.0)
     if telemetry.track is None:
         return
     track = telemetry.track
-    pen.text(f"lap {track.lap + 1}", left, 0.40, 0.20)
-    pen.text(f"{track.progress:.0f} m driven", left, 0.66, 0.17, DIM)
-    if track_length is None:
-        return
-    share = min(1.0, max(0.0, track.progress / track_length - track.lap))
-    pen.text(f"{100 * share:.0f} %", right, 0.66, 0.17, INK, align=1.0)
-    pen.bar(left, right, 0.80, 0.10, GROOVE)
+    pen.text(f"lap {track.lap + 1}", left, 0.36, 0.2, half)
+    share = 0.0
+    if track_length is not None:
+        share = min(1.0, max(0.0, track.progress / track_length - track.lap))
+    done = "" if track_length is None else f"{100 * share:.0f} %"
+    pen.pair(f"{track.progress:.0f} m driven", done, left, right, 0.66)
+    pen.bar(left, right, 0.82, 0.10, GROOVE)
     if share > 0.01:
-        pen.bar(left, left + round(share * (right - left)), 0.80, 0.10, ACCENT)
+        pen.bar(left, left + round(share * (right - left)), 0.82, 0.10, ACCENT)

@@ -103,7 +103,7 @@ class Telemetry:
         pose: pose of the car, None where the simulator does not tell.
         track: position relative to the track, None where the simulator does not tell.
         cameras: names of the cameras that have a picture of this moment.
-        draw: gives the pictures of the cameras named, by name; None where there is no picture. Pictures
+        draw: gives the pictures of the cameras named, by name; None where there is no camera. Pictures
             are drawn or decoded only when asked for.
         extra: whatever else the simulator told, by its own names.
     """
@@ -133,9 +133,9 @@ class Telemetry:
         """
         wanted = self.cameras if cameras is None else tuple(cameras)
         unknown = [camera for camera in wanted if camera not in self.cameras]
-        if unknown or self.draw is None:
+        if unknown:
             raise KeyError(f"no camera {', '.join(map(repr, unknown))}; this simulator has {self.cameras}")
-        return self.draw(wanted)
+        return {} if self.draw is None else self.draw(wanted)
 
     def image(self, camera: str = "center") -> Image:
         """Draw or fetch the picture of one camera.

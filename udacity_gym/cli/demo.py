@@ -31,7 +31,7 @@ class Options:
     record_laps: Annotated[int, About("laps of the expert to record")] = 2
     record_speed: Annotated[float, About("m/s of the expert where the bends allow it")] = 12.0
     record_seconds: Annotated[float | None, About("s after which to stop recording")] = None
-    epochs: Annotated[int, About("passes over the recorded rows")] = 20
+    epochs: Annotated[int, About("passes over the recorded rows")] = 12
     laps: Annotated[int, About("laps that the clone drives")] = 3
     max_seconds: Annotated[float | None, About("s after which its drive ends")] = None
     track: Annotated[str, About("name of a track, or a track file")] = "lake"

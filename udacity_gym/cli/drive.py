@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from udacity_gym.cli.options import About
-from udacity_gym.cli.shared import load_driver, make_env, positive, unused
+from udacity_gym.cli.shared import load_driver, make_env, one_thread, positive, unused
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ def run(options: Options) -> int:
     env = make_env(options.track)
     with ExitStack() as stack:
         stack.callback(env.close)
+        stack.enter_context(one_thread())
         video = stack.enter_context(
             DriveVideo(
                 path,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def load_driver(policy: str, track: str) -> Any:
 
 
 def unused(path: Path) -> Path:
-    """The path itself if nothing (or an empty folder) is there, else the first free ``name-2``, ``name-3``."""
+    """The path itself if nothing or an empty folder is there, else the first free ``name-2``, ``name-3``."""
     number, candidate = 1, path
     while candidate.exists() and not _is_empty_folder(candidate):
         number += 1
@@ -99,7 +100,7 @@ class Sightseer:
         pictures: captions and pictures.
     """
 
-    def __init__(self, track_length: float, count: int = 4) -> None:
+    def __init__(self, track_length: float, count: int = 5) -> None:
         self.pictures: list[tuple[str, Image]] = []
         self._places = [track_length * (k + 0.5) / count for k in range(count)]
 
@@ -139,6 +140,7 @@ def judge(
     env = make_env(track)
     with ExitStack() as stack:
         stack.callback(env.close)
+        stack.enter_context(one_thread())
         if film is not None:
             hooks.append(stack.enter_context(DriveVideo(film, speed_up=speed_up)))
         evaluation = evaluate(
@@ -164,6 +166,25 @@ def judge(
         video=film if film is not None and film.exists() else None,
     )
     return evaluation
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch compute in one thread for a while.
+
+    A network that drives sees one picture at a time. Sharing out so little work costs more than it
+    saves: a thread or two that wait for each other on a busy machine are thirty times slower.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def losses_of(driver: Any) -> dict[str, list[float]]:

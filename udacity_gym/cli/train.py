@@ -25,7 +25,7 @@ class Options:
 
     recordings: Annotated[tuple[Path, ...], About("folders with a driving_log.csv", positional=True)]
     output: Annotated[Path, About("folder of the training")] = Path("training")
-    epochs: Annotated[int, About("passes over the rows")] = 30
+    epochs: Annotated[int, About("passes over the rows")] = 12
     batch_size: Annotated[int, About("pictures per step of the optimizer")] = 64
     learning_rate: Annotated[float, About("greatest learning rate of Adam")] = 1e-3
     loss: Annotated[Literal["mse", "huber"], About("what is minimised")] = "mse"
@@ -41,7 +41,7 @@ class Options:
     smoothing: Annotated[float, About("s over which recorded steering is averaged; for keyboards")] = 0.0
     validation: Annotated[float, About("share of the rows, the last in time, that are not trained on")] = 0.2
     patience: Annotated[int | None, About("stop after so many epochs without getting better")] = None
-    threads: Annotated[int | None, About("CPU threads; torch's choice if not given")] = None
+    threads: Annotated[int | None, About("CPU threads; the learner's choice if not given")] = None
     seed: Annotated[int, About("seed of everything random")] = 0
 
 
@@ -54,7 +54,11 @@ def run(options: Options) -> int:
         recording = open_recording(path)
         print(recording.report, end="\n\n")
         recordings.append(recording)
-    settings = {k: v for k, v in asdict(options).items() if k not in ("recordings", "output")}
+    settings = {
+        name: value
+        for name, value in asdict(options).items()
+        if name not in ("recordings", "output") and value is not None
+    }
     if options.output.is_file():
         raise OptionError(f"--output must be a folder, {options.output} is a file")
 

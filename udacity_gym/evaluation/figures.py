@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from udacity_gym.evaluation.metrics import REFERENCE_LIMIT
@@ -160,7 +160,15 @@ def learning_curve(losses: Mapping[str, Sequence[float]]) -> str:
         axes.annotate(
             "kept", (best + 1, last[best]), (0, 10), textcoords="offset points", ha="center", fontsize=8
         )
-    axes.set_ylim(bottom=0)
+    everything = np.concatenate([np.asarray(values, float) for values in losses.values()])
+    everything = everything[np.isfinite(everything)]
+    if len(everything) and everything.min() > 0 and everything.max() > 10 * everything.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_ylim(bottom=0)
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -21,8 +21,6 @@ STUCK_METRES = 1.0
 """m along the track that count as getting further."""
 SLOWEST = 3.0
 """m/s mean speed that the default time limit allows for."""
-PUT_BACK_SPEED = 3.0
-"""m/s, the least speed after a put-back, so that a car which can't start gets another chance."""
 PUT_BACK_LATERAL = 4.0
 """m/s2, lateral acceleration up to which the car keeps its speed when it is put back."""
 
@@ -87,7 +85,7 @@ def evaluate(
 
     The car starts at the environment's start pose. Whenever it leaves the lane, gets stuck, or the
     environment ends the episode, that is an intervention: the car is put back on the reference line
-    at the same place and drives on. ``autonomy = 1 - interventions * 6 s / elapsed time``.
+    at the same place, with the speed it had unless that is too fast for the bend, and drives on. ``autonomy = 1 - interventions * 6 s / elapsed time``.
 
     There are two meanings of leaving the lane, and both are counted: a wheel over the edge line
     ("edge"), and more than 1 m from the reference line ("reference"). One of them makes the
@@ -232,7 +230,7 @@ class _Drive:
             "s": float(self.info["s"]),
             "offset": float(self.track.reference_offset),
             "heading_error": 0.0,
-            "speed": float(np.clip(self.info["speed"], PUT_BACK_SPEED, fits)),
+            "speed": float(np.clip(self.info["speed"], 0.0, fits)),
         }
         try:
             self.begin(options=options)
@@ -328,7 +326,8 @@ class _Progress:
         if self._show:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=round(self._metres), unit="m", desc="Driving", leave=True)
+            look = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} m [{elapsed}<{remaining}{postfix}]"
+            self._bar = tqdm(total=round(self._metres), desc="driving", bar_format=look)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -369,4 +368,9 @@ def _pose(info: Mapping[str, Any]) -> tuple[float, float, float, float]:
 
 
 def _name(policy: object) -> str:
-    return str(getattr(policy, "name", None) or getattr(policy, "__name__", None) or type(policy).__name__)
+    """What to call who drives: its own name, that of its network, or that of its class."""
+    for attribute in ("name", "__name__"):
+        name = getattr(policy, attribute, None)
+        if isinstance(name, str):
+            return name
+    return type(getattr(policy, "network", policy)).__name__

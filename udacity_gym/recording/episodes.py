@@ -51,7 +51,11 @@ class SideFile:
     def _load(self) -> dict[str, bytes]:
         lines: dict[str, bytes] = {}
         if self._path is not None:
-            for line in self._path.read_bytes().split(b"\n"):
+            try:
+                data = self._path.read_bytes()
+            except OSError as error:
+                raise RecordingError(f"{self._path} can't be read: {error.strerror or error}") from error
+            for line in data.split(b"\n"):
                 try:
                     entry = json.loads(line)
                 except (ValueError, RecursionError):
@@ -256,18 +260,18 @@ class Recording:
             The recording's report with the findings added; `without` leaves their rows out.
         """
         findings = Findings()
-        sizes: dict[tuple[int, ...], list[Frame]] = {}
+        rows_of: dict[tuple[int, ...], list[int]] = {}
         frames = tqdm(self.frames(), "checking", len(self), unit=" frames", delay=1.0, disable=not progress)
         for frame, camera in ((frame, camera) for frame in frames for camera in self.cameras):
             try:
-                sizes.setdefault(frame.image(camera).shape, []).append(frame)
+                rows_of.setdefault(frame.image(camera).shape, []).append(frame.row)
             except RecordingError as error:  # noqa: PERF203 - one broken picture must not hide the next
-                findings.add(BROKEN_IMAGE, frame.row, str(error.__cause__))
-        usual = max(sizes, key=lambda size: len(sizes[size]), default=())
-        for size in set(sizes) - {usual}:
-            for frame in sizes[size]:
-                detail = f"{size[1]}x{size[0]} where most have {usual[1]}x{usual[0]}"
-                findings.add(WRONG_SIZE, frame.row, detail)
+                path = frame.path(camera)
+                findings.add(BROKEN_IMAGE, frame.row, str(error.__cause__).replace(str(path), path.name))
+        usual = max(rows_of, key=lambda size: len(rows_of[size]), default=())
+        for size in set(rows_of) - {usual}:
+            for row in rows_of[size]:
+                findings.add(WRONG_SIZE, row, f"{size[1]}x{size[0]} where most have {usual[1]}x{usual[0]}")
         return Report(
             self.log, self.report.rows, len(self), len(self.episodes), [*self.report, *findings.collect()]
         )

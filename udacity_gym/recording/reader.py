@@ -64,8 +64,11 @@ def open_recording(path: str | PathLike[str], strict: bool = False) -> Recording
         >>> recording.episodes[0][0].image("left").shape    # doctest: +SKIP
         (160, 320, 3)
     """
-    log = read_log(find_log(Path(path)))
-    folder = ImageFolder(log.path.parent)
+    try:
+        log = read_log(find_log(Path(path)))
+        folder = ImageFolder(log.path.parent)
+    except OSError as error:
+        raise RecordingError(f"{path} can't be opened: {error.strerror or error}") from error
     images, keep = _find_images(log, folder)
     time = _times(log)
     keep &= _first_of_duplicates(log, images["center"], keep)
@@ -113,8 +116,8 @@ def find_log(path: Path) -> Path:
             names = ", ".join(table.name for table in tables[:5])
             raise RecordingError(f"no {LOG_NAME} in {path}, but {names}: open one of these files")
         if not tables:
-            below = sorted(path.glob(f"*/{LOG_NAME}"))
-            hint = f"; open {below[0].parent} instead" if below else ""
+            others = [*sorted(path.glob(f"*/{LOG_NAME}")), path.absolute().parent / LOG_NAME]
+            hint = next((f"; open {other.parent} instead" for other in others if other.is_file()), "")
             raise RecordingError(f"no {LOG_NAME} in {path}, which has {_listing(path)}{hint}")
         log = tables[0]
     if not log.resolve().is_relative_to(path.resolve()):

@@ -38,6 +38,7 @@ def record(
     start: datetime.datetime | None = None,
     append: bool = False,
     allow_missing: bool = False,
+    extra: Mapping[str, Any] | None = None,
 ) -> Recording:
     """Let an expert drive and record it in Udacity's format.
 
@@ -58,6 +59,7 @@ def record(
             the same bytes.
         append: add a take to the recording that is in the folder.
         allow_missing: record without the side cameras too; their fields in the log stay empty.
+        extra: what else to keep with every frame in ``frames.jsonl``, such as ``{"weather": "fog"}``.
 
     Returns:
         The recording, opened; with ``append``, with all of its takes.
@@ -79,9 +81,10 @@ def record(
             f"the environment gives no picture of {', '.join(missing)}: make it with cameras={CAMERAS!r}"
             + ("" if "center" in missing else ", or set allow_missing=True to leave their fields empty")
         )
-    about = {"seed": seed, "driver": getattr(expert, "__name__", type(expert).__name__)}
+    about: dict[str, Any] = {"seed": seed, "driver": getattr(expert, "__name__", type(expert).__name__)}
     if env.spec is not None and "track" in env.spec.kwargs:
         about["track"] = str(env.spec.kwargs["track"])
+    about |= extra or {}
     cameras = [camera for camera in CAMERAS if camera not in missing]
     begin = float(_entry(info, "time"))
     end_reason = None
@@ -94,7 +97,6 @@ def record(
                 warnings.warn(_ended_early(info, end_reason, begin, len(writer)), stacklevel=2)
                 break
             action = _action(expert(observation, info))
-            extra = {**about, **{key: info[key] for key in KEPT if key in info}}
             writer.write(
                 _pictures(env, observation),
                 steering=action[0],
@@ -102,9 +104,11 @@ def record(
                 brake=max(-action[1], 0.0),
                 speed=_entry(info, "speed"),
                 time=_entry(info, "time"),
-                extra=extra,
+                extra={**about, **{key: info[key] for key in KEPT if key in info}},
             )
             bar.update()
+            if laps is not None:
+                bar.set_postfix_str(f"lap {int(info['lap']) + 1} of {laps}", refresh=False)
             observation, _, terminated, truncated, info = env.step(np.array(action, np.float32))
             if terminated or truncated:
                 end_reason = info.get("end_reason", "terminated" if terminated else "truncated")

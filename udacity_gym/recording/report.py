@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class Kind:
 
     Attributes:
         name: what the table calls it.
-        left_out: rows of this kind are not used; they stay in the file.
+        left_out: rows of this kind can't be used; they stay in the file.
         advice: what to do about it.
     """
 
@@ -84,7 +85,11 @@ class Report(Sequence[Finding]):
     def __iter__(self) -> Iterator[Finding]:
         return iter(self._findings)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+    @overload
+    def __getitem__(self, index: int) -> Finding: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Finding]: ...
+    def __getitem__(self, index: int | slice) -> Finding | Sequence[Finding]:
         return self._findings[index]
 
     @property
@@ -117,7 +122,7 @@ class Report(Sequence[Finding]):
         title = f"{self.path}: {self.used} of {self.rows} rows used, {self.takes} take{plural}"
         if not self._findings:
             return f"{title}; nothing to report"
-        header = ("finding", "count", "used", "rows", "first", "what to do")
+        header = ("finding", "count", "usable", "rows", "first", "what to do")
         table = [header, *(_cells(finding) for finding in self)]
         widths = [max(len(row[i]) for row in table) for i in range(len(header))]
         lines = [
@@ -131,11 +136,11 @@ class Report(Sequence[Finding]):
 
 
 def _cells(finding: Finding) -> tuple[str, str, str, str, str, str]:
-    used = "no" if finding.kind.left_out else "yes" if finding.rows else ""
+    usable = "no" if finding.kind.left_out else "yes" if finding.rows else ""
     return (
         finding.kind.name,
         str(finding.count),
-        used,
+        usable,
         row_ranges(finding.rows),
         finding.detail,
         finding.kind.advice,

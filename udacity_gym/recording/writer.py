@@ -84,7 +84,6 @@ class RecordingWriter:
         self._last_time = -math.inf
         self._last = last or datetime.datetime.min
         self._rows = 0
-        self._appending = append
         try:
             (self.folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
             self._log = _AppendedFile(log, new=not append)

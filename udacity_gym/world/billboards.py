@@ -1,4 +1,7 @@
-"""Trees and shrubs: painted cards that always face the camera, tested against the depth of the ground."""
+"""Trees and shrubs: painted cards that always face the camera, tested against the depth of the ground.
+
+A texel is opaque or not, as in the simulator's own trees, which are cut out without smoothing.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ BINS = 64
 FARTHEST = F(600.0)
 """m, where fog has swallowed everything."""
 
-LIGHT_ACROSS, LIGHT_SWING = F(1.05), F(0.75)
+LIGHT_ACROSS, LIGHT_SWING = F(0.95), F(0.6)
 """Brightness of cards seen across the direction to the sun, and its change by the direction of view."""
 
 _ZERO = F(0.0)
@@ -96,10 +99,10 @@ def draw_cards(
         found: how many.
         visible: (MOST, 7) float32 of `find_cards`.
         order: (MOST,) int64 of `find_cards`.
-        texels: (kinds * CARD,) int32 packed colours, red lowest, alpha highest, multiplied by alpha.
+        texels: (kinds * CARD,) int32 packed colours, red lowest, the highest bit set where opaque.
         air: fog, see `scenery.AIR`.
         picture: (height, width, 3) uint8, drawn into.
-        depth: (height, width) float32 m, tested against and written where a card is opaque.
+        depth: (height, width) float32 m, tested against and written.
     """
     height, width = picture.shape[0], picture.shape[1]
     # Against the sun the cards show their shaded side.
@@ -124,26 +127,24 @@ def draw_cards(
         thick = np.int32(fog * F(256.0))
         clear = np.int32((_ONE - fog) * light * F(256.0))
         fog_r, fog_g, fog_b = np.int32(air[0]) * thick, np.int32(air[1]) * thick, np.int32(air[2]) * thick
-        across = F(side) / wide
+        # Texels are stepped through in 1/65536ths.
+        across = np.int64(F(side) / wide * F(65536.0))
+        begin = np.int64((F(first) + _HALF - left) * F(side) / wide * F(65536.0))
         down = F(side) / high
         for i in range(upper, lower):
             ty = min(max(np.int64((F(i) + _HALF - top) * down), 0), side - 1)
             line = base + ty * side
+            row = np.uint64(i)
+            tx = begin
             for j in range(first, last):
-                tx = min(max(np.int64((F(j) + _HALF - left) * across), 0), side - 1)
-                colour = np.int32(texels[np.uint64(line + tx)])
-                alpha = np.int32((colour >> 24) & 255)
-                row, column = np.uint64(i), np.uint64(j)
-                if alpha > 0 and depth[row, column] > far:
-                    rest = np.int32(255) - alpha
-                    red = np.int32(picture[row, column, 0]) * rest
-                    green = np.int32(picture[row, column, 1]) * rest
-                    blue = np.int32(picture[row, column, 2]) * rest
-                    red += ((fog_r * alpha) >> 8) + (((colour & 255) * clear * 255) >> 8)
-                    green += ((fog_g * alpha) >> 8) + ((((colour >> 8) & 255) * clear * 255) >> 8)
-                    blue += ((fog_b * alpha) >> 8) + ((((colour >> 16) & 255) * clear * 255) >> 8)
-                    picture[row, column, 0] = np.uint8(min(red // 255, 255))
-                    picture[row, column, 1] = np.uint8(min(green // 255, 255))
-                    picture[row, column, 2] = np.uint8(min(blue // 255, 255))
-                    if alpha > 127:
-                        depth[row, column] = far
+                colour = texels[np.uint64(line + min(tx >> 16, side - 1))]
+                tx += across
+                column = np.uint64(j)
+                if colour < 0 and depth[row, column] > far:
+                    red = ((colour & 255) * clear + fog_r) >> 8
+                    green = (((colour >> 8) & 255) * clear + fog_g) >> 8
+                    blue = (((colour >> 16) & 255) * clear + fog_b) >> 8
+                    picture[row, column, np.uint64(0)] = np.uint8(min(red, 255))
+                    picture[row, column, np.uint64(1)] = np.uint8(min(green, 255))
+                    picture[row, column, np.uint64(2)] = np.uint8(min(blue, 255))
+                    depth[row, column] = far

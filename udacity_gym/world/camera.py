@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import CAMERAS, Image, Pose
 from udacity_gym.world.bonnet import bonnet_overlay
+from udacity_gym.world.car_body import car_faces
 from udacity_gym.world.renderer import Renderer
 from udacity_gym.world.scenery import scene_of
 from udacity_gym.world.track import Track
@@ -198,7 +199,7 @@ class CameraRig:
         if name == "cockpit":
             self._views[size].render(camera_row(pose, "center", "autonomous")[None], out, [0])
         else:
-            self._views[size].render(_chase_row(pose)[None], out)
+            self._views[size].render(_chase_row(pose)[None], out, faces=car_faces(pose, steering))
         picture: Image = out[0]
         return picture
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from udacity_gym.world.billboards import LEVELS, SIDE
 
+CUT = 0.4
+"""Opacity above which a texel is drawn."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -32,7 +35,7 @@ class Kind:
 
 
 KINDS = {
-    "pine": Kind(0, 5, (8.0, 13.0), (0.42, 0.58)),
+    "pine": Kind(0, 5, (10.0, 16.0), (0.40, 0.55)),
     "shrub": Kind(5, 2, (0.7, 1.2), (1.6, 2.6)),
     "reeds": Kind(7, 2, (2.4, 3.8), (0.8, 1.3)),
     "rock": Kind(9, 2, (3.0, 6.0), (1.8, 2.6), 0.12),
@@ -57,13 +60,15 @@ def pack_card(colour: NDArray[np.floating[Any]], alpha: NDArray[np.floating[Any]
         alpha: (SIDE, SIDE) in [0, 1].
 
     Returns:
-        (CARD,) int32, red lowest, alpha highest, colours multiplied by alpha.
+        (CARD,) int32, red lowest, the highest bit set where opaque.
     """
-    level = np.dstack([colour * alpha[..., None], alpha * 255.0])
+    level = np.dstack([colour * alpha[..., None], alpha])
     packed = []
     for _ in range(LEVELS):
-        texel = np.clip(np.round(level), 0, 255).astype(np.uint32).reshape(-1, 4)
-        packed.append(texel[:, 0] | texel[:, 1] << 8 | texel[:, 2] << 16 | texel[:, 3] << 24)
+        shown = np.clip(np.round(level[..., :3] / np.maximum(level[..., 3:], 1e-6)), 0, 255)
+        shown = shown.astype(np.uint32).reshape(-1, 3)
+        opaque = (level[..., 3].ravel() > CUT).astype(np.uint32)
+        packed.append(shown[:, 0] | shown[:, 1] << 8 | shown[:, 2] << 16 | opaque << 31)
         if len(level) > 1:
             level = 0.25 * (level[::2, ::2] + level[1::2, ::2] + level[::2, 1::2] + level[1::2, 1::2])
     return np.concatenate(packed).view(np.int32)
@@ -79,6 +84,7 @@ def paint_pine(rng: np.random.Generator) -> NDArray[np.int32]:
     colour = np.zeros((SIDE, SIDE, 3))
     alpha = np.zeros((SIDE, SIDE))
     lean = 0.04 * rng.standard_normal()
+    noise = rng.standard_normal((SIDE, SIDE))
     trunk = np.abs(x - 0.5 - lean * (1 - y)) < 0.035 + 0.02 * y
     alpha[trunk & (y > 0.2)] = 1.0
     colour[trunk] = (52, 44, 34)
@@ -87,11 +93,11 @@ def paint_pine(rng: np.random.Generator) -> NDArray[np.int32]:
         reach = 0.40 * math.sin(math.pi * min(1.0, (height + 0.04) / 0.72)) ** 0.7
         cx, cy = 0.5 + lean * (1 - height) + reach * rng.uniform(-0.85, 0.85), height
         rx, ry = rng.uniform(0.09, 0.20), rng.uniform(0.035, 0.07)
-        ragged = 0.35 * rng.standard_normal((SIDE, SIDE))
+        ragged = 0.35 * np.roll(noise, rng.integers(SIDE), axis=1)
         clump = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 + ragged < 1.0
         light = np.clip(0.75 - 0.9 * (cx - 0.5) - 2.2 * (y - cy) + 0.15 * rng.standard_normal(), 0.35, 1.5)
         alpha[clump] = 1.0
-        colour[clump] = (np.array((66.0, 72.0, 40.0)) * light[..., None])[clump]
+        colour[clump] = (np.array((70.0, 78.0, 44.0)) * light[..., None])[clump]
     return pack_card(colour, alpha)
 
 
@@ -104,6 +110,7 @@ def paint_shrub(rng: np.random.Generator) -> NDArray[np.int32]:
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1.0)
     colour = np.zeros((SIDE, SIDE, 3))
     alpha = np.zeros((SIDE, SIDE))
+    noise = 0.4 * rng.standard_normal((SIDE, SIDE))
     for _ in range(26):
         cx, cy = rng.uniform(0.12, 0.88), rng.uniform(0.35, 0.95)
         clump = ((x - cx) / 0.13) ** 2 + ((y - cy) / 0.22) ** 2 + 0.4 * rng.standard_normal(
@@ -130,7 +137,7 @@ def paint_reeds(rng: np.random.Generator) -> NDArray[np.int32]:
         blade = (np.abs(x - foot - 0.05 * (1 - y) * rng.standard_normal()) < 0.022) & (y > tip)
         alpha[blade] = 1.0
         light = np.clip(1.35 - 0.8 * y, 0.3, 1.3) * rng.uniform(0.75, 1.2)
-        colour[blade] = (np.array((66.0, 77.0, 24.0)) * light[..., None])[blade]
+        colour[blade] = (np.array((50.0, 59.0, 19.0)) * light[..., None])[blade]
     return pack_card(colour, alpha)
 
 

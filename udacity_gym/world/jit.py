@@ -34,6 +34,12 @@ def inline(function: _Function) -> _Function:
     return compiled
 
 
+@inline
+def index(i: Any) -> Any:
+    """An index that is known to be neither negative nor large, so that look-ups need 32 bits per lane."""
+    return np.uint64(np.uint32(i) & np.uint32(0x3FFFFFFF))
+
+
 def kernel(function: _Function) -> _Function:
     """Compile a loop over pixels: no checks, no GIL, cached on disk, arguments that don't overlap."""
     compiled: _Function = njit(nogil=True, cache=True, pipeline_class=_NoAlias, **_UNCHECKED)(function)

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from udacity_gym.errors import TrackError
@@ -29,20 +30,22 @@ SUN = np.array(
 """Direction to the sun: 42 degrees up; the azimuth is fitted to the brightness of the lake's kerbs."""
 
 COVERS: dict[str, tuple[float, float, float, float]] = {
-    "sand": (222.0, 190.0, 124.0, 0.05),
-    "orange": (172.0, 134.0, 78.0, 0.06),
+    "sand": (222.0, 190.0, 124.0, 0.03),
+    "orange": (168.0, 134.0, 80.0, 0.03),
     "dirt": (204.0, 166.0, 116.0, 0.06),
-    "grass": (190.0, 174.0, 92.0, 0.09),
-    "lime": (214.0, 208.0, 120.0, 0.12),
-    "meadow": (168.0, 172.0, 118.0, 0.12),
-    "olive": (138.0, 124.0, 62.0, 0.14),
-    "rock": (206.0, 194.0, 150.0, 0.16),
+    "grass": (190.0, 174.0, 92.0, 0.05),
+    "lime": (230.0, 222.0, 128.0, 0.07),
+    "meadow": (168.0, 172.0, 118.0, 0.08),
+    "olive": (138.0, 124.0, 62.0, 0.09),
+    "rock": (206.0, 194.0, 150.0, 0.10),
     "cliff": (172.0, 180.0, 140.0, 0.28),
 }
 """Ground covers: RGB as seen level in the sun, measured on recordings of the lake, and relative roughness."""
 WATER = (166.0, 197.0, 213.0, 0.012)
 AMBIENT = np.array([0.16, 0.24, 0.28])
 """Share of the light that comes from the sky, by colour: slopes that face away from the sun are bluish."""
+GENTLE = 0.8
+"""Rise per m below which slopes hardly look darker away from the sun or lighter towards it."""
 LEVEL = 8.0
 """m from the centre line within which the ground is as level as the road."""
 REACH = 170
@@ -76,15 +79,9 @@ def lay_land(
     surroundings = track.data.get("surroundings", {})
     stretches = surroundings.get("land", PLAIN)
     tables = {side: _table(track, [x for x in stretches if x["side"] == side]) for side in ("left", "right")}
-    row = np.minimum((track.s[grid.nearest] / _STEP).astype(np.int32), len(tables["left"]) - 1)
-    column = np.minimum(grid.distance, REACH - 1.01)
-    low = column.astype(np.int32)
-    rest = (column - low)[..., None].astype(np.float32)
     ground = np.empty((*grid.nearest.shape, 5), np.float32)
-    for side, table in tables.items():
-        here = grid.right == (side == "right")
-        r, c, f = row[here], low[here], rest[here]
-        ground[here] = table[r, c] * (1 - f) + table[r, c + 1] * f
+    rows = np.minimum(track.s / _STEP, len(tables["left"]) - 1).astype(np.int64)
+    _spread(tables["left"], tables["right"], rows, grid.nearest, grid.distance, grid.right, ground)
     ground = _soften(ground, grid.distance)
     height = ground[..., 0] + track.z[grid.nearest].astype(np.float32)
     height += _roughness(ground[..., 0], grid, rng)
@@ -130,6 +127,22 @@ def _table(track: Track, stretches: Sequence[Mapping[str, Any]]) -> NDArray[np.f
     return table.astype(np.float32)
 
 
+@njit(cache=True, nogil=True)
+def _spread(
+    left: Any, right: Any, rows: Any, nearest: Any, distance: Any, is_right: Any, ground: Any
+) -> None:
+    """Look every node up in its side's table."""
+    for i in range(ground.shape[0]):
+        for j in range(ground.shape[1]):
+            table = right if is_right[i, j] else left
+            row = rows[nearest[i, j]]
+            column = min(distance[i, j], REACH - 1.01)
+            low = int(column)
+            rest = column - low
+            for c in range(5):
+                ground[i, j, c] = table[row, low, c] + rest * (table[row, low + 1, c] - table[row, low, c])
+
+
 def _profile(knots: Sequence[Sequence[Any]], name: str) -> NDArray[np.float64]:
     try:
         at = np.array([float(knot[0]) for knot in knots])
@@ -167,6 +180,9 @@ def _roughness(height: NDArray[np.float32], grid: Grid, rng: np.random.Generator
 def _shade(height: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[np.float32]:
     """Colour under the sun: covers are given as they look on level ground."""
     north, east = np.gradient(cv2.GaussianBlur(height, (0, 0), 0.8))
+    steepness = np.hypot(north, east)
+    soft = steepness / (steepness + GENTLE)
+    north, east = north * soft, east * soft
     lit = (SUN[2] - SUN[0] * east - SUN[1] * north) / (SUN[2] * np.sqrt(1 + north**2 + east**2))
     lit = np.clip(lit, 0.0, 1.4)[..., None]
     shaded: NDArray[np.float32] = (colour * (AMBIENT + (1 - AMBIENT) * lit)).astype(np.float32)
@@ -175,7 +191,9 @@ def _shade(height: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[
 
 def _patches(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     """Slow variation of brightness, so that wide ground is not of one colour."""
-    return 1.0 + 0.06 * smooth_noise(rng, shape, 14.0) + 0.05 * smooth_noise(rng, shape, 45.0)
+    fine, middle, wide = (smooth_noise(rng, shape, wavelength) for wavelength in (4.0, 12.0, 45.0))
+    patches: NDArray[np.float32] = 1.0 + 0.04 * fine + 0.06 * middle + 0.05 * wide
+    return patches
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], wavelength: float) -> NDArray[np.float32]:

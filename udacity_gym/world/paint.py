@@ -10,20 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from udacity_gym.world.jit import LANES, F, inline, kernel
-from udacity_gym.world.surface import FAR
-from udacity_gym.world.textures import SIZE, texel
-
-LINE_LEFT, LINE_RIGHT, STRIPES_LEFT, STRIPES_RIGHT, BRIDGE = 1, 2, 4, 8, 16
-"""Bits of a sample's style: edge lines, red and white flat kerbs, cobblestones."""
+from udacity_gym.world.jit import LANES, F, index, inline, kernel
+from udacity_gym.world.surface import COBBLED, FAR, LINED, RAISED, STRIPED
+from udacity_gym.world.textures import SIZE, texel, texels
 
 _ZERO = F(0.0)
 _ONE = F(1.0)
 _HALF = F(0.5)
 _TO_UNIT = F(1.0 / 255.0)
-_PATIENCE = F(0.25)  # how much finer than a pixel's length a pattern is looked up: anisotropic filtering
+_BLUR = F(1.0)  # patterns are as sharp as in recordings: correlation of neighbours along a row
 
-GLANCE, GLANCE_DISTANCE = F(0.59), F(4.0)
+GLANCE, COBBLE_GLANCE, GLANCE_DISTANCE = F(0.59), F(0.25), F(4.0)
 """The road looks lighter the flatter one looks at it: up to this share more, half of it at so many m.
 
 Fitted to the mean brightness of asphalt by picture row: 118 at row 136, 129 at row 100, 146 at row 70.
@@ -58,6 +55,12 @@ def channel(packed: Any, shift: Any) -> Any:
     return F(np.int32((packed >> shift) & np.int32(255)))
 
 
+@inline
+def flag(packed: Any, bit: Any) -> Any:
+    """One bit as 0.0 or 1.0."""
+    return F(np.int32((packed >> bit) & np.int32(1)))
+
+
 @kernel
 def paint_road(
     bottom: int,
@@ -70,9 +73,7 @@ def paint_road(
     across: Any,
     section: Any,
     palette: Any,
-    line: Any,
-    style: Any,
-    kerb_colours: Any,
+    sides: Any,
     textures: Any,
     spacing: float,
     red: Any,
@@ -93,9 +94,7 @@ def paint_road(
         across: (rows, LANES) float32 m, extent of the pixel across the track.
         section: float32 cross-section, see `scenery.SECTION`.
         palette: (materials, 4) float32 colours, see `scenery.PALETTE`.
-        line: centre-line table.
-        style: (n,) int32 bits of each sample.
-        kerb_colours: (2 * n,) int32 packed colour of the concrete kerb, left and right.
+        sides: (2 * n,) int32, what is left and right of each sample, see `surface.LINED`.
         textures: float32 patterns: asphalt, cobblestones, ground.
         spacing: m between two samples.
         red: (rows, LANES) float32, receives the red.
@@ -103,11 +102,11 @@ def paint_road(
         blue: the same, blue.
         road: (rows, LANES) float32, receives the share of the pixel that is road or kerb.
     """
-    samples = np.int32(style.shape[0])
+    last_sample = np.int32(sides.shape[0] // 2 - 1)
     inverse_spacing = _ONE / F(spacing)
     line_low, line_inner, line_outer, line_high = section[0], section[1], section[2], section[3]
     stripes_high, period, foot, top, bridge_edge = section[4], section[5], section[6], section[7], section[8]
-    asphalt_scale, cobble_scale = section[9], section[10]
+    asphalt_scale, cobble_scale, cobble_across = section[9], section[10], section[11]
     widest = max(top, bridge_edge) + F(0.5)
     ar, ag, ab, aspread = palette[0, 0], palette[0, 1], palette[0, 2], palette[0, 3]
     cr, cg, cb, cspread = palette[1, 0], palette[1, 1], palette[1, 2], palette[1, 3]
@@ -119,25 +118,24 @@ def paint_road(
         row = np.uint64(i)
         if covered[i] == 0 or span[row, np.uint64(0)] > widest:
             continue
+        stones = np.int32(0)
         for e in range(LANES):
             lane = np.uint64(e)
             place, offset = s[row, lane], d[row, lane]
             length, extent = along[row, lane], across[row, lane]
             distance = abs(offset)
-            sample = np.int32(min(max(np.int32(place * inverse_spacing), np.int32(0)), samples - 1))
-            bits = style[sample]
-            right = np.int32(offset > _ZERO)
-            lined = F(np.int32((bits >> right) & 1))
-            striped = F(np.int32((bits >> (right + 2)) & 1))
-            bridge = F(np.int32((bits >> 4) & 1))
-            at = np.int32(sample * 8)
-            rise = line[at + 5 + right]
-            raised = min(rise * F(100.0), _ONE)
+            sample = min(max(np.int32(place * inverse_spacing), np.int32(0)), last_sample)
+            side = sides[index(sample * np.int32(2) + np.int32(offset > _ZERO))]
+            lined, striped, raised = flag(side, LINED), flag(side, STRIPED), flag(side, RAISED)
+            stones += (side >> COBBLED) & np.int32(1)
 
             glance = _ONE + GLANCE * t[row, lane] / (t[row, lane] + GLANCE_DISTANCE)
-            footprint = max(extent, length * _PATIENCE)
-            grain = textures[texel(place * asphalt_scale, offset * asphalt_scale, footprint * asphalt_scale)]
-            bright = glance * (_ONE + aspread * grain)
+            footprint = max(extent, length) * (asphalt_scale * _BLUR)
+            k00, k10, k01, k11, fu, fv = texels(0, place * asphalt_scale, offset * asphalt_scale, footprint)
+            low, high = textures[k00], textures[k01]
+            low += fu * (textures[k10] - low)
+            high += fu * (textures[k11] - high)
+            bright = glance * (_ONE + aspread * (low + fv * (high - low)))
             r, g, b = ar * bright, ag * bright, ab * bright
 
             dark = band(distance, extent, line_inner, line_outer) * lined
@@ -152,11 +150,10 @@ def paint_road(
             g += yellow * (yg - g)
             b += yellow * (yb - b)
 
-            concrete = kerb_colours[sample * np.int32(2) + right]
             face = step_up(distance, extent, foot) * raised
-            r += face * (channel(concrete, 0) - r)
-            g += face * (channel(concrete, 8) - g)
-            b += face * (channel(concrete, 16) - b)
+            r += face * (channel(side, 0) - r)
+            g += face * (channel(side, 8) - g)
+            b += face * (channel(side, 16) - b)
 
             stripes = band(distance, extent, line_high, stripes_high) * striped
             white = bars(place, length, period)
@@ -164,19 +161,28 @@ def paint_road(
             g += stripes * (rg + white * (wg - rg) - g)
             b += stripes * (rb + white * (wb - rb) - b)
 
-            stone = textures[
-                np.int32(SIZE)
-                + texel(
-                    place * cobble_scale, offset * cobble_scale, max(extent, length * F(0.25)) * cobble_scale
-                )
-            ]
-            r += bridge * (cr + cspread * cr * stone - r)
-            g += bridge * (cg + cspread * cg * stone - g)
-            b += bridge * (cb + cspread * cb * stone - b)
-
-            edge = foot + raised * (top - foot) + bridge * (bridge_edge - foot)
             red[row, lane], green[row, lane], blue[row, lane] = r, g, b
-            road[row, lane] = _ONE - step_up(distance, extent, edge)
+            road[row, lane] = _ONE - step_up(distance, extent, foot + raised * (top - foot))
+        if stones == 0:
+            continue
+        for e in range(LANES):
+            lane = np.uint64(e)
+            place, offset, depth = s[row, lane], d[row, lane], t[row, lane]
+            sample = min(max(np.int32(place * inverse_spacing), np.int32(0)), last_sample)
+            stony = flag(sides[index(sample * np.int32(2))], COBBLED)
+            u, v = place * cobble_scale, offset * cobble_across
+            footprint = max(across[row, lane] * cobble_across, along[row, lane] * cobble_scale) * _BLUR
+            k00, k10, k01, k11, fu, fv = texels(SIZE, u, v, footprint)
+            low, high = textures[k00], textures[k01]
+            low += fu * (textures[k10] - low)
+            high += fu * (textures[k11] - high)
+            bright = _ONE + COBBLE_GLANCE * depth / (depth + GLANCE_DISTANCE)
+            bright *= _ONE + cspread * (low + fv * (high - low))
+            red[row, lane] += stony * (cr * bright - red[row, lane])
+            green[row, lane] += stony * (cg * bright - green[row, lane])
+            blue[row, lane] += stony * (cb * bright - blue[row, lane])
+            inside = _ONE - step_up(abs(offset), across[row, lane], bridge_edge)
+            road[row, lane] += stony * (inside - road[row, lane])
 
 
 @kernel
@@ -224,17 +230,17 @@ def paint_ground(
             depth = min(t[row, lane], FAR)
             x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
             footprint = depth * inverse_focal
-            fine = textures[np.int32(2 * SIZE) + texel(x * F(12.0), y * F(12.0), footprint * F(14.0))]
-            coarse = textures[np.int32(2 * SIZE) + texel(x * F(1.5), y * F(1.5), footprint * F(1.5))]
-            mottle = F(0.6) * fine + coarse
+            fine = textures[texel(2 * SIZE, x * F(12.0), y * F(12.0), footprint * F(14.0))]
+            coarse = textures[texel(2 * SIZE, x * F(1.5), y * F(1.5), footprint * F(1.5))]
+            mottle = F(0.5) * fine + coarse
             x = min(max(x, _ZERO), east_end)
             y = min(max(y, _ZERO), north_end)
             ix = np.int32(x)
             iy = np.int32(y)
             fx, fy = x - F(ix), y - F(iy)
             node = np.int32(iy * nodes + ix)
-            a, b = colours[node], colours[node + 1]
-            c, k = colours[node + nodes], colours[node + nodes + 1]
+            a, b = colours[index(node)], colours[index(node + np.int32(1))]
+            c, k = colours[index(node + nodes)], colours[index(node + nodes + np.int32(1))]
             w11 = fx * fy
             w10 = fx - w11
             w01 = fy - w11
@@ -250,6 +256,13 @@ def paint_ground(
             blue[row, lane] = share * blue[row, lane] + (_ONE - share) * bl * shade
 
 
+@inline
+def _haze(height: Any, scale: Any) -> Any:
+    """The exponential of minus the height over the horizon, by its series."""
+    h = max(height, _ZERO) * scale
+    return _ONE / (_ONE + h * (_ONE + h * (_HALF + h * F(1.0 / 6.0))))
+
+
 @kernel
 def finish(
     camera: Any,
@@ -263,6 +276,7 @@ def finish(
     red: Any,
     green: Any,
     blue: Any,
+    packed: Any,
     depth: Any,
 ) -> None:
     """Put sky behind and fog before a block of pixels, and write it into the picture.
@@ -279,6 +293,7 @@ def finish(
         red: (rows, LANES) float32 red of the ground.
         green: green of the ground.
         blue: blue of the ground.
+        packed: (LANES,) int32 scratch.
         depth: (height, width) float32, receives the depth of each pixel in m.
     """
     rows, width = picture.shape[0], picture.shape[1]
@@ -294,25 +309,44 @@ def finish(
         v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
         az = camera[5] + v * camera[11]
         ground = covered[i]
+        if ground == 0:
+            for e in range(LANES):
+                lane = np.uint64(e)
+                haze = _haze(az + (u0 + F(np.int32(e))) * uz, sky_scale)
+                red[row, lane] = high_r + haze * (low_r - high_r)
+                green[row, lane] = high_g + haze * (low_g - high_g)
+                blue[row, lane] = high_b + haze * (low_b - high_b)
+        elif ground < lanes:
+            for e in range(LANES):
+                lane = np.uint64(e)
+                haze = _haze(az + (u0 + F(np.int32(e))) * uz, sky_scale)
+                sky_r = high_r + haze * (low_r - high_r)
+                sky_g = high_g + haze * (low_g - high_g)
+                sky_b = high_b + haze * (low_b - high_b)
+                solid = F(np.int32(t[row, lane] < FAR))
+                fog = min(max((t[row, lane] - fog_start) * fog_scale, _ZERO), _ONE)
+                r, g, b = red[row, lane], green[row, lane], blue[row, lane]
+                red[row, lane] = sky_r + solid * (r + fog * (fog_r - r) - sky_r)
+                green[row, lane] = sky_g + solid * (g + fog * (fog_g - g) - sky_g)
+                blue[row, lane] = sky_b + solid * (b + fog * (fog_b - b) - sky_b)
+        else:
+            for e in range(LANES):
+                lane = np.uint64(e)
+                fog = min(max((t[row, lane] - fog_start) * fog_scale, _ZERO), _ONE)
+                red[row, lane] += fog * (fog_r - red[row, lane])
+                green[row, lane] += fog * (fog_g - green[row, lane])
+                blue[row, lane] += fog * (fog_b - blue[row, lane])
+        for e in range(LANES):
+            lane = np.uint64(e)
+            r = np.int32(min(max(red[row, lane], _ZERO), F(255.0)))
+            g = np.int32(min(max(green[row, lane], _ZERO), F(255.0)))
+            b = np.int32(min(max(blue[row, lane], _ZERO), F(255.0)))
+            packed[lane] = r | (g << 8) | (b << 16)
         for e in range(lanes):
             lane = np.uint64(e)
-            r, g, b = _ZERO, _ZERO, _ZERO
-            if ground < lanes:
-                # The exponential of minus the height over the horizon, by its series.
-                h = max(az + (u0 + F(np.int32(e))) * uz, _ZERO) * sky_scale
-                haze = _ONE / (_ONE + h * (_ONE + h * (_HALF + h * F(1.0 / 6.0))))
-                r = high_r + haze * (low_r - high_r)
-                g = high_g + haze * (low_g - high_g)
-                b = high_b + haze * (low_b - high_b)
-            if ground > 0:
-                seen = t[row, lane]
-                solid = F(np.int32(seen < FAR))
-                fog = min(max((seen - fog_start) * fog_scale, _ZERO), _ONE)
-                r += solid * (red[row, lane] + fog * (fog_r - red[row, lane]) - r)
-                g += solid * (green[row, lane] + fog * (fog_g - green[row, lane]) - g)
-                b += solid * (blue[row, lane] + fog * (fog_b - blue[row, lane]) - b)
             column = np.uint64(first + e)
-            picture[row, column, 0] = np.uint8(np.int32(min(max(r, _ZERO), F(255.0))))
-            picture[row, column, 1] = np.uint8(np.int32(min(max(g, _ZERO), F(255.0))))
-            picture[row, column, 2] = np.uint8(np.int32(min(max(b, _ZERO), F(255.0))))
+            colour = packed[lane]
+            picture[row, column, np.uint64(0)] = np.uint8(colour & 255)
+            picture[row, column, np.uint64(1)] = np.uint8((colour >> 8) & 255)
+            picture[row, column, np.uint64(2)] = np.uint8(colour >> 16)
             depth[row, column] = t[row, lane]

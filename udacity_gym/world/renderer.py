@@ -32,8 +32,8 @@ _LOG = logging.getLogger(__name__)
 
 _NO_FACES = np.zeros((0, FIELDS), np.float32)
 
-SAMPLES = 144
-"""Samples of a terrain profile: each 4 % farther than the one before."""
+SAMPLES = 112
+"""Samples of a terrain profile: each 5 % farther than the one before."""
 
 
 class Scratch(NamedTuple):
@@ -41,7 +41,13 @@ class Scratch(NamedTuple):
 
     distances: NDArray[np.float32]
     inverse_distances: NDArray[np.float32]
-    tangents: NDArray[np.float32]
+    inverse_gaps: NDArray[np.float32]
+    drops: NDArray[np.float32]
+    level_from: NDArray[np.int32]
+    levels: NDArray[np.float32]
+    cosines: NDArray[np.float32]
+    sines: NDArray[np.float32]
+    packed: NDArray[np.int32]
     covered: NDArray[np.int32]
     span: NDArray[np.float32]
     t: NDArray[np.float32]
@@ -71,7 +77,13 @@ class Scratch(NamedTuple):
         return Scratch(
             distances=distances,
             inverse_distances=(1 / distances).astype(np.float32),
-            tangents=np.zeros(SAMPLES, np.float32),
+            inverse_gaps=(1 / np.diff(distances, prepend=0)).astype(np.float32),
+            drops=np.zeros(SAMPLES, np.float32),
+            level_from=np.zeros(LANES, np.int32),
+            levels=np.zeros(LANES, np.float32),
+            cosines=np.zeros(LANES, np.float32),
+            sines=np.zeros(LANES, np.float32),
+            packed=np.zeros(LANES, np.int32),
             covered=np.zeros(height, np.int32),
             span=np.zeros((height, 2), np.float32),
             t=plane(),
@@ -139,21 +151,23 @@ def _compile(revision: str) -> Any:
                 bottom = visible_rows[which[c], first // LANES]
                 cast_columns(
                     camera, focal, scene.heights, scene.frame, scratch.distances, scratch.inverse_distances,
-                    width, first, bottom, scratch.tangents, scratch.t, scratch.slope, scratch.covered,
+                    width, first, bottom, scratch.inverse_gaps, scratch.drops, scratch.level_from,
+                    scratch.levels, scratch.t, scratch.slope, scratch.covered,
                 )  # fmt: skip
                 follow_slopes(
                     camera, focal, scene.heights, scene.frame, width, first, bottom, scratch.covered,
                     scratch.slope, scratch.t,
                 )  # fmt: skip
                 locate(
-                    camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, scene.kerb, width,
-                    first, bottom, scratch.covered, scratch.slope, scratch.t, scratch.s, scratch.d,
-                    scratch.along, scratch.across, scratch.span,
+                    camera, focal, scene.nearest, scene.line, scene.sides, scene.frame, scene.spacing,
+                    scene.kerb, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
+                    scratch.s, scratch.d, scratch.along, scratch.across, scratch.span, scratch.cosines,
+                    scratch.sines,
                 )  # fmt: skip
                 paint_road(
                     bottom, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along,
-                    scratch.across, scene.section, scene.palette, scene.line, scene.style,
-                    scene.kerb_colours, scene.textures, scene.spacing, scratch.red, scratch.green,
+                    scratch.across, scene.section, scene.palette, scene.sides,
+                    scene.textures, scene.spacing, scratch.red, scratch.green,
                     scratch.blue, scratch.road,
                 )  # fmt: skip
                 paint_ground(
@@ -163,7 +177,7 @@ def _compile(revision: str) -> Any:
                 )  # fmt: skip
                 finish(
                     camera, focal, scene.air, picture, first, bottom, scratch.covered, scratch.t, scratch.red,
-                    scratch.green, scratch.blue, scratch.depth,
+                    scratch.green, scratch.blue, scratch.packed, scratch.depth,
                 )  # fmt: skip
             draw_faces(camera, focal, scene.faces, scene.air, scratch.corners, picture, scratch.depth)
             draw_faces(camera, focal, faces, scene.air, scratch.corners, picture, scratch.depth)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.world import paint, surface, textures
+from udacity_gym.world import surface, textures
 from udacity_gym.world.furniture import BRIDGE_HALF_WIDTH, build, plant
 from udacity_gym.world.land import SUN, lay_land, pack
 from udacity_gym.world.terrain import Grid
@@ -21,22 +21,23 @@ from udacity_gym.world.track import Track
 
 KERB_FOOT, KERB_TOP, KERB_RISE = 4.76, 5.5, 0.3
 """m from the centre line to the foot and the top of the concrete kerb, and its height."""
-LINE_LOW, LINE_HIGH, LINE_WIDTH = 3.39, 3.88, 0.1
+LINE_LOW, LINE_HIGH, LINE_WIDTH = 3.39, 3.88, 0.09
 """m: double yellow edge line, its inner and outer side and the width of one of its two stripes."""
 STRIPES_HIGH, STRIPES_PERIOD = 4.98, 0.6
 """m: outer side of the red and white kerb, length of one red and one white bar."""
-ASPHALT_TEXELS, COBBLE_TEXELS = 26.0, 34.0
-"""Texels per m of the road's patterns."""
+ASPHALT_TEXELS, COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 32.0, 64.0
+"""Texels per m of the road's patterns; cobblestones are 0.9 m long and 0.3 m wide."""
 
 SECTION = (
     LINE_LOW, LINE_LOW + LINE_WIDTH, LINE_HIGH - LINE_WIDTH, LINE_HIGH, STRIPES_HIGH, STRIPES_PERIOD,
     KERB_FOOT, KERB_TOP, BRIDGE_HALF_WIDTH, ASPHALT_TEXELS, COBBLE_TEXELS,
+    COBBLE_TEXELS_ACROSS,
 )  # fmt: skip
 """The cross-section as the kernels read it."""
 
 PALETTE = (
-    (102.0, 101.5, 89.5, 0.19),
-    (146.0, 133.0, 115.0, 0.16),
+    (102.0, 101.5, 89.5, 0.26),
+    (178.0, 163.0, 141.0, 0.22),
     (196.0, 172.0, 62.0, 0.0),
     (84.0, 76.0, 58.0, 0.19),
     (226.0, 92.0, 84.0, 0.0),
@@ -51,7 +52,7 @@ AIR = (
     # Fog: RGB (0.41, 0.60, 0.85), begins at 100 m, is full 500 m later.
     *(105.0, 153.0, 217.0, 100.0, 1 / 500.0),
     # Sky: RGB at the horizon and at the zenith, inverse of the height over which one turns into the other.
-    *(241.0, 268.0, 272.0, 95.0, 122.0, 163.0, 1 / 0.18),
+    *(241.0, 268.0, 284.0, 95.0, 122.0, 165.0, 1 / 0.18),
     # Direction to the sun.
     *(float(SUN[0]), float(SUN[1])),
 )
@@ -66,8 +67,7 @@ class SceneArrays(NamedTuple):
     nearest: NDArray[np.uint16]
     frame: NDArray[np.float32]
     line: NDArray[np.float32]
-    style: NDArray[np.int32]
-    kerb_colours: NDArray[np.int32]
+    sides: NDArray[np.int32]
     spacing: np.float32
     kerb: NDArray[np.float32]
     section: NDArray[np.float32]
@@ -104,7 +104,6 @@ def _build(content: str) -> Scene:
     track = Track(json.loads(content))
     rng = np.random.default_rng(int(track.data.get("surroundings", {}).get("seed", 0)))
     grid = Grid.around(track)
-    style, rises = _roadside(track)
     height, colours = lay_land(track, grid, rng)
     cards, card_texels = plant(track, grid, height, rng)
     rows, columns = grid.nearest.shape
@@ -114,9 +113,8 @@ def _build(content: str) -> Scene:
             colours=colours.ravel(),
             nearest=grid.nearest.ravel(),
             frame=np.array([grid.west, grid.south, columns - 1.01, rows - 1.01, columns], np.float32),
-            line=_line(track, rises).ravel(),
-            style=style,
-            kerb_colours=_kerb_colours(track).ravel(),
+            line=_line(track).ravel(),
+            sides=(_roadside(track) | _kerb_colours(track)).ravel(),
             spacing=np.float32(track.ds),
             kerb=np.array([KERB_FOOT, KERB_TOP, KERB_RISE], np.float32),
             section=np.array(SECTION, np.float32),
@@ -130,32 +128,29 @@ def _build(content: str) -> Scene:
     )
 
 
-def _line(track: Track, rises: NDArray[np.float32]) -> NDArray[np.float32]:
+def _line(track: Track) -> NDArray[np.float32]:
     """The centre-line table, see `surface.LINE_FIELDS`."""
     line = np.zeros((len(track.s), surface.LINE_FIELDS), np.float32)
     line[:, 0], line[:, 1] = track.x, track.y
     line[:, 2], line[:, 3] = np.cos(track.heading), np.sin(track.heading)
     line[:, 4] = track.curvature
-    line[:, 5:7] = rises
     return line
 
 
-def _roadside(track: Track) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Style bits of each sample, and the rise of the concrete kerb left and right of it."""
+def _roadside(track: Track) -> NDArray[np.int32]:
+    """What is left and right of each sample, (n, 2) bits, see `surface.LINED`."""
     s = track.s
-    style = np.full(len(s), paint.LINE_LEFT | paint.LINE_RIGHT, np.int32)
-    rises = np.full((len(s), 2), KERB_RISE, np.float32)
+    bits = np.full((len(s), 2), 1 << surface.LINED | 1 << surface.RAISED, np.int32)
     for item in track.data.get("roadside", ()):
         inside = (s >= item["from"]) & (s < item["to"])
         for side in {"left": (0,), "right": (1,), "both": (0, 1)}[item["side"]]:
             if item["kind"] == "kerb":
-                style[inside] |= (paint.STRIPES_LEFT, paint.STRIPES_RIGHT)[side]
+                bits[inside, side] |= 1 << surface.STRIPED
+            elif item["kind"] == "bridge":
+                bits[inside, side] = 1 << surface.COBBLED
             else:
-                rises[inside, side] = 0.0
-                style[inside] &= ~(paint.LINE_LEFT, paint.LINE_RIGHT)[side]
-        if item["kind"] == "bridge":
-            style[inside] |= paint.BRIDGE
-    return style, rises
+                bits[inside, side] = 0
+    return bits
 
 
 def _kerb_colours(track: Track) -> NDArray[np.int32]:
@@ -178,7 +173,7 @@ def _patterns(rng: np.random.Generator) -> NDArray[np.float32]:
     """Asphalt, cobblestones and ground, one after the other."""
     return np.concatenate(
         [
-            textures.pyramid(textures.coloured_noise(rng, 0.45, 60.0)),
+            textures.pyramid(textures.coloured_noise(rng, 0.55, 60.0)),
             textures.pyramid(textures.cobblestones(rng)),
             textures.pyramid(textures.coloured_noise(rng, 0.9, 80.0)),
         ]

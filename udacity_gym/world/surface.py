@@ -11,11 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from udacity_gym.world.jit import LANES, F, inline, kernel
+from udacity_gym.world.jit import LANES, F, index, inline, kernel
 
-LINE_FIELDS = 8
-"""Columns of the centre-line table: x, y, cos and sin of the heading, curvature, rise of the left and of
-the right kerb in m, share of the sample that is bridge."""
+LINE_FIELDS = 5
+"""Columns of the centre-line table: x, y, cosine and sine of the heading, curvature."""
+
+LINED, STRIPED, COBBLED, RAISED = 24, 25, 26, 27
+"""Bits of what is beside a sample: edge line, red and white kerb, bridge, concrete kerb. Below them are three
+bytes, the colour of the concrete."""
+
+BESIDE = F(9.0)
+"""m from the centre line beyond which there is neither road nor kerb."""
+COMPACT = F(3.0)
+"""m that the pixels of a row may be spread over the ground to share one centre-line sample."""
 
 FAR = F(900.0)
 """m, depth that pixels of the sky are given while they are computed along with their neighbours."""
@@ -79,8 +87,9 @@ def follow_slopes(
             seen = t[row, lane]
             depth = min(seen, FAR)
             node, fx, fy = bilinear_node(cx + depth * dx, cy + depth * dy, east_end, north_end, nodes)
-            south_west, south_east = heights[node], heights[node + 1]
-            north_west, north_east = heights[node + nodes], heights[node + nodes + 1]
+            south_west, south_east = heights[index(node)], heights[index(node + np.int32(1))]
+            north_west = heights[index(node + nodes)]
+            north_east = heights[index(node + nodes + np.int32(1))]
             a = south_west + fx * (south_east - south_west)
             b = north_west + fx * (north_east - north_west)
             above = cz + depth * dz - (a + fy * (b - a))
@@ -89,12 +98,25 @@ def follow_slopes(
             t[row, lane] = seen + min(max(step, -limit), limit)
 
 
+@inline
+def _place(rx: Any, ry: Any, tx: Any, ty: Any, bend: Any) -> Any:
+    """Metres past a centre-line sample along its arc, and metres to the right of it.
+
+    To second order in the distance past the sample, which is a metre or two.
+    """
+    ahead = rx * tx + ry * ty
+    left = ry * tx - rx * ty
+    stretch = _ONE / max(_ONE - bend * left, F(0.1))
+    return ahead * stretch, _HALF * bend * ahead * ahead * stretch - left
+
+
 @kernel
 def locate(
     camera: Any,
     focal: float,
     nearest: Any,
     line: Any,
+    sides: Any,
     frame: Any,
     spacing: float,
     kerb: Any,
@@ -109,17 +131,23 @@ def locate(
     along: Any,
     across: Any,
     span: Any,
+    cosines: Any,
+    sines: Any,
 ) -> None:
     """Find where each pixel is relative to the road, after lifting what shows the kerb or what is behind it.
+
+    Pixels of a row that are close together on the ground share one centre-line sample; the others
+    look up their own.
 
     Args:
         camera: (12,) float32 position, forward, right and up vector.
         focal: focal length in pixels.
         nearest: (rows * columns,) uint16, centre-line sample nearest to each node of the grid.
         line: (n * LINE_FIELDS,) float32, the centre-line table.
+        sides: (2 * n,) int32, what is left and right of each sample, see `scenery`.
         frame: (5,) float32, see `cast_columns`.
         spacing: m between two centre-line samples.
-        kerb: (3,) float32 m from the centre line to the kerb's foot and to its top, highest rise.
+        kerb: (3,) float32 m from the centre line to the kerb's foot and to its top, and its rise.
         width: pixels in a row of the picture.
         first: first column of the block.
         bottom: rows to look at, from the top.
@@ -131,6 +159,8 @@ def locate(
         along: (rows, LANES) float32, receives the pixel's extent along the track in m.
         across: (rows, LANES) float32, receives the pixel's extent across the track in m.
         span: (rows, 2) float32, receives the smallest and greatest distance from the centre line.
+        cosines: (LANES,) float32 scratch, cosine of the track's heading.
+        sines: (LANES,) float32 scratch, sine of the track's heading.
     """
     nodes = np.int32(frame[4])
     east_end, north_end = frame[2], frame[3]
@@ -140,8 +170,11 @@ def locate(
     west, south = frame[0], frame[1]
     ux, uy, uz = camera[6] * inverse_focal, camera[7] * inverse_focal, camera[8] * inverse_focal
     u0 = F(first) + _HALF - F(width) * _HALF
-    foot, top, highest = kerb[0], kerb[1], kerb[2]
-    steepness = highest / (top - foot)
+    foot, top, rise = kerb[0], kerb[1], kerb[2]
+    steepness = rise / (top - foot)
+    inverse_spacing = _ONE / F(spacing)
+    last_sample = np.int32(sides.shape[0] // 2 - 1)
+    zero, one = np.uint64(0), np.uint64(1)
     for i in range(bottom):
         if covered[i] == 0:
             continue
@@ -150,36 +183,61 @@ def locate(
         ax = camera[3] + v * camera[9]
         ay = camera[4] + v * camera[10]
         az = camera[5] + v * camera[11]
+        nearest_depth, farthest_depth = FAR, _ZERO
+        for e in range(LANES):
+            depth = t[row, np.uint64(e)]
+            nearest_depth, farthest_depth = min(nearest_depth, depth), max(farthest_depth, depth)
+        spread = farthest_depth * (F(LANES) * inverse_focal) + farthest_depth - nearest_depth
+        low, high = FAR, _ZERO
         for attempt in range(2):
             low, high = FAR, _ZERO
-            for e in range(LANES):
-                lane = np.uint64(e)
-                u = u0 + F(np.int32(e))
-                dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
-                depth = min(t[row, lane], FAR)
-                x, y = cx + depth * dx, cy + depth * dy
-                ix = np.int32(min(max(x, _ZERO), east_end) + _HALF)
-                iy = np.int32(min(max(y, _ZERO), north_end) + _HALF)
-                sample = np.int32(nearest[np.int32(iy * nodes + ix)])
+            if spread < COMPACT:
+                depth = t[row, np.uint64(LANES // 2)]
+                u = u0 + F(LANES // 2)
+                ix = np.int32(min(max(cx + depth * (ax + u * ux), _ZERO), east_end) + _HALF)
+                iy = np.int32(min(max(cy + depth * (ay + u * uy), _ZERO), north_end) + _HALF)
+                sample = np.int32(nearest[index(iy * nodes + ix)])
                 at = np.int32(sample * LINE_FIELDS)
-                rx, ry = x + west - line[at], y + south - line[at + 1]
-                tx, ty, bend = line[at + 2], line[at + 3], line[at + 4]
-                ahead = rx * tx + ry * ty
-                left = ry * tx - rx * ty
-                q = _ONE / max(_ONE - bend * left, F(0.1))
-                offset = _HALF * bend * ahead * ahead * q - left
-                s[row, lane] = F(sample) * spacing + ahead * q
-                d[row, lane] = offset
-                distance = abs(offset)
+                ox, oy = west - line[index(at)], south - line[index(at + np.int32(1))]
+                tx, ty, bend = (
+                    line[index(at + np.int32(2))],
+                    line[index(at + np.int32(3))],
+                    line[index(at + np.int32(4))],
+                )
+                begin = F(sample) * spacing
+                for e in range(LANES):
+                    lane = np.uint64(e)
+                    u = u0 + F(np.int32(e))
+                    depth = t[row, lane]
+                    x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
+                    past, offset = _place(x + ox, y + oy, tx, ty, bend)
+                    s[row, lane] = begin + past
+                    d[row, lane] = offset
+                    cosines[lane], sines[lane] = tx, ty
+            else:
+                for e in range(LANES):
+                    lane = np.uint64(e)
+                    u = u0 + F(np.int32(e))
+                    depth = min(t[row, lane], FAR)
+                    x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
+                    ix = np.int32(min(max(x, _ZERO), east_end) + _HALF)
+                    iy = np.int32(min(max(y, _ZERO), north_end) + _HALF)
+                    sample = np.int32(nearest[index(iy * nodes + ix)])
+                    at = np.int32(sample * LINE_FIELDS)
+                    tx, ty = line[index(at + np.int32(2))], line[index(at + np.int32(3))]
+                    past, offset = _place(
+                        x + west - line[index(at)],
+                        y + south - line[index(at + np.int32(1))],
+                        tx,
+                        ty,
+                        line[index(at + np.int32(4))],
+                    )
+                    s[row, lane] = F(sample) * spacing + past
+                    d[row, lane] = offset
+                    cosines[lane], sines[lane] = tx, ty
+            for e in range(LANES):
+                distance = abs(d[row, np.uint64(e)])
                 low, high = min(low, distance), max(high, distance)
-                # Extent of the pixel on the ground: beside and in front of each other.
-                fall = max(slope[row, lane] - dz, F(0.004))
-                beside = depth * inverse_focal
-                behind = beside / fall
-                forward = abs(dx * tx + dy * ty)
-                sideways = abs(dx * ty - dy * tx)
-                along[row, lane] = forward * behind + sideways * beside
-                across[row, lane] = sideways * behind + forward * beside
             if high <= foot or attempt == 1:
                 break
             for e in range(LANES):
@@ -187,24 +245,35 @@ def locate(
                 u = u0 + F(np.int32(e))
                 dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
                 depth = t[row, lane]
-                sample = np.int32(s[row, lane] / spacing)
-                at = np.int32(
-                    min(max(sample, np.int32(0)), np.int32(line.shape[0] // LINE_FIELDS - 1)) * LINE_FIELDS
-                )
-                tx, ty = line[at + 2], line[at + 3]
                 offset = d[row, lane]
-                rightness = F(np.int32(offset > _ZERO))
-                rise = line[at + 5] + rightness * (line[at + 6] - line[at + 5])
+                right = np.int32(offset > _ZERO)
+                sample = min(max(np.int32(s[row, lane] * inverse_spacing), np.int32(0)), last_sample)
+                raised = F(np.int32((sides[index(sample * np.int32(2) + right)] >> RAISED) & np.int32(1)))
                 distance = abs(offset)
-                outward = (dx * ty - dy * tx) * (F(2.0) * rightness - _ONE)
+                outward = (dx * sines[lane] - dy * cosines[lane]) * (F(2.0) * F(right) - _ONE)
                 fall = max(slope[row, lane] - dz, F(0.004))
                 # Back along the ray: onto the level behind the kerb, or onto its face if that is nearer.
-                plateau = rise / fall
-                face = max(distance - foot, _ZERO) * steepness / max(fall + steepness * outward, F(0.004))
-                lifted = min(plateau, max(face, _ZERO))
+                plateau = raised * rise / fall
+                face = raised * max(distance - foot, _ZERO) * steepness
+                face = max(face / max(fall + steepness * outward, F(0.004)), _ZERO)
                 behind_top = F(np.int32(distance - outward * plateau >= top))
                 incoming = F(np.int32(outward < _ZERO))
-                back = incoming * behind_top * plateau + (_ONE - incoming) * lifted
+                back = incoming * behind_top * plateau + (_ONE - incoming) * min(plateau, face)
                 t[row, lane] = max(depth - back, _HALF * depth)
-        span[row, np.uint64(0)] = low
-        span[row, np.uint64(1)] = high
+            if low > BESIDE:
+                break
+        span[row, zero], span[row, one] = low, high
+        if low > BESIDE:
+            continue
+        # Extent of the pixels on the ground, beside and behind each other, turned into the road's directions.
+        for e in range(LANES):
+            lane = np.uint64(e)
+            u = u0 + F(np.int32(e))
+            dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
+            tx, ty = cosines[lane], sines[lane]
+            beside = min(t[row, lane], FAR) * inverse_focal
+            behind = beside / max(slope[row, lane] - dz, F(0.004))
+            forward = abs(dx * tx + dy * ty)
+            sideways = abs(dx * ty - dy * tx)
+            along[row, lane] = forward * behind + sideways * beside
+            across[row, lane] = sideways * behind + forward * beside

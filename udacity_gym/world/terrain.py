@@ -17,6 +17,8 @@ MARGIN = 220.0
 """m of land around the track."""
 COARSE = 8
 """Every so many nodes the nearest sample is searched among all, in between it is walked to."""
+CLOSE = 30
+"""Samples that two starts may be apart and still lead to the same nearest sample."""
 
 
 @njit(cache=True, nogil=True)
@@ -39,8 +41,12 @@ def _nearest_samples(
         for j in range(columns):
             px, py = west + j, south + i
             best, best_distance = 0, 1e30
+            first = seeds[i // COARSE, j // COARSE]
             for corner in range(4):
                 k = seeds[i // COARSE + corner // 2, j // COARSE + corner % 2]
+                apart = abs(k - first)
+                if corner > 0 and min(apart, n - apart) < CLOSE:
+                    continue  # walking from there leads to the same sample
                 square = (x[k] - px) ** 2 + (y[k] - py) ** 2
                 for step in (-1, 1):
                     while True:

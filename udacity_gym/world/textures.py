@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.world.jit import F, inline
+from udacity_gym.world.jit import F, index, inline
 
 TEXELS = 256
 """Side of a tile in texels."""
@@ -23,15 +23,16 @@ SIZE = TEXELS * STRIDE
 """Elements of that array."""
 
 _ONE = F(1.0)
-_BIAS = F(1 << 20)
+_BIAS = F(1 << 14)
 
 
 @inline
-def texel(x: Any, y: Any, footprint: Any) -> Any:
+def texel(start: Any, x: Any, y: Any, footprint: Any) -> Any:
     """Index of the texel at a place, in the level whose texels are about as large as the footprint.
 
     Args:
-        x: texels of the full tile, any number above -2**20.
+        start: index of the pattern's first texel.
+        x: texels of the full tile, any number above -2**14.
         y: the same, across.
         footprint: extent of the pixel in texels of the full tile.
     """
@@ -41,7 +42,25 @@ def texel(x: Any, y: Any, footprint: Any) -> Any:
     shrink = F(side) * F(1.0 / TEXELS)
     column = np.int32(np.int32(x * shrink + _BIAS) & (side - 1))
     row = np.int32(np.int32(y * shrink + _BIAS) & (side - 1))
-    return np.int32(row * STRIDE + (STRIDE - (STRIDE >> level)) + column)
+    return index(row * np.int32(STRIDE) + np.int32(start) + np.int32(STRIDE - (STRIDE >> level)) + column)
+
+
+@inline
+def texels(start: Any, x: Any, y: Any, footprint: Any) -> Any:
+    """Indices of the four texels around a place, and its share of the way to the right and upper ones."""
+    level = min(max(np.int32((F(footprint).view(np.int32) >> 23) - 127), np.int32(0)), np.int32(LEVELS - 1))
+    side = np.int32(TEXELS >> level)
+    shrink = F(side) * F(1.0 / TEXELS)
+    u, v = x * shrink + _BIAS, y * shrink + _BIAS
+    left, low = np.int32(u), np.int32(v)
+    mask = np.int32(side - 1)
+    begin = np.int32(start) + np.int32(STRIDE - (STRIDE >> level))
+    column, next_column = begin + (left & mask), begin + ((left + np.int32(1)) & mask)
+    row, next_row = (low & mask) * np.int32(STRIDE), ((low + np.int32(1)) & mask) * np.int32(STRIDE)
+    return (
+        index(row + column), index(row + next_column),
+        index(next_row + column), index(next_row + next_column), u - F(left), v - F(low),
+    )  # fmt: skip
 
 
 def pyramid(tile: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -81,7 +100,7 @@ def coloured_noise(rng: np.random.Generator, exponent: float, largest: float) ->
     return normal
 
 
-def cobblestones(rng: np.random.Generator, columns: int = 12, rows: int = 8) -> NDArray[np.float64]:
+def cobblestones(rng: np.random.Generator, columns: int = 16, rows: int = 9) -> NDArray[np.float64]:
     """A tile of stones in shifted rows with light joints, standard deviation 1.
 
     Args:

@@ -21,6 +21,8 @@ S, OFFSET, HEADING_ERROR, CURVATURE, PROGRESS, Z, PITCH, ROLL = range(CAR_STATE,
 """Places in the state after the car's own: m, m (right of the centre line), rad, 1/m, m, m, rad, rad."""
 WORLD_STATE = CAR_STATE + 8
 """Numbers in the world's state."""
+PUSH = 2.0
+"""m/s at which a wall pushes out a car that came into it sideways, such as at the end of a bridge."""
 REACH = 10.0
 """m along the track in which the car is looked for after a physics step."""
 
@@ -61,9 +63,11 @@ def _collide(
     if excess <= 0:
         return False
     heading = error + state[YAW]
-    state[X] -= side * excess * math.sin(heading)
-    state[Y] += side * excess * math.cos(heading)
     speed = state[SPEED]
+    # What the car moved outwards is taken back; what else sticks in the wall comes out without a jump.
+    shift = min(excess, (abs(speed * math.sin(error)) + PUSH) * dt)
+    state[X] -= side * shift * math.sin(heading)
+    state[Y] += side * shift * math.cos(heading)
     if side * speed * math.sin(error) > 0:  # moving into the wall
         speed *= abs(math.cos(error))
         parallel = math.atan(math.tan(error))  # rad away from the nearer of the wall's two directions
@@ -236,8 +240,9 @@ class World:
         """Where the car is relative to the track's reference line."""
         s, offset, heading_error, curvature, progress = self._state[S : PROGRESS + 1].tolist()
         half = 0.5 * self.car.track_width * abs(math.cos(heading_error))
-        axle = abs(math.sin(heading_error))
-        front, rear = (self.car.wheelbase - self.car.rear_axle) * axle, self.car.rear_axle * axle
+        rear = -self.car.rear_axle * math.sin(heading_error)
+        front = rear + self.car.wheelbase * math.sin(heading_error)
+        outermost = half + max(offset + max(front, rear), -offset - min(front, rear))
         return TrackState(
             s=s,
             cte=offset - self.track.reference_offset,
@@ -246,7 +251,7 @@ class World:
             progress=progress,
             lap=max(0, math.floor(progress / self.track.length)),
             offroad=abs(offset) > self.track.half_width,
-            off_lane=abs(offset) + half + max(front, rear) > self.track.lane_half_width,
+            off_lane=outermost > self.track.lane_half_width,
         )
 
     def snapshot(self) -> Snapshot:

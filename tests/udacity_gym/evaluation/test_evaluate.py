@@ -162,7 +162,7 @@ def test_a_drift_over_the_edge_line_is_put_back_on_the_reference_line_at_the_sam
     for k, options in enumerate(env.placed, start=1):
         assert options["s"] == pytest.approx(267.0 + 11 * k)
         assert options["offset"] == env.track.reference_offset
-        assert 3.0 <= options["speed"] <= SPEED
+        assert 8.0 <= options["speed"] <= SPEED
 
 
 def test_intervening_on_the_reference_line_puts_back_after_a_metre():

@@ -1,6 +1,7 @@
 """Recordings open in all their forms; what can't be opened says why."""
 
 import contextlib
+import pickle
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from recording_tools import MakeRecording, image_name, row
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording import Recording, open_recording
+from udacity_gym.recording.writer import format_number
 from udacity_gym.telemetry import CAMERAS, MPH
 
 LINES = [row(index / 10, f"0.{index},0.5,0,10") for index in range(6)]
@@ -97,6 +99,73 @@ def test_folders_with_other_letters_read_in_any_encoding(
     assert recording.report.count("unusual encoding") == (encoding != "utf-8")
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    numbers=st.lists(
+        st.tuples(
+            st.floats(-1, 1, width=32),
+            st.floats(0, 1, width=32),
+            st.floats(0, 1, width=32),
+            st.floats(0, 80, width=32),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    folder=st.sampled_from(["", "IMG/", "./IMG/", "C:\\Doe, Jo\\IMG\\", "/Users/jo é/my data/IMG/"]),
+    separator=st.sampled_from([",", ", ", ";", "\t"]),
+    decimal_comma=st.booleans(),
+    header=st.booleans(),
+    ending=st.sampled_from(["\n", "\r\n", "\r"]),
+    final=st.booleans(),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16"]),
+)
+def test_a_log_in_any_dialect_reads_back_equal_or_tells_which_rows_have_two_meanings(
+    tmp_path: Path,
+    numbers: list[tuple[float, ...]],
+    folder: str,
+    separator: str,
+    decimal_comma: bool,
+    header: bool,
+    ending: str,
+    final: bool,
+    encoding: str,
+) -> None:
+    written = [[format_number(value) for value in row] for row in numbers]
+    lines = [separator.join(["center", "left", "right", "steering"])] if header else []
+    (tmp_path / "IMG").mkdir(exist_ok=True)
+    for index, texts in enumerate(written):
+        names = [image_name(camera, index / 10) for camera in CAMERAS]
+        for name in names:
+            (tmp_path / "IMG" / name).touch()
+        shown = [text.replace(".", ",") for text in texts] if decimal_comma else texts
+        lines.append(separator.join([*(folder + name for name in names), *shown]))
+    log = tmp_path / "driving_log.csv"
+    log.write_bytes((ending.join(lines) + (ending if final else "")).encode(encoding))
+    try:
+        recording = open_recording(tmp_path)
+    except RecordingError as error:
+        unclear = len(written)
+        reason = str(error)
+    else:
+        unclear = recording.report.count("ambiguous numbers")
+        reason = str(recording.report)
+        assert len(recording) + unclear == len(written)
+        for frame in recording.frames():
+            row = [frame.steering, frame.throttle, frame.brake, frame.speed / MPH]
+            assert row == pytest.approx([float(text) for text in written[frame.row - 1 - header]], rel=1e-12)
+    if unclear:
+        assert decimal_comma  # a comma between fields and inside of numbers is all that can be unclear
+        assert separator == ","
+        assert "ambiguous numbers" in reason
+
+
+def test_a_recording_travels_to_other_processes(make_recording: MakeRecording) -> None:
+    recording = pickle.loads(pickle.dumps(open_recording(make_recording(LINES))))
+    assert len(recording) == 6
+    assert recording.episodes[0][3].image("left").shape == (160, 320, 3)
+    assert pickle.loads(pickle.dumps(recording.episodes[0][3])).row == 4
+
+
 def test_several_styles_in_one_file_read_together(make_recording: MakeRecording) -> None:
     lines = [
         row(0.0, "0,0.5,0,10", "C:\\Users\\me\\IMG\\"),
@@ -145,8 +214,15 @@ def test_a_folder_without_a_log_says_what_it_has_and_where_one_is(make_recording
         RecordingError, match=r"no driving_log.csv in .*, which has drive/, notes.txt; open .*drive "
     ):
         open_recording(folder.parent)
-    with pytest.raises(RecordingError, match=r"no driving_log\.csv"):
+    with pytest.raises(
+        RecordingError, match=r"no driving_log\.csv in .*IMG, which has .*; open .*drive instead"
+    ):
         open_recording(folder / "IMG")
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"can't be opened|no such file"):
+        open_recording(tmp_path / ("x" * 5000))
 
 
 def test_a_folder_with_several_tables_asks_which(tmp_path: Path) -> None:

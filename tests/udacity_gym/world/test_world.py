@@ -4,6 +4,8 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.telemetry import MPH, Control
@@ -178,6 +180,19 @@ def test_a_car_is_off_lane_when_a_wheel_is_over_the_edge_line_and_off_road_when_
     assert made.track_state.offroad
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_outermost_of_the_four_wheels_counts(side):
+    made = world()
+    lateral = math.cos(0.3), math.sin(0.3)
+    front = 3.88 - 1.0 * lateral[0] - 1.27 * lateral[1]  # turned outwards, a front wheel is outermost
+    rear = 3.88 - 1.0 * lateral[0] - 1.60 * lateral[1]  # turned inwards, a rear wheel
+    for limit, turned in ((front, 0.3), (rear, -0.3)):
+        for offset, off_lane in ((limit - 0.01, False), (limit + 0.01, True)):
+            options = {"s": 740.0, "offset": side * offset, "heading_error": side * turned}
+            made.reset(options=options)
+            assert made.track_state.off_lane == off_lane
+
+
 def test_the_walls_of_the_bridge_hold_the_car_and_cost_speed():
     free, held = world(), world()
     for s, made in ((560.0, free), (700.0, held)):
@@ -214,6 +229,34 @@ def test_the_car_rolls_down_a_hill_and_its_pose_follows_the_road():
     made.reset(options={"s": 100.0, "heading_error": math.pi / 2})
     assert made.pose.pitch == pytest.approx(0.0, abs=1e-6)
     assert made.pose.roll == pytest.approx(math.atan(0.15), abs=0.01), "downhill is to its right"
+
+
+@given(
+    controls=st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=12),
+    s=st.floats(0, LAKE.length),
+    offset=st.floats(-4.7, 4.7),
+    heading_error=st.floats(-math.pi, math.pi),
+)
+@settings(deadline=None, max_examples=100)
+def test_no_way_of_driving_breaks_the_world(controls, s, offset, heading_error):
+    made = world()
+    made.reset(options={"s": s, "offset": offset, "heading_error": heading_error, "speed": 10.0})
+    driven = 0.0
+    for steering, throttle in controls:
+        for _ in range(20):
+            before = made.pose
+            made.step(Control(steering, throttle))
+            step = math.hypot(made.pose.x - before.x, made.pose.y - before.y)
+            assert step < 13.7 / 15 + 0.5, "nothing throws the car about, not even a wall"
+            driven += step
+    at = made.track_state
+    assert math.isfinite(at.cte)
+    assert 0 <= at.s < LAKE.length
+    assert abs(at.heading_error) <= math.pi
+    assert abs(at.progress) < 3 * driven + 20
+    assert abs(made.speed) < 13.6
+    there = LAKE.locate(made.pose.x, made.pose.y, near=at.s)
+    assert (there.s, there.offset) == pytest.approx((at.s, at.cte), abs=1e-6)
 
 
 def test_top_speed_is_the_same_for_every_control_period():

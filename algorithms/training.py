@@ -1,0 +1,324 @@
+"""Supervised training: epochs, validation, the best policy, and going on after an interruption."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from algorithms.batches import Batches, Floats, targets_of
+from algorithms.checkpoint import check_tensors, read_checkpoint, write_checkpoint
+from algorithms.data import Frames, PictureStore, ahead, balance_weights, draw
+from algorithms.networks import NetworkPolicy, make_network
+from udacity_gym.errors import CheckpointError
+from udacity_gym.telemetry import Image
+
+if TYPE_CHECKING:
+    from algorithms.bc import BehavioralCloningConfig
+
+STATE_FORMAT = "udacity-gym-training-state"
+STATE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        train_loss: mean loss over the epoch's augmented batches.
+        validation_loss: loss on the validation rows, through the centre camera and not augmented; None
+            if no rows were set aside.
+        steering_mae: mean absolute steering error on them, in shares of full lock.
+    """
+
+    epoch: int
+    train_loss: float
+    validation_loss: float | None
+    steering_mae: float | None
+
+
+class Training:
+    """One training run.
+
+    All randomness of an epoch follows from (seed, number of the epoch), so a run that goes on from a
+    saved epoch is the run that was never interrupted.
+
+    Attributes:
+        history: what the epochs came to so far.
+        network: the network as it is now.
+        best: weights of the epoch with the least validation loss so far.
+    """
+
+    def __init__(
+        self,
+        config: BehavioralCloningConfig,
+        train: Frames,
+        validation: Frames,
+        cameras: tuple[str, ...],
+        folder: Path | None,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            config: all settings.
+            train: rows to train on.
+            validation: rows to validate on, possibly none.
+            cameras: cameras to train with, the centre one first.
+            folder: where the run is kept, None for nowhere.
+        """
+        self.config, self.folder = config, folder
+        self.history: list[Epoch] = []
+        pictures = PictureStore(train, cameras, config.preprocessing, config.memory_budget)
+        self._batches = Batches(
+            pictures,
+            config.actions,
+            config.augmentation,
+            config.geometry,
+            config.side_cameras,
+            config.recovery_time,
+            config.recovery_distance,
+        )
+        self._validation_pictures = PictureStore(
+            validation, ("center",), config.preprocessing, config.memory_budget - pictures.nbytes
+        )
+        self._validation_targets = targets_of(validation, config.actions)
+        self._row_weights = balance_weights(train.steering, config.balance)
+        self._usual_speed = float(np.median(train.speed))
+        self._threads = config.threads or min(os.cpu_count() or 1, 4)
+        self._steps = -(-len(train) // config.batch_size)
+        self.network = make_network(config.network, len(config.actions), config.seed)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
+        self._best_loss = math.inf
+        self.best = _copy(self.network)
+
+    def run(self, progress: bool, after_epoch: Callable[[Epoch], object] | None) -> NetworkPolicy:
+        """Train to the end; see `algorithms.bc.BehavioralCloning.learn`."""
+        self._resume()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # within an operation; threads work on parts of a batch, see `_step`
+        log = None if self.folder is None else _Log(self.folder / "tensorboard", len(self.history))
+        bar = tqdm(
+            total=self.config.epochs * self._steps,
+            initial=len(self.history) * self._steps,
+            disable=not progress,
+            unit="batch",
+            desc="training",
+        )
+        try:
+            with ThreadPoolExecutor(self._threads) as pool:
+                while len(self.history) < self.config.epochs and not self._is_out_of_patience():
+                    epoch = self._epoch(len(self.history), pool, bar)
+                    self._keep(epoch)
+                    if log is not None:
+                        log.write(epoch)
+                    bar.set_postfix(_postfix(epoch))
+                    if after_epoch is not None:
+                        after_epoch(epoch)
+        finally:
+            torch.set_num_threads(threads)
+            bar.close()
+            if log is not None:
+                log.close()
+        return self._policy()
+
+    def _epoch(self, number: int, pool: Executor, bar: Any) -> Epoch:
+        rng = np.random.default_rng([self.config.seed, number])
+        order, size = draw(self._row_weights, rng), self.config.batch_size
+        self.network.train()
+        total = 0.0
+        batches = ahead(lambda i: self._batches.make(order[i * size : (i + 1) * size], rng), self._steps)
+        for step, (images, targets) in enumerate(batches):
+            rate = self._learning_rate(number * self._steps + step)
+            total += self._step(images, targets, rate, pool) * len(images)
+            bar.update()
+        validation_loss, mae = self._validate()
+        return Epoch(number + 1, total / len(order), validation_loss, mae)
+
+    def _step(self, images: Image, targets: Floats, rate: float, pool: Executor) -> float:
+        """One step of the optimizer; returns the batch's loss.
+
+        The batch is cut into parts, whose gradients are computed in a thread each. Against threads
+        within every operation, as torch has them, that needs one meeting per step instead of one per
+        layer, which is faster on few cores and much faster where other programs use them too.
+        """
+        parameters, whole = list(self.network.parameters()), len(images)
+
+        def part(images: Image, targets: Floats) -> tuple[float, tuple[Tensor, ...]]:
+            out = self.network(self.config.preprocessing.normalize(torch.from_numpy(images)))
+            loss = self._loss(out, torch.from_numpy(targets)) * (len(images) / whole)
+            return loss.item(), torch.autograd.grad(loss, parameters)
+
+        parts = min(self._threads, whole)
+        results = list(pool.map(part, np.array_split(images, parts), np.array_split(targets, parts)))
+        for parameter, *gradients in zip(parameters, *(gradients for _, gradients in results), strict=True):
+            parameter.grad = functools.reduce(torch.add, gradients)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        return sum(loss for loss, _ in results)
+
+    def _loss(self, out: Tensor, targets: Tensor) -> Tensor:
+        if self.config.loss == "huber":
+            errors = nn.functional.huber_loss(out, targets, reduction="none", delta=self.config.huber_delta)
+        else:
+            errors = nn.functional.mse_loss(out, targets, reduction="none")
+        weights = torch.tensor([1.0, self.config.throttle_weight][: errors.shape[1]])
+        return (errors.mean(dim=0) * weights).sum()
+
+    def _learning_rate(self, step: int) -> float:
+        if self.config.schedule == "constant":
+            return self.config.learning_rate
+        total = self.config.epochs * self._steps
+        warm_up = min(self._steps, total // 5)
+        if step < warm_up:
+            return self.config.learning_rate * (step + 1) / warm_up
+        done = (step - warm_up) / (total - warm_up)
+        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+    @torch.inference_mode()
+    def _validate(self) -> tuple[float | None, float | None]:
+        """Loss and mean absolute steering error on the validation rows."""
+        targets, size = self._validation_targets, 256
+        if not len(targets):
+            return None, None
+        self.network.eval()
+        loss = error = 0.0
+        for start in range(0, len(targets), size):
+            rows = np.arange(start, min(start + size, len(targets)))
+            images = self._validation_pictures.take(rows, np.zeros(len(rows), np.int64))
+            out = self.network(self.config.preprocessing.normalize(torch.from_numpy(images)))
+            wanted = torch.from_numpy(targets[rows])
+            loss += float(self._loss(out, wanted)) * len(rows)
+            error += float((out[:, 0] - wanted[:, 0]).abs().sum())
+        return loss / len(targets), error / len(targets)
+
+    def _is_out_of_patience(self) -> bool:
+        losses = [epoch.validation_loss for epoch in self.history if epoch.validation_loss is not None]
+        if self.config.patience is None or not losses:
+            return False
+        return len(losses) - 1 - losses.index(min(losses)) >= self.config.patience
+
+    def _keep(self, epoch: Epoch) -> None:
+        self.history.append(epoch)
+        better = epoch.validation_loss is None or epoch.validation_loss < self._best_loss
+        if better:
+            self._best_loss = math.inf if epoch.validation_loss is None else epoch.validation_loss
+            self.best = _copy(self.network)
+        if self.folder is not None:
+            self._save(self.folder / "state")
+            if better:
+                self._policy().save(self.folder / "policy")
+
+    def _policy(self) -> NetworkPolicy:
+        config = self.config
+        network = make_network(config.network, len(config.actions))
+        network.load_state_dict(self.best)
+        speed = None
+        if config.throttle == "speed_control":
+            speed = self._usual_speed if config.target_speed is None else config.target_speed
+        training = {
+            "learner": "BehavioralCloning",
+            "settings": asdict(config),
+            "history": [asdict(epoch) for epoch in self.history],
+        }
+        return NetworkPolicy(network, config.preprocessing, config.actions, speed, training)
+
+    def _fingerprint(self) -> str:
+        """A name of the data: the labels, which hardly two recordings share."""
+        digest = hashlib.sha256(self._batches.targets.tobytes())
+        digest.update(self._validation_targets.tobytes())
+        return digest.hexdigest()
+
+    def _save(self, folder: Path) -> None:
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for number, moments in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{name}": value for name, value in moments.items()}
+        description = {
+            "format": STATE_FORMAT,
+            "version": STATE_VERSION,
+            "settings": asdict(self.config),
+            "data": self._fingerprint(),
+            "history": [asdict(epoch) for epoch in self.history],
+            "best_loss": None if self._best_loss == math.inf else self._best_loss,
+        }
+        write_checkpoint(folder, "state", tensors, description)
+
+    def _resume(self) -> None:
+        """Go on from the folder's last whole epoch, if there is one."""
+        if self.folder is None or not (self.folder / "state").exists():
+            return
+        folder = self.folder / "state"
+        tensors, description = read_checkpoint(folder, "state", STATE_FORMAT, STATE_VERSION)
+        self._check_is_same_run(description)
+        groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "adam": {}}
+        for name, value in tensors.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = value
+        check_tensors(groups["network"], self.network.state_dict(), str(folder))
+        self.network.load_state_dict(groups["network"])
+        self.best = groups["best"]
+        adam = self._optimizer.state_dict()
+        for name, value in groups["adam"].items():
+            number, _, moment = name.partition(".")
+            adam["state"].setdefault(int(number), {})[moment] = value
+        self._optimizer.load_state_dict(adam)
+        self._best_loss = math.inf if description["best_loss"] is None else description["best_loss"]
+        self.history.extend(Epoch(**epoch) for epoch in description["history"])
+
+    def _check_is_same_run(self, description: dict[str, Any]) -> None:
+        advice = "choose another folder, or delete this one to start anew"
+        before, now = description["settings"], json.loads(json.dumps(asdict(self.config)))
+        for name in sorted((before.keys() | now.keys()) - {"memory_budget"}):
+            if before.get(name) != now.get(name):
+                raise CheckpointError(
+                    f"{self.folder}: training with {name}={before.get(name)!r} was begun here, now it is "
+                    f"{now.get(name)!r}; {advice}"
+                )
+        if description["data"] != self._fingerprint():
+            raise CheckpointError(f"{self.folder}: training on other data was begun here; {advice}")
+
+
+class _Log:
+    """The TensorBoard log."""
+
+    def __init__(self, folder: Path, epochs: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        # What was logged after the last whole epoch of an interrupted run is logged again.
+        self._writer: Any = SummaryWriter(str(folder), purge_step=epochs + 1)
+
+    def write(self, epoch: Epoch) -> None:
+        self._writer.add_scalar("loss/train", epoch.train_loss, epoch.epoch)
+        if epoch.validation_loss is not None:
+            self._writer.add_scalar("loss/validation", epoch.validation_loss, epoch.epoch)
+            self._writer.add_scalar("error/steering_mae", epoch.steering_mae, epoch.epoch)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def _postfix(epoch: Epoch) -> dict[str, str]:
+    shown = {"epoch": str(epoch.epoch), "loss": f"{epoch.train_loss:.4f}"}
+    if epoch.validation_loss is not None:
+        shown["validation"] = f"{epoch.validation_loss:.4f}"
+    return shown

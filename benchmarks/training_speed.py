@@ -1,0 +1,153 @@
+"""Training images per second: ours, a plain torch loop, and the network alone.
+
+All three train the same network with Adam on the same rows with batches of the same size. The plain loop
+is what a tutorial would write: a Dataset that opens a JPEG, crops, resizes and converts it, a shuffling
+DataLoader, no augmentation. Ours has side cameras, augmentation, and balance on top. The network alone
+trains on one batch over and over: nothing can be faster with it. Rounds of the three take turns, so that
+other load on the machine meets all of them alike; medians count.
+
+Run it with: python benchmarks/training_speed.py [RECORDING]
+Without a recording, the built-in expert drives one for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import gymnasium
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+import udacity_gym  # noqa: F401  (registers the environment)
+from algorithms import BehavioralCloning, PilotNet
+from algorithms.training import Epoch
+from udacity_gym.experts import PurePursuit
+from udacity_gym.recording import Recording, open_recording, record
+from udacity_gym.telemetry import CAMERAS
+
+BATCH = 64
+
+
+class PlainDataset(Dataset[tuple[Tensor, Tensor]]):
+    """One picture and its steering and throttle, the way tutorials do it."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.rows = [
+            (str(episode.path("center", i)), episode.steering[i], episode.throttle[i] - episode.brake[i])
+            for episode in recording.episodes
+            for i in range(len(episode))
+        ]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        path, steering, throttle = self.rows[index]
+        image = cv2.imread(path)[60:135]
+        yuv = cv2.cvtColor(cv2.resize(image, (200, 66)), cv2.COLOR_BGR2YUV)
+        pixels = torch.from_numpy(yuv).permute(2, 0, 1).float() / 127.5 - 1.0
+        return pixels, torch.tensor([steering, throttle], dtype=torch.float32)
+
+
+def plain_loop(recording: Recording, rows: int) -> Callable[[], float]:
+    """A plain torch loop; each call gives the images per second of another pass over ``rows`` rows."""
+    loader = DataLoader(Subset(PlainDataset(recording), range(rows)), batch_size=BATCH, shuffle=True)
+    network = PilotNet(outputs=2)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+
+    def run() -> float:
+        begin = time.perf_counter()
+        for images, targets in loader:
+            optimizer.zero_grad()
+            nn.functional.mse_loss(network(images), targets).backward()
+            optimizer.step()
+        return rows / (time.perf_counter() - begin)
+
+    return run
+
+
+def network_alone(rows: int) -> Callable[[], float]:
+    """The same network on one batch over and over."""
+    network = PilotNet(outputs=2).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    images = torch.rand(BATCH, 3, 66, 200).contiguous(memory_format=torch.channels_last)
+    targets = torch.rand(BATCH, 2)
+
+    def run() -> float:
+        steps = rows // BATCH
+        begin = time.perf_counter()
+        for _ in range(steps):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(network(images), targets).backward()
+            optimizer.step()
+        return steps * BATCH / (time.perf_counter() - begin)
+
+    return run
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recording", type=Path, nargs="?", help="folder with a driving_log.csv")
+    parser.add_argument("--rounds", type=int, default=5, help="passes of each kind over the rows")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        if options.recording is None:
+            env = gymnasium.make("UdacitySim-v0", cameras=CAMERAS, mode="training")
+            recording = record(env, PurePursuit(), Path(folder, "recording"), seconds=70, progress=True)
+        else:
+            recording = open_recording(options.recording)
+        measure(recording, options.rounds)
+
+
+def measure(recording: Recording, rounds: int) -> None:
+    """Let the three take turns."""
+    learner = BehavioralCloning(
+        recording, epochs=rounds + 1, batch_size=BATCH, validation=0.0, memory_budget=1e9, progress=False
+    )
+    rows = len(learner.train_frames)
+    plain, alone = plain_loop(recording, rows), network_alone(rows)
+    rates: dict[str, list[float]] = {"ours": [], "plain": [], "alone": []}
+    begin = time.perf_counter()
+
+    def others_turn(_: Epoch) -> None:
+        """Between two of our epochs, with the threads that torch takes by itself."""
+        nonlocal begin
+        rates["ours"].append(rows / (time.perf_counter() - begin))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(own_threads)
+        rates["plain"].append(plain())
+        rates["alone"].append(alone())
+        torch.set_num_threads(threads)
+        begin = time.perf_counter()
+
+    own_threads = torch.get_num_threads()
+    learner.learn(others_turn)
+    first, *later = rates["ours"]
+    median = {name: statistics.median(values[1:]) for name, values in rates.items()}
+    print(f"\nPython {platform.python_version()}, torch {torch.__version__}, {os.cpu_count()} cores")
+    print(f"{rows} rows, batches of {BATCH}")
+    print(f"{'':<46}{'images/s':>10}{'ratio':>8}")
+    for name, rate in (
+        ("plain torch loop, no augmentation", median["plain"]),
+        ("ours, first epoch (decodes the pictures)", first),
+        (f"ours, median of the {len(later)} epochs after it", median["ours"]),
+        ("network alone, torch's own threads", median["alone"]),
+    ):
+        print(f"{name:<46}{rate:>10.0f}{rate / median['plain']:>8.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Make what the docs show from the library itself: python docs/build.py [pictures]."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from udacity_gym.env import UdacityEnv
+from udacity_gym.telemetry import CAMERAS, Image
+from udacity_gym.world.camera import CameraRig
+from udacity_gym.world.track import Track
+
+DOCS = Path(__file__).parent
+HEADER = "<!-- Made from the docstring of udacity_gym.env.UdacityEnv by `python docs/build.py`; edit it there. -->"
+
+
+def environment_page() -> str:
+    """The environment's page: its class docstring, word for word."""
+    return f"{HEADER}\n\n# UdacitySim-v0\n\n{inspect.getdoc(UdacityEnv)}\n"
+
+
+def pictures() -> dict[str, Image]:
+    """Pictures of the lake track by file name, (height, width, 3) uint8 RGB."""
+    track = Track.load("lake")
+    rig = CameraRig(track)
+    start = track.pose_at(1000.0)
+    seen = rig.draw_all(start, CAMERAS, "autonomous")
+    three = np.hstack([seen[name] for name in ("left", "center", "right")])
+    around = [
+        rig.draw(track.pose_at(s), "center", "autonomous") for s in (0.0, 90.0, 480.0, 640.0, 740.0, 860.0)
+    ]
+    lap = np.vstack([np.hstack(around[:3]), np.hstack(around[3:])])
+    chase = rig.view("chase", start, three.shape[1], 400, steering=0.5)
+    return {"cameras.png": np.vstack([three, chase]), "lake.png": lap}
+
+
+def main() -> None:
+    """Write the page and, if asked for, the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["page", "pictures"], default="page")
+    what = parser.parse_args().what
+    (DOCS / "environment.md").write_text(environment_page(), encoding="utf-8")
+    if what == "pictures":
+        (DOCS / "images").mkdir(exist_ok=True)
+        for name, picture in pictures().items():
+            cv2.imwrite(str(DOCS / "images" / name), picture[..., ::-1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Behavioural cloning, from a driving log to a car that drives.
+
+python examples/behavioral_cloning_from_log.py path/to/recording
+    learns from a recording of yours, compares its steering with yours on rows that it was never trained
+    on, and lets the policy drive the embedded lake track;
+
+python examples/behavioral_cloning_from_log.py --expert --seeds 0 1 2
+    does so with demonstrations of the built-in expert, once for each seed, and makes sure that each
+    policy drives three laps without anybody's help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+import udacity_gym  # noqa: F401  (registers UdacitySim-v0)
+from algorithms import BehavioralCloning, Policy
+from udacity_gym.evaluation import Evaluation, evaluate
+from udacity_gym.experts import PurePursuit
+from udacity_gym.recording import open_recording, record
+from udacity_gym.telemetry import CAMERAS, MPH
+
+
+def main() -> None:
+    """Read the command line and do what it says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recording", type=Path, nargs="?", help="folder with a driving_log.csv")
+    parser.add_argument("--expert", action="store_true", help="learn from the built-in expert instead")
+    parser.add_argument("--epochs", type=int, help="passes over the rows")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one training for each")
+    parser.add_argument("--output", type=Path, help="folder to keep recording, trainings and policies in")
+    options = parser.parse_args()
+    if (options.recording is None) != options.expert:
+        parser.error("give either a recording or --expert")
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.output or Path(scratch)
+        for seed in options.seeds:
+            if options.expert:
+                clone_the_expert(folder, seed, options.epochs or 12)
+            else:
+                clone_a_person(options.recording, folder, seed, options.epochs or 20)
+
+
+def clone_a_person(path: Path, folder: Path, seed: int, epochs: int) -> None:
+    """Learn from a recording, check the steering on unseen rows, then drive."""
+    recording = open_recording(path)
+    print(recording.report)
+    learner = BehavioralCloning(
+        recording,
+        seed=seed,
+        epochs=epochs,
+        throttle="speed_control",  # learn to steer only,
+        target_speed=15 * MPH,  # and drive with a controller that keeps this speed
+        smoothing=1.0,  # keys are pressed and released: learn the mean over a second
+        recovery_time=2.0,  # people come back to the middle slowly
+        balance=0.0,
+        folder=folder / f"person-seed{seed}",
+    )
+    policy = learner.learn()
+
+    beaten = compare_steering(learner, policy)
+    evaluation = drive(policy, laps=1)
+    first = evaluation.distance_to_first_intervention
+    print(evaluation)
+    print(
+        f"It got {evaluation.distance if first is None else first:.0f} m far before the first intervention."
+    )
+    assert beaten, "the policy must steer more like the driver than 'always zero' and 'always the mean' do"
+
+
+def compare_steering(learner: BehavioralCloning, policy: Policy) -> bool:
+    """Print steering errors on the rows never trained on; whether the policy beats what needs no learning."""
+    frames = learner.validation_frames
+    steering = np.array([policy.predict(frames.image(row, "center"))[0][0] for row in range(len(frames))])
+    mean = learner.train_frames.steering.mean()
+    guesses = {"policy": steering, "always zero": 0 * steering, "always the mean": 0 * steering + mean}
+    beaten = True
+    for title, truth in (
+        (f"steering, mean over {learner.config.smoothing} s", frames.steering),
+        ("steering, row by row", frames.recorded_steering),
+    ):
+        print(f"\nLast {len(frames)} rows, never trained on: {title}")
+        print(f"{'':<18}{'MAE':>8}{'RMSE':>8}{'correlation':>13}")
+        rows = {name: errors(guess, truth) for name, guess in guesses.items()}
+        for name, (mae, rmse, correlation) in rows.items():
+            print(f"{name:<18}{mae:>8.4f}{rmse:>8.4f}{correlation:>13.2f}")
+        beaten &= True
+    return beaten
+
+
+def errors(guess: NDArray[np.float64], truth: NDArray[np.float32]) -> tuple[float, float, float]:
+    """Mean absolute error, root mean square error, and correlation (0 for a guess that never changes)."""
+    difference = guess - truth
+    correlation = np.corrcoef(guess, truth)[0, 1] if np.ptp(guess) > 0 else 0.0
+    return float(np.abs(difference).mean()), float(np.sqrt((difference**2).mean())), float(correlation)
+
+
+def clone_the_expert(folder: Path, seed: int, epochs: int) -> None:
+    """Learn from two laps of the built-in expert; the policy must then drive three by itself."""
+    laps = folder / "expert-laps"
+    if not laps.exists():
+        env = gymnasium.make("UdacitySim-v0", cameras=CAMERAS, mode="training")
+        record(env, PurePursuit(speed=27 * MPH), laps, laps=2, seed=0, progress=True)
+        env.close()
+    begin = time.monotonic()
+    learner = BehavioralCloning(laps, seed=seed, epochs=epochs, folder=folder / f"expert-seed{seed}")
+    policy = learner.learn()
+    print(f"seed {seed}: trained on {len(learner.train_frames)} rows in {time.monotonic() - begin:.0f} s")
+
+    evaluation = drive(policy, laps=3)
+    print(evaluation)
+    assert evaluation.laps_without_intervention >= 3, "the policy must drive three laps without intervention"
+    assert evaluation.mean_speed >= 25 * MPH, "the policy must drive at 25 mph or more"
+
+
+def drive(policy: Policy, laps: int) -> Evaluation:
+    """Let a policy drive the lake track from the start, seeing what the centre camera sees."""
+    env = gymnasium.make("UdacitySim-v0")
+    try:
+        return evaluate(policy, env, laps=laps, progress=True)
+    finally:
+        env.close()
+
+
+if __name__ == "__main__":
+    main()

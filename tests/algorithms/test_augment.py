@@ -1,0 +1,160 @@
+"""Augmentation that keeps picture and label true to each other."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from simple_road import CAMERA_OFFSETS, road_picture
+
+from algorithms import Augmentation, Preprocessing
+from algorithms.augment import Geometry, _in_prepared_pixels, shade, warp
+from udacity_gym.errors import OptionError
+from udacity_gym.recording import open_recording
+from udacity_gym.telemetry import Image
+
+GEOMETRY, PREPROCESSING = Geometry(), Preprocessing()
+NOTHING = Augmentation(flip=0, shift=0, turn=0, vertical=0, brightness=0, shadow=0)
+
+
+def look_from(
+    picture: Image, offset: float = 0.0, heading: float = 0.0, raised: float = 0.0, flip: bool = False
+) -> Image:
+    """A prepared picture, seen from elsewhere."""
+    maps = GEOMETRY.viewpoint(
+        np.array([offset]), np.array([heading]), np.array([raised]), np.array([flip], np.bool_)
+    )
+    return warp(PREPROCESSING.prepare(picture)[None], _in_prepared_pixels(maps, PREPROCESSING))[0]
+
+
+def difference(first: Image, second: Image) -> float:
+    """Mean difference of luma away from the borders."""
+    inner = np.s_[8:-8, 24:-24, 0]
+    return float(np.abs(first[inner].astype(int) - second[inner]).mean())
+
+
+def augment(
+    augmentation: Augmentation, steering: list[float], seed: int = 0
+) -> tuple[Image, NDArray[np.float32]]:
+    """Augment the simple road seen from its middle, with these labels."""
+    n = len(steering)
+    images = np.repeat(PREPROCESSING.prepare(road_picture(0.0))[None], n, axis=0)
+    labels, distance = np.array(steering, np.float32), np.full(n, 8.0, np.float32)
+    rng = np.random.default_rng(seed)
+    return augmentation.apply(images, labels, distance, rng, PREPROCESSING, GEOMETRY)
+
+
+@pytest.mark.parametrize(
+    ("offset", "heading", "raised"), [(0.5, 0.0, 0.0), (-0.8, 0.0, 0.0), (0.0, 0.05, 0.0), (0.3, -0.04, 4.0)]
+)
+def test_a_moved_picture_is_what_the_moved_camera_sees(offset: float, heading: float, raised: float) -> None:
+    truth = PREPROCESSING.prepare(road_picture(offset, heading, raised))
+    moved = look_from(road_picture(0.0), offset, heading, raised)
+    assert difference(moved, truth) < 0.25 * difference(PREPROCESSING.prepare(road_picture(0.0)), truth)
+
+
+def test_a_mirrored_picture_is_what_the_camera_sees_on_the_other_side() -> None:
+    mirrored = look_from(road_picture(0.7, 0.02), flip=True)
+    truth = PREPROCESSING.prepare(road_picture(-0.7, -0.02))
+    assert difference(mirrored, truth) < 0.2 * difference(
+        PREPROCESSING.prepare(road_picture(0.7, 0.02)), truth
+    )
+
+
+def test_real_side_pictures_are_the_centre_picture_moved_by_the_cameras_offset(lake_recording: Path) -> None:
+    episode = open_recording(lake_recording).episodes[0]
+    for camera in ("left", "right"):
+        offset = GEOMETRY.camera_offset(camera)
+        errors = dict.fromkeys((0.0, 0.5, 1.0, 1.5), 0.0)
+        for frame in episode[100:1900:150]:
+            seen = PREPROCESSING.prepare(frame.image(camera))
+            for share in errors:
+                errors[share] += difference(look_from(frame.image("center"), share * offset), seen)
+        assert min(errors, key=lambda share: errors[share]) == 1.0
+        assert errors[1.0] < 0.5 * errors[0.0]
+
+
+def test_a_car_left_of_its_path_steers_right() -> None:
+    left, right = (
+        GEOMETRY.recovery_steering(np.array([CAMERA_OFFSETS[camera]]), 0.0, np.array([8.0]))
+        for camera in ("left", "right")
+    )
+    assert 0.05 < left[0] < 0.4
+    assert right[0] == pytest.approx(-left[0], rel=0.05)
+
+
+def test_a_car_that_points_left_steers_right() -> None:
+    steering = GEOMETRY.recovery_steering(np.zeros(1), np.array([-0.03]), np.array([8.0]))
+    assert 0.02 < steering[0] < 0.2
+
+
+def test_recovery_steering_leads_back_to_the_path() -> None:
+    """Drive the arc that the steering stands for and see where it ends."""
+    offset, distance = 0.8, 10.0
+    steering = float(GEOMETRY.recovery_steering(np.array([offset]), 0.0, np.array([distance]))[0])
+    curvature_right = math.tan(steering * GEOMETRY.max_steering) / GEOMETRY.wheelbase
+    # At the end of the arc's chord of length `distance`, the car has moved by curvature * distance² / 2.
+    assert offset + curvature_right * distance**2 / 2 == pytest.approx(0.0, abs=0.02)
+
+
+def test_flipping_negates_steering() -> None:
+    flipped, steering = augment(Augmentation(1.0, 0, 0, 0, 0, 0), [0.3, -0.1, 0.0])
+    np.testing.assert_allclose(steering, [-0.3, 0.1, 0.0])
+    np.testing.assert_array_equal(flipped[0], look_from(road_picture(0.0), flip=True))
+
+
+def test_half_of_the_pictures_are_flipped_by_default() -> None:
+    _, steering = augment(Augmentation(0.5, 0, 0, 0, 0, 0), [0.5] * 200)
+    assert 70 < np.count_nonzero(steering < 0) < 130
+
+
+def test_a_picture_shifted_right_is_steered_left() -> None:
+    images, steering = augment(Augmentation(0, 1.0, 0, 0, 0, 0), [0.0] * 50)
+    greatest = abs(float(GEOMETRY.recovery_steering(np.array([1.0]), 0.0, np.array([8.0]))[0]))
+    assert steering.min() == pytest.approx(-greatest, rel=0.2)
+    assert steering.max() == pytest.approx(greatest, rel=0.2)
+    centre, from_the_right, from_the_left = (PREPROCESSING.prepare(road_picture(x)) for x in (0.0, 0.9, -0.9))
+    steered_left, steered_right = images[int(np.argmin(steering))], images[int(np.argmax(steering))]
+    assert difference(steered_left, from_the_right) < 0.4 * difference(centre, from_the_right)
+    assert difference(steered_right, from_the_left) < 0.4 * difference(centre, from_the_left)
+
+
+@pytest.mark.parametrize("change", [{"vertical": 6.0}, {"brightness": 0.5}, {"shadow": 1.0}])
+def test_bumps_and_light_change_the_picture_but_not_the_label(change: dict[str, float]) -> None:
+    settings = {"flip": 0.0, "shift": 0.0, "turn": 0.0, "vertical": 0.0, "brightness": 0.0, "shadow": 0.0}
+    images, steering = augment(Augmentation(**{**settings, **change}), [0.2] * 8)
+    np.testing.assert_array_equal(steering, np.float32(0.2))
+    assert all(difference(image, PREPROCESSING.prepare(road_picture(0.0))) > 0.5 for image in images)
+
+
+def test_without_any_change_the_picture_stays_as_it_is() -> None:
+    images, steering = augment(NOTHING, [0.1, -0.1])
+    np.testing.assert_allclose(steering, [0.1, -0.1])
+    np.testing.assert_array_equal(images[0], PREPROCESSING.prepare(road_picture(0.0)))
+
+
+def test_same_seed_same_augmentation() -> None:
+    first, second, other = (augment(Augmentation(), [0.1] * 8, seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+    assert (first[1] != other[1]).any()
+
+
+def test_a_shadow_dims_light_and_colour_alike() -> None:
+    rgb = np.random.default_rng(0).integers(40, 200, (1, 160, 320, 3)).astype(np.uint8)
+    half = np.full((1, 66, 200), 0.5, np.float32)
+    dimmed_after = shade(PREPROCESSING.prepare_batch(rgb), half, "yuv")
+    dimmed_before = PREPROCESSING.prepare_batch(rgb // 2)
+    assert np.abs(dimmed_after.astype(int) - dimmed_before).max() <= 3
+
+
+def test_an_unknown_camera_is_refused() -> None:
+    with pytest.raises(OptionError, match="rear"):
+        GEOMETRY.camera_offset("rear")
+
+
+@pytest.mark.parametrize("change", [{"flip": 1.5}, {"shift": -1.0}, {"brightness": -0.1}])
+def test_wrong_settings_of_augmentation_are_refused(change: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match=next(iter(change))):
+        Augmentation(**change)

@@ -1,0 +1,211 @@
+"""Behavioural cloning: it learns, it repeats itself, and it can be interrupted."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from simple_road import road_picture, wanted_steering
+
+from algorithms import BehavioralCloning, BehavioralCloningConfig, Learner, NetworkPolicy, load_policy
+from algorithms.augment import Augmentation
+from algorithms.training import Epoch
+from udacity_gym.errors import CheckpointError, OptionError, RecordingError
+
+QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 32, "validation": 0.25, "gap": 0.5, "progress": False}
+
+
+def weights(policy: NetworkPolicy) -> dict[str, NDArray[np.float32]]:
+    return {name: value.numpy() for name, value in policy.network.state_dict().items()}
+
+
+def assert_same_weights(first: NetworkPolicy, second: NetworkPolicy) -> None:
+    a, b = weights(first), weights(second)
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+class InterruptionError(Exception):
+    pass
+
+
+def interrupt_after(epochs: int) -> Any:
+    def after_epoch(epoch: Epoch) -> None:
+        if epoch.epoch == epochs:
+            raise InterruptionError
+
+    return after_epoch
+
+
+@pytest.mark.long
+def test_it_learns_to_steer_back_to_the_middle_of_a_simple_road(road_recording: Path) -> None:
+    options = {**QUICK, "epochs": 12, "batch_size": 16}
+    policy = BehavioralCloning(road_recording, **options).learn()
+    offsets = np.linspace(-1.2, 1.2, 9)
+    wanted = np.array([wanted_steering(x) for x in offsets.tolist()])
+    steering = policy.predict(np.stack([road_picture(x) for x in offsets.tolist()]))[0][:, 0]
+    assert np.abs(steering - wanted).mean() < 0.4 * np.abs(wanted).mean()
+    assert np.corrcoef(steering, wanted)[0, 1] > 0.97
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_others(road_recording: Path) -> None:
+    first, again, other = (
+        BehavioralCloning(road_recording, **{**QUICK, "epochs": 1}, seed=seed).learn() for seed in (1, 1, 2)
+    )
+    assert_same_weights(first, again)
+    assert any((value != weights(other)[name]).any() for name, value in weights(first).items())
+
+
+def test_training_leaves_the_callers_randomness_and_threads_alone(road_recording: Path) -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    BehavioralCloning(road_recording, **{**QUICK, "epochs": 1}).learn()
+    assert torch.get_num_threads() == threads
+    torch.testing.assert_close(torch.rand(3), wanted)
+
+
+def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
+    road_recording: Path, tmp_path: Path
+) -> None:
+    whole = BehavioralCloning(road_recording, **QUICK, folder=tmp_path / "whole")
+    uninterrupted = whole.learn()
+    with pytest.raises(InterruptionError):
+        BehavioralCloning(road_recording, **QUICK, folder=tmp_path / "cut").learn(interrupt_after(2))
+    second_half = BehavioralCloning(road_recording, **QUICK, folder=tmp_path / "cut")
+    epochs: list[int] = []
+    resumed = second_half.learn(lambda epoch: epochs.append(epoch.epoch))
+    assert epochs == [3]
+    assert_same_weights(uninterrupted, resumed)
+    assert second_half.history == whole.history
+
+
+def test_the_training_folder_holds_the_best_policy_and_a_log(road_recording: Path, tmp_path: Path) -> None:
+    policy = BehavioralCloning(road_recording, **QUICK, folder=tmp_path).learn()
+    saved = load_policy(tmp_path / "policy")
+    assert isinstance(saved, NetworkPolicy)
+    assert_same_weights(policy, saved)
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["policy", "state", "tensorboard"]
+
+
+def test_finished_training_is_not_repeated(road_recording: Path, tmp_path: Path) -> None:
+    options = {**QUICK, "epochs": 1}
+    first = BehavioralCloning(road_recording, **options, folder=tmp_path).learn()
+    epochs: list[Epoch] = []
+    again = BehavioralCloning(road_recording, **options, folder=tmp_path).learn(epochs.append)
+    assert not epochs
+    assert_same_weights(first, again)
+
+
+def test_going_on_with_other_settings_or_data_is_refused(road_recording: Path, tmp_path: Path) -> None:
+    options = {**QUICK, "epochs": 1}
+    BehavioralCloning(road_recording, **options, folder=tmp_path).learn()
+    with pytest.raises(CheckpointError, match=r"learning_rate=0\.001"):
+        BehavioralCloning(road_recording, **options, learning_rate=0.01, folder=tmp_path).learn()
+    with pytest.raises(CheckpointError, match="other data"):
+        BehavioralCloning([road_recording] * 2, **options, folder=tmp_path).learn()
+    (tmp_path / "state" / "state.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="corrupt"):
+        BehavioralCloning(road_recording, **options, folder=tmp_path).learn()
+
+
+def test_the_policy_is_that_of_the_best_epoch(road_recording: Path) -> None:
+    learner = BehavioralCloning(
+        road_recording, **{**QUICK, "epochs": 4}, learning_rate=0.01, schedule="constant"
+    )
+    policy = learner.learn()
+    losses = [epoch.validation_loss for epoch in learner.history]
+    best = int(np.argmin(np.array(losses, np.float64)))
+    mae = learner.history[best].steering_mae
+    frames = learner.validation_frames
+    pictures = np.stack([frames.image(row, "center") for row in range(len(frames))])
+    error = np.abs(policy.act(pictures)[:, 0] - frames.steering).mean()
+    assert error == pytest.approx(mae, rel=1e-4)
+
+
+def test_training_stops_early_when_nothing_gets_better(
+    road_recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("algorithms.training.Training._validate", lambda self: (1.0 + len(self.history), 0.0))
+    learner = BehavioralCloning(road_recording, **{**QUICK, "epochs": 9}, patience=2)
+    learner.learn()
+    assert len(learner.history) == 3  # the first was best, two were not
+
+
+def test_without_validation_rows_the_last_epoch_counts(road_recording: Path) -> None:
+    learner = BehavioralCloning(road_recording, **{**QUICK, "epochs": 1, "validation": 0.0})
+    learner.learn()
+    assert [epoch.validation_loss for epoch in learner.history] == [None]
+
+
+def test_throttle_is_learnt_or_left_to_a_controller(road_recording: Path) -> None:
+    options = {**QUICK, "epochs": 1}
+    both = BehavioralCloning(road_recording, **options).learn()
+    assert both.actions == ("steering", "throttle")
+    assert both.target_speed is None
+    assert both.predict(road_picture(0.0))[0].shape == (2,)
+    steering = BehavioralCloning(road_recording, **options, throttle="speed_control").learn()
+    assert steering.actions == ("steering",)
+    assert steering.target_speed == pytest.approx(10.0)
+    slow = BehavioralCloning(road_recording, **options, throttle="speed_control", target_speed=5.0).learn()
+    assert slow.target_speed == 5.0
+
+
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+def test_both_losses_and_all_settings_train(road_recording: Path, loss: str, tmp_path: Path) -> None:
+    options = {**QUICK, "epochs": 1, "gap": 0.0}
+    learner = BehavioralCloning(
+        road_recording, **options, loss=loss, smoothing=0.3, threads=3, side_cameras=0.0
+    )
+    assert learner.cameras == ("center",)
+    policy = learner.learn()
+    assert policy.training["settings"]["loss"] == loss
+    assert np.isfinite(learner.history[0].train_loss)
+    policy.save(tmp_path / "policy")
+
+
+def test_a_misspelt_setting_is_recognised(road_recording: Path) -> None:
+    with pytest.raises(OptionError, match="did you mean 'learning_rate'"):
+        BehavioralCloning(road_recording, learning_rat=0.1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": "l1"},
+        {"throttle": "none"},
+        {"schedule": "linear"},
+        {"epochs": 0},
+        {"learning_rate": -1.0},
+        {"balance": 2.0},
+        {"seed": -1},
+        {"network": "AlexNet"},
+    ],
+)
+def test_a_setting_out_of_range_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(change))):
+        BehavioralCloningConfig(**change)
+
+
+def test_every_setting_is_documented() -> None:
+    documentation = BehavioralCloningConfig.__doc__ or ""
+    for setting in dataclasses.fields(BehavioralCloningConfig):
+        assert f"\n        {setting.name}: " in documentation
+
+
+def test_settings_can_come_as_one_object(road_recording: Path) -> None:
+    config = BehavioralCloningConfig(epochs=2, augmentation=Augmentation(flip=0.0))
+    learner = BehavioralCloning(road_recording, config, seed=3)
+    assert (learner.config.epochs, learner.config.seed, learner.config.augmentation.flip) == (2, 3, 0.0)
+    assert isinstance(learner, Learner)
+
+
+def test_no_recording_at_all_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError):
+        BehavioralCloning(tmp_path / "nowhere")

@@ -1,0 +1,160 @@
+"""Checkpoints that are whole or refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from simple_road import road_picture
+
+from algorithms import NetworkPolicy, PilotNet, Preprocessing, load_policy
+from algorithms.checkpoint import read_checkpoint, write_checkpoint
+from udacity_gym.errors import CheckpointError
+
+
+@pytest.fixture
+def policy() -> NetworkPolicy:
+    torch.manual_seed(0)
+    return NetworkPolicy(
+        PilotNet(1), Preprocessing(crop=(50, 140)), ("steering",), 11.5, training={"settings": {"epochs": 3}}
+    )
+
+
+@pytest.fixture
+def checkpoint(policy: NetworkPolicy, tmp_path: Path) -> Path:
+    return policy.save(tmp_path / "runs" / "policy")
+
+
+def test_a_loaded_policy_drives_like_the_saved_one(policy: NetworkPolicy, checkpoint: Path) -> None:
+    loaded = load_policy(checkpoint)
+    picture = road_picture(0.3)
+    np.testing.assert_array_equal(loaded.predict(picture)[0], policy.predict(picture)[0])
+    assert loaded.actions == ("steering",)
+    assert loaded.target_speed == 11.5
+    assert isinstance(loaded, NetworkPolicy)
+    assert loaded.preprocessing == policy.preprocessing
+    assert loaded.training == {"settings": {"epochs": 3}}
+
+
+def test_the_description_says_what_inference_needs(checkpoint: Path) -> None:
+    description = json.loads((checkpoint / "policy.json").read_text())
+    assert description["network"] == "PilotNet"
+    assert description["actions"] == {"steering": "[-1, 1] share of full lock, positive turns right"}
+    assert description["preprocessing"]["crop"] == [50, 140]
+    assert description["preprocessing"]["color"] == "yuv"
+    assert description["target_speed"] == 11.5
+
+
+def test_an_older_checkpoint_is_replaced(policy: NetworkPolicy, checkpoint: Path) -> None:
+    policy.target_speed = 9.0
+    policy.save(checkpoint)
+    assert load_policy(checkpoint).target_speed == 9.0
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["policy"]  # nothing is left over
+
+
+def test_a_folder_with_something_else_is_left_alone(policy: NetworkPolicy, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(CheckpointError, match=r"thesis\.txt.*another folder"):
+        policy.save(tmp_path)
+    with pytest.raises(CheckpointError, match="a file"):
+        policy.save(tmp_path / "thesis.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_save_that_fails_leaves_the_older_checkpoint(
+    policy: NetworkPolicy, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: Any, **_options: Any) -> None:
+        raise OSError("no space left on device")
+
+    policy.target_speed = 9.0
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="no space"):
+            policy.save(checkpoint)
+        with pytest.raises(OSError, match="no space"):
+            policy.save(checkpoint.parent / "new")
+    assert load_policy(checkpoint).target_speed == 11.5
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["policy"]
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / name).write_bytes((folder / name).read_bytes()[:-100])
+
+    return damage
+
+
+def describe(**changes: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "policy.json"
+        data = {**json.loads(path.read_text()), **changes}
+        path.write_text(json.dumps({key: value for key, value in data.items() if value != "gone"}))
+
+    return damage
+
+
+def flip_a_bit(folder: Path) -> None:
+    path = folder / "policy.safetensors"
+    weights = bytearray(path.read_bytes())
+    weights[-1] ^= 1
+    path.write_bytes(weights)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove("policy.json"), r"no policy\.json"),
+        (remove("policy.safetensors"), r"no policy\.safetensors"),
+        (cut("policy.json"), "corrupt"),
+        (cut("policy.safetensors"), "corrupt"),
+        (flip_a_bit, "corrupt"),
+        (describe(format="something"), "belongs to something else"),
+        (describe(version=99), "version 99"),
+        (describe(network="AlexNet"), "AlexNet"),
+        (describe(network="gone"), "'network' is missing"),
+        (describe(preprocessing={"crop": [0, 1]}), "preprocessing"),
+        (describe(actions={"steering": "", "throttle": ""}), "another network: head.6"),
+        (describe(actions={"fly": ""}), "fly"),
+        (describe(actions={}), "actions"),
+        (describe(target_speed="fast"), "fast"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(
+    checkpoint: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(checkpoint)
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(checkpoint)
+
+
+def test_weights_of_another_network_are_named(checkpoint: Path, tmp_path: Path) -> None:
+    weights = load_file(checkpoint / "policy.safetensors")
+    weights["features.99.weight"] = weights.pop("features.0.weight")
+    description = json.loads((checkpoint / "policy.json").read_text())
+    write_checkpoint(tmp_path / "other", "policy", weights, description)
+    with pytest.raises(CheckpointError, match=r"features\.0\.weight is missing"):
+        load_policy(tmp_path / "other")
+
+
+def test_a_folder_that_is_no_checkpoint_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_policy(tmp_path / "nowhere")
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(CheckpointError, match=r"no policy\.json; it has \['holiday\.jpg'\]"):
+        load_policy(tmp_path)
+
+
+def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "x", "policy", {"a": torch.zeros(2)}, {"format": "f", "version": 1})
+    save_file({"a": torch.ones(2)}, tmp_path / "x" / "policy.safetensors")
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        read_checkpoint(tmp_path / "x", "policy", "f", 1)

@@ -1,0 +1,221 @@
+"""Rows, splits, balance, and pictures within a memory budget."""
+
+import tracemalloc
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from simple_road import wanted_steering, write_road_recording
+
+from algorithms import Preprocessing
+from algorithms.data import Frames, PictureStore, ahead, balance_weights, draw
+from udacity_gym.errors import OptionError, RecordingError
+from udacity_gym.recording import open_recording
+
+PICTURE_BYTES = 66 * 200 * 3
+
+
+@pytest.fixture(scope="module")
+def frames(road_recording: Path) -> Frames:
+    return Frames.of([open_recording(road_recording)])
+
+
+@pytest.fixture(scope="module")
+def takes(tmp_path_factory: pytest.TempPathFactory) -> Frames:
+    """Three takes of 20 rows."""
+    folder = tmp_path_factory.mktemp("takes") / "recording"
+    return Frames.of([open_recording(write_road_recording(folder, np.linspace(-1, 1, 60), takes=3))])
+
+
+def test_every_row_becomes_a_frame(frames: Frames) -> None:
+    assert len(frames) == 160
+    assert frames.cameras == ("center", "left", "right")
+    assert frames.speed == pytest.approx(10.0, rel=1e-4)
+
+
+def test_braking_is_negative_throttle(lake_recording: Path) -> None:
+    recording = open_recording(lake_recording)
+    frames = Frames.of([recording])
+    brake = np.concatenate([episode.brake for episode in recording.episodes])
+    assert (brake > 0).any()
+    assert (frames.throttle[brake > 0] < 1).all()
+    assert frames.throttle.min() < 0
+
+
+def test_several_recordings_are_one_after_the_other(
+    frames: Frames, road_recording: Path, takes: Frames
+) -> None:
+    both = Frames.of([open_recording(road_recording), open_recording(takes.episodes[0].log)])
+    assert len(both) == len(frames) + len(takes)
+    assert len(both.episodes) == 1 + 3
+
+
+def test_no_recording_is_nothing_to_learn_from() -> None:
+    with pytest.raises(RecordingError, match="nothing to learn from"):
+        Frames.of([])
+
+
+def test_validation_rows_come_last_and_training_keeps_its_distance(frames: Frames) -> None:
+    train, validation = frames.split(validation=0.2, gap=1.0)
+    assert len(validation) == 32
+    np.testing.assert_array_equal(validation.index, np.arange(128, 160))
+    assert validation.time[0] - train.time[-1] >= 1.0
+    assert len(train) == 128 - 15
+    assert np.all(np.diff(train.index) == 1)
+
+
+def test_the_split_follows_episodes(takes: Frames) -> None:
+    train, validation = takes.split(validation=1 / 3, gap=1.0)
+    assert set(validation.episode) == {2}
+    assert set(train.episode) == {0, 1}
+    assert len(train) == 40  # another take is far enough away
+
+
+def test_no_picture_is_in_both_parts_of_a_split(frames: Frames) -> None:
+    train, validation = frames.split(validation=0.3, gap=0.5)
+
+    def pictures(part: Frames) -> set[Path]:
+        rows = zip(part.episode.tolist(), part.index.tolist(), strict=True)
+        return {part.episodes[e].path(camera, i) for e, i in rows for camera in part.cameras}
+
+    assert len(pictures(train)) == 3 * len(train)
+    assert not pictures(train) & pictures(validation)
+
+
+def test_everything_can_be_trained_on(frames: Frames) -> None:
+    train, validation = frames.split(validation=0.0, gap=2.0)
+    assert (len(train), len(validation)) == (160, 0)
+
+
+@pytest.mark.parametrize(("validation", "gap"), [(1.0, 0.0), (-0.1, 0.0), (0.2, -1.0), (0.9, 100.0)])
+def test_a_split_that_leaves_nothing_is_refused(frames: Frames, validation: float, gap: float) -> None:
+    with pytest.raises(OptionError):
+        frames.split(validation, gap)
+
+
+def test_smoothing_is_a_centred_mean(frames: Frames) -> None:
+    smooth = frames.smoothed(0.3).steering
+    assert smooth[50] == pytest.approx(frames.steering[48:53].mean(), abs=1e-6)
+    assert smooth[0] == pytest.approx(frames.steering[:3].mean(), abs=1e-6)
+
+
+def test_smoothing_keeps_what_was_recorded(frames: Frames) -> None:
+    np.testing.assert_array_equal(frames.smoothed(1.0).recorded_steering, frames.steering)
+
+
+def test_smoothing_does_not_cross_takes(takes: Frames) -> None:
+    smooth = takes.smoothed(1.0)
+    assert smooth.steering[19] == pytest.approx(takes.steering[12:20].mean(), abs=1e-6)
+    assert smooth.steering[20] == pytest.approx(takes.steering[20:28].mean(), abs=1e-6)
+
+
+def test_smoothing_training_rows_does_not_look_at_validation_rows(frames: Frames) -> None:
+    train, _ = frames.split(0.2, gap=0.0)
+    assert train.smoothed(1.0).steering[-1] == pytest.approx(train.steering[-8:].mean(), abs=1e-6)
+
+
+def test_balance_flattens_the_peak_at_zero() -> None:
+    steering = np.concatenate([np.zeros(900), np.full(90, 0.3), np.full(10, -0.9)]).astype(np.float32)
+    weights = balance_weights(steering, 1.0)
+    assert weights.mean() == pytest.approx(1.0)
+    shares = [weights[steering == value].sum() for value in np.float32((0.0, 0.3, -0.9))]
+    assert shares == pytest.approx([shares[0]] * 3)
+    half = balance_weights(steering, 0.5)
+    assert half[0] < half[950] < half[-1]
+    np.testing.assert_array_equal(balance_weights(steering, 0.0), 1.0)
+
+
+def test_equal_weights_draw_every_row_once() -> None:
+    rows = draw(np.ones(1000), np.random.default_rng(0))
+    np.testing.assert_array_equal(np.sort(rows), np.arange(1000))
+    assert (rows != np.arange(1000)).any()
+
+
+def test_rows_are_drawn_as_often_as_their_weight_says() -> None:
+    weights = np.array([0.25, 2.0, 0.75, 1.0] * 100)
+    counts = np.bincount(draw(weights, np.random.default_rng(0)), minlength=400)
+    assert counts.sum() == 400
+    assert (counts >= np.floor(weights)).all()
+    assert (counts <= np.ceil(weights)).all()
+
+
+def test_pictures_come_prepared_from_the_right_row_and_camera(frames: Frames) -> None:
+    preprocessing = Preprocessing()
+    store = PictureStore(frames, ("center", "left"), preprocessing, memory_budget=1e8)
+    for _ in range(2):  # decoded, then remembered
+        pictures = store.take(np.array([7, 3, 7]), np.array([0, 1, 1]))
+        for picture, (row, camera) in zip(pictures, [(7, "center"), (3, "left"), (7, "left")], strict=True):
+            truth = preprocessing.prepare(frames.episodes[0][row].image(camera))
+            np.testing.assert_array_equal(picture, truth)
+
+
+def test_what_fits_the_budget_is_decoded_once_and_the_rest_anew(
+    frames: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = 0
+    read = Frames.image
+
+    def counting(self: Frames, row: int, camera: str) -> object:
+        nonlocal decoded
+        decoded += 1
+        return read(self, row, camera)
+
+    monkeypatch.setattr(Frames, "image", counting)
+    store = PictureStore(frames, ("center",), Preprocessing(), memory_budget=100 * PICTURE_BYTES)
+    assert store.capacity == 100
+    for _ in range(3):
+        store.take(np.arange(160), np.zeros(160, np.int64))
+    assert decoded == 100 + 3 * 60
+
+
+def test_memory_stays_within_the_budget(frames: Frames) -> None:
+    budget = 20 * PICTURE_BYTES
+    tracemalloc.start()
+    store = PictureStore(frames, ("center", "left", "right"), Preprocessing(), budget)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        store.take(rng.integers(0, 160, 8), rng.integers(0, 3, 8))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    batch_and_decoder = 8 * PICTURE_BYTES + 1_500_000
+    assert store.nbytes <= budget
+    assert peak < budget + batch_and_decoder
+    assert peak < 0.2 * len(frames) * 3 * PICTURE_BYTES
+
+
+def test_a_picture_of_another_size_is_named(tmp_path: Path) -> None:
+    folder = write_road_recording(tmp_path / "recording", np.zeros(3))
+    frames = Frames.of([open_recording(folder)])
+    odd = frames.episodes[0].path("center", 1)
+    cv2.imwrite(str(odd), np.zeros((80, 160, 3), np.uint8))
+    store = PictureStore(frames, ("center",), Preprocessing(), 1e8)
+    with pytest.raises(RecordingError, match=rf"{odd.name}.*80x160"):
+        store.take(np.array([0, 1]), np.array([0, 0]))
+
+
+def test_results_made_ahead_come_in_order() -> None:
+    made: list[int] = []
+
+    def make(i: int) -> int:
+        made.append(i)
+        return i * i
+
+    results = ahead(make, 5)
+    assert next(results) == 0
+    assert len(made) <= 2  # one in use, one ahead
+    assert list(results) == [1, 4, 9, 16]
+    assert made == [0, 1, 2, 3, 4]
+
+
+def test_an_error_while_making_ahead_arrives() -> None:
+    def make(i: int) -> float:
+        return 1 / (2 - i)
+
+    with pytest.raises(ZeroDivisionError):
+        list(ahead(make, 4))
+
+
+def test_the_simple_road_is_driven_back_to_the_middle(frames: Frames) -> None:
+    assert wanted_steering(1.0) < 0 < wanted_steering(-1.0)
+    assert frames.steering.std() > 0.05

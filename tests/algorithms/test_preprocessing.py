@@ -1,0 +1,80 @@
+"""The same preparation of pictures in training and driving."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from simple_road import road_picture
+
+from algorithms import Preprocessing
+from udacity_gym.errors import OptionError
+
+
+def test_a_picture_becomes_what_pilotnet_wants() -> None:
+    prepared = Preprocessing().prepare(road_picture(0.0))
+    assert prepared.shape == (66, 200, 3)
+    assert prepared.dtype == np.uint8
+
+
+def test_only_the_crop_is_seen() -> None:
+    picture = road_picture(0.0)
+    other = picture.copy()
+    other[:60] = 0
+    other[135:] = 255
+    preprocessing = Preprocessing()
+    np.testing.assert_array_equal(preprocessing.prepare(picture), preprocessing.prepare(other))
+    other[60:62] = 0
+    assert (preprocessing.prepare(picture) != preprocessing.prepare(other)).any()
+
+
+def test_grey_has_no_chroma_in_yuv() -> None:
+    prepared = Preprocessing().prepare(np.full((160, 320, 3), 70, np.uint8))
+    np.testing.assert_array_equal(np.unique(prepared.reshape(-1, 3), axis=0), [[70, 128, 128]])
+
+
+def test_red_and_blue_are_not_confused() -> None:
+    red = np.zeros((160, 320, 3), np.uint8)
+    red[..., 0] = 255
+    luma, blueness, redness = Preprocessing().prepare(red)[0, 0]
+    assert luma == 76
+    assert redness > 128 > blueness
+    assert Preprocessing(color="rgb").prepare(red)[0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_batch_is_prepared_like_its_pictures() -> None:
+    pictures = np.stack([road_picture(offset) for offset in (-1.0, 0.0, 1.0)])
+    preprocessing = Preprocessing()
+    batch = preprocessing.prepare_batch(pictures)
+    for picture, prepared in zip(pictures, batch, strict=True):
+        np.testing.assert_array_equal(preprocessing.prepare(picture), prepared)
+
+
+def test_normalisation_maps_bytes_to_minus_one_to_one() -> None:
+    batch = np.array([0, 255], np.uint8).repeat(3).reshape(1, 1, 2, 3)
+    out = Preprocessing().normalize(torch.from_numpy(batch))
+    assert out.shape == (1, 3, 1, 2)
+    torch.testing.assert_close(out[0, :, 0], torch.tensor([[-1.0, 1.0]] * 3))
+
+
+def test_settings_survive_json() -> None:
+    settings = Preprocessing(crop=(50, 140), size=(64, 128), color="rgb", scale=1 / 255, offset=0.0)
+    assert Preprocessing.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"crop": [100, 50]}, "crop"),
+        ({"crop": [0, 161]}, "crop"),
+        ({"crop": 5}, "wrong type"),
+        ({"size": [0, 200]}, "size"),
+        ({"color": "hsv"}, "hsv"),
+        ({"scale": "much"}, "wrong type"),
+        ({"colour": "yuv"}, "colour"),
+    ],
+)
+def test_wrong_settings_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Preprocessing.from_json({**Preprocessing().to_json(), **change})

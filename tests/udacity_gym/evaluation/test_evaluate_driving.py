@@ -1,0 +1,244 @@
+"""`evaluate`, video and report on the real environment."""
+
+import re
+from html.parser import HTMLParser
+
+import cv2
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import udacity_gym  # noqa: F401 - registers the environment
+from udacity_gym.errors import ActionError, OptionError
+from udacity_gym.evaluation import DriveVideo, evaluate, write_report
+from udacity_gym.evaluation.runner import Step
+from udacity_gym.experts import PurePursuit
+from udacity_gym.world.track import Track
+
+
+@pytest.fixture
+def env():
+    """The environment without pictures: what a drive by an expert needs."""
+    env = gym.make("UdacitySim-v0", cameras=())
+    yield env
+    env.close()
+
+
+@pytest.fixture
+def env_with_camera():
+    env = gym.make("UdacitySim-v0")
+    yield env
+    env.close()
+
+
+class SteeringOnly:
+    """A steering-only policy that keeps the car straight on the reference line by its state vector."""
+
+    actions = ("steering",)
+    target_speed = 8.0
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        cte, heading_error, bend = observation[3] * 5, observation[4] * np.pi, observation[6] * 0.1
+        steering = -0.3 * cte - 1.5 * heading_error - 6.0 * bend
+        return np.clip(np.array([steering], np.float32), -1, 1), state
+
+
+def always_left(observation, info):
+    return np.array([-1.0, 0.5], np.float32)
+
+
+def test_the_expert_drives_laps_with_full_autonomy(env):
+    evaluation = evaluate(PurePursuit(), env, laps=2)
+    assert evaluation.laps == evaluation.laps_without_intervention == 2
+    assert evaluation.interventions == evaluation.edge_departures == evaluation.reference_departures == 0
+    assert evaluation.autonomy == 1.0
+    assert evaluation.mean_abs_cte < 0.2
+    assert evaluation.trajectory.time[-1] == pytest.approx(evaluation.seconds)
+    track = Track.load("lake")
+    assert evaluation.distance >= 2 * track.length
+    assert evaluation.lap_times[1] == pytest.approx(track.length / 11.9, rel=0.05)
+
+
+def test_steering_always_left_needs_help_all_the_time(env):
+    evaluation = evaluate(always_left, env, laps=1, max_seconds=60.0)
+    assert evaluation.interventions > 20
+    assert evaluation.autonomy == 0.0
+    assert evaluation.laps_without_intervention == 0
+    assert {i.kind for i in evaluation.incidents if i.intervention} == {"edge"}
+    assert all(i.cte < 0 for i in evaluation.incidents if i.intervention)
+    # Every put-back starts again on the line where the car had left it.
+    starts = np.flatnonzero(np.diff(evaluation.trajectory.stretch) > 0) + 1
+    np.testing.assert_allclose(evaluation.trajectory.cte[starts], 0.0, atol=1e-3)
+    np.testing.assert_allclose(
+        evaluation.trajectory.s[starts], evaluation.trajectory.s[starts - 1], atol=1e-3
+    )
+
+
+def test_standing_still_ends_at_the_time_limit(env):
+    evaluation = evaluate(lambda o, i: np.zeros(2, np.float32), env, laps=1, max_seconds=40.0)
+    assert evaluation.seconds == pytest.approx(40.0, abs=0.1)
+    assert "time limit" in evaluation.ended
+    assert {i.kind for i in evaluation.incidents} == {"stuck"}
+    assert evaluation.interventions == 8
+    assert evaluation.autonomy == 0.0
+
+
+def test_same_seed_gives_the_same_evaluation(env):
+    def noisy(observation, info, expert=PurePursuit()):  # noqa: B008
+        rng = np.random.default_rng(int(info["time"] * 1000))
+        return np.clip(expert(observation, info) + rng.normal(0, 0.5, 2), -1, 1)
+
+    first, second = (evaluate(noisy, env, laps=1, seed=5, max_seconds=30.0) for _ in range(2))
+    assert first.summary() == second.summary()
+    assert first.incidents == second.incidents
+
+
+def test_a_steering_only_policy_is_driven_at_its_own_speed(env):
+    evaluation = evaluate(SteeringOnly(), env, laps=1, max_seconds=40.0)
+    assert evaluation.interventions == 0
+    assert evaluation.trajectory.speed[-1] == pytest.approx(8.0, abs=0.3)
+
+
+def test_an_action_of_the_wrong_shape_is_refused_by_name(env):
+    with pytest.raises(ActionError, match="SpeedControl"):
+        evaluate(lambda o, i: np.zeros(1, np.float32), env)
+
+
+def test_a_video_has_the_frames_of_the_drive_and_shows_them(env_with_camera, tmp_path):
+    path = tmp_path / "videos" / "drive.webm"
+    with DriveVideo(path, width=320, height=180, fps=15, speed_up=2.0) as video:
+        evaluation = evaluate(PurePursuit(), env_with_camera, max_seconds=4.0, on_step=video)
+        assert not path.exists()
+    assert [p.name for p in path.parent.iterdir()] == ["drive.webm"]
+    frames = list(_frames(path))
+    assert len(frames) == video.frames == pytest.approx(evaluation.seconds * 15 / 2, abs=1)
+    assert all(frame.shape == (180, 320, 3) for frame in frames)
+    assert frames[0].std() > 20
+    assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 2  # it moves
+
+
+def test_a_put_back_is_shown_in_the_video_whatever_the_speed_up(env_with_camera, tmp_path):
+    with DriveVideo(tmp_path / "drive.webm", speed_up=50.0) as video:
+        evaluation = evaluate(always_left, env_with_camera, max_seconds=5.0, on_step=video)
+    assert evaluation.interventions > 1
+    red = [_is_red(frame[1, 256]) for frame in _frames(tmp_path / "drive.webm")]
+    assert sum(red) >= evaluation.interventions
+
+
+def test_a_drive_that_fails_leaves_no_video(env_with_camera, tmp_path):
+    def breaks(observation, info):
+        if info["time"] > 1:
+            raise RuntimeError("broken policy")
+        return np.array([0.0, 1.0], np.float32)
+
+    with (
+        pytest.raises(RuntimeError, match="broken policy"),
+        DriveVideo(tmp_path / "drive.webm") as video,
+    ):
+        evaluate(breaks, env_with_camera, on_step=video)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_of_a_drive_without_camera_has_no_inset_but_a_picture(env, tmp_path):
+    with DriveVideo(tmp_path / "drive.webm", width=320, height=180) as video:
+        evaluate(PurePursuit(), env, max_seconds=1.0, on_step=video)
+    assert next(_frames(tmp_path / "drive.webm")).std() > 20
+
+
+@pytest.mark.parametrize(
+    "bad", [{"width": 33}, {"height": 10}, {"fps": 0}, {"speed_up": -1.0}, {"view": "satellite"}]
+)
+def test_impossible_videos_are_refused(tmp_path, bad):
+    with pytest.raises(OptionError, match=next(iter(bad))):
+        DriveVideo(tmp_path / "drive.webm", **bad)
+
+
+def test_a_video_has_to_be_webm(tmp_path):
+    with pytest.raises(OptionError, match="webm"):
+        DriveVideo(tmp_path / "drive.avi")
+
+
+def test_a_report_needs_nothing_from_outside_but_the_video_beside_it(env, tmp_path):
+    evaluation = evaluate(always_left, env, laps=1, max_seconds=20.0)
+    path = write_report(
+        tmp_path / "report.html",
+        evaluation,
+        title="A <b>bold</b> car",
+        facts={"Demonstrations": "2 laps & more"},
+        demonstrations=np.linspace(-0.5, 0.5, 100),
+        losses={"training": [0.5, 0.01], "validation": [0.4, 0.02]},
+        pictures=[("first", np.full((160, 320, 3), 90, np.uint8))],
+        video=tmp_path / "sub" / "drive.webm",
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    page = _Page(path.read_text(encoding="utf-8"))
+    assert page.sources
+    outside = [s for s in page.sources if not s.startswith(("data:", "#"))]
+    assert set(outside) == {"sub/drive.webm"}
+    assert not re.search(r"url\((?!['\"]?#)|@import", page.text)
+    for words in ("Autonomy", "2 laps & more", "A <b>bold</b> car", "a wheel over the edge line", "put back"):
+        assert words in page.words
+    assert page.open_tags == []
+
+
+def test_a_report_of_a_clean_drive_says_so(env, tmp_path):
+    evaluation = evaluate(PurePursuit(), env, laps=1)
+    page = _Page(write_report(tmp_path / "report.html", evaluation).read_text(encoding="utf-8"))
+    assert "without a single intervention" in page.words
+    assert "Incidents" not in page.words
+
+
+def test_a_report_can_be_written_for_the_shortest_drive(env, tmp_path):
+    evaluation = evaluate(PurePursuit(), env, laps=1, max_seconds=1 / 15)
+    assert len(evaluation.trajectory) == 2
+    assert write_report(tmp_path / "report.html", evaluation).is_file()
+
+
+def test_a_hook_can_draw_the_car_from_outside(env_with_camera):
+    views = []
+
+    def look(step: Step):
+        views.append(step.env.unwrapped.simulator.view("chase", 64, 36))
+
+    evaluate(PurePursuit(), env_with_camera, max_seconds=0.2, on_step=look)
+    assert [view.shape for view in views] == [(36, 64, 3)] * 3
+
+
+def _frames(path):
+    capture = cv2.VideoCapture(str(path))
+    while True:
+        ok, frame = capture.read()
+        if not ok:
+            return
+        yield frame
+
+
+def _is_red(bgr):
+    blue, green, red = (int(v) for v in bgr)
+    return red > 150 and green < 110 and blue < 110
+
+
+class _Page(HTMLParser):
+    """Words and addresses of a page, and the tags that were never closed."""
+
+    VOID = ("meta", "img", "br", "hr", "link", "input")
+
+    def __init__(self, text):
+        super().__init__()
+        self.text, self.sources, self.open_tags, self._words = text, [], [], []
+        self.feed(text)
+        self.words = " ".join("".join(self._words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.sources += [value for name, value in attrs if name in ("src", "href", "xlink:href", "data")]
+        if tag not in self.VOID:
+            self.open_tags.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.sources += [value for name, value in attrs if name in ("src", "href", "xlink:href", "data")]
+
+    def handle_endtag(self, tag):
+        assert self.open_tags.pop() == tag
+
+    def handle_data(self, data):
+        self._words.append(data)
