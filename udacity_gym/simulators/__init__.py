@@ -40,7 +40,9 @@ def _embedded(settings: SimulatorSettings) -> Simulator:
 
     unknown = sorted(set(settings.options) - {"jpeg"})
     if unknown:
-        raise OptionError(f"unknown simulator option {', '.join(map(repr, unknown))}; the embedded one has jpeg")
+        raise OptionError(
+            f"unknown simulator option {', '.join(map(repr, unknown))}; the embedded one has jpeg"
+        )
     return EmbeddedSimulator(
         settings.track, ctrl_dt=settings.ctrl_dt, mode=settings.mode, jpeg=bool(settings.options.get("jpeg"))
     )
@@ -82,6 +84,6 @@ def make_simulator(name: str, settings: SimulatorSettings) -> Simulator:
         return SIMULATORS[name](settings)
     if not Path(name).expanduser().exists():
         raise SimulatorError(
-            f"no simulator {name!r}: it is none of {', '.join(map(repr, SIMULATORS))}, and nothing is at that path"
+            f"no simulator {name!r}: neither one of {', '.join(map(repr, SIMULATORS))} nor a path"
         )
     return _remote(settings, name)

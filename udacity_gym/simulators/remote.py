@@ -27,6 +27,7 @@ from udacity_gym.errors import (
 from udacity_gym.protocol.server import PORT, SimulatorServer
 from udacity_gym.simulators.base import Simulator
 from udacity_gym.telemetry import CAMERAS, MPH, Capabilities, Control, Image, Telemetry
+from udacity_gym.world.track import Track
 
 OnReset = Literal["error", "brake", "restart"]
 """What `reset` does where the simulator has no reset: refuse, brake to a standstill, restart the program."""
@@ -124,6 +125,7 @@ class RemoteSimulator(Simulator):
     - "manual": True while a person drives at the simulator's keyboard; the episode then stands still, and
       telemetry and pictures are those from before;
     - "stuck": True if the car has stood under throttle for `RemoteOptions.stuck_after` seconds;
+    - "offroad": True if it is stuck, or further from the middle ("cte", where told) than the road reaches;
     - "end_reason": "simulator_gone" if the simulator closed or crashed; the next `reset` waits for it.
     """
 
@@ -156,8 +158,10 @@ class RemoteSimulator(Simulator):
         """
         self.ctrl_dt = ctrl_dt
         self.options = options or RemoteOptions()
+        road = Track.load(track)
+        self._track, self._track_name, self._half_width = track, road.name, road.half_width
+        self._mode, self._cameras = mode, tuple(cameras)
         self.server = SimulatorServer(host, port, self.options.dialect)
-        self._track, self._mode, self._cameras = track, mode, tuple(cameras)
         self._launcher = launcher
         self._turn = threading.RLock()
         self._closing = threading.Event()
@@ -316,9 +320,7 @@ class RemoteSimulator(Simulator):
         # The first one may have to compile the renderer.
         telemetry = self._command("reset", request, self.options.connect_timeout)
         there = telemetry.extra["track_name"]
-        from udacity_gym.world.track import Track
-
-        if there != Track.load(self._track).name:
+        if there != self._track_name:
             raise SimulatorError(
                 f"the simulator drives on track {there!r}, this environment is for {self._track!r}: start it "
                 f"with udacity-gym sim --track {self._track}, or make the environment with track={there!r}"
@@ -426,6 +428,7 @@ class RemoteSimulator(Simulator):
         told: dict[str, Any] = {**telemetry.extra, "manual": False}
         told["latency"] = self._latency.measure(begin, asked, now)
         told["stuck"] = now - self._moved >= self.options.stuck_after
+        told["offroad"] = told["stuck"] or abs(told.get("cte", 0.0)) > self._half_width
         return replace(telemetry, time=now - self._begin, extra=told)
 
     def _stand_still(self, before: Telemetry, begin: float) -> Telemetry:
