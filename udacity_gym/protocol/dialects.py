@@ -39,13 +39,15 @@ class Order:
         control: drive like this; None leaves it.
         resets: put the car back to the start.
         options: what to start with, as `Simulator.reset` takes it.
-        pauses: stand still until the next order.
+        pauses: stand still (True) or go on (False) in real time; None leaves it.
+        says: what is answered instead of a telemetry.
     """
 
     control: Control | None = None
     resets: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-    pauses: bool = False
+    pauses: bool | None = None
+    says: Event | None = None
 
 
 class Dialect(ABC):
@@ -352,10 +354,12 @@ class Research(Dialect):
             return Order(_control(data, culture))
         if event == "start_episode":
             return Order(resets=True)
-        if event == "resume_sim":
-            return Order()
+        if event == "end_episode":
+            return Order(says=("episode_metrics", {}))
         if event == "pause_sim":
-            return Order(pauses=True)
+            return Order(pauses=True, says=("sim_paused", {}))
+        if event == "resume_sim":
+            return Order(pauses=False, says=("sim_resumed", {}))
         return None
 
 
