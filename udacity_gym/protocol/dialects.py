@@ -252,15 +252,15 @@ class Mpc(Dialect):
         pose = telemetry.pose or Pose(0.0, 0.0, 0.0, 0.0)
         waypoints = np.asarray(telemetry.extra.get("waypoints", np.empty((0, 2))), dtype=np.float64)
         return self.event, {
-            "ptsx": waypoints[:, 0].tolist(),
-            "ptsy": waypoints[:, 1].tolist(),
-            "psi_unity": (math.pi / 2 - pose.yaw) % math.tau,
-            "psi": pose.yaw % math.tau,
-            "x": pose.x,
-            "y": pose.y,
-            "steering_angle": math.radians(telemetry.steering * MAX_STEERING_ANGLE),
-            "throttle": telemetry.throttle - telemetry.brake,
-            "speed": abs(telemetry.speed) / MPH,
+            "ptsx": [_single(x) for x in waypoints[:, 0]],
+            "ptsy": [_single(y) for y in waypoints[:, 1]],
+            "psi_unity": _single((math.pi / 2 - pose.yaw) % math.tau),
+            "psi": _single(pose.yaw % math.tau),
+            "x": _single(pose.x),
+            "y": _single(pose.y),
+            "steering_angle": _single(math.radians(telemetry.steering * MAX_STEERING_ANGLE)),
+            "throttle": _single(telemetry.throttle - telemetry.brake),
+            "speed": _single(abs(telemetry.speed) / MPH),
         }
 
 
@@ -529,6 +529,11 @@ def _deviation(pose: Pose, waypoints: np.ndarray[Any, np.dtype[np.float64]]) -> 
         return {}
     slope = math.atan(float(cubic.deriv()(0.0)))
     return {"cte": float(cubic(0.0)) * math.cos(slope), "heading_error": slope}
+
+
+def _single(value: float) -> float:
+    """As Unity writes a number: single precision, seven digits."""
+    return float(f"{value:.7g}")
 
 
 def _instruments(telemetry: Telemetry, culture: Culture) -> dict[str, str]:

@@ -49,7 +49,9 @@ class UnityLike:
 
     event = "telemetry"
 
-    def __init__(self, port, fps=None, picture=True, fragment=FRAGMENT, culture=lambda text: text, patience=10.0):
+    def __init__(
+        self, port, fps=None, picture=True, fragment=FRAGMENT, culture=lambda text: text, patience=10.0
+    ):
         self.port, self.fps, self.fragment, self.culture = port, fps, fragment, culture
         self.image = jpeg() if picture else None
         self.commands, self.received, self.sent = [], [], 0

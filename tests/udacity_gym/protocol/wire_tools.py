@@ -74,7 +74,14 @@ def python_with(config, name, *requirements):
 
     def build(folder):
         _run(sys.executable, "-m", "venv", str(folder))
-        pip = (str(folder.joinpath(*inside)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        pip = (
+            str(folder.joinpath(*inside)),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        )
         _run(*pip, *requirements)
 
     return _cached(config, name, requirements, build).joinpath(*inside)
