@@ -106,7 +106,7 @@ class Listener:
         self.host, self.port = host, int(self._http.server_address[1])
         self._closing = threading.Event()
         self._threads = [
-            threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True),
+            threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True),
             threading.Thread(target=self._keep_alive, daemon=True),
         ]
         for thread in self._threads:

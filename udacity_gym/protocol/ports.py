@@ -28,6 +28,14 @@ def listener(port: int) -> str | None:
 def _open_files(process: Path) -> set[str]:
     """What a process has open; nothing if it is somebody else's or has just ended."""
     try:
-        return {os.readlink(handle) for handle in (process / "fd").iterdir()}
+        return {_target(handle) for handle in (process / "fd").iterdir()}
     except OSError:
         return set()
+
+
+def _target(link: Path) -> str:
+    """Where a link leads; nowhere if it has just been closed."""
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""

@@ -285,6 +285,7 @@ class RemoteSimulator(Simulator):
         if self._closing.is_set():
             return
         self._closing.set()
+        self._last = None
         atexit.unregister(self._at_exit)
         dialect = self.server.dialect
         if self._driven is not None and dialect is not None and not dialect.capabilities.is_lockstep:

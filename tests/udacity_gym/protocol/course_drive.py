@@ -72,7 +72,6 @@ def telemetry(sid, data):
 
 @sio.on("connect")
 def connect(sid, environ):
-    print("connect ", sid, flush=True)
     send_control(0, 0)
 
 

@@ -38,7 +38,7 @@ def node_simulator(folder, package, port, transports):
     try:
         process.stdin.write(jpeg())
         process.stdin.close()
-        yield process, said
+        yield said
     finally:
         process.kill()
         process.wait(10)
@@ -58,7 +58,7 @@ def node_folder(request):
 def test_clients_of_javascript_are_driven(node_folder, package, transports, monkeypatch):
     monkeypatch.setattr(listener, "PING_INTERVAL", 0.5)
     with RemoteSimulator(port=0, ctrl_dt=0.02) as simulator:
-        with node_simulator(node_folder, package, simulator.server.port, transports) as (process, said):
+        with node_simulator(node_folder, package, simulator.server.port, transports) as said:
             first = simulator.reset()
             assert first.image().shape == (160, 320, 3)
             for i in range(40):

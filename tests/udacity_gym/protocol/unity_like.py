@@ -38,27 +38,39 @@ def frame(opcode, final, payload):
 
 
 class UnityLike:
-    """Connects, and is then driven by the server; a car of mass without friction.
+    """Connects, and is then driven by the server.
 
     Args:
         port: of the server.
         fps: frames per second; None answers at once.
-        telemetry: what to tell beside the numbers, given the simulator.
+        picture: whether there is a picture in the telemetry.
         fragment: bytes per fragment; None sends whole messages with TCP_NODELAY.
+        culture: rewrites numbers as a machine's culture does.
+        patience: s to look for a server.
+        extra: what is told besides.
+        event: name of the telemetry.
+        mute: say nothing.
     """
 
-    event = "telemetry"
-
     def __init__(
-        self, port, fps=None, picture=True, fragment=FRAGMENT, culture=lambda text: text, patience=10.0
+        self,
+        port,
+        fps=None,
+        picture=True,
+        fragment=FRAGMENT,
+        culture=str,
+        patience=10.0,
+        extra=None,
+        event="telemetry",
+        mute=False,
     ):
         self.port, self.fps, self.fragment, self.culture = port, fps, fragment, culture
         self.image = jpeg() if picture else None
-        self.commands, self.received, self.sent = [], [], 0
+        self.extra, self.event, self.mute, self.manual = extra or {}, event, mute, False
+        self.commands, self.received = [], []
+        self.sent = self.connections = 0
         self.steering = self.throttle = self.speed = 0.0
-        self.manual = self.mute = False
         self.wire = None
-        self.connections = 0
         self._stop = threading.Event()
         self._patience = patience
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -95,7 +107,7 @@ class UnityLike:
             "throttle": self.culture(f"{max(0.0, self.throttle):,.4f}"),
             "speed": self.culture(f"{self.speed:,.4f}"),
         }
-        return {**data, "image": self.image} if self.image else data
+        return {**data, **self.extra, **({"image": self.image} if self.image else {})}
 
     def obey(self, event, data):
         """Deal with an event; whether a telemetry is due."""
@@ -106,11 +118,12 @@ class UnityLike:
 
     def _run(self):
         while not self._stop.is_set():
-            try:
+            with contextlib.suppress(OSError, EOFError):
                 self._connect()
                 self._converse()
-            except (OSError, EOFError):
-                self._stop.wait(0.005)
+            if self.wire is not None:
+                self.wire.close()
+            self._stop.wait(0.005)
 
     def _connect(self):
         end = time.monotonic() + self._patience

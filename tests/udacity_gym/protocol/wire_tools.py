@@ -74,15 +74,8 @@ def python_with(config, name, *requirements):
 
     def build(folder):
         _run(sys.executable, "-m", "venv", str(folder))
-        pip = (
-            str(folder.joinpath(*inside)),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        )
-        _run(*pip, *requirements)
+        python = str(folder.joinpath(*inside))
+        _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements)
 
     return _cached(config, name, requirements, build).joinpath(*inside)
 
