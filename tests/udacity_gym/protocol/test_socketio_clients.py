@@ -111,4 +111,3 @@ def test_python_socketios_own_client_is_driven(transports):
             assert simulator.server.connections == 1
         finally:
             sio.disconnect()
-            sio.shutdown()
