@@ -26,6 +26,10 @@ class ObservationError(UdacityGymError, ValueError):
     """An observation is not what the policy was trained on; the message says what it looks like instead."""
 
 
+class TrainingError(UdacityGymError, RuntimeError):
+    """Training can't go on; the message says where it stopped and what to change."""
+
+
 class Policy(ABC):
     """Something that drives: pictures in, actions out.
 

@@ -190,6 +190,7 @@ class BehavioralCloning:
 
         Raises:
             CheckpointError: The folder holds a training with other settings or other data.
+            TrainingError: The loss is no longer finite.
         """
         training = Training(self.config, self.train_frames, self.validation_frames, self.cameras, self.folder)
         self.history = training.history

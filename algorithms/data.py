@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
@@ -92,6 +93,10 @@ class Frames:
             RecordingError: The picture can't be read.
         """
         return self.episodes[int(self.episode[row])][int(self.index[row])].image(camera)
+
+    def path(self, row: int, camera: str) -> Path:
+        """Where the picture of one row is."""
+        return self.episodes[int(self.episode[row])].path(camera, int(self.index[row]))
 
     def take(self, rows: Indices | slice) -> Frames:
         """Some of the rows, in the given order."""
@@ -269,9 +274,8 @@ class PictureStore:
         image = self.frames.image(row, self.cameras[camera])
         found, wanted = image.shape[:2], self.preprocessing.picture
         if found != wanted:
-            episode, index = self.frames.episodes[int(self.frames.episode[row])], int(self.frames.index[row])
             raise RecordingError(
-                f"{episode.path(self.cameras[camera], index)}: {found[0]}x{found[1]} px, but "
+                f"{self.frames.path(row, self.cameras[camera])}: {found[0]}x{found[1]} px, but "
                 f"Preprocessing.picture says {wanted[0]}x{wanted[1]}"
             )
         return self.preprocessing.prepare(image)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from algorithms.base import TrainingError
 from algorithms.batches import Batches, Floats, targets_of
 from algorithms.checkpoint import check_tensors, read_checkpoint, write_checkpoint
 from algorithms.data import Frames, PictureStore, ahead, balance_weights, draw, motion_weights
@@ -102,6 +103,7 @@ class Training:
         self.network = make_network(config.network, len(config.actions), config.seed)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
+        self._fingerprint = self._name_data() if folder is not None else ""
         self._best_loss = math.inf
         self.best = _copy(self.network)
 
@@ -133,7 +135,10 @@ class Training:
             bar.close()
             if log is not None:
                 log.close()
-        return self._policy()
+        policy = self._policy()
+        if self.folder is not None:
+            policy.save(self.folder / "policy")  # once more, with the history to its end
+        return policy
 
     def _epoch(self, number: int, pool: Executor, bar: Any) -> Epoch:
         rng = np.random.default_rng([self.config.seed, number])
@@ -143,10 +148,24 @@ class Training:
         batches = ahead(lambda i: self._batches.make(order[i * size : (i + 1) * size], rng), self._steps)
         for step, (images, targets) in enumerate(batches):
             rate = self._learning_rate(number * self._steps + step)
-            total += self._step(images, targets, rate, pool) * len(images)
+            loss = self._step(images, targets, rate, pool)
+            if not math.isfinite(loss):
+                raise self._diverged(f"the loss of step {step + 1} of {self._steps} is {loss}", number)
+            total += loss * len(images)
             bar.update()
         validation_loss, mae = self._validate()
+        if not all(bool(value.isfinite().all()) for value in self.network.parameters()):
+            raise self._diverged("weights are no longer finite after the last step", number)
+        if validation_loss is not None and not math.isfinite(validation_loss):
+            raise self._diverged(f"the validation loss is {validation_loss}", number)
         return Epoch(number + 1, total / len(order), validation_loss, mae)
+
+    def _diverged(self, what: str, epoch: int) -> TrainingError:
+        elsewhere = "" if self.folder is None else ", and train in another folder"
+        return TrainingError(
+            f"training diverged in epoch {epoch + 1}: {what}; "
+            f"lower learning_rate={self.config.learning_rate:g}{elsewhere}"
+        )
 
     def _step(self, images: Image, targets: Floats, rate: float, pool: Executor) -> float:
         """One step of the optimizer; returns the batch's loss.
@@ -220,9 +239,11 @@ class Training:
             self._best_loss = math.inf if epoch.validation_loss is None else epoch.validation_loss
             self.best = _copy(self.network)
         if self.folder is not None:
-            self._save(self.folder / "state")
+            # In this order: an epoch whose policy is kept but not its state is trained again, the other
+            # way round its policy would be lost for ever.
             if better:
                 self._policy().save(self.folder / "policy")
+            self._save(self.folder / "state")
 
     def _policy(self) -> NetworkPolicy:
         config = self.config
@@ -238,10 +259,18 @@ class Training:
         }
         return NetworkPolicy(network, config.preprocessing, config.actions, speed, training)
 
-    def _fingerprint(self) -> str:
-        """A name of the data: the labels, which hardly two recordings share."""
-        digest = hashlib.sha256(self._batches.targets.tobytes())
-        digest.update(self._validation_targets.tobytes())
+    def _name_data(self) -> str:
+        """A name of the data: all that is trained on, but for pixels their files' names and sizes."""
+        digest = hashlib.sha256()
+        for store in (self._batches.pictures, self._validation_pictures):
+            frames = store.frames
+            digest.update(repr((len(frames), store.cameras)).encode())
+            for column in (frames.steering, frames.throttle, frames.speed):
+                digest.update(column.tobytes())
+            for row in range(len(frames)):
+                for camera in store.cameras:
+                    path = frames.path(row, camera)
+                    digest.update(f"{path.name} {path.stat().st_size}\n".encode())
         return digest.hexdigest()
 
     def _save(self, folder: Path) -> None:
@@ -253,7 +282,7 @@ class Training:
             "format": STATE_FORMAT,
             "version": STATE_VERSION,
             "settings": asdict(self.config),
-            "data": self._fingerprint(),
+            "data": self._fingerprint,
             "history": [asdict(epoch) for epoch in self.history],
             "best_loss": None if self._best_loss == math.inf else self._best_loss,
         }
@@ -290,7 +319,7 @@ class Training:
                     f"{self.folder}: training with {name}={before.get(name)!r} was begun here, now it is "
                     f"{now.get(name)!r}; {advice}"
                 )
-        if description["data"] != self._fingerprint():
+        if description["data"] != self._fingerprint:
             raise CheckpointError(f"{self.folder}: training on other data was begun here; {advice}")
 
 

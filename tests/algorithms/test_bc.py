@@ -1,18 +1,21 @@
 """Behavioural cloning: it learns, it repeats itself, and it can be interrupted."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from simple_road import road_picture, wanted_steering
+from simple_road import road_picture, wanted_steering, write_road_recording
 
 from algorithms import BehavioralCloning, BehavioralCloningConfig, Learner, NetworkPolicy, load_policy
 from algorithms.augment import Augmentation
-from algorithms.training import Epoch
+from algorithms.base import TrainingError
+from algorithms.training import Epoch, Training
 from udacity_gym.errors import CheckpointError, OptionError, RecordingError
 
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 32, "validation": 0.25, "gap": 0.5, "progress": False}
@@ -101,6 +104,87 @@ def test_finished_training_is_not_repeated(road_recording: Path, tmp_path: Path)
     again = BehavioralCloning(road_recording, **options, folder=tmp_path).learn(epochs.append)
     assert not epochs
     assert_same_weights(first, again)
+
+
+@pytest.mark.parametrize("validation", [0.25, 0.0])
+def test_training_that_diverges_says_where_and_leaves_no_policy(
+    road_recording: Path, tmp_path: Path, validation: float
+) -> None:
+    options = {**QUICK, "validation": validation, "learning_rate": 100.0, "schedule": "constant"}
+    with pytest.raises(TrainingError, match=r"epoch 1: .*step \d+ of \d+.*lower learning_rate=100"):
+        BehavioralCloning(road_recording, **options, loss="mse", folder=tmp_path).learn()
+    assert not (tmp_path / "policy").exists()
+
+
+def poison_weights(training: Training, *_: Any) -> float:
+    with torch.no_grad():
+        next(training.network.parameters()).fill_(math.nan)
+    return 1.0
+
+
+def poison_validation(_: Training) -> tuple[float, float]:
+    return math.nan, 0.0
+
+
+@pytest.mark.parametrize(("method", "poison"), [("_step", poison_weights), ("_validate", poison_validation)])
+def test_divergence_in_the_very_last_step_is_noticed(
+    road_recording: Path, monkeypatch: pytest.MonkeyPatch, method: str, poison: Any
+) -> None:
+    monkeypatch.setattr(Training, method, poison)
+    with pytest.raises(TrainingError, match=r"epoch 1: .*(weights|validation loss)"):
+        BehavioralCloning(road_recording, **{**QUICK, "epochs": 1}).learn()
+
+
+def test_an_interruption_while_an_epoch_is_kept_does_not_lose_the_best_policy(
+    road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([1.0, 2.0, 3.0, 1.0, 2.0, 3.0])
+    monkeypatch.setattr("algorithms.training.Training._validate", lambda self: (next(losses), 0.0))
+
+    def killed(*_: Any) -> None:
+        raise InterruptionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("algorithms.training.NetworkPolicy.save", killed)
+        with pytest.raises(InterruptionError):
+            BehavioralCloning(road_recording, **QUICK, folder=tmp_path).learn()
+    assert not (tmp_path / "state").exists()  # so the epoch is trained again
+    with monkeypatch.context() as patch:
+        patch.setattr("algorithms.training.Training._save", killed)
+        with pytest.raises(InterruptionError):
+            BehavioralCloning(road_recording, **QUICK, folder=tmp_path).learn()
+    assert isinstance(load_policy(tmp_path / "policy"), NetworkPolicy)
+
+
+def test_the_kept_policy_has_the_whole_history(
+    road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("algorithms.training.Training._validate", lambda self: (1.0 + len(self.history), 0.0))
+    BehavioralCloning(road_recording, **QUICK, folder=tmp_path).learn()  # the first epoch is the best
+    saved = load_policy(tmp_path / "policy")
+    assert isinstance(saved, NetworkPolicy)
+    assert [epoch["epoch"] for epoch in saved.training["history"]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("changed", ["speed", "picture", "camera"])
+def test_going_on_with_data_that_differs_only_in_speed_or_pictures_is_refused(
+    tmp_path: Path, changed: str
+) -> None:
+    laps, options = tmp_path / "laps", {**QUICK, "epochs": 1, "gap": 0.0}
+    write_road_recording(laps, np.linspace(-1, 1, 20))
+    BehavioralCloning(laps, **options, folder=tmp_path / "training").learn()
+    log = laps / "driving_log.csv"
+    lines = log.read_text().splitlines()
+    if changed == "speed":
+        log.write_text("\n".join(f"{line.rsplit(',', 1)[0]},9.5" for line in lines) + "\n")
+    elif changed == "picture":
+        pictures = sorted((laps / "IMG").glob("center*"))
+        pictures[3].write_bytes(cv2.imencode(".jpg", road_picture(2.0))[1].tobytes())
+    else:
+        for path in (laps / "IMG").glob("right*"):
+            path.unlink()
+    with pytest.raises(CheckpointError, match="other data"):
+        BehavioralCloning(laps, **options, folder=tmp_path / "training").learn()
 
 
 def test_going_on_with_other_settings_or_data_is_refused(road_recording: Path, tmp_path: Path) -> None:
