@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
 from udacity_gym import __version__
@@ -22,7 +25,7 @@ VERBS = ("demo", "record", "train", "drive", "evaluate", "sim", "doctor")
 FAILED = 2
 """Exit code of an error that we understand."""
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C or SIGTERM, as shells have it for the former."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,11 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else FAILED
     verb = import_module(f"udacity_gym.cli.{parsed.verb}")
     try:
-        with warnings.catch_warnings():
+        with _sigterm_as_ctrl_c(), warnings.catch_warnings():
             warnings.showwarning = _show_warning
             return int(verb.run(read_options(verb.Options, parsed)))
-    except KeyboardInterrupt:
-        print("\nudacity-gym: stopped by you", file=sys.stderr)
+    except KeyboardInterrupt as stop:  # a verb that keeps something says what
+        print("\nudacity-gym: stopped by you" + "".join(f"; {words}" for words in stop.args), file=sys.stderr)
         return INTERRUPTED
     except (UdacityGymError, OSError, ImportError) as error:
         if parsed.debug:
@@ -53,6 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, ImportError) and not isinstance(error, UdacityGymError):
             print("A package is missing or broken; udacity-gym doctor tells which.", file=sys.stderr)
         return FAILED
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM end the work as Ctrl-C does, so that it leaves no half-made things either."""
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 
 from udacity_gym.cli.options import About
-from udacity_gym.cli.shared import judge, make_env, make_expert, one_thread, positive, unused
+from udacity_gym.cli.outputs import new_folder
+from udacity_gym.cli.shared import check_seed, judge, make_env, make_expert, positive
 
 if TYPE_CHECKING:
     from udacity_gym.recording import Recording
@@ -49,6 +50,7 @@ def run(options: Options) -> int:
         laps=options.laps,
         max_seconds=options.max_seconds,
     )
+    check_seed(options.seed)
     from udacity_gym.recording import open_recording
     from udacity_gym.world.track import Track
 
@@ -58,8 +60,25 @@ def run(options: Options) -> int:
     if options.recording is not None:
         recording = open_recording(options.recording)
         print(recording.report, end="\n\n")
-    folder = unused(options.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    with new_folder(options.output) as folder:
+        _work(options, recording, folder)
+    print(f"\nDone in {time.monotonic() - began:.0f} s. Everything is in {folder}:")
+    contents = {
+        "report.html": "how it drives, with map, curves and video: open it in a browser",
+        "drive.webm": "the video",
+        "evaluation.json": "the figures",
+        "policy": f"the policy: udacity-gym evaluate {folder}",
+        "recording": "the demonstrations, in Udacity's format",
+        "training": f"the training's log: tensorboard --logdir {folder / 'training'}",
+    }
+    for name, about in contents.items():
+        if (folder / name).exists():
+            print(f"  {name:<16} {about}")
+    return 0
+
+
+def _work(options: Options, recording: Recording | None, folder: Path) -> None:
+    """Record if there is no recording, learn, and drive; everything goes into the folder."""
     if recording is None:
         print(f"[1/3] An expert drives {options.record_laps} laps and is recorded by three cameras.")
         recording = _record(options, folder / "recording")
@@ -79,8 +98,7 @@ def run(options: Options) -> int:
     )
     policy = learner.learn()
     policy.save(folder / "policy")
-    with one_thread():
-        print("\n".join(outcome(learner, policy)))
+    print("\n".join(outcome(learner, policy)))
     print(f"\n[3/3] It drives {options.laps} laps by itself, from what the centre camera sees.")
     evaluation = judge(
         policy,
@@ -100,19 +118,6 @@ def run(options: Options) -> int:
         pictures=_pictures(recording),
     )
     print(f"\n{evaluation}")
-    print(f"\nDone in {time.monotonic() - began:.0f} s. Everything is in {folder}:")
-    contents = {
-        "report.html": "how it drives, with map, curves and video: open it in a browser",
-        "drive.webm": "the video",
-        "evaluation.json": "the figures",
-        "policy": f"the policy: udacity-gym evaluate {folder}",
-        "recording": "the demonstrations, in Udacity's format",
-        "training": f"the training's log: tensorboard --logdir {folder / 'training'}",
-    }
-    for name, about in contents.items():
-        if (folder / name).exists():
-            print(f"  {name:<16} {about}")
-    return 0
 
 
 def _record(options: Options, folder: Path) -> Recording:

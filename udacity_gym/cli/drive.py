@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from udacity_gym.cli.options import About
-from udacity_gym.cli.shared import load_driver, make_env, one_thread, positive, unused
+from udacity_gym.cli.outputs import new_video
+from udacity_gym.cli.shared import check_seed, load_driver, make_env, positive
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ class Options:
 def run(options: Options) -> int:
     """Drive."""
     positive(laps=options.laps, speed_up=options.speed_up)
+    check_seed(options.seed)
     from udacity_gym.evaluation import DriveVideo, evaluate
 
     driver = load_driver(options.policy, options.track)
-    path = unused(options.output)
     env = make_env(options.track)
     with ExitStack() as stack:
         stack.callback(env.close)
-        stack.enter_context(one_thread())
+        path = stack.enter_context(new_video(options.output))
         video = stack.enter_context(
             DriveVideo(
                 path,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from udacity_gym.cli.options import About
-from udacity_gym.cli.shared import judge, load_driver, positive, unused
+from udacity_gym.cli.outputs import new_folder
+from udacity_gym.cli.shared import check_seed, judge, load_driver, positive
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,24 @@ class Options:
 def run(options: Options) -> int:
     """Evaluate."""
     positive(laps=options.laps, max_seconds=options.max_seconds, speed_up=options.speed_up)
+    check_seed(options.seed)
+    from udacity_gym.world.track import Track
+
+    Track.load(options.track)
     driver = load_driver(options.policy, options.track)
-    folder = unused(options.output)
-    evaluation = judge(
-        driver,
-        folder,
-        track=options.track,
-        laps=options.laps,
-        seed=options.seed,
-        intervene=options.intervene,
-        max_seconds=options.max_seconds,
-        video=options.video,
-        speed_up=options.speed_up,
-        facts={"Checkpoint": options.policy},
-    )
+    with new_folder(options.output) as folder:
+        evaluation = judge(
+            driver,
+            folder,
+            track=options.track,
+            laps=options.laps,
+            seed=options.seed,
+            intervene=options.intervene,
+            max_seconds=options.max_seconds,
+            video=options.video,
+            speed_up=options.speed_up,
+            facts={"Checkpoint": options.policy},
+        )
     print(evaluation)
     print(f"\nThe report is {folder / 'report.html'}")
     return 0

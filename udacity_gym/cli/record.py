@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 from udacity_gym.cli.options import About
-from udacity_gym.cli.shared import make_env, make_expert, positive
+from udacity_gym.cli.outputs import check_writable, no_empty_folders
+from udacity_gym.cli.shared import check_seed, make_env, make_expert, positive
 from udacity_gym.errors import RecordingError
 
 
@@ -27,26 +28,38 @@ class Options:
 def run(options: Options) -> int:
     """Record."""
     positive(laps=options.laps, seconds=options.seconds, speed=options.speed)
-    if (options.folder / "driving_log.csv").exists() and not options.append:
+    check_seed(options.seed)
+    log = options.folder / "driving_log.csv"
+    if log.exists() and not options.append:
         raise RecordingError(
             f"{options.folder} holds a recording already; choose another folder, or add a take with --append"
         )
-    from udacity_gym.recording import record
+    from udacity_gym.recording import open_recording, record
     from udacity_gym.telemetry import CAMERAS
 
     expert = make_expert(options.track, options.speed)
+    check_writable(options.folder, "folder")
     env = make_env(options.track, cameras=CAMERAS, mode="training")
     try:
-        recording = record(
-            env,
-            expert,
-            options.folder,
-            laps=options.laps,
-            seconds=options.seconds,
-            seed=options.seed,
-            progress=True,
-            append=options.append,
-        )
+        with no_empty_folders(options.folder):
+            recording = record(
+                env,
+                expert,
+                options.folder,
+                laps=options.laps,
+                seconds=options.seconds,
+                seed=options.seed,
+                progress=True,
+                append=options.append,
+            )
+    except KeyboardInterrupt:
+        if not log.exists():
+            raise
+        raise KeyboardInterrupt(
+            f"the recording in {options.folder} has the {len(open_recording(options.folder))} frames until "
+            f"then. Add a take with\n  udacity-gym record {options.folder} --append\n"
+            "or start anew in another folder"
+        ) from None
     finally:
         env.close()
     print(recording.report)

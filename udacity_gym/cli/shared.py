@@ -1,10 +1,10 @@
-"""What several verbs need: environments, drivers, folders that destroy nothing, and a judged drive."""
+"""What several verbs need: environments, drivers, checks of options, and a judged drive."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,27 +69,24 @@ def load_driver(policy: str, track: str) -> Any:
     return algorithms.load_policy(find_policy(Path(policy)))
 
 
-def unused(path: Path) -> Path:
-    """The path itself if nothing or an empty folder is there, else the first free ``name-2``, ``name-3``."""
-    number, candidate = 1, path
-    while candidate.exists() and not _is_empty_folder(candidate):
-        number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return candidate
+def check_seed(seed: int) -> None:
+    """Refuse a seed that not every generator of random numbers takes.
 
-
-def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and next(path.iterdir(), None) is None
+    Raises:
+        OptionError: The seed is negative, or has more than 63 bits.
+    """
+    if not 0 <= seed < 2**63:
+        raise OptionError(f"--seed must be 0 or above, and below 2**63, got {seed}")
 
 
 def positive(**numbers: float | None) -> None:
-    """Refuse numbers that are not above zero; None is fine.
+    """Refuse numbers that are not finite and above zero; None is fine.
 
     Raises:
         OptionError: The message names the option.
     """
     for name, value in numbers.items():
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise OptionError(f"--{name.replace('_', '-')} must be above 0, got {value}")
 
 
@@ -140,7 +137,6 @@ def judge(
     env = make_env(track)
     with ExitStack() as stack:
         stack.callback(env.close)
-        stack.enter_context(one_thread())
         if film is not None:
             hooks.append(stack.enter_context(DriveVideo(film, speed_up=speed_up)))
         evaluation = evaluate(
@@ -153,7 +149,7 @@ def judge(
             on_step=lambda step: [hook(step) for hook in hooks],
             progress=True,
         )
-    evaluation.save(folder / "evaluation.json")
+        evaluation.save(folder / "evaluation.json")
     write_report(
         folder / "report.html",
         evaluation,
@@ -165,25 +161,6 @@ def judge(
         video=film if film is not None and film.exists() else None,
     )
     return evaluation
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Have torch compute in one thread for a while.
-
-    A network that drives sees one picture at a time. Sharing out so little work costs more than it
-    saves: a thread or two that wait for each other on a busy machine are thirty times slower.
-    """
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def losses_of(driver: Any) -> dict[str, list[float]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from udacity_gym.cli.options import About
-from udacity_gym.cli.shared import positive
+from udacity_gym.cli.shared import check_seed, positive
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Options:
 def run(options: Options) -> int:
     """Simulate."""
     positive(ctrl_dt=options.ctrl_dt, patience=options.patience)
+    check_seed(options.seed)
     from udacity_gym.protocol.client import SimulatorClient
     from udacity_gym.simulators.embedded import EmbeddedSimulator
     from udacity_gym.world.track import Track

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from udacity_gym.cli.options import About
-from udacity_gym.cli.shared import one_thread
-from udacity_gym.errors import OptionError
+from udacity_gym.cli.outputs import check_writable, no_empty_folders
+from udacity_gym.cli.shared import check_seed
 
 if TYPE_CHECKING:
     from algorithms import BehavioralCloning
@@ -51,6 +51,8 @@ class Options:
 
 def run(options: Options) -> int:
     """Train."""
+    check_seed(options.seed)
+    check_writable(options.output, "--output")
     from udacity_gym.recording import open_recording
 
     recordings = []
@@ -63,16 +65,19 @@ def run(options: Options) -> int:
         for name, value in asdict(options).items()
         if name not in ("recordings", "output") and value is not None
     }
-    if options.output.is_file():
-        raise OptionError(f"--output must be a folder, {options.output} is a file")
 
     from algorithms import BehavioralCloning
 
-    learner = BehavioralCloning(recordings, folder=options.output, **settings)
-    policy = learner.learn()
-    policy.save(options.output / "policy")
-    with one_thread():
-        print("\n".join(outcome(learner, policy)))
+    try:
+        with no_empty_folders(options.output):
+            learner = BehavioralCloning(recordings, folder=options.output, **settings)
+            policy = learner.learn()
+            policy.save(options.output / "policy")
+    except KeyboardInterrupt:
+        if not (options.output / "state").exists():
+            raise
+        raise KeyboardInterrupt("the same command goes on after the last whole epoch") from None
+    print("\n".join(outcome(learner, policy)))
     print(f"\nThe policy is in {options.output / 'policy'}. Let it drive:")
     print(f"  udacity-gym evaluate {options.output}")
     return 0

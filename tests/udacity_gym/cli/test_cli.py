@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from udacity_gym.cli import VERBS, main
 from udacity_gym.cli.doctor import Options as DoctorOptions
 from udacity_gym.cli.doctor import checks
 from udacity_gym.cli.options import About, add_options, read_options
-from udacity_gym.cli.shared import unused
+from udacity_gym.cli.outputs import new_folder, new_video
 from udacity_gym.recording import open_recording
 
 
@@ -109,6 +110,15 @@ def test_the_options_of_train_have_the_defaults_of_the_learner():
         (["demo", "--recording", "nowhere"], ["nowhere"]),
         (["demo", "--track", "moon"], ["moon"]),
         (["demo", "--epochs", "0"], ["--epochs"]),
+        (["demo", "--record-seconds", "inf"], ["--record-seconds"]),
+        (["demo", "--seed", "-3"], ["--seed", "-3"]),
+        (["record", "new", "--seed", "-3"], ["--seed", "-3"]),
+        (["evaluate", "expert", "--seed", "-3"], ["--seed", "-3"]),
+        (["drive", "expert", "--seed", "-3"], ["--seed", "-3"]),
+        (["drive", "expert", "--output", "new/film.webm", "--width", "3"], ["width"]),
+        (["train", "old", "--seed", str(2**63)], ["--seed"]),
+        (["sim", "--seed", "-3"], ["--seed", "-3"]),
+        (["evaluate", "expert", "--output", "."], ["--output"]),
     ],
 )
 def test_a_mistake_ends_with_one_message_and_code_2_and_leaves_nothing(
@@ -150,17 +160,133 @@ def test_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
     assert "stopped" in capsys.readouterr().err
 
 
-def test_unused_never_gives_a_path_that_holds_something(tmp_path):
-    path = tmp_path / "out"
-    assert unused(path) == path
-    path.mkdir()
-    assert unused(path) == path
-    (path / "x").touch()
-    assert unused(path) == tmp_path / "out-2"
-    (tmp_path / "out-2").touch()
-    assert unused(path) == tmp_path / "out-3"
-    (tmp_path / "drive.webm").touch()
-    assert unused(tmp_path / "drive.webm") == tmp_path / "drive-2.webm"
+def test_a_new_folder_is_one_that_nobody_else_has(tmp_path):
+    path = tmp_path / "deep" / "v1.5"
+    with new_folder(path) as first, new_folder(path) as second:
+        assert first == path
+        assert second == path.with_name("v1.5-2")
+        assert first.is_dir()
+        assert second.is_dir()
+    path.with_name("v1.5-3").touch()
+    with new_folder(path) as fourth:
+        assert fourth == path.with_name("v1.5-4")
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_new_folder_that_stays_empty_goes_away_with_what_is_above_it(tmp_path, error):
+    def work():
+        with new_folder(tmp_path / "a" / "b") as folder:
+            (folder / "c" / "d").mkdir(parents=True)
+            raise error
+
+    with pytest.raises(error):
+        work()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_interrupted_keeps_what_is_in_it_and_says_so(tmp_path):
+    def work():
+        with new_folder(tmp_path / "a") as folder:
+            (folder / "empty").mkdir()
+            (folder / "result").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=f"is in {tmp_path / 'a'}"):
+        work()
+    assert list((tmp_path / "a").iterdir()) == [tmp_path / "a" / "result"]
+
+
+@pytest.mark.parametrize(
+    ("name", "free"), [("drive.webm", "drive-2.webm"), ("v1.5", "v1.5-2"), ("v1.5.webm", "v1.5-2.webm")]
+)
+def test_a_new_video_has_a_name_that_nobody_has(tmp_path, name, free):
+    with new_video(tmp_path / name) as path:
+        assert path == tmp_path / name
+    (tmp_path / name).touch()
+    with new_video(tmp_path / name) as path:
+        assert path == tmp_path / free
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["demo", "--output", "file/out"], "--output"),
+        (["evaluate", "expert", "--output", "file/out"], "--output"),
+        (["drive", "expert", "--output", "file/out.webm"], "--output"),
+        (["train", "old", "--output", "file"], "--output"),
+        (["record", "file/out"], "folder"),
+    ],
+)
+def test_a_place_that_can_not_be_written_to_is_found_before_any_work(
+    arguments, option, tmp_path, monkeypatch, capsys
+):
+    def work(*_, **__):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("udacity_gym.recording.record", work)
+    monkeypatch.setattr("udacity_gym.evaluation.evaluate", work)
+    monkeypatch.setattr("udacity_gym.recording.open_recording", work)
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert f"{tmp_path / 'file'}" in message
+    assert "can't be written to" in message
+    assert f"choose another {option}" in message
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+class Interrupted:
+    """Drives straight on and gets a signal at a control step."""
+
+    def __init__(self, step, kind):
+        self.step, self.kind = step, kind
+
+    def __call__(self, observation, info):
+        if round(info["time"] * 15) == self.step:
+            signal.raise_signal(self.kind)
+        return np.array([0.0, 1.0], np.float32)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_record_that_is_interrupted_says_what_it_keeps_and_how_to_go_on(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("udacity_gym.cli.record.make_expert", lambda *_: Interrupted(20, kind))
+    folder = tmp_path / "laps"
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["record", str(folder)]) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+    message = capsys.readouterr().err
+    assert "stopped by you" in message
+    assert f"the recording in {folder} has the 20 frames until then" in message
+    assert f"udacity-gym record {folder} --append" in message
+    assert len(open_recording(folder)) == 20
+    assert not list(folder.rglob("*.part"))
+
+
+@pytest.mark.parametrize("step", [0, 20])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["drive", "expert", "--output", "new/film.webm"],
+        ["evaluate", "expert", "--output", "new/result"],
+    ],
+)
+def test_a_drive_that_is_terminated_leaves_nothing(arguments, step, tmp_path, monkeypatch, capsys):
+    verb = arguments[0]
+    monkeypatch.setattr(f"udacity_gym.cli.{verb}.load_driver", lambda *_: Interrupted(step, signal.SIGTERM))
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 130
+    assert "stopped by you" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_or_a_demo_terminated_before_its_first_frame_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for verb in ("record", "demo"):
+        monkeypatch.setattr(f"udacity_gym.cli.{verb}.make_expert", lambda *_: Interrupted(0, signal.SIGTERM))
+    assert main(["record", "laps"]) == 130
+    assert main(["demo", "--output", "new/demo"]) == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_record_writes_a_recording_and_adds_a_take(tmp_path, capsys):
