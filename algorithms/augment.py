@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.checks import SHARE, Number
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Image
@@ -143,11 +144,9 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for name in ("flip", "shadow", "shadow_strength", "brightness"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise OptionError(f"{name}={getattr(self, name)} must lie in [0, 1]")
+            SHARE.check(name, getattr(self, name))
         for name in ("shift", "turn", "vertical"):
-            if getattr(self, name) < 0.0:
-                raise OptionError(f"{name}={getattr(self, name)} must not be negative")
+            Number(0).check(name, getattr(self, name))
 
     def apply(
         self,

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from algorithms.augment import Augmentation, Geometry
+from algorithms.checks import SHARE, Number
 from algorithms.data import Frames
-from algorithms.networks import NETWORKS, NetworkPolicy
+from algorithms.networks import NETWORKS, NetworkPolicy, check_fits
 from algorithms.preprocessing import Preprocessing
 from algorithms.training import Epoch, Training
-from udacity_gym.errors import OptionError
+from udacity_gym.errors import CheckpointError, OptionError, RecordingError
 
 if TYPE_CHECKING:
-    from udacity_gym.recording import Recording
+    from udacity_gym.recording import Recording, Report
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class BehavioralCloningConfig:
             a controller keeps the car at ``target_speed``.
         throttle_weight: weight of the throttle's loss; steering has weight 1.
         target_speed: m/s that a steering-only policy is to be driven at; None takes the median speed
-            of the training rows. Not used when the throttle is learned.
+            of the training rows. Only with ``throttle="speed_control"``.
         network: name of the network, see `algorithms.networks.NETWORKS`.
         preprocessing: what becomes of a picture before the network sees it.
         augmentation: random changes of pictures and labels.
@@ -93,23 +95,17 @@ class BehavioralCloningConfig:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise OptionError(f"{name}={getattr(self, name)!r} is unknown; choose one of {allowed}")
-        for name in (
-            "epochs",
-            "batch_size",
-            "learning_rate",
-            "huber_delta",
-            "recovery_time",
-            "recovery_distance",
-        ):
-            if not getattr(self, name) > 0:
-                raise OptionError(f"{name}={getattr(self, name)!r} must be positive")
-        for name in ("side_cameras", "balance"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(f"{name}={getattr(self, name)!r} must lie in [0, 1]")
-        if self.threads is not None and self.threads < 1:
-            raise OptionError(f"threads={self.threads!r} must be positive")
-        if self.seed < 0:
-            raise OptionError(f"seed={self.seed} must not be negative")
+        for name, kind in _PARTS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise OptionError(f"{name}={getattr(self, name)!r} must be an object of {kind.__name__}")
+        for name, number in _NUMBERS.items():
+            number.check(name, getattr(self, name))
+        check_fits(self.network, self.preprocessing)
+        if self.target_speed is not None and self.throttle != "speed_control":
+            raise OptionError(
+                f'target_speed={self.target_speed!r} needs throttle="speed_control"; '
+                f"with throttle={self.throttle!r} the policy chooses its speed itself"
+            )
 
     def with_options(self, **options: Any) -> BehavioralCloningConfig:
         """A copy with some settings changed.
@@ -131,6 +127,28 @@ class BehavioralCloningConfig:
         return ("steering", "throttle") if self.throttle == "learned" else ("steering",)
 
 
+_PARTS = {"preprocessing": Preprocessing, "augmentation": Augmentation, "geometry": Geometry}
+_NUMBERS = {
+    "epochs": Number(1, whole=True),
+    "batch_size": Number(1, whole=True),
+    "learning_rate": Number(0, 100, above=True),
+    "huber_delta": Number(0, above=True),
+    "throttle_weight": Number(0),
+    "target_speed": Number(0, above=True, optional=True),
+    "side_cameras": SHARE,
+    "recovery_time": Number(0, 100, above=True),
+    "recovery_distance": Number(0, 1000, above=True),
+    "smoothing": Number(0),
+    "balance": SHARE,
+    "validation": SHARE,
+    "gap": Number(0),
+    "patience": Number(1, whole=True, optional=True),
+    "memory_budget": Number(0),
+    "threads": Number(1, whole=True, optional=True),
+    "seed": Number(0, 2**63 - 1, whole=True),
+}
+
+
 class BehavioralCloning:
     """Learn to drive from recordings (Pomerleau 1989; Bojarski et al. 2016).
 
@@ -142,12 +160,13 @@ class BehavioralCloning:
         config: all settings.
         folder: where the training is kept: ``policy/`` the best checkpoint so far, ``state/`` what is
             needed to go on, ``tensorboard/`` the log. None keeps nothing on disk.
+        reports: what was noticed in each recording; its broken pictures are among it.
         history: what the epochs came to so far.
     """
 
     def __init__(
         self,
-        recordings: str | Path | Recording | Sequence[str | Path | Recording],
+        recordings: str | Path | Recording | Iterable[str | Path | Recording],
         config: BehavioralCloningConfig | None = None,
         *,
         folder: str | Path | None = None,
@@ -155,6 +174,9 @@ class BehavioralCloning:
         **options: Any,
     ) -> None:
         """Get ready to learn.
+
+        Every picture is decoded once, so that a broken one does not stop the training half-way: its
+        row is left out, with a warning.
 
         Args:
             recordings: recordings or their folders, one or several.
@@ -165,14 +187,19 @@ class BehavioralCloning:
             **options: single settings that differ from ``config``, by their names.
 
         Raises:
-            OptionError: A setting is misspelt or out of range.
+            OptionError: A setting is misspelt or out of range, or something given is no recording.
             RecordingError: A recording can't be read, or there is nothing in it to learn from.
+            CheckpointError: The folder holds something else than a training.
         """
         self.config = (config or BehavioralCloningConfig()).with_options(**options)
         self.folder = None if folder is None else Path(folder)
         self.history: list[Epoch] = []
         self._progress = progress
-        frames = Frames.of(_open(recordings))
+        if self.folder is not None:
+            _check_folder(self.folder)
+        checked = [_without_broken_pictures(recording, progress) for recording in _open(recordings)]
+        self.reports = tuple(report for _, report in checked)
+        frames = Frames.of([recording for recording, _ in checked])
         train, validation = frames.split(self.config.validation, self.config.gap)
         self.train_frames = train.smoothed(self.config.smoothing)
         self.validation_frames = validation.smoothed(self.config.smoothing)
@@ -197,17 +224,52 @@ class BehavioralCloning:
         return training.run(self._progress, after_epoch)
 
 
-def _open(recordings: str | Path | Recording | Sequence[str | Path | Recording]) -> list[Recording]:
-    from udacity_gym.recording import open_recording
+def _open(recordings: str | Path | Recording | Iterable[str | Path | Recording]) -> list[Recording]:
+    from udacity_gym.recording import Recording, open_recording
 
-    if isinstance(recordings, (str, Path)) or not isinstance(recordings, Sequence):
+    if isinstance(recordings, (str, Path, Recording)):
         recordings = [recordings]
-    return [open_recording(r) if isinstance(r, (str, Path)) else r for r in recordings]
+    if not isinstance(recordings, Iterable):
+        raise OptionError(f"recordings={recordings!r}: expected a recording or its folder, one or several")
+    opened = []
+    for recording in recordings:
+        if not isinstance(recording, (str, Path, Recording)):
+            raise OptionError(f"recordings: {recording!r} is neither a recording nor the folder of one")
+        opened.append(recording if isinstance(recording, Recording) else open_recording(recording))
+    return opened
+
+
+def _without_broken_pictures(recording: Recording, progress: bool) -> tuple[Recording, Report]:
+    """The rows whose pictures can be decoded and have the usual size, and what was noticed."""
+    report = recording.check(progress)
+    usable = recording.without(report.unusable)
+    missing = len(recording) - len(usable)
+    if missing:
+        warnings.warn(
+            f"{recording.path}: {missing} of {len(recording)} rows are left out, their pictures are broken "
+            "or of another size than the others; print the learner's reports to see which",
+            stacklevel=3,
+        )
+    return usable, report
+
+
+def _check_folder(folder: Path) -> None:
+    """Make sure that a training can be kept in a folder without mixing it with other things."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is a file; name a folder to keep the training in")
+    found = {path.name for path in folder.iterdir()} - {"policy", "state", "tensorboard"}
+    if found and not (folder / "state").is_dir():
+        raise CheckpointError(
+            f"{folder} holds something else than a training ({', '.join(sorted(found)[:5])}); "
+            "choose another folder"
+        )
 
 
 def _cameras(frames: Frames, config: BehavioralCloningConfig) -> tuple[str, ...]:
     """The cameras to train with, the centre one first."""
     if "center" not in frames.cameras:
-        raise OptionError(f"the recordings have no pictures of the center camera, only {frames.cameras}")
+        raise RecordingError(f"the recordings have no pictures of the center camera, only {frames.cameras}")
     sides = tuple(c for c in frames.cameras if c != "center") if config.side_cameras > 0 else ()
     return ("center", *sides)

@@ -276,7 +276,7 @@ class PictureStore:
         if found != wanted:
             raise RecordingError(
                 f"{self.frames.path(row, self.cameras[camera])}: {found[0]}x{found[1]} px, but "
-                f"Preprocessing.picture says {wanted[0]}x{wanted[1]}"
+                f"Preprocessing.picture says {wanted[0]}x{wanted[1]}; set picture and crop to fit"
             )
         return self.preprocessing.prepare(image)
 

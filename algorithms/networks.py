@@ -24,6 +24,7 @@ class PilotNet(nn.Module):
     most reproductions use.
 
     Attributes:
+        input_size: (height, width) px of the pictures it takes.
         outputs: number of outputs.
     """
 
@@ -92,6 +93,17 @@ def make_network(name: str, outputs: int, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NETWORKS[name](outputs)
+
+
+def check_fits(name: str, preprocessing: Preprocessing) -> None:
+    """Make sure that pictures are prepared in the size that a network takes.
+
+    Raises:
+        OptionError: They are not.
+    """
+    wanted = NETWORKS[name].input_size
+    if preprocessing.size != wanted:
+        raise OptionError(f"preprocessing.size={preprocessing.size}, but {name} takes {wanted}")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from algorithms.checks import Number, check_pair
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Image
 
@@ -46,12 +47,14 @@ class Preprocessing:
     offset: float = -1.0
 
     def __post_init__(self) -> None:
+        for name, least in (("picture", 1), ("crop", 0), ("size", 1)):
+            check_pair(name, getattr(self, name), least)
+        for name in ("scale", "offset"):
+            Number().check(name, getattr(self, name))
         if not 0 <= self.crop[0] < self.crop[1] <= self.picture[0]:
             raise OptionError(
                 f"crop={self.crop} must be (top, bottom) rows within a picture {self.picture[0]} px high"
             )
-        if min(self.size) < 1:
-            raise OptionError(f"size={self.size} must be positive (height, width) px")
         if self.color not in COLORS:
             raise OptionError(f"color={self.color!r} is unknown; choose one of {COLORS}")
 
@@ -114,19 +117,6 @@ class Preprocessing:
             raise OptionError(
                 f"preprocessing has the settings {sorted(data)}, expected exactly {sorted(known)}"
             )
-        try:
-            return cls(
-                picture=_pair(data["picture"]),
-                crop=_pair(data["crop"]),
-                size=_pair(data["size"]),
-                color=str(data["color"]),
-                scale=float(data["scale"]),
-                offset=float(data["offset"]),
-            )
-        except (TypeError, ValueError) as error:
-            raise OptionError(f"a preprocessing setting has the wrong type: {error}") from error
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    first, second = value
-    return int(first), int(second)
+        # JSON has lists for tuples.
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)

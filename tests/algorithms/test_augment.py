@@ -154,7 +154,7 @@ def test_an_unknown_camera_is_refused() -> None:
         GEOMETRY.camera_offset("rear")
 
 
-@pytest.mark.parametrize("change", [{"flip": 1.5}, {"shift": -1.0}, {"brightness": -0.1}])
+@pytest.mark.parametrize("change", [{"flip": 1.5}, {"shift": -1.0}, {"brightness": -0.1}, {"turn": math.nan}])
 def test_wrong_settings_of_augmentation_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(OptionError, match=next(iter(change))):
         Augmentation(**change)

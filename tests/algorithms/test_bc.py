@@ -12,11 +12,19 @@ import torch
 from numpy.typing import NDArray
 from simple_road import road_picture, wanted_steering, write_road_recording
 
-from algorithms import BehavioralCloning, BehavioralCloningConfig, Learner, NetworkPolicy, load_policy
+from algorithms import (
+    BehavioralCloning,
+    BehavioralCloningConfig,
+    Learner,
+    NetworkPolicy,
+    Preprocessing,
+    load_policy,
+)
 from algorithms.augment import Augmentation
 from algorithms.base import TrainingError
 from algorithms.training import Epoch, Training
 from udacity_gym.errors import CheckpointError, OptionError, RecordingError
+from udacity_gym.recording import open_recording
 
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 32, "validation": 0.25, "gap": 0.5, "progress": False}
 
@@ -265,16 +273,53 @@ def test_a_misspelt_setting_is_recognised(road_recording: Path) -> None:
         {"loss": "l1"},
         {"throttle": "none"},
         {"schedule": "linear"},
-        {"epochs": 0},
-        {"learning_rate": -1.0},
-        {"balance": 2.0},
-        {"seed": -1},
         {"network": "AlexNet"},
+        {"network": ["PilotNet"]},
+        {"epochs": 0},
+        {"epochs": True},
+        {"batch_size": 1.5},
+        {"learning_rate": -1.0},
+        {"learning_rate": "1e-3"},
+        {"learning_rate": 1e38},
+        {"huber_delta": math.nan},
+        {"throttle_weight": -1.0},
+        {"throttle_weight": math.nan},
+        {"target_speed": -5.0, "throttle": "speed_control"},
+        {"target_speed": math.nan, "throttle": "speed_control"},
+        {"side_cameras": 1.1},
+        {"recovery_time": math.inf},
+        {"recovery_distance": 0},
+        {"smoothing": -1.0},
+        {"smoothing": math.nan},
+        {"balance": 2.0},
+        {"validation": math.nan},
+        {"gap": -1.0},
+        {"patience": 0},
+        {"patience": -3},
+        {"memory_budget": -1},
+        {"threads": 0},
+        {"seed": -1},
+        {"seed": 2**64},
+        {"preprocessing": None},
+        {"augmentation": {"flip": 0.0}},
+        {"preprocessing": Preprocessing(size=(64, 64))},
     ],
 )
 def test_a_setting_out_of_range_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(OptionError, match=next(iter(change))):
+    with pytest.raises(OptionError, match=f"^{next(iter(change))}"):
         BehavioralCloningConfig(**change)
+
+
+def test_every_numeric_setting_is_checked() -> None:
+    for setting in dataclasses.fields(BehavioralCloningConfig):
+        change: dict[str, Any] = {setting.name: object()}
+        with pytest.raises(OptionError, match=f"^{setting.name}="):
+            BehavioralCloningConfig(**change)
+
+
+def test_a_target_speed_without_a_controller_is_refused() -> None:
+    with pytest.raises(OptionError, match='needs throttle="speed_control"'):
+        BehavioralCloningConfig(target_speed=9.0)
 
 
 def test_every_setting_is_documented() -> None:
@@ -293,3 +338,55 @@ def test_settings_can_come_as_one_object(road_recording: Path) -> None:
 def test_no_recording_at_all_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(RecordingError):
         BehavioralCloning(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("nonsense", [None, 3, [3], [None], iter([3])])
+def test_what_is_no_recording_is_said_to_be_none(nonsense: Any) -> None:
+    with pytest.raises(OptionError, match="recording"):
+        BehavioralCloning(nonsense)
+
+
+def test_recordings_may_come_one_by_one(road_recording: Path) -> None:
+    learner = BehavioralCloning(iter([road_recording, open_recording(road_recording)]), **QUICK)
+    assert len(learner.train_frames.episodes) == 2
+
+
+def test_recordings_without_the_centre_camera_are_refused(tmp_path: Path) -> None:
+    laps = write_road_recording(tmp_path / "laps", np.linspace(-1, 1, 40))
+    for path in (laps / "IMG").glob("center*"):
+        path.unlink()
+    with pytest.raises(RecordingError, match="center"):
+        BehavioralCloning(laps, **QUICK)
+
+
+def test_rows_with_broken_pictures_are_left_out_and_reported(tmp_path: Path) -> None:
+    laps = write_road_recording(tmp_path / "laps", np.linspace(-1, 1, 40))
+    centre, left = (sorted((laps / "IMG").glob(f"{camera}*")) for camera in ("center", "left"))
+    centre[3].write_bytes(centre[3].read_bytes()[:500])
+    left[35].write_bytes(b"")
+    cv2.imwrite(str(left[8]), np.zeros((80, 160, 3), np.uint8))
+    with pytest.warns(UserWarning, match="laps: 3 of 40 rows are left out"):
+        learner = BehavioralCloning(laps, **{**QUICK, "epochs": 1, "gap": 0.0})
+    assert len(learner.train_frames) + len(learner.validation_frames) == 37
+    assert learner.reports[0].count("broken image") == 2
+    assert learner.reports[0].rows_of("image of another size") == (9,)
+    learner.learn()
+
+
+def test_a_recording_of_broken_pictures_only_is_nothing_to_learn_from(tmp_path: Path) -> None:
+    laps = write_road_recording(tmp_path / "laps", np.zeros(3))
+    for picture in (laps / "IMG").iterdir():
+        picture.write_bytes(b"")
+    with pytest.warns(UserWarning, match="3 of 3"), pytest.raises(RecordingError, match="nothing to learn"):
+        BehavioralCloning(laps, **QUICK)
+
+
+def test_a_folder_that_holds_something_else_is_refused(road_recording: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"IMG, driving_log\.csv.*another folder"):
+        BehavioralCloning(road_recording, **QUICK, folder=road_recording)
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(CheckpointError, match="is a file"):
+        BehavioralCloning(road_recording, **QUICK, folder=tmp_path / "thesis.txt")
+    (tmp_path / "tensorboard").mkdir()  # a training that was killed in its first epoch
+    (tmp_path / "thesis.txt").unlink()
+    BehavioralCloning(road_recording, **QUICK, folder=tmp_path)

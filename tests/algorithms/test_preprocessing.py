@@ -68,10 +68,15 @@ def test_settings_survive_json() -> None:
     [
         ({"crop": [100, 50]}, "crop"),
         ({"crop": [0, 161]}, "crop"),
-        ({"crop": 5}, "wrong type"),
+        ({"crop": 5}, "crop=5 must be two whole numbers"),
+        ({"picture": [160]}, "picture"),
+        ({"picture": [160, "320"]}, "picture"),
+        ({"size": [66.5, 200]}, "size"),
         ({"size": [0, 200]}, "size"),
         ({"color": "hsv"}, "hsv"),
-        ({"scale": "much"}, "wrong type"),
+        ({"scale": "much"}, "scale='much' must be a finite number"),
+        ({"scale": float("nan")}, "scale"),
+        ({"offset": float("inf")}, "offset"),
         ({"colour": "yuv"}, "colour"),
     ],
 )
