@@ -9,17 +9,16 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.errors import TrackError
 from udacity_gym.world import cards
 from udacity_gym.world.polygons import FIELDS, box, face, ribbon
 from udacity_gym.world.terrain import Grid
-from udacity_gym.world.track import Track
+from udacity_gym.world.track import BRIDGE_WALL, Track
 
-BRIDGE_HALF_WIDTH = 5.85
-"""m from the centre line to the bridge's walls, which stand 11.7 m apart."""
+_SIDES = {"left": (-1.0,), "right": (1.0,), "both": (-1.0, 1.0)}
 WALL_HEIGHT = 0.77
 """m, the bridge's walls above the road."""
 _WALL_STEP = 4.0  # m, length of one face of a wall
+_WALL_THICKNESS = 0.35  # m
 _BLACK, _WALL_TOP = (2.0, 5.0, 8.0), (150.0, 152.0, 146.0)
 _TYRE, _TYRE_TOP = (8.0, 10.0, 12.0), (128.0, 124.0, 112.0)
 _STEEL = (58.0, 78.0, 112.0)
@@ -38,16 +37,11 @@ def plant(
 
     Returns:
         (n, 6) float32 cards, see `billboards.find_cards`, and their packed texels.
-
-    Raises:
-        TrackError: A kind of plant is unknown.
     """
     surroundings = track.data.get("surroundings", {})
     placed = []
     for item in surroundings.get("plants", ()):
-        kind = cards.KINDS.get(item["kind"])
-        if kind is None:
-            raise TrackError(f"{track.name}: no plant {item['kind']!r}; known: {', '.join(cards.KINDS)}")
+        kind = cards.KINDS[item["kind"]]
         sign = 1.0 if item["side"] == "right" else -1.0
         for _ in range(int(item["count"])):
             s = rng.uniform(item["from"], item["to"])
@@ -66,14 +60,13 @@ def build(track: Track, grid: Grid, height: NDArray[np.float32]) -> NDArray[np.f
 
     Returns:
         (n, FIELDS) float32 faces, see `polygons`.
-
-    Raises:
-        TrackError: A kind of object is unknown.
     """
     faces: list[NDArray[np.float32]] = []
     for item in track.data.get("roadside", ()):
         if item["kind"] == "bridge":
-            faces += _walls(track, float(item["from"]), float(item["to"]))
+            wall = float(item.get("wall_offset", BRIDGE_WALL))
+            for sign in _SIDES[item["side"]]:
+                faces += _wall(track, float(item["from"]), float(item["to"]), sign * wall)
     pylons: list[tuple[float, float, float]] = []
     for item in track.data.get("surroundings", {}).get("objects", ()):
         x, y = _beside(track, float(item["s"]), float(item["offset"]))
@@ -83,11 +76,9 @@ def build(track: Track, grid: Grid, height: NDArray[np.float32]) -> NDArray[np.f
             faces += box(x, y, z, heading, 1.2, float(item["length"]), 0.9, _TYRE, _TYRE_TOP)
         elif item["kind"] == "sign":
             faces += _sign(x, y, z, heading)
-        elif item["kind"] == "pylon":
+        else:
             faces += _pylon(x, y, z, float(item["height"]))
             pylons.append((x, y, z + float(item["height"])))
-        else:
-            raise TrackError(f"{track.name}: no object {item['kind']!r}; known: tyres, sign, pylon")
     for a, b in pairwise(pylons):
         faces += _lines(a, b)
     return np.array(faces, np.float32).reshape(-1, FIELDS)
@@ -104,29 +95,28 @@ def _ground(grid: Grid, height: NDArray[np.float32], x: float, y: float) -> floa
     return float(height[i, j])
 
 
-def _walls(track: Track, begin: float, end: float) -> Iterable[NDArray[np.float32]]:
+def _wall(track: Track, begin: float, end: float, offset: float) -> Iterable[NDArray[np.float32]]:
     stations = np.linspace(begin, end, max(2, math.ceil((end - begin) / _WALL_STEP) + 1))
     base = np.array([track.elevation_at(s) for s in stations])
-    for sign in (-1.0, 1.0):
-        inner = np.array([_beside(track, s, sign * BRIDGE_HALF_WIDTH) for s in stations])
-        outer = np.array([_beside(track, s, sign * (BRIDGE_HALF_WIDTH + 0.35)) for s in stations])
-        yield from ribbon(inner[:, 0], inner[:, 1], base - 0.05, base + WALL_HEIGHT, _BLACK)
-        yield from ribbon(outer[:, 0], outer[:, 1], base - 0.3, base + WALL_HEIGHT, _BLACK)
-        for k in (0, -1):
-            ends = np.array([inner[k], outer[k]])
-            low, high = np.full(2, base[k] - 0.3), np.full(2, base[k] + WALL_HEIGHT)
-            yield from ribbon(ends[:, 0], ends[:, 1], low, high, _BLACK)
-        top = base + WALL_HEIGHT
-        for k in range(len(stations) - 1):
-            yield face(
-                [
-                    (*inner[k], top[k]),
-                    (*inner[k + 1], top[k + 1]),
-                    (*outer[k + 1], top[k + 1]),
-                    (*outer[k], top[k]),
-                ],
-                _BLACK,
-            )
+    inner = np.array([_beside(track, s, offset) for s in stations])
+    outer = np.array([_beside(track, s, offset + math.copysign(_WALL_THICKNESS, offset)) for s in stations])
+    yield from ribbon(inner[:, 0], inner[:, 1], base - 0.05, base + WALL_HEIGHT, _BLACK)
+    yield from ribbon(outer[:, 0], outer[:, 1], base - 0.3, base + WALL_HEIGHT, _BLACK)
+    for k in (0, -1):
+        ends = np.array([inner[k], outer[k]])
+        low, high = np.full(2, base[k] - 0.3), np.full(2, base[k] + WALL_HEIGHT)
+        yield from ribbon(ends[:, 0], ends[:, 1], low, high, _BLACK)
+    top = base + WALL_HEIGHT
+    for k in range(len(stations) - 1):
+        yield face(
+            [
+                (*inner[k], top[k]),
+                (*inner[k + 1], top[k + 1]),
+                (*outer[k + 1], top[k + 1]),
+                (*outer[k], top[k]),
+            ],
+            _BLACK,
+        )
 
 
 def _sign(x: float, y: float, z: float, heading: float) -> list[NDArray[np.float32]]:

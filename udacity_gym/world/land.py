@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.errors import TrackError
 from udacity_gym.world.jit import cached
 from udacity_gym.world.terrain import Grid
 from udacity_gym.world.track import Track
@@ -72,9 +71,6 @@ def lay_land(
     Returns:
         (rows, columns) float32 heights in m, and (rows, columns) int32 packed colours: red lowest,
         relative roughness (255 is 1) highest.
-
-    Raises:
-        TrackError: The track file's land breaks the format.
     """
     surroundings = track.data.get("surroundings", {})
     stretches = surroundings.get("land", PLAIN)
@@ -113,7 +109,7 @@ def pack(colour: NDArray[np.floating[Any]], top: NDArray[np.floating[Any]]) -> N
 def _table(track: Track, stretches: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
     """Height, RGB and roughness by s (rows, `_STEP`) and distance (columns, 1 m)."""
     stretches = sorted(stretches, key=lambda stretch: float(stretch["from"]))
-    profiles = np.stack([_profile(stretch["profile"], track.name) for stretch in stretches])
+    profiles = np.stack([_profile(stretch["profile"]) for stretch in stretches])
     begins = np.array([float(stretch["from"]) for stretch in stretches])
     ends = np.array([float(stretch["to"]) for stretch in stretches])
     s = np.arange(math.ceil(track.length / _STEP) + 1) * _STEP % track.length
@@ -143,16 +139,10 @@ def _spread(
                 ground[i, j, c] = table[row, low, c] + rest * (table[row, low + 1, c] - table[row, low, c])
 
 
-def _profile(knots: Sequence[Sequence[Any]], name: str) -> NDArray[np.float64]:
-    try:
-        at = np.array([float(knot[0]) for knot in knots])
-        height = np.array([float(knot[1]) for knot in knots])
-        cover = np.array([COVERS[knot[2]] for knot in knots])
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise TrackError(
-            f"{name}: 'profile' must be a list of [distance in m, height in m, cover], cover one of "
-            f"{', '.join(COVERS)}; got {error}"
-        ) from error
+def _profile(knots: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
+    at = np.array([float(knot[0]) for knot in knots])
+    height = np.array([float(knot[1]) for knot in knots])
+    cover = np.array([COVERS[knot[2]] for knot in knots])
     distance = np.arange(REACH)
     columns = [np.interp(distance, at, height)]
     columns += [np.interp(distance, at, cover[:, c]) for c in range(4)]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from udacity_gym.world.jit import LANES, F, index, inline, kernel
-from udacity_gym.world.surface import COBBLED, FAR, LINED, RAISED, STRIPED
+from udacity_gym.world.surface import COBBLED, FAR, LINED, RAISED, STRIPED, WALL_UNIT
 from udacity_gym.world.textures import SIZE, texel, texels
 
 SUN_GLANCE = F(0.19)
@@ -109,7 +109,7 @@ def pave(
         d: (rows, LANES) float32 m to the right of the centre line.
         along: (rows, LANES) float32 m, extent of the pixel along the track.
         across: (rows, LANES) float32 m, extent of the pixel across the track.
-        section: float32 cross-section, see `scenery.SECTION`.
+        section: float32 cross-section, see `scenery._section`.
         palette: (materials, 4) float32 colours, see `scenery.PALETTE`.
         textures: float32 patterns: asphalt, cobblestones, ground.
         red: (rows, LANES) float32, receives the red.
@@ -245,7 +245,7 @@ def cobble(
     """
     last_sample = np.int32(sides.shape[0] // 2 - 1)
     inverse_spacing = _ONE / F(spacing)
-    edge, scale, scale_across = section[8], section[10], section[11]
+    scale, scale_across = section[10], section[11]
     widest = _widest(section)
     cr, cg, cb, contrast = palette[1, 0], palette[1, 1], palette[1, 2], palette[1, 3]
     for i in range(bottom):
@@ -256,13 +256,16 @@ def cobble(
         for e in (0, LANES - 1):
             sample = min(max(np.int32(s[row, np.uint64(e)] * inverse_spacing), np.int32(0)), last_sample)
             stones += (sides[index(sample * np.int32(2))] >> COBBLED) & np.int32(1)
+            stones += (sides[index(sample * np.int32(2) + np.int32(1))] >> COBBLED) & np.int32(1)
         if stones == 0:
             continue
         for e in range(LANES):
             lane = np.uint64(e)
             place, offset, depth = s[row, lane], d[row, lane], t[row, lane]
             sample = min(max(np.int32(place * inverse_spacing), np.int32(0)), last_sample)
-            stony = flag(sides[index(sample * np.int32(2))], COBBLED)
+            side = sides[index(sample * np.int32(2) + np.int32(offset > _ZERO))]
+            stony = flag(side, COBBLED)
+            edge = F(side & np.int32(0xFFFFFF)) * WALL_UNIT
             footprint = max(across[row, lane] * scale_across, along[row, lane] * scale) * _BLUR
             k00, k10, k01, k11, fu, fv, fade = texels(SIZE, place * scale, offset * scale_across, footprint)
             low, high = textures[k00], textures[k01]

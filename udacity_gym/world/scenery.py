@@ -6,6 +6,7 @@ A `Scene` is built from the track file alone, deterministically; scenes are shar
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,29 +14,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.errors import TrackError
 from udacity_gym.world import surface, textures
-from udacity_gym.world.furniture import BRIDGE_HALF_WIDTH, build, plant
+from udacity_gym.world.furniture import build, plant
 from udacity_gym.world.land import SUN, lay_land, pack
 from udacity_gym.world.terrain import Grid
 from udacity_gym.world.track import Track
 
-KERB_FOOT, KERB_TOP, KERB_RISE = 4.76, 5.5, 0.3
-"""m from the centre line to the foot and the top of the concrete kerb, and its height."""
-LINE_LOW, LINE_HIGH, LINE_WIDTH = 3.39, 3.88, 0.075
-"""m: double yellow edge line, its inner and outer side and the width of one of its two stripes."""
-STRIPES_LOW, STRIPES_HIGH, STRIPES_PERIOD = 3.62, 4.72, 0.6
-"""m: inner and outer side of the red and white kerb, which covers the outer yellow stripe; length of one red
-and one white bar."""
+KERB_DEPTH, KERB_RISE = 0.74, 0.3
+"""m from the foot of the concrete kerb, at the edge of the road, to its top; its height."""
+LINE_BREADTH, LINE_WIDTH = 0.49, 0.075
+"""m: breadth of the double yellow edge line and of one of its two stripes."""
+STRIPES_INSIDE, STRIPES_CLEAR, STRIPES_PERIOD = 0.26, 0.04, 0.6
+"""m: how far the red and white kerb reaches into the edge line, whose outer stripe it covers; how far it ends
+before the edge of the road; length of one red and one white bar."""
 ASPHALT_TEXELS, COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 32.0, 64.0
 """Texels per m of the road's patterns; cobblestones are 0.9 m long and 0.3 m wide."""
-
-SECTION = (
-    LINE_LOW, LINE_LOW + LINE_WIDTH, LINE_HIGH - LINE_WIDTH, LINE_HIGH, STRIPES_HIGH, STRIPES_PERIOD,
-    KERB_FOOT, KERB_TOP, BRIDGE_HALF_WIDTH, ASPHALT_TEXELS, COBBLE_TEXELS,
-    COBBLE_TEXELS_ACROSS, STRIPES_LOW,
-)  # fmt: skip
-"""The cross-section as the kernels read it."""
 
 PALETTE = (
     (103.4, 103.4, 90.8, 0.265),
@@ -95,19 +88,8 @@ class Scene:
 
 
 def scene_of(track: Track) -> Scene:
-    """Build the scene around a track, or fetch it if it was built before.
-
-    Raises:
-        TrackError: The surroundings in the track file break the format.
-    """
-    try:
-        return _build(json.dumps(track.data, sort_keys=True))
-    except TrackError:
-        raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise TrackError(
-            f"{track.name}: a field of 'roadside' or 'surroundings' is missing or wrong: {error!r}"
-        ) from error
+    """Build the scene around a track, or fetch it if it was built before."""
+    return _build(json.dumps(track.data, sort_keys=True))
 
 
 @lru_cache(maxsize=4)
@@ -125,10 +107,10 @@ def _build(content: str) -> Scene:
             nearest=grid.nearest.ravel(),
             frame=np.array([grid.west, grid.south, columns - 1.01, rows - 1.01, columns], np.float32),
             line=_line(track).ravel(),
-            sides=(_roadside(track) | _kerb_colours(track)).ravel(),
+            sides=_sides(track).ravel(),
             spacing=np.float32(track.ds),
-            kerb=np.array([KERB_FOOT, KERB_TOP, KERB_RISE], np.float32),
-            section=np.array(SECTION, np.float32),
+            kerb=np.array([track.half_width, track.half_width + KERB_DEPTH, KERB_RISE], np.float32),
+            section=np.array(_section(track), np.float32),
             palette=np.array(PALETTE, np.float32),
             air=np.array(AIR, np.float32),
             textures=_patterns(rng),
@@ -139,6 +121,19 @@ def _build(content: str) -> Scene:
     )
 
 
+def _section(track: Track) -> Sequence[float]:
+    """The cross-section as the kernels read it."""
+    edge, line = track.half_width, track.lane_half_width
+    inner = line - LINE_BREADTH
+    walls = np.concatenate([track.line.wall_left, track.line.wall_right])
+    farthest_wall = float(walls[np.isfinite(walls)].max(initial=0.0))
+    return (
+        inner, inner + LINE_WIDTH, line - LINE_WIDTH, line, edge - STRIPES_CLEAR, STRIPES_PERIOD, edge,
+        edge + KERB_DEPTH, farthest_wall, ASPHALT_TEXELS, COBBLE_TEXELS, COBBLE_TEXELS_ACROSS,
+        line - STRIPES_INSIDE,
+    )  # fmt: skip
+
+
 def _line(track: Track) -> NDArray[np.float32]:
     """The centre-line table, see `surface.LINE_FIELDS`."""
     line = np.zeros((len(track.s), surface.LINE_FIELDS), np.float32)
@@ -146,6 +141,15 @@ def _line(track: Track) -> NDArray[np.float32]:
     line[:, 2], line[:, 3] = np.cos(track.heading), np.sin(track.heading)
     line[:, 4] = track.curvature
     return line
+
+
+def _sides(track: Track) -> NDArray[np.int32]:
+    """What is left and right of each sample, (n, 2): bits, and below them a colour or a distance."""
+    bits = _roadside(track)
+    walls = np.stack([track.line.wall_left, track.line.wall_right], axis=1).astype(np.float32)
+    walls = np.where(np.isfinite(walls), walls, 0.0)
+    stony = bits >> surface.COBBLED & 1 == 1
+    return bits | np.where(stony, np.round(walls / surface.WALL_UNIT).astype(np.int32), _kerb_colours(track))
 
 
 def _roadside(track: Track) -> NDArray[np.int32]:
@@ -159,12 +163,8 @@ def _roadside(track: Track) -> NDArray[np.int32]:
                 bits[inside, side] |= 1 << surface.STRIPED
             elif item["kind"] == "bridge":
                 bits[inside, side] = 1 << surface.COBBLED
-            elif item["kind"] == "dirt_mouth":
-                bits[inside, side] = 0
             else:
-                raise TrackError(
-                    f"{track.name}: no roadside {item['kind']!r}; known: kerb, bridge, dirt_mouth"
-                )
+                bits[inside, side] = 0
     return bits
 
 

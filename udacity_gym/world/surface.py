@@ -18,7 +18,9 @@ LINE_FIELDS = 5
 
 LINED, STRIPED, COBBLED, RAISED = 24, 25, 26, 27
 """Bits of what is beside a sample: edge line, red and white kerb, bridge, concrete kerb. Below them are three
-bytes, the colour of the concrete."""
+bytes, the colour of the concrete; on a bridge the distance of its wall in units of `WALL_UNIT`."""
+WALL_UNIT = F(2.0**-21)
+"""m; three bytes of it reach up to 8 m, and hold any float32 from 4 m on exactly."""
 
 BESIDE = F(9.0)
 """m from the centre line beyond which there is neither road nor kerb."""

@@ -1,6 +1,6 @@
 """The track: centre line, elevation, width; where a point is relative to it.
 
-A track is a data file (see `docs/environment.md`): stretches of constant curvature, elevation knots,
+A track is a data file (see `docs/tracks.md`): stretches of constant curvature, elevation knots,
 road width, start poses, and what stands beside the road. Lateral offsets are positive to the
 **right** of the driving direction, curvature is positive where the road bends **left**.
 """
@@ -22,14 +22,12 @@ from numpy.typing import NDArray
 from udacity_gym.errors import TrackError
 from udacity_gym.telemetry import Pose
 from udacity_gym.world.jit import cached
+from udacity_gym.world.track_file import MODES, arc, check
 
-FORMAT = "udacity-gym-track"
 SPACING = 0.5
 """m between two samples of the centre line, to within the rounding that closes the loop."""
 BRIDGE_WALL = 5.85
 """m from the centre line to the inner face of a bridge's side wall, unless the file says otherwise."""
-CLOSURE_TOLERANCE = 0.5
-"""m by which the end of a loop may miss its start before the file is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,35 +138,21 @@ class Track:
         Raises:
             TrackError: The content breaks the format; the message names the field.
         """
+        check(data, source)
         self.data = dict(data)
-        if data.get("format") != FORMAT or data.get("version") != 1:
-            raise TrackError(f"{source}: not a track file: 'format' must be {FORMAT!r} and 'version' 1")
         self.name = str(data.get("name", source))
-        try:
-            segments = np.asarray(data["segments"], dtype=np.float64)
-            elevation = np.asarray(data.get("elevation", [[0.0, 0.0]]), dtype=np.float64)
-            start = {key: float(data["start"][key]) for key in ("x", "y", "z", "heading")}
-            road = data["road"]
-            self.half_width = float(road["half_width"])
-            self.lane_half_width = float(road["lane_half_width"])
-            self.reference_offset = float(road.get("reference_offset", 0.0))
-            self.starts = {
-                str(mode): (float(at["s"]), float(at["offset"])) for mode, at in data["start_poses"].items()
-            }
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TrackError(f"{source}: field missing or not a number: {error}") from error
-        if segments.ndim != 2 or segments.shape[1] != 2 or len(segments) == 0:
-            raise TrackError(f"{source}: 'segments' must be a list of [length in m, curvature in 1/m]")
-        if elevation.ndim != 2 or elevation.shape[1] != 2 or len(elevation) == 0:
-            raise TrackError(f"{source}: 'elevation' must be a list of [s in m, height in m]")
-        if not (np.isfinite(segments).all() and (segments[:, 0] > 0).all()):
-            raise TrackError(f"{source}: every segment needs a positive length and a finite curvature")
-        if np.abs(segments[:, 1]).max() * self.half_width >= 1:
-            raise TrackError(
-                f"{source}: a segment bends so tightly that the road's inner edge folds over itself"
-            )
+        road, start = data["road"], {key: float(data["start"][key]) for key in ("x", "y", "z", "heading")}
+        self.half_width = float(road["half_width"])
+        self.lane_half_width = float(road["lane_half_width"])
+        self.reference_offset = float(road.get("reference_offset", 0.0))
+        self.starts = {
+            mode: (float(data["start_poses"][mode]["s"]), float(data["start_poses"][mode]["offset"]))
+            for mode in MODES
+        }
+        segments = np.array(data["segments"], dtype=np.float64)
+        elevation = np.array(data.get("elevation", [[0.0, 0.0]]), dtype=np.float64)
         self.length = float(segments[:, 0].sum())
-        self._sample(segments, elevation, start, source)
+        self._sample(segments, elevation, start)
 
     @staticmethod
     def load(name_or_path: str | Path) -> Track:
@@ -185,38 +169,35 @@ class Track:
             raise TrackError(
                 f"no track {text!r}: neither a built-in track ({', '.join(built_in_tracks())}) nor a file"
             )
-        return Track(_parse(path.read_text(encoding="utf-8"), str(path)), source=str(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TrackError(f"{path}: not a track file: it can't be read as text: {error}") from error
+        return Track(_parse(text, str(path)), source=str(path))
 
     def _sample(
         self,
         segments: NDArray[np.float64],
         elevation: NDArray[np.float64],
         start: Mapping[str, float],
-        source: str,
     ) -> None:
         ends = np.cumsum(segments[:, 0])
         turned = np.concatenate([[0.0], np.cumsum(segments[:, 0] * segments[:, 1])])
-        n = round(self.length / SPACING)
-        self.ds = self.length / n
-        self.s: NDArray[np.float64] = np.arange(n, dtype=np.float64) * self.ds
         # Corner points of the segments, then every sample from the corner before it: exact on arcs.
         corners = np.zeros((len(segments) + 1, 2))
         for i, (length, curvature) in enumerate(segments):
-            corners[i + 1] = corners[i] + _arc(length, curvature, turned[i])
+            corners[i + 1] = corners[i] + arc(length, curvature, turned[i])
+        n = round(self.length / SPACING)
+        self.ds = self.length / n
+        self.s: NDArray[np.float64] = np.arange(n, dtype=np.float64) * self.ds
         which = np.minimum(np.searchsorted(ends, self.s, side="right"), len(segments) - 1)
         begins = ends - segments[:, 0]
         local = np.array(
             [
-                corners[i] + _arc(s - begins[i], segments[i, 1], turned[i])
+                corners[i] + arc(s - begins[i], segments[i, 1], turned[i])
                 for s, i in zip(self.s, which, strict=True)
             ]
         )
-        gap = float(np.hypot(*corners[-1]))
-        if gap > CLOSURE_TOLERANCE or abs(abs(turned[-1]) - 2 * math.pi) % (2 * math.pi) > 0.05:
-            raise TrackError(
-                f"{source}: the loop does not close: its end misses its start by {gap:.2f} m and it turns "
-                f"{math.degrees(turned[-1]):.1f} degrees in all; adjust 'segments'"
-            )
         local -= np.outer(self.s / self.length, corners[-1])  # millimetres, spread over the lap
         c, sn = math.cos(start["heading"]), math.sin(start["heading"])
         self.x = start["x"] + c * local[:, 0] - sn * local[:, 1]
@@ -230,26 +211,20 @@ class Track:
             z=self.z,
             heading=self.heading,
             curvature=self.curvature,
-            wall_left=self._walls("left", source),
-            wall_right=self._walls("right", source),
+            wall_left=self._walls("left"),
+            wall_right=self._walls("right"),
             spacing=self.ds,
             length=self.length,
             half_width=self.half_width,
         )
 
-    def _walls(self, side: str, source: str) -> NDArray[np.float64]:
+    def _walls(self, side: str) -> NDArray[np.float64]:
         """Distance (m) of the wall on one side from the centre line at every sample, inf without one."""
         distance = np.full(len(self.s), np.inf)
-        for entry in self.data.get("roadside", []):
-            if entry.get("kind") == "bridge" and entry.get("side") in (side, "both"):
-                try:
-                    begin, end = float(entry["from"]), float(entry["to"])
-                    wall = float(entry.get("wall_offset", BRIDGE_WALL))
-                except (KeyError, TypeError, ValueError) as error:
-                    raise TrackError(
-                        f"{source}: roadside: {entry!r}: missing or not a number: {error}"
-                    ) from error
-                distance[(self.s >= begin) & (self.s < end)] = wall
+        for entry in self.data.get("roadside", ()):
+            if entry["kind"] == "bridge" and entry["side"] in (side, "both"):
+                inside = (self.s >= entry["from"]) & (self.s < entry["to"])
+                distance[inside] = entry.get("wall_offset", BRIDGE_WALL)
         return distance
 
     def wrap(self, s: float) -> float:
@@ -284,7 +259,7 @@ class Track:
         """
         i = self.index(s)
         rest = self.wrap(s) - self.s[i]
-        east, north = _arc(rest, self.curvature[i], self.heading[i])
+        east, north = arc(rest, self.curvature[i], self.heading[i])
         heading = self.heading[i] + rest * self.curvature[i]
         rise = self.z[(i + 1) % len(self.z)] - self.z[i]
         yaw = heading - heading_error
@@ -330,21 +305,11 @@ def _load_built_in(name: str) -> Track:
     return Track(_parse(text, name), source=name)
 
 
-def _parse(text: str, source: str) -> Mapping[str, Any]:
+def _parse(text: str, source: str) -> Any:
     try:
-        data = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise TrackError(f"{source}: line {error.lineno}: not JSON: {error.msg}") from error
-    if not isinstance(data, dict):
-        raise TrackError(f"{source}: a track file holds one JSON object")
-    return data
-
-
-def _arc(length: float, curvature: float, heading: float) -> NDArray[np.float64]:
-    """Displacement (east, north) in m along an arc that begins with ``heading``."""
-    half = 0.5 * length * curvature
-    chord = length * (math.sin(half) / half if abs(half) > 1e-12 else 1.0)
-    return np.array([chord * math.cos(heading + half), chord * math.sin(heading + half)])
 
 
 def _elevation(s: NDArray[np.float64], knots: NDArray[np.float64], length: float) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ import pytest
 
 from udacity_gym.errors import TrackError
 from udacity_gym.world import surface
-from udacity_gym.world.camera import CameraRig
+from udacity_gym.world.camera import FIELD_OF_VIEW, CameraRig, camera_row
 from udacity_gym.world.cards import KINDS
 from udacity_gym.world.scenery import scene_of
 from udacity_gym.world.terrain import Grid
@@ -125,14 +125,83 @@ def test_a_track_without_surroundings_gets_plain_land(lake):
 )
 def test_unknown_things_in_a_track_file_are_refused_by_name(lake, surroundings, message):
     with pytest.raises(TrackError, match=message):
-        scene_of(changed(lake, **surroundings))
+        changed(lake, **surroundings)
 
 
 def test_unknown_roadsides_are_refused_by_name(lake):
     data = copy.deepcopy(lake.data)
     data["roadside"] = [{"kind": "wall", "side": "left", "from": 0, "to": 9}]
     with pytest.raises(TrackError, match="kerb, bridge, dirt_mouth"):
-        scene_of(Track(data))
+        Track(data)
+
+
+def oval(roadside=(), **road):
+    data = {
+        "format": "udacity-gym-track",
+        "version": 1,
+        "start": {"x": 0.0, "y": 0.0, "z": 0.0, "heading": 0.0},
+        "start_poses": {mode: {"s": 0, "offset": 0} for mode in ("training", "autonomous")},
+        "road": {"half_width": 4.76, "lane_half_width": 3.88, **road},
+        "segments": [[150, 0.0], [40 * np.pi, 1 / 40], [150, 0.0], [40 * np.pi, 1 / 40]],
+        "roadside": list(roadside),
+    }
+    return Track(data)
+
+
+def seen_across(track, s=60.0):
+    """Colours from 8 m left to 8 m right of the centre line, 5 m ahead, every 4 cm: (401, 3)."""
+    pose = track.pose_at(s)
+    picture = CameraRig(track, 640, 320).draw(pose)
+    row = camera_row(pose, "center", "autonomous").astype(float)
+    colours = []
+    for offset in np.linspace(-8.0, 8.0, 401):
+        place = track.pose_at(s + 12.0, offset)
+        away = np.array([place.x, place.y, place.z]) - row[:3]
+        forward, right, up = (float(away @ row[k : k + 3]) for k in (3, 6, 9))
+        focal = 160 / np.tan(FIELD_OF_VIEW / 2)
+        colours.append(picture[int(160 - focal * up / forward), int(320 + focal * right / forward)])
+    return np.array(colours, int)
+
+
+def yellow_at(track):
+    colours = seen_across(track)
+    places = np.linspace(-8.0, 8.0, 401)
+    found = places[(colours[:, 0] - colours[:, 2] > 45) & (abs(places) < track.half_width)]
+    return found.min(), found.max()
+
+
+@pytest.mark.parametrize("lane", [2.9, 3.88, 5.5])
+def test_the_edge_line_is_drawn_where_the_file_puts_it(lane):
+    left, right = yellow_at(oval(half_width=lane + 0.9, lane_half_width=lane))
+    assert -left == pytest.approx(lane, abs=0.12)
+    assert right == pytest.approx(lane, abs=0.12)
+
+
+def walls(track):
+    """m right of the centre line of all upright faces' corners."""
+    corners = scene_of(track).arrays.faces[:, :12].reshape(-1, 3)
+    return np.array([track.locate(float(x), float(y)).offset for x, y, _ in corners])
+
+
+def test_walls_are_drawn_where_the_car_meets_them():
+    bridge = {"kind": "bridge", "side": "left", "from": 20, "to": 120, "wall_offset": 5.0}
+    track = oval([bridge])
+    offsets = walls(track)
+    assert (offsets < 0).all()
+    assert offsets.max() == pytest.approx(-track.line.wall_left.min(), abs=0.01)
+    assert (walls(oval([{**bridge, "side": "both"}])) > 0).any()
+
+
+def test_cobblestones_reach_to_each_sides_own_wall():
+    bridge = {"kind": "bridge", "side": "right", "from": 20, "to": 140}
+    near, far = (seen_across(oval([{**bridge, "wall_offset": wall}])) for wall in (5.2, 7.0))
+    asphalt = seen_across(oval())
+    places = np.linspace(-8.0, 8.0, 401)
+    inside = (places > 0.3) & (places < 3.0)
+    assert (near - asphalt)[inside, 0].mean() > 20
+    np.testing.assert_array_equal(near[places < -0.3], asphalt[places < -0.3])
+    np.testing.assert_array_equal(near[inside], far[inside])
+    assert (near != far)[(places > 5.4) & (places < 6.8)].any()
 
 
 def test_a_hilly_road_is_drawn_along_its_slopes(lake):

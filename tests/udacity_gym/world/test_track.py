@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from udacity_gym.errors import TrackError
+from udacity_gym.world import cards, land, track_file
+from udacity_gym.world.camera import RIDES
 from udacity_gym.world.track import Track, built_in_tracks
 
 LAKE = Track.load("lake")
@@ -16,6 +18,15 @@ LAKE = Track.load("lake")
 def lake_file() -> dict:
     text = (resources.files("udacity_gym.world") / "tracks" / "lake.json").read_text(encoding="utf-8")
     return json.loads(text)
+
+
+def start_poses(**changes) -> dict:
+    pose = {"s": 0, "offset": 0}
+    return {"training": pose, "autonomous": {**pose, **changes}}
+
+
+def bridge(**changes) -> dict:
+    return {"kind": "bridge", "side": "both", "from": 100, "to": 200, **changes}
 
 
 def test_the_lake_is_a_built_in_track_of_its_measured_length():
@@ -97,13 +108,33 @@ def test_a_track_loads_from_a_file(tmp_path):
     [
         ({"format": "gpx"}, "not a track file"),
         ({"segments": [[100.0, 0.0]]}, "does not close"),
-        ({"segments": [[100.0]]}, "segments"),
+        ({"segments": [[1e9, 0.0]]}, "at most 10000 m"),
+        ({"segments": [[100.0]]}, r"segments\[0\]"),
         ({"segments": [[-1.0, 0.0]]}, "positive length"),
         ({"segments": [[1.0, 0.5]]}, "folds over"),
+        ({"segments": []}, "segments"),
         ({"road": {"half_width": 4.0}}, "lane_half_width"),
-        ({"start_poses": {"training": {"s": "here", "offset": 0}}}, "not a number"),
-        ({"elevation": [1, 2]}, "elevation"),
-        ({"roadside": [{"kind": "bridge", "side": "both", "from": 1}]}, "roadside"),
+        ({"road": {"half_width": -1, "lane_half_width": 3}}, "road.half_width"),
+        ({"road": {"half_width": math.nan, "lane_half_width": 3}}, "road.half_width"),
+        ({"road": {"half_width": 4, "lane_half_width": 5}}, "road.lane_half_width"),
+        ({"road": {"half_width": 4, "lane_half_width": 3, "referenceoffset": 1}}, "road.*'referenceoffset'"),
+        ({"start_poses": {"training": {"s": 0, "offset": 0}}}, "start_poses: lacks 'autonomous'"),
+        ({"start_poses": start_poses(s="here")}, r"start_poses.autonomous.s: .* number, got 'here'"),
+        ({"start_poses": start_poses(offset=20)}, "start_poses.autonomous.offset"),
+        ({"elevation": [1, 2]}, r"elevation\[0\]"),
+        ({"elevation": [[0, 0], [10, math.nan]]}, r"elevation\[1\]"),
+        ({"elevation": [[10, 0], [5, 1]]}, r"elevation\[1\]: s must rise"),
+        ({"elevation": []}, "elevation"),
+        ({"elevaton": [[0, 0]]}, "'elevaton'"),
+        ({"roadside": "x"}, "roadside: must be a list"),
+        ({"roadside": ["x"]}, r"roadside\[0\]"),
+        ({"roadside": [{"kind": "bridge", "side": "both", "from": 1}]}, r"roadside\[0\]: lacks 'to'"),
+        ({"roadside": [bridge(side="top")]}, "left, right, both"),
+        ({"roadside": [bridge(wall_offset=20)]}, r"roadside\[0\].wall_offset"),
+        ({"roadside": [bridge(kind="kerb", wall_offset=6)]}, "only a bridge"),
+        ({"roadside": [{**bridge(), "from": 300}]}, "'from' must be less"),
+        ({"surroundings": {"seed": 1.5}}, "surroundings.seed"),
+        ({"name": 5}, "name"),
     ],
 )
 def test_a_broken_track_file_is_refused_with_the_field_named(change, says):
@@ -121,3 +152,24 @@ def test_a_track_file_that_is_no_json_is_refused_with_its_line(tmp_path):
     file.write_text('{\n"format":\n', encoding="utf-8")
     with pytest.raises(TrackError, match="line 3"):
         Track.load(file)
+
+
+@pytest.mark.parametrize("content", [b"\x7fELF\xff\xfe\x00", b"[1, 2]", b"7"])
+def test_any_other_file_is_refused(tmp_path, content):
+    file = tmp_path / "program"
+    file.write_bytes(content)
+    with pytest.raises(TrackError, match="not a track file"):
+        Track.load(file)
+
+
+def test_notes_are_allowed_everywhere():
+    data = lake_file()
+    data["road"]["comment"] = "as measured"
+    data["comment"] = data["roadside"][0]["description"] = "for people"
+    assert Track(data).length == LAKE.length
+
+
+def test_the_file_knows_the_covers_and_plants_that_can_be_drawn():
+    assert tuple(land.COVERS) == track_file.COVERS
+    assert tuple(cards.KINDS) == track_file.PLANTS
+    assert tuple(RIDES) == track_file.MODES
