@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from algorithms.augment import Augmentation, Geometry
 from algorithms.checks import SHARE, Number
 from algorithms.data import Frames
@@ -204,6 +206,7 @@ class BehavioralCloning:
         self.train_frames = train.smoothed(self.config.smoothing)
         self.validation_frames = validation.smoothed(self.config.smoothing)
         self.cameras = _cameras(frames, self.config)
+        self._target_speed = _target_speed(self.train_frames, self.config)
 
     def learn(self, after_epoch: Callable[[Epoch], object] | None = None) -> NetworkPolicy:
         """Train to the end, or go on from where training in the same folder stopped.
@@ -219,7 +222,14 @@ class BehavioralCloning:
             CheckpointError: The folder holds a training with other settings or other data.
             TrainingError: The loss is no longer finite.
         """
-        training = Training(self.config, self.train_frames, self.validation_frames, self.cameras, self.folder)
+        training = Training(
+            self.config,
+            self.train_frames,
+            self.validation_frames,
+            self.cameras,
+            self._target_speed,
+            self.folder,
+        )
         self.history = training.history
         return training.run(self._progress, after_epoch)
 
@@ -273,3 +283,15 @@ def _cameras(frames: Frames, config: BehavioralCloningConfig) -> tuple[str, ...]
         raise RecordingError(f"the recordings have no pictures of the center camera, only {frames.cameras}")
     sides = tuple(c for c in frames.cameras if c != "center") if config.side_cameras > 0 else ()
     return ("center", *sides)
+
+
+def _target_speed(frames: Frames, config: BehavioralCloningConfig) -> float | None:
+    """The speed that a steering-only policy is to be driven at, m/s; None if the throttle is learned."""
+    if config.throttle != "speed_control" or config.target_speed is not None:
+        return config.target_speed
+    usual = float(np.median(frames.speed))
+    if not usual > 0:
+        raise OptionError(
+            f"the recordings' median speed is {usual:g} m/s, no speed to drive at; give target_speed"
+        )
+    return usual

@@ -21,12 +21,20 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from algorithms.base import ACTION_MEANINGS, Policy
-from algorithms.networks import NetworkPolicy, make_network
+from algorithms.networks import NetworkPolicy, check_actions, check_fits, make_network
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import CheckpointError, OptionError
 
 FORMAT = "udacity-gym-policy"
 VERSION = 1
+
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "network": str,
+    "preprocessing": dict,
+    "actions": dict,
+    "target_speed": (int, float, type(None)),
+    "training": dict,
+}
 
 
 def save_policy(policy: NetworkPolicy, folder: str | Path) -> Path:
@@ -62,23 +70,23 @@ def load_policy(folder: str | Path) -> Policy:
     folder = Path(folder)
     tensors, description = read_checkpoint(folder, "policy", FORMAT, VERSION)
     where = folder / "policy.json"
+    for field, kind in _FIELDS.items():
+        if field not in description:
+            raise CheckpointError(f"{where}: {field!r} is missing; save the policy again")
+        if not isinstance(description[field], kind):
+            raise CheckpointError(f"{where}: {field}={description[field]!r} has the wrong type")
+    name, target_speed = description["network"], description["target_speed"]
+    actions = tuple(description["actions"])
     try:
-        actions = tuple(str(name) for name in description["actions"])
-        speed = description["target_speed"]
-        target_speed = None if speed is None else float(speed)
+        check_actions(actions, target_speed)
         preprocessing = Preprocessing.from_json(description["preprocessing"])
-        name = str(description["network"])
-        training = dict(description["training"])
-        if not actions or not set(actions) <= set(ACTION_MEANINGS):
-            raise ValueError(f"actions {actions} are not of {tuple(ACTION_MEANINGS)}")
         network = make_network(name, len(actions))
-    except KeyError as error:
-        raise CheckpointError(f"{where}: {error} is missing; save the policy again") from None
-    except (OptionError, TypeError, ValueError) as error:
+        check_fits(name, preprocessing)
+    except OptionError as error:
         raise CheckpointError(f"{where}: {error}") from error
     check_tensors(tensors, network.state_dict(), f"{folder / 'policy.safetensors'} ({name})")
     network.load_state_dict(tensors)
-    return NetworkPolicy(network, preprocessing, actions, target_speed, training)
+    return NetworkPolicy(network, preprocessing, actions, target_speed, description["training"])
 
 
 def write_checkpoint(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from algorithms.base import Action, Policy
+from algorithms.checks import Number
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Image
@@ -106,6 +107,22 @@ def check_fits(name: str, preprocessing: Preprocessing) -> None:
         raise OptionError(f"preprocessing.size={preprocessing.size}, but {name} takes {wanted}")
 
 
+def check_actions(actions: tuple[str, ...], target_speed: float | None) -> None:
+    """Make sure that a policy works steering and throttle, or steering alone at a target speed.
+
+    Raises:
+        OptionError: It does not.
+    """
+    if actions not in (("steering",), ("steering", "throttle")):
+        raise OptionError(f"actions={actions} must be ('steering',) or ('steering', 'throttle')")
+    Number(0, above=True, optional=True).check("target_speed", target_speed)
+    if (target_speed is None) != ("throttle" in actions):
+        raise OptionError(
+            f"target_speed={target_speed} with actions={actions}: a policy that only steers needs one, "
+            "a policy that works the throttle must have none"
+        )
+
+
 @contextmanager
 def one_thread(when: bool) -> Iterator[None]:
     """Let torch work in one thread within the block, if ``when`` is true."""
@@ -137,6 +154,19 @@ class NetworkPolicy(Policy):
         target_speed: float | None = None,
         training: dict[str, Any] | None = None,
     ) -> None:
+        """Make a policy.
+
+        Args:
+            network: maps prepared, normalised pictures to actions.
+            preprocessing: see the attributes.
+            actions: ("steering", "throttle") or ("steering",).
+            target_speed: m/s, for a policy that only steers.
+            training: see the attributes.
+
+        Raises:
+            OptionError: Actions and target speed do not go together.
+        """
+        check_actions(actions, target_speed)
         self.network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocessing = preprocessing
         self.actions = actions

@@ -69,6 +69,7 @@ class Training:
         train: Frames,
         validation: Frames,
         cameras: tuple[str, ...],
+        target_speed: float | None,
         folder: Path | None,
     ) -> None:
         """Prepare a run.
@@ -78,6 +79,7 @@ class Training:
             train: rows to train on.
             validation: rows to validate on, possibly none.
             cameras: cameras to train with, the centre one first.
+            target_speed: m/s that a steering-only policy is to be driven at, else None.
             folder: where the run is kept, None for nowhere.
         """
         self.config, self.folder = config, folder
@@ -97,7 +99,7 @@ class Training:
         )
         self._validation_targets = targets_of(validation, config.actions)
         self._row_weights = balance_weights(train.steering, config.balance) * motion_weights(train.speed)
-        self._usual_speed = float(np.median(train.speed))
+        self._target_speed = target_speed
         self._threads = config.threads or min(os.cpu_count() or 1, 4)
         self._steps = -(-len(train) // config.batch_size)
         self.network = make_network(config.network, len(config.actions), config.seed)
@@ -249,15 +251,12 @@ class Training:
         config = self.config
         network = make_network(config.network, len(config.actions))
         network.load_state_dict(self.best)
-        speed = None
-        if config.throttle == "speed_control":
-            speed = self._usual_speed if config.target_speed is None else config.target_speed
         training = {
             "learner": "BehavioralCloning",
             "settings": asdict(config),
             "history": [asdict(epoch) for epoch in self.history],
         }
-        return NetworkPolicy(network, config.preprocessing, config.actions, speed, training)
+        return NetworkPolicy(network, config.preprocessing, config.actions, self._target_speed, training)
 
     def _name_data(self) -> str:
         """A name of the data: all that is trained on, but for pixels their files' names and sizes."""

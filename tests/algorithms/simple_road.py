@@ -48,8 +48,10 @@ def wanted_steering(offset: float) -> float:
     return -0.2 * offset
 
 
-def write_road_recording(folder: Path, offsets: NDArray[np.float64], takes: int = 1) -> Path:
-    """Record the simple road, 15 rows a second at 10 m/s, cut into takes."""
+def write_road_recording(
+    folder: Path, offsets: NDArray[np.float64], takes: int = 1, speed: float = 10.0
+) -> Path:
+    """Record the simple road, 15 rows a second at a speed in m/s, cut into takes."""
     for take, part in enumerate(np.array_split(offsets, takes)):
         with RecordingWriter(folder, start=datetime(2024, 1, 1, take), append=take > 0) as writer:
             for i, offset in enumerate(part.tolist()):
@@ -58,7 +60,7 @@ def write_road_recording(folder: Path, offsets: NDArray[np.float64], takes: int 
                     steering=wanted_steering(offset),
                     throttle=0.5,
                     brake=0.0,
-                    speed=10.0,
+                    speed=speed,
                     time=i / 15,
                 )
     return folder

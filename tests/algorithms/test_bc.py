@@ -249,6 +249,14 @@ def test_throttle_is_learnt_or_left_to_a_controller(road_recording: Path) -> Non
     assert slow.target_speed == 5.0
 
 
+def test_a_recording_that_does_not_know_its_speed_needs_a_target_speed(tmp_path: Path) -> None:
+    laps = write_road_recording(tmp_path / "laps", np.linspace(-1, 1, 20), speed=0.0)
+    options = {**QUICK, "gap": 0.0, "throttle": "speed_control"}
+    with pytest.raises(OptionError, match="give target_speed"):
+        BehavioralCloning(laps, **options)
+    BehavioralCloning(laps, **options, target_speed=9.0)
+
+
 @pytest.mark.parametrize("loss", ["mse", "huber"])
 def test_both_losses_and_all_settings_train(road_recording: Path, loss: str, tmp_path: Path) -> None:
     options = {**QUICK, "epochs": 1, "gap": 0.0}

@@ -172,6 +172,14 @@ def describe(**changes: Any) -> Callable[[Path], None]:
     return damage
 
 
+def prepare(**changes: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        preprocessing = json.loads((folder / "policy.json").read_text())["preprocessing"]
+        describe(preprocessing={**preprocessing, **changes})(folder)
+
+    return damage
+
+
 def flip_a_bit(folder: Path) -> None:
     path = folder / "policy.safetensors"
     weights = bytearray(path.read_bytes())
@@ -191,11 +199,23 @@ def flip_a_bit(folder: Path) -> None:
         (describe(version=99), "version 99"),
         (describe(network="AlexNet"), "AlexNet"),
         (describe(network="gone"), "'network' is missing"),
+        (describe(network=None), "network=None"),
+        (describe(preprocessing=7), "preprocessing=7"),
         (describe(preprocessing={"crop": [0, 1]}), "preprocessing"),
-        (describe(actions={"steering": "", "throttle": ""}), "another network: head.6"),
+        (prepare(size=[10, 10]), "preprocessing.size"),
+        (prepare(crop=[140, 50]), "crop"),
+        (prepare(scale=float("nan")), "scale=nan"),
+        (prepare(picture="big"), "picture='big'"),
+        (describe(actions={"steering": "", "throttle": ""}, target_speed=None), "another network: head.6"),
+        (describe(actions={"throttle": "", "steering": ""}, target_speed=None), "actions"),
+        (describe(actions=["steering", "steering"]), "actions"),
         (describe(actions={"fly": ""}), "fly"),
         (describe(actions={}), "actions"),
-        (describe(target_speed="fast"), "fast"),
+        (describe(target_speed="fast"), "target_speed='fast'"),
+        (describe(target_speed=float("nan")), "target_speed=nan"),
+        (describe(target_speed=-3.0), "target_speed=-3.0"),
+        (describe(target_speed=None), "target_speed=None with"),
+        (describe(training=None), "training=None"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused(

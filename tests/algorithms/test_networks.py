@@ -54,6 +54,25 @@ def test_a_steering_only_policy_has_one_action() -> None:
     assert "10.0 m/s" in repr(policy)
 
 
+@pytest.mark.parametrize(
+    ("actions", "target_speed"),
+    [
+        (("throttle", "steering"), None),
+        (("steering", "steering"), None),
+        ((), None),
+        (("steering",), None),
+        (("steering",), 0.0),
+        (("steering",), float("nan")),
+        (("steering", "throttle"), 9.0),
+    ],
+)
+def test_a_policy_that_could_not_be_driven_is_refused(
+    actions: tuple[str, ...], target_speed: float | None
+) -> None:
+    with pytest.raises(OptionError, match=r"actions|target_speed"):
+        NetworkPolicy(PilotNet(2), Preprocessing(), actions, target_speed)
+
+
 @pytest.mark.parametrize("count", [1, 9])
 def test_predicting_leaves_the_callers_threads_alone(count: int) -> None:
     threads = torch.get_num_threads()
