@@ -1,4 +1,4 @@
-"""Files that have their name only when they are whole: `replacing`."""
+"""Files that have their name only when they are whole: `replacing` and `write_whole`."""
 
 from __future__ import annotations
 
@@ -45,3 +45,20 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: str | Path, text: str) -> Path:
+    """Write a text file in UTF-8, whole or not at all.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UdacityGymError: It can't be written there, for example because the disk is full.
+    """
+    with replacing(path) as part:
+        try:
+            part.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UdacityGymError(f"can't write {path}: {error.strerror}") from error
+    return Path(path)

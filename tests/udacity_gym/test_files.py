@@ -1,9 +1,12 @@
 """Files that appear whole or not at all."""
 
+import errno
+from pathlib import Path
+
 import pytest
 
 from udacity_gym.errors import UdacityGymError
-from udacity_gym.files import replacing
+from udacity_gym.files import replacing, write_whole
 
 
 def test_a_file_takes_its_name_when_the_block_ends(tmp_path):
@@ -63,3 +66,22 @@ def test_a_place_that_can_not_be_written_is_named(tmp_path):
         replacing(tmp_path / "file" / "x.txt"),
     ):
         pytest.fail("nothing can be written there")
+
+
+def test_a_text_is_written_whole(tmp_path):
+    path = write_whole(tmp_path / "deep" / "x.txt", "lückenlos")
+    assert path.read_text(encoding="utf-8") == "lückenlos"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_names_the_file_and_keeps_the_older_one(tmp_path, monkeypatch):
+    def full(self, text, encoding):
+        self.write_bytes(b"ne")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = write_whole(tmp_path / "x.txt", "old")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UdacityGymError, match=r"can't write .*x\.txt: No space left"):
+        write_whole(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

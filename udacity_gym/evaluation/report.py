@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from udacity_gym import __version__
 from udacity_gym.evaluation import figures
 from udacity_gym.evaluation.result import WORDS, Evaluation, Kind
-from udacity_gym.files import replacing
+from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH, Image
 from udacity_gym.world.track import Track
 
@@ -70,9 +70,7 @@ def write_report(
         facts=_facts(evaluation, facts or {}),
         version=html.escape(__version__),
     )
-    with replacing(path) as part:
-        part.write_text(page, encoding="utf-8")
-    return path
+    return write_whole(path, page)
 
 
 def _verdict(evaluation: Evaluation) -> str:

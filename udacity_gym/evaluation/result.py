@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation.metrics import autonomy
-from udacity_gym.files import replacing
+from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH
 
 Criterion: TypeAlias = Literal["edge", "reference"]
@@ -279,9 +279,7 @@ class Evaluation:
         Raises:
             UdacityGymError: Nothing can be written there.
         """
-        with replacing(path) as part:
-            part.write_text(self.to_json() + "\n", encoding="utf-8")
-        return Path(path)
+        return write_whole(path, self.to_json() + "\n")
 
     @staticmethod
     def load(path: str | Path) -> Evaluation:

@@ -23,6 +23,7 @@ from udacity_gym.evaluation.runner import Step, track_of
 from udacity_gym.files import replacing
 from udacity_gym.overlay import PANEL, draw_telemetry
 from udacity_gym.telemetry import Image, Telemetry, TrackState
+from udacity_gym.world.camera import VIEWS
 
 SUFFIX = ".webm"
 """VP8 in WebM: every OpenCV wheel from PyPI can write it (none has H.264) and every browser can play it."""
@@ -81,8 +82,8 @@ class DriveVideo:
             raise OptionError(f"width and height must be even and at least 64 pixels, got {width}x{height}")
         if not (fps > 0 and speed_up > 0):
             raise OptionError(f"fps and speed_up must be above 0, got {fps} and {speed_up}")
-        if view not in ("chase", "cockpit"):
-            raise OptionError(f"view must be 'chase' or 'cockpit', got {view!r}")
+        if view not in VIEWS:
+            raise OptionError(f"view must be one of {', '.join(VIEWS)}, got {view!r}")
         self.frames = 0
         self._size = (width, height)
         self._view = view

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -92,6 +92,14 @@ def test_the_options_of_train_have_the_defaults_of_the_learner():
     for field in dataclasses.fields(Options):
         if field.name not in ("recordings", "output") and field.default is not None:
             assert field.default == getattr(config, field.name), field.name
+
+
+def test_the_views_of_drive_are_those_that_can_be_drawn():
+    from udacity_gym.cli.drive import Options
+    from udacity_gym.world.camera import VIEWS
+
+    hint, _ = get_args(get_type_hints(Options, include_extras=True)["view"])
+    assert get_args(hint) == VIEWS
 
 
 @pytest.mark.parametrize(
@@ -387,6 +395,36 @@ def test_the_demo_learns_from_a_persons_recording(lake_recording, tmp_path, caps
         "training",
     ]
     assert {path: path.stat().st_mtime_ns for path in lake_recording.rglob("*")} == before
+
+
+def test_train_refuses_a_speed_that_nobody_would_keep(tmp_path, capsys):
+    laps = tmp_path / "laps"
+    assert main(["record", str(laps), "--seconds", "2"]) == 0
+    assert main(["train", str(laps), "--output", str(tmp_path / "new" / "out"), "--target-speed", "5"]) == 2
+    message = capsys.readouterr().err
+    assert "speed_control" in message
+    assert "Traceback" not in message
+    assert list(tmp_path.iterdir()) == [laps]
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_train_that_is_terminated_says_how_to_go_on_or_leaves_nothing(epoch, tmp_path, monkeypatch, capsys):
+    from algorithms import BehavioralCloning
+
+    def learn(self):
+        if epoch:
+            (training / "state").mkdir(parents=True)
+            (training / "state" / "state.json").touch()
+        (training / "tensorboard").mkdir(parents=True)
+        signal.raise_signal(signal.SIGTERM)
+
+    laps, training = tmp_path / "laps", tmp_path / "new" / "training"
+    assert main(["record", str(laps), "--seconds", "6"]) == 0
+    monkeypatch.setattr(BehavioralCloning, "learn", learn)
+    assert main(["train", str(laps), "--output", str(training)]) == 130
+    message = capsys.readouterr().err
+    assert ("the same command goes on" in message) == bool(epoch)
+    assert training.exists() == training.parent.exists() == bool(epoch)
 
 
 @pytest.mark.long
