@@ -15,12 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.base import Floats
 from algorithms.checks import SHARE, Number
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Image
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.telemetry import Image
 
-Action: TypeAlias = NDArray[np.float32]
+Floats: TypeAlias = NDArray[np.float32]
+
+Action: TypeAlias = Floats
 """Values in [-1, 1] in the order of `Policy.actions`."""
 
 ACTION_MEANINGS = {

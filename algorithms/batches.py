@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from algorithms.augment import Augmentation, Geometry
+from algorithms.base import Floats
 from algorithms.data import Frames, Indices, PictureStore
 from udacity_gym.telemetry import Image
-
-Floats: TypeAlias = NDArray[np.float32]
 
 
 def targets_of(frames: Frames, actions: Sequence[str]) -> Floats:

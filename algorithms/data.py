@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.base import Floats
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.telemetry import Image
@@ -18,7 +19,6 @@ from udacity_gym.telemetry import Image
 if TYPE_CHECKING:
     from udacity_gym.recording import Episode, Recording
 
-Floats: TypeAlias = NDArray[np.float32]
 Indices: TypeAlias = NDArray[np.int64]
 T = TypeVar("T")
 

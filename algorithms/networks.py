@@ -75,7 +75,14 @@ FEW = 8
 longer than they work, and for tens of milliseconds where other programs use the cores too."""
 
 NETWORKS: dict[str, type[PilotNet]] = {"PilotNet": PilotNet}
-"""Networks by the name that checkpoints know them by."""
+"""Networks by the name that checkpoints know them by.
+
+Training works on the parts of a batch side by side, and repeats itself bit for bit (see `training`). A
+network must therefore neither draw random numbers nor change itself in ``forward``: no dropout, no batch
+normalisation; `make_network` refuses both. Group or layer normalisation fit.
+"""
+
+_UNFIT = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
 
 
 def make_network(name: str, outputs: int, seed: int = 0) -> nn.Module:
@@ -87,13 +94,20 @@ def make_network(name: str, outputs: int, seed: int = 0) -> nn.Module:
         seed: of the initial weights.
 
     Raises:
-        OptionError: No network has that name.
+        OptionError: No network has that name, or it has layers that training can't work with.
     """
     if name not in NETWORKS:
         raise OptionError(f"no network {name!r}; there are {sorted(NETWORKS)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return NETWORKS[name](outputs)
+        network = NETWORKS[name](outputs)
+    for path, layer in network.named_modules():
+        if isinstance(layer, _UNFIT):
+            raise OptionError(
+                f"{name}.{path} is a {type(layer).__name__}: networks with dropout or batch normalisation "
+                "can't be trained here; use augmentation, or group or layer normalisation"
+            )
+    return network
 
 
 def check_fits(name: str, preprocessing: Preprocessing) -> None:

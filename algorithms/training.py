@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from algorithms.base import TrainingError
-from algorithms.batches import Batches, Floats, targets_of
+from algorithms.base import Floats, TrainingError
+from algorithms.batches import Batches, targets_of
 from algorithms.checkpoint import check_tensors, read_checkpoint, write_checkpoint
 from algorithms.data import Frames, PictureStore, ahead, balance_weights, draw, motion_weights
 from algorithms.networks import NetworkPolicy, make_network
@@ -175,7 +175,7 @@ class Training:
         The batch is cut into parts, whose gradients are computed in a thread each. Against threads
         within every operation, as torch has them, that needs one meeting per step instead of one per
         layer, which is faster on few cores and much faster where other programs use them too.
-        Networks must not change themselves in ``forward`` (batch normalisation would).
+        Networks that draw random numbers or change themselves in ``forward`` don't fit, see `NETWORKS`.
         """
         parameters, whole = list(self.network.parameters()), len(images)
 

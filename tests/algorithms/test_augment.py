@@ -13,6 +13,8 @@ from algorithms.augment import Geometry, _in_prepared_pixels, shade, warp
 from udacity_gym.errors import OptionError
 from udacity_gym.recording import open_recording
 from udacity_gym.telemetry import Image
+from udacity_gym.world import camera
+from udacity_gym.world.car import CarParameters
 
 GEOMETRY, PREPROCESSING = Geometry(), Preprocessing()
 NOTHING = Augmentation(flip=0, shift=0, turn=0, vertical=0, brightness=0, shadow=0)
@@ -64,21 +66,37 @@ def test_a_mirrored_picture_is_what_the_camera_sees_on_the_other_side() -> None:
 
 def test_real_side_pictures_are_the_centre_picture_moved_by_the_cameras_offset(lake_recording: Path) -> None:
     episode = open_recording(lake_recording).episodes[0]
-    for camera in ("left", "right"):
-        offset = GEOMETRY.camera_offset(camera)
+    for side in ("left", "right"):
+        offset = GEOMETRY.camera_offset(side)
         errors = dict.fromkeys((0.0, 0.5, 1.0, 1.5), 0.0)
         for frame in episode[100:1900:150]:
-            seen = PREPROCESSING.prepare(frame.image(camera))
+            seen = PREPROCESSING.prepare(frame.image(side))
             for share in errors:
                 errors[share] += difference(look_from(frame.image("center"), share * offset), seen)
         assert min(errors, key=lambda share: errors[share]) == 1.0
         assert errors[1.0] < 0.5 * errors[0.0]
 
 
+def test_the_geometry_is_that_of_the_embedded_simulator_while_it_records() -> None:
+    ride = camera.RIDES["training"]
+    assert pytest.approx(80 / math.tan(camera.FIELD_OF_VIEW / 2), abs=0.01) == GEOMETRY.focal_length
+    assert pytest.approx(camera.ROLL) == GEOMETRY.roll
+    assert pytest.approx(ride.height) == GEOMETRY.camera_height
+    mounts = {name: mount.right for name, mount in camera.MOUNTS.items()}
+    assert pytest.approx(mounts) == dict(GEOMETRY.camera_offsets)
+    forward, right, up = camera.rotation(-camera.YAW, -ride.pitch, -camera.ROLL)[:, 0]  # of straight ahead
+    middle = np.array([159.5, 79.5])  # px; pixel centres lie at whole numbers
+    ahead = middle + GEOMETRY.focal_length * np.array([right, -up]) / forward
+    assert GEOMETRY.vanishing_point == pytest.approx(tuple(ahead), abs=0.3)
+    car = CarParameters()
+    assert pytest.approx(car.wheelbase / car.steering_gain, abs=0.01) == GEOMETRY.wheelbase
+    assert pytest.approx(car.max_wheel_angle) == GEOMETRY.max_steering
+
+
 def test_a_car_left_of_its_path_steers_right() -> None:
     left, right = (
-        GEOMETRY.recovery_steering(np.array([CAMERA_OFFSETS[camera]]), 0.0, np.array([8.0]))
-        for camera in ("left", "right")
+        GEOMETRY.recovery_steering(np.array([CAMERA_OFFSETS[side]]), 0.0, np.array([8.0]))
+        for side in ("left", "right")
     )
     assert 0.05 < left[0] < 0.4
     assert right[0] == pytest.approx(-left[0], rel=0.05)
