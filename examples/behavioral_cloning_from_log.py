@@ -123,8 +123,14 @@ def clone_the_expert(folder: Path, seed: int, epochs: int) -> None:
     """Learn from two laps of the built-in expert; the policy must then drive three by itself."""
     laps = folder / "expert-laps"
     if not laps.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         env = gymnasium.make("UdacitySim-v0", cameras=CAMERAS, mode="training")
-        record(env, PurePursuit(speed=27.5 * MPH), laps, laps=2, seed=0, progress=True)
+        # Half a recording, left by an interruption, must not be taken for two laps.
+        with tempfile.TemporaryDirectory(prefix="recording-", dir=folder) as unfinished:
+            record(
+                env, PurePursuit(speed=27.5 * MPH), Path(unfinished, "laps"), laps=2, seed=0, progress=True
+            )
+            Path(unfinished, "laps").rename(laps)
         env.close()
     begin = time.monotonic()
     learner = BehavioralCloning(laps, seed=seed, epochs=epochs, folder=folder / f"expert-seed{seed}")
