@@ -63,6 +63,6 @@ def check_pair(name: str, value: Any, least: int) -> None:
         OptionError: It is not; the message names it.
     """
     if not isinstance(value, tuple) or len(value) != 2:
-        raise OptionError(f"{name}={value!r} must be two whole numbers")
+        raise OptionError(f"{name}={value!r} must be a tuple of two whole numbers")
     for number in value:
         Number(least, whole=True).check(name, number)

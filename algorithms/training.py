@@ -289,9 +289,11 @@ class Training:
 
     def _resume(self) -> None:
         """Go on from the folder's last whole epoch, if there is one."""
-        if self.folder is None or not (self.folder / "state").exists():
+        if self.folder is None:
             return
         folder = self.folder / "state"
+        if not (folder / "state.json").exists() and not (folder / "state.safetensors").exists():
+            return  # interrupted before the first epoch was kept
         tensors, description = read_checkpoint(folder, "state", STATE_FORMAT, STATE_VERSION)
         self._check_is_same_run(description)
         groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "adam": {}}

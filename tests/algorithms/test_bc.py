@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,27 @@ def test_an_interruption_while_an_epoch_is_kept_does_not_lose_the_best_policy(
         with pytest.raises(InterruptionError):
             BehavioralCloning(road_recording, **QUICK, folder=tmp_path).learn()
     assert isinstance(load_policy(tmp_path / "policy"), NetworkPolicy)
+
+
+def test_training_begins_anew_if_its_first_state_was_never_whole(
+    road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, replace = {**QUICK, "epochs": 1}, os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        if Path(target).name == "state.json":
+            raise InterruptionError
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(InterruptionError):
+            BehavioralCloning(road_recording, **options, folder=tmp_path).learn()
+    assert list((tmp_path / "state").iterdir())  # weights that no JSON names
+    learner = BehavioralCloning(road_recording, **options, folder=tmp_path)
+    learner.learn()
+    assert len(learner.history) == 1
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["state.json", "state.safetensors"]
 
 
 def test_the_kept_policy_has_the_whole_history(

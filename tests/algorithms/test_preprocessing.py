@@ -68,7 +68,7 @@ def test_settings_survive_json() -> None:
     [
         ({"crop": [100, 50]}, "crop"),
         ({"crop": [0, 161]}, "crop"),
-        ({"crop": 5}, "crop=5 must be two whole numbers"),
+        ({"crop": 5}, "crop=5 must be a tuple of two whole numbers"),
         ({"picture": [160]}, "picture"),
         ({"picture": [160, "320"]}, "picture"),
         ({"size": [66.5, 200]}, "size"),
