@@ -14,12 +14,14 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
+from udacity_gym.checks import is_number, number, whole_number
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.rewards import DEFAULT_REWARDS, RewardTerm, Transition, compile_rewards, is_off_road
 from udacity_gym.simulators import SimulatorSettings, make_simulator
-from udacity_gym.telemetry import Control, Image, Telemetry, TrackState
+from udacity_gym.telemetry import VIEWS, Control, Image, Telemetry, TrackState
 from udacity_gym.window import Window, why_no_window
 from udacity_gym.world.track import Track
+from udacity_gym.world.track_file import MODES
 
 Observation: TypeAlias = NDArray[Any] | dict[str, Image]
 """What the agent sees; which of the two depends on ``cameras``, see `UdacityEnv`."""
@@ -28,8 +30,6 @@ PICTURE = (160, 320, 3)
 """Shape of the pictures of Udacity's cameras."""
 RENDER_SIZE = (800, 448)
 """Width and height of rendered pictures, pixels."""
-VIEWS = ("chase", "cockpit")
-"""What `render` can show."""
 PREVIEW = (0.0, 5.0, 10.0, 20.0, 40.0)
 """m ahead at which the state vector tells the curvature."""
 STATE_SCALES = MappingProxyType(
@@ -102,7 +102,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     |-----------------|------|-------------------------------------------------------------------|
     | `mode`          |      | "autonomous" or "training", for this episode                      |
     | `s`             | m    | along the track, or "random": anywhere on the lap                 |
-    | `offset`        | m    | right of the centre line; 0 unless given where `s` is given       |
+    | `offset`        | m    | right of the centre line; where only `s` is given, on the reference line |
     | `heading_error` | rad  | in [-pi, pi], by which the car points to the right; 0 by default  |
     | `speed`         | m/s  | at the start; 0 by default                                        |
 
@@ -112,7 +112,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     ## Episode End
     - Termination: the car's centre leaves the road surface (4.76 m from the centre line on the lake).
     - Truncation: `max_laps` laps are completed or `max_seconds` are over. By default neither is set and
-      an episode goes on until the car leaves the road.
+      an episode goes on until the car leaves the road: a car that stands idle never ends it. For learning by
+      trial and error set `max_seconds`, such as `max_seconds=120`, one and a half laps of the lake.
 
     ## Other Simulators
     With `simulator="remote"`, or the path of a Unity build, the car drives in Udacity's simulator, in
@@ -165,9 +166,9 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     * `simulator="embedded"`: where the car lives; "embedded" is the simulator in this process, "remote" one
       that connects from outside, and a path is that of a Unity build, which is started and ended.
-    * `track="lake"`: name of a built-in track, or path of a track file.
+    * `track="lake"`: name of a built-in track, path of a track file, or a `Track`.
     * `cameras=("center",)`: any of "center", "left", "right", or none.
-    * `ctrl_dt=1/15`: s of one step. Physics runs in equal steps of at most 0.02 s within it.
+    * `ctrl_dt=1/15`: s of one step, at most 1. Physics runs in equal steps of at most 0.02 s within it.
     * `max_laps=None`, `max_seconds=None`: when to truncate; None never does.
     * `mode="autonomous"`: Udacity's two modes differ in start pose and in how the body rides, and so in
       where the horizon is: "training" is 1.8 degrees nose-up, as in every recording.
@@ -190,7 +191,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def __init__(
         self,
         simulator: str | Path = "embedded",
-        track: str | Path = "lake",
+        track: str | Path | Track = "lake",
         cameras: Sequence[str] = ("center",),
         ctrl_dt: float = 1 / 15,
         max_laps: int | None = None,
@@ -208,29 +209,37 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             raise problem
         if render_view not in VIEWS:
             raise OptionError(f"render_view must be 'chase' or 'cockpit', got {render_view!r}")
-        _check_positive("ctrl_dt", ctrl_dt)
-        _check_positive("max_laps", max_laps)
-        _check_positive("max_seconds", max_seconds)
+        number("ctrl_dt", ctrl_dt, high=1.0, positive=True)
+        if max_laps is not None:
+            whole_number("max_laps", max_laps, 1)
+        if max_seconds is not None:
+            number("max_seconds", max_seconds, positive=True)
+        if not isinstance(mode, str) or mode not in MODES:
+            raise OptionError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+        if not isinstance(host, str):
+            raise OptionError(f"host must be an address such as '127.0.0.1', got {host!r}")
+        whole_number("port", port, 0, 65535)
+        names = _names(cameras)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise OptionError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
         self._terms = compile_rewards(rewards)
         self._track = Track.load(track)
         settings = SimulatorSettings(
-            track=str(track),
-            ctrl_dt=ctrl_dt,
+            track=self._track,
+            ctrl_dt=float(ctrl_dt),
             mode=mode,
             host=host,
             port=port,
-            cameras=tuple(cameras),
+            cameras=names,
             options=dict(simulator_options or {}),
         )
         self.simulator = make_simulator(str(simulator), settings)
         try:
-            self.cameras = _check_cameras(cameras, self.simulator.capabilities.cameras)
+            self.cameras = _check_cameras(names, self.simulator.capabilities.cameras)
         except OptionError:
             self.simulator.close()  # it may hold a port
             raise
-        self.ctrl_dt = ctrl_dt
+        self.ctrl_dt = float(ctrl_dt)
         self.max_laps = max_laps
         self.max_seconds = max_seconds
         self.render_mode = render_mode
@@ -267,7 +276,10 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """
         super().reset(seed=seed)
         # One generator, gymnasium's, is the root of all randomness: the simulator's seed comes from it.
+        if options is not None and not isinstance(options, Mapping):
+            raise OptionError(f"options must be a mapping such as {{'s': 100.0}}, got {options!r}")
         telemetry = self.simulator.reset(int(self.np_random.integers(2**63)), options)
+        _check_cameras(self.cameras, self.simulator.capabilities.cameras)  # who connected may have less
         self._telemetry = telemetry
         if self.render_mode == "human":
             self._show()
@@ -295,7 +307,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.render_mode == "human":
             self._show()
         transition = Transition(before, after, self.ctrl_dt)
-        terms = {name: term(transition) for name, term in self._terms.items()}
+        terms = {name: _share(name, term(transition)) for name, term in self._terms.items()}
         info = self._info(after, terms)
         end = self._end_reason(after)
         if end is not None:
@@ -337,6 +349,9 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._window.close()
             self._window = None
         self.simulator.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_window": None}
 
     def _draw(self) -> Image:
         from udacity_gym.overlay import draw_telemetry
@@ -448,15 +463,21 @@ def _observation_space(cameras: Sequence[str]) -> spaces.Space[Any]:
     return spaces.Dict({camera: spaces.Box(0, 255, PICTURE, np.uint8) for camera in cameras})
 
 
+def _share(name: str, value: Any) -> float:
+    if not is_number(value):
+        raise OptionError(f"reward term {name!r} must return a finite number, got {value!r}")
+    return float(value)
+
+
+def _names(cameras: Any) -> tuple[str, ...]:
+    if isinstance(cameras, Sequence) and not isinstance(cameras, str):
+        return tuple(cameras)
+    example = cameras if isinstance(cameras, str) else "center"
+    raise OptionError(f"cameras must be a tuple of names, such as ({example!r},), got {cameras!r}")
+
+
 def _check_cameras(cameras: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(cameras, str):
-        raise OptionError(f"cameras must be a tuple of names, such as ({cameras!r},), got {cameras!r}")
     unknown = [camera for camera in cameras if camera not in known]
     if unknown or len(set(cameras)) != len(cameras):
         raise OptionError(f"cameras must be different ones of {', '.join(known)}, got {tuple(cameras)!r}")
     return tuple(cameras)
-
-
-def _check_positive(name: str, value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise OptionError(f"{name} must be a positive number, got {value!r}")

@@ -15,11 +15,11 @@ A term of your own is a function under a name of your choice, added as it is::
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from udacity_gym.checks import number
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Telemetry, TrackState
 
@@ -111,6 +111,8 @@ def compile_rewards(rewards: Mapping[str, float | RewardTerm]) -> Mapping[str, R
     Raises:
         OptionError: A weight belongs to no built-in term, or is no finite number.
     """
+    if not isinstance(rewards, Mapping):
+        raise OptionError(f"rewards must be a mapping such as {dict(DEFAULT_REWARDS)}, got {rewards!r}")
     compiled: dict[str, RewardTerm] = {}
     for name, value in rewards.items():
         if callable(value):
@@ -121,14 +123,17 @@ def compile_rewards(rewards: Mapping[str, float | RewardTerm]) -> Mapping[str, R
                 f"no reward term {name!r}: a weight needs one of {', '.join(TERMS)}; "
                 "a term of your own is given as a function of a Transition"
             )
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise OptionError(f"the weight of reward term {name!r} must be a finite number, got {value!r}")
-        compiled[name] = _weighted(TERMS[name], float(value))
+        compiled[name] = _Weighted(TERMS[name], number(f"the weight of reward term {name!r}", value))
     return compiled
 
 
-def _weighted(term: RewardTerm, weight: float) -> RewardTerm:
-    return lambda transition: weight * term(transition)
+@dataclass(frozen=True, slots=True)
+class _Weighted:
+    term: RewardTerm
+    weight: float
+
+    def __call__(self, transition: Transition) -> float:
+        return self.weight * self.term(transition)
 
 
 def _driven(transition: Transition) -> float:

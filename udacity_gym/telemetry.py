@@ -22,6 +22,9 @@ Image: TypeAlias = NDArray[np.uint8]
 CAMERAS = ("center", "left", "right")
 """The three cameras of Udacity's car, in the order of the columns of ``driving_log.csv``."""
 
+VIEWS = ("chase", "cockpit")
+"""The pictures for people: from behind and above the car, and through its windscreen."""
+
 MPH = 0.44704
 """Metres per second in one mile per hour (exact)."""
 
@@ -154,7 +157,10 @@ class Telemetry:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a simulator can do; what it can't, the environment refuses with a clear error or falls back.
+    """What a simulator can do.
+
+    The environment refuses cameras that it has not; for what is missing in its telemetry, `UdacityEnv` says
+    what stands in. A simulator whose car can't be reset or placed refuses that in ``reset`` itself.
 
     Attributes:
         cameras: names of the cameras it has.

@@ -25,8 +25,8 @@ def why_no_window() -> UdacityGymError | None:
     ):
         return DisplayError(
             'render_mode="human" opens a window, but this machine has no display (neither DISPLAY nor '
-            'WAYLAND_DISPLAY is set): use render_mode="rgb_array" and save the frames, for instance '
-            "with gymnasium.wrappers.RecordVideo, or log in with a display (ssh -X)"
+            'WAYLAND_DISPLAY is set): use render_mode="rgb_array" and save what render() returns, '
+            "let udacity_gym.evaluation.DriveVideo write a video, or log in with a display (ssh -X)"
         )
     return None
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
+from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
+from udacity_gym.checks import number
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.telemetry import MPH
+
+GAINS = ("proportional", "integral", "brake_margin")
+"""What can be tuned about a `SpeedController`."""
 
 
 class SpeedController:
@@ -38,12 +42,10 @@ class SpeedController:
         integral: float = 0.002 * 15 / MPH,
         brake_margin: float = 1.0,
     ) -> None:
-        if not (math.isfinite(target_speed) and target_speed >= 0):
-            raise OptionError(f"target_speed must be a number of m/s from 0 on, got {target_speed!r}")
-        self.target_speed = target_speed
-        self.proportional = proportional
-        self.integral = integral
-        self.brake_margin = brake_margin
+        self.target_speed = number("target_speed", target_speed, 0.0)
+        self.proportional = number("proportional", proportional, 0.0)
+        self.integral = number("integral", integral, 0.0)
+        self.brake_margin = number("brake_margin", brake_margin, 0.0)
         self._sum = 0.0
 
     def reset(self) -> None:
@@ -70,7 +72,9 @@ class SpeedController:
         return min(1.0, max(0.0, throttle))
 
 
-class SpeedControl(gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.float32]]):
+class SpeedControl(
+    gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.float32]], RecordConstructorArgs
+):
     """Leaves only the steering to the agent and keeps the speed by itself.
 
     The action space becomes ``Box(-1, 1, (1,), float32)``: steering, positive turns right. The throttle
@@ -87,15 +91,20 @@ class SpeedControl(gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.f
             gains: ``proportional``, ``integral``, ``brake_margin`` of `SpeedController`.
 
         Raises:
-            OptionError: ``target_speed`` is negative or not finite, or the environment's action is not
-                (steering, throttle).
+            OptionError: A number is negative or not finite, a gain has another name, or the environment's
+                action is not (steering, throttle).
         """
-        super().__init__(env)
+        arguments: dict[str, Any] = {"target_speed": target_speed, **gains}
+        RecordConstructorArgs.__init__(self, **arguments)
+        gymnasium.Wrapper.__init__(self, env)
         if env.action_space.shape != (2,):
             raise OptionError(
                 f"SpeedControl wraps an environment whose action is (steering, throttle); "
                 f"this one's action space is {env.action_space}"
             )
+        unknown = sorted(set(gains) - set(GAINS))
+        if unknown:
+            raise OptionError(f"unknown gain {', '.join(map(repr, unknown))}; there are {', '.join(GAINS)}")
         self.controller = SpeedController(target_speed, **gains)
         self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
         self._dt = float(env.get_wrapper_attr("ctrl_dt"))

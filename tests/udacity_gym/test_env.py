@@ -1,6 +1,7 @@
 import gc
 import inspect
 import math
+import pickle
 import re
 import tracemalloc
 import warnings
@@ -27,6 +28,7 @@ from udacity_gym.experts import PurePursuit
 from udacity_gym.rewards import DEFAULT_REWARDS
 from udacity_gym.simulators.embedded import EmbeddedSimulator
 from udacity_gym.telemetry import CAMERAS, Control
+from udacity_gym.world.track import Track
 
 ALL_CAMERAS = pytest.mark.parametrize("cameras", [("center",), ("left",), CAMERAS, ()])
 FORWARD = np.array([0.0, 1.0], np.float32)
@@ -302,11 +304,78 @@ def test_step_and_render_before_reset_are_refused():
         ({"render_mode": "ansi"}, OptionError, "rgb_array"),
         ({"render_view": "drone"}, OptionError, "chase"),
         ({"rewards": {"progres": 1.0}}, OptionError, "progress"),
+        ({"rewards": None}, OptionError, "mapping"),
+        ({"rewards": ["progress"]}, OptionError, "mapping"),
+        ({"ctrl_dt": None}, OptionError, "ctrl_dt"),
+        ({"ctrl_dt": "0.1"}, OptionError, "ctrl_dt"),
+        ({"ctrl_dt": 100}, OptionError, "up to 1"),
+        ({"max_laps": "3"}, OptionError, "whole number"),
+        ({"max_laps": 0.5}, OptionError, "whole number"),
+        ({"max_laps": True}, OptionError, "whole number"),
+        ({"max_seconds": "9"}, OptionError, "max_seconds"),
+        ({"cameras": None}, OptionError, "cameras must be a tuple"),
+        ({"mode": ["training"]}, OptionError, "training"),
+        ({"port": "abc"}, OptionError, "port"),
+        ({"host": 5}, OptionError, "host"),
     ],
 )
 def test_a_bad_argument_is_refused_with_what_would_be_right(arguments, error, says):
     with pytest.raises(error, match=says):
         UdacityEnv(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (5, "mapping"),
+        ({"mode": []}, "'mode'"),
+        ({"s": "5"}, "finite number"),
+        ({"s": (5, 1)}, "low <= high"),
+        ({"s": (1, 2, 3)}, "pair"),
+        ({"speed": True}, "finite number"),
+        ({"offset": math.nan}, "finite number"),
+        ({"offset": 9.0}, r"\[-4.76, 4.76\]"),
+    ],
+)
+def test_a_bad_reset_option_is_refused(options, says):
+    with pytest.raises(OptionError, match=says):
+        blind().reset(options=options)
+
+
+def test_numpys_numbers_and_pairs_are_numbers_and_pairs():
+    env = blind(ctrl_dt=np.float32(0.1), max_laps=np.int64(2), rewards={"progress": np.float32(2)})
+    _, info = env.reset(seed=0, options={"s": np.array([100, 110]), "speed": np.float64(3)})
+    assert 100 <= info["s"] <= 110
+    assert info["speed"] == 3
+
+
+def test_a_reward_term_that_returns_no_number_is_named():
+    env = blind(rewards={"mine": lambda transition: None})
+    env.reset(seed=0)
+    with pytest.raises(OptionError, match=r"'mine'.*None"):
+        env.step(FORWARD)
+
+
+def test_the_track_is_one_for_the_environment_and_its_simulator():
+    data = {**Track.load("lake").data, "name": "mine"}
+    track = Track(data)
+    env = blind(track=track)
+    assert env.track is track
+    assert env.simulator.world.track is track
+    assert make(cameras=(), track=track).reset(seed=0)[1]["s"] == pytest.approx(267.0)
+
+
+@pytest.mark.parametrize("cameras", [("center",), ()])
+def test_an_environment_that_was_pickled_has_the_same_future(cameras):
+    env = make(cameras=cameras, render_mode="rgb_array").unwrapped
+    env.reset(seed=3, options={"s": "random"})
+    env.step(FORWARD)
+    twin = pickle.loads(pickle.dumps(env))
+    for _ in range(5):
+        assert repr_bytes(env.step(FORWARD)) == repr_bytes(twin.step(FORWARD))
+    assert repr_bytes(env.render()) == repr_bytes(twin.render())
+    again = {"options": {"s": "random"}}
+    assert repr_bytes(env.reset(**again)) == repr_bytes(twin.reset(**again))
 
 
 def test_modes_differ_in_start_and_in_ride():
@@ -372,7 +441,7 @@ def test_closing_the_window_stops_the_program(dummy_display):
     not __import__("sys").platform.startswith("linux"), reason="displays are told by Linux' names"
 )
 def test_human_mode_without_a_display_says_what_to_do(no_display):
-    with pytest.raises(DisplayError, match="rgb_array"):
+    with pytest.raises(DisplayError, match=r"rgb_array.*udacity_gym\.evaluation\.DriveVideo"):
         make(render_mode="human")
     assert blind().metadata["render_modes"] == ["rgb_array"]
 

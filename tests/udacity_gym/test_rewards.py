@@ -67,6 +67,7 @@ def test_a_function_of_ones_own_is_a_term():
         ({"progress": math.nan}, "finite"),
         ({"progress": "high"}, "finite"),
         ({"progress": True}, "finite"),
+        (None, "mapping"),
     ],
 )
 def test_a_mistake_is_refused_with_the_name_of_the_term(rewards, says):

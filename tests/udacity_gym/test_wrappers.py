@@ -78,7 +78,21 @@ def test_two_numbers_are_refused_and_one_is_named():
 def test_mistakes_are_refused():
     with pytest.raises(OptionError, match="target_speed"):
         SpeedControl(UdacityEnv(cameras=()), -1.0)
+    for target_speed in ("a", None, np.nan):
+        with pytest.raises(OptionError, match="target_speed"):
+            SpeedControl(UdacityEnv(cameras=()), target_speed)
+    with pytest.raises(OptionError, match="proportional"):
+        SpeedControl(UdacityEnv(cameras=()), proportional=np.nan)
+    with pytest.raises(OptionError, match=r"'proportionl'.*proportional, integral, brake_margin"):
+        SpeedControl(UdacityEnv(cameras=()), proportionl=1.0)
     with pytest.raises(OptionError, match="SpeedControl wraps"):
         SpeedControl(SpeedControl(UdacityEnv(cameras=())))
     with pytest.raises(ResetNeeded):
         SpeedControl(UdacityEnv(cameras=())).step(np.zeros(1, np.float32))
+
+
+def test_gymnasium_makes_it_again_from_its_spec():
+    env = SpeedControl(gymnasium.make(udacity_gym.ENV_ID, cameras=()), 8.0, proportional=0.3)
+    again = gymnasium.make(env.spec)
+    assert isinstance(again, SpeedControl)
+    assert (again.controller.target_speed, again.controller.proportional) == (8.0, 0.3)

@@ -22,8 +22,7 @@ from udacity_gym.evaluation.result import WORDS
 from udacity_gym.evaluation.runner import Step, track_of
 from udacity_gym.files import replacing
 from udacity_gym.overlay import PANEL, draw_telemetry
-from udacity_gym.telemetry import Image, Telemetry, TrackState
-from udacity_gym.world.camera import VIEWS
+from udacity_gym.telemetry import VIEWS, Image, Telemetry, TrackState
 
 SUFFIX = ".webm"
 """VP8 in WebM: every OpenCV wheel from PyPI can write it (none has H.264) and every browser can play it."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.errors import OptionError
+from udacity_gym.checks import number
 from udacity_gym.experts.base import action, throttle_for
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.car import CarParameters
@@ -42,8 +42,7 @@ class PID:
         Raises:
             OptionError: ``speed`` is not positive.
         """
-        if not (math.isfinite(speed) and speed > 0):
-            raise OptionError(f"speed must be a positive number of m/s, got {speed!r}")
+        number("speed", speed, positive=True)
         self.speed = speed
         self.proportional = proportional
         self.derivative = derivative

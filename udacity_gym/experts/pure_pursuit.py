@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.checks import number
 from udacity_gym.errors import OptionError
 from udacity_gym.experts.base import action, throttle_for
 from udacity_gym.world.car import CarParameters
 from udacity_gym.world.track import Track
+
+ELSEWHERE = 1.0
+"""m between where the car is and where it would be on the expert's track, above which that is another one."""
 
 
 class PurePursuit:
@@ -63,9 +67,9 @@ class PurePursuit:
             "deceleration": deceleration,
         }
         for name, value in numbers.items():
-            if not (math.isfinite(value) and value > 0):
-                raise OptionError(f"{name} must be a positive number, got {value!r}")
-        self.track = track if isinstance(track, Track) else Track.load(track)
+            number(name, value, positive=True)
+        number("delay", delay, 0.0)
+        self.track = Track.load(track)
         self.speed = speed
         self.lookahead = lookahead
         self.min_lookahead = min_lookahead
@@ -74,13 +78,29 @@ class PurePursuit:
         self._allowed = _speed_profile(self.track, speed, lateral_acceleration, deceleration)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
-        """Choose the next action, see `Expert`."""
+        """Choose the next action, see `Expert`.
+
+        Raises:
+            OptionError: The car is on another track.
+        """
         s, cte, error = float(info["s"]), float(info["cte"]), float(info["heading_error"])
         speed = float(info["speed"])
+        self._check_track(s, cte, info.get("pose"))
         return action(
             self._steering(s, cte, error, speed),
             throttle_for(speed, self._allowed[self.track.index(s + speed * self.delay)], self.car),
         )
+
+    def _check_track(self, s: float, cte: float, pose: NDArray[np.float64] | None) -> None:
+        """The same s and cte are another place on another track."""
+        if pose is None or abs(cte) > self.track.half_width:
+            return
+        expected = self.track.pose_at(s, self.track.reference_offset + cte)
+        if not math.hypot(pose[0] - expected.x, pose[1] - expected.y) < ELSEWHERE:
+            raise OptionError(
+                f"this expert drives on track {self.track.name!r}, but the car is on another one: "
+                "PurePursuit(track=env.unwrapped.track)"
+            )
 
     def _steering(self, s: float, cte: float, error: float, speed: float) -> float:
         car, reference = self.car, self.track.reference_offset

@@ -9,6 +9,7 @@ from typing import Any
 
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.simulators.base import Simulator
+from udacity_gym.world.track import Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class SimulatorSettings:
     """What an environment tells a simulator when it makes one.
 
     Attributes:
-        track: name of a built-in track, or path of a track file.
+        track: the track.
         ctrl_dt: s of one control step.
         mode: "autonomous" or "training".
         host: address to listen on, for simulators that connect from outside.
@@ -26,7 +27,7 @@ class SimulatorSettings:
             `udacity_gym.simulators.remote.RemoteOptions`.
     """
 
-    track: str
+    track: Track
     ctrl_dt: float
     mode: str
     host: str = "127.0.0.1"

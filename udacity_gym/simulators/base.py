@@ -9,6 +9,7 @@ from typing import Any
 
 from typing_extensions import Self
 
+from udacity_gym.errors import SimulatorError
 from udacity_gym.telemetry import Capabilities, Control, Image, Telemetry
 
 
@@ -70,8 +71,6 @@ class Simulator(ABC):
         Raises:
             SimulatorError: This simulator can't draw it.
         """
-        from udacity_gym.errors import SimulatorError
-
         raise SimulatorError(f"{type(self).__name__} draws no {name!r} view; use the pictures of its cameras")
 
     @abstractmethod

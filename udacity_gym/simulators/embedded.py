@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.simulators.base import Simulator
-from udacity_gym.telemetry import CAMERAS, Capabilities, Control, Image, Telemetry
+from udacity_gym.telemetry import CAMERAS, VIEWS, Capabilities, Control, Image, Pose, Telemetry
 from udacity_gym.world.car import CarParameters
 from udacity_gym.world.track import Track
 from udacity_gym.world.world import Snapshot, World
@@ -16,8 +17,22 @@ from udacity_gym.world.world import Snapshot, World
 if TYPE_CHECKING:
     from udacity_gym.world.camera import CameraRig
 
-VIEWS = ("chase", "cockpit")
-"""Names that `EmbeddedSimulator.view` knows."""
+
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """Draws what the cameras saw at one moment."""
+
+    simulator: EmbeddedSimulator
+    pose: Pose
+    riding: str
+
+    def __call__(self, cameras: Sequence[str]) -> dict[str, Image]:
+        pictures = self.simulator._camera_rig().draw_all(self.pose, tuple(cameras), self.riding)
+        if self.simulator.jpeg:
+            from udacity_gym.protocol.pictures import through_jpeg
+
+            return {camera: through_jpeg(picture) for camera, picture in pictures.items()}
+        return pictures
 
 
 class EmbeddedSimulator(Simulator):
@@ -54,7 +69,7 @@ class EmbeddedSimulator(Simulator):
             TrackError: No such track.
             OptionError: ``ctrl_dt`` is not positive, or the track has no such mode.
         """
-        loaded = track if isinstance(track, Track) else Track.load(track)
+        loaded = Track.load(track)
         if mode not in loaded.starts:
             raise OptionError(f"mode must be one of {', '.join(map(repr, loaded.starts))}, got {mode!r}")
         self.world = World(loaded, ctrl_dt=ctrl_dt, car=car)
@@ -146,6 +161,9 @@ class EmbeddedSimulator(Simulator):
         """Let go of the renderer."""
         self._rig = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_rig": None}  # built again when a picture is asked for
+
     def _camera_rig(self) -> CameraRig:
         """The renderer, built when the first picture is asked for."""
         if self._rig is None:
@@ -155,16 +173,7 @@ class EmbeddedSimulator(Simulator):
         return self._rig
 
     def _telemetry(self) -> Telemetry:
-        pose, riding, control = self.world.pose, self._riding, self.world.control
-
-        def draw(cameras: Sequence[str]) -> dict[str, Image]:
-            pictures: dict[str, Image] = self._camera_rig().draw_all(pose, tuple(cameras), riding)
-            if self.jpeg:
-                from udacity_gym.protocol.pictures import through_jpeg
-
-                return {camera: through_jpeg(picture) for camera, picture in pictures.items()}
-            return pictures
-
+        pose, control = self.world.pose, self.world.control
         return Telemetry(
             time=self.world.time,
             speed=self.world.speed,
@@ -174,5 +183,5 @@ class EmbeddedSimulator(Simulator):
             pose=pose,
             track=self.world.track_state,
             cameras=CAMERAS,
-            draw=draw,
+            draw=_Draw(self, pose, self._riding),
         )

@@ -135,7 +135,7 @@ class RemoteSimulator(Simulator):
         port: int = PORT,
         ctrl_dt: float = 1 / 15,
         *,
-        track: str = "lake",
+        track: str | Path | Track = "lake",
         mode: str = "autonomous",
         cameras: Sequence[str] = ("center",),
         options: RemoteOptions | None = None,
@@ -159,7 +159,7 @@ class RemoteSimulator(Simulator):
         self.ctrl_dt = ctrl_dt
         self.options = options or RemoteOptions()
         road = Track.load(track)
-        self._track, self._track_name, self._half_width = track, road.name, road.half_width
+        self._track, self._track_name, self._half_width = road.source, road.name, road.half_width
         self._mode, self._cameras = mode, tuple(cameras)
         self.server = SimulatorServer(host, port, self.options.dialect)
         self._launcher = launcher

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import OptionError
-from udacity_gym.telemetry import CAMERAS, Image, Pose
+from udacity_gym.telemetry import CAMERAS, VIEWS, Image, Pose
 from udacity_gym.world.bonnet import bonnet_overlay
 from udacity_gym.world.car_body import car_faces
 from udacity_gym.world.renderer import Renderer
@@ -28,8 +28,8 @@ YAW = math.radians(0.723)
 """rad that every camera points to the right of the car's nose."""
 ROLL = math.radians(1.20)
 """rad that every camera is rolled: the horizon falls to the right."""
-MODES = ("training", "autonomous")
-VIEWS = ("chase", "cockpit")
+KEPT_VIEWS = 2
+"""Sizes of view whose renderers a rig keeps."""
 
 
 @dataclass(frozen=True)
@@ -196,13 +196,15 @@ class CameraRig:
         if name not in VIEWS:
             raise OptionError(f"no view {name!r}; choose one of {', '.join(VIEWS)}")
         size = (width, height)
-        if size not in self._views:
-            self._views[size] = self._make_renderer(width, height)
+        renderer = self._views.pop(size, None) or self._make_renderer(width, height)
+        self._views[size] = renderer
+        if len(self._views) > KEPT_VIEWS:
+            del self._views[next(iter(self._views))]
         out = np.empty((1, height, width, 3), np.uint8)
         if name == "cockpit":
-            self._views[size].render(camera_row(pose, "center", "autonomous")[None], out, [0])
+            renderer.render(camera_row(pose, "center", "autonomous")[None], out, [0])
         else:
-            self._views[size].render(_chase_row(pose)[None], out, faces=car_faces(pose, steering))
+            renderer.render(_chase_row(pose)[None], out, faces=car_faces(pose, steering))
         picture: Image = out[0]
         return picture
 

@@ -117,6 +117,7 @@ class Track:
 
     Attributes:
         name: name of the track.
+        source: where it came from: name of a built-in track, or path.
         length: m once around the centre line.
         half_width: m from the centre line to the edge of the road surface.
         lane_half_width: m from the centre line to the outer side of the edge line.
@@ -140,6 +141,7 @@ class Track:
         """
         check(data, source)
         self.data = dict(data)
+        self.source = source
         self.name = str(data.get("name", source))
         road, start = data["road"], {key: float(data["start"][key]) for key in ("x", "y", "z", "heading")}
         self.half_width = float(road["half_width"])
@@ -155,12 +157,14 @@ class Track:
         self._sample(segments, elevation, start)
 
     @staticmethod
-    def load(name_or_path: str | Path) -> Track:
-        """Load a track by the name of a built-in one, or from a track file.
+    def load(name_or_path: str | Path | Track) -> Track:
+        """Load a track by the name of a built-in one, or from a track file; a track is returned as it is.
 
         Raises:
             TrackError: No such track, or the file breaks the format.
         """
+        if isinstance(name_or_path, Track):
+            return name_or_path
         text = str(name_or_path)
         if text in built_in_tracks():
             return _load_built_in(text)

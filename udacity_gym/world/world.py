@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.checks import is_number, number
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.telemetry import Control, Pose, TrackState
 from udacity_gym.world.car import CAR_STATE, SPEED, YAW, CarParameters, X, Y, advance, standing_start
@@ -136,8 +137,7 @@ class World:
             OptionError: A period is not a positive number.
         """
         for name, value in (("ctrl_dt", ctrl_dt), ("max_sim_dt", max_sim_dt)):
-            if not (math.isfinite(value) and value > 0):
-                raise OptionError(f"{name} must be a positive number of seconds, got {value!r}")
+            number(name, value, positive=True)
         self.track = track
         self.car = CarParameters() if car is None else car
         self.ctrl_dt = ctrl_dt
@@ -173,7 +173,7 @@ class World:
                 f"unknown reset option {', '.join(map(repr, unknown))}; known are {', '.join(RESET_OPTIONS)}"
             )
         mode = start.get("mode", "autonomous")
-        if mode not in self.track.starts:
+        if not isinstance(mode, str) or mode not in self.track.starts:
             raise OptionError(
                 f"reset option 'mode': no start pose {mode!r} on track {self.track.name!r}; "
                 f"it has {', '.join(self.track.starts)}"
@@ -181,7 +181,7 @@ class World:
         s, offset = self.track.starts[mode]
         if "s" in start:
             offset = self.track.reference_offset
-        if start.get("s") == "random":
+        if isinstance(start.get("s"), str) and start["s"] == "random":
             start["s"] = (0.0, self.track.length)
         generator = np.random.default_rng(seed) if seed is not None else copy.deepcopy(self._generator)
         width, top = self.track.half_width, self.car.top_speed
@@ -282,14 +282,15 @@ def _draw(
 ) -> float:
     """Value of a numeric reset option: as given, or drawn from the pair that was given."""
     value = options.get(name, default)
-    pair = value if isinstance(value, (tuple, list)) else (value, value)
-    try:
-        first, last = (float(bound) for bound in pair)
-    except (TypeError, ValueError):
+    pair = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) and np.ndim(value) else (value, value)
+    if len(pair) != 2 or not all(map(is_number, pair)):
         also = " or 'random'" if name == "s" else ""
         raise OptionError(
-            f"reset option {name!r} must be a number or a pair (low, high){also}, got {value!r}"
-        ) from None
-    if not (math.isfinite(first) and math.isfinite(last) and low <= first <= last <= high):
+            f"reset option {name!r} must be a finite number or a pair (low, high){also}, got {value!r}"
+        )
+    first, last = map(float, pair)
+    if first > last:
+        raise OptionError(f"reset option {name!r} must be a pair (low, high) with low <= high, got {value!r}")
+    if not low <= first <= last <= high:
         raise OptionError(f"reset option {name!r} must lie within [{low:.4g}, {high:.4g}], got {value!r}")
     return first if first == last else float(generator.uniform(first, last))

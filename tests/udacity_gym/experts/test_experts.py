@@ -98,3 +98,13 @@ def test_bad_arguments_are_refused():
         PID(speed=float("nan"))
     with pytest.raises(TrackError, match="lake"):
         PurePursuit(track="atlantis")
+
+
+def test_pure_pursuit_refuses_to_drive_on_another_track_by_its_own_line():
+    data = Track.load("lake").data
+    start = {**data["start"], "heading": data["start"]["heading"] + 0.3}
+    env = UdacityEnv(track=Track({**data, "start": start}), cameras=())
+    observation, info = env.reset(seed=0)
+    with pytest.raises(OptionError, match=r"track=env\.unwrapped\.track"):
+        PurePursuit()(observation, info)
+    assert PurePursuit(track=env.track)(observation, info).shape == (2,)

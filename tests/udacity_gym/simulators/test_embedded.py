@@ -9,7 +9,9 @@ from udacity_gym.world.track import Track
 
 
 def test_it_is_found_by_name():
-    settings = SimulatorSettings("lake", ctrl_dt=0.1, mode="training", host="127.0.0.1", port=4567)
+    settings = SimulatorSettings(
+        Track.load("lake"), ctrl_dt=0.1, mode="training", host="127.0.0.1", port=4567
+    )
     with make_simulator("embedded", settings) as simulator:
         assert isinstance(simulator, EmbeddedSimulator)
         assert (simulator.ctrl_dt, simulator.mode) == (0.1, "training")

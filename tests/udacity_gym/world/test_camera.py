@@ -149,3 +149,11 @@ def test_unknown_names_are_refused_with_the_known_ones(lake, rig):
         rig.draw(lake.pose_at(0.0), "center", "manual")
     with pytest.raises(OptionError, match="chase, cockpit"):
         rig.view("top", lake.pose_at(0.0), 320, 160)
+
+
+def test_a_rig_keeps_only_the_last_sizes_of_view():
+    track = Track.load("lake")
+    rig = CameraRig(track)
+    for width in (64, 80, 96, 80):
+        rig.view("chase", track.pose_at(10.0), width, 48)
+    assert list(rig._views) == [(96, 48), (80, 48)]

@@ -94,7 +94,7 @@ def test_random_options_repeat_with_their_seed_and_differ_without():
         ({"offset": (1.0, 2.0, 3.0)}, "pair"),
         ({"heading_error": 4.0}, "'heading_error'"),
         ({"speed": 90.0}, "'speed'"),
-        ({"speed": None}, "'speed' must be a number"),
+        ({"speed": None}, "'speed' must be a finite number"),
         ({"mode": "manual"}, "training"),
     ],
 )
