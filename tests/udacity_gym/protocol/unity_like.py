@@ -85,7 +85,7 @@ class UnityLike:
     def quit(self):
         """What Unity does when its window is closed."""
         self._stop.set()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AttributeError):  # it may never have connected
             self._send_text("41")
             self._send_text("1")
             self.wire.sendall(frame(8, True, b"\x03\xe8"))
