@@ -156,6 +156,8 @@ class SimulatorClient:
                 retry = FIRST_RETRY if self.steps > before else min(LAST_RETRY, 2 * retry)
                 self._stopping.wait(retry)
         finally:
+            if self._websocket is not None:
+                self._websocket.abort()
             if self._simulator is not None:
                 self._simulator.close()
                 self._simulator = None

@@ -113,8 +113,8 @@ class Listener:
             thread.start()
 
     @property
-    def silent(self) -> bool:
-        """Whether somebody opened a connection and has not got as far as a first event."""
+    def has_sessions(self) -> bool:
+        """Whether anybody has a session open, be it that no event has come yet."""
         return bool(self._sockets.eio.sockets)
 
     def emit(self, client: str, event: str, data: Any) -> None:

@@ -176,10 +176,10 @@ def test_who_has_left_is_forgotten(version):
         wire = connect(server, version)
         wire.send('42["telemetry",{"steering_angle":"0","throttle":"0","speed":"0"}]')
         wait_until(lambda: server.client is not None)
-        assert server._listener.silent  # a session is open
+        assert server._listener.has_sessions  # a session is open
         wire.abort()
         wait_until(lambda: server.client is None)
-    wait_until(lambda: not server._listener.silent)
+    wait_until(lambda: not server._listener.has_sessions)
     assert server.connections == 20
     server.close()
 
