@@ -158,7 +158,6 @@ def judge(
         folder / "report.html",
         evaluation,
         title=title,
-        track=Track.load(track),
         facts={**training_facts(driver), **(facts or {})},
         demonstrations=demonstrations,
         losses=losses_of(driver),

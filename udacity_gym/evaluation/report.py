@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from udacity_gym import __version__
 from udacity_gym.evaluation import figures
 from udacity_gym.evaluation.result import WORDS, Evaluation, Kind
+from udacity_gym.files import replacing
 from udacity_gym.telemetry import MPH, Image
 from udacity_gym.world.track import Track
 
@@ -28,7 +29,6 @@ def write_report(
     evaluation: Evaluation,
     *,
     title: str | None = None,
-    track: Track | None = None,
     facts: Mapping[str, str] | None = None,
     demonstrations: NDArray[np.floating[Any]] | None = None,
     losses: Mapping[str, Sequence[float]] | None = None,
@@ -41,7 +41,6 @@ def write_report(
         path: file to write; appears only when whole.
         evaluation: how it drove.
         title: headline; None makes one.
-        track: the track for the map; None loads it by the evaluation's name of it.
         facts: what else is worth knowing, such as the data and the settings, by name.
         demonstrations: (n,) steering in [-1, 1] of what was learnt from.
         losses: name to loss by epoch, such as "training" and "validation"; the best epoch of the
@@ -53,17 +52,16 @@ def write_report(
         The path of the report.
 
     Raises:
-        TrackError: There is no track of the evaluation's name.
+        UdacityGymError: Nothing can be written there.
     """
     path = Path(path)
-    track = Track.load(evaluation.track) if track is None else track
     template = resources.files("udacity_gym.evaluation").joinpath("report.html").read_text(encoding="utf-8")
     page = Template(template).substitute(
         title=html.escape(title or f"{evaluation.policy} on the {evaluation.track} track"),
         verdict=html.escape(_verdict(evaluation)),
         tiles=_tiles(evaluation),
         video=_video(path, video),
-        map=figures.track_map(evaluation, track),
+        map=figures.track_map(evaluation, Track(evaluation.track_data)),
         curves=figures.over_distance(evaluation),
         departures=_departures(evaluation),
         incidents=_incidents(evaluation),
@@ -72,27 +70,31 @@ def write_report(
         facts=_facts(evaluation, facts or {}),
         version=html.escape(__version__),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(page, encoding="utf-8")
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_text(page, encoding="utf-8")
     return path
 
 
 def _verdict(evaluation: Evaluation) -> str:
     laps = "1 lap" if evaluation.laps == 1 else f"{evaluation.laps} laps"
-    if evaluation.interventions == 0 and evaluation.laps >= evaluation.laps_wanted:
+    if evaluation.interventions == 0 and evaluation.complete:
         return f"It drove {laps} by itself: {evaluation.distance:.0f} m without a single intervention."
     times = "once" if evaluation.interventions == 1 else f"{evaluation.interventions} times"
     helped = f"and had to be put back {times}" if evaluation.interventions else "without an intervention"
-    return (
+    unjudged = (
+        ""
+        if evaluation.complete
+        else (f"Only {evaluation.laps} of {evaluation.laps_wanted} laps were driven: {evaluation.ended}. ")
+    )
+    return unjudged + (
         f"It drove {evaluation.distance:.0f} m ({laps}) {helped}. The longest stretch by itself was "
         f"{evaluation.longest_distance_without_intervention:.0f} m."
     )
 
 
 def _tiles(evaluation: Evaluation) -> str:
-    good = "good" if evaluation.interventions == 0 else "fair" if evaluation.autonomy >= 0.9 else "poor"
+    flawless = evaluation.interventions == 0 and evaluation.complete
+    good = "good" if flawless else "fair" if evaluation.autonomy >= 0.9 else "poor"
     tiles = [
         ("Autonomy", f"{evaluation.autonomy * 100:.1f}", "%", f"hero {good}"),
         ("Laps", f"{evaluation.laps}", f"of {evaluation.laps_wanted}", ""),

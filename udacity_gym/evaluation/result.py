@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation.metrics import autonomy
+from udacity_gym.files import replacing
 from udacity_gym.telemetry import MPH
 
 Criterion: TypeAlias = Literal["edge", "reference"]
@@ -103,6 +103,7 @@ class Evaluation:
     Attributes:
         policy: who drove.
         track: where.
+        track_data: content of the track's file, as in `udacity_gym.world.track.Track.data`.
         track_length: m once around.
         laps_wanted: how many laps were asked for.
         intervene: which departure made the evaluation put the car back.
@@ -116,6 +117,7 @@ class Evaluation:
 
     policy: str
     track: str
+    track_data: Mapping[str, Any]
     track_length: float
     laps_wanted: int
     intervene: Criterion
@@ -130,6 +132,11 @@ class Evaluation:
     def laps(self) -> int:
         """Completed laps."""
         return max(0, int(self.distance / self.track_length + 1e-9))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all laps were driven; if not, ``ended`` says why, and only a part of them is judged."""
+        return self.laps >= self.laps_wanted
 
     @property
     def interventions(self) -> int:
@@ -220,6 +227,7 @@ class Evaluation:
             "seed": self.seed,
             "laps_wanted": self.laps_wanted,
             "laps": self.laps,
+            "complete": self.complete,
             "laps_without_intervention": self.laps_without_intervention,
             "lap_times": [round(t, 3) for t in self.lap_times],
             "intervene": self.intervene,
@@ -243,7 +251,7 @@ class Evaluation:
         """The evaluation as JSON; with the trajectory it can be read back by `load`.
 
         Args:
-            trajectory: also the rows of the whole drive (rounded to a tenth of a millimetre).
+            trajectory: also the track and the rows of the whole drive.
         """
         data: dict[str, Any] = {"format": FORMAT, "version": 1, "track_length": self.track_length}
         data |= self.summary()
@@ -252,9 +260,11 @@ class Evaluation:
             for incident in self.incidents
         ]
         if trajectory:
+            data["track_data"] = self.track_data
             data["trajectory"] = {
                 column.name: [
-                    None if np.isnan(v) else round(float(v), 4) for v in getattr(self.trajectory, column.name)
+                    None if value != value else value
+                    for value in getattr(self.trajectory, column.name).tolist()
                 ]
                 for column in fields(Trajectory)
             }
@@ -265,13 +275,13 @@ class Evaluation:
 
         Returns:
             The path of the file.
+
+        Raises:
+            UdacityGymError: Nothing can be written there.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(self.to_json() + "\n", encoding="utf-8")
-        os.replace(part, path)
-        return path
+        with replacing(path) as part:
+            part.write_text(self.to_json() + "\n", encoding="utf-8")
+        return Path(path)
 
     @staticmethod
     def load(path: str | Path) -> Evaluation:
@@ -293,18 +303,24 @@ class Evaluation:
 
     def __repr__(self) -> str:
         return (
-            f"<Evaluation: {self.policy} on {self.track}, {self.laps} laps, autonomy {self.autonomy:.1%}, "
-            f"interventions {self.interventions}>"
+            f"<Evaluation: {self.policy} on {self.track}, {self.laps} of {self.laps_wanted} laps, "
+            f"autonomy {self.autonomy:.1%}, interventions {self.interventions}>"
         )
 
     def __str__(self) -> str:
         first = self.distance_to_first_intervention
+        laps = f"{self.laps} of {self.laps_wanted}"
         rows = [
             (
                 "laps",
-                f"{self.laps} of {self.laps_wanted}, {self.laps_without_intervention} without intervention",
+                f"{laps}, {self.laps_without_intervention} without intervention"
+                if self.complete
+                else f"{laps}, not all: {self.ended}",
             ),
-            ("autonomy", f"{self.autonomy:.1%}"),
+            (
+                "autonomy",
+                f"{self.autonomy:.1%}" + ("" if self.complete else f" of {self.seconds:.0f} s only"),
+            ),
             (
                 "interventions",
                 f"{self.interventions}" + (f", the first after {first:.0f} m" if first is not None else ""),
@@ -334,7 +350,8 @@ def _from_json(data: Mapping[str, Any]) -> Evaluation:
         for column in fields(Trajectory)
     }
     names = (
-        "policy", "track", "track_length", "laps_wanted", "intervene", "seed", "seconds", "distance", "ended",
+        "policy", "track", "track_data", "track_length", "laps_wanted", "intervene", "seed", "seconds",
+        "distance", "ended",
     )  # fmt: skip
     return Evaluation(
         **{name: data[name] for name in names},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -120,9 +122,20 @@ def evaluate(
         OptionError: ``laps``, ``max_seconds`` or ``intervene`` is out of range.
         SimulatorError: The simulator does not tell where the car is relative to a track.
         ActionError: The policy's action does not fit the environment.
+
+    Warns:
+        UserWarning: The environment made an end before the laps were driven.
     """
+    try:
+        laps = operator.index(laps)
+    except TypeError:
+        raise OptionError(f"laps must be a whole number, got {laps!r}") from None
     if laps < 1:
         raise OptionError(f"laps must be 1 or more, got {laps!r}")
+    if max_seconds is not None and not isinstance(max_seconds, (int, float, np.number)):
+        raise OptionError(f"max_seconds must be a number, got {max_seconds!r}")
+    if seed is not None and seed < 0:
+        raise OptionError(f"seed must be 0 or above, got {seed!r}")
     if intervene not in ("edge", "reference"):
         raise OptionError(f'intervene must be "edge" or "reference", got {intervene!r}')
     track = track_of(env)
@@ -146,9 +159,10 @@ def evaluate(
                 drive.ended = f"time limit of {limit:.0f} s"
             elif any(incident.intervention for incident in step.incidents):
                 drive.put_back()
-    return Evaluation(
+    evaluation = Evaluation(
         policy=_name(policy),
         track=str(track.name),
+        track_data=track.data,
         track_length=float(track.length),
         laps_wanted=laps,
         intervene=intervene,
@@ -159,6 +173,12 @@ def evaluate(
         incidents=tuple(drive.incidents),
         trajectory=drive.log.trajectory(),
     )
+    if drive.cut_short and not evaluation.complete:
+        warnings.warn(
+            f"only {evaluation.laps} of {laps} laps are judged, {drive.distance:.0f} m: {drive.ended}",
+            stacklevel=2,
+        )
+    return evaluation
 
 
 class _Driver:
@@ -200,6 +220,7 @@ class _Drive:
         self.incidents: list[Incident] = []
         self.log = _Log()
         self.ended: str | None = None
+        self.cut_short = False
         self._time_before = self._distance_before = 0.0
         self._interventions = 0
         self._furthest = -math.inf
@@ -242,6 +263,7 @@ class _Drive:
         except SimulatorError as error:
             self._time_before, self._distance_before = before
             self.ended = f"the car can't be put back: {error}"
+            self.cut_short = True
 
     def step(self) -> Step:
         """Drive one control step and note what went wrong in it."""
@@ -252,7 +274,8 @@ class _Drive:
         incidents = self._incidents(terminated)
         self.incidents += incidents
         if truncated and not terminated:
-            self.ended = "the environment truncated the episode"
+            self.ended = f"the environment truncated the episode after {self.distance:.0f} m"
+            self.cut_short = True
         return Step(
             env=self.env,
             observation=observation,
@@ -315,8 +338,8 @@ class _Log:
         self.rows.append(place + motion)
 
     def trajectory(self) -> Trajectory:
-        """The rows as columns."""
-        return Trajectory(*np.array(self.rows, dtype=np.float64).T.copy())
+        """The rows as columns, to a tenth of a millimetre: more digits would only make files longer."""
+        return Trajectory(*np.array(self.rows, dtype=np.float64).round(4).T.copy())
 
 
 class _Progress:

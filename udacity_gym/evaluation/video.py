@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -16,9 +17,10 @@ import cv2
 import numpy as np
 from typing_extensions import Self
 
-from udacity_gym.errors import OptionError, SimulatorError
+from udacity_gym.errors import OptionError, SimulatorError, UdacityGymError
 from udacity_gym.evaluation.result import WORDS
 from udacity_gym.evaluation.runner import Step, track_of
+from udacity_gym.files import replacing
 from udacity_gym.overlay import PANEL, draw_telemetry
 from udacity_gym.telemetry import Image, Telemetry, TrackState
 
@@ -70,7 +72,7 @@ class DriveVideo:
 
         Raises:
             OptionError: A size, a rate, the view or the suffix is not possible.
-            SimulatorError: OpenCV can't write the video.
+            UdacityGymError: Nothing can be written there, or OpenCV can't write the video.
         """
         self.path = Path(path)
         if self.path.suffix.lower() != SUFFIX:
@@ -89,18 +91,19 @@ class DriveVideo:
         self._notice_frames = max(1, round(NOTICE_SECONDS * fps))
         self._notice: tuple[str, int] | None = None
         self._due = 0.0
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._part = self.path.with_name(f".{self.path.stem}.part{SUFFIX}")
-        with _silent_stderr():  # OpenCV prints that WebM has no four-letter code for VP8, and writes it
-            self._writer = cv2.VideoWriter(
-                str(self._part), cv2.VideoWriter.fourcc(*"VP80"), float(fps), self._size
-            )
-        if not self._writer.isOpened():
-            self._part.unlink(missing_ok=True)
-            raise SimulatorError(
-                f"OpenCV {cv2.__version__} can't write {self.path}: either the folder can't be written, "
-                "or this OpenCV has no VP8 encoder; pip install opencv-python-headless has it"
-            )
+        self._closed = False
+        with contextlib.ExitStack() as stack:
+            self._part = stack.enter_context(replacing(self.path))
+            with _silent_stderr():  # OpenCV prints that WebM has no four-letter code for VP8, and writes it
+                self._writer = cv2.VideoWriter(
+                    str(self._part), cv2.VideoWriter.fourcc(*"VP80"), float(fps), self._size
+                )
+            if not self._writer.isOpened():
+                raise SimulatorError(
+                    f"OpenCV {cv2.__version__} can't write {self.path}: it has no VP8 encoder; "
+                    "pip install opencv-python-headless has one"
+                )
+            self._file = stack.pop_all()
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="video")
         self._pending: deque[Future[None]] = deque()
 
@@ -127,12 +130,24 @@ class DriveVideo:
         self.frames += 1
 
     def close(self) -> None:
-        """Finish the file and give it its name; without any picture there is no file."""
-        self._finish()
-        if self.frames:
-            os.replace(self._part, self.path)
-        else:
-            self._part.unlink(missing_ok=True)
+        """Finish the file and give it its name; without any picture there is no file.
+
+        Calling it twice is fine.
+
+        Raises:
+            UdacityGymError: Not all pictures are in the file, for example because the disk is full;
+                there is no file then.
+        """
+        if self._closed:
+            return
+        with self._file:
+            self._finish()
+            for written in self._pending:
+                written.result()
+            if self.frames:
+                self._check()
+            else:
+                self._part.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -145,16 +160,32 @@ class DriveVideo:
     ) -> None:
         if exc_type is None:
             self.close()
-        else:
+        elif not self._closed:
             self._finish()
-            self._part.unlink(missing_ok=True)
+            self._file.__exit__(exc_type, exc, traceback)
 
     def _encode(self, bgr: Image) -> None:
         self._writer.write(bgr)
 
     def _finish(self) -> None:
+        self._closed = True
         self._encoder.shutdown(wait=True)
         self._writer.release()
+
+    def _check(self) -> None:
+        """Read the file again: OpenCV's writer says nothing of a full disk."""
+        with _silent_stderr():
+            capture = cv2.VideoCapture(str(self._part))
+            found = 0
+            while capture.grab():
+                found += 1
+            capture.release()
+        if found != self.frames:
+            free = shutil.disk_usage(self._part.parent).free
+            raise UdacityGymError(
+                f"only {found} of {self.frames} pictures of the video {self.path} could be written, "
+                f"so it was removed; {free / 1e6:.0f} MB are free there: is the disk full?"
+            )
 
     def _compose(self, step: Step) -> Image:
         width, height = self._size

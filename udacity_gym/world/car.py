@@ -12,10 +12,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from udacity_gym.telemetry import MPH
+from udacity_gym.world.jit import cached
 
 GRAVITY = 9.81
 """m/s², as in Unity."""
@@ -82,7 +82,7 @@ class CarParameters(NamedTuple):
     wall_alignment: float = 0.15
 
 
-@njit(cache=True, nogil=True)
+@cached
 def standing_start(state: NDArray[np.float64], speed: float, car: CarParameters) -> None:
     """Set everything about the car but where it is.
 
@@ -96,7 +96,7 @@ def standing_start(state: NDArray[np.float64], speed: float, car: CarParameters)
     state[TORQUE] = 1.0 if abs(speed) > 1.0 else car.standing_torque
 
 
-@njit(cache=True, nogil=True)
+@cached
 def advance(
     state: NDArray[np.float64],
     steering: float,

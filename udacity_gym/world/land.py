@@ -12,10 +12,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from udacity_gym.errors import TrackError
+from udacity_gym.world.jit import cached
 from udacity_gym.world.terrain import Grid
 from udacity_gym.world.track import Track
 
@@ -127,7 +127,7 @@ def _table(track: Track, stretches: Sequence[Mapping[str, Any]]) -> NDArray[np.f
     return table.astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@cached
 def _spread(
     left: Any, right: Any, rows: Any, nearest: Any, distance: Any, is_right: Any, ground: Any
 ) -> None:

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import logging
 import math
-import zlib
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +19,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.telemetry import Image
 from udacity_gym.world.billboards import BINS, MOST, draw_cards, find_cards
-from udacity_gym.world.jit import LANES, cached_kernel, kernel
+from udacity_gym.world.jit import LANES, cached_kernel, is_on_disk, kernel
 from udacity_gym.world.paint import cobble, finish, mark, paint_ground, pave
 from udacity_gym.world.polygons import CORNERS, FIELDS, draw_faces
 from udacity_gym.world.profile import cast_columns, sample_distances
@@ -119,111 +117,93 @@ def _overlay(overlay: Any, first_row: int, picture: Any) -> None:
                     picture[row, column, c] = np.uint8((under + over + 127) // 255)
 
 
-def _revision() -> str:
-    """Fingerprint of the kernels' sources, because numba's cache looks at one file only."""
-    folder = Path(__file__).parent
-    files = ("billboards", "jit", "paint", "polygons", "profile", "renderer", "surface", "textures")
-    stamp = 0
-    for name in files:
-        source = folder / f"{name}.py"
-        stamp = zlib.crc32(source.read_bytes(), stamp) if source.is_file() else stamp
-    return f"{stamp:08x}"
-
-
-def _compile(revision: str) -> Any:
-    @cached_kernel
-    def render(
-        cameras: Any,
-        focal: Any,
-        scene: Any,
-        scratch: Any,
-        overlays: Any,
-        which: Any,
-        visible_rows: Any,
-        overlay_rows: Any,
-        faces: Any,
-        out: Any,
-    ) -> None:
-        _ = revision  # a variable of the closure is part of the key in numba's cache
-        n, height, width = out.shape[0], out.shape[1], out.shape[2]
-        for c in range(n):
-            camera = cameras[c]
-            picture = out[c]
-            for first in range(0, width, LANES):
-                bottom = visible_rows[which[c], first // LANES]
-                cast_columns(
-                    camera, focal, scene.heights, scene.frame, scratch.distances, scratch.inverse_distances,
-                    width, first, bottom, scratch.inverse_gaps, scratch.drops, scratch.level_from,
-                    scratch.levels, scratch.t, scratch.slope, scratch.covered,
-                )  # fmt: skip
-                follow_slopes(
-                    camera, focal, scene.heights, scene.frame, width, first, bottom, scratch.covered,
-                    scratch.slope, scratch.t,
-                )  # fmt: skip
-                locate(
-                    camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
-                    bottom, scratch.covered, scratch.t, scratch.s, scratch.d, scratch.cosines,
-                    scratch.sines, scratch.span,
-                )  # fmt: skip
-                lift_kerbs(
-                    camera, focal, scene.sides, scene.spacing, scene.kerb, width, first, bottom,
-                    scratch.covered, scratch.slope, scratch.s, scratch.d, scratch.cosines, scratch.sines,
-                    scratch.span, scratch.t, scratch.lifted,
-                )  # fmt: skip
-                locate(
-                    camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
-                    bottom, scratch.lifted, scratch.t, scratch.s, scratch.d, scratch.cosines,
-                    scratch.sines, scratch.span,
-                )  # fmt: skip
-                measure(
-                    camera, focal, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
-                    scratch.cosines, scratch.sines, scratch.span, scratch.along, scratch.across,
-                )  # fmt: skip
-                pave(
-                    camera, scene.air, bottom, scratch.covered, scratch.span, scratch.t, scratch.s,
-                    scratch.d, scratch.along, scratch.across, scene.section, scene.palette,
-                    scene.textures, scratch.red, scratch.green, scratch.blue, scratch.road,
-                )  # fmt: skip
-                mark(
-                    bottom, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along,
-                    scratch.across, scene.section, scene.palette, scene.sides, scene.spacing, scratch.red,
-                    scratch.green, scratch.blue, scratch.road,
-                )  # fmt: skip
-                cobble(
-                    bottom, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along,
-                    scratch.across, scene.section, scene.palette, scene.sides, scene.textures,
-                    scene.spacing, scratch.red, scratch.green, scratch.blue, scratch.road,
-                )  # fmt: skip
-                paint_ground(
-                    camera, focal, scene.frame, width, first, bottom, scratch.covered, scratch.span,
-                    scene.section, scratch.t, scene.colours, scene.textures, scratch.red, scratch.green,
-                    scratch.blue, scratch.road,
-                )  # fmt: skip
-                finish(
-                    camera, focal, scene.air, picture, first, bottom, scratch.covered, scratch.t, scratch.red,
-                    scratch.green, scratch.blue, scratch.packed, scratch.depth,
-                )  # fmt: skip
-            draw_faces(camera, focal, scene.faces, scene.air, scratch.corners, picture, scratch.depth)
-            draw_faces(camera, focal, faces, scene.air, scratch.corners, picture, scratch.depth)
-            found = find_cards(
-                camera, focal, height, width, scene.cards, scratch.cards, scratch.counts, scratch.order
-            )
-            draw_cards(
-                camera,
-                found,
-                scratch.cards,
-                scratch.order,
-                scene.card_texels,
-                scene.air,
-                picture,
-                scratch.depth,
-            )
-            _overlay(overlays[which[c]], overlay_rows[which[c]], picture)
-
-    return render
-
-
-_render = _compile(_revision())
+@cached_kernel
+def _render(
+    cameras: Any,
+    focal: Any,
+    scene: Any,
+    scratch: Any,
+    overlays: Any,
+    which: Any,
+    visible_rows: Any,
+    overlay_rows: Any,
+    faces: Any,
+    out: Any,
+) -> None:
+    n, height, width = out.shape[0], out.shape[1], out.shape[2]
+    for c in range(n):
+        camera = cameras[c]
+        picture = out[c]
+        for first in range(0, width, LANES):
+            bottom = visible_rows[which[c], first // LANES]
+            cast_columns(
+                camera, focal, scene.heights, scene.frame, scratch.distances, scratch.inverse_distances,
+                width, first, bottom, scratch.inverse_gaps, scratch.drops, scratch.level_from,
+                scratch.levels, scratch.t, scratch.slope, scratch.covered,
+            )  # fmt: skip
+            follow_slopes(
+                camera, focal, scene.heights, scene.frame, width, first, bottom, scratch.covered,
+                scratch.slope, scratch.t,
+            )  # fmt: skip
+            locate(
+                camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
+                bottom, scratch.covered, scratch.t, scratch.s, scratch.d, scratch.cosines,
+                scratch.sines, scratch.span,
+            )  # fmt: skip
+            lift_kerbs(
+                camera, focal, scene.sides, scene.spacing, scene.kerb, width, first, bottom,
+                scratch.covered, scratch.slope, scratch.s, scratch.d, scratch.cosines, scratch.sines,
+                scratch.span, scratch.t, scratch.lifted,
+            )  # fmt: skip
+            locate(
+                camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
+                bottom, scratch.lifted, scratch.t, scratch.s, scratch.d, scratch.cosines,
+                scratch.sines, scratch.span,
+            )  # fmt: skip
+            measure(
+                camera, focal, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
+                scratch.cosines, scratch.sines, scratch.span, scratch.along, scratch.across,
+            )  # fmt: skip
+            pave(
+                camera, scene.air, bottom, scratch.covered, scratch.span, scratch.t, scratch.s,
+                scratch.d, scratch.along, scratch.across, scene.section, scene.palette,
+                scene.textures, scratch.red, scratch.green, scratch.blue, scratch.road,
+            )  # fmt: skip
+            mark(
+                bottom, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along,
+                scratch.across, scene.section, scene.palette, scene.sides, scene.spacing, scratch.red,
+                scratch.green, scratch.blue, scratch.road,
+            )  # fmt: skip
+            cobble(
+                bottom, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along,
+                scratch.across, scene.section, scene.palette, scene.sides, scene.textures,
+                scene.spacing, scratch.red, scratch.green, scratch.blue, scratch.road,
+            )  # fmt: skip
+            paint_ground(
+                camera, focal, scene.frame, width, first, bottom, scratch.covered, scratch.span,
+                scene.section, scratch.t, scene.colours, scene.textures, scratch.red, scratch.green,
+                scratch.blue, scratch.road,
+            )  # fmt: skip
+            finish(
+                camera, focal, scene.air, picture, first, bottom, scratch.covered, scratch.t, scratch.red,
+                scratch.green, scratch.blue, scratch.packed, scratch.depth,
+            )  # fmt: skip
+        draw_faces(camera, focal, scene.faces, scene.air, scratch.corners, picture, scratch.depth)
+        draw_faces(camera, focal, faces, scene.air, scratch.corners, picture, scratch.depth)
+        found = find_cards(
+            camera, focal, height, width, scene.cards, scratch.cards, scratch.counts, scratch.order
+        )
+        draw_cards(
+            camera,
+            found,
+            scratch.cards,
+            scratch.order,
+            scene.card_texels,
+            scene.air,
+            picture,
+            scratch.depth,
+        )
+        _overlay(overlays[which[c]], overlay_rows[which[c]], picture)
 
 
 class Renderer:
@@ -316,6 +296,5 @@ def _visible_rows(overlays: NDArray[np.uint8]) -> NDArray[np.int64]:
 @lru_cache(maxsize=1)
 def _announce_compilation() -> None:
     """Log, once, that the kernels have to be compiled because no cache holds them."""
-    folder = Path(getattr(getattr(_render, "_cache", None), "cache_path", ""))
-    if not any(folder.glob("renderer._compile*.nbi")):
+    if not is_on_disk(_render):
         _LOG.warning("compiling the renderer for this machine; this happens once and takes some seconds")

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from udacity_gym.world.jit import cached
 from udacity_gym.world.track import Track
 
-CELL = 1.0
-"""m between two nodes of the grid; the kernels take it for one."""
 MARGIN = 220.0
 """m of land around the track."""
 COARSE = 8
@@ -21,7 +19,7 @@ CLOSE = 30
 """Samples that two starts may be apart and still lead to the same nearest sample."""
 
 
-@njit(cache=True, nogil=True)
+@cached
 def _nearest_samples(
     x: Any, y: Any, west: float, south: float, columns: int, rows: int, nearest: Any, distance: Any
 ) -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from udacity_gym.errors import TrackError
 from udacity_gym.telemetry import Pose
+from udacity_gym.world.jit import cached
 
 FORMAT = "udacity-gym-track"
 SPACING = 0.5
@@ -72,7 +72,7 @@ class CentreLine(NamedTuple):
     half_width: float
 
 
-@njit(cache=True, nogil=True)
+@cached
 def locate(x: float, y: float, line: CentreLine, near: float, reach: float) -> tuple[float, float, int]:
     """Find where a point is relative to the centre line: compiled, for loops over steps.
 

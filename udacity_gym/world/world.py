@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.telemetry import Control, Pose, TrackState
 from udacity_gym.world.car import CAR_STATE, SPEED, YAW, CarParameters, X, Y, advance, standing_start
+from udacity_gym.world.jit import cached
 from udacity_gym.world.track import CentreLine, Track, locate
 
 S, OFFSET, HEADING_ERROR, CURVATURE, PROGRESS, Z, PITCH, ROLL = range(CAR_STATE, CAR_STATE + 8)
@@ -27,7 +27,7 @@ REACH = 10.0
 """m along the track in which the car is looked for after a physics step."""
 
 
-@njit(cache=True, nogil=True)
+@cached
 def _observe(state: NDArray[np.float64], line: CentreLine, near: float) -> None:
     """Fill in the track's part of the state from the car's; progress is left alone."""
     s, offset, i = locate(state[X], state[Y], line, near, REACH)
@@ -47,7 +47,7 @@ def _observe(state: NDArray[np.float64], line: CentreLine, near: float) -> None:
     state[ROLL] = slope * math.sin(error)
 
 
-@njit(cache=True, nogil=True)
+@cached
 def _collide(
     state: NDArray[np.float64], line: CentreLine, offset_before: float, dt: float, car: CarParameters
 ) -> bool:
@@ -76,7 +76,7 @@ def _collide(
     return True
 
 
-@njit(cache=True, nogil=True)
+@cached
 def _run(
     state: NDArray[np.float64],
     line: CentreLine,

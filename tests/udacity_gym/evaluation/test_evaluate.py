@@ -1,5 +1,6 @@
 """`evaluate` on the simplest car there is, so that every figure can be worked out by hand."""
 
+import dataclasses
 import itertools
 import math
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from udacity_gym.errors import OptionError, SimulatorError, UdacityGymError
-from udacity_gym.evaluation import Evaluation, Step, autonomy, evaluate
+from udacity_gym.evaluation import Evaluation, Step, Trajectory, autonomy, evaluate
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.world.track import Track
 
@@ -222,7 +223,8 @@ def test_a_policy_is_told_where_episodes_begin_and_gets_its_own_state_back():
 
 
 def test_a_simulator_that_can_not_place_the_car_ends_the_evaluation_at_the_first_intervention():
-    evaluation = evaluate(drift, Glider(places=False))
+    with pytest.warns(UserWarning, match="can't be put back"):
+        evaluation = evaluate(drift, Glider(places=False))
     assert evaluation.interventions == 1
     assert evaluation.seconds == pytest.approx(1.1)
     assert evaluation.distance == pytest.approx(11.0)
@@ -230,9 +232,27 @@ def test_a_simulator_that_can_not_place_the_car_ends_the_evaluation_at_the_first
 
 
 def test_an_environment_that_truncates_ends_the_evaluation():
-    evaluation = evaluate(straight_on, Glider(steps=7))
+    with pytest.warns(UserWarning, match=r"only 0 of 3 laps .* the environment truncated .* after 7 m"):
+        evaluation = evaluate(straight_on, Glider(steps=7))
     assert evaluation.seconds == pytest.approx(0.7)
     assert "truncated" in evaluation.ended
+
+
+def test_a_drive_that_was_cut_short_does_not_look_like_a_success():
+    with pytest.warns(UserWarning, match="truncated"):
+        evaluation = evaluate(straight_on, Glider(steps=7))
+    assert not evaluation.complete
+    assert evaluation.summary()["complete"] is False
+    assert "0 of 3, not all: the environment truncated the episode after 7 m" in str(evaluation)
+    assert "100.0% of 1 s only" in str(evaluation)
+    assert "0 of 3 laps" in repr(evaluation)
+
+
+def test_an_environment_that_truncates_after_the_laps_cuts_nothing_short():
+    length = math.ceil(Track.load("lake").length)
+    evaluation = evaluate(straight_on, Glider(steps=length), laps=1)
+    assert evaluation.complete
+    assert "not all" not in str(evaluation)
 
 
 def test_on_step_sees_every_step_with_what_the_action_was_chosen_on():
@@ -255,7 +275,7 @@ def test_time_and_distance_run_on_over_a_put_back():
 
 def test_an_evaluation_prints_as_a_table_of_its_figures():
     evaluation = evaluate(drift, Glider(), max_seconds=11.0)
-    assert repr(evaluation) == "<Evaluation: drift on lake, 0 laps, autonomy 0.0%, interventions 10>"
+    assert repr(evaluation) == "<Evaluation: drift on lake, 0 of 3 laps, autonomy 0.0%, interventions 10>"
     text = str(evaluation)
     assert "drift on track lake" in text
     assert "interventions" in text
@@ -264,13 +284,30 @@ def test_an_evaluation_prints_as_a_table_of_its_figures():
 
 
 def test_a_saved_evaluation_reads_back_with_the_same_figures(tmp_path):
-    evaluation = evaluate(drift, Glider(), max_seconds=5.0, seed=3)
+    rng = np.random.default_rng(0)
+
+    def wander(observation, info):
+        return np.array([rng.normal(0, 1 / 3), 1.0])
+
+    evaluation = evaluate(wander, Glider(), max_seconds=40.0, seed=3)
+    assert evaluation.incidents
     path = evaluation.save(tmp_path / "deep" / "evaluation.json")
     again = Evaluation.load(path)
     assert again.summary() == evaluation.summary()
     assert again.incidents == evaluation.incidents
-    np.testing.assert_allclose(again.trajectory.cte, evaluation.trajectory.cte, atol=1e-4)
+    for column in dataclasses.fields(Trajectory):
+        np.testing.assert_array_equal(
+            getattr(again.trajectory, column.name), getattr(evaluation.trajectory, column.name)
+        )
+    assert again.track_data == evaluation.track_data
     assert [p.name for p in path.parent.iterdir()] == ["evaluation.json"]
+
+
+def test_saving_where_nothing_can_be_written_says_so(tmp_path):
+    (tmp_path / "file").touch()
+    evaluation = evaluate(straight_on, Glider(), max_seconds=0.2)
+    with pytest.raises(UdacityGymError, match=r"can't write .*evaluation\.json"):
+        evaluation.save(tmp_path / "file" / "evaluation.json")
 
 
 def test_loading_something_else_says_what_is_wrong(tmp_path):
@@ -281,7 +318,20 @@ def test_loading_something_else_says_what_is_wrong(tmp_path):
         Evaluation.load(tmp_path / "y.json")
 
 
-@pytest.mark.parametrize("bad", [{"laps": 0}, {"max_seconds": 0.0}, {"intervene": "never"}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"laps": 0},
+        {"laps": math.nan},
+        {"laps": 1.5},
+        {"laps": "3"},
+        {"max_seconds": 0.0},
+        {"max_seconds": math.nan},
+        {"max_seconds": "60"},
+        {"seed": -3},
+        {"intervene": "never"},
+    ],
+)
 def test_bad_arguments_are_refused(bad):
     with pytest.raises(OptionError, match=next(iter(bad))):
         evaluate(straight_on, Glider(), **bad)

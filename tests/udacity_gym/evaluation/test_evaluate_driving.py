@@ -1,6 +1,9 @@
 """`evaluate`, video and report on the real environment."""
 
+import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import cv2
@@ -10,7 +13,7 @@ import pytest
 
 import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.errors import ActionError, OptionError
-from udacity_gym.evaluation import DriveVideo, evaluate, write_report
+from udacity_gym.evaluation import DriveVideo, Evaluation, evaluate, write_report
 from udacity_gym.evaluation.runner import Step
 from udacity_gym.experts import PurePursuit
 from udacity_gym.world.track import Track
@@ -139,6 +142,58 @@ def test_a_drive_that_fails_leaves_no_video(env_with_camera, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_leaves_no_video_and_says_so(tmp_path):
+    pytest.importorskip("resource", reason="only POSIX limits the size of files")
+    code = """
+import resource, signal, sys
+import numpy as np
+from udacity_gym.errors import UdacityGymError
+from udacity_gym.evaluation import DriveVideo
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+noise = np.random.default_rng(0).integers(0, 255, (144, 256, 3), dtype=np.uint8)
+try:
+    with DriveVideo(sys.argv[1], width=256, height=144) as video:
+        for k in range(40):
+            video.write(np.roll(noise, k, axis=1))
+except UdacityGymError as error:
+    print(error)
+"""
+    path = tmp_path / "drive.webm"
+    arguments = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert "of 40 pictures" in done.stdout
+    assert str(path) in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_can_be_closed_twice(tmp_path):
+    with DriveVideo(tmp_path / "drive.webm", width=64, height=64) as video:
+        video.write(np.zeros((64, 64, 3), np.uint8))
+        video.close()
+    video.close()
+    assert [p.name for p in tmp_path.iterdir()] == ["drive.webm"]
+
+
+def test_a_video_without_a_picture_is_none(tmp_path):
+    with DriveVideo(tmp_path / "drive.webm"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_fails_at_the_last_picture_fails_the_video(tmp_path, monkeypatch):
+    def broken(self, bgr):
+        raise RuntimeError("no more")
+
+    monkeypatch.setattr(DriveVideo, "_encode", broken)
+    video = DriveVideo(tmp_path / "drive.webm", width=64, height=64)
+    video.write(np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(RuntimeError, match="no more"):
+        video.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_video_of_a_drive_without_camera_has_no_inset_but_a_picture(env, tmp_path):
     with DriveVideo(tmp_path / "drive.webm", width=320, height=180) as video:
         evaluate(PurePursuit(), env, max_seconds=1.0, on_step=video)
@@ -186,6 +241,28 @@ def test_a_report_of_a_clean_drive_says_so(env, tmp_path):
     page = _Page(write_report(tmp_path / "report.html", evaluation).read_text(encoding="utf-8"))
     assert "without a single intervention" in page.words
     assert "Incidents" not in page.words
+
+
+def test_a_report_of_a_drive_that_was_cut_short_says_so(tmp_path):
+    env = gym.make("UdacitySim-v0", cameras=(), max_seconds=5.0)
+    with pytest.warns(UserWarning, match="truncated"):
+        evaluation = evaluate(PurePursuit(), env)
+    env.close()
+    page = _Page(write_report(tmp_path / "report.html", evaluation).read_text(encoding="utf-8"))
+    assert "Only 0 of 3 laps were driven: the environment truncated" in page.words
+    assert "hero good" not in page.text
+
+
+def test_a_report_needs_no_track_file_any_more(tmp_path):
+    data = dict(Track.load("lake").data, name="oval")
+    file = tmp_path / "oval.json"
+    file.write_text(json.dumps(data), encoding="utf-8")
+    env = gym.make("UdacitySim-v0", cameras=(), track=file)
+    saved = evaluate(PurePursuit(file), env, max_seconds=2.0).save(tmp_path / "evaluation.json")
+    env.close()
+    file.unlink()
+    page = _Page(write_report(tmp_path / "report.html", Evaluation.load(saved)).read_text(encoding="utf-8"))
+    assert "oval" in page.words
 
 
 def test_a_report_can_be_written_for_the_shortest_drive(env, tmp_path):

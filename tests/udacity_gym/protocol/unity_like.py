@@ -85,10 +85,11 @@ class UnityLike:
     def quit(self):
         """What Unity does when its window is closed."""
         self._stop.set()
-        with contextlib.suppress(OSError, AttributeError):  # it may never have connected
-            self._send_text("41")
-            self._send_text("1")
-            self.wire.sendall(frame(8, True, b"\x03\xe8"))
+        if self.wire is not None:  # it may have been closed before anybody listened
+            with contextlib.suppress(OSError):
+                self._send_text("41")
+                self._send_text("1")
+                self.wire.sendall(frame(8, True, b"\x03\xe8"))
         self.crash()
 
     def crash(self):

@@ -1,0 +1,65 @@
+"""Files that appear whole or not at all."""
+
+import pytest
+
+from udacity_gym.errors import UdacityGymError
+from udacity_gym.files import replacing
+
+
+def test_a_file_takes_its_name_when_the_block_ends(tmp_path):
+    path = tmp_path / "deep" / "x.txt"
+    with replacing(path) as part:
+        part.write_text("new")
+        assert part.parent == path.parent
+        assert part.suffix == ".txt"
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_keeps_the_older_file_and_leaves_nothing_beside_it(tmp_path, error):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def write():
+        with replacing(path) as part:
+            part.write_text("ne")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_removes_its_file_replaces_nothing(tmp_path):
+    with replacing(tmp_path / "x.txt") as part:
+        part.unlink()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path):
+    path = tmp_path / "x.txt"
+    with replacing(path) as first, replacing(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_in_place_of_the_file_is_an_error_that_leaves_nothing(tmp_path):
+    path = tmp_path / "x.txt"
+    path.mkdir()
+    with pytest.raises(OSError, match=r"x\.txt"), replacing(path) as part:
+        part.write_text("new")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_can_not_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UdacityGymError, match=r"can't write .*x\.txt"),
+        replacing(tmp_path / "file" / "x.txt"),
+    ):
+        pytest.fail("nothing can be written there")
