@@ -17,10 +17,11 @@ import numpy as np
 from typing_extensions import Self
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.episodes import SIDE_FILE
 from udacity_gym.recording.images import encode_jpeg
-from udacity_gym.recording.log import read_log, stamp
+from udacity_gym.recording.log import read_log, stamps
 from udacity_gym.recording.reader import LOG_NAME, TAKE_GAP
+from udacity_gym.recording.side_file import SIDE_FILE
+from udacity_gym.recording.storage import FolderStorage
 from udacity_gym.telemetry import CAMERAS, MPH, Image
 
 IMAGE_FOLDER = "IMG"
@@ -318,8 +319,9 @@ def _image_name(camera: str, moment: datetime.datetime) -> str:
 
 def _last_stamp(log: Path) -> datetime.datetime | None:
     """The latest time in the names of a log's pictures."""
-    times = [time for time in (stamp(name) for _, name in read_log(log).images["center"]) if time == time]
-    return _EPOCH + max(times) * _MILLISECOND if times else None
+    times = stamps(read_log(log, FolderStorage(log.parent), log.name).images["center"].names)
+    times = times[np.isfinite(times)]
+    return _EPOCH + float(times.max()) * _MILLISECOND if len(times) else None
 
 
 def _start(start: datetime.datetime | None, last: datetime.datetime | None) -> datetime.datetime:
