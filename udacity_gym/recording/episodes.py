@@ -17,7 +17,7 @@ from udacity_gym.recording.dialect import FIELDS
 from udacity_gym.recording.images import decode_image
 from udacity_gym.recording.report import BROKEN_IMAGE, WRONG_SIZE, Finding, Findings, Report
 from udacity_gym.recording.side_file import SideFile
-from udacity_gym.recording.storage import Storage
+from udacity_gym.recording.storage import Storage, ZipStorage
 from udacity_gym.telemetry import Image
 
 _COLUMNS = (*FIELDS, "speed_mph", "time")
@@ -200,6 +200,19 @@ class Episode(Sequence[Frame]):
     def extra(self, index: int) -> dict[str, Any]:
         """What the side file knows of a frame; {} if nothing."""
         return self._side_file.get(self.name("center", index).rpartition("/")[2])
+
+    def names(self, camera: str) -> NDArray[np.bytes_]:
+        """The files of a camera's pictures, relative to the log's folder, as the file system encodes them."""
+        return self._images[camera]
+
+    def places(self) -> set[Path]:
+        """What changes when pictures are added or replaced: their folders, or the zip file."""
+        if isinstance(self._storage, ZipStorage):
+            return {self._storage.archive}
+        firsts = {
+            os.fsdecode(name).rpartition("/")[0] for names in self._images.values() for name in names[:1]
+        }
+        return {self._storage.path / folder for folder in firsts}
 
     def name(self, camera: str, index: int) -> str:
         """The file of a camera's picture, relative to the log's folder."""
