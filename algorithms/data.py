@@ -170,6 +170,23 @@ def balance_weights(steering: Floats, strength: float, bins: int = 25) -> NDArra
     return normalized
 
 
+def motion_weights(speed: Floats) -> NDArray[np.float64]:
+    """Weights that leave out standing and creeping: nobody shall learn to wait where a recording began.
+
+    Args:
+        speed: (n,) m/s.
+
+    Returns:
+        (n,) weights that rise from 0 for a car that stands to 1 at half of the median speed; all 1 for
+        a recording that does not know its speed.
+    """
+    enough = 0.5 * float(np.median(speed))
+    if enough <= 0.0:
+        return np.ones(len(speed))
+    weights: NDArray[np.float64] = np.clip(speed.astype(np.float64) / enough, 0.0, 1.0)
+    return weights
+
+
 def draw(weights: NDArray[np.float64], rng: np.random.Generator) -> Indices:
     """Draw as many rows as there are weights, each as often as its weight says, in random order.
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from algorithms.batches import Batches, Floats, targets_of
 from algorithms.checkpoint import check_tensors, read_checkpoint, write_checkpoint
-from algorithms.data import Frames, PictureStore, ahead, balance_weights, draw
+from algorithms.data import Frames, PictureStore, ahead, balance_weights, draw, motion_weights
 from algorithms.networks import NetworkPolicy, make_network
 from udacity_gym.errors import CheckpointError
 from udacity_gym.telemetry import Image
@@ -95,7 +95,7 @@ class Training:
             validation, ("center",), config.preprocessing, config.memory_budget - pictures.nbytes
         )
         self._validation_targets = targets_of(validation, config.actions)
-        self._row_weights = balance_weights(train.steering, config.balance)
+        self._row_weights = balance_weights(train.steering, config.balance) * motion_weights(train.speed)
         self._usual_speed = float(np.median(train.speed))
         self._threads = config.threads or min(os.cpu_count() or 1, 4)
         self._steps = -(-len(train) // config.batch_size)
@@ -154,6 +154,7 @@ class Training:
         The batch is cut into parts, whose gradients are computed in a thread each. Against threads
         within every operation, as torch has them, that needs one meeting per step instead of one per
         layer, which is faster on few cores and much faster where other programs use them too.
+        Networks must not change themselves in ``forward`` (batch normalisation would).
         """
         parameters, whole = list(self.network.parameters()), len(images)
 

@@ -212,6 +212,11 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._telemetry: Telemetry | None = None
         self._window: Window | None = None
 
+    @property
+    def track(self) -> Track:
+        """The track that the car drives on."""
+        return self._track
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:

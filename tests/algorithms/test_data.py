@@ -9,7 +9,7 @@ import pytest
 from simple_road import wanted_steering, write_road_recording
 
 from algorithms import Preprocessing
-from algorithms.data import Frames, PictureStore, ahead, balance_weights, draw
+from algorithms.data import Frames, PictureStore, ahead, balance_weights, draw, motion_weights
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import open_recording
 
@@ -124,6 +124,15 @@ def test_balance_flattens_the_peak_at_zero() -> None:
     half = balance_weights(steering, 0.5)
     assert half[0] < half[950] < half[-1]
     np.testing.assert_array_equal(balance_weights(steering, 0.0), 1.0)
+
+
+def test_standing_is_not_learnt() -> None:
+    speed = np.array([0.0, 2.5, 5.0, 10.0, 10.0, 10.0, 12.0], np.float32)
+    np.testing.assert_allclose(motion_weights(speed), [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0])
+    rows = draw(motion_weights(speed), np.random.default_rng(0))
+    assert 0 not in rows
+    assert len(rows) == len(speed)
+    np.testing.assert_array_equal(motion_weights(np.zeros(3, np.float32)), 1.0)
 
 
 def test_equal_weights_draw_every_row_once() -> None:

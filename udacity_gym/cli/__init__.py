@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -39,15 +40,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else FAILED
     verb = import_module(f"udacity_gym.cli.{parsed.verb}")
     try:
-        return int(verb.run(read_options(verb.Options, parsed)))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return int(verb.run(read_options(verb.Options, parsed)))
     except KeyboardInterrupt:
         print("\nudacity-gym: stopped by you", file=sys.stderr)
         return INTERRUPTED
-    except (UdacityGymError, OSError) as error:
+    except (UdacityGymError, OSError, ImportError) as error:
         if parsed.debug:
             raise
         print(f"udacity-gym {parsed.verb}: {error}", file=sys.stderr)
+        if isinstance(error, ImportError) and not isinstance(error, UdacityGymError):
+            print("A package is missing or broken; udacity-gym doctor tells which.", file=sys.stderr)
         return FAILED
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning without the line of code that gives it: the user has not written it."""
+    print(f"udacity-gym: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 
 from udacity_gym.cli.options import About
-from udacity_gym.cli.shared import judge, make_env, make_expert, positive, unused
+from udacity_gym.cli.shared import judge, make_env, make_expert, one_thread, positive, unused
 
 if TYPE_CHECKING:
     from udacity_gym.recording import Recording
@@ -79,8 +79,8 @@ def run(options: Options) -> int:
     )
     policy = learner.learn()
     policy.save(folder / "policy")
-    lines = outcome(learner, policy)
-    print("\n".join(lines))
+    with one_thread():
+        print("\n".join(outcome(learner, policy)))
     print(f"\n[3/3] It drives {options.laps} laps by itself, from what the centre camera sees.")
     evaluation = judge(
         policy,
@@ -94,7 +94,6 @@ def run(options: Options) -> int:
         title=f"A PilotNet drives the {options.track} track",
         facts={
             "Demonstrations": _demonstrations(options, recording),
-            "Steering error": "; ".join(line.strip() for line in lines[1:]),
             "Machine": f"Python {platform.python_version()}, {platform.machine()}",
         },
         demonstrations=np.concatenate([episode.steering for episode in recording.episodes]),

@@ -59,7 +59,7 @@ class Check:
 
 def run(options: Options) -> int:
     """Check everything; 1 if something essential fails."""
-    width = 18
+    width = 24
     failed = 0
     for check in checks(options):
         failed += check.status == "fail"

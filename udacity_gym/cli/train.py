@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from udacity_gym.cli.options import About
+from udacity_gym.cli.shared import one_thread
 from udacity_gym.errors import OptionError
 
 if TYPE_CHECKING:
     from algorithms import BehavioralCloning
+
+MANY_STRAIGHT = 0.4
+"""Share of rows with a steering of exactly 0 from which on they look like those of a keyboard."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +71,44 @@ def run(options: Options) -> int:
     learner = BehavioralCloning(recordings, folder=options.output, **settings)
     policy = learner.learn()
     policy.save(options.output / "policy")
-    for line in outcome(learner, policy):
-        print(line)
+    with one_thread():
+        print("\n".join(outcome(learner, policy)))
     print(f"\nThe policy is in {options.output / 'policy'}. Let it drive:")
     print(f"  udacity-gym evaluate {options.output}")
     return 0
 
 
 def outcome(learner: BehavioralCloning, policy: Any) -> list[str]:
-    """What the training came to, against what needs no learning at all, as lines of text."""
-    epochs = [epoch for epoch in learner.history if epoch.validation_loss is not None]
-    if not epochs:
+    """What the training came to, against what needs no learning at all, as lines of text.
+
+    Args:
+        learner: the learner after training.
+        policy: what it has learnt.
+
+    Returns:
+        A table of steering on the rows that were set aside: mean absolute error in shares of full
+        lock, and correlation with the driver's steering.
+    """
+    frames = learner.validation_frames
+    if not len(frames):
         return [f"{len(learner.history)} epochs; no rows were set aside to validate on"]
-    best = min(epochs, key=lambda epoch: float(epoch.validation_loss or 0.0))
-    truth = np.asarray(learner.validation_frames.steering, np.float64)
+    truth = np.asarray(frames.steering, np.float64)
+    steering = np.array([policy.predict(frames.image(row, "center"))[0][0] for row in range(len(frames))])
     mean = float(np.mean(learner.train_frames.steering))
-    return [
-        f"mean steering error on the last {len(truth)} rows, never trained on, in shares of full lock:",
-        f"  {type(policy.network).__name__ + ', epoch ' + str(best.epoch):<22} {best.steering_mae:.4f}",
-        f"  {'always straight':<22} {np.abs(truth).mean():.4f}",
-        f"  {'always the mean':<22} {np.abs(truth - mean).mean():.4f}",
-    ]
+    guesses = {
+        type(policy.network).__name__: steering,
+        "always straight": np.zeros_like(truth),
+        "always the mean": np.full_like(truth, mean),
+    }
+    title = f"steering on the last {len(truth)} rows, never trained on"
+    lines = [f"{title:<52}error  correlation"]
+    for name, guess in guesses.items():
+        correlation = np.corrcoef(guess, truth)[0, 1] if np.ptp(guess) > 0 and np.ptp(truth) > 0 else 0.0
+        lines.append(f"  {name:<50}{np.abs(guess - truth).mean():.4f}  {correlation:>11.2f}")
+    straight = float(np.mean(frames.recorded_steering == 0))
+    if straight > MANY_STRAIGHT:
+        lines += [
+            f"The driver's wheel is exactly straight in {straight:.0%} of these rows, as with a keyboard.",
+            "Going straight then has a small error without following the road; the drive will tell.",
+        ]
+    return lines

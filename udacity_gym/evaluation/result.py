@@ -65,7 +65,7 @@ class Incident:
     speed: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Trajectory:
     """The whole drive, one row per control step and one for the start; float64 columns of one length.
 
@@ -96,7 +96,7 @@ class Trajectory:
         return len(self.time)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """The outcome of `evaluate`; prints as a table.
 
@@ -290,6 +290,12 @@ class Evaluation:
             raise UdacityGymError(f"can't read the evaluation {path}: {error.strerror}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UdacityGymError(f"{path} is not a saved evaluation with its trajectory: {error}") from error
+
+    def __repr__(self) -> str:
+        return (
+            f"<Evaluation: {self.policy} on {self.track}, {self.laps} laps, autonomy {self.autonomy:.1%}, "
+            f"interventions {self.interventions}>"
+        )
 
     def __str__(self) -> str:
         first = self.distance_to_first_intervention

@@ -15,6 +15,11 @@ from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.evaluation.result import Criterion, Evaluation, Incident, Kind, Trajectory
 
+NO_TRACK = (
+    "an evaluation needs to know where the car is on its track, and this environment does not tell; "
+    'evaluate in gym.make("UdacitySim-v0", simulator="embedded")'
+)
+
 STUCK_SECONDS = 5.0
 """s without getting any further after which somebody has to help."""
 STUCK_METRES = 1.0
@@ -85,7 +90,8 @@ def evaluate(
 
     The car starts at the environment's start pose. Whenever it leaves the lane, gets stuck, or the
     environment ends the episode, that is an intervention: the car is put back on the reference line
-    at the same place, with the speed it had unless that is too fast for the bend, and drives on. ``autonomy = 1 - interventions * 6 s / elapsed time``.
+    at the same place, with the speed it had unless that is too fast for the bend, and drives on.
+    ``autonomy = 1 - interventions * 6 s / elapsed time``.
 
     There are two meanings of leaving the lane, and both are counted: a wheel over the edge line
     ("edge"), and more than 1 m from the reference line ("reference"). One of them makes the
@@ -121,10 +127,7 @@ def evaluate(
         raise OptionError(f'intervene must be "edge" or "reference", got {intervene!r}')
     track = track_of(env)
     if track is None:
-        raise SimulatorError(
-            "an evaluation needs to know where the car is on its track, and this environment has no track; "
-            'evaluate in gym.make("UdacitySim-v0", simulator="embedded")'
-        )
+        raise SimulatorError(NO_TRACK)
     limit = laps * track.length / SLOWEST if max_seconds is None else max_seconds
     if not limit > 0:
         raise OptionError(f"max_seconds must be above 0, got {max_seconds!r}")
@@ -214,6 +217,8 @@ class _Drive:
     def begin(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Start an episode."""
         self.observation, self.info = self.env.reset(seed=seed, options=options)
+        if "cte" not in self.info:
+            raise SimulatorError(NO_TRACK)
         self.driver.begin()
         self._edge, self._reference = EdgeDepartures(), ReferenceDepartures()
         self._edge.begins(bool(self.info["off_lane"]), self.time)
@@ -355,8 +360,7 @@ def _with_speed_control(policy: object, env: gym.Env[Any, Any]) -> gym.Env[Any, 
 
 def track_of(env: gym.Env[Any, Any]) -> Any:
     """The track that the environment's car drives on, None if it has none."""
-    world = getattr(getattr(env.unwrapped, "simulator", None), "world", None)
-    return getattr(env.unwrapped, "track", None) or getattr(world, "track", None)
+    return getattr(env.unwrapped, "track", None)
 
 
 def _pose(info: Mapping[str, Any]) -> tuple[float, float, float, float]:

@@ -123,12 +123,15 @@ class CameraRig:
         track: where the car is.
         width: columns of the cameras' pictures.
         height: rows of the cameras' pictures.
+
+    Attributes:
+        renderer: what draws the cameras' pictures; overlay k is the bonnet seen by ``CAMERAS[k]``.
     """
 
     def __init__(self, track: Track, width: int = 320, height: int = 160) -> None:
         self.width, self.height = width, height
         self._scene = scene_of(track)
-        self._renderer = self._make_renderer(width, height)
+        self.renderer = self._make_renderer(width, height)
         self._views: dict[tuple[int, int], Renderer] = {}
 
     def _make_renderer(self, width: int, height: int) -> Renderer:
@@ -169,7 +172,7 @@ class CameraRig:
         """
         rows = np.stack([camera_row(pose, camera, mode) for camera in cameras])
         out = np.empty((len(rows), self.height, self.width, 3), np.uint8)
-        self._renderer.render(rows, out, [CAMERAS.index(camera) for camera in cameras])
+        self.renderer.render(rows, out, [CAMERAS.index(camera) for camera in cameras])
         return dict(zip(cameras, out, strict=True))
 
     def view(

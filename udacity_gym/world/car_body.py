@@ -33,7 +33,7 @@ _LAMP = (190.0, 30.0, 28.0)
 _SILL = 0.26  # m, height of the body's lower edge
 # Side view of the body from tail to nose: m forward, m up, m half width; then the colour in front.
 _PROFILE = (
-    (-2.25, 0.36, 0.84, _PAINT),
+    (-2.22, 0.27, 0.84, _PAINT),
     (-2.30, 0.58, 0.90, _LAMP),
     (-2.28, 0.74, 0.92, _PAINT),
     (-2.05, 0.98, 0.88, _PAINT),
@@ -46,9 +46,10 @@ _PROFILE = (
     (2.22, 0.48, 0.80, _PAINT),
     (2.18, 0.28, 0.78, _PAINT),
 )
+_WIDEST = 0.9  # m, half the width of the body
 _BELT = 0.98  # m, height above which the sides are glass
 _SPOKES = 10  # corners of a wheel
-_SHADOW_LAYERS = 5
+_SHADOW_LAYERS = 9
 
 
 def car_faces(pose: Pose, steering: float) -> NDArray[np.float32]:
@@ -70,7 +71,7 @@ def car_faces(pose: Pose, steering: float) -> NDArray[np.float32]:
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     outward = np.sign(np.sum(normal * (world.mean(axis=1) - _to_world(np.zeros((1, 3)), pose)), axis=1))
     lit = np.clip(outward * (normal @ SUN) / SUN[2], 0.0, 1.3)[:, None]
-    shaded = np.clip(colours * (0.25 + AMBIENT + (0.75 - AMBIENT) * lit), 0, 255)
+    shaded = np.clip(colours * (0.3 + AMBIENT + (0.7 - AMBIENT) * lit), 0, 255)
     faces = [face(part, colour) for part, colour in zip(world, shaded, strict=True)]
     return np.array([*_shadow(pose), *faces], np.float32)
 
@@ -81,23 +82,24 @@ _Face = tuple[NDArray[np.float64], tuple[float, float, float]]
 def _body() -> list[_Face]:
     faces: list[_Face] = []
     for (x0, z0, w0, colour), (x1, z1, w1, _) in pairwise(_PROFILE):
-        top = [(x0, w0, z0), (x1, w1, z1), (x1, -w1, z1), (x0, -w0, z0)]
-        faces.append((np.array(top), colour))
+        lamp = colour == _LAMP
+        for left, right, paint in (
+            ((1.0, 0.6, _LAMP), (0.6, -0.6, _PAINT), (-0.6, -1.0, _LAMP)) if lamp else ((1.0, -1.0, colour),)
+        ):
+            strip = [(x0, left * w0, z0), (x1, left * w1, z1), (x1, right * w1, z1), (x0, right * w0, z0)]
+            faces.append((np.array(strip), paint))
+        # Below the glass the sides are as wide as the car, and rounded off at its ends.
+        low0, low1 = min(z0, _BELT), min(z1, _BELT)
+        wide0, wide1 = (_WIDEST if z > 0.9 else w for z, w in ((z0, w0), (z1, w1)))
         for side in (1.0, -1.0):
-            low0, low1 = min(z0, _BELT), min(z1, _BELT)
             door = [
-                (x0, side * 0.9, _SILL),
-                (x1, side * 0.9, _SILL),
-                (x1, side * 0.9, low1),
-                (x0, side * 0.9, low0),
+                (x0, side * wide0, _SILL),
+                (x1, side * wide1, _SILL),
+                (x1, side * wide1, low1),
+                (x0, side * wide0, low0),
             ]
             faces.append((np.array(door), _PAINT))
-            shoulder = [
-                (x0, side * 0.9, low0),
-                (x1, side * 0.9, low1),
-                (x1, side * w1, z1),
-                (x0, side * w0, z0),
-            ]
+            shoulder = [door[3], door[2], (x1, side * w1, z1), (x0, side * w0, z0)]
             faces.append((np.array(shoulder), _GLASS if max(z0, z1) > _BELT + 0.1 else _PAINT))
     return faces
 
@@ -143,10 +145,10 @@ def _shadow(pose: Pose) -> list[NDArray[np.float32]]:
     shift = -0.35 * SUN[:2] / SUN[2]
     faces = []
     for k in range(_SHADOW_LAYERS):
-        length, width = 2.55 - 0.11 * k, 1.25 - 0.10 * k
+        length, width = 2.6 - 0.065 * k, 1.3 - 0.06 * k
         flat = np.array([(length, width, 0), (length, -width, 0), (-length, -width, 0), (-length, width, 0)])
         ground = _to_world(flat, pose) + np.array([shift[0], shift[1], 0.02 + 0.002 * k])
-        faces.append(face(ground, (18.0, 20.0, 24.0), 0.22))
+        faces.append(face(ground, (18.0, 20.0, 24.0), 0.13))
     return faces
 
 

@@ -35,10 +35,10 @@ class Kind:
 
 
 KINDS = {
-    "pine": Kind(0, 5, (10.0, 16.0), (0.40, 0.55)),
+    "pine": Kind(0, 5, (10.0, 16.0), (0.36, 0.48)),
     "shrub": Kind(5, 2, (0.7, 1.2), (1.6, 2.6)),
     "reeds": Kind(7, 2, (2.4, 3.8), (0.8, 1.3)),
-    "rock": Kind(9, 2, (3.0, 6.0), (1.8, 2.6), 0.12),
+    "rock": Kind(9, 2, (3.5, 8.0), (1.8, 2.6), 0.12),
 }
 
 
@@ -88,14 +88,14 @@ def paint_pine(rng: np.random.Generator) -> NDArray[np.int32]:
     trunk = np.abs(x - 0.5 - lean * (1 - y)) < 0.035 + 0.02 * y
     alpha[trunk & (y > 0.2)] = 1.0
     colour[trunk] = (52, 44, 34)
-    for _ in range(34):
-        height = rng.uniform(0.05, 0.62)
-        reach = 0.40 * math.sin(math.pi * min(1.0, (height + 0.04) / 0.72)) ** 0.7
+    for _ in range(40):
+        height = rng.uniform(0.04, 0.66)
+        reach = 0.42 * math.sin(math.pi * min(1.0, (height + 0.03) / 0.78)) ** 0.8
         cx, cy = 0.5 + lean * (1 - height) + reach * rng.uniform(-0.85, 0.85), height
-        rx, ry = rng.uniform(0.09, 0.20), rng.uniform(0.035, 0.07)
-        ragged = 0.35 * np.roll(noise, rng.integers(SIDE), axis=1)
+        rx, ry = rng.uniform(0.08, 0.18), rng.uniform(0.035, 0.075)
+        ragged = 0.7 * np.roll(noise, rng.integers(SIDE), axis=1)
         clump = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 + ragged < 1.0
-        light = np.clip(0.75 - 0.9 * (cx - 0.5) - 2.2 * (y - cy) + 0.15 * rng.standard_normal(), 0.35, 1.5)
+        light = np.clip(0.75 - 0.9 * (cx - 0.5) - 3.0 * (y - cy) + 0.22 * rng.standard_normal(), 0.3, 1.6)
         alpha[clump] = 1.0
         colour[clump] = (np.array((70.0, 78.0, 44.0)) * light[..., None])[clump]
     return pack_card(colour, alpha)
@@ -113,9 +113,8 @@ def paint_shrub(rng: np.random.Generator) -> NDArray[np.int32]:
     noise = 0.4 * rng.standard_normal((SIDE, SIDE))
     for _ in range(26):
         cx, cy = rng.uniform(0.12, 0.88), rng.uniform(0.35, 0.95)
-        clump = ((x - cx) / 0.13) ** 2 + ((y - cy) / 0.22) ** 2 + 0.4 * rng.standard_normal(
-            (SIDE, SIDE)
-        ) < 1.0
+        ragged = np.roll(noise, rng.integers(SIDE), axis=1)
+        clump = ((x - cx) / 0.13) ** 2 + ((y - cy) / 0.22) ** 2 + ragged < 1.0
         alpha[clump] = 1.0
         light = np.clip(1.25 - 1.1 * y, 0.15, 1.2) * rng.uniform(0.7, 1.2)
         colour[clump] = (np.array((44.0, 50.0, 18.0)) * light[..., None])[clump]
@@ -148,11 +147,12 @@ def paint_rock(rng: np.random.Generator) -> NDArray[np.int32]:
         (CARD,) int32, see `pack_card`.
     """
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1.0)
-    skew = rng.uniform(-0.3, 0.3)
+    skew = rng.uniform(-0.5, 0.5)
     bump = 0.05 * np.sin(9 * x + rng.uniform(0, 6)) + 0.03 * np.sin(21 * x + rng.uniform(0, 6))
-    top = 1.0 - 0.92 * np.sqrt(np.clip(1 - ((x - 0.5) / 0.49) ** 2, 0, 1)) * (1 + skew * (x - 0.5)) + bump
+    dome = np.clip(1 - (np.abs(x - 0.5) / 0.49) ** 2.6, 0, 1) ** 0.6
+    top = 1.0 - 0.85 * dome * (1 + skew * (x - 0.5)) + bump
     solid = (y > top) & (np.abs(x - 0.5) < 0.485)
     depth = np.clip((y - top) / np.maximum(1 - top, 0.05), 0, 1)
-    grain = 0.10 * rng.standard_normal((SIDE, SIDE))
-    light = np.clip(1.15 - 0.85 * depth + grain, 0.2, 1.3)
-    return pack_card(np.array((182.0, 180.0, 150.0)) * light[..., None], solid.astype(float))
+    fold = 0.10 * np.sin(7 * x + 11 * depth + rng.uniform(0, 6)) * depth
+    light = np.clip(1.15 - 0.95 * depth**0.8 + fold + 0.03 * rng.standard_normal((SIDE, SIDE)), 0.15, 1.2)
+    return pack_card(np.array((168.0, 166.0, 138.0)) * light[..., None], solid.astype(float))

@@ -111,7 +111,11 @@ def _walls(track: Track, begin: float, end: float) -> Iterable[NDArray[np.float3
         inner = np.array([_beside(track, s, sign * BRIDGE_HALF_WIDTH) for s in stations])
         outer = np.array([_beside(track, s, sign * (BRIDGE_HALF_WIDTH + 0.35)) for s in stations])
         yield from ribbon(inner[:, 0], inner[:, 1], base - 0.05, base + WALL_HEIGHT, _BLACK)
-        yield from ribbon(outer[:, 0], outer[:, 1], base - 2.5, base + WALL_HEIGHT, _BLACK)
+        yield from ribbon(outer[:, 0], outer[:, 1], base - 0.3, base + WALL_HEIGHT, _BLACK)
+        for k in (0, -1):
+            ends = np.array([inner[k], outer[k]])
+            low, high = np.full(2, base[k] - 0.3), np.full(2, base[k] + WALL_HEIGHT)
+            yield from ribbon(ends[:, 0], ends[:, 1], low, high, _BLACK)
         top = base + WALL_HEIGHT
         for k in range(len(stations) - 1):
             yield face(

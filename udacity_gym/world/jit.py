@@ -19,10 +19,11 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _UNCHECKED: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "boundscheck": False}
 
 
-class _NoAlias(Compiler):  # type: ignore[misc, unused-ignore]
+class NoAlias(Compiler):  # type: ignore[misc, unused-ignore]
     """Compile with the promise that no two array arguments overlap, so that loops can be vectorised."""
 
     def compile_extra(self, func: Any) -> Any:
+        """Compile ``func`` with the promise."""
         self.state.flags.noalias = True
         compiler: Any = super()
         return compiler.compile_extra(func)
@@ -41,6 +42,12 @@ def index(i: Any) -> Any:
 
 
 def kernel(function: _Function) -> _Function:
-    """Compile a loop over pixels: no checks, no GIL, cached on disk, arguments that don't overlap."""
-    compiled: _Function = njit(nogil=True, cache=True, pipeline_class=_NoAlias, **_UNCHECKED)(function)
+    """Compile a loop over pixels: no checks, no GIL, arguments that don't overlap."""
+    compiled: _Function = njit(nogil=True, pipeline_class=NoAlias, **_UNCHECKED)(function)
+    return compiled
+
+
+def cached_kernel(function: _Function) -> _Function:
+    """Compile like `kernel`, and keep the result on disk with all the kernels that the function calls."""
+    compiled: _Function = njit(nogil=True, cache=True, pipeline_class=NoAlias, **_UNCHECKED)(function)
     return compiled

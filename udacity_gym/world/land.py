@@ -19,7 +19,7 @@ from udacity_gym.errors import TrackError
 from udacity_gym.world.terrain import Grid
 from udacity_gym.world.track import Track
 
-_SUN_AZIMUTH, _SUN_HEIGHT = math.radians(20.0), math.radians(42.0)
+_SUN_AZIMUTH, _SUN_HEIGHT = math.radians(12.0), math.radians(42.0)
 SUN = np.array(
     [
         math.cos(_SUN_HEIGHT) * math.cos(_SUN_AZIMUTH),
@@ -27,24 +27,24 @@ SUN = np.array(
         math.sin(_SUN_HEIGHT),
     ]
 )
-"""Direction to the sun: 42 degrees up; the azimuth is fitted to the brightness of the lake's kerbs."""
+"""Direction to the sun: 42 degrees up; the azimuth is fitted to the brightness of kerbs and asphalt."""
 
 COVERS: dict[str, tuple[float, float, float, float]] = {
     "sand": (222.0, 190.0, 124.0, 0.03),
     "orange": (168.0, 134.0, 80.0, 0.03),
     "dirt": (204.0, 166.0, 116.0, 0.06),
     "grass": (190.0, 174.0, 92.0, 0.05),
-    "lime": (230.0, 222.0, 128.0, 0.07),
+    "lime": (240.0, 232.0, 134.0, 0.07),
     "meadow": (168.0, 172.0, 118.0, 0.08),
     "olive": (138.0, 124.0, 62.0, 0.09),
-    "rock": (206.0, 194.0, 150.0, 0.10),
+    "rock": (202.0, 193.0, 152.0, 0.10),
     "cliff": (172.0, 180.0, 140.0, 0.28),
 }
 """Ground covers: RGB as seen level in the sun, measured on recordings of the lake, and relative roughness."""
 WATER = (166.0, 197.0, 213.0, 0.012)
 AMBIENT = np.array([0.16, 0.24, 0.28])
 """Share of the light that comes from the sky, by colour: slopes that face away from the sun are bluish."""
-GENTLE = 0.8
+GENTLE = 1.2
 """Rise per m below which slopes hardly look darker away from the sun or lighter towards it."""
 LEVEL = 8.0
 """m from the centre line within which the ground is as level as the road."""

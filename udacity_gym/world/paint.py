@@ -14,6 +14,15 @@ from udacity_gym.world.jit import LANES, F, index, inline, kernel
 from udacity_gym.world.surface import COBBLED, FAR, LINED, RAISED, STRIPED
 from udacity_gym.world.textures import SIZE, texel, texels
 
+SUN_GLANCE = F(0.19)
+"""How much lighter the asphalt looks towards the sun, per unit of its horizontal direction."""
+SHOULDER_RED, SHOULDER_GREEN, SHOULDER_CALM = F(0.06), F(0.04), F(0.4)
+"""How much more red and green the asphalt outside the edge lines is, and how much less grainy."""
+MARGIN = F(0.5)
+"""m, more than half the extent of a pixel in a row that does not show the edge of the road besides."""
+SHARPNESS = F(0.6)
+"""Share of a pixel's length over which the bars of the kerb are averaged."""
+
 _ZERO = F(0.0)
 _ONE = F(1.0)
 _HALF = F(0.5)
@@ -56,13 +65,162 @@ def channel(packed: Any, shift: Any) -> Any:
 
 
 @inline
+def _widest(section: Any) -> Any:
+    """Metres from the centre line beyond which no pixel shows road or kerb."""
+    return max(section[7], section[8]) + MARGIN
+
+
+@inline
 def flag(packed: Any, bit: Any) -> Any:
     """One bit as 0.0 or 1.0."""
     return F(np.int32((packed >> bit) & np.int32(1)))
 
 
 @kernel
-def paint_road(
+def pave(
+    camera: Any,
+    air: Any,
+    bottom: int,
+    covered: Any,
+    span: Any,
+    t: Any,
+    s: Any,
+    d: Any,
+    along: Any,
+    across: Any,
+    section: Any,
+    palette: Any,
+    textures: Any,
+    red: Any,
+    green: Any,
+    blue: Any,
+    road: Any,
+) -> None:
+    """Colour the pixels of the road as if it were all asphalt.
+
+    Args:
+        camera: (12,) float32 position, forward, right and up vector.
+        air: float32, see `scenery.AIR`.
+        bottom: rows to look at, from the top.
+        covered: (rows,) int32, how many of the row's pixels meet the ground.
+        span: (rows, 2) float32 m, smallest and greatest distance from the centre line.
+        t: (rows, LANES) float32 m, depth of each pixel.
+        s: (rows, LANES) float32 m along the track.
+        d: (rows, LANES) float32 m to the right of the centre line.
+        along: (rows, LANES) float32 m, extent of the pixel along the track.
+        across: (rows, LANES) float32 m, extent of the pixel across the track.
+        section: float32 cross-section, see `scenery.SECTION`.
+        palette: (materials, 4) float32 colours, see `scenery.PALETTE`.
+        textures: float32 patterns: asphalt, cobblestones, ground.
+        red: (rows, LANES) float32, receives the red.
+        green: the same, green.
+        blue: the same, blue.
+        road: (rows, LANES) float32, receives the share of the pixel that is road: all of it.
+    """
+    line_high, scale = section[3], section[9]
+    widest = _widest(section)
+    ar, ag, ab, contrast = palette[0, 0], palette[0, 1], palette[0, 2], palette[0, 3]
+    light = _ONE + SUN_GLANCE * (camera[3] * air[12] + camera[4] * air[13])
+    for i in range(bottom):
+        row = np.uint64(i)
+        if covered[i] == 0 or span[row, np.uint64(0)] > widest:
+            continue
+        for e in range(LANES):
+            lane = np.uint64(e)
+            offset, extent, depth = d[row, lane], across[row, lane], t[row, lane]
+            footprint = max(extent, along[row, lane]) * (scale * _BLUR)
+            k00, k10, k01, k11, fu, fv, fade = texels(0, s[row, lane] * scale, offset * scale, footprint)
+            low, high = textures[k00], textures[k01]
+            low += fu * (textures[k10] - low)
+            high += fu * (textures[k11] - high)
+            shoulder = step_up(abs(offset), extent, line_high)
+            grain = contrast * fade * (_ONE - SHOULDER_CALM * shoulder) * (low + fv * (high - low))
+            bright = light * (_ONE + GLANCE * depth / (depth + GLANCE_DISTANCE)) * (_ONE + grain)
+            red[row, lane] = ar * bright * (_ONE + SHOULDER_RED * shoulder)
+            green[row, lane] = ag * bright * (_ONE + SHOULDER_GREEN * shoulder)
+            blue[row, lane] = ab * bright
+            road[row, lane] = _ONE
+
+
+@kernel
+def mark(
+    bottom: int,
+    covered: Any,
+    span: Any,
+    s: Any,
+    d: Any,
+    along: Any,
+    across: Any,
+    section: Any,
+    palette: Any,
+    sides: Any,
+    spacing: float,
+    red: Any,
+    green: Any,
+    blue: Any,
+    road: Any,
+) -> None:
+    """Put the edge lines and the kerbs on the road.
+
+    Arguments as of `pave`; ``sides`` is (2 * n,) int32, what is left and right of each sample, see
+    `surface.LINED`, ``spacing`` m between two samples, and ``road`` receives the share of the pixel that
+    is road or kerb.
+    """
+    last_sample = np.int32(sides.shape[0] // 2 - 1)
+    inverse_spacing = _ONE / F(spacing)
+    line_low, line_inner, line_outer, line_high = section[0], section[1], section[2], section[3]
+    stripes_low, stripes_high, period = section[12], section[4], section[5]
+    foot, top = section[6], section[7]
+    widest = _widest(section)
+    yr, yg, yb = palette[2, 0], palette[2, 1], palette[2, 2]
+    kr, kg, kb = palette[3, 0], palette[3, 1], palette[3, 2]
+    rr, rg, rb = palette[4, 0], palette[4, 1], palette[4, 2]
+    wr, wg, wb = palette[5, 0], palette[5, 1], palette[5, 2]
+    mr, mg, mb = palette[6, 0], palette[6, 1], palette[6, 2]
+    for i in range(bottom):
+        row = np.uint64(i)
+        if covered[i] == 0 or span[row, np.uint64(0)] > widest:
+            continue
+        if span[row, np.uint64(1)] < line_low - MARGIN:
+            continue
+        for e in range(LANES):
+            lane = np.uint64(e)
+            place, offset = s[row, lane], d[row, lane]
+            length, extent = along[row, lane], across[row, lane]
+            r, g, b = red[row, lane], green[row, lane], blue[row, lane]
+            distance = abs(offset)
+            sample = min(max(np.int32(place * inverse_spacing), np.int32(0)), last_sample)
+            side = sides[index(sample * np.int32(2) + np.int32(offset > _ZERO))]
+            raised = flag(side, RAISED)
+
+            lined = flag(side, LINED)
+            dark = band(distance, extent, line_inner, line_outer) * lined
+            r *= _ONE + dark * (kr - _ONE)
+            g *= _ONE + dark * (kg - _ONE)
+            b *= _ONE + dark * (kb - _ONE)
+            yellow = band(distance, extent, line_low, line_inner)
+            yellow = (yellow + band(distance, extent, line_outer, line_high)) * lined
+            r += yellow * (yr - r)
+            g += yellow * (yg - g)
+            b += yellow * (yb - b)
+
+            # The kerb bulges: its top turns more to the sun, or away from it, than its foot.
+            face = step_up(distance, extent, foot) * raised
+            bulge = F(0.75) + F(0.6) * min(max(distance - foot, _ZERO), F(0.8))
+            r += face * (mr + bulge * (channel(side, 0) - mr) - r)
+            g += face * (mg + bulge * (channel(side, 8) - mg) - g)
+            b += face * (mb + bulge * (channel(side, 16) - mb) - b)
+
+            stripes = band(distance, extent, stripes_low, stripes_high) * flag(side, STRIPED)
+            white = bars(place, length * SHARPNESS, period)
+            red[row, lane] = r + stripes * (rr + white * (wr - rr) - r)
+            green[row, lane] = g + stripes * (rg + white * (wg - rg) - g)
+            blue[row, lane] = b + stripes * (rb + white * (wb - rb) - b)
+            road[row, lane] = _ONE - step_up(distance, extent, foot + raised * (top - foot))
+
+
+@kernel
+def cobble(
     bottom: int,
     covered: Any,
     span: Any,
@@ -81,88 +239,23 @@ def paint_road(
     blue: Any,
     road: Any,
 ) -> None:
-    """Colour the pixels of the road with its lines and kerbs.
+    """Lay cobblestones over the road where there is a bridge; arguments as of `pave` and `mark`.
 
-    Args:
-        bottom: rows to look at, from the top.
-        covered: (rows,) int32, how many of the row's pixels meet the ground.
-        span: (rows, 2) float32 m, smallest and greatest distance from the centre line.
-        t: (rows, LANES) float32 m, depth of each pixel.
-        s: (rows, LANES) float32 m along the track.
-        d: (rows, LANES) float32 m to the right of the centre line.
-        along: (rows, LANES) float32 m, extent of the pixel along the track.
-        across: (rows, LANES) float32 m, extent of the pixel across the track.
-        section: float32 cross-section, see `scenery.SECTION`.
-        palette: (materials, 4) float32 colours, see `scenery.PALETTE`.
-        sides: (2 * n,) int32, what is left and right of each sample, see `surface.LINED`.
-        textures: float32 patterns: asphalt, cobblestones, ground.
-        spacing: m between two samples.
-        red: (rows, LANES) float32, receives the red.
-        green: the same, green.
-        blue: the same, blue.
-        road: (rows, LANES) float32, receives the share of the pixel that is road or kerb.
+    A row is looked at when its first or last pixel shows the bridge: along a row, s only rises or falls.
     """
     last_sample = np.int32(sides.shape[0] // 2 - 1)
     inverse_spacing = _ONE / F(spacing)
-    line_low, line_inner, line_outer, line_high = section[0], section[1], section[2], section[3]
-    stripes_high, period, foot, top, bridge_edge = section[4], section[5], section[6], section[7], section[8]
-    asphalt_scale, cobble_scale, cobble_across = section[9], section[10], section[11]
-    widest = max(top, bridge_edge) + F(0.5)
-    ar, ag, ab, aspread = palette[0, 0], palette[0, 1], palette[0, 2], palette[0, 3]
-    cr, cg, cb, cspread = palette[1, 0], palette[1, 1], palette[1, 2], palette[1, 3]
-    yr, yg, yb = palette[2, 0], palette[2, 1], palette[2, 2]
-    kr, kg, kb = palette[3, 0], palette[3, 1], palette[3, 2]
-    rr, rg, rb = palette[4, 0], palette[4, 1], palette[4, 2]
-    wr, wg, wb = palette[5, 0], palette[5, 1], palette[5, 2]
+    edge, scale, scale_across = section[8], section[10], section[11]
+    widest = _widest(section)
+    cr, cg, cb, contrast = palette[1, 0], palette[1, 1], palette[1, 2], palette[1, 3]
     for i in range(bottom):
         row = np.uint64(i)
         if covered[i] == 0 or span[row, np.uint64(0)] > widest:
             continue
         stones = np.int32(0)
-        for e in range(LANES):
-            lane = np.uint64(e)
-            place, offset = s[row, lane], d[row, lane]
-            length, extent = along[row, lane], across[row, lane]
-            distance = abs(offset)
-            sample = min(max(np.int32(place * inverse_spacing), np.int32(0)), last_sample)
-            side = sides[index(sample * np.int32(2) + np.int32(offset > _ZERO))]
-            lined, striped, raised = flag(side, LINED), flag(side, STRIPED), flag(side, RAISED)
-            stones += (side >> COBBLED) & np.int32(1)
-
-            glance = _ONE + GLANCE * t[row, lane] / (t[row, lane] + GLANCE_DISTANCE)
-            footprint = max(extent, length) * (asphalt_scale * _BLUR)
-            k00, k10, k01, k11, fu, fv = texels(0, place * asphalt_scale, offset * asphalt_scale, footprint)
-            low, high = textures[k00], textures[k01]
-            low += fu * (textures[k10] - low)
-            high += fu * (textures[k11] - high)
-            bright = glance * (_ONE + aspread * (low + fv * (high - low)))
-            r, g, b = ar * bright, ag * bright, ab * bright
-
-            dark = band(distance, extent, line_inner, line_outer) * lined
-            r += dark * (kr * bright - r)
-            g += dark * (kg * bright - g)
-            b += dark * (kb * bright - b)
-            yellow = band(distance, extent, line_low, line_inner) + band(
-                distance, extent, line_outer, line_high
-            )
-            yellow *= lined
-            r += yellow * (yr - r)
-            g += yellow * (yg - g)
-            b += yellow * (yb - b)
-
-            face = step_up(distance, extent, foot) * raised
-            r += face * (channel(side, 0) - r)
-            g += face * (channel(side, 8) - g)
-            b += face * (channel(side, 16) - b)
-
-            stripes = band(distance, extent, line_high, stripes_high) * striped
-            white = bars(place, length, period)
-            r += stripes * (rr + white * (wr - rr) - r)
-            g += stripes * (rg + white * (wg - rg) - g)
-            b += stripes * (rb + white * (wb - rb) - b)
-
-            red[row, lane], green[row, lane], blue[row, lane] = r, g, b
-            road[row, lane] = _ONE - step_up(distance, extent, foot + raised * (top - foot))
+        for e in (0, LANES - 1):
+            sample = min(max(np.int32(s[row, np.uint64(e)] * inverse_spacing), np.int32(0)), last_sample)
+            stones += (sides[index(sample * np.int32(2))] >> COBBLED) & np.int32(1)
         if stones == 0:
             continue
         for e in range(LANES):
@@ -170,18 +263,17 @@ def paint_road(
             place, offset, depth = s[row, lane], d[row, lane], t[row, lane]
             sample = min(max(np.int32(place * inverse_spacing), np.int32(0)), last_sample)
             stony = flag(sides[index(sample * np.int32(2))], COBBLED)
-            u, v = place * cobble_scale, offset * cobble_across
-            footprint = max(across[row, lane] * cobble_across, along[row, lane] * cobble_scale) * _BLUR
-            k00, k10, k01, k11, fu, fv = texels(SIZE, u, v, footprint)
+            footprint = max(across[row, lane] * scale_across, along[row, lane] * scale) * _BLUR
+            k00, k10, k01, k11, fu, fv, fade = texels(SIZE, place * scale, offset * scale_across, footprint)
             low, high = textures[k00], textures[k01]
             low += fu * (textures[k10] - low)
             high += fu * (textures[k11] - high)
             bright = _ONE + COBBLE_GLANCE * depth / (depth + GLANCE_DISTANCE)
-            bright *= _ONE + cspread * (low + fv * (high - low))
+            bright *= _ONE + contrast * fade * (low + fv * (high - low))
             red[row, lane] += stony * (cr * bright - red[row, lane])
             green[row, lane] += stony * (cg * bright - green[row, lane])
             blue[row, lane] += stony * (cb * bright - blue[row, lane])
-            inside = _ONE - step_up(abs(offset), across[row, lane], bridge_edge)
+            inside = _ONE - step_up(abs(offset), across[row, lane], edge)
             road[row, lane] += stony * (inside - road[row, lane])
 
 
@@ -215,7 +307,7 @@ def paint_ground(
     cx, cy = camera[0] - frame[0], camera[1] - frame[1]
     ux, uy = camera[6] * inverse_focal, camera[7] * inverse_focal
     u0 = F(first) + _HALF - F(width) * _HALF
-    narrowest, widest = section[6] - F(0.5), max(section[7], section[8]) + F(0.5)
+    narrowest, widest = section[6] - MARGIN, _widest(section)
     for i in range(bottom):
         row = np.uint64(i)
         if covered[i] == 0 or span[row, np.uint64(1)] < narrowest:
@@ -349,4 +441,5 @@ def finish(
             picture[row, column, np.uint64(0)] = np.uint8(colour & 255)
             picture[row, column, np.uint64(1)] = np.uint8((colour >> 8) & 255)
             picture[row, column, np.uint64(2)] = np.uint8(colour >> 16)
-            depth[row, column] = t[row, lane]
+        for e in range(lanes):
+            depth[row, np.uint64(first + e)] = t[row, np.uint64(e)]

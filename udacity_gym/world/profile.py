@@ -2,7 +2,8 @@
 
 For each column of pixels the height field is sampled at fixed distances along the column's track
 over the ground; the samples don't depend on each other, so this is vectorised. Then the rows are
-walked from the bottom up along that profile, which never goes backwards (Wright 1992, "Y-buffer").
+walked from the bottom up along that profile, which never goes backwards (vertical coherence, Coquillart
+and Gangnet 1984). Where the ground begins level, as a road does, not even that is needed.
 """
 
 from __future__ import annotations
@@ -151,6 +152,8 @@ def cast_columns(
             slope[row, column] = rise * g
             covered[row] += np.int32(1)
             i -= 1
+    for lane in range(lanes, LANES):
+        level_from[np.uint64(lane)] = bottom  # beyond the edge of the picture: sky
     for i in range(bottom):
         level_lanes = np.int32(0)
         for lane in range(lanes):

@@ -21,19 +21,19 @@ from numpy.typing import NDArray
 
 from udacity_gym.telemetry import Image
 from udacity_gym.world.billboards import BINS, MOST, draw_cards, find_cards
-from udacity_gym.world.jit import LANES, kernel
-from udacity_gym.world.paint import finish, paint_ground, paint_road
+from udacity_gym.world.jit import LANES, cached_kernel, kernel
+from udacity_gym.world.paint import cobble, finish, mark, paint_ground, pave
 from udacity_gym.world.polygons import CORNERS, FIELDS, draw_faces
 from udacity_gym.world.profile import cast_columns, sample_distances
 from udacity_gym.world.scenery import Scene
-from udacity_gym.world.surface import follow_slopes, locate
+from udacity_gym.world.surface import follow_slopes, lift_kerbs, locate, measure
 
 _LOG = logging.getLogger(__name__)
 
 _NO_FACES = np.zeros((0, FIELDS), np.float32)
 
-SAMPLES = 112
-"""Samples of a terrain profile: each 5 % farther than the one before."""
+SAMPLES = 88
+"""Samples of a terrain profile: each 6 % farther than the one before."""
 
 
 class Scratch(NamedTuple):
@@ -49,6 +49,7 @@ class Scratch(NamedTuple):
     sines: NDArray[np.float32]
     packed: NDArray[np.int32]
     covered: NDArray[np.int32]
+    lifted: NDArray[np.int32]
     span: NDArray[np.float32]
     t: NDArray[np.float32]
     slope: NDArray[np.float32]
@@ -81,10 +82,11 @@ class Scratch(NamedTuple):
             drops=np.zeros(SAMPLES, np.float32),
             level_from=np.zeros(LANES, np.int32),
             levels=np.zeros(LANES, np.float32),
-            cosines=np.zeros(LANES, np.float32),
-            sines=np.zeros(LANES, np.float32),
+            cosines=plane(),
+            sines=plane(),
             packed=np.zeros(LANES, np.int32),
             covered=np.zeros(height, np.int32),
+            lifted=np.zeros(height, np.int32),
             span=np.zeros((height, 2), np.float32),
             t=plane(),
             slope=plane(),
@@ -129,7 +131,7 @@ def _revision() -> str:
 
 
 def _compile(revision: str) -> Any:
-    @kernel
+    @cached_kernel
     def render(
         cameras: Any,
         focal: Any,
@@ -159,16 +161,38 @@ def _compile(revision: str) -> Any:
                     scratch.slope, scratch.t,
                 )  # fmt: skip
                 locate(
-                    camera, focal, scene.nearest, scene.line, scene.sides, scene.frame, scene.spacing,
-                    scene.kerb, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
-                    scratch.s, scratch.d, scratch.along, scratch.across, scratch.span, scratch.cosines,
-                    scratch.sines,
+                    camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
+                    bottom, scratch.covered, scratch.t, scratch.s, scratch.d, scratch.cosines,
+                    scratch.sines, scratch.span,
                 )  # fmt: skip
-                paint_road(
+                lift_kerbs(
+                    camera, focal, scene.sides, scene.spacing, scene.kerb, width, first, bottom,
+                    scratch.covered, scratch.slope, scratch.s, scratch.d, scratch.cosines, scratch.sines,
+                    scratch.span, scratch.t, scratch.lifted,
+                )  # fmt: skip
+                locate(
+                    camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
+                    bottom, scratch.lifted, scratch.t, scratch.s, scratch.d, scratch.cosines,
+                    scratch.sines, scratch.span,
+                )  # fmt: skip
+                measure(
+                    camera, focal, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
+                    scratch.cosines, scratch.sines, scratch.span, scratch.along, scratch.across,
+                )  # fmt: skip
+                pave(
+                    camera, scene.air, bottom, scratch.covered, scratch.span, scratch.t, scratch.s,
+                    scratch.d, scratch.along, scratch.across, scene.section, scene.palette,
+                    scene.textures, scratch.red, scratch.green, scratch.blue, scratch.road,
+                )  # fmt: skip
+                mark(
+                    bottom, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along,
+                    scratch.across, scene.section, scene.palette, scene.sides, scene.spacing, scratch.red,
+                    scratch.green, scratch.blue, scratch.road,
+                )  # fmt: skip
+                cobble(
                     bottom, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along,
-                    scratch.across, scene.section, scene.palette, scene.sides,
-                    scene.textures, scene.spacing, scratch.red, scratch.green,
-                    scratch.blue, scratch.road,
+                    scratch.across, scene.section, scene.palette, scene.sides, scene.textures,
+                    scene.spacing, scratch.red, scratch.green, scratch.blue, scratch.road,
                 )  # fmt: skip
                 paint_ground(
                     camera, focal, scene.frame, width, first, bottom, scratch.covered, scratch.span,
@@ -213,6 +237,11 @@ class Renderer:
         height: rows of a picture.
         fov: rad, vertical field of view.
         overlays: (m, height, width, 4) uint8 RGB and opacity, drawn over a picture on request.
+
+    Attributes:
+        width, height: columns and rows of a picture.
+        focal: float32, focal length in pixels.
+        scratch: working memory, overwritten by every picture.
     """
 
     def __init__(
@@ -221,7 +250,7 @@ class Renderer:
         self.width, self.height = width, height
         self.focal = np.float32(height / 2 / math.tan(fov / 2))
         self._scene = scene.arrays
-        self._scratch = Scratch.for_pictures(width, height)
+        self.scratch = Scratch.for_pictures(width, height)
         clear = np.zeros((height, width, 4), np.uint8)
         self._overlays: NDArray[np.uint8] = np.stack([clear, *overlays])
         self._visible_rows = _visible_rows(self._overlays)
@@ -261,7 +290,7 @@ class Renderer:
             cameras,
             self.focal,
             self._scene,
-            self._scratch,
+            self.scratch,
             self._overlays,
             which,
             self._visible_rows,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.errors import TrackError
 from udacity_gym.world import surface, textures
 from udacity_gym.world.furniture import BRIDGE_HALF_WIDTH, build, plant
 from udacity_gym.world.land import SUN, lay_land, pack
@@ -21,29 +22,32 @@ from udacity_gym.world.track import Track
 
 KERB_FOOT, KERB_TOP, KERB_RISE = 4.76, 5.5, 0.3
 """m from the centre line to the foot and the top of the concrete kerb, and its height."""
-LINE_LOW, LINE_HIGH, LINE_WIDTH = 3.39, 3.88, 0.09
+LINE_LOW, LINE_HIGH, LINE_WIDTH = 3.39, 3.88, 0.075
 """m: double yellow edge line, its inner and outer side and the width of one of its two stripes."""
-STRIPES_HIGH, STRIPES_PERIOD = 4.98, 0.6
-"""m: outer side of the red and white kerb, length of one red and one white bar."""
+STRIPES_LOW, STRIPES_HIGH, STRIPES_PERIOD = 3.62, 4.72, 0.6
+"""m: inner and outer side of the red and white kerb, which covers the outer yellow stripe; length of one red
+and one white bar."""
 ASPHALT_TEXELS, COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 32.0, 64.0
 """Texels per m of the road's patterns; cobblestones are 0.9 m long and 0.3 m wide."""
 
 SECTION = (
     LINE_LOW, LINE_LOW + LINE_WIDTH, LINE_HIGH - LINE_WIDTH, LINE_HIGH, STRIPES_HIGH, STRIPES_PERIOD,
     KERB_FOOT, KERB_TOP, BRIDGE_HALF_WIDTH, ASPHALT_TEXELS, COBBLE_TEXELS,
-    COBBLE_TEXELS_ACROSS,
+    COBBLE_TEXELS_ACROSS, STRIPES_LOW,
 )  # fmt: skip
 """The cross-section as the kernels read it."""
 
 PALETTE = (
-    (102.0, 101.5, 89.5, 0.26),
-    (178.0, 163.0, 141.0, 0.22),
-    (196.0, 172.0, 62.0, 0.0),
-    (84.0, 76.0, 58.0, 0.19),
+    (103.4, 103.4, 90.8, 0.265),
+    (169.0, 154.0, 134.0, 0.24),
+    (212.0, 192.0, 70.0, 0.0),
+    (0.63, 0.56, 0.54, 0.0),
     (226.0, 92.0, 84.0, 0.0),
     (255.0, 243.0, 226.0, 0.0),
+    (165.0, 165.0, 152.0, 0.0),
 )
-"""RGB and relative spread of asphalt, cobblestones, yellow line, its dark middle, red and white bars.
+"""RGB and relative spread of asphalt, cobblestones, yellow line, its dark middle (relative to asphalt), red
+and white bars, concrete across the direction to the sun.
 
 Asphalt and stones as they look straight below; they get lighter with distance, see `paint.GLANCE`.
 """
@@ -96,7 +100,14 @@ def scene_of(track: Track) -> Scene:
     Raises:
         TrackError: The surroundings in the track file break the format.
     """
-    return _build(json.dumps(track.data, sort_keys=True))
+    try:
+        return _build(json.dumps(track.data, sort_keys=True))
+    except TrackError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise TrackError(
+            f"{track.name}: a field of 'roadside' or 'surroundings' is missing or wrong: {error!r}"
+        ) from error
 
 
 @lru_cache(maxsize=4)
@@ -148,23 +159,26 @@ def _roadside(track: Track) -> NDArray[np.int32]:
                 bits[inside, side] |= 1 << surface.STRIPED
             elif item["kind"] == "bridge":
                 bits[inside, side] = 1 << surface.COBBLED
-            else:
+            elif item["kind"] == "dirt_mouth":
                 bits[inside, side] = 0
+            else:
+                raise TrackError(
+                    f"{track.name}: no roadside {item['kind']!r}; known: kerb, bridge, dirt_mouth"
+                )
     return bits
 
 
 def _kerb_colours(track: Track) -> NDArray[np.int32]:
     """Colour of the concrete kerb by its direction to the sun.
 
-    Fitted to recordings of the lake: red is 197 plus 89 per unit of the sun's horizontal direction,
-    from blue-grey (90, 102, 100) to white (255, 250, 216).
+    Fitted to recordings of the lake, by the kerb's direction to the sun, from -1 to 1.
     """
-    dark, light = np.array([86.0, 99.0, 98.0]), np.array([255.0, 250.0, 216.0])
+    dark, light = np.array([65.0, 80.0, 90.0]), np.array([255.0, 250.0, 228.0])
     azimuth = SUN[:2] / np.hypot(*SUN[:2])
     sides = []
     for sign in (1.0, -1.0):  # the left kerb faces right, the right one left
         facing = sign * (np.sin(track.heading) * azimuth[0] - np.cos(track.heading) * azimuth[1])
-        share = np.clip((197.0 + 89.0 * facing - dark[0]) / (light[0] - dark[0]), 0.0, 1.0)[:, None]
+        share = np.clip((190.0 + 125.0 * facing - dark[0]) / (light[0] - dark[0]), 0.0, 1.0)[:, None]
         sides.append(pack(dark + (light - dark) * share, np.zeros(len(share))))
     return np.stack(sides, axis=1)
 

@@ -58,7 +58,7 @@ def follow_slopes(
 ) -> None:
     """Move each pixel to where its own ray meets the ground: one Newton step from the column's profile.
 
-    Rows of level ground are left alone, there the profile is exact.
+    Rows of level ground are left alone, there the profile is exact. Arguments as of `cast_columns`.
     """
     nodes = np.int32(frame[4])
     east_end, north_end = frame[2], frame[3]
@@ -116,25 +116,20 @@ def locate(
     focal: float,
     nearest: Any,
     line: Any,
-    sides: Any,
     frame: Any,
     spacing: float,
-    kerb: Any,
     width: int,
     first: int,
     bottom: int,
-    covered: Any,
-    slope: Any,
+    wanted: Any,
     t: Any,
     s: Any,
     d: Any,
-    along: Any,
-    across: Any,
-    span: Any,
     cosines: Any,
     sines: Any,
+    span: Any,
 ) -> None:
-    """Find where each pixel is relative to the road, after lifting what shows the kerb or what is behind it.
+    """Find where each pixel is relative to the road.
 
     Pixels of a row that are close together on the ground share one centre-line sample; the others
     look up their own.
@@ -144,136 +139,177 @@ def locate(
         focal: focal length in pixels.
         nearest: (rows * columns,) uint16, centre-line sample nearest to each node of the grid.
         line: (n * LINE_FIELDS,) float32, the centre-line table.
-        sides: (2 * n,) int32, what is left and right of each sample, see `scenery`.
         frame: (5,) float32, see `cast_columns`.
         spacing: m between two centre-line samples.
-        kerb: (3,) float32 m from the centre line to the kerb's foot and to its top, and its rise.
         width: pixels in a row of the picture.
         first: first column of the block.
         bottom: rows to look at, from the top.
-        covered: (rows,) int32, how many of the row's pixels meet the ground.
-        slope: (rows, LANES) float32, rise of the ground per m of depth.
-        t: (rows, LANES) float32 m, depth of each pixel; changed for pixels of the kerb and behind it.
+        wanted: (rows,) int32, rows with 0 are left alone.
+        t: (rows, LANES) float32 m, depth of each pixel.
         s: (rows, LANES) float32, receives m along the track.
         d: (rows, LANES) float32, receives m to the right of the centre line.
-        along: (rows, LANES) float32, receives the pixel's extent along the track in m.
-        across: (rows, LANES) float32, receives the pixel's extent across the track in m.
+        cosines: (rows, LANES) float32, receives the cosine of the track's heading.
+        sines: (rows, LANES) float32, receives the sine of the track's heading.
         span: (rows, 2) float32, receives the smallest and greatest distance from the centre line.
-        cosines: (LANES,) float32 scratch, cosine of the track's heading.
-        sines: (LANES,) float32 scratch, sine of the track's heading.
     """
     nodes = np.int32(frame[4])
-    east_end, north_end = frame[2], frame[3]
+    west, south, east_end, north_end = frame[0], frame[1], frame[2], frame[3]
     rows = t.shape[0]
     inverse_focal = _ONE / focal
-    cx, cy = camera[0] - frame[0], camera[1] - frame[1]
-    west, south = frame[0], frame[1]
+    cx, cy = camera[0] - west, camera[1] - south
+    ux, uy = camera[6] * inverse_focal, camera[7] * inverse_focal
+    u0 = F(first) + _HALF - F(width) * _HALF
+    one, two, three, four = np.int32(1), np.int32(2), np.int32(3), np.int32(4)
+    for i in range(bottom):
+        if wanted[i] == 0:
+            continue
+        row = np.uint64(i)
+        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
+        ax, ay = camera[3] + v * camera[9], camera[4] + v * camera[10]
+        nearest_depth, farthest_depth = FAR, _ZERO
+        for e in range(LANES):
+            depth = t[row, np.uint64(e)]
+            nearest_depth, farthest_depth = min(nearest_depth, depth), max(farthest_depth, depth)
+        if farthest_depth * (F(LANES) * inverse_focal) + farthest_depth - nearest_depth < COMPACT:
+            depth, u = t[row, np.uint64(LANES // 2)], u0 + F(LANES // 2)
+            ix = np.int32(min(max(cx + depth * (ax + u * ux), _ZERO), east_end) + _HALF)
+            iy = np.int32(min(max(cy + depth * (ay + u * uy), _ZERO), north_end) + _HALF)
+            sample = np.int32(nearest[index(iy * nodes + ix)])
+            at = np.int32(sample * LINE_FIELDS)
+            ox, oy = west - line[index(at)], south - line[index(at + one)]
+            tx, ty, bend = line[index(at + two)], line[index(at + three)], line[index(at + four)]
+            begin = F(sample) * spacing
+            for e in range(LANES):
+                lane = np.uint64(e)
+                u = u0 + F(np.int32(e))
+                depth = t[row, lane]
+                x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
+                past, offset = _place(x + ox, y + oy, tx, ty, bend)
+                s[row, lane], d[row, lane] = begin + past, offset
+                cosines[row, lane], sines[row, lane] = tx, ty
+        else:
+            for e in range(LANES):
+                lane = np.uint64(e)
+                u = u0 + F(np.int32(e))
+                depth = min(t[row, lane], FAR)
+                x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
+                ix = np.int32(min(max(x, _ZERO), east_end) + _HALF)
+                iy = np.int32(min(max(y, _ZERO), north_end) + _HALF)
+                sample = np.int32(nearest[index(iy * nodes + ix)])
+                at = np.int32(sample * LINE_FIELDS)
+                ox, oy = west - line[index(at)], south - line[index(at + one)]
+                tx, ty, bend = line[index(at + two)], line[index(at + three)], line[index(at + four)]
+                past, offset = _place(x + ox, y + oy, tx, ty, bend)
+                s[row, lane], d[row, lane] = F(sample) * spacing + past, offset
+                cosines[row, lane], sines[row, lane] = tx, ty
+        low, high = FAR, _ZERO
+        for e in range(LANES):
+            distance = abs(d[row, np.uint64(e)])
+            low, high = min(low, distance), max(high, distance)
+        span[row, np.uint64(0)], span[row, np.uint64(1)] = low, high
+
+
+@kernel
+def lift_kerbs(
+    camera: Any,
+    focal: float,
+    sides: Any,
+    spacing: float,
+    kerb: Any,
+    width: int,
+    first: int,
+    bottom: int,
+    covered: Any,
+    slope: Any,
+    s: Any,
+    d: Any,
+    cosines: Any,
+    sines: Any,
+    span: Any,
+    t: Any,
+    lifted: Any,
+) -> None:
+    """Bring pixels that show the concrete kerb, or the land behind it, nearer: both stand above the road.
+
+    Arguments as of `locate`; ``sides`` is (2 * n,) int32, what is left and right of each sample, see
+    `LINED`, ``kerb`` (3,) float32 m from the centre line to the kerb's foot and to its top, and its rise;
+    ``lifted`` is (rows,) int32 and receives 1 for rows whose places relative to the road have changed.
+    """
+    rows = t.shape[0]
+    inverse_focal = _ONE / focal
     ux, uy, uz = camera[6] * inverse_focal, camera[7] * inverse_focal, camera[8] * inverse_focal
     u0 = F(first) + _HALF - F(width) * _HALF
     foot, top, rise = kerb[0], kerb[1], kerb[2]
     steepness = rise / (top - foot)
     inverse_spacing = _ONE / F(spacing)
     last_sample = np.int32(sides.shape[0] // 2 - 1)
-    zero, one = np.uint64(0), np.uint64(1)
     for i in range(bottom):
-        if covered[i] == 0:
-            continue
         row = np.uint64(i)
-        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
-        ax = camera[3] + v * camera[9]
-        ay = camera[4] + v * camera[10]
-        az = camera[5] + v * camera[11]
-        nearest_depth, farthest_depth = FAR, _ZERO
-        for e in range(LANES):
-            depth = t[row, np.uint64(e)]
-            nearest_depth, farthest_depth = min(nearest_depth, depth), max(farthest_depth, depth)
-        spread = farthest_depth * (F(LANES) * inverse_focal) + farthest_depth - nearest_depth
-        low, high = FAR, _ZERO
-        for attempt in range(2):
-            low, high = FAR, _ZERO
-            if spread < COMPACT:
-                depth = t[row, np.uint64(LANES // 2)]
-                u = u0 + F(LANES // 2)
-                ix = np.int32(min(max(cx + depth * (ax + u * ux), _ZERO), east_end) + _HALF)
-                iy = np.int32(min(max(cy + depth * (ay + u * uy), _ZERO), north_end) + _HALF)
-                sample = np.int32(nearest[index(iy * nodes + ix)])
-                at = np.int32(sample * LINE_FIELDS)
-                ox, oy = west - line[index(at)], south - line[index(at + np.int32(1))]
-                tx, ty, bend = (
-                    line[index(at + np.int32(2))],
-                    line[index(at + np.int32(3))],
-                    line[index(at + np.int32(4))],
-                )
-                begin = F(sample) * spacing
-                for e in range(LANES):
-                    lane = np.uint64(e)
-                    u = u0 + F(np.int32(e))
-                    depth = t[row, lane]
-                    x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
-                    past, offset = _place(x + ox, y + oy, tx, ty, bend)
-                    s[row, lane] = begin + past
-                    d[row, lane] = offset
-                    cosines[lane], sines[lane] = tx, ty
-            else:
-                for e in range(LANES):
-                    lane = np.uint64(e)
-                    u = u0 + F(np.int32(e))
-                    depth = min(t[row, lane], FAR)
-                    x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
-                    ix = np.int32(min(max(x, _ZERO), east_end) + _HALF)
-                    iy = np.int32(min(max(y, _ZERO), north_end) + _HALF)
-                    sample = np.int32(nearest[index(iy * nodes + ix)])
-                    at = np.int32(sample * LINE_FIELDS)
-                    tx, ty = line[index(at + np.int32(2))], line[index(at + np.int32(3))]
-                    past, offset = _place(
-                        x + west - line[index(at)],
-                        y + south - line[index(at + np.int32(1))],
-                        tx,
-                        ty,
-                        line[index(at + np.int32(4))],
-                    )
-                    s[row, lane] = F(sample) * spacing + past
-                    d[row, lane] = offset
-                    cosines[lane], sines[lane] = tx, ty
-            for e in range(LANES):
-                distance = abs(d[row, np.uint64(e)])
-                low, high = min(low, distance), max(high, distance)
-            if high <= foot or attempt == 1:
-                break
-            for e in range(LANES):
-                lane = np.uint64(e)
-                u = u0 + F(np.int32(e))
-                dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
-                depth = t[row, lane]
-                offset = d[row, lane]
-                right = np.int32(offset > _ZERO)
-                sample = min(max(np.int32(s[row, lane] * inverse_spacing), np.int32(0)), last_sample)
-                raised = F(np.int32((sides[index(sample * np.int32(2) + right)] >> RAISED) & np.int32(1)))
-                distance = abs(offset)
-                outward = (dx * sines[lane] - dy * cosines[lane]) * (F(2.0) * F(right) - _ONE)
-                fall = max(slope[row, lane] - dz, F(0.004))
-                # Back along the ray: onto the level behind the kerb, or onto its face if that is nearer.
-                plateau = raised * rise / fall
-                face = raised * max(distance - foot, _ZERO) * steepness
-                face = max(face / max(fall + steepness * outward, F(0.004)), _ZERO)
-                behind_top = F(np.int32(distance - outward * plateau >= top))
-                incoming = F(np.int32(outward < _ZERO))
-                back = incoming * behind_top * plateau + (_ONE - incoming) * min(plateau, face)
-                t[row, lane] = max(depth - back, _HALF * depth)
-            if low > BESIDE:
-                break
-        span[row, zero], span[row, one] = low, high
-        if low > BESIDE:
+        lifted[row] = 0
+        if covered[i] == 0 or span[row, np.uint64(1)] <= foot:
             continue
-        # Extent of the pixels on the ground, beside and behind each other, turned into the road's directions.
+        lifted[row] = np.int32(span[row, np.uint64(0)] <= BESIDE)
+        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
+        ax, ay, az = camera[3] + v * camera[9], camera[4] + v * camera[10], camera[5] + v * camera[11]
         for e in range(LANES):
             lane = np.uint64(e)
             u = u0 + F(np.int32(e))
             dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
-            tx, ty = cosines[lane], sines[lane]
+            offset = d[row, lane]
+            right = np.int32(offset > _ZERO)
+            sample = min(max(np.int32(s[row, lane] * inverse_spacing), np.int32(0)), last_sample)
+            raised = F(np.int32((sides[index(sample * np.int32(2) + right)] >> RAISED) & np.int32(1)))
+            distance = abs(offset)
+            outward = (dx * sines[row, lane] - dy * cosines[row, lane]) * (F(2.0) * F(right) - _ONE)
+            fall = max(slope[row, lane] - dz, F(0.004))
+            # Back along the ray: onto the level behind the kerb, or onto its face if that is nearer.
+            plateau = raised * rise / fall
+            face = raised * max(distance - foot, _ZERO) * steepness
+            face = max(face / max(fall + steepness * outward, F(0.004)), _ZERO)
+            behind_top = F(np.int32(distance - outward * plateau >= top))
+            incoming = F(np.int32(outward < _ZERO))
+            back = incoming * behind_top * plateau + (_ONE - incoming) * min(plateau, face)
+            t[row, lane] = max(t[row, lane] - back, _HALF * t[row, lane])
+
+
+@kernel
+def measure(
+    camera: Any,
+    focal: float,
+    width: int,
+    first: int,
+    bottom: int,
+    covered: Any,
+    slope: Any,
+    t: Any,
+    cosines: Any,
+    sines: Any,
+    span: Any,
+    along: Any,
+    across: Any,
+) -> None:
+    """Find how far each pixel near the road extends along and across it.
+
+    Arguments as of `locate`; ``along`` and ``across`` are (rows, LANES) float32 and receive m.
+    """
+    rows = t.shape[0]
+    inverse_focal = _ONE / focal
+    ux, uy, uz = camera[6] * inverse_focal, camera[7] * inverse_focal, camera[8] * inverse_focal
+    u0 = F(first) + _HALF - F(width) * _HALF
+    for i in range(bottom):
+        row = np.uint64(i)
+        if covered[i] == 0 or span[row, np.uint64(0)] > BESIDE:
+            continue
+        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
+        ax, ay, az = camera[3] + v * camera[9], camera[4] + v * camera[10], camera[5] + v * camera[11]
+        for e in range(LANES):
+            lane = np.uint64(e)
+            u = u0 + F(np.int32(e))
+            dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
+            tx, ty = cosines[row, lane], sines[row, lane]
+            # Beside and behind each other on the ground, turned into the road's directions.
             beside = min(t[row, lane], FAR) * inverse_focal
             behind = beside / max(slope[row, lane] - dz, F(0.004))
-            forward = abs(dx * tx + dy * ty)
-            sideways = abs(dx * ty - dy * tx)
+            forward, sideways = abs(dx * tx + dy * ty), abs(dx * ty - dy * tx)
             along[row, lane] = forward * behind + sideways * beside
             across[row, lane] = sideways * behind + forward * beside

@@ -22,6 +22,9 @@ STRIDE = 2 * TEXELS
 SIZE = TEXELS * STRIDE
 """Elements of that array."""
 
+FADE = F(0.27)
+"""Share of its contrast that a pattern like asphalt loses from one halving to the next."""
+
 _ONE = F(1.0)
 _BIAS = F(1 << 14)
 
@@ -47,8 +50,21 @@ def texel(start: Any, x: Any, y: Any, footprint: Any) -> Any:
 
 @inline
 def texels(start: Any, x: Any, y: Any, footprint: Any) -> Any:
-    """Indices of the four texels around a place, and its share of the way to the right and upper ones."""
-    level = min(max(np.int32((F(footprint).view(np.int32) >> 23) - 127), np.int32(0)), np.int32(LEVELS - 1))
+    """The four texels around a place, as graphics cards look a pattern up without blending its halvings.
+
+    Args:
+        start: index of the pattern's first texel.
+        x: texels of the full tile, any number above -2**14.
+        y: the same, across.
+        footprint: extent of the pixel in texels of the full tile.
+
+    Returns:
+        Indices of the four texels, the place's share of the way to the right and to the upper ones, and
+        the contrast that leads over to the next halving.
+    """
+    bits = F(max(footprint, _ONE)).view(np.int32)
+    level = min((bits >> 23) - np.int32(127), np.int32(LEVELS - 1))
+    contrast = _ONE - FADE * (np.int32((bits & 0x7FFFFF) | 0x3F800000).view(np.float32) - _ONE)
     side = np.int32(TEXELS >> level)
     shrink = F(side) * F(1.0 / TEXELS)
     u, v = x * shrink + _BIAS, y * shrink + _BIAS
@@ -60,6 +76,7 @@ def texels(start: Any, x: Any, y: Any, footprint: Any) -> Any:
     return (
         index(row + column), index(row + next_column),
         index(next_row + column), index(next_row + next_column), u - F(left), v - F(low),
+        contrast,
     )  # fmt: skip
 
 
@@ -109,7 +126,7 @@ def cobblestones(rng: np.random.Generator, columns: int = 16, rows: int = 9) -> 
         rows: rows of stones (along the road).
     """
     y, x = np.mgrid[0:TEXELS, 0:TEXELS] / TEXELS
-    wobble = 0.12 * coloured_noise(rng, 1.2, 40.0)
+    wobble = 0.17 * coloured_noise(rng, 1.2, 40.0)
     v = y * rows + 0.5 * wobble
     row = np.floor(v).astype(int)
     widths = rng.uniform(-0.16, 0.16, (rows, columns))

@@ -135,6 +135,12 @@ def test_debug_shows_the_whole_error(tmp_path):
         main(["drive", str(tmp_path / "nowhere"), "--debug"])
 
 
+def test_a_missing_package_sends_to_the_doctor(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "algorithms", None)
+    assert main(["drive", "nowhere"]) == 2
+    assert "udacity-gym doctor" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
@@ -237,6 +243,24 @@ def test_the_demo_records_learns_drives_and_reports_and_can_be_run_twice(tmp_pat
     )
     assert main(["doctor", "--policy", str(folder / "policy")]) in (0, 1)
     assert "PilotNet" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_the_demo_learns_from_a_persons_recording(lake_recording, tmp_path, capsys):
+    folder = tmp_path / "demo"
+    before = {path: path.stat().st_mtime_ns for path in lake_recording.rglob("*")}
+    arguments = ["--output", str(folder), "--epochs", "1", "--max-seconds", "2", "--no-video"]
+    assert main(["demo", "--recording", str(lake_recording), *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "2000 of 2000 rows used" in out
+    assert "as with a keyboard" in out
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "evaluation.json",
+        "policy",
+        "report.html",
+        "training",
+    ]
+    assert {path: path.stat().st_mtime_ns for path in lake_recording.rglob("*")} == before
 
 
 @pytest.mark.long

@@ -254,7 +254,9 @@ def test_time_and_distance_run_on_over_a_put_back():
 
 
 def test_an_evaluation_prints_as_a_table_of_its_figures():
-    text = str(evaluate(drift, Glider(), max_seconds=11.0))
+    evaluation = evaluate(drift, Glider(), max_seconds=11.0)
+    assert repr(evaluation) == "<Evaluation: drift on lake, 0 laps, autonomy 0.0%, interventions 10>"
+    text = str(evaluation)
     assert "drift on track lake" in text
     assert "interventions" in text
     assert "autonomy" in text
@@ -293,5 +295,12 @@ def test_a_policy_that_is_none_is_refused():
 def test_an_environment_without_a_track_is_refused():
     env = Glider()
     del env.track
-    with pytest.raises(SimulatorError, match="no track"):
+    with pytest.raises(SimulatorError, match="where the car is"):
+        evaluate(straight_on, env)
+
+
+def test_an_environment_whose_info_has_no_cross_track_error_is_refused():
+    env = Glider()
+    env.reset = lambda **_: (None, {"time": 0.0, "speed": 0.0})
+    with pytest.raises(SimulatorError, match="where the car is"):
         evaluate(straight_on, env)

@@ -1,0 +1,151 @@
+import math
+
+import numpy as np
+import pytest
+
+from udacity_gym.errors import OptionError
+from udacity_gym.telemetry import CAMERAS, Pose
+from udacity_gym.world.camera import CameraRig, camera_row
+from udacity_gym.world.track import Track
+
+FOCAL = 80 / math.tan(math.radians(30))
+
+
+def project(row, points):
+    """Column and row of world points in a 320x160 picture; integers are the middles of pixels."""
+    row = row.astype(float)
+    relative = np.atleast_2d(points) - row[:3]
+    depth = relative @ row[3:6]
+    columns = 160 + FOCAL * (relative @ row[6:9]) / depth - 0.5
+    rows = 80 - FOCAL * (relative @ row[9:12]) / depth - 0.5
+    return columns, rows
+
+
+@pytest.fixture(scope="module")
+def lake():
+    return Track.load("lake")
+
+
+@pytest.fixture(scope="module")
+def rig(lake):
+    return CameraRig(lake)
+
+
+@pytest.mark.parametrize(("mode", "row"), [("training", 60.8), ("autonomous", 57.1)])
+def test_the_road_vanishes_where_measured_on_recordings(mode, row):
+    straight_ahead = 1e6 * np.array([math.cos(0.3), math.sin(0.3), 0.0])
+    camera = camera_row(Pose(0, 0, 0, 0.3), "center", mode)
+    column_seen, row_seen = project(camera, straight_ahead)
+    assert column_seen[0] == pytest.approx(158, abs=1)
+    assert row_seen[0] == pytest.approx(row, abs=0.7)
+
+
+def test_the_horizon_falls_to_the_right_by_what_the_roll_says():
+    camera = camera_row(Pose(0, 0, 0, 0), "center", "training")
+    far = 1e6 * np.array([[math.cos(a), math.sin(a), 0.0] for a in (0.7, -0.7)])
+    columns, rows = project(camera, far)
+    slope = (rows[1] - rows[0]) / (columns[1] - columns[0])
+    assert slope * 320 == pytest.approx(6.6, abs=0.3)
+
+
+@pytest.mark.parametrize(("camera", "right"), [("center", 0.0), ("left", -0.806), ("right", 0.825)])
+def test_cameras_sit_where_the_simulator_mounts_them(camera, right):
+    row = camera_row(Pose(10, 20, 3, 0), camera, "training")
+    assert row[1] == pytest.approx(20 - right, abs=1e-5)
+    assert row[2] == pytest.approx(3 + 1.25, abs=1e-5)
+    axes = row[3:].reshape(3, 3)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-6)
+
+
+def test_the_camera_follows_the_pitch_and_roll_of_the_car():
+    level = camera_row(Pose(0, 0, 0, 0), "center", "autonomous")
+    nose_up = camera_row(Pose(0, 0, 0, 0, pitch=0.1), "center", "autonomous")
+    assert math.asin(nose_up[5]) - math.asin(level[5]) == pytest.approx(0.1, abs=1e-3)
+    right_down = camera_row(Pose(0, 0, 0, 0, roll=0.1), "center", "autonomous")
+    assert right_down[8] - level[8] == pytest.approx(-0.1, abs=2e-3)
+
+
+@pytest.mark.parametrize("s", [150.0, 300.0, 600.0, 930.0])
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_edge_lines_are_drawn_within_half_a_pixel_of_their_projection(lake, rig, s, side, camera):
+    pose = lake.pose_at(s, 0.3, 0.02)
+    picture = rig.draw(pose, camera, "training").astype(float)
+    yellowness = picture[..., :2].mean(axis=2) - picture[..., 2]
+    row = camera_row(pose, camera, "training")
+    # The middle of the double line; along a picture row its two stripes lie symmetrically.
+    middle = [lake.pose_at(s + ahead, side * 3.635) for ahead in np.linspace(2.0, 40.0, 800)]
+    columns, rows = project(row, [(p.x, p.y, p.z) for p in middle])
+    beside = [lake.pose_at(s + ahead, side * 4.1) for ahead in np.linspace(2.0, 40.0, 800)]
+    outer, outer_rows = project(row, [(p.x, p.y, p.z) for p in beside])
+    errors = []
+    for i in range(78, 112, 3):
+        expected = np.interp(-i, -rows, columns)
+        reach = abs(np.interp(-i, -outer_rows, outer) - expected)
+        window = np.arange(max(0, round(expected - reach)), min(320, round(expected + reach) + 1))
+        if len(window) < 2 * reach - 1:
+            continue  # partly outside the picture
+        weight = np.clip(yellowness[i, window] - 45.0, 0.0, None)
+        if weight.sum() > 0:
+            errors.append((weight * window).sum() / weight.sum() - expected)
+    assert len(errors) >= 4
+    assert abs(np.median(errors)) < 0.5
+
+
+def test_all_cameras_in_one_call_equal_each_alone(lake, rig):
+    pose = lake.pose_at(640.0, -0.5)
+    together = rig.draw_all(pose, CAMERAS, "training")
+    assert list(together) == list(CAMERAS)
+    for camera, picture in together.items():
+        np.testing.assert_array_equal(picture, rig.draw(pose, camera, "training"))
+
+
+def test_pictures_are_fresh_arrays(lake, rig):
+    first = rig.draw(lake.pose_at(0.0))
+    kept = first.copy()
+    rig.draw(lake.pose_at(500.0))
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_the_bonnet_is_the_same_everywhere(lake, rig):
+    pictures = [rig.draw(lake.pose_at(s), "center", "training") for s in (0.0, 300.0, 740.0)]
+    for picture in pictures[1:]:
+        np.testing.assert_array_equal(picture[152:, 120:190], pictures[0][152:, 120:190])
+    assert (pictures[0][136, 150:160] != pictures[2][136, 150:160]).any()
+
+
+@pytest.mark.parametrize(
+    ("camera", "inside", "outside"),
+    [("center", (158, 155), (120, 155)), ("left", (156, 290), (156, 100)), ("right", (156, 20), (156, 200))],
+)
+def test_each_camera_sees_its_part_of_the_bonnet(lake, rig, camera, inside, outside):
+    one, other = (rig.draw(lake.pose_at(s), camera).astype(int) for s in (300.0, 740.0))
+    assert (one[inside] == other[inside]).all()
+    assert abs(one[outside] - other[outside]).sum() > 20
+
+
+def test_the_chase_view_shows_our_car_and_its_steering(lake, rig):
+    pose = lake.pose_at(300.0)
+    straight = rig.view("chase", pose, 320, 180)
+    turned = rig.view("chase", pose, 320, 180, steering=1.0)
+    assert straight.shape == (180, 320, 3)
+    assert (straight != turned).any()
+    elsewhere = rig.view("chase", lake.pose_at(320.0), 320, 180)
+    red = (straight[..., 0].astype(int) - straight[..., 1] > 70)[60:160, 100:220]
+    assert 20 < red.sum() < 2000
+    assert elsewhere.shape == straight.shape
+
+
+def test_the_cockpit_view_is_the_center_camera_in_another_size(lake, rig):
+    pose = lake.pose_at(300.0)
+    np.testing.assert_array_equal(rig.view("cockpit", pose, 320, 160), rig.draw(pose, "center", "autonomous"))
+    assert rig.view("cockpit", pose, 480, 200).shape == (200, 480, 3)
+
+
+def test_unknown_names_are_refused_with_the_known_ones(lake, rig):
+    with pytest.raises(OptionError, match="center, left, right"):
+        rig.draw(lake.pose_at(0.0), "rear")
+    with pytest.raises(OptionError, match="training, autonomous"):
+        rig.draw(lake.pose_at(0.0), "center", "manual")
+    with pytest.raises(OptionError, match="chase, cockpit"):
+        rig.view("top", lake.pose_at(0.0), 320, 160)

@@ -1,0 +1,147 @@
+import copy
+
+import numpy as np
+import pytest
+
+from udacity_gym.errors import TrackError
+from udacity_gym.world import surface
+from udacity_gym.world.camera import CameraRig
+from udacity_gym.world.cards import KINDS
+from udacity_gym.world.scenery import scene_of
+from udacity_gym.world.terrain import Grid
+from udacity_gym.world.track import Track
+
+
+@pytest.fixture(scope="module")
+def lake():
+    return Track.load("lake")
+
+
+@pytest.fixture(scope="module")
+def grid(lake):
+    return Grid.around(lake)
+
+
+def changed(lake, **surroundings):
+    data = copy.deepcopy(lake.data)
+    data["surroundings"].update(surroundings)
+    return Track(data)
+
+
+def test_the_grid_names_the_nearest_sample(lake, grid):
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        i, j = rng.integers(grid.nearest.shape[0]), rng.integers(grid.nearest.shape[1])
+        distances = np.hypot(lake.x - grid.x[j], lake.y - grid.y[i])
+        assert grid.distance[i, j] == pytest.approx(distances.min(), abs=0.01)
+
+
+def test_the_grid_knows_left_from_right(lake, grid):
+    for s in np.linspace(0.0, lake.length, 40, endpoint=False):
+        for offset in (-8.0, 8.0):
+            pose = lake.pose_at(s, offset)
+            i, j = round(pose.y - grid.south), round(pose.x - grid.west)
+            assert grid.right[i, j] == (offset > 0)
+
+
+def test_the_road_is_level_and_the_land_is_not(lake, grid):
+    heights = scene_of(lake).arrays.heights.reshape(grid.nearest.shape)
+    assert np.abs(heights[grid.distance < 6.5]).max() == 0
+    assert heights.max() > 15
+    assert heights.min() == pytest.approx(lake.data["surroundings"]["water_level"])
+
+
+def test_the_inside_of_the_loop_is_a_lake(lake, grid):
+    level = lake.data["surroundings"]["water_level"]
+    heights = scene_of(lake).arrays.heights.reshape(grid.nearest.shape)
+    inside = ~grid.right & (grid.distance > 60)
+    assert (heights[inside] <= level + 1e-6).mean() > 0.5
+
+
+def test_roadside_bits_follow_the_track_file(lake):
+    sides = scene_of(lake).arrays.sides.reshape(-1, 2)
+
+    def bit(s, side, name):
+        return (sides[lake.index(s), side] >> name) & 1
+
+    assert bit(500.0, 0, surface.STRIPED) == 1
+    assert bit(300.0, 0, surface.STRIPED) == 0
+    assert bit(95.0, 1, surface.LINED) == 0
+    assert bit(95.0, 0, surface.LINED) == 1
+    assert bit(865.0, 1, surface.RAISED) == 0
+    assert bit(740.0, 0, surface.COBBLED) == bit(740.0, 1, surface.COBBLED) == 1
+
+
+def test_kerbs_are_light_towards_the_sun_and_dark_away_from_it(lake):
+    red = scene_of(lake).arrays.sides.reshape(-1, 2) & 255
+    facing_east, facing_west = lake.index(520.0), lake.index(560.0)
+    assert red[facing_east, 1] < 120 or red[facing_west, 0] < 120
+    assert red.max() == 255
+    assert red.min() < 90
+
+
+def test_plants_stand_on_dry_land_beside_the_road(lake):
+    cards = scene_of(lake).arrays.cards
+    assert len(cards) > 900
+    pines = cards[cards[:, 5] < KINDS["pine"].variants]
+    assert 300 < len(pines) < 600
+    for x, y, *_ in cards[::7]:
+        assert abs(lake.locate(float(x), float(y)).offset) > 7.0
+
+
+def test_a_scene_is_shared_by_tracks_of_the_same_content(lake):
+    assert scene_of(lake) is scene_of(Track(copy.deepcopy(lake.data)))
+
+
+def test_another_seed_grows_other_plants(lake):
+    other = scene_of(changed(lake, seed=2))
+    assert not np.array_equal(other.arrays.cards[:50, :2], scene_of(lake).arrays.cards[:50, :2])
+
+
+def test_a_track_without_surroundings_gets_plain_land(lake):
+    data = {key: value for key, value in lake.data.items() if key not in ("surroundings", "roadside")}
+    track = Track(data)
+    picture = CameraRig(track).draw(track.pose_at(300.0))
+    assert picture.std() > 20
+    assert len(scene_of(track).arrays.cards) == 0
+
+
+@pytest.mark.parametrize(
+    ("surroundings", "message"),
+    [
+        ({"land": [{"side": "left", "from": 0, "to": 1, "profile": [[8, 0, "lava"]]}]}, "lava"),
+        (
+            {
+                "plants": [
+                    {"kind": "palm", "side": "left", "from": 0, "to": 9, "near": 9, "far": 20, "count": 1}
+                ]
+            },
+            "pine",
+        ),
+        ({"plants": [{"kind": "pine", "side": "left"}]}, "count"),
+        ({"land": [{"side": "left", "from": 0, "to": 1, "profile": [[8, 0, "sand"]]}]}, "surroundings"),
+        ({"objects": [{"kind": "castle", "s": 0, "offset": 20.0}]}, "tyres, sign, pylon"),
+    ],
+)
+def test_unknown_things_in_a_track_file_are_refused_by_name(lake, surroundings, message):
+    with pytest.raises(TrackError, match=message):
+        scene_of(changed(lake, **surroundings))
+
+
+def test_unknown_roadsides_are_refused_by_name(lake):
+    data = copy.deepcopy(lake.data)
+    data["roadside"] = [{"kind": "wall", "side": "left", "from": 0, "to": 9}]
+    with pytest.raises(TrackError, match="kerb, bridge, dirt_mouth"):
+        scene_of(Track(data))
+
+
+def test_a_hilly_road_is_drawn_along_its_slopes(lake):
+    data = copy.deepcopy(lake.data)
+    data["elevation"] = [[0.0, 0.0], [300.0, 14.0], [600.0, -6.0], [900.0, 4.0]]
+    del data["surroundings"]
+    track = Track(data)
+    rig = CameraRig(track)
+    for s in (100.0, 250.0, 450.0, 930.0):
+        road = rig.draw(track.pose_at(s), "center", "training")[90:130, 130:190].astype(int)
+        assert np.abs(road[..., 0] - road[..., 1]).mean() < 12
+        assert 90 < road.mean() < 160
