@@ -44,7 +44,8 @@ class RecordingWriter:
 
     A frame is in its files when `write` returns, and its row is written, whole, after its pictures
     are: the folder is a readable recording at any moment, also after the process was killed. A frame
-    of three pictures takes less than a millisecond, so that no thread is needed beside the caller.
+    of three pictures takes about a millisecond, a thread beside the caller would make it two; and
+    whoever drives faster than the disk writes waits for it, so that nothing piles up in memory.
 
     Args:
         folder: created if missing.
@@ -85,6 +86,7 @@ class RecordingWriter:
         self._last_time = -math.inf
         self._last = last or datetime.datetime.min
         self._rows = 0
+        self._moments: list[datetime.datetime] = []  # of the take's frames
         try:
             (self.folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
             self._log = _AppendedFile(log, new=not append)
@@ -95,6 +97,7 @@ class RecordingWriter:
             ) from error
         except OSError as error:
             raise RecordingError(f"{self.folder} can't be written to: {error.strerror}") from error
+        self._mark = (self._log.size, self._side_file.size, self._last)  # where the take begins
         self._closed = False
 
     def __len__(self) -> int:
@@ -136,6 +139,7 @@ class RecordingWriter:
         moment = self._next_stamp(time)
         names = {camera: _image_name(camera, moment) for camera in self.cameras}
         paths = [self._prefix + names[camera] if camera in names else "" for camera in CAMERAS]
+        side_size = self._side_file.size
         try:
             for camera, name in names.items():
                 _write_whole(self.folder / IMAGE_FOLDER / name, encode_jpeg(images[camera]))
@@ -143,10 +147,14 @@ class RecordingWriter:
                 self._side_file.add(f'{{"image": "{names["center"]}", {side_line[1:]}')
             self._log.add(",".join([*paths, *map(format_number, numbers)]))
         except OSError as error:
+            with contextlib.suppress(OSError):
+                self._side_file.truncate(side_size)
+            self._delete_images(moment)
             raise RecordingError(
                 f"a frame can't be written to {self.folder}: {error.strerror or error}. "
                 f"The {self._rows} frames before it are kept"
             ) from error
+        self._moments.append(moment)
         self._rows += 1
 
     def new_take(self) -> None:
@@ -155,6 +163,32 @@ class RecordingWriter:
             self._take_start = self._last + TAKE_PAUSE
             self._take_time = None
             self._last_time = -math.inf
+            self._moments = []
+            self._mark = (self._log.size, self._side_file.size, self._last)
+
+    def discard_take(self) -> None:
+        """Undo the present take: rows, pictures and what was kept beside them, as if it had never been.
+
+        Raises:
+            RecordingError: The writer is closed, or the files can't be changed.
+        """
+        if self._closed:
+            raise RecordingError(f"the recording in {self.folder} is closed; its takes are kept")
+        log_size, side_size, self._last = self._mark
+        try:
+            # Rows first: killed in between, the folder has pictures without rows, which is no harm.
+            self._log.truncate(log_size)
+            self._side_file.truncate(side_size)
+        except OSError as error:
+            raise RecordingError(
+                f"the take in {self.folder} can't be discarded: {error.strerror or error}"
+            ) from error
+        for moment in self._moments:
+            self._delete_images(moment)
+        self._rows -= len(self._moments)
+        self._moments = []
+        self._take_time = None
+        self._last_time = -math.inf
 
     def close(self) -> None:
         """Close the files; calling it twice is fine. A recording without a frame leaves none behind."""
@@ -181,6 +215,11 @@ class RecordingWriter:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _delete_images(self, moment: datetime.datetime) -> None:
+        for camera in self.cameras:
+            with contextlib.suppress(OSError):
+                (self.folder / IMAGE_FOLDER / _image_name(camera, moment)).unlink()
 
     def _check_images(self, images: Mapping[str, Image]) -> None:
         if set(images) != set(self.cameras):
@@ -236,6 +275,11 @@ class _AppendedFile:
     def add(self, line: str) -> None:
         """Append a line: all of it or, if the disk is full, nothing."""
         self._add(f"{line}\n".encode())
+
+    def truncate(self, size: int) -> None:
+        """Forget what was added since the file had this size."""
+        os.ftruncate(self._file, size)
+        self.size = size
 
     def close(self) -> None:
         os.fsync(self._file)
