@@ -6,6 +6,7 @@ from udacity_gym.recording.pack import PackedFrames, pack
 from udacity_gym.recording.reader import open_recording
 from udacity_gym.recording.recorder import RecordDrives, Recorder, record
 from udacity_gym.recording.report import Finding, Report
+from udacity_gym.recording.summary import Summary, summarize
 from udacity_gym.recording.writer import RecordingWriter
 
 __all__ = [
@@ -20,8 +21,10 @@ __all__ = [
     "Recording",
     "RecordingWriter",
     "Report",
+    "Summary",
     "TrainingLoader",
     "open_recording",
     "pack",
     "record",
+    "summarize",
 ]

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.episodes import Episode, Recording
 from udacity_gym.recording.report import EDITED, Finding, row_ranges
-from udacity_gym.recording.storage import FolderStorage, Storage
+from udacity_gym.recording.storage import LOG_LIMIT, FolderStorage, Storage
 
 EDITS = "edits.jsonl"
 """The file with the edits, beside the log."""
@@ -40,14 +41,16 @@ class Edit:
         arguments: what it was asked to do.
         leave_out: (n,) int64 lines of the log that are left out, ascending.
         cut_before: (m,) int64 lines of the log that begin a take, ascending.
-        rows: how many rows the log had.
+        log_bytes: size of the log when the edit was made.
+        log_crc: CRC-32 of the log then, so that an edit is never applied to other rows than was meant.
     """
 
     verb: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     leave_out: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     cut_before: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    rows: int = 0
+    log_bytes: int = 0
+    log_crc: int = 0
 
     def __str__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
@@ -64,7 +67,7 @@ class Edit:
             {
                 "edit": self.verb,
                 "arguments": dict(self.arguments),
-                "rows": self.rows,
+                "log": [self.log_bytes, self.log_crc],
                 "leave_out": _ranges(self.leave_out),
                 "cut_before": self.cut_before.tolist(),
             }
@@ -79,7 +82,7 @@ class Edit:
         """
         entry = json.loads(line)
         try:
-            rows = int(entry["rows"])
+            log_bytes, log_crc = map(int, entry["log"])
             ranges = [(int(first), int(last)) for first, last in entry["leave_out"]]
             if any(not 1 <= first <= last <= 1 << 40 for first, last in ranges):
                 raise ValueError("rows are counted from 1")
@@ -88,7 +91,7 @@ class Edit:
             spans = [np.arange(first, last + 1, dtype=np.int64) for first, last in ranges]
             leave_out = np.concatenate(spans) if spans else np.empty(0, np.int64)
             cuts = np.array(entry["cut_before"], np.int64).reshape(-1)
-            return cls(str(entry["edit"]), dict(entry["arguments"]), leave_out, cuts, rows)
+            return cls(str(entry["edit"]), dict(entry["arguments"]), leave_out, cuts, log_bytes, log_crc)
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"{error!r}") from error
 
@@ -117,18 +120,18 @@ def apply_edits(recording: Recording) -> Recording:
     """The recording as its edits leave it.
 
     Raises:
-        RecordingError: The edits can't be read, or were made when the log had more rows.
+        RecordingError: The edits can't be read, or the log was changed since they were made.
     """
     assert recording.storage is not None
     edits = read_edits(recording.storage)
     if not edits:
         return recording
-    most = max(edit.rows for edit in edits)
-    if most > recording.report.rows:
-        raise RecordingError(
-            f"{recording.path / EDITS} is of a log of {most} rows, {recording.log.name} has "
-            f"{recording.report.rows}: delete the edits, or open the recording with edits=False"
-        )
+    for size, crc in {(edit.log_bytes, edit.log_crc) for edit in edits}:
+        if crc != log_crc(recording, size):
+            raise RecordingError(
+                f"{recording.log} was changed since {EDITS} was written, so that its rows are other ones: "
+                f"delete {recording.path / EDITS}, or open the recording with edits=False"
+            )
     leave_out = np.unique(np.concatenate([edit.leave_out for edit in edits]))
     cuts = np.concatenate([edit.cut_before for edit in edits])
     episodes: list[Episode] = []
@@ -141,6 +144,17 @@ def apply_edits(recording: Recording) -> Recording:
     rows = tuple(np.intersect1d(leave_out, used).tolist())
     verbs = ", ".join(dict.fromkeys(edit.verb for edit in edits if len(edit.leave_out)))
     return recording.with_episodes(episodes, [Finding(EDITED, rows, verbs, len(rows))] if rows else [])
+
+
+def log_crc(recording: Recording, size: int) -> int:
+    """CRC-32 of the first bytes of a recording's log; rows that are appended don't change it."""
+    assert recording.storage is not None
+    crc = 0
+    with recording.storage.open(recording.log.name, LOG_LIMIT) as file:
+        while size > 0 and (data := file.read(min(size, 1 << 20))):
+            crc = zlib.crc32(data, crc)
+            size -= len(data)
+    return crc if size == 0 else -1
 
 
 def write_edits(recording: Recording, edits: Sequence[Edit]) -> None:

@@ -197,6 +197,15 @@ class Episode(Sequence[Frame]):
         name = self.name(camera, index)
         return decode_image(self._storage.read(name), self._storage.path / name)
 
+    def extras(self) -> list[dict[str, Any]]:
+        """What the side file knows of each frame, read in one go; {} where nothing."""
+        place = {self.name("center", i).rpartition("/")[2]: i for i in range(len(self))}
+        found: list[dict[str, Any]] = [{} for _ in place]
+        for image, entry in self._side_file.entries():
+            if image in place:
+                found[place[image]] = entry
+        return found
+
     def extra(self, index: int) -> dict[str, Any]:
         """What the side file knows of a frame; {} if nothing."""
         return self._side_file.get(self.name("center", index).rpartition("/")[2])

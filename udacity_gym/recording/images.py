@@ -15,14 +15,14 @@ from udacity_gym.telemetry import Image
 MOST_PIXELS = 1 << 24
 """Of a picture; Udacity's have 51,200."""
 
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _JPEG_OPTIONS = (
     cv2.IMWRITE_JPEG_QUALITY,
     75,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
 )
-_PNG_START, _PNG_END = b"\x89PNG", b"IEND"
+PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 
 
 class ImageFolder:
@@ -131,7 +131,7 @@ def decode_image(data: bytes, path: Path) -> Image:
     if not data:
         raise RecordingError(f"{path} is empty")
     # Decoders fill the missing part of a picture that was cut off with grey, and say nothing.
-    for start, end in ((_JPEG_START, _JPEG_END), (_PNG_START, _PNG_END)):
+    for start, end in ((JPEG_START, _JPEG_END), (PNG_START, _PNG_END)):
         if data.startswith(start):
             if end not in data[-64:].rstrip(b"\0"):
                 raise RecordingError(f"{path} is cut off after {len(data)} bytes")
@@ -151,7 +151,7 @@ def decode_image(data: bytes, path: Path) -> Image:
 
 def _size(data: bytes) -> tuple[int, int]:
     """Width and height that a JPEG's or PNG's header tells; (0, 0) if it tells none."""
-    if data.startswith(_PNG_START):
+    if data.startswith(PNG_START):
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     at = 2
     while at + 9 <= len(data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,24 @@ class SideFile:
             entry = _entry(file.readline(LONGEST_LINE))
         entry.pop("image", None)
         return entry
+
+    def entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Everything the file has, in its order: the name of a frame's picture, and what is known of it.
+
+        Raises:
+            RecordingError: The file can't be read.
+        """
+        if self._name is None:
+            return
+        try:
+            with self._storage.open_to_seek(self._name) as file:
+                while line := file.readline(LONGEST_LINE):
+                    entry = _entry(line)
+                    image = entry.pop("image", None)
+                    if isinstance(image, str):
+                        yield image, entry
+        except UNREADABLE as error:
+            raise RecordingError(f"{self._storage.path / self._name} can't be read: {error}") from error
 
     def _find_lines(self, name: str) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
         """Names of pictures, sorted, and where in the file their lines begin; the last of a name counts."""

@@ -17,7 +17,7 @@ import numpy as np
 from typing_extensions import Self
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.images import encode_jpeg
+from udacity_gym.recording.images import JPEG_START, PNG_START, encode_jpeg
 from udacity_gym.recording.log import read_log, stamps
 from udacity_gym.recording.reader import LOG_NAME, TAKE_GAP
 from udacity_gym.recording.side_file import SIDE_FILE
@@ -104,9 +104,14 @@ class RecordingWriter:
         """Frames written so far."""
         return self._rows
 
+    @property
+    def end(self) -> datetime.datetime | None:
+        """The time stamp of the last frame, None before the first."""
+        return None if self._last == datetime.datetime.min else self._last
+
     def write(
         self,
-        images: Mapping[str, Image],
+        images: Mapping[str, Image | bytes],
         steering: float,
         throttle: float,
         brake: float,
@@ -117,7 +122,8 @@ class RecordingWriter:
         """Add a frame: what was seen, what was done about it, and how fast the car was.
 
         Args:
-            images: camera name to (height, width, 3) uint8 RGB; (160, 320, 3) is Udacity's size.
+            images: camera name to (height, width, 3) uint8 RGB, (160, 320, 3) is Udacity's size; or
+                the bytes of a JPEG or PNG file, which are written as they are.
             steering: [-1, 1], positive turns right.
             throttle: [0, 1].
             brake: [0, 1].
@@ -137,12 +143,14 @@ class RecordingWriter:
         numbers = _check_numbers(steering, throttle, brake, speed)
         side_line = _side_line(extra)
         moment = self._next_stamp(time)
-        names = {camera: _image_name(camera, moment) for camera in self.cameras}
+        names = {camera: _image_name(camera, moment, images[camera]) for camera in self.cameras}
         paths = [self._prefix + names[camera] if camera in names else "" for camera in CAMERAS]
         side_size = self._side_file.size
         try:
             for camera, name in names.items():
-                _write_whole(self.folder / IMAGE_FOLDER / name, encode_jpeg(images[camera]))
+                image = images[camera]
+                data = image if isinstance(image, bytes) else encode_jpeg(image)
+                _write_whole(self.folder / IMAGE_FOLDER / name, data)
             if side_line is not None:
                 self._side_file.add(f'{{"image": "{names["center"]}", {side_line[1:]}')
             self._log.add(",".join([*paths, *map(format_number, numbers)]))
@@ -157,14 +165,23 @@ class RecordingWriter:
         self._moments.append(moment)
         self._rows += 1
 
-    def new_take(self) -> None:
-        """Begin a new take: the time of the next frame may be anything, and a pause is put before it."""
+    def new_take(self, start: datetime.datetime | None = None) -> None:
+        """Begin a new take: the time of the next frame may be anything, and a pause is put before it.
+
+        Args:
+            start: local time of its first frame; by default a pause after the frame before.
+
+        Raises:
+            RecordingError: ``start`` is not after the take before.
+        """
         if self._take_time is not None:
             self._take_start = self._last + TAKE_PAUSE
             self._take_time = None
             self._last_time = -math.inf
             self._moments = []
             self._mark = (self._log.size, self._side_file.size, self._last)
+        if start is not None:
+            self._take_start = _start(start, self.end)
 
     def discard_take(self) -> None:
         """Undo the present take: rows, pictures and what was kept beside them, as if it had never been.
@@ -218,14 +235,16 @@ class RecordingWriter:
 
     def _delete_images(self, moment: datetime.datetime) -> None:
         for camera in self.cameras:
-            with contextlib.suppress(OSError):
-                (self.folder / IMAGE_FOLDER / _image_name(camera, moment)).unlink()
+            for ending in (".jpg", ".png"):
+                (self.folder / IMAGE_FOLDER / f"{_stem(camera, moment)}{ending}").unlink(missing_ok=True)
 
-    def _check_images(self, images: Mapping[str, Image]) -> None:
+    def _check_images(self, images: Mapping[str, Image | bytes]) -> None:
         if set(images) != set(self.cameras):
             given = ", ".join(sorted(images)) or "none"
             raise RecordingError(f"a frame needs pictures of {', '.join(self.cameras)}, got {given}")
         for camera, image in images.items():
+            if isinstance(image, bytes) and image.startswith((JPEG_START, PNG_START)):
+                continue
             if not isinstance(image, np.ndarray):
                 raise RecordingError(f"the {camera} picture must be an array, got {type(image).__name__}")
             if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
@@ -357,8 +376,16 @@ def _plain(value: object) -> object:
     raise TypeError(f"not {type(value).__name__}")
 
 
-def _image_name(camera: str, moment: datetime.datetime) -> str:
-    return f"{camera}_{moment:%Y_%m_%d_%H_%M_%S}_{moment.microsecond // 1000:03d}.jpg"
+def _image_name(camera: str, moment: datetime.datetime, image: Image | bytes) -> str:
+    is_png = isinstance(image, bytes) and image.startswith(PNG_START)
+    return _stem(camera, moment) + (".png" if is_png else ".jpg")
+
+
+def _stem(camera: str, moment: datetime.datetime) -> str:
+    # Not strftime, which writes years before 1000 without zeros on some systems.
+    date = f"{moment.year:04d}_{moment.month:02d}_{moment.day:02d}"
+    time = f"{moment.hour:02d}_{moment.minute:02d}_{moment.second:02d}_{moment.microsecond // 1000:03d}"
+    return f"{camera}_{date}_{time}"
 
 
 def _last_stamp(log: Path) -> datetime.datetime | None:
