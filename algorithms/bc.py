@@ -30,8 +30,8 @@ class BehavioralCloningConfig:
         learning_rate: greatest learning rate of Adam (Kingma & Ba 2015).
         schedule: "cosine" lets the rate rise over the first epoch and fall to zero along a cosine
             (Loshchilov & Hutter 2017), "constant" keeps it.
-        loss: "huber" (Huber 1964) or "mse". Huber is the better one where a few rows are unlike the rest:
-            full throttle at the start, a key pressed hard.
+        loss: "huber" (Huber 1964) or "mse". Huber is the better one where a few rows are unlike the rest,
+            like full throttle at the start; "mse" where those are what counts, like keys pressed in bends.
         huber_delta: where the Huber loss turns from square to linear, in units of the action.
         throttle: "learned": the policy works steering and throttle; "speed_control": steering only,
             a controller keeps the car at ``target_speed``.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,10 @@ class PilotNet(nn.Module):
         return out
 
 
+FEW = 8
+"""Pictures up to which a network is asked in one thread: for so little work, threads wait for each other
+longer than they work, and for tens of milliseconds where other programs use the cores too."""
+
 NETWORKS: dict[str, type[PilotNet]] = {"PilotNet": PilotNet}
 """Networks by the name that checkpoints know them by."""
 
@@ -86,6 +92,20 @@ def make_network(name: str, outputs: int, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NETWORKS[name](outputs)
+
+
+@contextmanager
+def one_thread(when: bool) -> Iterator[None]:
+    """Let torch work in one thread within the block, if ``when`` is true."""
+    threads = torch.get_num_threads()
+    if not when or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class NetworkPolicy(Policy):
@@ -116,7 +136,8 @@ class NetworkPolicy(Policy):
     def act(self, images: Image) -> Action:
         """Choose an action for each picture; see `Policy.act`."""
         prepared = torch.from_numpy(self.preprocessing.prepare_batch(images))
-        action: Action = self.network(self.preprocessing.normalize(prepared)).numpy()
+        with one_thread(when=len(images) <= FEW):
+            action: Action = self.network(self.preprocessing.normalize(prepared)).numpy()
         return action
 
     def save(self, folder: str | Path) -> Path:

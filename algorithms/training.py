@@ -193,7 +193,7 @@ class Training:
     @torch.inference_mode()
     def _validate(self) -> tuple[float | None, float | None]:
         """Loss and mean absolute steering error on the validation rows."""
-        targets, size = self._validation_targets, 256
+        targets, size = self._validation_targets, self.config.batch_size
         if not len(targets):
             return None, None
         self.network.eval()

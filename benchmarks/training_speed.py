@@ -1,10 +1,11 @@
 """Training images per second: ours, a plain torch loop, and the network alone.
 
-All three train the same network with Adam on the same rows with batches of the same size. The plain loop
+All train the same network with Adam on the same rows with batches of the same size. The plain loop
 is what a tutorial would write: a Dataset that opens a JPEG, crops, resizes and converts it, a shuffling
-DataLoader, no augmentation. Ours has side cameras, augmentation, and balance on top. The network alone
-trains on one batch over and over: nothing can be faster with it. Rounds of the three take turns, so that
-other load on the machine meets all of them alike; medians count.
+DataLoader, no augmentation; once with as many threads as torch takes by itself, once with one. Ours has
+side cameras, augmentation, and balance on top. The network alone, a copy on each core, trains on one batch
+over and over: nothing can be faster with it. Rounds of all take turns, so that other load on the machine
+meets them alike; medians count.
 
 Run it with: python benchmarks/training_speed.py [RECORDING]
 Without a recording, the built-in expert drives one for it.
@@ -19,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -76,20 +78,34 @@ def plain_loop(recording: Recording, rows: int) -> Callable[[], float]:
 
 
 def network_alone(rows: int) -> Callable[[], float]:
-    """The same network on one batch over and over."""
-    network = PilotNet(outputs=2).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    images = torch.rand(BATCH, 3, 66, 200).contiguous(memory_format=torch.channels_last)
-    targets = torch.rand(BATCH, 2)
+    """A copy of the network on each core, each on one batch over and over, never waiting for another."""
+    cores = os.cpu_count() or 1
 
-    def run() -> float:
-        steps = rows // BATCH
-        begin = time.perf_counter()
-        for _ in range(steps):
+    def copy_() -> Callable[[], None]:
+        network = PilotNet(outputs=2).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+        images = torch.rand(BATCH // 2, 3, 66, 200).contiguous(memory_format=torch.channels_last)
+        targets = torch.rand(BATCH // 2, 2)
+
+        def step() -> None:
             optimizer.zero_grad()
             nn.functional.mse_loss(network(images), targets).backward()
             optimizer.step()
-        return steps * BATCH / (time.perf_counter() - begin)
+
+        return step
+
+    copies = [copy_() for _ in range(cores)]
+    steps = max(1, rows // (BATCH // 2) // cores)
+
+    def work(step: Callable[[], None]) -> None:
+        for _ in range(steps):
+            step()
+
+    def run() -> float:
+        begin = time.perf_counter()
+        with ThreadPoolExecutor(cores) as pool:
+            list(pool.map(work, copies))
+        return cores * steps * (BATCH // 2) / (time.perf_counter() - begin)
 
     return run
 
@@ -113,40 +129,42 @@ def main() -> None:
 
 
 def measure(recording: Recording, rounds: int) -> None:
-    """Let the three take turns."""
+    """Let them take turns, and print a table."""
     learner = BehavioralCloning(
         recording, epochs=rounds + 1, batch_size=BATCH, validation=0.0, memory_budget=1e9, progress=False
     )
     rows = len(learner.train_frames)
     plain, alone = plain_loop(recording, rows), network_alone(rows)
-    rates: dict[str, list[float]] = {"ours": [], "plain": [], "alone": []}
+    rates: dict[str, list[float]] = {"ours": [], "plain": [], "plain, 1 thread": [], "alone": []}
+    torch_threads = torch.get_num_threads()
     begin = time.perf_counter()
 
     def others_turn(_: Epoch) -> None:
-        """Between two of our epochs, with the threads that torch takes by itself."""
+        """The others take their turn between two of our epochs, during which torch has one thread."""
         nonlocal begin
         rates["ours"].append(rows / (time.perf_counter() - begin))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(own_threads)
-        rates["plain"].append(plain())
+        rates["plain, 1 thread"].append(plain())
         rates["alone"].append(alone())
-        torch.set_num_threads(threads)
+        torch.set_num_threads(torch_threads)
+        rates["plain"].append(plain())
+        torch.set_num_threads(1)
         begin = time.perf_counter()
 
-    own_threads = torch.get_num_threads()
     learner.learn(others_turn)
     first, *later = rates["ours"]
     median = {name: statistics.median(values[1:]) for name, values in rates.items()}
+    reference = max(median["plain"], median["plain, 1 thread"])
     print(f"\nPython {platform.python_version()}, torch {torch.__version__}, {os.cpu_count()} cores")
-    print(f"{rows} rows, batches of {BATCH}")
+    print(f"{rows} rows, batches of {BATCH}; ratio: to the faster of the plain loops")
     print(f"{'':<46}{'images/s':>10}{'ratio':>8}")
     for name, rate in (
-        ("plain torch loop, no augmentation", median["plain"]),
+        (f"plain torch loop, {torch_threads} threads", median["plain"]),
+        ("plain torch loop, 1 thread", median["plain, 1 thread"]),
         ("ours, first epoch (decodes the pictures)", first),
         (f"ours, median of the {len(later)} epochs after it", median["ours"]),
-        ("network alone, torch's own threads", median["alone"]),
+        ("network alone, a copy per core", median["alone"]),
     ):
-        print(f"{name:<46}{rate:>10.0f}{rate / median['plain']:>8.2f}")
+        print(f"{name:<46}{rate:>10.0f}{rate / reference:>8.2f}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from udacity_gym.world.camera import CameraRig
 from udacity_gym.world.track import Track
 
 DOCS = Path(__file__).parent
-HEADER = "<!-- Made from the docstring of udacity_gym.env.UdacityEnv by `python docs/build.py`; edit it there. -->"
+HEADER = (
+    "<!-- Made from the docstring of udacity_gym.env.UdacityEnv by `python docs/build.py`; edit it there. -->"
+)
 
 
 def environment_page() -> str:
@@ -35,7 +37,7 @@ def pictures() -> dict[str, Image]:
     ]
     lap = np.vstack([np.hstack(around[:3]), np.hstack(around[3:])])
     chase = rig.view("chase", start, three.shape[1], 400, steering=0.5)
-    return {"cameras.png": np.vstack([three, chase]), "lake.png": lap}
+    return {"cameras.jpg": np.vstack([three, chase]), "lake.jpg": lap}
 
 
 def main() -> None:
@@ -47,7 +49,7 @@ def main() -> None:
     if what == "pictures":
         (DOCS / "images").mkdir(exist_ok=True)
         for name, picture in pictures().items():
-            cv2.imwrite(str(DOCS / "images" / name), picture[..., ::-1])
+            cv2.imwrite(str(DOCS / "images" / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ def clone_a_person(path: Path, folder: Path, seed: int, epochs: int) -> None:
         epochs=epochs,
         throttle="speed_control",  # learn to steer only,
         target_speed=15 * MPH,  # and drive with a controller that keeps this speed
+        loss="mse",  # what is pressed hard counts most: it is a bend
         smoothing=1.0,  # keys are pressed and released: learn the mean over a second
         recovery_time=1.2,  # people come back to the middle slowly,
         augmentation=Augmentation(shift=0.3, turn=0.012),  # and wander by themselves
@@ -124,7 +125,7 @@ def clone_the_expert(folder: Path, seed: int, epochs: int) -> None:
     laps = folder / "expert-laps"
     if not laps.exists():
         env = gymnasium.make("UdacitySim-v0", cameras=CAMERAS, mode="training")
-        record(env, PurePursuit(speed=27 * MPH), laps, laps=2, seed=0, progress=True)
+        record(env, PurePursuit(speed=27.5 * MPH), laps, laps=2, seed=0, progress=True)
         env.close()
     begin = time.monotonic()
     learner = BehavioralCloning(laps, seed=seed, epochs=epochs, folder=folder / f"expert-seed{seed}")

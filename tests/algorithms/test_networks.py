@@ -56,6 +56,13 @@ def test_a_steering_only_policy_has_one_action() -> None:
     assert "10.0 m/s" in repr(policy)
 
 
+@pytest.mark.parametrize("count", [1, 9])
+def test_predicting_leaves_the_callers_threads_alone(count: int) -> None:
+    threads = torch.get_num_threads()
+    NetworkPolicy(PilotNet(2), Preprocessing()).predict(np.zeros((count, 160, 320, 3), np.uint8))
+    assert torch.get_num_threads() == threads
+
+
 def test_one_picture_takes_a_few_milliseconds() -> None:
     policy = NetworkPolicy(PilotNet(2), Preprocessing())
     picture = road_picture(0.0)

@@ -1,0 +1,58 @@
+"""What README and docs say is true: their code runs, their links lead somewhere."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.pages import ROOT, run_page
+from udacity_gym.experts import PurePursuit
+from udacity_gym.recording import record
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path):
+    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    missing = [
+        target for target in targets if "://" not in target and not (page.parent / target).resolve().exists()
+    ]
+    assert missing == []
+
+
+def test_the_environments_page_is_the_environments_docstring():
+    spec = importlib.util.spec_from_file_location("build", ROOT / "docs" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    page = (ROOT / "docs" / "environment.md").read_text(encoding="utf-8")
+    assert page == build.environment_page(), "run: python docs/build.py"
+
+
+def test_the_page_about_tracks_runs_and_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    run_page(ROOT / "docs" / "tracks.md")["env"].close()
+
+
+@pytest.mark.long
+def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import gymnasium as gym
+
+    monkeypatch.chdir(tmp_path)
+    with gym.make("UdacitySim-v0", cameras=("center", "left", "right"), mode="training") as env:
+        record(env, PurePursuit(), "path/to/recording", seconds=10)
+    names = run_page(ROOT / "README.md", {"seed=0).learn()": "epochs=1).learn()", "laps=3": "max_seconds=5"})
+    assert names["info"]["lap"] == 1
+    assert names["policy"].actions == ("steering", "throttle")
+    names["env"].close()
+
+
+@pytest.mark.long
+def test_the_quickstart_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    shorter = {"laps=2": "seconds=10", "seed=0).learn()": "epochs=1).learn()", "laps=3": "max_seconds=5"}
+    names = run_page(ROOT / "docs" / "quickstart.md", shorter)
+    assert len(names["laps"]) == 150
