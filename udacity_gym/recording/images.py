@@ -16,6 +16,7 @@ MOST_PIXELS = 1 << 24
 """Of a picture; Udacity's have 51,200."""
 
 JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_READ_RGB: int = getattr(cv2, "IMREAD_COLOR_RGB", 0)  # since OpenCV 4.10
 _JPEG_OPTIONS = (
     cv2.IMWRITE_JPEG_QUALITY,
     75,
@@ -143,10 +144,10 @@ def decode_image(data: bytes, path: Path) -> Image:
         raise RecordingError(f"{path} can't be decoded")
     if width * height > MOST_PIXELS:  # a file of some kB may say that it unpacks to many GB
         raise RecordingError(f"{path} is too large: {width}x{height} pixels")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_RGB or cv2.IMREAD_COLOR)
     if pixels is None:
         raise RecordingError(f"{path} can't be decoded")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return np.asarray(pixels if _READ_RGB else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _size(data: bytes) -> tuple[int, int]:
