@@ -72,11 +72,10 @@ def clone_a_person(path: Path, folder: Path, seed: int, epochs: int) -> None:
 
     beaten = compare_steering(learner, policy)
     evaluation = drive(policy, laps=1)
-    first = evaluation.distance_to_first_intervention
     print(evaluation)
-    print(
-        f"It got {evaluation.distance if first is None else first:.0f} m far before the first intervention."
-    )
+    first = evaluation.distance_to_first_intervention
+    far = f"{evaluation.distance:.0f} m, nobody intervened" if first is None else f"{first:.0f} m"
+    print(f"From the start to the first intervention: {far}; autonomy {evaluation.autonomy:.1%}")
     assert beaten, "the policy must steer more like the driver than 'always zero' and 'always the mean' do"
 
 

@@ -15,7 +15,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from udacity_gym.errors import ActionError, OptionError
-from udacity_gym.rewards import DEFAULT_REWARDS, RewardTerm, Transition, compile_rewards
+from udacity_gym.rewards import DEFAULT_REWARDS, RewardTerm, Transition, compile_rewards, is_off_road
 from udacity_gym.simulators import SimulatorSettings, make_simulator
 from udacity_gym.telemetry import Control, Image, Telemetry, TrackState
 from udacity_gym.window import Window, why_no_window
@@ -114,6 +114,23 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     - Truncation: `max_laps` laps are completed or `max_seconds` are over. By default neither is set and
       an episode goes on until the car leaves the road.
 
+    ## Other Simulators
+    With `simulator="remote"`, or the path of a Unity build, the car drives in Udacity's simulator, in
+    real time, or in ours in another process (`udacity-gym sim`), in lock-step. Udacity's do not tell
+    where the car is on the track. Then
+
+    - `info` lacks what is not told; `cte` is there if the build tells it (term 2);
+    - `progress` counts the metres driven; `off_lane` is 0; `off_road` and the termination fall back on
+      `cte`, or else on the car being stuck: it has stood still under throttle for 5 s, reason "stuck";
+    - `max_laps` can't be counted (but by the research build); use `max_seconds`;
+    - the entries of the state vector that are not told are 0;
+    - a simulator that closes or crashes truncates the episode, reason "simulator_gone".
+
+    `info["latency"]` tells the timing over the wire, see `udacity_gym.simulators.remote.LatencyMeter`;
+    in real time `info["manual"]` is True while a person drives at the simulator's own keyboard, and
+    everything stands still meanwhile. What else a simulator tells is in `info` by the names that
+    `udacity_gym.protocol.dialects` gives it.
+
     ## Info
     | Key             | Unit | Meaning                                                                |
     |-----------------|------|------------------------------------------------------------------------|
@@ -146,7 +163,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     ```
 
-    * `simulator="embedded"`: where the car lives; "embedded" is the simulator in this process.
+    * `simulator="embedded"`: where the car lives; "embedded" is the simulator in this process, "remote" one
+      that connects from outside, and a path is that of a Unity build, which is started and ended.
     * `track="lake"`: name of a built-in track, or path of a track file.
     * `cameras=("center",)`: any of "center", "left", "right", or none.
     * `ctrl_dt=1/15`: s of one step. Physics runs in equal steps of at most 0.02 s within it.
@@ -158,6 +176,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
       `pip install "udacity-gym[human]"`). Where no window can be opened, `metadata` leaves "human" out.
     * `render_view="chase"`: what `render` shows, "chase" or "cockpit", with instruments drawn over it.
     * `rewards=DEFAULT_REWARDS`: reward terms and their weights, see `udacity_gym.rewards`.
+    * `simulator_options=None`: what is the simulator's own, by name: `jpeg` for the embedded one, the fields
+      of `udacity_gym.simulators.remote.RemoteOptions` for others.
 
     Same seed and same actions give the same bytes, pictures included.
 
@@ -181,6 +201,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_mode: str | None = None,
         render_view: str = "chase",
         rewards: Mapping[str, float | RewardTerm] = DEFAULT_REWARDS,
+        simulator_options: Mapping[str, Any] | None = None,
     ) -> None:
         problem = why_no_window()
         if render_mode == "human" and problem is not None:
@@ -193,9 +214,22 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise OptionError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
         self._terms = compile_rewards(rewards)
-        settings = SimulatorSettings(track=str(track), ctrl_dt=ctrl_dt, mode=mode, host=host, port=port)
+        self._track = Track.load(track)
+        settings = SimulatorSettings(
+            track=str(track),
+            ctrl_dt=ctrl_dt,
+            mode=mode,
+            host=host,
+            port=port,
+            cameras=tuple(cameras),
+            options=dict(simulator_options or {}),
+        )
         self.simulator = make_simulator(str(simulator), settings)
-        self.cameras = _check_cameras(cameras, self.simulator.capabilities.cameras)
+        try:
+            self.cameras = _check_cameras(cameras, self.simulator.capabilities.cameras)
+        except OptionError:
+            self.simulator.close()  # it may hold a port
+            raise
         self.ctrl_dt = ctrl_dt
         self.max_laps = max_laps
         self.max_seconds = max_seconds
@@ -208,7 +242,6 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         }
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space = _observation_space(self.cameras)
-        self._track = Track.load(track)
         self._telemetry: Telemetry | None = None
         self._window: Window | None = None
 
@@ -272,7 +305,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         end = self._end_reason(after)
         if end is not None:
             info["end_reason"] = end
-        terminated = end == "off_road"
+        terminated = end in ("off_road", "stuck")
         return (
             self._observe(after),
             float(sum(terms.values())),
@@ -325,10 +358,15 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._window.show(picture, self.metadata["render_fps"])
 
     def _end_reason(self, telemetry: Telemetry) -> str | None:
-        track = telemetry.track
-        if track is not None and track.offroad:
+        track, extra = telemetry.track, telemetry.extra
+        if "end_reason" in extra:
+            return str(extra["end_reason"])
+        if extra.get("stuck"):
+            return "stuck"
+        if is_off_road(telemetry):
             return "off_road"
-        if track is not None and self.max_laps is not None and track.lap >= self.max_laps:
+        lap = track.lap if track is not None else extra.get("lap")
+        if isinstance(lap, int) and self.max_laps is not None and lap >= self.max_laps:
             return "max_laps"
         if self.max_seconds is not None and telemetry.time >= self.max_seconds - 1e-9:
             return "max_seconds"
@@ -342,11 +380,14 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return telemetry.images(self.cameras)
 
     def _state_vector(self, telemetry: Telemetry) -> NDArray[np.float32]:
-        assert telemetry.track is not None
-        at = telemetry.track
-        ahead = [self._track.curvature_at(at.s + distance) for distance in PREVIEW]
+        at, told = telemetry.track, telemetry.extra
+        if at is not None:
+            where = [at.cte, at.heading_error]
+            where += [self._track.curvature_at(at.s + distance) for distance in PREVIEW]
+        else:
+            where = [float(told.get(name, 0.0)) for name in ("cte", "heading_error")] + [0.0] * len(PREVIEW)
         throttle = telemetry.throttle - telemetry.brake
-        values = [telemetry.speed, telemetry.steering, throttle, at.cte, at.heading_error, *ahead]
+        values = [telemetry.speed, telemetry.steering, throttle, *where]
         scaled = np.array(values) / np.array(list(STATE_SCALES.values()))
         return np.asarray(np.clip(scaled, -1.0, 1.0), dtype=np.float32)
 
@@ -373,6 +414,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if telemetry.pose is not None:
             pose = telemetry.pose
             info["pose"] = np.array([pose.x, pose.y, pose.z, pose.yaw])
+        info |= telemetry.extra
         info["reward_terms"] = terms
         return info
 

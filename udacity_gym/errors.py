@@ -21,6 +21,18 @@ class SimulatorError(UdacityGymError, RuntimeError):
     """A simulator can't be started, reached, or asked for what was asked."""
 
 
+class SimulatorTimeoutError(SimulatorError):
+    """A simulator did not connect, or stopped to answer."""
+
+
+class SimulatorGoneError(SimulatorError):
+    """A simulator disconnected in the middle of a conversation."""
+
+
+class ResetNotSupportedError(SimulatorError):
+    """A simulator can't be put back to a start, and nobody chose what to do instead."""
+
+
 class DisplayError(UdacityGymError, RuntimeError):
     """A window was asked for where there is no display."""
 

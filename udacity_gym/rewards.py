@@ -43,25 +43,30 @@ RewardTerm: TypeAlias = Callable[[Transition], float]
 
 
 def progress(transition: Transition) -> float:
-    """M driven along the track in this step; negative backwards."""
+    """M driven along the track in this step, negative backwards; metres of any direction if untold."""
+    if transition.after.track is None:
+        return _driven(transition)
     return _track(transition.after).progress - _track(transition.before).progress
 
 
 def off_lane(transition: Transition) -> float:
-    """M driven in this step with a wheel over the edge line."""
-    if not _track(transition.after).off_lane:
+    """M driven in this step with a wheel over the edge line; 0 if the simulator does not tell."""
+    track = transition.after.track
+    if track is None or not track.off_lane:
         return 0.0
     return 0.5 * abs(transition.before.speed + transition.after.speed) * transition.dt
 
 
 def off_road(transition: Transition) -> float:
-    """1 in the step that leaves the road, else 0."""
-    return float(_track(transition.after).offroad and not _track(transition.before).offroad)
+    """1 in the step that leaves the road, else 0; where untold, see `is_off_road`."""
+    return float(is_off_road(transition.after) and not is_off_road(transition.before))
 
 
 def deviation(transition: Transition) -> float:
     """M of absolute cross-track error times s of the step."""
-    return abs(_track(transition.after).cte) * transition.dt
+    after = transition.after
+    cte = after.extra["cte"] if after.track is None and "cte" in after.extra else _track(after).cte
+    return abs(float(cte)) * transition.dt
 
 
 def steering_change(transition: Transition) -> float:
@@ -72,6 +77,17 @@ def steering_change(transition: Transition) -> float:
 def duration(transition: Transition) -> float:
     """S that the step took."""
     return transition.dt
+
+
+def is_off_road(telemetry: Telemetry) -> bool:
+    """Whether the car has left the road.
+
+    Where the simulator does not tell, ``extra["offroad"]`` stands in: the cross-track error if that is
+    told, and whether the car is stuck.
+    """
+    if telemetry.track is not None:
+        return telemetry.track.offroad
+    return bool(telemetry.extra.get("offroad", False))
 
 
 TERMS: Mapping[str, RewardTerm] = {
@@ -113,6 +129,11 @@ def compile_rewards(rewards: Mapping[str, float | RewardTerm]) -> Mapping[str, R
 
 def _weighted(term: RewardTerm, weight: float) -> RewardTerm:
     return lambda transition: weight * term(transition)
+
+
+def _driven(transition: Transition) -> float:
+    before, after = transition.before, transition.after
+    return 0.5 * abs(before.speed + after.speed) * (after.time - before.time)
 
 
 def _track(telemetry: Telemetry) -> TrackState:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +117,7 @@ class Telemetry:
     track: TrackState | None = None
     cameras: tuple[str, ...] = ()
     draw: Callable[[Sequence[str]], dict[str, Image]] | None = None
-    extra: Mapping[str, object] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def images(self, cameras: Sequence[str] | None = None) -> dict[str, Image]:
         """Draw or fetch the pictures of several cameras at once.

@@ -1,7 +1,5 @@
 """PilotNet as published, and the policy that drives with it."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -61,14 +59,3 @@ def test_predicting_leaves_the_callers_threads_alone(count: int) -> None:
     threads = torch.get_num_threads()
     NetworkPolicy(PilotNet(2), Preprocessing()).predict(np.zeros((count, 160, 320, 3), np.uint8))
     assert torch.get_num_threads() == threads
-
-
-def test_one_picture_takes_a_few_milliseconds() -> None:
-    policy = NetworkPolicy(PilotNet(2), Preprocessing())
-    picture = road_picture(0.0)
-    durations = []
-    for _ in range(100):
-        begin = time.perf_counter()
-        policy.predict(picture)
-        durations.append(time.perf_counter() - begin)
-    assert min(durations) < 0.003

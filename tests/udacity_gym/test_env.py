@@ -289,8 +289,8 @@ def test_step_and_render_before_reset_are_refused():
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"simulator": "remote"}, SimulatorError, "only 'embedded'"),
-        ({"simulator": "/opt/beta_simulator"}, SimulatorError, "only 'embedded'"),
+        ({"simulator": "/opt/beta_simulator"}, SimulatorError, "'embedded', 'remote'"),
+        ({"simulator_options": {"jpg": True}}, OptionError, "jpeg"),
         ({"track": "atlantis"}, TrackError, "lake"),
         ({"cameras": ("center", "rear")}, OptionError, "center, left, right"),
         ({"cameras": ("center", "center")}, OptionError, "different"),

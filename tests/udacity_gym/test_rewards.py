@@ -77,4 +77,17 @@ def test_a_mistake_is_refused_with_the_name_of_the_term(rewards, says):
 def test_a_term_that_needs_the_track_says_so_where_there_is_none():
     blind = Telemetry(time=0.0, speed=1.0, steering=0.0, throttle=0.0, brake=0.0)
     with pytest.raises(OptionError, match="position on the track"):
-        TERMS["progress"](Transition(blind, blind, dt=0.1))
+        TERMS["deviation"](Transition(blind, blind, dt=0.1))
+
+
+def test_where_there_is_no_track_the_terms_fall_back_on_what_is_told():
+    before = Telemetry(time=1.0, speed=4.0, steering=0.0, throttle=0.0, brake=0.0)
+    after = Telemetry(
+        time=1.5, speed=6.0, steering=0.0, throttle=0.0, brake=0.0, extra={"cte": -2.0, "offroad": True}
+    )
+    step = Transition(before, after, dt=0.5)
+    assert TERMS["progress"](step) == pytest.approx(2.5)
+    assert TERMS["off_lane"](step) == 0.0
+    assert TERMS["off_road"](step) == 1.0
+    assert TERMS["off_road"](Transition(after, after, dt=0.5)) == 0.0
+    assert TERMS["deviation"](step) == pytest.approx(1.0)

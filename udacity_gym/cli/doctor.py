@@ -17,6 +17,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.shared import EXPERT, load_driver, make_env
+from udacity_gym.protocol.ports import listener
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
 
@@ -260,46 +261,11 @@ def _port(port: int) -> Check:
         except OverflowError:
             return Check(name, "warn", "there is no such port", "choose one from 1 to 65535")
         except OSError as error:
-            owner = _listener(port)
+            owner = listener(port)
             who = f"in use by {owner}" if owner else f"can't be used ({error.strerror})"
             advice = "only a simulator in another process needs it: stop that program, or choose another port"
             return Check(name, "warn", who, advice)
     return Check(name, "ok", "free for a simulator in another process")
-
-
-def _listener(port: int) -> str | None:
-    """Name and number of the process that listens on a TCP port, where the system tells (Linux)."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").glob("[0-9]*") if inodes else ():
-        if inodes & _open_files(process):
-            command = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
-            return f"{command} (process {process.name})"
-    return None
-
-
-def _open_files(process: Path) -> set[str]:
-    """What a process has open; nothing if it is somebody else's or has just ended."""
-    try:
-        return {_target(handle) for handle in (process / "fd").iterdir()}
-    except OSError:
-        return set()
-
-
-def _target(link: Path) -> str:
-    """Where a link leads; nowhere if it has just been closed."""
-    try:
-        return os.readlink(link)
-    except OSError:
-        return ""
 
 
 def _disk(folder: Path) -> Check:

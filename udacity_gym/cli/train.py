@@ -32,7 +32,7 @@ class Options:
     epochs: Annotated[int, About("passes over the rows")] = 12
     batch_size: Annotated[int, About("pictures per step of the optimizer")] = 64
     learning_rate: Annotated[float, About("greatest learning rate of Adam")] = 1e-3
-    loss: Annotated[Literal["mse", "huber"], About("what is minimised")] = "mse"
+    loss: Annotated[Literal["mse", "huber"], About("what is minimised")] = "huber"
     throttle: Annotated[
         Literal["learned", "speed_control"],
         About("who works the throttle: the policy, or a controller that keeps a speed"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from udacity_gym.errors import SimulatorError
+from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.simulators.base import Simulator
 
 
@@ -19,35 +21,69 @@ class SimulatorSettings:
         mode: "autonomous" or "training".
         host: address to listen on, for simulators that connect from outside.
         port: port to listen on, likewise.
+        cameras: the pictures that are wanted with every step.
+        options: what is the simulator's own: arguments of `EmbeddedSimulator`, or fields of
+            `udacity_gym.simulators.remote.RemoteOptions`.
     """
 
     track: str
     ctrl_dt: float
     mode: str
-    host: str
-    port: int
+    host: str = "127.0.0.1"
+    port: int = 4567
+    cameras: tuple[str, ...] = ("center",)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _embedded(settings: SimulatorSettings) -> Simulator:
     from udacity_gym.simulators.embedded import EmbeddedSimulator
 
-    return EmbeddedSimulator(settings.track, ctrl_dt=settings.ctrl_dt, mode=settings.mode)
+    unknown = sorted(set(settings.options) - {"jpeg"})
+    if unknown:
+        raise OptionError(
+            f"unknown simulator option {', '.join(map(repr, unknown))}; the embedded one has jpeg"
+        )
+    return EmbeddedSimulator(
+        settings.track, ctrl_dt=settings.ctrl_dt, mode=settings.mode, jpeg=bool(settings.options.get("jpeg"))
+    )
 
 
-SIMULATORS: dict[str, Callable[[SimulatorSettings], Simulator]] = {"embedded": _embedded}
+def _remote(settings: SimulatorSettings, binary: str | None = None) -> Simulator:
+    from udacity_gym.simulators.remote import RemoteOptions, RemoteSimulator
+    from udacity_gym.simulators.unity import UnityProcess
+
+    options = dict(settings.options)
+    arguments = options.pop("arguments", ()) if binary is not None else ()
+    return RemoteSimulator(
+        settings.host,
+        settings.port,
+        settings.ctrl_dt,
+        track=settings.track,
+        mode=settings.mode,
+        cameras=settings.cameras,
+        options=RemoteOptions.read(options),
+        launcher=None if binary is None else UnityProcess(binary, arguments),
+    )
+
+
+SIMULATORS: dict[str, Callable[[SimulatorSettings], Simulator]] = {"embedded": _embedded, "remote": _remote}
 """Name to what makes that simulator."""
 
 
 def make_simulator(name: str, settings: SimulatorSettings) -> Simulator:
-    """Make a simulator by name.
+    """Make a simulator.
+
+    Args:
+        name: "embedded", "remote", or the path of a Unity build: its program, ``.app`` or folder.
+        settings: what the environment wants of it.
 
     Raises:
-        SimulatorError: There is no simulator of that name.
+        SimulatorError: There is no simulator of that name, and no program at that path.
     """
-    if name not in SIMULATORS:
+    if name in SIMULATORS:
+        return SIMULATORS[name](settings)
+    if not Path(name).expanduser().exists():
         raise SimulatorError(
-            f"no simulator {name!r}: this version of udacity-gym has only "
-            f"{', '.join(map(repr, SIMULATORS))}; connecting to a Unity build "
-            '("remote", or the path of one) comes with a later version'
+            f"no simulator {name!r}: neither one of {', '.join(map(repr, SIMULATORS))} nor a path"
         )
-    return SIMULATORS[name](settings)
+    return _remote(settings, name)

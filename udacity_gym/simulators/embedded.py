@@ -30,6 +30,7 @@ class EmbeddedSimulator(Simulator):
         world: the car on the track.
         mode: "autonomous" (start further round the lap, level ride) or "training" (start line, the
             body rides nose-up), as in Udacity's simulator.
+        jpeg: whether pictures are compressed.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class EmbeddedSimulator(Simulator):
         ctrl_dt: float = 1 / 15,
         mode: str = "autonomous",
         car: CarParameters | None = None,
+        jpeg: bool = False,
     ) -> None:
         """Build the simulator; `reset` starts the first episode.
 
@@ -46,6 +48,7 @@ class EmbeddedSimulator(Simulator):
             ctrl_dt: s of one control step.
             mode: "autonomous" or "training".
             car: the kind of car; None is Udacity's.
+            jpeg: compress pictures as Udacity's simulator does, so that they equal what comes over the wire.
 
         Raises:
             TrackError: No such track.
@@ -57,6 +60,7 @@ class EmbeddedSimulator(Simulator):
         self.world = World(loaded, ctrl_dt=ctrl_dt, car=car)
         self.ctrl_dt = ctrl_dt
         self.mode = mode
+        self.jpeg = jpeg
         self._riding = mode
         self._rig: CameraRig | None = None
 
@@ -155,6 +159,10 @@ class EmbeddedSimulator(Simulator):
 
         def draw(cameras: Sequence[str]) -> dict[str, Image]:
             pictures: dict[str, Image] = self._camera_rig().draw_all(pose, tuple(cameras), riding)
+            if self.jpeg:
+                from udacity_gym.protocol.pictures import through_jpeg
+
+                return {camera: through_jpeg(picture) for camera, picture in pictures.items()}
             return pictures
 
         return Telemetry(

@@ -1,0 +1,113 @@
+"""Clients that we did not write, as simulators at our server."""
+
+import contextlib
+import queue
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from unity_like import jpeg
+from wire_tools import node_with, wait_until
+
+from udacity_gym.protocol import listener
+from udacity_gym.simulators.remote import RemoteSimulator
+from udacity_gym.telemetry import Control
+
+NODE_SIMULATOR = Path(__file__).with_name("node_simulator.js")
+PACKAGES = {
+    "socket.io-client-2": "npm:socket.io-client@2",
+    "socket.io-client-4": "npm:socket.io-client@4",
+}
+
+
+@contextlib.contextmanager
+def node_simulator(folder, package, port, transports):
+    process = subprocess.Popen(
+        ["node", NODE_SIMULATOR.name, package, str(port), transports],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said = queue.Queue()
+    reader = threading.Thread(target=lambda: [said.put(line.strip()) for line in process.stdout], daemon=True)
+    reader.start()
+    try:
+        process.stdin.write(jpeg())
+        process.stdin.close()
+        yield said
+    finally:
+        process.kill()
+        process.wait(10)
+        reader.join(10)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def node_folder(request):
+    folder = node_with(request.config, "socket.io-clients", *(f"{n}@{p}" for n, p in PACKAGES.items()))
+    (folder / NODE_SIMULATOR.name).write_text(NODE_SIMULATOR.read_text())
+    return folder
+
+
+@pytest.mark.parametrize("transports", ["default", "websocket", "polling"])
+@pytest.mark.parametrize("package", PACKAGES)
+def test_clients_of_javascript_are_driven(node_folder, package, transports, monkeypatch):
+    monkeypatch.setattr(listener, "PING_INTERVAL", 0.5)
+    with RemoteSimulator(port=0, ctrl_dt=0.02) as simulator:
+        with node_simulator(node_folder, package, simulator.server.port, transports) as said:
+            first = simulator.reset()
+            assert first.image().shape == (160, 320, 3)
+            for i in range(40):
+                telemetry = simulator.step(Control(0.5 - i / 100, 0.25))
+            assert telemetry.steering == pytest.approx(0.5 - 39 / 100, abs=1e-4)
+            assert telemetry.speed == pytest.approx(0.44704 * 0.25 * 80, rel=0.02)
+            time.sleep(1.2)  # a few pings, in either direction
+            simulator.step(Control())
+            assert said.get(timeout=5) == "connect"
+            assert said.empty(), said.get()
+            assert simulator.server.connections == 1
+            assert not simulator.server.drops
+        wait_until(lambda: simulator.server.client is None, 10)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_clients_of_javascript_connect_again_to_a_new_server(node_folder, package):
+    first = RemoteSimulator(port=0, ctrl_dt=0.02)
+    port = first.server.port
+    with node_simulator(node_folder, package, port, "default"):
+        first.reset()
+        first.close()
+        with RemoteSimulator(port=port, ctrl_dt=0.02) as second:
+            second.reset()
+            assert second.step(Control(0.1, 0.1)).steering == pytest.approx(0.1, abs=1e-4)
+
+
+@pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]])
+def test_python_socketios_own_client_is_driven(transports):
+    socketio = pytest.importorskip("socketio")
+    pytest.importorskip("requests", reason="python-socketio's client polls with requests")
+    pytest.importorskip("websocket", reason="python-socketio's client needs websocket-client")
+    sio, image = socketio.Client(), jpeg()
+
+    def telemetry(data):
+        told = {name: f"{float(data[name]):.4f}" for name in ("steering_angle", "throttle")}
+        with contextlib.suppress(socketio.exceptions.SocketIOError):  # a command may come as it disconnects
+            sio.emit("telemetry", {**told, "speed": "12,3456", "image": image})
+
+    sio.on("connect", lambda: [telemetry({"steering_angle": 0, "throttle": 0}) for _ in range(2)])
+    sio.on("steer", telemetry)
+    with RemoteSimulator(port=0, ctrl_dt=0.02) as simulator:
+        sio.connect(f"http://127.0.0.1:{simulator.server.port}", transports=transports)
+        try:
+            simulator.reset()
+            for _ in range(20):
+                told = simulator.step(Control(0.04, 0.2))
+            assert told.steering == pytest.approx(0.04 / 25, abs=1e-4)
+            assert told.speed == pytest.approx(12.3456 * 0.44704)
+            assert simulator.server.connections == 1
+        finally:
+            sio.disconnect()

@@ -1,0 +1,91 @@
+"""What several tests of the wire share."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from udacity_gym.protocol.client import SimulatorClient
+from udacity_gym.simulators.embedded import EmbeddedSimulator
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running_client(port, make=None, **settings):
+    """Our simulator on the wire, in a thread; yields the client."""
+    make = make or (lambda ctrl_dt: EmbeddedSimulator("lake", ctrl_dt=ctrl_dt))
+    client = SimulatorClient(make, port=port, **{"patience": 10.0, **settings})
+    thread = threading.Thread(target=client.run, daemon=True)
+    thread.start()
+    try:
+        yield client
+    finally:
+        client.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def wait_until(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def _cached(config, name, wanted, build):
+    """A folder with something installed, kept between runs; built again when what is wanted changes."""
+    mark = hashlib.sha256(f"{wanted}{sys.version}".encode()).hexdigest()[:12]
+    folder = Path(config.cache.mkdir("udacity-gym-wire")) / f"{name}-{mark}"
+    if not (folder / "ready").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            build(folder)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
+            said = getattr(error, "stderr", b"") or b""
+            reason = f"{name} can't be installed here: {said.decode(errors='replace')[-300:] or error}"
+            if os.environ.get("UDACITY_GYM_REQUIRE_CONFORMANCE"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+        (folder / "ready").touch()
+    return folder
+
+
+def _run(*command, cwd=None):
+    subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=cwd)
+
+
+def python_with(config, name, *requirements):
+    """The interpreter of a virtual environment of its own."""
+    inside = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
+
+    def build(folder):
+        _run(sys.executable, "-m", "venv", str(folder))
+        python = str(folder.joinpath(*inside))
+        _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements)
+
+    return _cached(config, name, requirements, build).joinpath(*inside)
+
+
+def node_with(config, name, *packages):
+    """A folder in which node finds packages."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("no node and npm here: clients of JavaScript are not tried")
+
+    def build(folder):
+        _run("npm", "install", "--no-audit", "--no-fund", "--silent", *packages, cwd=folder)
+
+    return _cached(config, name, packages, build)

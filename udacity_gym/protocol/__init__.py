@@ -1,0 +1,5 @@
+"""The wire between a simulator and who drives it; nothing else in this package knows strings, degrees or mph.
+
+A simulator is the client: it connects to a Socket.IO server on port 4567 and asks what to do.
+`server` is that server, for any simulator; `client` is a simulator on the wire, for any server.
+"""
