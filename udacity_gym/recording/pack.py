@@ -61,11 +61,14 @@ class PackedFrames:
         self._close = weakref.finalize(self, os.close, self._file)
         self._lock = threading.Lock()
         header = self._read_header()
-        self.cameras = tuple(map(str, header["cameras"]))
-        height, width, channels = map(int, header["shape"])
-        self.shape = (height, width, channels)
-        self.fingerprint = str(header["fingerprint"])
-        self._frames, self._start = int(header["frames"]), int(header["start"])
+        try:
+            self.cameras = tuple(map(str, header["cameras"]))
+            height, width, channels = map(int, header["shape"])
+            self.shape = (height, width, channels)
+            self.fingerprint = str(header["fingerprint"])
+            self._frames, self._start = int(header["frames"]), int(header["start"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(f"has a header without {error}") from error
         self._picture = height * width * channels
         self._record = _NUMBERS + len(self.cameras) * self._picture + 4
         size = os.fstat(self._file).st_size
@@ -101,7 +104,10 @@ class PackedFrames:
         data = self._read_at(length + 4, len(start))
         if zlib.crc32(data[:length]) != int.from_bytes(data[length:], "little"):
             raise self._damaged("is damaged at its beginning")
-        header: dict[str, Any] = json.loads(bytes(data[:length]))
+        try:
+            header: dict[str, Any] = json.loads(bytes(data[:length]))
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(f"has a broken header: {error}") from error
         return header
 
     def _read_at(self, count: int, place: int) -> memoryview:
