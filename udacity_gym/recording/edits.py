@@ -140,6 +140,11 @@ def apply_edits(recording: Recording) -> Recording:
         pieces = [episode[a:b] for a, b in itertools.pairwise(starts)]
         episodes += [piece.select(~np.isin(piece.row, leave_out)) for piece in pieces]
     episodes = [episode for episode in episodes if len(episode)]
+    if not episodes:
+        raise RecordingError(
+            f"{recording.path / EDITS} leaves no frame of the recording: undo an edit, or open "
+            "it with edits=False"
+        )
     used = np.concatenate([episode.row for episode in recording.episodes])
     rows = tuple(np.intersect1d(leave_out, used).tolist())
     verbs = ", ".join(dict.fromkeys(edit.verb for edit in edits if len(edit.leave_out)))

@@ -21,10 +21,12 @@ from typing import IO, Any
 
 from udacity_gym.errors import RecordingError
 
-LOG_LIMIT = 1 << 30
-"""Bytes; a log of four million rows, ten days of driving, has about as many."""
+LOG_LIMIT = 1 << 29
+"""Bytes; a log of two million rows, forty hours of driving, has about as many."""
 PICTURE_LIMIT = 1 << 25
 """Bytes of a picture's file; Udacity's have 12 thousand."""
+UNPACKING_LIMIT = 200
+"""Times its size that a zip member of more than a megabyte may unpack to; logs reach some twenty."""
 SIDE_FILE_LIMIT = 1 << 28
 """Bytes of a side file that has to be unpacked to be read."""
 
@@ -218,6 +220,11 @@ class ZipStorage(Storage):
             info = self._open().getinfo(self.folder + name)
             if info.file_size > limit:  # the reader never gets more than this number says
                 raise _too_large(self.path / name, limit)
+            if info.file_size > max(1 << 20, UNPACKING_LIMIT * info.compress_size):
+                raise RecordingError(
+                    f"{self.path / name} would unpack from {info.compress_size:,} to {info.file_size:,} "
+                    "bytes, as nothing of a recording does"
+                )
             return self._open().open(info)
         except (KeyError, *UNREADABLE) as error:
             raise RecordingError(f"{self.path / name} can't be read: {_reason(error)}") from error

@@ -135,6 +135,14 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch
         open_recording(archive)
 
 
+def test_a_log_that_unpacks_to_hundreds_of_times_its_size_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "drive.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("driving_log.csv", "\n" * 50_000_000)
+    with pytest.raises(RecordingError, match=r"would unpack from [\d,]+ to 50,000,000 bytes"):
+        open_recording(archive)
+
+
 def test_a_zip_whose_directory_lies_about_sizes_gives_an_error_and_no_flood(tmp_path: Path) -> None:
     archive = tmp_path / "drive.zip"
     name = f"IMG/{image_name('center', 0)}"

@@ -167,6 +167,16 @@ def test_any_file_of_edits_opens_or_says_what_to_do(drive: Path, text: str) -> N
         assert "edits" in str(error)  # noqa: PT017 - most texts raise, an empty one does not
 
 
+def test_edits_that_leave_nothing_say_so(drive: Path) -> None:
+    tools.leave_out(drive, [1])
+    edit = json.loads((drive / EDITS).read_text())
+    (drive / EDITS).write_text(json.dumps(edit | {"leave_out": [[1, 50]]}))
+    with pytest.raises(RecordingError, match="leaves no frame of the recording: undo an edit"):
+        open_recording(drive)
+    assert len(tools.undo(drive)) == 1
+    assert len(open_recording(drive)) == 50
+
+
 def test_a_file_of_edits_can_not_fill_the_memory() -> None:
     line = json.dumps(
         {"edit": "x", "arguments": {}, "log": [0, 0], "leave_out": [[1, 1 << 39]], "cut_before": []}
