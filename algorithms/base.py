@@ -62,7 +62,7 @@ class Policy(ABC):
         """Write a checkpoint that `load_policy` reads.
 
         Args:
-            folder: where to; appears only when whole, an older checkpoint there is replaced.
+            folder: where to; an older checkpoint there is replaced once the new one is whole.
 
         Returns:
             The folder.

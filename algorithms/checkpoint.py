@@ -2,7 +2,8 @@
 
 A policy's folder holds ``policy.safetensors`` and ``policy.json``. The JSON says which network it is,
 how pictures are prepared, what the actions mean, the target speed, and the SHA-256 of the weights, so
-that half a copy is noticed. Folders appear under their name only when whole.
+that half a copy is noticed. A save that is interrupted, at whatever moment, leaves the checkpoint that was
+there before or the new one.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,11 @@ def load_policy(folder: str | Path) -> Policy:
 def write_checkpoint(
     folder: str | Path, name: str, tensors: Mapping[str, Tensor], description: Mapping[str, Any]
 ) -> Path:
-    """Write ``name.safetensors`` and ``name.json`` into a folder that appears only when whole.
+    """Write ``name.safetensors`` and ``name.json`` into a folder.
+
+    The checkpoint is the one whose weights the JSON names by their SHA-256, so replacing the JSON
+    replaces the checkpoint: before that the new weights wait beside the old ones under a name of their
+    own, afterwards they take the place of the old ones. `read_checkpoint` looks at both names.
 
     Args:
         folder: where to; an older checkpoint of the same name there is replaced.
@@ -99,7 +103,7 @@ def write_checkpoint(
         CheckpointError: The folder exists and holds something else.
     """
     folder = Path(folder)
-    ours = {f"{name}.safetensors", f"{name}.json"}
+    ours = {f"{name}.safetensors", f"{name}.json", *(path.name for path in _leftovers(folder, name))}
     if folder.exists():
         found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
         if found - ours:
@@ -107,22 +111,41 @@ def write_checkpoint(
                 f"{folder} holds something else ({', '.join(sorted(found - ours))}); choose another folder"
             )
     weights = save_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
-    text = json.dumps({**description, "weights_sha256": hashlib.sha256(weights).hexdigest()}, indent=2)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as staging:
-        new, old = Path(staging, "new"), Path(staging, "old")
-        new.mkdir()
-        (new / f"{name}.safetensors").write_bytes(weights)
-        (new / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-        if folder.exists():
-            os.replace(folder, old)
-        try:
-            os.replace(new, folder)
-        except OSError:
-            if old.exists():
-                os.replace(old, folder)
-            raise
+    digest = hashlib.sha256(weights).hexdigest()
+    text = json.dumps({**description, "weights_sha256": digest}, indent=2) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    waiting = folder / _waiting(name, digest)
+    _write_whole(waiting, weights)
+    _write_whole(folder / f"{name}.json", text.encode())
+    os.replace(waiting, folder / f"{name}.safetensors")
+    for path in _leftovers(folder, name):
+        path.unlink()
     return folder
+
+
+def _waiting(name: str, digest: str) -> str:
+    """Name of weights that wait for the JSON that names them."""
+    return f"{name}-{digest}.safetensors"
+
+
+def _leftovers(folder: Path, name: str) -> Iterator[Path]:
+    """What interrupted saves have left behind."""
+    digest = "[0-9a-f]" * 64
+    for pattern in (_waiting(name, digest), f"{_waiting(name, digest)}.part", f"{name}.json.part"):
+        yield from folder.glob(pattern)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file that has its name only when it is whole, and on the disk."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_checkpoint(
@@ -139,12 +162,8 @@ def read_checkpoint(
     description_path, weights_path = folder / f"{name}.json", folder / f"{name}.safetensors"
     if not folder.is_dir():
         raise CheckpointError(f"no checkpoint at {folder}: there is no such folder")
-    for path in (description_path, weights_path):
-        if not path.is_file():
-            raise CheckpointError(
-                f"{folder} is no checkpoint or an incomplete one: it has no {path.name}; it has "
-                f"{sorted(entry.name for entry in folder.iterdir())[:5]}"
-            )
+    if not description_path.is_file():
+        raise _incomplete(description_path)
     try:
         description = json.loads(description_path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -157,8 +176,14 @@ def read_checkpoint(
         raise CheckpointError(
             f"{description_path}: version {description.get('version')!r}, but this library reads {version}"
         )
+    digest = str(description.get("weights_sha256"))
+    waiting = folder / _waiting(name, digest)  # there if a save was interrupted
+    if waiting.is_file():
+        weights_path = waiting
+    if not weights_path.is_file():
+        raise _incomplete(weights_path)
     weights = weights_path.read_bytes()
-    if hashlib.sha256(weights).hexdigest() != description.get("weights_sha256"):
+    if hashlib.sha256(weights).hexdigest() != digest:
         raise CheckpointError(
             f"{weights_path} is corrupt or of another checkpoint: its SHA-256 is not the one written in "
             f"{description_path.name}; copy both files again"
@@ -167,6 +192,13 @@ def read_checkpoint(
         return load_tensors(weights), description
     except SafetensorError as error:
         raise CheckpointError(f"{weights_path} is corrupt: {error}") from error
+
+
+def _incomplete(missing: Path) -> CheckpointError:
+    found = sorted(entry.name for entry in missing.parent.iterdir())[:5]
+    return CheckpointError(
+        f"{missing.parent} is no checkpoint or an incomplete one: it has no {missing.name}; it has {found}"
+    )
 
 
 def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:

@@ -1,6 +1,8 @@
 """Checkpoints that are whole or refused."""
 
+import contextlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,21 +67,89 @@ def test_a_folder_with_something_else_is_left_alone(policy: NetworkPolicy, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_save_that_fails_leaves_the_older_checkpoint(
+class Trap:
+    """Interrupts a save before or after its n-th change to the disk."""
+
+    def __init__(
+        self, patch: pytest.MonkeyPatch, moment: int, error: type[BaseException], late: bool
+    ) -> None:
+        self.changes, self.moment, self.error, self.late = 0, moment, error, late
+        for owner, name in ((os, "replace"), (os, "fsync"), (Path, "unlink")):
+            patch.setattr(owner, name, self._trapped(getattr(owner, name)))
+
+    def _trapped(self, change: Callable[..., Any]) -> Callable[..., Any]:
+        def trapped(*args: Any, **options: Any) -> Any:
+            self.changes += 1
+            hit = self.changes == self.moment
+            if hit and not self.late:
+                raise self.error
+            change(*args, **options)
+            if hit:
+                raise self.error
+
+        return trapped
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_a_save_interrupted_at_any_moment_leaves_the_old_checkpoint_or_the_new_one(
+    policy: NetworkPolicy,
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    late: bool,
+) -> None:
+    picture = road_picture(0.3)
+    steering = {11.5: float(policy.predict(picture)[0][0])}
+    seen = set()
+    for moment in range(1, 99):
+        speed = float(moment)
+        with torch.no_grad():
+            list(policy.network.parameters())[-1].add_(0.01)
+        policy.target_speed = speed
+        steering[speed] = float(policy.predict(picture)[0][0])
+        before = load_policy(checkpoint).target_speed
+        with monkeypatch.context() as patch:
+            trap = Trap(patch, moment, error, late)
+            with contextlib.suppress(error):
+                policy.save(checkpoint)
+        loaded = load_policy(checkpoint)
+        assert loaded.target_speed in (before, speed)
+        assert loaded.target_speed is not None
+        assert loaded.predict(picture)[0][0] == pytest.approx(steering[loaded.target_speed], abs=1e-7)
+        seen.add(loaded.target_speed == speed)
+        if trap.changes < moment:
+            break
+    assert moment > 6
+    assert seen == {False, True}
+    policy.save(checkpoint)
+    assert sorted(path.name for path in checkpoint.iterdir()) == ["policy.json", "policy.safetensors"]
+
+
+def test_saving_the_same_weights_again_after_an_interruption_is_safe(
     policy: NetworkPolicy, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_args: Any, **_options: Any) -> None:
-        raise OSError("no space left on device")
+    with torch.no_grad():
+        list(policy.network.parameters())[-1].add_(0.1)
+    for moment in (5, 1, 2, 3, 4, 5, 6, 7):  # the first leaves the new weights under their waiting name
+        with monkeypatch.context() as patch:
+            Trap(patch, moment, KeyboardInterrupt, late=False)
+            with contextlib.suppress(KeyboardInterrupt):
+                policy.save(checkpoint)
+        load_policy(checkpoint)
 
-    policy.target_speed = 9.0
+
+def test_a_first_save_that_fails_is_no_checkpoint(
+    policy: NetworkPolicy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
-        with pytest.raises(OSError, match="no space"):
-            policy.save(checkpoint)
-        with pytest.raises(OSError, match="no space"):
-            policy.save(checkpoint.parent / "new")
-    assert load_policy(checkpoint).target_speed == 11.5
-    assert [path.name for path in checkpoint.parent.iterdir()] == ["policy"]
+        Trap(patch, 1, OSError, late=False)
+        with pytest.raises(OSError):  # noqa: PT011 - the trap's
+            policy.save(tmp_path / "new")
+    assert not list((tmp_path / "new").iterdir())
+    with pytest.raises(CheckpointError, match=r"no policy\.json"):
+        load_policy(tmp_path / "new")
+    assert load_policy(policy.save(tmp_path / "new")).target_speed == 11.5
 
 
 def remove(name: str) -> Callable[[Path], None]:
