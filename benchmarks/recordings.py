@@ -1,23 +1,33 @@
-"""How fast recordings are opened, read at random, and written.
+"""How fast recordings are opened, read at random, written and trained from, and in how much memory.
 
-    python benchmarks/recordings.py [--rows 100000] [--frames 1500]
+    python benchmarks/recordings.py [--rows 100000] [--frames 1500] [--memory 1000 30000 1000000]
 
 Index: a generated log of 100,000 rows and 300,000 (empty) pictures, opened without reading them.
 Read: frames at random from a written recording, one picture and three, decoded to RGB.
 Write: frames of three 320x160 pictures, encoded and written.
+Training: centre pictures, decoded and scaled to 66x200, in batches of 64; ours beside what others do.
+Memory: what a process that trains takes more, over the number of frames (a million needs 4 GB of disk).
 """
 
 import argparse
+import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from udacity_gym.recording import RecordingWriter, open_recording
+from udacity_gym.recording import Downscale, RecordingWriter, TrainingLoader, open_recording, pack
+from udacity_gym.recording.images import encode_jpeg
 from udacity_gym.telemetry import CAMERAS, Image
 
 
@@ -91,6 +101,159 @@ def measure_read(folder: Path, frames: int) -> None:
         print(f"random reads, {len(cameras)} of 3 cameras: {rate:.0f} frames/s")
 
 
+def measure_training(folder: Path) -> None:
+    """Pictures per second that are ready to learn from; every way does the same to them, in turn."""
+    recording = open_recording(folder)
+    prepare = Downscale()
+    ways: dict[str, Callable[[], int]] = {
+        "TrainingLoader, 2 workers": lambda: _count(TrainingLoader(recording, prepare=prepare)),
+        "TrainingLoader, packed file": lambda: _count(TrainingLoader(packed)),
+        "cv2 row by row, one process": lambda: sum(1 for _ in _row_by_row(folder, prepare)),
+        "(a) pandas + cv2 generator": lambda: sum(len(b) for b, _ in _course_generator(folder, prepare)),
+    }
+    packed = pack(recording, folder.parent / "drive.pack", prepare=prepare)
+    loader = _torch_loader(folder, prepare)
+    if loader is not None:
+        ways["(b) torch DataLoader, 2 workers"] = lambda: sum(len(images) for images, _ in loader)
+    best = dict.fromkeys(ways, 0.0)
+    for _ in range(3):  # in turn, so that whoever else uses the machine disturbs all of them
+        for name, run in ways.items():
+            begin = time.perf_counter()
+            best[name] = max(best[name], run() / (time.perf_counter() - begin))
+    base = best["cv2 row by row, one process"]
+    for name, rate in best.items():
+        print(f"training pictures, 66x200, {name}: {rate:.0f}/s, {rate / base:.2f} x cv2 row by row")
+
+
+def _count(loader: TrainingLoader) -> int:
+    return sum(len(batch) for batch in loader)
+
+
+def _row_by_row(folder: Path, prepare: Downscale) -> Iterator[Image]:
+    for line in (folder / "driving_log.csv").read_text().splitlines():
+        image = cv2.imread(str(folder / line.split(",")[0]))
+        yield prepare(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8))
+
+
+def _course_generator(folder: Path, prepare: Downscale, batch_size: int = 64) -> Iterator[tuple[Any, Any]]:
+    """One epoch of the generator that the courses write: pandas, shuffled rows, lists of pictures."""
+    import pandas as pd
+
+    columns = ["center", "left", "right", "steering", "throttle", "reverse", "speed"]
+    table = pd.read_csv(folder / "driving_log.csv", names=columns).sample(frac=1, random_state=0)
+    for offset in range(0, len(table), batch_size):
+        images, angles = [], []
+        for _, row in table.iloc[offset : offset + batch_size].iterrows():
+            image = cv2.imread(str(folder / "IMG" / row["center"].split("/")[-1]))
+            images.append(prepare(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)))
+            angles.append(float(row["steering"]))
+        yield np.array(images), np.array(angles)
+
+
+class _Rows:
+    """A data set as a tutorial of torch writes it."""
+
+    def __init__(self, folder: Path, prepare: Downscale) -> None:
+        lines = [line.split(",") for line in (folder / "driving_log.csv").read_text().splitlines()]
+        self.rows = [(str(folder / fields[0]), float(fields[3])) for fields in lines]
+        self.prepare = prepare
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Image, np.float32]:
+        path, steering = self.rows[index]
+        image = np.asarray(cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB), np.uint8)
+        return self.prepare(image), np.float32(steering)
+
+
+def _torch_loader(folder: Path, prepare: Downscale) -> Any:
+    try:
+        from torch.utils.data import DataLoader
+    except ImportError:
+        return None
+    return DataLoader(_Rows(folder, prepare), batch_size=64, shuffle=True, num_workers=2)
+
+
+MEMORY = """
+import os, resource, sys
+from udacity_gym.recording import PackedFrames, TrainingLoader, open_recording
+page = os.sysconf("SC_PAGE_SIZE")
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * page
+path, batches = sys.argv[1], int(sys.argv[2])
+bare = resident()
+source = PackedFrames(path) if path.endswith(".pack") else open_recording(path)
+opened, most = resident(), 0
+loader = TrainingLoader(source, batch_size=64)
+for count, batch in zip(range(batches), loader):
+    most = max(most, resident())
+print(len(loader.source), bare, opened, most, loader.buffer_bytes)
+"""
+
+
+def measure_memory(folder: Path, sizes: Sequence[int]) -> None:
+    """Resident memory of a process that trains, over the number of frames: from files, and packed."""
+    if not Path("/proc/self/statm").exists():
+        print("memory: this system doesn't tell it")
+        return
+    for size in sizes:
+        drive, packed = folder / f"frames-{size}", folder / f"frames-{size}.pack"
+        make_linked(drive, size)
+        make_packed(packed, size)
+        for path in (drive, packed):
+            told = subprocess.run(
+                [sys.executable, "-c", MEMORY, str(path), "40"], capture_output=True, text=True, check=True
+            )
+            frames, bare, opened, most, buffer = (int(text) for text in told.stdout.split())
+            print(
+                f"memory, {frames} frames, {'packed' if path == packed else 'files'}: "
+                f"{(opened - bare) / 2**20:.0f} MiB to open, {(most - opened) / 2**20:.0f} MiB to train "
+                f"(buffer at most {buffer / 2**20:.0f} MiB)"
+            )
+        shutil.rmtree(drive)
+        packed.unlink()
+
+
+def make_linked(folder: Path, rows: int) -> None:
+    """A log with a centre picture per row; the pictures are links to a few files."""
+    (folder / "IMG").mkdir(parents=True)
+    pictures = [encode_jpeg(images["center"]) for images in make_pictures(20)]
+    moment = datetime(2018, 7, 16, 17, 11, 43)
+    with (folder / "driving_log.csv").open("w") as log:
+        first = ""
+        for row in range(rows):
+            moment += timedelta(milliseconds=67)
+            name = f"center_{moment:%Y_%m_%d_%H_%M_%S}_{moment.microsecond // 1000:03d}.jpg"
+            if row % 50_000 == 0:  # a file can have some 65,000 names
+                first = name
+                (folder / "IMG" / name).write_bytes(pictures[row // 50_000 % len(pictures)])
+            else:
+                os.link(folder / "IMG" / first, folder / "IMG" / name)
+            log.write(f"IMG/{name},,,{row % 200 / 100 - 1:g},0.5,0,20\n")
+
+
+def make_packed(path: Path, frames: int) -> None:
+    """A packed file of pictures of 20x64 pixels, as `pack` writes it, all alike."""
+    seed = path.parent / "seed"
+    with RecordingWriter(seed, cameras=("center",)) as writer:
+        writer.write({"center": make_pictures(1)[0]["center"]}, 0.1, 0.5, 0, 9.0, time=0)
+    one = path.with_suffix(".one")
+    pack(open_recording(seed), one, prepare=Downscale((20, 64))).close()
+    data = one.read_bytes()
+    length = int.from_bytes(data[8:12], "little")
+    header = json.loads(data[12 : 12 + length]) | {"frames": frames}
+    text = json.dumps(header).encode()
+    start = data[:8] + len(text).to_bytes(4, "little") + text + zlib.crc32(text).to_bytes(4, "little")
+    with path.open("wb") as file:
+        file.write(start.ljust(4096, b"\0"))
+        for begin in range(0, frames, 1000):
+            file.write(data[4096:] * min(1000, frames - begin))
+    shutil.rmtree(seed)
+    one.unlink()
+
+
 def main() -> None:
     """Measure everything in a temporary folder."""
     parser = argparse.ArgumentParser(
@@ -98,11 +261,16 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=100_000, help="rows of the long log")
     parser.add_argument("--frames", type=int, default=1_500, help="frames to write and read")
+    parser.add_argument(
+        "--memory", type=int, nargs="*", default=[1_000, 30_000], help="frames to measure the memory with"
+    )
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="udacity-gym-benchmark-"))
     try:
         measure_write(folder / "drive", arguments.frames)
         measure_read(folder / "drive", arguments.frames)
+        measure_training(folder / "drive")
+        measure_memory(folder, arguments.memory)
         measure_index(folder / "long", arguments.rows)
     finally:
         shutil.rmtree(folder)

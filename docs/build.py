@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import tempfile
 from pathlib import Path
 
 import cv2
+import gymnasium
 import numpy as np
 
 from udacity_gym.env import UdacityEnv
+from udacity_gym.experts import PurePursuit
+from udacity_gym.recording import open_recording, record, tools
+from udacity_gym.recording.plot import plot
 from udacity_gym.telemetry import CAMERAS, Image
 from udacity_gym.world.camera import CameraRig
 from udacity_gym.world.track import Track
@@ -40,6 +45,18 @@ def pictures() -> dict[str, Image]:
     return {"cameras.jpg": np.vstack([three, chase]), "lake.jpg": lap}
 
 
+def recording_picture(path: Path) -> None:
+    """The page that ``udacity-gym data plot`` draws, of a lap and a bit by the built-in expert."""
+    with tempfile.TemporaryDirectory() as folder:
+        drive = Path(folder) / "my-drive"
+        env = gymnasium.make("UdacitySim-v0", track="lake", cameras=CAMERAS, mode="training")
+        record(env, PurePursuit(speed=11.0), drive, laps=1, seed=0)
+        record(env, PurePursuit(speed=8.0), drive, seconds=40, seed=1, append=True)
+        env.close()
+        tools.balance(drive)
+        plot(open_recording(drive), path, open_recording(drive, edits=False))
+
+
 def main() -> None:
     """Write the page and, if asked for, the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -50,6 +67,7 @@ def main() -> None:
         (DOCS / "images").mkdir(exist_ok=True)
         for name, picture in pictures().items():
             cv2.imwrite(str(DOCS / "images" / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+        recording_picture(DOCS / "images" / "recording.jpg")
 
 
 if __name__ == "__main__":

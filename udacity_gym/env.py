@@ -259,6 +259,11 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """The track that the car drives on."""
         return self._track
 
+    @property
+    def telemetry(self) -> Telemetry | None:
+        """What the simulator last said, pictures of all its cameras included; None before `reset`."""
+        return self._telemetry
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:

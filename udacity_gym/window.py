@@ -32,7 +32,11 @@ def why_no_window() -> UdacityGymError | None:
 
 
 class Window:
-    """A window that shows one picture after the other. Closing it stops the program as Ctrl-C does."""
+    """A window that shows one picture after the other. Closing it stops the program as Ctrl-C does.
+
+    Attributes:
+        keys: names of the keys that are held down, such as "w" and "left"; as of the last `show`.
+    """
 
     def __init__(self, title: str, width: int, height: int) -> None:
         """Open the window.
@@ -63,6 +67,7 @@ class Window:
             ) from error
         pygame.display.set_caption(title)
         self._clock = pygame.time.Clock()
+        self.keys: set[str] = set()
 
     def show(self, picture: Image, fps: float) -> None:
         """Show a picture, and wait until the last one was there for 1/fps seconds.
@@ -78,9 +83,16 @@ class Window:
         pygame.surfarray.blit_array(self._surface, np.swapaxes(picture, 0, 1))
         pygame.display.flip()
         self._clock.tick(fps)
-        if any(event.type == pygame.QUIT for event in pygame.event.get()):
-            self.close()
-            raise KeyboardInterrupt("the window was closed")
+        for event in pygame.event.get():
+            if event.type == pygame.KEYDOWN:
+                self.keys.add(pygame.key.name(event.key))
+            elif event.type == pygame.KEYUP:
+                self.keys.discard(pygame.key.name(event.key))
+            elif event.type == pygame.WINDOWFOCUSLOST:  # the release of a key would go elsewhere
+                self.keys.clear()
+            elif event.type == pygame.QUIT:
+                self.close()
+                raise KeyboardInterrupt("the window was closed")
 
     def close(self) -> None:
         """Close the window; calling it twice is fine."""

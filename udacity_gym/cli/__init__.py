@@ -1,7 +1,8 @@
 """The command ``udacity-gym``: a verb per job, each in a module of its own.
 
 A verb's module has ``Options``, a dataclass that is the command line, the defaults and the
-documentation, and ``run(options) -> int``, which does the job and returns the exit code.
+documentation, and ``run(options) -> int``, which does the job and returns the exit code. A verb with
+verbs below it has ``VERBS``, name to options and function, instead of ``run``.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 from udacity_gym import __version__
 from udacity_gym.cli.options import add_options, read_options
 from udacity_gym.errors import UdacityGymError
 
-VERBS = ("demo", "record", "train", "drive", "evaluate", "sim", "doctor")
+VERBS = ("demo", "record", "train", "drive", "evaluate", "data", "sim", "doctor")
 
 FAILED = 2
 """Exit code of an error that we understand."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM, as shells have it for the former."""
+
+_DEBUG = "show the whole traceback of an error"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _sigterm_as_ctrl_c(), warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            return int(verb.run(read_options(verb.Options, parsed)))
+            options, run = verb.VERBS[parsed.job] if hasattr(parsed, "job") else (verb.Options, verb.run)
+            return int(run(read_options(options, parsed)))
     except KeyboardInterrupt as stop:  # a verb that keeps something says what
         print("\nudacity-gym: stopped by you" + "".join(f"; {words}" for words in stop.args), file=sys.stderr)
         return INTERRUPTED
@@ -84,14 +89,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"udacity-gym {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
     for name in VERBS:
-        options = import_module(f"udacity_gym.cli.{name}").Options
-        about = inspect.cleandoc(options.__doc__ or "")
-        verb = verbs.add_parser(
-            name,
-            help=about.splitlines()[0],
-            description=about,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        add_options(verb, options)
-        verb.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+        module = import_module(f"udacity_gym.cli.{name}")
+        verb = _add_verb(verbs, name, module.Options)
+        jobs = getattr(module, "VERBS", None)
+        if jobs is None:
+            verb.add_argument("--debug", action="store_true", help=_DEBUG)
+            continue
+        below = verb.add_subparsers(dest="job", required=True, metavar="VERB", title="verbs")
+        for job, (options, _) in jobs.items():
+            _add_verb(below, job, options).add_argument("--debug", action="store_true", help=_DEBUG)
     return parser
+
+
+def _add_verb(verbs: Any, name: str, options: type[Any]) -> argparse.ArgumentParser:
+    about = inspect.cleandoc(options.__doc__ or "")
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=about.splitlines()[0],
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_options(verb, options)
+    return verb

@@ -7,11 +7,51 @@ from typing import Annotated, Literal
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.shared import check_seed, positive
+from udacity_gym.errors import OptionError
+from udacity_gym.simulators.base import Simulator
+from udacity_gym.telemetry import Control
+from udacity_gym.window import Window
+
+FRAMES_PER_PICTURE = 3
+"""Frames of the simulator per picture in the window, which leaves it time for the driver."""
+WINDOW = (640, 360)
+"""Pixels."""
+TURNING, RETURNING = 2.5 / 60, 3.0 / 60
+"""Shares of full lock per frame that Udacity's keyboard turns the wheel by, and lets it go back by."""
+
+
+class Person:
+    """Somebody at the window's keyboard: W and S take over and drive, A and D steer, as in Udacity's."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self._steering = 0.0
+        self._frames = 0
+
+    def __call__(self) -> Control | None:
+        """What the person does; None while neither W nor S is held."""
+        keys = self.window.keys
+        if not keys & {"w", "s", "up", "down"}:
+            return None
+        throttle = float(bool(keys & {"w", "up"})) - float(bool(keys & {"s", "down"}))
+        return Control(self._steering, throttle)
+
+    def look(self, simulator: Simulator) -> None:
+        """Move the wheel by a frame, and show the car now and then."""
+        keys = self.window.keys
+        turn = float(bool(keys & {"d", "right"})) - float(bool(keys & {"a", "left"}))
+        if turn:
+            self._steering = min(1.0, max(-1.0, self._steering + turn * TURNING))
+        else:
+            self._steering -= min(RETURNING, max(-RETURNING, self._steering))
+        self._frames += 1
+        if self._frames % FRAMES_PER_PICTURE == 0:
+            self.window.show(simulator.view("chase", *WINDOW), 1000)
 
 
 @dataclass(frozen=True)
 class Options:
-    """Be Udacity's simulator for a program that drives it: connect to its port, without a window.
+    """Be Udacity's simulator for a program that drives it: connect to its port.
 
     In lock-step, the default, every command lasts --ctrl-dt seconds of simulated time and the car waits for
     the next one. It ends when there has been no server for --patience seconds.
@@ -19,6 +59,7 @@ class Options:
 
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
     real_time: Annotated[bool, About("run in real time at 60 frames/s, as Udacity's does")] = False
+    window: Annotated[bool, About("show the car, and let W, S, A, D take over; needs --real-time")] = False
     dialect: Annotated[
         Literal["term1", "term2", "research"],
         About("whose messages: term 1, term 2's PID build, udacity-gym's"),
@@ -37,11 +78,14 @@ def run(options: Options) -> int:
     """Simulate."""
     positive(ctrl_dt=options.ctrl_dt, patience=options.patience)
     check_seed(options.seed)
+    if options.window and not options.real_time:
+        raise OptionError("--window is for people, who need --real-time")
     from udacity_gym.protocol.client import SimulatorClient
     from udacity_gym.simulators.embedded import EmbeddedSimulator
     from udacity_gym.world.track import Track
 
     track = Track.load(options.track)
+    person = Person(Window("udacity-gym sim", *WINDOW)) if options.window else None
     client = SimulatorClient(
         lambda ctrl_dt: EmbeddedSimulator(track, ctrl_dt=ctrl_dt, mode=options.mode),
         track=track.name,
@@ -54,9 +98,15 @@ def run(options: Options) -> int:
         announce=options.announce,
         seed=options.seed,
         patience=options.patience,
+        person=person,
+        on_step=None if person is None else person.look,
         on_news=lambda news: print(news, flush=True),
     )
-    ending = client.run()
+    try:
+        ending = client.run()
+    finally:
+        if person is not None:
+            person.window.close()
     seconds = client.steps * (options.ctrl_dt if not options.real_time else 1 / 60)
     print(f"{ending}: drove {client.steps} steps ({seconds:.0f} s of simulated time)")
     if ending == "no server":

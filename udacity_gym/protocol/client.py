@@ -74,6 +74,7 @@ class SimulatorClient:
         patience: float = 30.0,
         person: Callable[[], Control | None] | None = None,
         fragment: int | None = None,
+        on_step: Callable[[Simulator], object] | None = None,
         on_news: Callable[[str], object] | None = None,
     ) -> None:
         """Prepare; `run` connects.
@@ -92,6 +93,7 @@ class SimulatorClient:
             patience: s to go on trying while there is no server.
             person: asked before every step; what it returns drives the car, unless that is None.
             fragment: bytes per WebSocket fragment; 1016 is Udacity's, None does not fragment.
+            on_step: called after every step with the simulator.
             on_news: called with a sentence when something happens.
 
         Raises:
@@ -115,6 +117,7 @@ class SimulatorClient:
         self._seed, self._patience = seed, patience
         self._person = person
         self._fragment = fragment
+        self._on_step = on_step or (lambda simulator: None)
         self._news = on_news or (lambda news: None)
         self._stopping = threading.Event()
         self._websocket: WebSocket | None = None
@@ -156,6 +159,8 @@ class SimulatorClient:
                 retry = FIRST_RETRY if self.steps > before else min(LAST_RETRY, 2 * retry)
                 self._stopping.wait(retry)
         finally:
+            if self._websocket is not None:
+                self._websocket.abort()
             if self._simulator is not None:
                 self._simulator.close()
                 self._simulator = None
@@ -197,6 +202,7 @@ class SimulatorClient:
         assert self._simulator is not None
         self._telemetry = self._simulator.step(control)
         self.steps += 1
+        self._on_step(self._simulator)
 
     def _drives_itself(self) -> Control | None:
         """The person's control, if a person drives."""

@@ -41,8 +41,8 @@ NOT_ENGINE_IO, NOT_SOCKET_IO = "a message that is not Engine.IO", "a message tha
 """Keys of `Listener.drops`."""
 _MAX_MESSAGE = 2_000_000
 """Bytes of a message or an HTTP request; a telemetry with three pictures has 60 000."""
-_SOCKET, _REVISION = "udacity_gym.socket", "udacity_gym.revision"
-"""Keys in a request's environment: the connection, and the Engine.IO revision that the client named."""
+_SOCKET, _REVISION, _ANSWERED = "udacity_gym.socket", "udacity_gym.revision", "udacity_gym.answered"
+"""Keys in a request's environment: connection, Engine.IO revision named, whether it was a WebSocket."""
 _PACKET = re.compile(r"4[0-3]|1$|2probe$|3|5$|6$")
 """Packets that are let through: no binary ones, and none that is parsed before anybody looks at it."""
 _PING, _PONG = "2", "3"
@@ -113,8 +113,8 @@ class Listener:
             thread.start()
 
     @property
-    def silent(self) -> bool:
-        """Whether somebody opened a connection and has not got as far as a first event."""
+    def has_sessions(self) -> bool:
+        """Whether anybody has a session open, be it that no event has come yet."""
         return bool(self._sockets.eio.sockets)
 
     def emit(self, client: str, event: str, data: Any) -> None:
@@ -304,9 +304,10 @@ class _EngineWebSocket:
         )
         acknowledge(connection)
         self._websocket = WebSocket(connection, masks=False, read=reader.read1, max_message=_MAX_MESSAGE)
+        environ[_ANSWERED] = True
         self._handler(self)
         self.close()
-        raise ConnectionAbortedError("a WebSocket leaves nothing to answer")
+        return []
 
     def wait(self) -> str | None:
         """Next packet that python-engineio understands; None at the end."""
@@ -382,6 +383,8 @@ class _RequestHandler(WSGIRequestHandler):
         environ = self._environ()
         head: list[Any] = []
         body = b"".join(self.server.application(environ, lambda *arguments: head.extend(arguments)))
+        if _ANSWERED in environ:
+            return
         status, headers = head[0], head[1]
         lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
         lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]

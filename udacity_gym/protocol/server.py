@@ -73,7 +73,8 @@ class SimulatorServer:
         self._drops: Counter[str] = Counter()
         self._closed = False
         self.connections = 0
-        self._listener = Listener(host, port, self)
+        with self._changed:  # a simulator may connect before the listener has a name here
+            self._listener = Listener(host, port, self)
 
     @property
     def address(self) -> str:
@@ -328,7 +329,7 @@ class SimulatorServer:
                 seen += f" (but somebody asked for {self._listener.visitor}, which is no simulator)"
             elif self._listener.drops:
                 seen += f" (but this arrived: {_counted(self._listener.drops)})"
-            elif self._listener.silent:
+            elif self._listener.has_sessions:
                 seen += " (somebody opened a WebSocket and says nothing: a simulator still in its menu?)"
             if self.connections:
                 seen += "; the one that was here has disconnected"

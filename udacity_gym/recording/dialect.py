@@ -15,6 +15,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from udacity_gym.recording.report import AMBIGUOUS, NOT_A_NUMBER, OUT_OF_RANGE, UNREADABLE_ROW, Kind
 
 FIELDS = ("steering", "throttle", "brake", "speed")
@@ -33,6 +36,8 @@ _PLAIN = re.compile(
     ",".join([rf"((?:[^,;\t\"]*[\\/])?)({_IMAGE})[ \t]*"] * 3 + [rf"[ \t]*({_NUMBER})[ \t]*"] * 4),
     re.IGNORECASE,
 )
+_PLAIN_NUMBERS = re.compile(r"[0-9+\-.eE ]*")
+_ODD_IN_NAMES = re.compile(r"""[/\\;\t" ]""")
 _NUMBER_ONLY = re.compile(_NUMBER)
 _COMMA_NUMBER = re.compile(r"[+-]?[0-9]+(?:,[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:[eE][+-]?[0-9]+)?")
@@ -66,6 +71,18 @@ class Row(NamedTuple):
     speed: float
     further: int = 0
     further_numbers: bool = False
+
+
+class Block(NamedTuple):
+    """The fields of many lines of one style.
+
+    Attributes:
+        paths: of center, left and right the folder part, and the n file names.
+        values: (n, 4) float64 steering, throttle, brake, and speed in mph; all in range.
+    """
+
+    paths: tuple[tuple[str, list[str]], ...]
+    values: NDArray[np.float64]
 
 
 class LineError(ValueError):
@@ -132,6 +149,47 @@ def parse(line: str, numbers_follow: bool = False) -> Row:
     ):
         raise _out_of_range(row)
     return row
+
+
+def parse_block(lines: Sequence[str]) -> Block | None:
+    """Read many lines at once, column by column, which is several times as fast as line by line.
+
+    Args:
+        lines: without their ends.
+
+    Returns:
+        What `parse` gives for each of them; None where not all are of one plain style.
+    """
+    rows = [line.split(",") for line in lines]
+    if set(map(len, rows)) != {7}:
+        return None
+    *columns, steering, throttle, brake, speed = zip(*rows, strict=True)
+    numbers = (steering, throttle, brake, speed)
+    if not all(_PLAIN_NUMBERS.fullmatch(" ".join(column)) for column in numbers):
+        return None
+    paths = [_split_column(column) for column in columns]
+    try:
+        values = np.array([[float(text) for text in column] for column in numbers]).T
+    except ValueError:
+        return None
+    low, high = np.array(list(RANGES.values())).T
+    if None in paths or not ((values >= low) & (values <= high)).all():
+        return None
+    return Block(tuple(path for path in paths if path is not None), np.ascontiguousarray(values))
+
+
+def _split_column(column: Sequence[str]) -> tuple[str, list[str]] | None:
+    """Split paths into their common folder and their names; None where that takes a closer look."""
+    cut = max(column[0].rfind("/"), column[0].rfind("\\")) + 1
+    folder = column[0][:cut]
+    if not all(path.startswith(folder) for path in column):
+        return None
+    names = [path[cut:] for path in column]
+    if _ODD_IN_NAMES.search("\n".join(names)) or any(letter in folder for letter in ';\t"'):
+        return None
+    if not all(name.endswith((".jpg", ".png")) for name in names):
+        return None
+    return folder.lstrip(), names
 
 
 def _parse_odd(line: str, numbers_follow: bool) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,55 +14,21 @@ from tqdm import tqdm
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.dialect import FIELDS
-from udacity_gym.recording.images import read_image
-from udacity_gym.recording.report import BROKEN_IMAGE, WRONG_SIZE, Findings, Report
+from udacity_gym.recording.images import decode_image
+from udacity_gym.recording.report import BROKEN_IMAGE, WRONG_SIZE, Finding, Findings, Report
+from udacity_gym.recording.side_file import SideFile
+from udacity_gym.recording.storage import Storage, ZipStorage
 from udacity_gym.telemetry import Image
 
-SIDE_FILE = "frames.jsonl"
-"""What Udacity's format has no column for: one JSON object per frame, beside the log."""
-
-_COLUMNS = (*FIELDS, "time")
+_COLUMNS = (*FIELDS, "speed_mph", "time")
 
 
-class SideFile:
-    """Reads ``frames.jsonl``: the picture's name to what else is known of the frame.
-
-    Nothing is read before the first question; lines that were cut off are passed over.
-
-    Args:
-        path: the file, None where there is none.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._lines: dict[str, bytes] | None = None
-
-    def get(self, image: str) -> dict[str, Any]:
-        """What is known of the frame whose centre picture has this file name; {} if nothing."""
-        if self._lines is None:
-            self._lines = self._load()
-        line = self._lines.get(image)
-        if line is None:
-            return {}
-        extra: dict[str, Any] = json.loads(line)
-        del extra["image"]
-        return extra
-
-    def _load(self) -> dict[str, bytes]:
-        lines: dict[str, bytes] = {}
-        if self._path is not None:
-            try:
-                data = self._path.read_bytes()
-            except OSError as error:
-                raise RecordingError(f"{self._path} can't be read: {error.strerror or error}") from error
-            for line in data.split(b"\n"):
-                try:
-                    entry = json.loads(line)
-                except (ValueError, RecursionError):
-                    continue
-                if isinstance(entry, dict) and isinstance(entry.get("image"), str):
-                    lines[entry["image"]] = line
-        return lines
+def encode_names(names: Sequence[str]) -> NDArray[np.bytes_]:
+    """A column of file names in a fraction of the memory that so many strings take."""
+    try:
+        return np.array(names, dtype="S")
+    except UnicodeEncodeError:
+        return np.array([os.fsencode(name) for name in names], dtype="S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +59,26 @@ class Frame:
         return self._episode.cameras
 
     @property
+    def speed_mph(self) -> float:
+        """Speed as the file has it, in miles per hour."""
+        return float(self._episode.speed_mph[self._index])
+
+    @property
     def extra(self) -> dict[str, Any]:
         """What the side file ``frames.jsonl`` knows of this frame; {} for a recording made elsewhere."""
         return self._episode.extra(self._index)
 
     def path(self, camera: str = "center") -> Path:
-        """The file of a camera's picture."""
+        """The file of a camera's picture, see `Episode.path`."""
         return self._episode.path(camera, self._index)
+
+    def data(self, camera: str = "center") -> bytes:
+        """Read the file of a camera's picture, as it is.
+
+        Raises:
+            RecordingError: There is no such camera, or the file can't be read.
+        """
+        return self._episode.data(camera, self._index)
 
     def image(self, camera: str = "center") -> Image:
         """Read the picture of one camera.
@@ -113,9 +92,8 @@ class Frame:
         Raises:
             RecordingError: There is no such camera, or the file is no whole picture.
         """
-        path = self.path(camera)
         try:
-            return read_image(path)
+            return self._episode.image(camera, self._index)
         except RecordingError as error:
             raise RecordingError(f"{self._episode.log}, row {self.row}, {camera}: {error}") from error
 
@@ -130,6 +108,7 @@ class Episode(Sequence[Frame]):
         throttle: (n,) float64 [0, 1].
         brake: (n,) float64 [0, 1].
         speed: (n,) float64 m/s.
+        speed_mph: (n,) float64 miles per hour, as the file has it.
         time: (n,) float64 s since the episode's first frame (a slice counts from its own first).
         row: (n,) int64 line in the log, from 1.
     """
@@ -137,12 +116,14 @@ class Episode(Sequence[Frame]):
     def __init__(
         self,
         log: Path,
-        images: Mapping[str, Sequence[str]],
+        images: Mapping[str, NDArray[np.bytes_]],
         columns: Mapping[str, NDArray[np.float64]],
         row: NDArray[np.int64],
         side_file: SideFile,
+        storage: Storage,
     ) -> None:
         self.log = log
+        self._storage = storage
         self.cameras = tuple(images)
         self._images = images
         self._side_file = side_file
@@ -150,6 +131,7 @@ class Episode(Sequence[Frame]):
         self.throttle = _frozen(columns["throttle"])
         self.brake = _frozen(columns["brake"])
         self.speed = _frozen(columns["speed"])
+        self.speed_mph = _frozen(columns["speed_mph"])
         self.time = _frozen(columns["time"] - columns["time"][:1])
         self.row: NDArray[np.int64] = _frozen(row)
 
@@ -168,6 +150,7 @@ class Episode(Sequence[Frame]):
                 {name: getattr(self, name)[index] for name in _COLUMNS},
                 self.row[index],
                 self._side_file,
+                self._storage,
             )
         i = range(len(self))[index]
         return Frame(
@@ -186,10 +169,11 @@ class Episode(Sequence[Frame]):
         kept = np.flatnonzero(keep)
         return Episode(
             self.log,
-            {camera: [names[i] for i in kept.tolist()] for camera, names in self._images.items()},
+            {camera: names[kept] for camera, names in self._images.items()},
             {name: getattr(self, name)[kept] for name in _COLUMNS},
             self.row[kept],
             self._side_file,
+            self._storage,
         )
 
     def path(self, camera: str, index: int) -> Path:
@@ -200,17 +184,49 @@ class Episode(Sequence[Frame]):
             index: number of the frame.
 
         Raises:
-            RecordingError: The recording has no such camera.
+            RecordingError: The recording has no such camera, or is in a zip file.
         """
-        return self.log.parent / self._name(camera, index)
+        return self._storage.file(self.name(camera, index))
+
+    def data(self, camera: str, index: int) -> bytes:
+        """Read the file of a camera's picture, as it is."""
+        return self._storage.read(self.name(camera, index))
+
+    def image(self, camera: str, index: int) -> Image:
+        """Read the picture of one camera, see `Frame.image`."""
+        name = self.name(camera, index)
+        return decode_image(self._storage.read(name), self._storage.path / name)
+
+    def extras(self) -> list[dict[str, Any]]:
+        """What the side file knows of each frame, read in one go; {} where nothing."""
+        place = {self.name("center", i).rpartition("/")[2]: i for i in range(len(self))}
+        found: list[dict[str, Any]] = [{} for _ in place]
+        for image, entry in self._side_file.entries():
+            if image in place:
+                found[place[image]] = entry
+        return found
 
     def extra(self, index: int) -> dict[str, Any]:
         """What the side file knows of a frame; {} if nothing."""
-        return self._side_file.get(self._name("center", index).rpartition("/")[2])
+        return self._side_file.get(self.name("center", index).rpartition("/")[2])
 
-    def _name(self, camera: str, index: int) -> str:
+    def names(self, camera: str) -> NDArray[np.bytes_]:
+        """The files of a camera's pictures, relative to the log's folder, as the file system encodes them."""
+        return self._images[camera]
+
+    def places(self) -> set[Path]:
+        """What changes when pictures are added or replaced: their folders, or the zip file."""
+        if isinstance(self._storage, ZipStorage):
+            return {self._storage.archive}
+        firsts = {
+            os.fsdecode(name).rpartition("/")[0] for names in self._images.values() for name in names[:1]
+        }
+        return {self._storage.path / folder for folder in firsts}
+
+    def name(self, camera: str, index: int) -> str:
+        """The file of a camera's picture, relative to the log's folder."""
         try:
-            return self._images[camera][index]
+            return os.fsdecode(self._images[camera][index])
         except KeyError:
             raise RecordingError(
                 f"{self.log} has no pictures of a camera {camera!r}; there are {', '.join(self.cameras)}"
@@ -221,32 +237,57 @@ class Episode(Sequence[Frame]):
 
 
 class Recording:
-    """A folder with ``driving_log.csv`` and pictures, see `open_recording`.
+    """What `open_recording` gives: the takes of a drive, or of several.
 
     ``len(recording)`` is the number of usable frames, over all episodes.
 
     Attributes:
-        path: the recording's folder.
-        log: the file its rows come from.
-        episodes: takes in the order of time.
+        path: the recording's folder; of several, the folder that has them all.
+        log: the file its rows come from; of several, `path`.
+        episodes: takes in the order of time; of several recordings, one recording after the other.
         cameras: cameras with a picture of every frame.
         report: what was noticed; prints as a table.
+        parts: the recordings that this one was joined from, itself if it is one.
+        storage: where the files are; None of several.
     """
 
     def __init__(
-        self, log: Path, episodes: Sequence[Episode], cameras: tuple[str, ...], report: Report
+        self,
+        log: Path,
+        episodes: Sequence[Episode],
+        cameras: tuple[str, ...],
+        report: Report,
+        storage: Storage | None,
+        parts: Sequence[Recording] = (),
     ) -> None:
-        self.path = log.parent
+        self.path = log if storage is None else storage.path
         self.log = log
         self.episodes = tuple(episodes)
         self.cameras = cameras
         self.report = report
+        self.storage = storage
+        self.parts: tuple[Recording, ...] = tuple(parts) or (self,)
+
+    @classmethod
+    def joined(cls, recordings: Sequence[Recording]) -> Recording:
+        """Several recordings as one.
+
+        Raises:
+            RecordingError: None is given.
+        """
+        parts = [part for recording in recordings for part in recording.parts]
+        if not parts:
+            raise RecordingError("no recordings to join")
+        folder = Path(os.path.commonpath([part.path.absolute() for part in parts]))
+        cameras = tuple(c for c in parts[0].cameras if all(c in part.cameras for part in parts))
+        episodes = [episode for part in parts for episode in part.episodes]
+        return cls(folder, episodes, cameras, Report.joined(folder, [p.report for p in parts]), None, parts)
 
     def __len__(self) -> int:
         return sum(map(len, self.episodes))
 
     def frames(self) -> Iterator[Frame]:
-        """All frames of all episodes, in the order of time."""
+        """All frames of all episodes, in their order."""
         for episode in self.episodes:
             yield from episode
 
@@ -259,41 +300,68 @@ class Recording:
         Returns:
             The recording's report with the findings added; `without` leaves their rows out.
         """
+        with tqdm(
+            desc="checking", total=len(self), unit=" frames", delay=1.0, disable=not progress, leave=False
+        ) as bar:
+            reports = [part._check(bar) for part in self.parts]
+        return reports[0] if len(reports) == 1 else Report.joined(self.log, reports)
+
+    def _check(self, bar: tqdm[Any]) -> Report:
         findings = Findings()
         rows_of: dict[tuple[int, ...], list[int]] = {}
-        frames = tqdm(self.frames(), "checking", len(self), unit=" frames", delay=1.0, disable=not progress)
-        for frame, camera in ((frame, camera) for frame in frames for camera in self.cameras):
-            try:
-                rows_of.setdefault(frame.image(camera).shape, []).append(frame.row)
-            except RecordingError as error:  # noqa: PERF203 - one broken picture must not hide the next
-                path = frame.path(camera)
-                findings.add(BROKEN_IMAGE, frame.row, str(error.__cause__).replace(str(path), path.name))
+        for frame in self.frames():
+            for camera in self.cameras:
+                try:
+                    rows_of.setdefault(frame.image(camera).shape, []).append(frame.row)
+                except RecordingError as error:  # noqa: PERF203 - one broken picture must not hide the next
+                    findings.add(BROKEN_IMAGE, frame.row, str(error.__cause__).replace(f"{self.path}/", ""))
+            bar.update()
         usual = max(rows_of, key=lambda size: len(rows_of[size]), default=())
         for size in set(rows_of) - {usual}:
             for row in rows_of[size]:
                 findings.add(WRONG_SIZE, row, f"{size[1]}x{size[0]} where most have {usual[1]}x{usual[0]}")
-        return Report(
-            self.log, self.report.rows, len(self), len(self.episodes), [*self.report, *findings.collect()]
-        )
+        return self.report.extended(findings.collect(), len(self), len(self.episodes))
 
-    def without(self, rows: Iterable[int]) -> Recording:
+    def without(self, rows: Report | Iterable[int], *kinds: str) -> Recording:
         """The same recording without some rows; the files stay as they are.
 
         Args:
-            rows: lines of the log, such as ``report.rows_of("standing still")``.
+            rows: lines of the log; or a report, which means the rows that it says can't be used.
+            kinds: of a report, the rows with these findings instead, such as "standing still".
 
         Returns:
             A recording whose episodes lack these rows; episodes that lose all of theirs are gone.
+
+        Raises:
+            RecordingError: Line numbers were given for several recordings at once.
         """
+        if len(self.parts) > 1:
+            if not isinstance(rows, Report):
+                raise RecordingError(
+                    f"{len(self.parts)} recordings have lines of the same numbers: give a report, or take "
+                    "the rows out of the recordings in .parts and join these with Recording.joined"
+                )
+            pairs = zip(self.parts, rows.parts, strict=True)
+            return Recording.joined([part.without(report, *kinds) for part, report in pairs])
+        if isinstance(rows, Report):
+            rows = {row for kind in kinds for row in rows.rows_of(kind)} if kinds else rows.unusable
         leave = np.fromiter(rows, np.int64)
         episodes = [episode.select(~np.isin(episode.row, leave)) for episode in self.episodes]
-        episodes = [episode for episode in episodes if len(episode)]
-        used = sum(map(len, episodes))
-        report = Report(self.log, self.report.rows, used, len(episodes), list(self.report))
-        return Recording(self.log, episodes, self.cameras, report)
+        return self.with_episodes([episode for episode in episodes if len(episode)])
+
+    def with_episodes(self, episodes: Sequence[Episode], findings: Sequence[Finding] = ()) -> Recording:
+        """The same recording with other takes of it.
+
+        Args:
+            episodes: slices and selections of its episodes.
+            findings: what to add to its report.
+        """
+        report = self.report.extended(findings, sum(map(len, episodes)), len(episodes))
+        return Recording(self.log, episodes, self.cameras, report, self.storage)
 
     def __repr__(self) -> str:
-        return f"<Recording {self.path}: {len(self)} frames in {len(self.episodes)} episodes>"
+        several = f" ({len(self.parts)} recordings)" if len(self.parts) > 1 else ""
+        return f"<Recording {self.path}{several}: {len(self)} frames in {len(self.episodes)} episodes>"
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -2,85 +2,79 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from udacity_gym.errors import RecordingError
+from udacity_gym.recording.storage import FolderStorage, Storage
 from udacity_gym.telemetry import Image
 
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+MOST_PIXELS = 1 << 24
+"""Of a picture; Udacity's have 51,200."""
+
+JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_READ_RGB: int = getattr(cv2, "IMREAD_COLOR_RGB", 0)  # since OpenCV 4.10
 _JPEG_OPTIONS = (
     cv2.IMWRITE_JPEG_QUALITY,
     75,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
 )
-_PNG_START, _PNG_END = b"\x89PNG", b"IEND"
+PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 
 
 class ImageFolder:
-    """Finds pictures by name in a recording's folder, and nowhere else.
+    """Finds pictures by name in a recording, and nowhere else.
 
     A log keeps the paths of the machine that recorded it. Of such a path the file name counts, and
     the name of the last folder: the picture is looked for in that folder beside the log, in ``IMG/``
     beside the log, and beside the log. Each folder is listed once.
 
     Args:
-        folder: the recording's folder.
+        storage: where the recording is.
 
     Attributes:
-        links_out: entries beside the log that are links to something outside of the folder.
+        links_out: entries beside the log that are links to something outside of the recording.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._root = folder.resolve()
-        self._subfolders: dict[str, str] = {}
-        self.links_out: list[str] = []
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if self._is_inside(entry, "dir"):
-                    self._subfolders[entry.name.casefold()] = entry.name
-                elif entry.is_symlink():
-                    self.links_out.append(entry.name)
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._top = storage.listing()
+        self._subfolders = {name.casefold(): name for name in sorted(self._top.folders)}
+        self.links_out = sorted(self._top.links_out)
         self._names: dict[str, set[str]] = {}
         self._outside: dict[str, set[str]] = {}
-        self._places: dict[str, list[tuple[str, set[str]]]] = {}
 
-    def find(self, wanted: Iterable[tuple[str, str]]) -> list[str]:
+    def find(self, folders: Sequence[str], names: Sequence[str]) -> list[str]:
         """Where pictures are.
 
         Args:
-            wanted: (folder part, file name) of paths in the log, in any system's writing.
+            folders: folder parts of paths in the log, in any system's writing.
+            names: their file names.
 
         Returns:
-            Paths relative to the recording's folder, "" for pictures that aren't there.
+            Paths relative to the recording, "" for pictures that aren't there.
         """
+        places = {folder: self._look_in(folder) for folder in set(folders)}
+        if len(places) == 1:
+            (place, *_), *_ = places.values()
+            if self._names[place].issuperset(names):
+                return [place + name for name in names]
         found = []
-        for folder, name in wanted:
-            places = self._places.get(folder)
-            if places is None:
-                places = self._places[folder] = [(p, self._names[p]) for p in self._look_in(folder)]
-            for place, names in places:
-                if name in names:
-                    found.append(place + name)
-                    break
-            else:
-                found.append("")
+        for folder, name in zip(folders, names, strict=True):
+            found.append(next((p + name for p in places[folder] if name in self._names[p]), ""))
         return found
 
     def leads_outside(self, folder: str, name: str) -> bool:
         """Whether the picture is a link to something outside of the recording's folder."""
         return any(name in self._outside[place] for place in self._look_in(folder))
 
-    def side_file(self, name: str) -> Path | None:
-        """A file beside the log, None if it isn't there or leads out of the recording."""
-        path = self.folder / name
-        return path if path.is_file() and path.resolve().is_relative_to(self._root) else None
+    def has(self, name: str) -> bool:
+        """Whether there is such a file beside the log; links that lead out don't count."""
+        return name in self._top.files
 
     def unlisted(self, used: Iterable[str]) -> list[str]:
         """Pictures in the folders looked at that are not among ``used``, which were all found; sorted."""
@@ -96,34 +90,15 @@ class ImageFolder:
         places = list(dict.fromkeys([*places, ""]))
         for place in places:
             if place not in self._names:
-                self._list(place)
+                listing = self.storage.listing(place) if place else self._top
+                self._names[place] = {name for name in listing.files if is_image_name(name)}
+                self._outside[place] = listing.links_out
         return tuple(places)
-
-    def _list(self, place: str) -> None:
-        inside, outside = set(), set()
-        with os.scandir(self.folder / place) as entries:
-            for entry in entries:
-                if not is_image_name(entry.name):
-                    continue
-                if self._is_inside(entry, "file"):
-                    inside.add(entry.name)
-                elif entry.is_symlink():
-                    outside.add(entry.name)
-        self._names[place], self._outside[place] = inside, outside
-
-    def _is_inside(self, entry: os.DirEntry[str], what: str) -> bool:
-        """Whether an entry is a plain file (or folder), and no link that leads out of the recording."""
-        try:
-            if not (entry.is_dir() if what == "dir" else entry.is_file()):
-                return False
-            return not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(self._root)
-        except (OSError, RuntimeError):  # a loop of links, or no permission
-            return False
 
 
 def is_image_name(name: str) -> bool:
     """Whether a file name ends like a picture's."""
-    return name.lower().endswith((".jpg", ".jpeg", ".png"))
+    return name.endswith((".jpg", ".png")) or name.lower().endswith((".jpg", ".jpeg", ".png"))
 
 
 def read_image(path: Path) -> Image:
@@ -136,26 +111,61 @@ def read_image(path: Path) -> Image:
         (height, width, 3) uint8 RGB.
 
     Raises:
-        RecordingError: The file is gone, cut off, or no picture.
+        RecordingError: The file is gone, cut off, too large, or no picture.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RecordingError(f"{path} can't be read: {error.strerror or error}") from error
+    return decode_image(FolderStorage(path.parent).read(path.name), path)
+
+
+def decode_image(data: bytes, path: Path) -> Image:
+    """Decode a picture.
+
+    Args:
+        data: content of a JPEG or PNG file.
+        path: what messages call it.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+
+    Raises:
+        RecordingError: It is cut off, too large, or no picture.
+    """
     if not data:
         raise RecordingError(f"{path} is empty")
     # Decoders fill the missing part of a picture that was cut off with grey, and say nothing.
-    for start, end in ((_JPEG_START, _JPEG_END), (_PNG_START, _PNG_END)):
+    for start, end in ((JPEG_START, _JPEG_END), (PNG_START, _PNG_END)):
         if data.startswith(start):
             if end not in data[-64:].rstrip(b"\0"):
                 raise RecordingError(f"{path} is cut off after {len(data)} bytes")
             break
     else:
         raise RecordingError(f"{path} is no picture: neither JPEG nor PNG")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    width, height = _size(data)
+    if not width * height:
+        raise RecordingError(f"{path} can't be decoded")
+    if width * height > MOST_PIXELS:  # a file of some kB may say that it unpacks to many GB
+        raise RecordingError(f"{path} is too large: {width}x{height} pixels")
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_RGB or cv2.IMREAD_COLOR)
     if pixels is None:
         raise RecordingError(f"{path} can't be decoded")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return np.asarray(pixels if _READ_RGB else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Width and height that a JPEG's or PNG's header tells; (0, 0) if it tells none."""
+    if data.startswith(PNG_START):
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    at = 2
+    while at + 9 <= len(data):
+        if data[at] != 0xFF:
+            return 0, 0
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return 0, 0
 
 
 def encode_jpeg(image: Image) -> bytes:

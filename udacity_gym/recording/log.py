@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import codecs
 import datetime
+import io
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +26,41 @@ from udacity_gym.recording.report import (
     UNREADABLE_ROW,
     Findings,
 )
+from udacity_gym.recording.storage import LOG_LIMIT, UNREADABLE, Storage
 from udacity_gym.telemetry import CAMERAS
+
+LONGEST_ROW = 1_000_000
+"""Characters of a line from which on a file is no log at all."""
 
 _STAMP = re.compile(r"([0-9]{4})_([0-9]{2})_([0-9]{2})_([0-9]{2})_([0-9]{2})_([0-9]{2})_([0-9]{3})\.")
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 _NUMERIC = re.compile(r"[ \t]*[+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?[ \t]*")
+_BLOCK = 1 << 20
+"""Characters that are read at once."""
+
+
+@dataclass
+class Paths:
+    """One camera's column of paths, each split into its folder and its file.
+
+    Attributes:
+        folders: n folder parts as written; "" where there is none.
+        names: n file names; "" where the field is empty.
+    """
+
+    folders: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> tuple[str, str]:
+        return self.folders[index], self.names[index]
+
+    def append(self, path: tuple[str, str]) -> None:
+        """Add one path."""
+        self.folders.append(path[0])
+        self.names.append(path[1])
 
 
 @dataclass(frozen=True)
@@ -38,7 +71,7 @@ class Log:
         path: the file.
         lines: rows the log has, readable or not.
         row: (n,) int64 line in the file, from 1.
-        images: camera to n (folder part, file name) as written; ("", "") where the field is empty.
+        images: camera to its n paths as written.
         values: (n, 4) float64 steering, throttle, brake and speed in mph.
         findings: what was noticed.
     """
@@ -46,28 +79,49 @@ class Log:
     path: Path
     lines: int
     row: NDArray[np.int64]
-    images: dict[str, list[tuple[str, str]]]
+    images: dict[str, Paths]
     values: NDArray[np.float64]
     findings: Findings
 
 
-def read_log(path: Path) -> Log:
+def read_log(path: Path, storage: Storage, name: str) -> Log:
     """Read a log in any dialect.
 
     Args:
-        path: the file.
+        path: what messages call the file.
+        storage: where the file is.
+        name: its name there.
 
     Returns:
         Its readable rows and what was noticed.
 
     Raises:
-        RecordingError: The file is empty, is not text, or is another program's.
+        RecordingError: The file is empty, is not text, is too large, or is another program's.
     """
-    lines, findings = _lines(path)
-    parsed = _parse(lines)
-    if parsed.further_numbers:
-        parsed = _parse(lines, numbers_follow=True)
-    findings.extend(parsed.findings)
+
+    def parse(numbers_follow: bool = False) -> _Parsed:
+        with storage.open(name, LOG_LIMIT) as file:
+            encoding = "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        for code in (encoding, "latin-1"):
+            parsed = _Parsed()
+            try:
+                with storage.open(name, LOG_LIMIT) as file:
+                    _parse(_blocks(path, file, code), parsed, numbers_follow)
+            except UnicodeDecodeError as error:
+                if code == "utf-16":
+                    raise RecordingError(f"{path} is cut off inside of a character (UTF-16)") from error
+                continue  # only the names of foreign folders can have such letters: any one-byte code will do
+            if code != "utf-8-sig":
+                parsed.findings.add_count(ENCODING, 1, "UTF-16" if code == "utf-16" else "not UTF-8")
+            return parsed
+        raise AssertionError("every byte is a letter of latin-1")
+
+    try:
+        parsed = parse()
+        if parsed.further_numbers:
+            parsed = parse(numbers_follow=True)
+    except UNREADABLE as error:
+        raise RecordingError(f"{path} can't be read: {error}") from error
     if not parsed.lines:
         what = "has a header but no rows" if parsed.has_header else "is empty"
         raise RecordingError(
@@ -75,14 +129,14 @@ def read_log(path: Path) -> Log:
             "pictures are saved: record again, or choose another folder"
         )
     if not parsed.row:
-        raise RecordingError(f"{path} {_refusal(lines, findings)}")
+        raise RecordingError(f"{path} {_refusal(parsed.first_line, parsed.findings)}")
     return Log(
         path,
         parsed.lines,
         np.array(parsed.row, np.int64),
         parsed.images,
-        np.array(parsed.values, np.float64),
-        findings,
+        np.concatenate(parsed.values),
+        parsed.findings,
     )
 
 
@@ -95,10 +149,11 @@ class _Parsed:
 
     lines: int = 0
     has_header: bool = False
+    first_line: str = ""
     further_numbers: bool = False
     row: list[int] = field(default_factory=list)
-    images: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: {name: [] for name in CAMERAS})
-    values: list[tuple[float, ...]] = field(default_factory=list)
+    images: dict[str, Paths] = field(default_factory=lambda: {name: Paths() for name in CAMERAS})
+    values: list[NDArray[np.float64]] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
 
     def add(self, number: int, row: dialect.Row) -> None:
@@ -106,32 +161,75 @@ class _Parsed:
         self.images["center"].append(row.center)
         self.images["left"].append(row.left)
         self.images["right"].append(row.right)
-        self.values.append(row[3:7])
+        self.values.append(np.array([row[3:7]]))
         if row.further:
             self.further_numbers |= row.further_numbers
             self.findings.add(EXTRA_COLUMNS, number, f"{row.further} more")
 
+    def add_block(self, start: int, block: dialect.Block) -> None:
+        count = len(block.values)
+        self.row.extend(range(start, start + count))
+        for camera, (folder, names) in zip(CAMERAS, block.paths, strict=True):
+            self.images[camera].folders.extend(itertools.repeat(folder, count))
+            self.images[camera].names.extend(names)
+        self.values.append(block.values)
+        self.lines += count
 
-def _parse(lines: Sequence[str], numbers_follow: bool = False) -> _Parsed:
-    parsed = _Parsed()
-    for number, line in enumerate(lines, start=1):
-        if not line or line.isspace():
-            continue
-        try:
-            parsed.add(number, dialect.parse(line, numbers_follow))
-        except dialect.LineError as error:
-            if not dialect.is_header(line):
-                parsed.findings.add(error.kind, number, error.detail)
-            elif dialect.has_image(line):
-                detail = f"a header written over the row: {dialect.shorten(line)}"
-                parsed.findings.add(UNREADABLE_ROW, number, detail)
-            else:
-                if parsed.has_header or parsed.lines:
-                    parsed.findings.add(REPEATED_HEADER, number, dialect.shorten(line))
-                parsed.has_header = True
-                continue
-        parsed.lines += 1
-    return parsed
+
+def _parse(blocks: Iterator[list[str]], parsed: _Parsed, numbers_follow: bool) -> None:
+    start = 1
+    for lines in blocks:
+        block = dialect.parse_block(lines)
+        if block is not None:
+            parsed.add_block(start, block)
+        else:
+            for number, line in enumerate(lines, start):
+                if line and not line.isspace():
+                    _parse_line(number, line, parsed, numbers_follow)
+        start += len(lines)
+
+
+def _parse_line(number: int, line: str, parsed: _Parsed, numbers_follow: bool) -> None:
+    try:
+        parsed.add(number, dialect.parse(line, numbers_follow))
+    except dialect.LineError as error:
+        if not dialect.is_header(line):
+            parsed.findings.add(error.kind, number, error.detail)
+        elif dialect.has_image(line):
+            detail = f"a header written over the row: {dialect.shorten(line)}"
+            parsed.findings.add(UNREADABLE_ROW, number, detail)
+        else:
+            if parsed.has_header or parsed.lines:
+                parsed.findings.add(REPEATED_HEADER, number, dialect.shorten(line))
+            parsed.has_header = True
+            return
+        if not parsed.first_line:
+            parsed.first_line = line
+    parsed.lines += 1
+
+
+def _blocks(path: Path, file: IO[bytes], encoding: str) -> Iterator[list[str]]:
+    """The lines of a text file with any of the usual line ends, without these, some thousand at once."""
+    text = io.TextIOWrapper(file, encoding=encoding, newline=None)
+    rest = ""
+    try:
+        while block := text.read(_BLOCK):
+            if "\0" in block:
+                raise RecordingError(f"{path} is no text file; expected Udacity's driving_log.csv")
+            *lines, rest = (rest + block).split("\n")
+            if len(rest) > LONGEST_ROW:
+                raise RecordingError(
+                    f"{path} has a line of more than {LONGEST_ROW:,} characters; "
+                    "it is no log of Udacity's simulator"
+                )
+            # What is odd is mostly at the top, such as a header: it should not cost the rest its speed.
+            if lines:
+                yield lines[:1]
+                yield lines[1:]
+        if rest:
+            yield [rest]
+    finally:
+        text.detach()  # whoever opened the file closes it
 
 
 def stamp(name: str) -> float:
@@ -153,6 +251,37 @@ def stamp(name: str) -> float:
     return (((days * 24.0 + hour) * 60 + minute) * 60 + second) * 1000 + millisecond
 
 
+def stamps(names: Sequence[str]) -> NDArray[np.float64]:
+    """The times in many pictures' names, as `stamp` gives them; (n,) ms, NaN where there is none."""
+    first = _STAMP.search(names[0]) if names else None
+    if first is None or len(set(map(len, names))) != 1 or not "".join(names).isascii():
+        return np.array([stamp(name) for name in names], np.float64)
+    letters = np.frombuffer("".join(names).encode(), np.uint8).reshape(len(names), -1)
+    start = first.start()
+    pattern = letters[:, start : first.end()].astype(np.int64) - ord("0")
+    is_digit = np.array([letter.isdigit() for letter in first.group()])
+    alike = (
+        (letters[:, :start] == letters[0, :start]).all()
+        and (pattern[:, ~is_digit] == pattern[0, ~is_digit]).all()
+        and ((pattern[:, is_digit] >= 0) & (pattern[:, is_digit] <= 9)).all()
+    )
+    if not alike or any(letter.isdigit() for letter in names[0][:start]):
+        return np.array([stamp(name) for name in names], np.float64)
+
+    def number(begin: int, end: int) -> NDArray[np.int64]:
+        powers: NDArray[np.int64] = 10 ** np.arange(end - begin - 1, -1, -1)
+        value: NDArray[np.int64] = pattern[:, begin:end] @ powers
+        return value
+
+    date, which = np.unique(number(0, 4) * 10000 + number(5, 7) * 100 + number(8, 10), return_inverse=True)
+    days = [_days(day // 10000, day // 100 % 100, day % 100) for day in date.tolist()]
+    day = np.array([float("nan") if value is None else value for value in days], np.float64)[which]
+    hour, minute, second = number(11, 13), number(14, 16), number(17, 19)
+    time: NDArray[np.float64] = (((day * 24 + hour) * 60 + minute) * 60 + second) * 1000 + number(20, 23)
+    time[(hour > 23) | (minute > 59) | (second > 59)] = np.nan
+    return time
+
+
 @lru_cache(maxsize=64)
 def _days(year: int, month: int, day: int) -> int | None:
     try:
@@ -161,37 +290,12 @@ def _days(year: int, month: int, day: int) -> int | None:
         return None
 
 
-def _lines(path: Path) -> tuple[list[str], Findings]:
-    """The lines of a text file in any of the usual encodings and line ends."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RecordingError(f"{path} can't be read: {error.strerror or error}") from error
-    findings = Findings()
-    encoding = "utf-8-sig"
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-        findings.add_count(ENCODING, 1, "UTF-16")
-    elif b"\0" in data:
-        raise RecordingError(f"{path} is no text file; expected Udacity's driving_log.csv")
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        if encoding == "utf-16":
-            raise RecordingError(f"{path} is cut off inside of a character (UTF-16)") from error
-        # Only the names of foreign folders can have such letters, so that any one-byte code will do.
-        text = data.decode("latin-1")
-        findings.add_count(ENCODING, 1, "not UTF-8")
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), findings
-
-
-def _refusal(lines: Sequence[str], findings: Findings) -> str:
+def _refusal(line: str, findings: Findings) -> str:
     """Say in a sentence why nothing of a log can be used, and whose log it may be."""
     first = findings.first_left_out()
     if first is not None and first[0] is not UNREADABLE_ROW:
         kind, row, detail = first
         return f"has no usable row; row {row}, {kind.name}: {detail}"
-    line = next(line for line in lines if line.strip() and not dialect.is_header(line))
     fields = [text.strip() for text in re.split("[,;\t]", line)]
     numeric = [_NUMERIC.fullmatch(text) is not None for text in fields]
     expected = "Udacity's log has seven columns: center, left, right, steering, throttle, brake, speed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.dialect import FIELDS
-from udacity_gym.recording.episodes import SIDE_FILE, Episode, Recording, SideFile
-from udacity_gym.recording.images import ImageFolder, read_image
-from udacity_gym.recording.log import Log, read_log, stamp
+from udacity_gym.recording.edits import apply_edits
+from udacity_gym.recording.episodes import Episode, Recording, encode_names
+from udacity_gym.recording.images import ImageFolder, decode_image
+from udacity_gym.recording.log import Log, read_log, stamps
 from udacity_gym.recording.report import (
     CAMERA_DROPPED,
     DUPLICATE,
@@ -26,6 +28,8 @@ from udacity_gym.recording.report import (
     UNLISTED_IMAGE,
     Report,
 )
+from udacity_gym.recording.side_file import SIDE_FILE, SideFile
+from udacity_gym.recording.storage import FolderStorage, Storage, ZipStorage
 from udacity_gym.telemetry import CAMERAS, MPH
 
 LOG_NAME = "driving_log.csv"
@@ -41,18 +45,22 @@ STANDING_SPEED = 0.1
 """m/s below which the car stands."""
 
 
-def open_recording(path: str | PathLike[str], strict: bool = False) -> Recording:
-    """Open a recording of Udacity's simulator, or one written in its format.
+def open_recording(
+    path: str | PathLike[str] | Sequence[str | PathLike[str]], strict: bool = False, edits: bool = True
+) -> Recording:
+    """Open recordings of Udacity's simulator, or written in its format.
 
     Reads the log and lists the folder of the pictures; pictures are read when asked for. Rows that
     can't be used are left out and listed in `Recording.report`; the files are never touched.
 
     Args:
-        path: a folder with ``driving_log.csv`` and ``IMG/``, or the log itself under any name.
+        path: a folder with ``driving_log.csv`` and ``IMG/``, the log itself under any name, a zip file
+            with such folders, a pattern such as ``"drives/*"``, or several of these.
         strict: raise on the first row that can't be used instead of leaving it out.
+        edits: apply the edits that were made, see `udacity_gym.recording.edits`.
 
     Returns:
-        The recording, split into takes.
+        The recording, split into takes; of several, one after the other, see `Recording.parts`.
 
     Raises:
         RecordingError: There is no log, it is empty or another program's, none of its pictures is
@@ -64,18 +72,29 @@ def open_recording(path: str | PathLike[str], strict: bool = False) -> Recording
         >>> recording.episodes[0][0].image("left").shape    # doctest: +SKIP
         (160, 320, 3)
     """
+    paths = [Path(p) for p in path] if not isinstance(path, (str, PathLike)) else [Path(path)]
+    if not paths:
+        raise RecordingError("no recording to open: the list of paths is empty")
     try:
-        log = read_log(find_log(Path(path)))
-        folder = ImageFolder(log.path.parent)
+        places = [place for p in paths for place in _find_places(p)]
+        recordings = [_open(place, name, strict) for place, name in places]
     except OSError as error:
         raise RecordingError(f"{path} can't be opened: {error.strerror or error}") from error
+    if edits:
+        recordings = [apply_edits(recording) for recording in recordings]
+    return recordings[0] if len(recordings) == 1 else Recording.joined(recordings)
+
+
+def _open(storage: Storage, name: str, strict: bool) -> Recording:
+    log = read_log(storage.path / name, storage, name)
+    folder = ImageFolder(storage)
     images, keep = _find_images(log, folder)
     time = _times(log)
     keep &= _first_of_duplicates(log, images["center"], keep)
     order = np.flatnonzero(keep)
     order = order[np.argsort(time[order], kind="stable")]
     takes = np.split(order, np.flatnonzero(np.diff(time[order]) > TAKE_GAP * 1000) + 1) if len(order) else []
-    takes = [_without_start_pose(log, folder.folder, images["center"], take) for take in takes]
+    takes = [_without_start_pose(log, storage, images["center"], take) for take in takes]
     _note_standing(log, np.sort(order))
     unlisted = folder.unlisted(name for names in images.values() for name in names if name)
     if unlisted:
@@ -87,9 +106,44 @@ def open_recording(path: str | PathLike[str], strict: bool = False) -> Recording
         kind, row, detail = first
         what = "" if used else "no row can be used; "
         raise RecordingError(f"{log.path}, {what}row {row}, {kind.name}: {detail}. What to do: {kind.advice}")
-    side_file = SideFile(folder.side_file(SIDE_FILE))
-    episodes = [_episode(log, images, time, take, side_file) for take in takes]
-    return Recording(log.path, episodes, tuple(images), report)
+    side_file = SideFile(storage, SIDE_FILE if folder.has(SIDE_FILE) else None)
+    columns = {camera: encode_names(names) for camera, names in images.items()}
+    episodes = [_episode(log, storage, columns, time, take, side_file) for take in takes]
+    return Recording(log.path, episodes, tuple(images), report, storage)
+
+
+def _find_places(path: Path) -> list[tuple[Storage, str]]:
+    """Where the logs are that a path means: their folder, and their name there."""
+    if not path.exists() and any(letter in str(path) for letter in "*?["):
+        found = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
+        places = [place for match in found if _may_be_one(match) for place in _find_places(match)]
+        if not places:
+            raise RecordingError(f"no recording matches {path}; {len(found)} other files and folders do")
+        return places
+    if path.suffix.lower() == ".zip" and path.is_file():
+        return _find_in_zip(path)
+    log = find_log(path)
+    return [(FolderStorage(log.parent), log.name)]
+
+
+def _may_be_one(path: Path) -> bool:
+    """Whether something that a pattern matches is meant: folders with a log, logs, zip files."""
+    if path.is_dir():
+        return any(name.suffix.lower() == ".csv" for name in path.iterdir())
+    return path.suffix.lower() in (".csv", ".zip")
+
+
+def _find_in_zip(path: Path) -> list[tuple[Storage, str]]:
+    archive = ZipStorage(path)
+    folders = archive.logs(LOG_NAME)
+    if folders:
+        return [(ZipStorage(path, folder), LOG_NAME) for folder in folders]
+    tables = archive.tables()
+    if len(tables) != 1:
+        what = f", but {', '.join(tables[:5])}" if tables else ""
+        raise RecordingError(f"no {LOG_NAME} in {path}{what}")
+    folder, slash, name = tables[0].rpartition("/")
+    return [(ZipStorage(path, folder + slash), name)]
 
 
 def find_log(path: Path) -> Path:
@@ -143,19 +197,20 @@ def _find_images(log: Log, folder: ImageFolder) -> tuple[dict[str, list[str]], N
         Camera to the relative path of its picture in each row ("" where there is none), and (n,)
         bool which rows have all pictures.
     """
-    found = {camera: folder.find(log.images[camera]) for camera in CAMERAS}
-    there = {camera: np.array([bool(name) for name in names]) for camera, names in found.items()}
+    found = {camera: folder.find(paths.folders, paths.names) for camera, paths in log.images.items()}
+    there = {camera: np.array(list(map(bool, names))) for camera, names in found.items()}
+    where = folder.storage.path
     some = np.any([there[camera] for camera in CAMERAS], axis=0)
     if not some.any():
         place, name = log.images["center"][0]
         links = ", ".join(folder.links_out)
         if links or folder.leads_outside(place, name):
             raise RecordingError(
-                f"{log.path}: none of its {len(some)} rows has a picture; {links or name} in {folder.folder} "
+                f"{log.path}: none of its {len(some)} rows has a picture; {links or name} in {where} "
                 "is a link that leads out of the folder. Copy the pictures themselves into IMG/"
             )
         raise RecordingError(
-            f"{log.path}: none of its {len(some)} rows has a picture in {folder.folder}. Row {log.row[0]} "
+            f"{log.path}: none of its {len(some)} rows has a picture in {where}. Row {log.row[0]} "
             f"asks for {name!r}, which was looked for beside the log, in IMG/ there, and in a folder there "
             f"called as the last one of {place!r}. Copy the pictures into IMG/"
         )
@@ -167,7 +222,7 @@ def _find_images(log: Log, folder: ImageFolder) -> tuple[dict[str, list[str]], N
     keep = np.ones(len(some), bool)
     for camera in found:
         for index in np.flatnonzero(~there[camera]):
-            place, name = log.images[camera][index]
+            place, name = log.images[camera][int(index)]
             kind = OUTSIDE_IMAGE if folder.leads_outside(place, name) else MISSING_IMAGE
             log.findings.add(
                 kind, int(log.row[index]), f"{camera}: {place}{name}" if name else f"{camera}: empty"
@@ -178,11 +233,11 @@ def _find_images(log: Log, folder: ImageFolder) -> tuple[dict[str, list[str]], N
 
 def _times(log: Log) -> NDArray[np.float64]:
     """Time of each row in ms; rows whose pictures tell none follow the row before."""
-    time = np.array([stamp(name) for _, name in log.images["center"]])
+    time = stamps(log.images["center"].names)
     unknown = np.flatnonzero(np.isnan(time))
     for index in unknown:
         time[index] = time[index - 1] + NOMINAL_DT * 1000 if index else 0.0
-        log.findings.add(NO_TIME, int(log.row[index]), log.images["center"][index][1])
+        log.findings.add(NO_TIME, int(log.row[index]), log.images["center"].names[index])
     for index in np.flatnonzero(np.diff(time) < 0) + 1:
         log.findings.add(
             OUT_OF_ORDER, int(log.row[index]), f"by {(time[index - 1] - time[index]) / 1000:g} s"
@@ -194,6 +249,8 @@ def _first_of_duplicates(log: Log, names: Sequence[str], keep: NDArray[np.bool_]
     """(n,) bool which rows are not a repetition of an earlier usable row with the same centre picture."""
     first: dict[str, int] = {}
     unique = np.ones(len(names), bool)
+    if len(set(names)) == len(names):
+        return unique
     for index in np.flatnonzero(keep):
         earlier = first.setdefault(names[int(index)], int(index))
         if earlier != index:
@@ -205,7 +262,7 @@ def _first_of_duplicates(log: Log, names: Sequence[str], keep: NDArray[np.bool_]
 
 
 def _without_start_pose(
-    log: Log, folder: Path, names: Sequence[str], take: NDArray[np.int64]
+    log: Log, storage: Storage, names: Sequence[str], take: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Leave out the last row of a take if its picture shows where the take began.
 
@@ -217,7 +274,8 @@ def _without_start_pose(
         return take
     try:
         first, before, last = (
-            read_image(folder / names[i]).astype(np.int16) for i in take[[0, -2, -1]].tolist()
+            decode_image(storage.read(names[i]), storage.path / names[i]).astype(np.int16)
+            for i in take[[0, -2, -1]].tolist()
         )
     except RecordingError:  # a broken picture is found when it is asked for
         return take
@@ -237,13 +295,15 @@ def _note_standing(log: Log, kept: NDArray[np.int64]) -> None:
 
 def _episode(
     log: Log,
-    images: Mapping[str, Sequence[str]],
+    storage: Storage,
+    images: Mapping[str, NDArray[np.bytes_]],
     time: NDArray[np.float64],
     take: NDArray[np.int64],
     side_file: SideFile,
 ) -> Episode:
     columns = {name: log.values[take, i] for i, name in enumerate(FIELDS)}
+    columns["speed_mph"] = columns["speed"]
     columns["speed"] = columns["speed"] * MPH
     columns["time"] = (time[take] - time[take[0]]) / 1000
-    names = {camera: [paths[i] for i in take.tolist()] for camera, paths in images.items()}
-    return Episode(log.path, names, columns, log.row[take], side_file)
+    names = {camera: paths[take] for camera, paths in images.items()}
+    return Episode(log.path, names, columns, log.row[take], side_file, storage)

@@ -1,29 +1,297 @@
-"""Records an expert's drive."""
+"""Records drives: anybody's, take by take, or an expert's from beginning to end."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any, TypeAlias
+from pathlib import Path
+from types import TracebackType
+from typing import Any, SupportsFloat, TypeAlias
 
 import gymnasium
 import numpy as np
+from gymnasium.error import ResetNeeded
 from tqdm import tqdm
+from typing_extensions import Self
 
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.reader import open_recording
 from udacity_gym.recording.writer import RecordingWriter
-from udacity_gym.telemetry import CAMERAS, Image
+from udacity_gym.telemetry import CAMERAS, Control, Image, Telemetry
 
 Driver: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
 """``expert(observation, info) -> action``, (2,) steering and throttle in [-1, 1]."""
 
 KEPT = ("time", "s", "cte", "heading_error", "curvature", "progress", "lap", "pose")
 """Entries of ``info`` that go to the side file, where the environment has them."""
+
+
+class Recorder:
+    """Records takes into a folder: start one, add frames, then stop or discard it.
+
+    It doesn't matter who drives what: frames come from an environment (`RecordDrives` adds them by
+    itself), a simulator (`add_telemetry`), or anywhere (`add`). A frame is on the disk when adding it
+    returns. Whoever drives faster than the disk writes is held up by it, so nothing piles up in memory.
+
+    Args:
+        folder: where to, in Udacity's format; see `RecordingWriter`.
+        cameras: whose pictures are recorded; None takes those of Udacity's cameras that the first
+            frame has.
+        about: what to keep with every frame in ``frames.jsonl``: ``seed``, ``track``, ``weather``,
+            ``driver``.
+        append: add to the recording that is in the folder.
+        absolute_paths: see `RecordingWriter`.
+        start: local time of the first frame; by default now.
+
+    Attributes:
+        about: may be changed between frames.
+        recording: a take is being recorded.
+        takes: takes that were kept.
+        frames: frames of the present take; of the last one when stopped.
+
+    Example:
+        >>> with Recorder("my-drive", about={"driver": "human"}) as recorder:       # doctest: +SKIP
+        ...     recorder.start()
+        ...     recorder.add(images, action, speed=9.0, time=0.0)
+        ...     recorder.discard()  # that went badly
+        ...     recorder.start()
+    """
+
+    def __init__(
+        self,
+        folder: str | PathLike[str],
+        cameras: Sequence[str] | None = None,
+        about: Mapping[str, Any] | None = None,
+        *,
+        append: bool = False,
+        absolute_paths: bool = False,
+        start: datetime.datetime | None = None,
+    ) -> None:
+        self.cameras = None if cameras is None else tuple(cameras)
+        self.about: dict[str, Any] = dict(about or {})
+        self.recording = False
+        self.takes = 0
+        self.frames = 0
+        self._options: dict[str, Any] = {"absolute_paths": absolute_paths, "start": start}
+        self._append = append
+        self._folder = Path(folder)
+        self._writer: RecordingWriter | None = None
+        self._made: list[Path] = []
+
+    @property
+    def folder(self) -> Path:
+        """Where takes go; another one may be chosen while no take is recorded."""
+        return self._folder
+
+    @folder.setter
+    def folder(self, folder: str | PathLike[str]) -> None:
+        if self.recording:
+            raise RecordingError("stop or discard the take before choosing another folder")
+        self._close_writer()
+        self._folder = Path(folder)
+
+    def start(self) -> None:
+        """Begin a take; one that is being recorded is kept."""
+        self.stop()
+        self.recording, self.frames = True, 0
+        if self._writer is not None:
+            self._writer.new_take()
+
+    def add(
+        self,
+        images: Mapping[str, Image],
+        action: Sequence[float] | np.ndarray[Any, Any],
+        speed: float,
+        time: float,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a frame to the take.
+
+        Args:
+            images: what was seen: camera to (height, width, 3) uint8 RGB; further ones are passed over.
+            action: (2,) what was done about it: steering [-1, 1], positive turns right, and throttle
+                [-1, 1], negative brakes.
+            speed: m/s at that moment.
+            time: s, growing within a take.
+            extra: what else to keep in the side file. By convention ``action`` is what was executed,
+                ``policy_action`` and ``expert_action`` what these wanted, ``intervention`` whether
+                somebody took over, ``driver`` who drove; see also `KEPT`.
+
+        Raises:
+            RecordingError: No take is being recorded, the frame is not as described, or it can't be
+                written (say, the disk is full): what was recorded before is kept and readable.
+        """
+        if not self.recording:
+            raise RecordingError("no take is being recorded: call start() first")
+        steering, throttle = _action(action, "a recorded action must be")
+        cameras = self.cameras or tuple(camera for camera in CAMERAS if camera in images)
+        if self._writer is None:
+            self._made = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
+            self._writer = RecordingWriter(self._folder, cameras, append=self._append, **self._options)
+            self.cameras = cameras
+        self._writer.write(
+            {camera: images[camera] for camera in cameras if camera in images},
+            steering=steering,
+            throttle=max(throttle, 0.0),
+            brake=max(-throttle, 0.0),
+            speed=speed,
+            time=time,
+            extra={**self.about, **(extra or {})},
+        )
+        self.frames += 1
+
+    def add_telemetry(
+        self, telemetry: Telemetry, control: Control, extra: Mapping[str, Any] | None = None
+    ) -> None:
+        """Add what a simulator told, and the control that was chosen on it.
+
+        Args:
+            telemetry: with a picture of the centre camera at least.
+            control: steering and throttle.
+            extra: what else to keep, see `add`.
+        """
+        wanted = [c for c in CAMERAS if c in telemetry.cameras and (not self.cameras or c in self.cameras)]
+        known: dict[str, Any] = {"time": telemetry.time}
+        if telemetry.track is not None:
+            known |= {key: getattr(telemetry.track, key) for key in KEPT if hasattr(telemetry.track, key)}
+        if telemetry.pose is not None:
+            pose = telemetry.pose
+            known["pose"] = [pose.x, pose.y, pose.z, pose.yaw]
+        action = (control.steering, control.throttle)
+        self.add(
+            telemetry.images(wanted),
+            action,
+            telemetry.speed,
+            telemetry.time,
+            {**known, "action": action, **(extra or {})},
+        )
+
+    def stop(self) -> int:
+        """Keep the take; without one, nothing happens.
+
+        Returns:
+            Frames of the take.
+        """
+        if not self.recording:
+            return 0
+        self.recording = False
+        self.takes += self.frames > 0
+        return self.frames
+
+    def discard(self) -> None:
+        """Delete the take that is being recorded; no row, picture or folder of it is left.
+
+        Raises:
+            RecordingError: No take is being recorded.
+        """
+        if not self.recording:
+            raise RecordingError("no take is being recorded; a take that was stopped is kept")
+        self.recording, self.frames = False, 0
+        if self._writer is not None:
+            self._writer.discard_take()
+            if not self.takes:
+                self._close_writer()
+
+    def close(self) -> None:
+        """Keep the take that is being recorded, and close the files; calling it twice is fine."""
+        self.stop()
+        self._close_writer()
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._append = self._append or self.takes > 0
+            self._options["start"] = None if self.takes else self._options["start"]
+            self._writer = None
+            with contextlib.suppress(OSError):  # a folder that has something in it stays
+                for folder in self._made:
+                    folder.rmdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Adds every step to a recorder while that records; else the environment is as it was.
+
+    A row holds the pictures of the observation the action was chosen on, and the speed then. Pictures of
+    cameras that are not in the observation are drawn by the simulator where it has them. A reset begins a
+    new take. The seed, the track and what `note` was told go to the side file.
+
+    Args:
+        env: environment whose action is (steering, throttle), with "speed" and "time" in its info.
+        recorder: who writes; it is not closed with the environment.
+
+    Example:
+        >>> env = RecordDrives(gymnasium.make("UdacitySim-v0"), Recorder("my-drive"))    # doctest: +SKIP
+        >>> observation, info = env.reset(seed=1)
+        >>> env.recorder.start()
+        >>> env.note(driver="policy", expert_action=expert(observation, info))
+        >>> env.step(policy(observation))
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], recorder: Recorder) -> None:
+        super().__init__(env)
+        self.recorder = recorder
+        self._note: dict[str, Any] = {}
+        self._seen: tuple[Any, Mapping[str, Any]] | None = None
+        track = getattr(env.unwrapped, "track", None)
+        if track is not None:
+            recorder.about.setdefault("track", str(getattr(track, "name", track)))
+
+    def note(self, **extra: Any) -> None:
+        """Say what to keep of the next step, see ``extra`` of `Recorder.add`."""
+        self._note.update(extra)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; a recorder that records begins a new take."""
+        if seed is not None:
+            self.recorder.about["seed"] = seed
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._seen = observation, info
+        self._note = {}
+        if self.recorder.recording:
+            self.recorder.start()
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Drive for one control step, and record it.
+
+        Raises:
+            RecordingError: The step can't be recorded; it is then not driven either.
+            ResetNeeded: `reset` was never called.
+        """
+        if self._seen is None:
+            raise ResetNeeded("call reset() before the first step()")
+        if self.recorder.recording:
+            observation, info = self._seen
+            executed = _action(action, "a recorded action must be")
+            self.recorder.add(
+                pictures(self.env, observation, self.recorder.cameras or CAMERAS),
+                executed,
+                _entry(info, "speed"),
+                _entry(info, "time"),
+                {**{key: info[key] for key in KEPT if key in info}, "action": executed, **self._note},
+            )
+        self._note = {}
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._seen = observation, info
+        return observation, reward, terminated, truncated, info
 
 
 def record(
@@ -44,7 +312,7 @@ def record(
 
     A row holds the pictures the expert saw, the action it chose on them, and the speed at that
     moment; a negative throttle is written as brake. ``frames.jsonl`` keeps where the car was, the
-    seed, and who drove.
+    seed, the track, who drove, and the action it chose, before it was clipped.
 
     Args:
         env: environment with the three cameras; ``mode="training"`` gives pictures as the simulator
@@ -74,45 +342,59 @@ def record(
             because the car left the road. What was recorded until then is kept and returned.
     """
     _check_limits(laps, seconds)
-    observation, info = env.reset(seed=seed)
-    missing = [camera for camera in CAMERAS if camera not in _pictures(env, observation)]
+    about = {"driver": getattr(expert, "__name__", type(expert).__name__), **(extra or {})}
+    recorder = Recorder(folder, about=about, append=append, start=start)
+    drive = RecordDrives(env, recorder)
+    observation, info = drive.reset(seed=seed)
+    there = pictures(env, observation, CAMERAS)
+    missing = [camera for camera in CAMERAS if camera not in there]
     if "center" in missing or (missing and not allow_missing):
         raise RecordingError(
             f"the environment gives no picture of {', '.join(missing)}: make it with cameras={CAMERAS!r}"
             + ("" if "center" in missing else ", or set allow_missing=True to leave their fields empty")
         )
-    about: dict[str, Any] = {"seed": seed, "driver": getattr(expert, "__name__", type(expert).__name__)}
-    if env.spec is not None and "track" in env.spec.kwargs:
-        about["track"] = str(env.spec.kwargs["track"])
-    about |= extra or {}
-    cameras = [camera for camera in CAMERAS if camera not in missing]
-    begin = float(_entry(info, "time"))
+    begin = _entry(info, "time")
     end_reason = None
-    with (
-        RecordingWriter(folder, cameras, start=start, append=append) as writer,
-        tqdm(desc="recording", unit=" frames", disable=not progress) as bar,
-    ):
+    with recorder, tqdm(desc="recording", unit=" frames", disable=not progress) as bar:
+        recorder.start()
         while not _is_done(info, begin, laps, seconds):
             if end_reason is not None:
-                warnings.warn(_ended_early(info, end_reason, begin, len(writer)), stacklevel=2)
+                warnings.warn(_ended_early(info, end_reason, begin, recorder.frames), stacklevel=2)
                 break
-            action = _action(expert(observation, info))
-            writer.write(
-                _pictures(env, observation),
-                steering=action[0],
-                throttle=max(action[1], 0.0),
-                brake=max(-action[1], 0.0),
-                speed=_entry(info, "speed"),
-                time=_entry(info, "time"),
-                extra={**about, **{key: info[key] for key in KEPT if key in info}},
-            )
+            wanted = expert(observation, info)
+            action = np.array(_action(wanted, "the expert must give"), np.float32)
+            drive.note(expert_action=np.asarray(wanted, np.float64))
+            observation, _, terminated, truncated, info = drive.step(action)
             bar.update()
             if laps is not None:
                 bar.set_postfix_str(f"lap {int(info['lap']) + 1} of {laps}", refresh=False)
-            observation, _, terminated, truncated, info = env.step(np.array(action, np.float32))
             if terminated or truncated:
                 end_reason = info.get("end_reason", "terminated" if terminated else "truncated")
     return open_recording(folder)
+
+
+def pictures(env: gymnasium.Env[Any, Any], observation: object, cameras: Sequence[str]) -> dict[str, Image]:
+    """Pictures of the present moment: from the observation, and else from the simulator.
+
+    Args:
+        env: the environment that gave the observation, wrapped or not.
+        observation: its last one.
+        cameras: whose pictures.
+
+    Returns:
+        Camera to (height, width, 3) uint8 RGB, of those that there are.
+    """
+    found: dict[str, Image] = {}
+    if isinstance(observation, Mapping):
+        found = {camera: observation[camera] for camera in cameras if camera in observation}
+    elif isinstance(observation, np.ndarray) and observation.ndim == 3:
+        camera, *_ = getattr(env.unwrapped, "cameras", ("center",))
+        found = {camera: observation} if camera in cameras else {}
+    telemetry = getattr(env.unwrapped, "telemetry", None)
+    if isinstance(telemetry, Telemetry):
+        drawn = [camera for camera in cameras if camera in telemetry.cameras and camera not in found]
+        found |= telemetry.images(drawn) if drawn else {}
+    return found
 
 
 def _check_limits(laps: int | None, seconds: float | None) -> None:
@@ -129,21 +411,11 @@ def _is_done(info: Mapping[str, Any], begin: float, laps: int | None, seconds: f
     return seconds is not None and _entry(info, "time") - begin >= seconds - 1e-9
 
 
-def _pictures(env: gymnasium.Env[Any, Any], observation: object) -> dict[str, Image]:
-    """The pictures of Udacity's cameras in an observation."""
-    if isinstance(observation, Mapping):
-        return {camera: observation[camera] for camera in CAMERAS if camera in observation}
-    if isinstance(observation, np.ndarray) and observation.ndim == 3:
-        camera, *_ = getattr(env.unwrapped, "cameras", ("center",))
-        return {camera: observation}
-    return {}
-
-
-def _action(action: Any) -> tuple[float, float]:
-    """An expert's action as the environment carries it out."""
+def _action(action: Any, whose: str) -> tuple[float, float]:
+    """An action as the environment carries it out."""
     values = np.asarray(action, dtype=np.float64)
     if values.shape != (2,) or not np.isfinite(values).all():
-        raise RecordingError(f"the expert must give two finite numbers (steering, throttle), got {action!r}")
+        raise RecordingError(f"{whose} two finite numbers (steering, throttle), got {action!r}")
     steering, throttle = np.clip(values, -1.0, 1.0).tolist()
     return steering, throttle
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
+from udacity_gym.errors import RecordingError
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -31,6 +33,7 @@ MISSING_IMAGE = Kind("missing image", True, "copy the pictures into IMG/ beside 
 OUTSIDE_IMAGE = Kind("link out of the folder", True, "copy the linked pictures into the recording's folder")
 DUPLICATE = Kind("duplicate", True, "nothing; the first of the rows is used")
 START_POSE = Kind("start pose", True, "nothing; the simulator gave the take's last row its first picture")
+EDITED = Kind("left out by an edit", True, "nothing; undo takes the last edit back")
 BROKEN_IMAGE = Kind("broken image", True, "copy the picture again, or leave the row out")
 WRONG_SIZE = Kind("image of another size", True, "resize the pictures, or leave the rows out")
 OUT_OF_ORDER = Kind("time runs backwards", False, "nothing; rows were sorted by time")
@@ -63,21 +66,57 @@ class Finding:
 class Report(Sequence[Finding]):
     """What was noticed in a recording; ``print(report)`` shows it as a table.
 
-    A sequence of `Finding`, those that cost rows first.
+    A sequence of `Finding`, those that cost rows first. A report on several recordings counts what
+    was found in all of them; which rows it was, each of its `parts` says.
 
     Attributes:
         path: the log.
         rows: rows the log has (lines that are neither empty nor a header).
         used: rows that became frames.
         takes: episodes.
+        parts: the reports on the recordings that were joined, itself if it is one.
     """
 
-    def __init__(self, path: Path, rows: int, used: int, takes: int, findings: Sequence[Finding]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        rows: int,
+        used: int,
+        takes: int,
+        findings: Sequence[Finding],
+        parts: Sequence[Report] = (),
+    ) -> None:
         self.path = path
         self.rows = rows
         self.used = used
         self.takes = takes
         self._findings = sorted(findings, key=lambda finding: not finding.kind.left_out)
+        self.parts: tuple[Report, ...] = tuple(parts) or (self,)
+
+    @classmethod
+    def joined(cls, path: Path, reports: Sequence[Report]) -> Report:
+        """One report on several recordings."""
+        merged: dict[Kind, Finding] = {}
+        for report in reports:
+            for finding in report:
+                before = merged.get(finding.kind)
+                detail = before.detail if before else f"{report.path}: {finding.detail}"
+                count = finding.count + (before.count if before else 0)
+                merged[finding.kind] = Finding(finding.kind, (), detail, count)
+        rows, used, takes = (sum(getattr(r, name) for r in reports) for name in ("rows", "used", "takes"))
+        return cls(path, rows, used, takes, list(merged.values()), reports)
+
+    def extended(self, findings: Sequence[Finding], used: int, takes: int) -> Report:
+        """This report with further findings, of so many rows and takes that are used."""
+        merged = {finding.kind: finding for finding in self}
+        for finding in findings:
+            before = merged.get(finding.kind)
+            if before is not None:
+                rows = tuple(sorted({*before.rows, *finding.rows}))
+                detail = before.detail
+                finding = Finding(finding.kind, rows, detail, len(rows))
+            merged[finding.kind] = finding
+        return Report(self.path, self.rows, used, takes, list(merged.values()))
 
     def __len__(self) -> int:
         return len(self._findings)
@@ -105,13 +144,29 @@ class Report(Sequence[Finding]):
 
         Returns:
             Line numbers counted from 1, empty if nothing of the kind was found.
+
+        Raises:
+            RecordingError: This is a report on several recordings; ask its `parts`.
         """
+        self._check_single()
         return next((finding.rows for finding in self if finding.kind.name == kind), ())
 
     @property
     def unusable(self) -> tuple[int, ...]:
-        """Lines of the log, counted from 1, with a finding because of which they should not be used."""
+        """Lines of the log, counted from 1, with a finding because of which they should not be used.
+
+        Raises:
+            RecordingError: This is a report on several recordings; ask its `parts`.
+        """
+        self._check_single()
         return tuple(sorted({row for finding in self if finding.kind.left_out for row in finding.rows}))
+
+    def _check_single(self) -> None:
+        if len(self.parts) > 1:
+            raise RecordingError(
+                f"a report on {len(self.parts)} recordings has several lines of each number; "
+                "ask the reports in .parts for their rows"
+            )
 
     def count(self, kind: str) -> int:
         """How often this kind was found, by the name the table gives it."""
@@ -119,6 +174,9 @@ class Report(Sequence[Finding]):
 
     def __str__(self) -> str:
         plural = "" if self.takes == 1 else "s"
+        if len(self.parts) > 1:
+            total = f"{len(self.parts)} recordings: {self.used} of {self.rows} rows used, {self.takes} takes"
+            return "\n\n".join([*map(str, self.parts), total])
         title = f"{self.path}: {self.used} of {self.rows} rows used, {self.takes} take{plural}"
         if not self._findings:
             return f"{title}; nothing to report"

@@ -17,10 +17,11 @@ import numpy as np
 from typing_extensions import Self
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.episodes import SIDE_FILE
-from udacity_gym.recording.images import encode_jpeg
-from udacity_gym.recording.log import read_log, stamp
+from udacity_gym.recording.images import JPEG_START, PNG_START, encode_jpeg
+from udacity_gym.recording.log import read_log, stamps
 from udacity_gym.recording.reader import LOG_NAME, TAKE_GAP
+from udacity_gym.recording.side_file import SIDE_FILE
+from udacity_gym.recording.storage import FolderStorage
 from udacity_gym.telemetry import CAMERAS, MPH, Image
 
 IMAGE_FOLDER = "IMG"
@@ -43,7 +44,8 @@ class RecordingWriter:
 
     A frame is in its files when `write` returns, and its row is written, whole, after its pictures
     are: the folder is a readable recording at any moment, also after the process was killed. A frame
-    of three pictures takes less than a millisecond, so that no thread is needed beside the caller.
+    of three pictures takes about a millisecond, a thread beside the caller would make it two; and
+    whoever drives faster than the disk writes waits for it, so that nothing piles up in memory.
 
     Args:
         folder: created if missing.
@@ -84,6 +86,7 @@ class RecordingWriter:
         self._last_time = -math.inf
         self._last = last or datetime.datetime.min
         self._rows = 0
+        self._moments: list[datetime.datetime] = []  # of the take's frames
         try:
             (self.folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
             self._log = _AppendedFile(log, new=not append)
@@ -94,15 +97,21 @@ class RecordingWriter:
             ) from error
         except OSError as error:
             raise RecordingError(f"{self.folder} can't be written to: {error.strerror}") from error
+        self._mark = (self._log.size, self._side_file.size, self._last)  # where the take begins
         self._closed = False
 
     def __len__(self) -> int:
         """Frames written so far."""
         return self._rows
 
+    @property
+    def end(self) -> datetime.datetime | None:
+        """The time stamp of the last frame, None before the first."""
+        return None if self._last == datetime.datetime.min else self._last
+
     def write(
         self,
-        images: Mapping[str, Image],
+        images: Mapping[str, Image | bytes],
         steering: float,
         throttle: float,
         brake: float,
@@ -113,7 +122,8 @@ class RecordingWriter:
         """Add a frame: what was seen, what was done about it, and how fast the car was.
 
         Args:
-            images: camera name to (height, width, 3) uint8 RGB; (160, 320, 3) is Udacity's size.
+            images: camera name to (height, width, 3) uint8 RGB, (160, 320, 3) is Udacity's size; or
+                the bytes of a JPEG or PNG file, which are written as they are.
             steering: [-1, 1], positive turns right.
             throttle: [0, 1].
             brake: [0, 1].
@@ -133,27 +143,69 @@ class RecordingWriter:
         numbers = _check_numbers(steering, throttle, brake, speed)
         side_line = _side_line(extra)
         moment = self._next_stamp(time)
-        names = {camera: _image_name(camera, moment) for camera in self.cameras}
+        names = {camera: _image_name(camera, moment, images[camera]) for camera in self.cameras}
         paths = [self._prefix + names[camera] if camera in names else "" for camera in CAMERAS]
+        side_size = self._side_file.size
         try:
             for camera, name in names.items():
-                _write_whole(self.folder / IMAGE_FOLDER / name, encode_jpeg(images[camera]))
+                image = images[camera]
+                data = image if isinstance(image, bytes) else encode_jpeg(image)
+                _write_whole(self.folder / IMAGE_FOLDER / name, data)
             if side_line is not None:
                 self._side_file.add(f'{{"image": "{names["center"]}", {side_line[1:]}')
             self._log.add(",".join([*paths, *map(format_number, numbers)]))
         except OSError as error:
+            with contextlib.suppress(OSError):
+                self._side_file.truncate(side_size)
+            self._delete_images(moment)
             raise RecordingError(
                 f"a frame can't be written to {self.folder}: {error.strerror or error}. "
                 f"The {self._rows} frames before it are kept"
             ) from error
+        self._moments.append(moment)
         self._rows += 1
 
-    def new_take(self) -> None:
-        """Begin a new take: the time of the next frame may be anything, and a pause is put before it."""
+    def new_take(self, start: datetime.datetime | None = None) -> None:
+        """Begin a new take: the time of the next frame may be anything, and a pause is put before it.
+
+        Args:
+            start: local time of its first frame; by default a pause after the frame before.
+
+        Raises:
+            RecordingError: ``start`` is not after the take before.
+        """
         if self._take_time is not None:
             self._take_start = self._last + TAKE_PAUSE
             self._take_time = None
             self._last_time = -math.inf
+            self._moments = []
+            self._mark = (self._log.size, self._side_file.size, self._last)
+        if start is not None:
+            self._take_start = _start(start, self.end)
+
+    def discard_take(self) -> None:
+        """Undo the present take: rows, pictures and what was kept beside them, as if it had never been.
+
+        Raises:
+            RecordingError: The writer is closed, or the files can't be changed.
+        """
+        if self._closed:
+            raise RecordingError(f"the recording in {self.folder} is closed; its takes are kept")
+        log_size, side_size, self._last = self._mark
+        try:
+            # Rows first: killed in between, the folder has pictures without rows, which is no harm.
+            self._log.truncate(log_size)
+            self._side_file.truncate(side_size)
+        except OSError as error:
+            raise RecordingError(
+                f"the take in {self.folder} can't be discarded: {error.strerror or error}"
+            ) from error
+        for moment in self._moments:
+            self._delete_images(moment)
+        self._rows -= len(self._moments)
+        self._moments = []
+        self._take_time = None
+        self._last_time = -math.inf
 
     def close(self) -> None:
         """Close the files; calling it twice is fine. A recording without a frame leaves none behind."""
@@ -181,11 +233,18 @@ class RecordingWriter:
     ) -> None:
         self.close()
 
-    def _check_images(self, images: Mapping[str, Image]) -> None:
+    def _delete_images(self, moment: datetime.datetime) -> None:
+        for camera in self.cameras:
+            for ending in (".jpg", ".png"):
+                (self.folder / IMAGE_FOLDER / f"{_stem(camera, moment)}{ending}").unlink(missing_ok=True)
+
+    def _check_images(self, images: Mapping[str, Image | bytes]) -> None:
         if set(images) != set(self.cameras):
             given = ", ".join(sorted(images)) or "none"
             raise RecordingError(f"a frame needs pictures of {', '.join(self.cameras)}, got {given}")
         for camera, image in images.items():
+            if isinstance(image, bytes) and image.startswith((JPEG_START, PNG_START)):
+                continue
             if not isinstance(image, np.ndarray):
                 raise RecordingError(f"the {camera} picture must be an array, got {type(image).__name__}")
             if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
@@ -235,6 +294,11 @@ class _AppendedFile:
     def add(self, line: str) -> None:
         """Append a line: all of it or, if the disk is full, nothing."""
         self._add(f"{line}\n".encode())
+
+    def truncate(self, size: int) -> None:
+        """Forget what was added since the file had this size."""
+        os.ftruncate(self._file, size)
+        self.size = size
 
     def close(self) -> None:
         os.fsync(self._file)
@@ -312,14 +376,23 @@ def _plain(value: object) -> object:
     raise TypeError(f"not {type(value).__name__}")
 
 
-def _image_name(camera: str, moment: datetime.datetime) -> str:
-    return f"{camera}_{moment:%Y_%m_%d_%H_%M_%S}_{moment.microsecond // 1000:03d}.jpg"
+def _image_name(camera: str, moment: datetime.datetime, image: Image | bytes) -> str:
+    is_png = isinstance(image, bytes) and image.startswith(PNG_START)
+    return _stem(camera, moment) + (".png" if is_png else ".jpg")
+
+
+def _stem(camera: str, moment: datetime.datetime) -> str:
+    # Not strftime, which writes years before 1000 without zeros on some systems.
+    date = f"{moment.year:04d}_{moment.month:02d}_{moment.day:02d}"
+    time = f"{moment.hour:02d}_{moment.minute:02d}_{moment.second:02d}_{moment.microsecond // 1000:03d}"
+    return f"{camera}_{date}_{time}"
 
 
 def _last_stamp(log: Path) -> datetime.datetime | None:
     """The latest time in the names of a log's pictures."""
-    times = [time for time in (stamp(name) for _, name in read_log(log).images["center"]) if time == time]
-    return _EPOCH + max(times) * _MILLISECOND if times else None
+    times = stamps(read_log(log, FolderStorage(log.parent), log.name).images["center"].names)
+    times = times[np.isfinite(times)]
+    return _EPOCH + float(times.max()) * _MILLISECOND if len(times) else None
 
 
 def _start(start: datetime.datetime | None, last: datetime.datetime | None) -> datetime.datetime:

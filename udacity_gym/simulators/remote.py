@@ -171,6 +171,7 @@ class RemoteSimulator(Simulator):
         self._silent = False
         self._number = 0
         self._last: Telemetry | None = None
+        self._over = True
         self._begin = self._moved = self._active = 0.0
         self._paused = False
         self._at_rest = True
@@ -215,7 +216,7 @@ class RemoteSimulator(Simulator):
             self._latency = LatencyMeter(self.ctrl_dt)
             self._begin = self._moved = self._active = time.monotonic()
             self._at_rest = False
-            self._last = replace(telemetry, time=0.0)
+            self._last, self._over = replace(telemetry, time=0.0), False
             if not lockstep and self._watchdog is None:
                 self._watchdog = threading.Thread(target=self._watch, daemon=True)
                 self._watchdog.start()
@@ -232,7 +233,7 @@ class RemoteSimulator(Simulator):
             SimulatorError: It was never reset, or is gone since an earlier step.
         """
         before = self._last
-        if before is None:
+        if before is None or self._over:
             raise SimulatorError(
                 "no episode has begun, or the simulator has gone: call reset() before step()"
             )
@@ -245,11 +246,11 @@ class RemoteSimulator(Simulator):
                 else:
                     after = self._step_real_time(control, before)
             except SimulatorGoneError:
-                self._last = None
+                self._over = True
                 return replace(before, extra={**before.extra, "end_reason": "simulator_gone"})
             except SimulatorTimeoutError:
                 self._silent = True
-                self._last = None
+                self._over = True
                 raise
             finally:
                 self._active = time.monotonic()
@@ -285,7 +286,7 @@ class RemoteSimulator(Simulator):
         if self._closing.is_set():
             return
         self._closing.set()
-        self._last = None
+        self._over = True
         atexit.unregister(self._at_exit)
         dialect = self.server.dialect
         if self._driven is not None and dialect is not None and not dialect.capabilities.is_lockstep:
@@ -476,7 +477,7 @@ class RemoteSimulator(Simulator):
             if wait > 0:
                 continue
             wait = self.options.idle_timeout
-            if self._last is None or self._at_rest or self._paused:
+            if self._over or self._at_rest or self._paused:
                 continue
             with self._turn:
                 if self._active + self.options.idle_timeout > time.monotonic():

@@ -453,7 +453,9 @@ def test_render_shows_the_center_camera():
     with UnityLike(port_of(env)):
         env.reset()
         assert env.render().shape == (448, 800, 3)
-        env.close()
+    assert env.step(STRAIGHT)[3]
+    assert env.render().shape == (448, 800, 3)  # the last picture, though the simulator has gone
+    env.close()
 
 
 def test_closing_never_waits_for_the_simulator():

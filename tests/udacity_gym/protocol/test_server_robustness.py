@@ -169,6 +169,21 @@ def test_events_with_a_thousand_names_take_no_memory(server):
     wire.abort()
 
 
+@pytest.mark.parametrize("version", [3, 4])
+def test_who_has_left_is_forgotten(version):
+    server = SimulatorServer(port=0)
+    for _ in range(20):
+        wire = connect(server, version)
+        wire.send('42["telemetry",{"steering_angle":"0","throttle":"0","speed":"0"}]')
+        wait_until(lambda: server.client is not None)
+        assert server._listener.has_sessions  # a session is open
+        wire.abort()
+        wait_until(lambda: server.client is None)
+    wait_until(lambda: not server._listener.has_sessions)
+    assert server.connections == 20
+    server.close()
+
+
 def open_files():
     return len(list(Path("/proc/self/fd").iterdir())) if os.path.isdir("/proc/self/fd") else 0
 

@@ -12,6 +12,8 @@ import pytest
 from wire_tools import free_port, running_client, wait_until
 
 import udacity_gym
+from udacity_gym.cli import main
+from udacity_gym.cli.sim import WINDOW, Person
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.protocol import client as client_module
@@ -20,6 +22,7 @@ from udacity_gym.protocol.server import SimulatorServer
 from udacity_gym.simulators.embedded import EmbeddedSimulator
 from udacity_gym.simulators.remote import RemoteOptions, RemoteSimulator
 from udacity_gym.telemetry import MPH, Control
+from udacity_gym.window import Window
 
 NO_WAITING = {"connect_timeout": 30.0}
 
@@ -172,6 +175,48 @@ def test_a_person_at_the_simulator_gives_empty_telemetry():
         wait_until(lambda: not simulator.step(Control()).extra["manual"])
         assert simulator.step(Control()).speed > 5 * MPH  # it was the person's throttle
         simulator.close()
+
+
+def test_keys_of_the_window_take_over_and_steer_like_udacitys(monkeypatch):
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+
+    def press(kind, key):
+        pygame.event.post(pygame.event.Event(kind, key=key))
+
+    def frames(count):
+        for _ in range(count):
+            person.look(car)
+
+    with EmbeddedSimulator() as car:
+        car.reset(0)
+        person = Person(Window("test", *WINDOW))
+        press(pygame.KEYDOWN, pygame.K_a)
+        frames(3)
+        assert person() is None  # steering alone does not take over, as in Udacity's simulator
+        press(pygame.KEYDOWN, pygame.K_w)
+        frames(12)
+        assert (person().steering, person().throttle) == (pytest.approx(-0.5), 1.0)
+        frames(30)
+        assert person() == Control(-1.0, 1.0)
+        press(pygame.KEYUP, pygame.K_a)
+        press(pygame.KEYUP, pygame.K_w)
+        press(pygame.KEYDOWN, pygame.K_DOWN)
+        frames(13)  # the window is looked at with the third; ten frames later half the lock is gone
+        assert (person().steering, person().throttle) == (pytest.approx(-0.5), -1.0)
+        frames(60)
+        assert person() == Control(0.0, -1.0)
+        press(pygame.KEYUP, pygame.K_DOWN)
+        frames(3)
+        assert person() is None
+        press(pygame.QUIT, 0)
+        with pytest.raises(KeyboardInterrupt):
+            frames(3)
+
+
+def test_a_window_is_for_real_time(capsys):
+    assert main(["sim", "--window"]) == 2
+    assert "--real-time" in capsys.readouterr().err
 
 
 def test_commands_that_are_not_understood_change_nothing():

@@ -108,7 +108,20 @@ def test_the_side_file_keeps_where_the_car_was_and_who_drove(tmp_path: Path) -> 
         "s": pytest.approx(0.3),
         "lap": 0,
         "pose": extra["pose"],
+        "action": [0.0, 1.0],
+        "expert_action": [0.0, 3.0],
     }
+
+
+def test_side_cameras_that_are_not_in_the_observation_are_drawn_by_the_simulator(tmp_path: Path) -> None:
+    from udacity_gym.experts import PurePursuit
+
+    env = gymnasium.make("UdacitySim-v0", track="lake", cameras=(), mode="training")
+    recording = record(env, PurePursuit(track="lake"), tmp_path, seconds=0.2)
+    assert recording.cameras == CAMERAS
+    telemetry = env.unwrapped.telemetry  # type: ignore[attr-defined]
+    env.close()
+    assert recording.episodes[0][0].image("right").shape == telemetry.image("right").shape
 
 
 def test_the_same_drive_with_the_same_start_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""What drives at the other end of the wire is recorded: Unity's centre camera, our simulator's three."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from unity_like import UnityLike
+from wire_tools import running_client
+
+import udacity_gym
+from udacity_gym.experts import PurePursuit
+from udacity_gym.recording import RecordDrives, Recorder, open_recording, record
+from udacity_gym.telemetry import CAMERAS
+
+
+def make(**settings):
+    options = {"connect_timeout": 30.0}
+    return gym.make(
+        udacity_gym.ENV_ID,
+        simulator="remote",
+        **{"port": 0, **settings},
+        simulator_options=options,
+        disable_env_checker=True,
+    )
+
+
+def test_a_unity_build_is_recorded_with_its_centre_camera(tmp_path):
+    env = make(ctrl_dt=0.02)
+    recorder = Recorder(tmp_path, about={"driver": "policy"})
+    drive = RecordDrives(env, recorder)
+    with UnityLike(env.unwrapped.simulator.server.port, fps=60), recorder:
+        drive.reset()
+        recorder.start()
+        for i in range(12):
+            drive.step(np.array([i / 20, 0.1], np.float32))
+        env.close()
+    recording = open_recording(tmp_path, strict=True)
+    assert recording.cameras == ("center",)
+    assert len(recording.check(progress=False).unusable) == 0
+    (episode,) = recording.episodes
+    assert episode.steering == pytest.approx(np.arange(12) / 20)
+    assert episode[3].image().shape == (160, 320, 3)
+    assert episode[3].extra["driver"] == "policy"
+
+
+def test_our_simulator_is_recorded_over_the_wire_as_it_is_here(tmp_path):
+    with gym.make(udacity_gym.ENV_ID, cameras=CAMERAS, mode="training") as here:
+        ours = record(here, PurePursuit(), tmp_path / "here", seconds=1, seed=3)
+    env = make(cameras=CAMERAS, mode="training")
+    with running_client(env.unwrapped.simulator.server.port):
+        theirs = record(env, PurePursuit(), tmp_path / "there", seconds=1, seed=3)
+        env.close()
+    assert theirs.cameras == CAMERAS
+    (a,), (b,) = ours.episodes, theirs.episodes
+    assert len(a) == len(b) == 15
+    assert a.steering.tolist() == b.steering.tolist()
+    for index in (0, 14):
+        difference = np.abs(a[index].image("left").astype(int) - b[index].image("left"))
+        assert difference.mean() < 1  # the wire has JPEG, too, which is encoded once more
+        assert a[index].extra["pose"] == b[index].extra["pose"]

@@ -1,0 +1,298 @@
+"""Recordings convert to other formats and back; the formats' own libraries read what was written."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from recording_tools import make_picture
+
+from udacity_gym.errors import MissingDependencyError, OptionError, RecordingError
+from udacity_gym.recording import Downscale, Recording, RecordingWriter, convert, open_recording
+from udacity_gym.recording.convert.imitation import Trajectory, trajectories
+from udacity_gym.telemetry import CAMERAS
+
+NEEDS = {
+    "lerobot": ("pyarrow",),
+    "minari": ("minari", "h5py"),
+    "huggingface": ("pyarrow",),
+    "imitation": ("pyarrow",),
+    "donkeycar": (),
+}
+LOSSLESS = ("lerobot", "huggingface", "donkeycar")
+
+
+def need(format_: str, *further: str) -> None:
+    for module in (*NEEDS[format_], *further):
+        pytest.importorskip(module, reason=f"{module} is not installed: pip install 'udacity-gym[convert]'")
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    """Two takes of 7 and 5 frames, with brakes and a side file."""
+    rng = np.random.default_rng(0)
+    with RecordingWriter(tmp_path / "drive") as writer:
+        for frames in (7, 5):
+            writer.new_take()
+            for index in range(frames):
+                images = {camera: make_picture(index + 10 * k, 120, 240) for k, camera in enumerate(CAMERAS)}
+                steering, speed, pedal = rng.uniform(-1, 1), rng.uniform(0, 13), rng.uniform(-1, 1)
+                extra = {"cte": index / 7, "driver": "policy", "pose": [1.0, 2.0, 3.0, float(index)]}
+                writer.write(
+                    images, steering, max(pedal, 0), max(-pedal, 0), speed, time=index / 15, extra=extra
+                )
+    return open_recording(tmp_path / "drive", strict=True)
+
+
+def assert_same(ours: Recording, theirs: Recording, exactly: bool) -> None:
+    assert [len(episode) for episode in ours.episodes] == [len(episode) for episode in theirs.episodes]
+    for a, b in zip(ours.episodes, theirs.episodes, strict=True):
+        for name in ("steering", "throttle", "brake", "speed"):
+            np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(a.time, b.time, atol=0.0011)
+        assert a.extras() == b.extras()
+        assert a.name("center", 0) == b.name("center", 0)  # the local time, too
+        for i in range(len(a)):
+            for camera in ours.cameras:
+                if exactly:
+                    assert a.data(camera, i) == b.data(camera, i)
+
+
+@pytest.mark.parametrize("format_", convert.FORMATS)
+def test_a_recording_comes_back_from_every_format(recording: Recording, tmp_path: Path, format_: str) -> None:
+    need(format_)
+    folder = convert.save(recording, tmp_path / "data", format_)
+    assert folder == tmp_path / "data"
+    back = convert.load(folder, tmp_path / "back", format_)
+    assert back.cameras == (("center",) if format_ == "imitation" else CAMERAS)
+    assert_same(back, recording, exactly=format_ in LOSSLESS)
+    if format_ == "minari":  # it compresses pictures anew
+        difference = np.abs(
+            back.episodes[0][3].image("left").astype(int) - recording.episodes[0][3].image("left")
+        )
+        assert difference.mean() < 4
+    if format_ == "imitation":
+        assert back.episodes[0][0].image().shape == (66, 200, 3)
+    with pytest.raises(RecordingError, match="exists already; choose another folder"):
+        convert.save(recording, tmp_path / "data", format_)
+
+
+@pytest.mark.parametrize("format_", convert.FORMATS)
+def test_a_broken_picture_leaves_no_half_data_set(recording: Recording, tmp_path: Path, format_: str) -> None:
+    need(format_)
+    recording.episodes[1].path("center", 3).unlink()
+    with pytest.raises(RecordingError, match="can't be read"):
+        convert.save(recording, tmp_path / "data", format_)
+    assert not list(tmp_path.glob("data*"))
+
+
+@pytest.mark.parametrize("format_", convert.FORMATS)
+def test_a_folder_that_is_something_else_is_refused(tmp_path: Path, format_: str) -> None:
+    need(format_)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("hello")
+    with pytest.raises(RecordingError, match=r"other"):
+        convert.load(tmp_path / "other", tmp_path / "back", format_)
+    assert not list(tmp_path.glob("back*"))
+
+
+@pytest.mark.parametrize(("format_", "package"), [("lerobot", "pyarrow"), ("minari", "minari")])
+def test_a_package_that_is_missing_is_named_with_the_pip_command(
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str, package: str
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyError, match=rf'{package}.*pip install "udacity-gym\[convert\]"'):
+        convert.save(recording, tmp_path / "data", format_)
+
+
+def test_an_unknown_format_is_refused(recording: Recording, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no format 'hdf9'; there are lerobot, minari"):
+        convert.save(recording, tmp_path / "data", "hdf9")
+
+
+def test_a_lerobot_data_set_has_the_documented_schema(recording: Recording, tmp_path: Path) -> None:
+    """https://huggingface.co/docs/lerobot/lerobot-dataset-v3."""
+    need("lerobot")
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    folder = convert.save(recording, tmp_path / "data", "lerobot")
+    info = json.loads((folder / "meta/info.json").read_text())
+    assert info["codebase_version"] == "v3.0"
+    assert (info["total_episodes"], info["total_frames"], info["total_tasks"], info["fps"]) == (2, 12, 1, 15)
+    data = pq.read_table(folder / info["data_path"].format(chunk_index=0, file_index=0))
+    assert set(data.column_names) == set(info["features"])
+    assert data["index"].to_pylist() == list(range(12))
+    assert data["frame_index"].to_pylist() == [*range(7), *range(5)]
+    assert data["episode_index"].to_pylist() == [0] * 7 + [1] * 5
+    assert str(data.schema.field("action").type) == "fixed_size_list<element: float>[3]"
+    episodes = pd.read_parquet(folder / "meta/episodes/chunk-000/file-000.parquet")
+    assert episodes["length"].tolist() == [7, 5]
+    assert episodes["dataset_from_index"].tolist() == [0, 7]
+    assert episodes["dataset_to_index"].tolist() == [7, 12]
+    tasks = pd.read_parquet(folder / "meta/tasks.parquet")
+    assert tasks.loc["drive along the road", "task_index"] == 0
+    stats = json.loads((folder / "meta/stats.json").read_text())
+    steering = np.concatenate([episode.steering for episode in recording.episodes])
+    assert stats["action"]["mean"][0] == pytest.approx(steering.mean())
+    assert np.shape(stats["observation.images.left"]["q99"]) == (3, 1, 1)
+    assert stats["observation.images.left"]["max"][0][0][0] <= 1
+
+
+def test_the_real_lerobot_reads_what_was_written(recording: Recording, tmp_path: Path) -> None:
+    need("lerobot")
+    lerobot = pytest.importorskip(
+        "lerobot.datasets.lerobot_dataset",
+        reason="lerobot is not installed; it wants a torch of its own",
+        exc_type=Exception,  # it can be there beside a torch it does not fit
+    )
+    folder = convert.save(recording, tmp_path / "data", "lerobot")
+    dataset = lerobot.LeRobotDataset("local/drive", root=folder)
+    assert (len(dataset), dataset.num_episodes) == (12, 2)
+    item = dataset[8]
+    frame = recording.episodes[1][1]
+    assert item["action"].tolist() == pytest.approx([frame.steering, frame.throttle, frame.brake])
+    picture = (item["observation.images.right"].permute(1, 2, 0) * 255).round().byte().numpy()
+    assert np.abs(picture.astype(int) - frame.image("right")).mean() < 1
+
+
+def test_the_real_datasets_library_reads_parquet_and_trajectories(
+    recording: Recording, tmp_path: Path
+) -> None:
+    need("huggingface", "datasets")
+    import datasets
+
+    parquet = convert.save(recording, tmp_path / "hf", "huggingface")
+    frames = datasets.Dataset.from_parquet(
+        [str(path) for path in sorted(parquet.glob("*.parquet"))], cache_dir=str(tmp_path / "cache")
+    )
+    assert len(frames) == 12
+    assert frames[3]["steering"] == recording.episodes[0][3].steering
+    picture = np.asarray(frames[3]["left"])
+    assert np.abs(picture.astype(int) - recording.episodes[0][3].image("left")).mean() < 1
+    saved = datasets.load_from_disk(str(convert.save(recording, tmp_path / "im", "imitation")))
+    assert saved.column_names == ["obs", "acts", "infos", "terminal"]
+    obs = np.asarray(saved[1]["obs"], np.uint8)
+    expected = trajectories(recording, prepare=Downscale())[1]
+    assert np.array_equal(obs, expected.obs)
+    assert np.allclose(saved[1]["acts"], expected.acts)
+    assert json.loads(saved[1]["infos"][2])["speed"] == recording.episodes[1][2].speed
+
+
+def test_the_real_minari_reads_episodes(recording: Recording, tmp_path: Path) -> None:
+    need("minari")
+    import minari
+
+    folder = convert.save(recording, tmp_path / "data", "minari")
+    dataset = minari.MinariDataset(folder / "data")
+    assert (dataset.total_episodes, dataset.total_steps) == (2, 12)
+    episode = dataset[1]
+    assert episode.observations["center"].shape == (6, 120, 240, 3)
+    assert episode.actions[:, 0] == pytest.approx(recording.episodes[1].steering)
+    assert episode.truncations.tolist() == [False] * 4 + [True]
+
+
+def test_trajectories_decode_a_take_when_it_is_asked_for(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    decode = type(recording.episodes[0]).image
+
+    def counted(episode: Any, camera: str, index: int) -> Any:
+        read.append(index)
+        return decode(episode, camera, index)
+
+    monkeypatch.setattr(type(recording.episodes[0]), "image", counted)
+    found = trajectories(recording, "left")
+    assert len(found) == 2
+    assert read == []
+    second = found[-1]
+    assert len(read) == 5
+    assert len(second) == 5
+    assert second.obs.shape == (6, 120, 240, 3)
+    assert second.acts.dtype == np.float32
+    assert second.acts[:, 1] == pytest.approx(recording.episodes[1].throttle - recording.episodes[1].brake)
+    assert second.infos[3]["speed"] == recording.episodes[1][3].speed
+    assert not second.terminal
+    assert len(found[:]) == 2
+
+
+def test_trajectories_need_no_imitation(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imitation.data.types", None)
+    assert isinstance(trajectories(recording)[0], Trajectory)
+
+
+def test_a_tub_is_what_donkeycar_writes(recording: Recording, tmp_path: Path) -> None:
+    folder = convert.save(recording, tmp_path / "tub", "donkeycar")
+    inputs, types, _, _, about = map(json.loads, (folder / "manifest.json").read_text().splitlines())
+    assert dict(zip(inputs, types, strict=True))["cam/image_array"] == "image_array"
+    assert about["paths"] == ["catalog_0.catalog"]
+    assert about["current_index"] == 12
+    lines = (folder / "catalog_0.catalog").read_bytes().splitlines(keepends=True)
+    lengths = json.loads((folder / "catalog_0.catalog_manifest").read_text())["line_lengths"]
+    assert lengths == list(map(len, lines))
+    record = json.loads(lines[9])
+    frame = recording.episodes[1][2]
+    assert record["_index"] == 9
+    assert record["_session_id"] == 1
+    assert record["user/angle"] == frame.steering
+    assert record["user/throttle"] == frame.throttle - frame.brake
+    assert (folder / "images" / record["cam/image_array"]).read_bytes() == frame.data()
+
+
+def edit_tub(folder: Path, change: Callable[[dict[str, Any]], None], deleted: list[int]) -> None:
+    catalog = folder / "catalog_0.catalog"
+    records = [json.loads(line) for line in catalog.read_text().splitlines()]
+    for record in records:
+        change(record)
+    catalog.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    lines = (folder / "manifest.json").read_text().splitlines()
+    about = json.loads(lines[4]) | {"deleted_indexes": deleted}
+    (folder / "manifest.json").write_text("\n".join([*lines[:4], json.dumps(about)]))
+
+
+def test_a_tub_of_donkeycars_own_reads_without_what_udacity_adds(
+    recording: Recording, tmp_path: Path
+) -> None:
+    def strip(record: dict[str, Any]) -> None:
+        for key in [key for key in record if key.startswith("udacity/")]:
+            del record[key]
+
+    folder = convert.save(recording, tmp_path / "tub", "donkeycar")
+    edit_tub(folder, strip, deleted=[0, 1])
+    back = convert.load(folder, tmp_path / "back", "donkeycar")
+    assert [len(episode) for episode in back.episodes] == [5, 5]
+    assert back.episodes[1].steering == pytest.approx(recording.episodes[1].steering)
+    assert back.episodes[1].brake == pytest.approx(recording.episodes[1].brake)
+    assert back.episodes[1].speed.tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "sub/x.jpg", "gone.jpg"])
+def test_a_tub_can_not_read_files_outside_of_itself(recording: Recording, tmp_path: Path, name: str) -> None:
+    folder = convert.save(recording, tmp_path / "tub", "donkeycar")
+    (folder / "secret.jpg").write_bytes(recording.episodes[0][0].data())
+    edit_tub(folder, lambda record: record.update({"cam/image_array": name}), [])
+    with pytest.raises(RecordingError, match="images lacks"):
+        convert.load(folder, tmp_path / "back", "donkeycar")
+    lines = (folder / "manifest.json").read_text().splitlines()
+    about = json.loads(lines[4]) | {"paths": ["../other.catalog"]}
+    (folder / "manifest.json").write_text("\n".join([*lines[:4], json.dumps(about)]))
+    with pytest.raises(RecordingError, match=r"lacks \.\./other\.catalog"):
+        convert.load(folder, tmp_path / "back", "donkeycar")
+
+
+def test_a_lerobot_data_set_with_videos_says_what_is_needed(recording: Recording, tmp_path: Path) -> None:
+    need("lerobot")
+    folder = convert.save(recording, tmp_path / "data", "lerobot")
+    path = folder / "meta/info.json"
+    path.write_text(path.read_text().replace('"dtype": "image"', '"dtype": "video"'))
+    with pytest.raises(RecordingError, match=r"of dtype image.*\(video\)"):
+        convert.load(folder, tmp_path / "back", "lerobot")
+    path.write_text(path.read_text().replace("v3.0", "v2.1"))
+    with pytest.raises(RecordingError, match=r"LeRobot's format v2\.1, only v3 can be read"):
+        convert.load(folder, tmp_path / "back", "lerobot")

@@ -1,0 +1,303 @@
+"""Takes are started, stopped and discarded at will; whatever happens, the folder is a readable recording."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from recording_tools import make_picture
+from test_recording_an_expert import StraightRoad
+
+from udacity_gym.errors import RecordingError
+from udacity_gym.recording import RecordDrives, Recorder, open_recording
+from udacity_gym.telemetry import CAMERAS, Control, Image
+
+
+def images(seed: int = 0, cameras: tuple[str, ...] = CAMERAS) -> dict[str, Image]:
+    return {camera: make_picture(3 * seed + number) for number, camera in enumerate(cameras)}
+
+
+def add_take(recorder: Recorder, frames: int, steering: float = 0.1) -> None:
+    recorder.start()
+    for index in range(frames):
+        recorder.add(images(index), (steering, 0.5), speed=5.0, time=index / 15, extra={"cte": index})
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_takes_are_kept_one_after_the_other(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "drive", about={"driver": "human", "weather": "fog"}) as recorder:
+        assert not recorder.recording
+        add_take(recorder, 4)
+        assert recorder.recording
+        assert recorder.stop() == 4
+        assert recorder.stop() == 0
+        recorder.about["driver"] = "policy"
+        add_take(recorder, 3)
+        add_take(recorder, 5)  # starting again keeps the take before
+    assert recorder.takes == 3
+    recording = open_recording(tmp_path / "drive", strict=True)
+    assert [len(episode) for episode in recording.episodes] == [4, 3, 5]
+    assert recording.episodes[0][1].extra == {"driver": "human", "weather": "fog", "cte": 1}
+    assert recording.episodes[1][2].extra["driver"] == "policy"
+
+
+def test_a_discarded_take_leaves_no_trace_among_others(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "drive")
+    add_take(recorder, 4)
+    recorder.stop()
+    before = files(tmp_path)
+    add_take(recorder, 6)
+    assert files(tmp_path) != before
+    recorder.discard()
+    assert files(tmp_path) == before
+    assert not recorder.recording
+    add_take(recorder, 2, steering=0.7)
+    recorder.close()
+    recording = open_recording(tmp_path / "drive", strict=True)
+    assert [len(episode) for episode in recording.episodes] == [4, 2]
+    assert recording.episodes[1].steering.tolist() == [0.7, 0.7]
+    assert len(recording.report) == 0
+
+
+def test_a_discarded_first_take_leaves_not_even_a_folder(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "drives" / "today") as recorder:
+        add_take(recorder, 3)
+        recorder.discard()
+        assert list(tmp_path.iterdir()) == []
+        add_take(recorder, 2)
+    assert len(open_recording(tmp_path / "drives" / "today")) == 2
+
+
+def test_a_discarded_take_leaves_what_was_in_the_folder_as_it_was(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "drive") as recorder:
+        add_take(recorder, 3)
+    (tmp_path / "drive" / "notes.txt").write_text("mine")
+    before = files(tmp_path)
+    with Recorder(tmp_path / "drive", append=True) as recorder:
+        add_take(recorder, 3)
+        recorder.discard()
+    assert files(tmp_path) == before
+
+
+def test_a_recorder_that_never_started_writes_nothing(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "drive") as recorder:
+        recorder.start()
+    assert list(tmp_path.iterdir()) == []
+    assert recorder.takes == 0
+
+
+def test_another_folder_is_chosen_between_takes(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "a") as recorder:
+        add_take(recorder, 2)
+        with pytest.raises(RecordingError, match="stop or discard the take before choosing another folder"):
+            recorder.folder = tmp_path / "b"
+        recorder.stop()
+        recorder.folder = tmp_path / "b"
+        add_take(recorder, 3)
+    assert len(open_recording(tmp_path / "a")) == 2
+    assert len(open_recording(tmp_path / "b")) == 3
+
+
+def test_frames_outside_of_a_take_are_refused(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    with pytest.raises(RecordingError, match=r"call start\(\) first"):
+        recorder.add(images(), (0, 0), 1.0, 0.0)
+    with pytest.raises(RecordingError, match="no take is being recorded"):
+        recorder.discard()
+    recorder.start()
+    with pytest.raises(RecordingError, match="must be two finite numbers"):
+        recorder.add(images(), (0, float("nan")), 1.0, 0.0)
+
+
+def test_a_folder_with_a_recording_is_refused_unless_appending(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        add_take(recorder, 2)
+    with pytest.raises(RecordingError, match="exists already"):
+        add_take(Recorder(tmp_path), 1)
+    assert len(open_recording(tmp_path)) == 2
+
+
+def test_the_cameras_are_those_of_the_first_frame_or_those_that_were_chosen(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "a") as recorder:
+        recorder.start()
+        recorder.add(images(0, ("center",)), (0, 0), 1.0, 0.0)
+        recorder.add(images(1), (0, 0), 1.0, 0.1)
+    assert open_recording(tmp_path / "a", strict=True).cameras == ("center",)
+    with Recorder(tmp_path / "b", cameras=("center", "left")) as recorder:
+        recorder.start()
+        recorder.add(images(), (0, 0), 1.0, 0.0)
+        with pytest.raises(RecordingError, match="needs pictures of center, left, got center"):
+            recorder.add(images(1, ("center",)), (0, 0), 1.0, 0.1)
+    assert open_recording(tmp_path / "b", strict=True).cameras == ("center", "left")
+
+
+def test_a_simulator_is_recorded_with_pose_and_position(tmp_path: Path) -> None:
+    from udacity_gym.simulators import SimulatorSettings, make_simulator
+
+    settings = SimulatorSettings("lake", 1 / 15, "training", "127.0.0.1", 4567)
+    simulator = make_simulator("embedded", settings)
+    with simulator, Recorder(tmp_path, about={"driver": "human", "track": "lake"}) as recorder:
+        telemetry = simulator.reset(seed=1)
+        recorder.start()
+        for _ in range(4):
+            control = Control(0.1, 1.0)
+            recorder.add_telemetry(telemetry, control, {"intervention": True})
+            telemetry = simulator.step(control)
+    (episode,) = open_recording(tmp_path, strict=True).episodes
+    assert len(episode) == 4
+    assert episode.cameras == CAMERAS
+    extra = episode[3].extra
+    assert extra["action"] == [0.1, 1.0]
+    assert extra["intervention"] is True
+    assert extra["track"] == "lake"
+    assert len(extra["pose"]) == 4
+    assert extra["s"] > 0
+    assert extra["time"] == pytest.approx(0.2)
+
+
+def test_an_environment_records_itself_while_the_recorder_does(tmp_path: Path) -> None:
+    env = RecordDrives(StraightRoad(), Recorder(tmp_path / "drive", about={"driver": "policy"}))
+    env.reset(seed=3)
+    env.step(np.array([0.1, 1.0], np.float32))
+    assert not (tmp_path / "drive").exists()
+    env.recorder.start()
+    for index in range(4):
+        if index == 2:
+            env.note(
+                driver="expert",
+                intervention=True,
+                policy_action=[0.9, 0.1],
+                expert_action=np.array([-0.2, 0.5], np.float32),
+            )
+        env.step(np.array([-0.2, 0.5], np.float32))
+    env.reset(seed=4)
+    env.step(np.array([0.3, -2.0], np.float32))
+    env.recorder.close()
+    first, second = open_recording(tmp_path / "drive", strict=True).episodes
+    assert len(first) == 4
+    assert first.speed[0] == pytest.approx(1.0)  # the speed at which the first recorded picture was seen
+    assert np.abs(first[0].image("left").astype(int) - make_picture(4)).mean() < 3
+    assert "intervention" not in first[1].extra
+    taken_over = first[2].extra
+    assert (taken_over["driver"], taken_over["intervention"]) == ("expert", True)
+    assert taken_over["policy_action"] == [0.9, 0.1]
+    assert taken_over["expert_action"] == pytest.approx([-0.2, 0.5])
+    assert taken_over["action"] == pytest.approx([-0.2, 0.5])
+    assert first[3].extra["driver"] == "policy"
+    assert (first[0].extra["seed"], second[0].extra["seed"]) == (3, 4)
+    assert second.brake.tolist() == [1.0]
+
+
+def test_a_step_that_can_not_be_recorded_is_not_driven(tmp_path: Path) -> None:
+    road = StraightRoad()
+    env = RecordDrives(road, Recorder(tmp_path))
+    env.reset()
+    env.recorder.start()
+    with pytest.raises(RecordingError, match="must be two finite numbers"):
+        env.step(np.array([np.nan, 0.0], np.float32))
+    assert road.actions == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs RLIMIT_FSIZE")
+def test_a_disk_that_fills_up_in_a_later_take_keeps_all_takes_readable(tmp_path: Path) -> None:
+    program = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.path[:0] = sys.argv[2:]
+from udacity_gym.errors import RecordingError
+from test_recorder import images
+from udacity_gym.recording import Recorder
+with Recorder(sys.argv[1]) as recorder:
+    small = {camera: image[:8, :8] for camera, image in images().items()}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
+    try:
+        for index in range(100):
+            if index % 5 == 0:
+                recorder.start()
+            recorder.add(small, (0.1, 0.5), 1.0, index / 15, {"cte": 0.5})
+    except RecordingError as error:
+        print(error)
+"""
+    result = run(program, tmp_path)
+    assert "can't be written to" in result
+    recording = open_recording(tmp_path, strict=True)
+    assert len(recording.episodes) == 3
+    assert len(recording) > 10
+    assert len(recording.report) == 0  # nothing of the frame that failed is left
+    assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == len(recording)
+
+
+KILLED = """
+import os, random, signal, sys, time
+sys.path[:0] = sys.argv[2:]
+from test_recorder import images
+from udacity_gym.recording import Recorder
+pictures = [images(index) for index in range(10)]
+for trial in range(50):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reader)
+        recorder = Recorder(f"{sys.argv[1]}/{trial}")
+        recorder.start()
+        for index in range(1_000_000):
+            # A last picture like the first would be a start pose.
+            seen = pictures[1 + index % 9 if index else 0]
+            recorder.add(seen, (0.1, 0.5), 9.0, index / 15, {"index": index})
+            os.write(writer, b"x")
+    os.close(writer)
+    os.read(reader, 1)
+    time.sleep(random.Random(trial).uniform(0, 0.15))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    written = 1
+    while data := os.read(reader, 1 << 16):
+        written += len(data)
+    os.close(reader)
+    print(written)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill -9")
+def test_fifty_recordings_killed_at_random_moments_are_readable_to_the_last_frame(tmp_path: Path) -> None:
+    counts = [int(line) for line in run(KILLED, tmp_path).split()]
+    assert len(counts) == 50
+    assert len(set(counts)) > 5  # the moments were different
+    for trial, written in enumerate(counts):
+        recording = open_recording(tmp_path / str(trial), strict=True)
+        assert len(recording) in (written, written + 1)
+        assert len(recording.check(progress=False).unusable) == 0
+        assert [frame.extra["index"] for frame in recording.frames()] == list(range(len(recording)))
+
+
+def run(program: str, folder: Path) -> str:
+    """What a program prints that another process runs, with the folder as its first argument."""
+    return subprocess.run(
+        [sys.executable, "-c", program, str(folder), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ).stdout
+
+
+def test_recording_holds_nothing_back_in_memory(tmp_path: Path) -> None:
+    """Back-pressure: adding a frame returns when it is on the disk."""
+    recorder = Recorder(tmp_path)
+    recorder.start()
+    for index in itertools.count():
+        recorder.add(images(index), (0, 0), 1.0, index / 15)
+        log: Any = (tmp_path / "driving_log.csv").read_text()
+        assert len(log.splitlines()) == index + 1
+        assert len(list((tmp_path / "IMG").glob("*.jpg"))) == 3 * (index + 1)
+        if index == 3:
+            break
+    recorder.close()

@@ -1,0 +1,169 @@
+"""Donkeycar's tub, version 2: a catalog of JSON lines, and pictures beside it.
+
+Steering is ``user/angle`` and throttle minus brake is ``user/throttle``, as Donkeycar's own trainer wants
+them; throttle, brake, speed (m/s) and the side file are kept beside them under ``udacity/...``. Takes are
+sessions. Tubs that Donkeycar recorded have no side cameras and no speed, which then counts as 0.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from udacity_gym.errors import RecordingError
+from udacity_gym.recording.convert.common import frames_of, from_text, progress_bar, to_text
+from udacity_gym.recording.episodes import Recording
+from udacity_gym.recording.storage import FolderStorage
+from udacity_gym.recording.tools import Take, TakeFrame, new_folder, start_of, write_takes
+from udacity_gym.telemetry import CAMERAS
+
+KEYS = {"center": "cam/image_array", "left": "left/image_array", "right": "right/image_array"}
+NUMBERS = ("udacity/throttle", "udacity/brake", "udacity/speed")
+CATALOG_ROWS = 1000
+"""Records per catalog, Donkeycar's own number."""
+LINE_LIMIT = 1 << 20
+
+_EPOCH = datetime.datetime(1970, 1, 1)
+
+
+def save(recording: Recording, folder: Path) -> Path:
+    """Convert a recording, see `udacity_gym.recording.convert.save`."""
+    created = time.time()
+    inputs = {KEYS[camera]: "image_array" for camera in recording.cameras}
+    inputs |= {"user/angle": "float", "user/throttle": "float", "user/mode": "str"}
+    inputs |= dict.fromkeys(NUMBERS, "float") | {"udacity/extra": "str"}
+    with new_folder(folder) as part:
+        (part / "images").mkdir()
+        catalogs: list[str] = []
+        records = _records(recording, part / "images")
+        while block := list(itertools.islice(records, CATALOG_ROWS)):
+            name = f"catalog_{len(catalogs)}"
+            lines = [json.dumps(record, allow_nan=False, sort_keys=True) + "\n" for record in block]
+            (part / f"{name}.catalog").write_text("".join(lines), encoding="utf-8", newline="")
+            about = {
+                "created_at": created,
+                "line_lengths": list(map(len, lines)),
+                "path": f"{name}.catalog_manifest",
+                "start_index": len(catalogs) * CATALOG_ROWS,
+            }
+            (part / f"{name}.catalog_manifest").write_text(json.dumps(about) + "\n", newline="")
+            catalogs.append(f"{name}.catalog")
+        names = [f"{i}" for i in range(len(recording.episodes))]
+        sessions = {"last_id": len(names) - 1, "last_full_id": names[-1], "all_full_ids": names}
+        manifest = [
+            list(inputs),
+            list(inputs.values()),
+            {},
+            {"created_at": created, "sessions": sessions},
+            {
+                "paths": catalogs,
+                "current_index": len(recording),
+                "max_len": CATALOG_ROWS,
+                "deleted_indexes": [],
+            },
+        ]
+        text = "".join(f"{json.dumps(line)}\n" for line in manifest)
+        (part / "manifest.json").write_text(text, encoding="utf-8", newline="")
+    return folder
+
+
+def load(folder: Path, output: Path) -> Recording:
+    """Convert to a recording, see `udacity_gym.recording.convert.load`.
+
+    Records that were deleted in the tub are left out.
+    """
+    storage = FolderStorage(folder)
+    try:
+        lines = (folder / "manifest.json").read_text(encoding="utf-8").splitlines()
+        inputs, about = json.loads(lines[0]), json.loads(lines[4])
+        catalogs, deleted = list(map(str, about["paths"])), set(about["deleted_indexes"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise RecordingError(f"{folder} has no manifest.json of a Donkeycar tub v2: {error}") from error
+    known, pictures = storage.listing().files, storage.listing("images/").files
+    cameras = [camera for camera in CAMERAS if KEYS[camera] in inputs]
+
+    def records() -> Iterator[dict[str, Any]]:
+        for catalog in catalogs:
+            if catalog not in known:
+                raise RecordingError(f"{folder} lacks {catalog}, which its manifest names")
+            with (folder / catalog).open("rb") as file:
+                while line := file.readline(LINE_LIMIT):
+                    record = _record(line, folder / catalog)
+                    if record["_index"] not in deleted and KEYS["center"] in record:
+                        yield record
+
+    def frame(record: dict[str, Any], begin: float) -> TakeFrame:
+        images = {camera: _read(storage, pictures, str(record[KEYS[camera]])) for camera in cameras}
+        throttle = float(record["user/throttle"])
+        return TakeFrame(
+            images,
+            min(1.0, max(-1.0, float(record["user/angle"]))),
+            float(record.get("udacity/throttle", min(1.0, max(throttle, 0.0)))),
+            float(record.get("udacity/brake", min(1.0, max(-throttle, 0.0)))),
+            float(record.get("udacity/speed", 0.0)),
+            (float(record["_timestamp_ms"]) - begin) / 1000,
+            from_text(record.get("udacity/extra")),
+        )
+
+    def takes() -> Iterator[Take]:
+        for _, group in itertools.groupby(records(), key=lambda record: record.get("_session_id")):
+            first = next(group)
+            begin = float(first["_timestamp_ms"])
+            start = _EPOCH + datetime.timedelta(milliseconds=begin)
+            yield Take((frame(record, begin) for record in itertools.chain([first], group)), start)
+
+    try:
+        return write_takes(output, takes(), cameras, label="converting")
+    except (KeyError, TypeError) as error:
+        raise RecordingError(f"{folder} has a record that is no frame: {error!r}") from error
+
+
+def _records(recording: Recording, images: Path) -> Iterator[dict[str, Any]]:
+    index = 0
+    with progress_bar(recording) as bar:
+        for session, episode in enumerate(recording.episodes):
+            start = start_of(episode) or _EPOCH + datetime.timedelta(days=session)
+            begin = (start - _EPOCH) / datetime.timedelta(milliseconds=1)
+            for frame, extra in frames_of(episode, bar):
+                record: dict[str, Any] = {
+                    "_index": index,
+                    "_session_id": session,
+                    "_timestamp_ms": round(begin + frame.time * 1000),
+                    "user/angle": frame.steering,
+                    "user/throttle": frame.throttle - frame.brake,
+                    "user/mode": str(extra.get("driver", "user")),
+                    "udacity/throttle": frame.throttle,
+                    "udacity/brake": frame.brake,
+                    "udacity/speed": frame.speed,
+                    "udacity/extra": to_text(extra),
+                }
+                for camera in recording.cameras:
+                    data = frame.data(camera)
+                    ending = ".png" if data.startswith(b"\x89PNG") else ".jpg"
+                    name = f"{index}_{KEYS[camera].replace('/', '_')}_{ending}"
+                    (images / name).write_bytes(data)
+                    record[KEYS[camera]] = name
+                yield record
+                index += 1
+
+
+def _record(line: bytes, catalog: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+        if isinstance(record["_index"], int):
+            return dict(record)
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordingError(f"{catalog} has a broken record: {error!r}") from error
+    raise RecordingError(f"{catalog} has a record without a number")
+
+
+def _read(storage: FolderStorage, pictures: set[str], name: str) -> bytes:
+    if name not in pictures:  # a name with a folder in it is never in the listing
+        raise RecordingError(f"{storage.path / 'images'} lacks {re.sub(r'[^ -~]', '?', name)!r}")
+    return storage.read(f"images/{name}")

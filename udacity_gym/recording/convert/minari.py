@@ -1,0 +1,139 @@
+"""Minari: a data set of episodes with observations, actions and infos.
+
+Observations are a dictionary of the cameras' pictures and ``speed`` (m/s), actions are (steering,
+throttle - brake) as the environment takes them. Minari wants an observation after the last action; it is
+the last one once more. ``infos`` has time, throttle, brake and the side file (as JSON). Minari compresses
+pictures as JPEG anew, so that they come back nearly, but not exactly, as they were; and it holds a take at
+a time in memory, 150 kB per picture: `udacity_gym.recording.tools.split` makes takes shorter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from udacity_gym.errors import RecordingError
+from udacity_gym.recording.convert.common import (
+    frames_of,
+    from_text,
+    moment,
+    need,
+    progress_bar,
+    to_text,
+)
+from udacity_gym.recording.episodes import Recording
+from udacity_gym.recording.tools import Take, TakeFrame, new_folder, start_of, write_takes
+from udacity_gym.telemetry import CAMERAS
+
+DATASET_ID = "udacity/recording-v0"
+
+
+def save(recording: Recording, folder: Path) -> Path:
+    """Convert a recording, see `udacity_gym.recording.convert.save`."""
+    minari, storages = need("minari", "Minari's format"), need("minari.dataset.minari_storage", "Minari")
+    need("h5py", "Minari's format")
+    shape = recording.episodes[0][0].image("center").shape
+    observations = spaces.Dict(
+        {
+            **{camera: spaces.Box(0, 255, shape, np.uint8) for camera in recording.cameras},
+            "speed": spaces.Box(0, np.inf, (1,), np.float32),
+        }
+    )
+    actions = spaces.Box(-1, 1, (2,), np.float32)
+    with new_folder(folder) as part, progress_bar(recording) as bar:
+        storage = storages.MinariStorage.new(part / "data", observations, actions)
+        storage.update_metadata({"dataset_id": DATASET_ID, "minari_version": minari.__version__})
+        for number in range(len(recording.episodes)):
+            storage.update_episodes([_buffer(recording, number, minari, bar)])
+    return folder
+
+
+def load(folder: Path, output: Path) -> Recording:
+    """Convert to a recording, see `udacity_gym.recording.convert.load`.
+
+    Any data set can be read whose observations have a picture "center", or are pictures, and whose actions
+    are (steering, throttle).
+    """
+    minari = need("minari", "Minari's format")
+    need("h5py", "Minari's format")
+    try:
+        dataset = minari.MinariDataset(folder / "data")
+    except (OSError, ValueError, KeyError) as error:
+        raise RecordingError(f"{folder} has no Minari data set: {error}") from error
+    space = dataset.observation_space
+    is_dict = isinstance(space, spaces.Dict)
+    cameras = [camera for camera in CAMERAS if camera in space.spaces] if is_dict else ["center"]
+    picture = space["center"] if is_dict and "center" in cameras else space
+    if len(picture.shape or ()) != 3 or dataset.action_space.shape != (2,):
+        raise RecordingError(
+            f"{folder} needs pictures as observations, and actions (steering, throttle); it has {space} and "
+            f"{dataset.action_space}"
+        )
+
+    def takes() -> Iterator[Take]:
+        for episode in dataset.iterate_episodes():
+            infos = episode.infos or {}
+            starts = infos.get("start")
+            yield Take(
+                _frames(episode, cameras, is_dict), None if starts is None else moment(_text(starts[0]))
+            )
+
+    return write_takes(output, takes(), cameras, int(dataset.total_steps), "converting")
+
+
+def _buffer(recording: Recording, number: int, minari: Any, bar: Any) -> Any:
+    episode = recording.episodes[number]
+    n = len(episode)
+    seen: dict[str, Any] = {}
+    extras = []
+    for i, (frame, extra) in enumerate(frames_of(episode, bar)):
+        for camera in recording.cameras:
+            image = frame.image(camera)
+            pictures = seen.setdefault(camera, np.empty((n + 1, *image.shape), np.uint8))
+            pictures[i] = pictures[n] = image
+        extras.append(to_text(extra))
+    again = [*range(n), n - 1]
+    start = start_of(episode)
+    return minari.data_collector.EpisodeBuffer(
+        id=number,
+        observations={**seen, "speed": episode.speed[again, None].astype(np.float32)},
+        actions=np.stack([episode.steering, episode.throttle - episode.brake], axis=1).astype(np.float32),
+        rewards=np.zeros(n),
+        terminations=np.zeros(n, bool),
+        truncations=np.arange(n) == n - 1,
+        infos={
+            "time": episode.time[again],
+            "throttle": episode.throttle[again],
+            "brake": episode.brake[again],
+            "extra": [extras[i] for i in again],
+            "start": ["" if start is None else start.isoformat()] * (n + 1),
+        },
+    )
+
+
+def _frames(episode: Any, cameras: list[str], is_dict: bool) -> Iterator[TakeFrame]:
+    infos = episode.infos or {}
+    for i, action in enumerate(episode.actions):
+        images = {
+            c: np.ascontiguousarray(episode.observations[c][i] if is_dict else episode.observations[i])
+            for c in cameras
+        }
+        throttle = float(np.clip(action[1], -1, 1))
+        speeds = episode.observations.get("speed") if is_dict else None
+        yield TakeFrame(
+            images,
+            float(np.clip(action[0], -1, 1)),
+            float(infos["throttle"][i]) if "throttle" in infos else max(throttle, 0.0),
+            float(infos["brake"][i]) if "brake" in infos else max(-throttle, 0.0),
+            float(speeds[i][0]) if speeds is not None else 0.0,
+            float(infos["time"][i]) if "time" in infos else i / 15,
+            from_text(_text(infos["extra"][i])) if "extra" in infos else {},
+        )
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

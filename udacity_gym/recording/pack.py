@@ -1,0 +1,232 @@
+"""One file with all frames of a recording, prepared for training, each with a checksum.
+
+Everything in it comes from the recording: deleting it costs the time to pack it again and nothing else.
+
+The file begins with ``UDGPACK1``, the length of a JSON header (4 bytes, little-endian), the header and its
+CRC-32; records of equal length follow from ``header["start"]`` on. A record is six float64 (steering,
+throttle, brake, speed in m/s, time in s, row), the pictures of the cameras, and the CRC-32 of all that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+import weakref
+import zlib
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from udacity_gym.errors import OptionError, RecordingError
+from udacity_gym.recording.episodes import Recording
+from udacity_gym.recording.loader import LABELS, RecordedFrames, ordered_map
+from udacity_gym.telemetry import Image
+
+_MAGIC = b"UDGPACK1"
+_HEADER_LIMIT = 1 << 16
+_NUMBERS = len(LABELS) * 8
+
+
+class PackedFrames:
+    """A packed file, opened; a source of `TrainingLoader`.
+
+    It keeps nothing of the file in memory, and may be used by threads and processes at once.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        cameras: cameras whose pictures it has.
+        shape: height, width and channels of every picture.
+        fingerprint: of the recording, its edits and how its pictures were prepared.
+
+    Raises:
+        RecordingError: It is no packed file, or was cut off.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise RecordingError(f"{self.path} can't be read: {error.strerror or error}") from error
+        self._close = weakref.finalize(self, os.close, self._file)
+        self._lock = threading.Lock()
+        header = self._read_header()
+        try:
+            self.cameras = tuple(map(str, header["cameras"]))
+            height, width, channels = map(int, header["shape"])
+            self.shape = (height, width, channels)
+            self.fingerprint = str(header["fingerprint"])
+            self._frames, self._start = int(header["frames"]), int(header["start"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(f"has a header without {error}") from error
+        self._picture = height * width * channels
+        self._record = _NUMBERS + len(self.cameras) * self._picture + 4
+        size = os.fstat(self._file).st_size
+        if size != self._start + self._frames * self._record:
+            raise self._damaged(f"has {size} bytes instead of {self._start + self._frames * self._record}")
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def read(self, index: int, images: Sequence[Image]) -> NDArray[np.float64]:
+        """Read a frame, see `udacity_gym.recording.loader.FrameSource`.
+
+        Raises:
+            RecordingError: The frame is damaged.
+        """
+        data = self._read_at(self._record, self._start + index * self._record)
+        if len(data) != self._record or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+            raise self._damaged(f"is damaged at frame {index}")
+        for k, image in enumerate(images):
+            start = _NUMBERS + k * self._picture
+            image[...] = np.frombuffer(data, np.uint8, self._picture, start).reshape(self.shape)
+        return np.frombuffer(data, "<f8", len(LABELS))
+
+    def close(self) -> None:
+        """Close the file; calling it twice is fine."""
+        self._close()
+
+    def _read_header(self) -> dict[str, Any]:
+        start = self._read_at(len(_MAGIC) + 4, 0)
+        length = int.from_bytes(start[len(_MAGIC) :], "little")
+        if start[: len(_MAGIC)] != _MAGIC or length > _HEADER_LIMIT:
+            raise self._damaged("is no packed recording")
+        data = self._read_at(length + 4, len(start))
+        if zlib.crc32(data[:length]) != int.from_bytes(data[length:], "little"):
+            raise self._damaged("is damaged at its beginning")
+        try:
+            header: dict[str, Any] = json.loads(bytes(data[:length]))
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(f"has a broken header: {error}") from error
+        return header
+
+    def _read_at(self, count: int, place: int) -> memoryview:
+        if hasattr(os, "pread"):
+            return memoryview(os.pread(self._file, count, place))
+        with self._lock:
+            os.lseek(self._file, place, os.SEEK_SET)
+            return memoryview(os.read(self._file, count))
+
+    def _damaged(self, what: str) -> RecordingError:
+        return RecordingError(f"{self.path} {what}; delete it and pack the recording again")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PackedFrames, (self.path,)
+
+
+def pack(
+    recording: Recording,
+    path: str | PathLike[str],
+    cameras: Sequence[str] = ("center",),
+    prepare: Callable[[Image], Image] | None = None,
+    *,
+    workers: int = 2,
+    reuse: bool = False,
+    progress: bool = True,
+) -> PackedFrames:
+    """Write all frames of a recording into one file, prepared for training.
+
+    Args:
+        recording: whose frames.
+        path: the file; it has this name only when it is whole.
+        cameras: whose pictures.
+        prepare: what is done to each picture, such as `Downscale()`. Its ``repr`` must say what it does, as
+            that of a dataclass does, so that a file of other settings is not taken for this one.
+        workers: threads that decode.
+        reuse: open the file that is there if it fits.
+        progress: show a progress bar if it takes longer than a second.
+
+    Returns:
+        The file, opened.
+
+    Raises:
+        OptionError: ``prepare`` has no telling ``repr``.
+        RecordingError: The file can't be written, is something else, or a picture can't be read.
+    """
+    path = Path(path)
+    frames = RecordedFrames(recording, cameras, prepare)
+    fingerprint = _fingerprint(frames)
+    if path.exists():
+        try:
+            packed = PackedFrames(path)
+        except RecordingError:
+            if not _is_ours(path):  # somebody's file is never replaced
+                raise
+        else:
+            if reuse and packed.fingerprint == fingerprint:
+                return packed
+            packed.close()
+    header = {
+        "version": 1,
+        "frames": len(frames),
+        "cameras": frames.cameras,
+        "shape": frames.shape,
+        "labels": LABELS,
+        "prepare": repr(prepare),
+        "fingerprint": fingerprint,
+        "start": 4096,
+    }
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            text = json.dumps(header).encode()
+            start = _MAGIC + len(text).to_bytes(4, "little") + text + zlib.crc32(text).to_bytes(4, "little")
+            file.write(start.ljust(4096, b"\0"))
+            records = ordered_map(lambda i: _record(frames, i), range(len(frames)), workers, 64)
+            bar = tqdm(
+                records, "packing", len(frames), unit=" frames", delay=1.0, leave=False, disable=not progress
+            )
+            for record in bar:
+                file.write(record)
+        os.replace(part, path)
+    except OSError as error:
+        raise RecordingError(f"{path} can't be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+    return PackedFrames(path)
+
+
+def _record(frames: RecordedFrames, index: int) -> bytes:
+    images = [np.empty(frames.shape, np.uint8) for _ in frames.cameras]
+    numbers = frames.read(index, images)
+    data = numbers.astype("<f8").tobytes() + b"".join(image.tobytes() for image in images)
+    return data + zlib.crc32(data).to_bytes(4, "little")
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def _fingerprint(frames: RecordedFrames) -> str:
+    """Of the frames, of when the folders of their pictures last changed, and of how they are prepared."""
+    prepared = repr(frames.prepare)
+    if " at 0x" in prepared:
+        raise OptionError(
+            f"prepare={prepared} doesn't say what it does, so that nobody could tell whether a packed file "
+            "fits: use Downscale, or a dataclass with __call__"
+        )
+    digest = hashlib.sha256(repr((frames.cameras, prepared, frames.shape)).encode())
+    seen: set[Path] = set()
+    for episode in frames.recording.episodes:
+        digest.update(str(episode.log).encode())
+        for name in LABELS:
+            digest.update(np.ascontiguousarray(getattr(episode, name)).tobytes())
+        for camera in frames.cameras:
+            digest.update(episode.names(camera).tobytes())
+        seen |= episode.places()
+    for place in sorted(seen):
+        with contextlib.suppress(OSError):
+            digest.update(f"{place} {place.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()

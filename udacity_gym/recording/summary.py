@@ -1,0 +1,150 @@
+"""What a recording has, in figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from udacity_gym.errors import TrackError
+from udacity_gym.recording.edits import read_edits
+from udacity_gym.recording.episodes import Recording
+from udacity_gym.telemetry import MPH
+
+STRAIGHT = 0.01
+"""Steering below which a frame counts as straight: a quarter of a degree at the wheels."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A recording in figures; ``print(summary)`` shows it.
+
+    Attributes:
+        path: the recording.
+        frames: usable frames.
+        takes: episodes.
+        seconds: s of driving.
+        metres: m driven, from speed and time.
+        mean_speed: m/s.
+        top_speed: m/s.
+        cameras: cameras with a picture of every frame.
+        picture: height and width of the first picture, pixels.
+        straight: share of frames with hardly any steering, 0 to 1.
+        left: share of frames that steer left.
+        right: share of frames that steer right.
+        laps: laps driven, where the side file knows the way along a track that is known; else None.
+        tracks: tracks that the side file names.
+        drivers: who drove, and how many frames, where the side file knows.
+        interventions: frames at which somebody took over.
+        edits: edits that are on top of the recording, in words.
+    """
+
+    path: str
+    frames: int
+    takes: int
+    seconds: float
+    metres: float
+    mean_speed: float
+    top_speed: float
+    cameras: tuple[str, ...]
+    picture: tuple[int, int]
+    straight: float
+    left: float
+    right: float
+    laps: float | None
+    tracks: tuple[str, ...]
+    drivers: dict[str, int]
+    interventions: int
+    edits: tuple[str, ...]
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(round(self.seconds), 60)
+        shares = f"{self.straight:.0%} straight, {self.left:.0%} left, {self.right:.0%} right"
+        lines = {
+            "frames": f"{self.frames} in {self.takes} take{'' if self.takes == 1 else 's'}",
+            "driven": f"{minutes} min {seconds} s, {self.metres:.0f} m",
+            "speed": f"{self.mean_speed:.1f} m/s ({self.mean_speed / MPH:.1f} mph) on average, "
+            f"{self.top_speed:.1f} m/s at most",
+            "steering": shares,
+            "pictures": f"{self.picture[1]}x{self.picture[0]} of {', '.join(self.cameras)}",
+        }
+        if self.laps is not None:
+            lines["laps"] = f"{self.laps:.1f}"
+        if self.tracks:
+            lines["track"] = ", ".join(self.tracks)
+        if self.drivers:
+            lines["driver"] = ", ".join(f"{name} ({count} frames)" for name, count in self.drivers.items())
+        if self.interventions:
+            lines["taken over"] = f"{self.interventions} frames"
+        for number, edit in enumerate(self.edits, 1):
+            lines[f"edit {number}"] = edit
+        width = max(map(len, lines))
+        return "\n".join([self.path, *(f"  {name.ljust(width)}  {text}" for name, text in lines.items())])
+
+
+def summarize(recording: Recording) -> Summary:
+    """Count what a recording has.
+
+    Args:
+        recording: opened, with or without its edits.
+
+    Returns:
+        Its figures.
+
+    Raises:
+        RecordingError: The first picture or the side file can't be read.
+    """
+    steering = np.concatenate([episode.steering for episode in recording.episodes])
+    speed = np.concatenate([episode.speed for episode in recording.episodes])
+    seconds = sum(float(episode.time[-1]) for episode in recording.episodes)
+    metres = sum(
+        float(np.sum(np.diff(e.time) * (e.speed[1:] + e.speed[:-1]) / 2)) for e in recording.episodes
+    )
+    tracks: dict[str, None] = {}
+    drivers: dict[str, int] = {}
+    interventions, driven, knows_way = 0, 0.0, False
+    for episode in recording.episodes:
+        extras = episode.extras()
+        for extra in extras:
+            if "track" in extra:
+                tracks[str(extra["track"])] = None
+            if "driver" in extra:
+                drivers[str(extra["driver"])] = drivers.get(str(extra["driver"]), 0) + 1
+            interventions += extra.get("intervention") is True
+        ways = [extra["progress"] for extra in extras if isinstance(extra.get("progress"), (int, float))]
+        if ways:
+            knows_way = True
+            driven += ways[-1] - ways[0]
+    first = recording.episodes[0][0].image(recording.cameras[0])
+    edits = [str(edit) for part in recording.parts if part.storage for edit in read_edits(part.storage)]
+    return Summary(
+        path=str(recording.path),
+        frames=len(recording),
+        takes=len(recording.episodes),
+        seconds=seconds,
+        metres=metres,
+        mean_speed=float(speed.mean()),
+        top_speed=float(speed.max()),
+        cameras=recording.cameras,
+        picture=(first.shape[0], first.shape[1]),
+        straight=float((np.abs(steering) < STRAIGHT).mean()),
+        left=float((steering <= -STRAIGHT).mean()),
+        right=float((steering >= STRAIGHT).mean()),
+        laps=_laps(driven, list(tracks)) if knows_way else None,
+        tracks=tuple(tracks),
+        drivers=drivers,
+        interventions=interventions,
+        edits=tuple(edits),
+    )
+
+
+def _laps(driven: float, tracks: list[str]) -> float | None:
+    """Laps of so many metres, if one known track was driven."""
+    from udacity_gym.world.track import Track
+
+    if len(tracks) != 1:
+        return None
+    try:
+        return driven / Track.load(tracks[0]).length
+    except (TrackError, OSError):
+        return None
