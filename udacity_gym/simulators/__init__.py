@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.simulators.base import Simulator
-from udacity_gym.world.track import Track
+
+if TYPE_CHECKING:
+    from udacity_gym.world.track import Track
 
 
 @dataclass(frozen=True, slots=True)
