@@ -1,4 +1,4 @@
-"""The example of behavioural cloning."""
+"""The example of behavioural cloning keeps what it promises."""
 
 import runpy
 from pathlib import Path
@@ -27,3 +27,21 @@ def test_half_a_recording_is_not_taken_for_a_whole_one(
             clone_the_expert(tmp_path / "output", seed=0, epochs=1)
         assert not list((tmp_path / "output").iterdir())
     assert len(started) == 2
+
+
+@pytest.mark.long
+def test_the_clone_of_the_expert_drives_three_laps_without_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", [str(EXAMPLE), "--expert", "--seeds", "1"])
+    runpy.run_path(str(EXAMPLE), run_name="__main__")  # ends by asserting laps and speed
+    assert "3 of 3" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_the_clone_of_a_person_steers_better_than_what_needs_no_learning(
+    lake_recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", [str(EXAMPLE), str(lake_recording), "--seeds", "0"])
+    runpy.run_path(str(EXAMPLE), run_name="__main__")  # ends by asserting the errors on unseen rows
+    assert "2000 of 2000 rows" in capsys.readouterr().out
