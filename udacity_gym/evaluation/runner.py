@@ -7,7 +7,7 @@ import operator
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.evaluation.result import Criterion, Evaluation, Incident, Kind, Trajectory
+
+if TYPE_CHECKING:
+    from udacity_gym.experts import Expert
 
 NO_TRACK = (
     "an evaluation needs to know where the car is on its track, and this environment does not tell; "
@@ -44,10 +47,6 @@ class Predictor(Protocol):
         deterministic: bool = True,
     ) -> tuple[NDArray[np.float32], Any]:
         """Choose an action; returns (action, state)."""
-
-
-Expert: TypeAlias = Callable[[Any, Mapping[str, Any]], NDArray[np.float32]]
-"""``expert(observation, info) -> action``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from udacity_gym.world.car import CarParameters
 class Expert(Protocol):
     """Anything that can show how to drive."""
 
-    def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
+    def __call__(self, observation: Any, info: Mapping[str, Any], /) -> NDArray[np.float32]:
         """Choose the next action.
 
         Args:

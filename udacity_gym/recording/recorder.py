@@ -6,11 +6,11 @@ import contextlib
 import datetime
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, SupportsFloat, TypeAlias
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -24,8 +24,8 @@ from udacity_gym.recording.reader import open_recording
 from udacity_gym.recording.writer import RecordingWriter
 from udacity_gym.telemetry import CAMERAS, Control, Image, Telemetry
 
-Driver: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
-"""``expert(observation, info) -> action``, (2,) steering and throttle in [-1, 1]."""
+if TYPE_CHECKING:
+    from udacity_gym.experts import Expert
 
 KEPT = ("time", "s", "cte", "heading_error", "curvature", "progress", "lap", "pose")
 """Entries of ``info`` that go to the side file, where the environment has them."""
@@ -296,7 +296,7 @@ class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 def record(
     env: gymnasium.Env[Any, Any],
-    expert: Driver,
+    expert: Expert,
     folder: str | PathLike[str],
     laps: int | None = None,
     seconds: float | None = None,
