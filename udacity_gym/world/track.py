@@ -71,7 +71,9 @@ class CentreLine(NamedTuple):
 
 
 @cached
-def locate(x: float, y: float, line: CentreLine, near: float, reach: float) -> tuple[float, float, int]:
+def locate(
+    x: float, y: float, line: CentreLine, near: float, reach: float, z: float = np.nan
+) -> tuple[float, float, int]:
     """Find where a point is relative to the centre line: compiled, for loops over steps.
 
     Args:
@@ -80,6 +82,7 @@ def locate(x: float, y: float, line: CentreLine, near: float, reach: float) -> t
         line: the track.
         near: m along the track, where to look; negative looks everywhere.
         reach: m before and after ``near`` to look at.
+        z: m up, which tells roads above each other apart; NaN if unknown.
 
     Returns:
         s (m, [0, length)), offset (m right of the centre line) and the index of the nearest sample;
@@ -94,6 +97,8 @@ def locate(x: float, y: float, line: CentreLine, near: float, reach: float) -> t
     for k in range(first, first + count):
         j = k % n
         distance = (line.x[j] - x) ** 2 + (line.y[j] - y) ** 2
+        if not math.isnan(z):
+            distance += (line.z[j] - z) ** 2
         if distance < best:
             i, best = j, distance
     c, sn, curvature = math.cos(line.heading[i]), math.sin(line.heading[i]), line.curvature[i]
@@ -275,20 +280,24 @@ class Track:
             pitch=math.atan2(rise, self.ds) * math.cos(heading_error),
         )
 
-    def locate(self, x: float, y: float, near: float | None = None, reach: float = 10.0) -> TrackPoint:
+    def locate(
+        self, x: float, y: float, near: float | None = None, reach: float = 10.0, z: float | None = None
+    ) -> TrackPoint:
         """Find where a point is relative to the centre line.
 
         Args:
             x: m east.
             y: m north.
             near: where along the track to look; None looks everywhere. A track that passes over
-                itself is only unambiguous with it.
+                itself is only unambiguous with it, or with ``z``.
             reach: m before and after ``near`` to look at.
+            z: m up, for tracks that pass over themselves; None if unknown.
 
         Returns:
             The nearest place, exact for the arc of the nearest sample.
         """
-        s, offset, i = locate(x, y, self.line, -1.0 if near is None else self.wrap(near), reach)
+        begin, height = -1.0 if near is None else self.wrap(near), math.nan if z is None else z
+        s, offset, i = locate(x, y, self.line, begin, reach, height)
         ahead = (s - self.s[i] + 0.5 * self.length) % self.length - 0.5 * self.length
         curvature = float(self.curvature[i])
         return TrackPoint(s, offset, float(self.heading[i]) + ahead * curvature, curvature)

@@ -163,7 +163,7 @@ class _Check:
             end += arc(length, curvature, turned)
             turned += length * curvature
         gap = float(np.hypot(*end))
-        if gap > CLOSURE_TOLERANCE or abs(abs(turned) - math.tau) % math.tau > 0.05:
+        if gap > CLOSURE_TOLERANCE or abs(math.remainder(turned, math.tau)) > 0.05:
             self.refuse(
                 "segments",
                 f"the loop does not close: its end misses its start by {gap:.2f} m and it turns "

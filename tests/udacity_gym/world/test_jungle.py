@@ -1,0 +1,104 @@
+"""The complex track: a hilly figure of eight that passes over itself."""
+
+import math
+
+import numpy as np
+import pytest
+
+from udacity_gym.experts import PurePursuit
+from udacity_gym.telemetry import Control
+from udacity_gym.world.track import Track
+from udacity_gym.world.world import World
+
+JUNGLE = Track.load("jungle")
+OVER, UNDER = 841.3, 1360.5
+"""m along the track where it passes over itself: on the bridge, and below it."""
+
+
+def test_the_jungle_is_a_loop_of_its_measured_length():
+    assert JUNGLE.length == pytest.approx(1502.7, abs=0.1)
+    end, begin = JUNGLE.pose_at(JUNGLE.length - 1e-6), JUNGLE.pose_at(0.0)
+    assert math.dist((end.x, end.y, end.z), (begin.x, begin.y, begin.z)) < 0.01
+    assert math.remainder(end.yaw - begin.yaw, math.tau) == pytest.approx(0.0, abs=0.01)
+
+
+def test_the_jungle_climbs_thirty_metres_on_grades_of_up_to_a_third():
+    assert JUNGLE.z.max() - JUNGLE.z.min() == pytest.approx(30.0, abs=0.01)
+    grade = np.abs(np.diff(JUNGLE.z)) / JUNGLE.ds
+    assert grade.max() == pytest.approx(0.324, abs=0.005)
+    on_bend = np.abs(JUNGLE.curvature[:-1]) == 0.05
+    assert grade[on_bend].max() == pytest.approx(0.24, abs=0.005)
+    assert np.abs(np.diff(grade)).max() < 0.05  # no kinks
+
+
+def test_the_jungle_bends_both_ways_and_never_tighter_than_ten_metres():
+    assert JUNGLE.curvature.max() == pytest.approx(0.1)
+    assert JUNGLE.curvature.min() == pytest.approx(-0.1)
+    assert abs(np.sum(JUNGLE.curvature) * JUNGLE.ds) < 0.1  # a figure of eight turns by nothing in all
+
+
+def test_the_jungle_passes_over_itself():
+    above, below = JUNGLE.pose_at(OVER), JUNGLE.pose_at(UNDER)
+    assert math.hypot(above.x - 106.0, above.y + 34.0) < 0.3
+    assert math.hypot(above.x - below.x, above.y - below.y) < 0.3
+    assert above.z - below.z > 9.0
+
+
+@pytest.mark.parametrize(("s", "other"), [(OVER, UNDER), (UNDER, OVER)])
+@pytest.mark.parametrize("offset", [-2.5, 0.0, 2.5])
+def test_height_or_nearness_tells_the_two_levels_apart(s, other, offset):
+    pose = JUNGLE.pose_at(s, offset)
+    for found in (
+        JUNGLE.locate(pose.x, pose.y, z=pose.z),
+        JUNGLE.locate(pose.x, pose.y, near=s),
+        JUNGLE.locate(pose.x, pose.y, near=s, z=pose.z),
+    ):
+        assert found.s == pytest.approx(s, abs=0.2)
+        assert found.offset == pytest.approx(offset, abs=0.02)
+
+
+def test_a_car_can_be_put_anywhere():
+    world = World(JUNGLE)
+    for s in np.linspace(0.0, JUNGLE.length, 200, endpoint=False):
+        world.reset(options={"s": float(s)})
+        state, pose = world.track_state, world.pose
+        assert state.cte == pytest.approx(0.0, abs=0.01)
+        assert math.remainder(state.s - s, JUNGLE.length) == pytest.approx(0.0, abs=0.1)
+        assert pose.z == pytest.approx(JUNGLE.elevation_at(float(s)), abs=0.05)
+
+
+def test_both_modes_start_in_the_right_hand_lane():
+    for mode in ("training", "autonomous"):
+        world = World(JUNGLE)
+        world.reset(options={"mode": mode})
+        assert world.track_state.cte == pytest.approx(0.0, abs=1e-6)
+        assert world.pose.x == pytest.approx(170.620)
+        assert world.pose.y == pytest.approx(-46.5)
+
+
+def test_a_lap_leads_over_both_levels_and_every_grade():
+    world, drive = World(JUNGLE), PurePursuit(JUNGLE, speed=10.0)
+    world.reset()
+    heights, before = {}, 0.0
+    for _ in range(3000):
+        state = world.track_state
+        info = {
+            "s": state.s,
+            "cte": state.cte,
+            "heading_error": state.heading_error,
+            "speed": world.speed,
+        }
+        steering, throttle = drive(None, info)
+        world.step(Control(float(steering), float(throttle)))
+        state = world.track_state
+        assert 0.0 <= state.progress - before < 2.0  # no jumps from level to level
+        assert abs(state.cte) < 1.5
+        assert world.pose.z == pytest.approx(JUNGLE.elevation_at(state.s), abs=0.01)
+        before = state.progress
+        if math.hypot(world.pose.x - 106.0, world.pose.y + 34.0) < 4.0:
+            heights[round(state.s / 100)] = world.pose.z
+        if state.lap == 1:
+            break
+    assert world.track_state.lap == 1
+    assert sorted(heights) == [8, 14]
+    assert heights[8] - heights[14] > 9.0
