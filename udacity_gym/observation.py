@@ -1,0 +1,83 @@
+"""What a policy may be shown: a camera's picture, or a batch of them. Common mistakes are recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udacity_gym.errors import UdacityGymError
+from udacity_gym.telemetry import Image
+
+
+class ObservationError(UdacityGymError, ValueError):
+    """An observation is not what the policy was trained on; the message says what it looks like instead."""
+
+
+def check_observation(observation: Any, picture: tuple[int, int], camera: str = "center") -> Image:
+    """Make sure that an observation is a picture or a batch of them, and recognise common mistakes.
+
+    Args:
+        observation: what the user handed in.
+        picture: (height, width) px that are expected.
+        camera: which picture of a mapping is meant.
+
+    Returns:
+        (*picture, 3) or (n, *picture, 3) uint8.
+
+    Raises:
+        ObservationError: It is neither.
+    """
+    if isinstance(observation, Mapping):
+        if camera not in observation:
+            raise ObservationError(
+                f"the policy looks through the {camera!r} camera, but this Dict observation has only "
+                f"{sorted(map(str, observation))}; make the env with cameras that include {camera!r}"
+            )
+        observation = observation[camera]
+    if isinstance(observation, tuple):
+        raise ObservationError(
+            "the observation is a tuple; env.reset() returns (observation, info): hand in the first of them"
+        )
+    images = np.asarray(observation)
+    height, width = picture
+    wanted = f"({height}, {width}, 3) or (n, {height}, {width}, 3) uint8 RGB"
+    shape = images.shape
+    if images.ndim not in (3, 4) or shape[-3:] != (height, width, 3):
+        raise ObservationError(f"expected {wanted}, got shape {shape}{_shape_hint(shape, picture)}")
+    if images.dtype != np.uint8:
+        raise ObservationError(f"expected {wanted}, got dtype {images.dtype}{_range_hint(images)}")
+    return images
+
+
+def _shape_hint(shape: tuple[int, ...], picture: tuple[int, int]) -> str:
+    height, width = picture
+    if len(shape) not in (3, 4):
+        return ": is it a state vector? Make the env with cameras=('center',)" if len(shape) <= 2 else ""
+    last = shape[-3:]
+    if last == (3, height, width):
+        return ": the channels come first; undo VecTransposeImage, or np.moveaxis(observation, -3, -1)"
+    if last == (width, height, 3):
+        return ": height and width are swapped"
+    if last == (height, width, 4):
+        return ": it has an alpha channel; drop it with observation[..., :3]"
+    if last == (height, width, 1):
+        return ": it is grey; this policy needs colours"
+    if last[0] == height and last[1] == width and last[2] % 3 == 0:
+        return ": frames are stacked, but the policy was trained on single pictures"
+    if last[2] == 3:
+        return ": give the policy the camera's whole picture, it crops and resizes by itself"
+    return ""
+
+
+def _range_hint(images: NDArray[Any]) -> str:
+    if not np.issubdtype(images.dtype, np.number) or images.size == 0:
+        return ""
+    low, high = float(np.nanmin(images)), float(np.nanmax(images))
+    if low >= 0 and 0 < high <= 1:
+        return ": values lie in [0, 1], as if normalised; hand in the camera's uint8 picture"
+    if low < 0:
+        return ": there are negative values, as if normalised; hand in the camera's uint8 picture"
+    return ": convert with observation.astype(np.uint8)"
