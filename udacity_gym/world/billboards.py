@@ -90,7 +90,16 @@ def find_cards(
 
 @kernel
 def draw_cards(
-    camera: Any, found: int, visible: Any, order: Any, texels: Any, air: Any, picture: Any, depth: Any
+    camera: Any,
+    found: int,
+    visible: Any,
+    order: Any,
+    texels: Any,
+    kinds: Any,
+    air: Any,
+    picture: Any,
+    depth: Any,
+    labels: Any,
 ) -> None:
     """Draw the cards that `find_cards` found, farthest first.
 
@@ -100,9 +109,11 @@ def draw_cards(
         visible: (MOST, 7) float32 of `find_cards`.
         order: (MOST,) int64 of `find_cards`.
         texels: (kinds * CARD,) int32 packed colours, red lowest, the highest bit set where opaque.
+        kinds: (kinds,) uint8, what each kind is, see `sensors.Label`.
         air: fog, see `scenery.AIR`.
         picture: (height, width, 3) uint8, drawn into.
         depth: (height, width) float32 m, tested against and written.
+        labels: (height, width) uint8, receives what each pixel shows.
     """
     height, width = picture.shape[0], picture.shape[1]
     # Against the sun the cards show their shaded side.
@@ -123,6 +134,7 @@ def draw_cards(
             side >>= 1
             level += 1
         base = np.int64(visible[q, 5]) * CARD + start
+        label = kinds[np.int64(visible[q, 5])]
         fog = min(max((far - air[3]) * air[4], _ZERO), _ONE)
         thick = np.int32(fog * F(256.0))
         clear = np.int32((_ONE - fog) * light * F(256.0))
@@ -148,3 +160,4 @@ def draw_cards(
                     picture[row, column, np.uint64(1)] = np.uint8(min(green, 255))
                     picture[row, column, np.uint64(2)] = np.uint8(min(blue, 255))
                     depth[row, column] = far
+                    labels[row, column] = label

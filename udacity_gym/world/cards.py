@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.sensors import Label
 from udacity_gym.world.billboards import LEVELS, SIDE
 
 CUT = 0.4
@@ -25,6 +26,7 @@ class Kind:
         height: m, smallest and greatest height.
         aspect: smallest and greatest width relative to the height.
         sunk: share of the height that is in the ground.
+        label: what it is.
     """
 
     first: int
@@ -32,14 +34,23 @@ class Kind:
     height: tuple[float, float]
     aspect: tuple[float, float]
     sunk: float = 0.02
+    label: Label = Label.VEGETATION
 
 
 KINDS = {
     "pine": Kind(0, 5, (10.0, 16.0), (0.36, 0.48)),
     "shrub": Kind(5, 2, (0.7, 1.2), (1.6, 2.6)),
     "reeds": Kind(7, 2, (2.4, 3.8), (0.8, 1.3)),
-    "rock": Kind(9, 2, (3.5, 8.0), (1.8, 2.6), 0.12),
+    "rock": Kind(9, 2, (3.5, 8.0), (1.8, 2.6), 0.12, Label.TERRAIN),
 }
+
+
+def labels() -> NDArray[np.uint8]:
+    """What each variant is, in the order of `Kind.first`: (variants,) uint8 of `sensors.Label`."""
+    return np.repeat(
+        np.array([kind.label for kind in KINDS.values()], np.uint8),
+        [kind.variants for kind in KINDS.values()],
+    )
 
 
 def paint_all(rng: np.random.Generator) -> NDArray[np.int32]:

@@ -56,17 +56,29 @@ def _clip(camera: Any, face: Any, corners: Any) -> int:
 
 
 @kernel
-def draw_faces(camera: Any, focal: Any, faces: Any, air: Any, corners: Any, picture: Any, depth: Any) -> None:
+def draw_faces(
+    camera: Any,
+    focal: Any,
+    faces: Any,
+    label: Any,
+    air: Any,
+    corners: Any,
+    picture: Any,
+    depth: Any,
+    labels: Any,
+) -> None:
     """Draw faces into a picture.
 
     Args:
         camera: (12,) float32 position, forward, right and up vector.
         focal: focal length in pixels.
         faces: (n, FIELDS) float32.
+        label: what they are, see `sensors.Label`.
         air: fog, see `scenery.AIR`.
         corners: (CORNERS, 3) float32 scratch.
         picture: (height, width, 3) uint8, drawn into.
         depth: (height, width) float32 m, tested against and written.
+        labels: (height, width) uint8, receives the label.
     """
     height, width = picture.shape[0], picture.shape[1]
     middle_x, middle_y = F(width) * _HALF, F(height) * _HALF
@@ -126,6 +138,7 @@ def draw_faces(camera: Any, focal: Any, faces: Any, air: Any, corners: Any, pict
                         )
                     if opacity >= _ONE:
                         depth[row, column] = far
+                        labels[row, column] = np.uint8(label)
 
 
 def face(

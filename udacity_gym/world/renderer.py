@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Image
 from udacity_gym.world.billboards import BINS, MOST, draw_cards, find_cards
 from udacity_gym.world.jit import LANES, cached_kernel, is_on_disk, kernel
@@ -28,6 +29,8 @@ from udacity_gym.world.surface import follow_slopes, lift_kerbs, locate, measure
 
 _LOG = logging.getLogger(__name__)
 
+_GROUND = np.uint8(Label.SKY)  # until `labels` looks at it
+_STRUCTURE, _CAR = np.uint8(Label.STRUCTURE), np.uint8(Label.CAR)
 _NO_FACES = np.zeros((0, FIELDS), np.float32)
 
 SAMPLES = 88
@@ -60,6 +63,7 @@ class Scratch(NamedTuple):
     blue: NDArray[np.float32]
     road: NDArray[np.float32]
     depth: NDArray[np.float32]
+    labels: NDArray[np.uint8]
     cards: NDArray[np.float32]
     corners: NDArray[np.float32]
     counts: NDArray[np.int64]
@@ -97,6 +101,7 @@ class Scratch(NamedTuple):
             blue=plane(),
             road=plane(),
             depth=np.zeros((height, width), np.float32),
+            labels=np.zeros((height, width), np.uint8),
             cards=np.zeros((MOST, 7), np.float32),
             corners=np.zeros((CORNERS, 3), np.float32),
             counts=np.zeros(BINS + 1, np.int64),
@@ -122,6 +127,7 @@ def _render(
     cameras: Any,
     focal: Any,
     scene: Any,
+    airs: Any,
     scratch: Any,
     overlays: Any,
     which: Any,
@@ -133,6 +139,7 @@ def _render(
     n, height, width = out.shape[0], out.shape[1], out.shape[2]
     for c in range(n):
         camera = cameras[c]
+        air = airs[min(c, airs.shape[0] - 1)]
         picture = out[c]
         for first in range(0, width, LANES):
             bottom = visible_rows[which[c], first // LANES]
@@ -165,7 +172,7 @@ def _render(
                 scratch.cosines, scratch.sines, scratch.span, scratch.along, scratch.across,
             )  # fmt: skip
             pave(
-                camera, scene.air, bottom, scratch.covered, scratch.span, scratch.t, scratch.s,
+                camera, air, bottom, scratch.covered, scratch.span, scratch.t, scratch.s,
                 scratch.d, scratch.along, scratch.across, scene.section, scene.palette,
                 scene.textures, scratch.red, scratch.green, scratch.blue, scratch.road,
             )  # fmt: skip
@@ -185,24 +192,24 @@ def _render(
                 scratch.blue, scratch.road,
             )  # fmt: skip
             finish(
-                camera, focal, scene.air, picture, first, bottom, scratch.covered, scratch.t, scratch.red,
+                camera, focal, air, picture, first, bottom, scratch.covered, scratch.t, scratch.red,
                 scratch.green, scratch.blue, scratch.packed, scratch.depth,
             )  # fmt: skip
-        draw_faces(camera, focal, scene.faces, scene.air, scratch.corners, picture, scratch.depth)
-        draw_faces(camera, focal, faces, scene.air, scratch.corners, picture, scratch.depth)
+        scratch.labels[:] = _GROUND
+        draw_faces(
+            camera, focal, scene.faces, _STRUCTURE, air, scratch.corners, picture, scratch.depth,
+            scratch.labels,
+        )  # fmt: skip
+        draw_faces(
+            camera, focal, faces, _CAR, air, scratch.corners, picture, scratch.depth, scratch.labels
+        )  # fmt: skip
         found = find_cards(
             camera, focal, height, width, scene.cards, scratch.cards, scratch.counts, scratch.order
         )
         draw_cards(
-            camera,
-            found,
-            scratch.cards,
-            scratch.order,
-            scene.card_texels,
-            scene.air,
-            picture,
-            scratch.depth,
-        )
+            camera, found, scratch.cards, scratch.order, scene.card_texels, scene.card_labels, air,
+            picture, scratch.depth, scratch.labels,
+        )  # fmt: skip
         _overlay(overlays[which[c]], overlay_rows[which[c]], picture)
 
 
@@ -270,6 +277,7 @@ class Renderer:
             cameras,
             self.focal,
             self._scene,
+            self._scene.air[None],
             self.scratch,
             self._overlays,
             which,

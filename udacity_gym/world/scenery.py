@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.world import surface, textures
+from udacity_gym.world.cards import labels
 from udacity_gym.world.furniture import build, plant
 from udacity_gym.world.land import SUN, lay_land, pack
 from udacity_gym.world.terrain import Grid
@@ -73,6 +74,7 @@ class SceneArrays(NamedTuple):
     textures: NDArray[np.float32]
     cards: NDArray[np.float32]
     card_texels: NDArray[np.int32]
+    card_labels: NDArray[np.uint8]
     faces: NDArray[np.float32]
 
 
@@ -116,6 +118,7 @@ def _build(content: str) -> Scene:
             textures=_patterns(rng),
             cards=cards,
             card_texels=card_texels,
+            card_labels=labels(),
             faces=build(track, grid, height),
         )
     )

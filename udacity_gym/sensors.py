@@ -1,0 +1,82 @@
+"""What cameras can tell besides the picture: how far everything is, and what it is.
+
+Both come from the same pass as the picture, pixel by pixel. `colour_depth` and `colour_labels` turn
+them into pictures for people.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udacity_gym.telemetry import Image
+
+SENSORS = ("depth", "segmentation")
+"""Sensors that a camera can have."""
+
+FAR = 1000.0
+"""m, depth of the sky and of everything farther: the far plane of the simulator's cameras."""
+
+
+class Label(IntEnum):
+    """What a pixel of a segmentation shows."""
+
+    SKY = 0
+    ROAD = 1
+    LANE_MARKING = 2
+    KERB = 3
+    TERRAIN = 4
+    WATER = 5
+    VEGETATION = 6
+    STRUCTURE = 7
+    CAR = 8
+
+
+PALETTE: NDArray[np.uint8] = np.array(
+    [
+        (70, 130, 180),
+        (128, 64, 128),
+        (255, 255, 255),
+        (220, 20, 60),
+        (152, 251, 152),
+        (0, 80, 200),
+        (35, 120, 35),
+        (70, 70, 70),
+        (0, 0, 142),
+    ],
+    np.uint8,
+)
+"""(labels, 3) uint8 RGB: how `colour_labels` shows each `Label`; Cityscapes' colours where it has the class."""
+
+
+def colour_labels(labels: NDArray[np.uint8]) -> Image:
+    """Make a picture of a segmentation.
+
+    Args:
+        labels: (...) uint8, see `Label`.
+
+    Returns:
+        (..., 3) uint8 RGB, see `PALETTE`.
+    """
+    coloured: Image = PALETTE[labels]
+    return coloured
+
+
+def colour_depth(depth: NDArray[np.float32], nearest: float = 1.0) -> Image:
+    """Make a picture of depths: near is light and warm, far dark and blue, on a logarithmic scale.
+
+    Args:
+        depth: (...) float32 m along the optical axis.
+        nearest: m that are shown as the lightest.
+
+    Returns:
+        (..., 3) uint8 RGB.
+    """
+    share = np.log(np.clip(depth, nearest, FAR) / nearest) / math.log(FAR / nearest)
+    stops = np.array([(252, 255, 164), (251, 155, 6), (188, 55, 84), (87, 16, 110), (0, 0, 4)], np.float64)
+    at = np.linspace(0.0, 1.0, len(stops))
+    coloured: Image = np.stack([np.interp(share, at, stops[:, c]) for c in range(3)], -1).astype(np.uint8)
+    return coloured
