@@ -49,7 +49,7 @@ PALETTE: NDArray[np.uint8] = np.array(
     ],
     np.uint8,
 )
-"""(labels, 3) uint8 RGB: how `colour_labels` shows each `Label`; Cityscapes' colours where it has the class."""
+"""(labels, 3) uint8 RGB: how `colour_labels` shows each `Label`; Cityscapes' where it has the class."""
 
 
 def colour_labels(labels: NDArray[np.uint8]) -> Image:
