@@ -101,6 +101,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | Option          | Unit | Meaning                                                           |
     |-----------------|------|-------------------------------------------------------------------|
     | `mode`          |      | "autonomous" or "training", for this episode                      |
+    | `direction`     |      | "forward" or "reverse", for this episode                          |
     | `s`             | m    | along the track, or "random": anywhere on the lap                 |
     | `offset`        | m    | right of the centre line; where only `s` is given, on the reference line |
     | `heading_error` | rad  | in [-pi, pi], by which the car points to the right; 0 by default  |
@@ -176,6 +177,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     * `render_mode=None`: "rgb_array", or "human" for a window (needs a display, and pygame from
       `pip install "udacity-gym[human]"`). Where no window can be opened, `metadata` leaves "human" out.
     * `render_view="chase"`: what `render` shows, "chase" or "cockpit", with instruments drawn over it.
+    * `direction=None`: "forward", or "reverse" for the other way around: `s`, `progress`, `lap`, `cte` and
+      `heading_error` are then those of that way, see `Track.reversed`; None is the track as it is given.
     * `rewards=DEFAULT_REWARDS`: reward terms and their weights, see `udacity_gym.rewards`.
     * `simulator_options=None`: what is the simulator's own, by name: `jpeg` for the embedded one, the fields
       of `udacity_gym.simulators.remote.RemoteOptions` for others.
@@ -201,6 +204,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         port: int = 4567,
         render_mode: str | None = None,
         render_view: str = "chase",
+        direction: str | None = None,
         rewards: Mapping[str, float | RewardTerm] = DEFAULT_REWARDS,
         simulator_options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -223,7 +227,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise OptionError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
         self._terms = compile_rewards(rewards)
-        self._track = Track.load(track)
+        self._track = self._home = Track.load(track).facing(direction)
         settings = SimulatorSettings(
             track=self._track,
             ctrl_dt=float(ctrl_dt),
@@ -256,7 +260,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     @property
     def track(self) -> Track:
-        """The track that the car drives on."""
+        """The track that the car drives on, in the direction of the episode."""
         return self._track
 
     @property
@@ -286,6 +290,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         telemetry = self.simulator.reset(int(self.np_random.integers(2**63)), options)
         _check_cameras(self.cameras, self.simulator.capabilities.cameras)  # who connected may have less
         self._telemetry = telemetry
+        self._track = self._home.facing((options or {}).get("direction"))
         if self.render_mode == "human":
             self._show()
         return self._observe(telemetry), self._info(telemetry, dict.fromkeys(self._terms, 0.0))

@@ -185,7 +185,8 @@ def _pictures(pictures: Sequence[tuple[str, Image]]) -> str:
 def _facts(evaluation: Evaluation, facts: Mapping[str, str]) -> str:
     everything = {
         "Policy": evaluation.policy,
-        "Track": f"{evaluation.track}, {evaluation.track_length:.0f} m",
+        "Track": f"{evaluation.track}, {evaluation.track_length:.0f} m"
+        + (", in reverse" if evaluation.track_data.get("direction") == "reverse" else ""),
         **facts,
         "Driven": f"{evaluation.distance:.0f} m in {evaluation.seconds:.0f} s",
         "Lap times": ", ".join(f"{t:.1f} s" for t in evaluation.lap_times) or "none",

@@ -28,6 +28,8 @@ class PurePursuit:
     keeps the goal near and the corners uncut. Speed is limited so that no bend within braking distance
     asks for more than ``lateral_acceleration``.
 
+    Which way around the car drives it sees from where the car points.
+
     It has no memory: the same ``info`` gives the same action, so it can also say what it would have done
     in somebody else's place. It reads "s", "cte", "heading_error" and "speed".
     """
@@ -75,7 +77,8 @@ class PurePursuit:
         self.min_lookahead = min_lookahead
         self.delay = delay
         self.car = CarParameters() if car is None else car
-        self._allowed = _speed_profile(self.track, speed, lateral_acceleration, deceleration)
+        self._limits = (speed, lateral_acceleration, deceleration)
+        self._allowed = {self.track.direction: _speed_profile(self.track, *self._limits)}
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """Choose the next action, see `Expert`.
@@ -85,22 +88,25 @@ class PurePursuit:
         """
         s, cte, error = float(info["s"]), float(info["cte"]), float(info["heading_error"])
         speed = float(info["speed"])
-        self._check_track(s, cte, info.get("pose"))
+        self._find_direction(s, cte, error, info.get("pose"))
+        allowed = self._allowed[self.track.direction]
         return action(
             self._steering(s, cte, error, speed),
-            throttle_for(speed, self._allowed[self.track.index(s + speed * self.delay)], self.car),
+            throttle_for(speed, allowed[self.track.index(s + speed * self.delay)], self.car),
         )
 
-    def _check_track(self, s: float, cte: float, pose: NDArray[np.float64] | None) -> None:
-        """The same s and cte are another place on another track."""
-        if pose is None or abs(cte) > self.track.half_width:
+    def _find_direction(self, s: float, cte: float, error: float, pose: NDArray[np.float64] | None) -> None:
+        """The same s, cte and heading error are another pose the other way around, or on another track."""
+        if pose is None or abs(cte) > self.track.half_width or _is_at(self.track, s, cte, error, pose):
             return
-        expected = self.track.pose_at(s, self.track.reference_offset + cte)
-        if not math.hypot(pose[0] - expected.x, pose[1] - expected.y) < ELSEWHERE:
+        if not _is_at(self.track.reversed(), s, cte, error, pose):
             raise OptionError(
                 f"this expert drives on track {self.track.name!r}, but the car is on another one: "
                 "PurePursuit(track=env.unwrapped.track)"
             )
+        self.track = self.track.reversed()
+        if self.track.direction not in self._allowed:
+            self._allowed[self.track.direction] = _speed_profile(self.track, *self._limits)
 
     def _steering(self, s: float, cte: float, error: float, speed: float) -> float:
         car, reference = self.car, self.track.reference_offset
@@ -114,6 +120,12 @@ class PurePursuit:
         curvature = 2.0 * left / max(1e-6, east * east + north * north)
         wheel = math.atan(curvature * car.wheelbase / car.steering_gain)
         return -wheel / car.max_wheel_angle
+
+
+def _is_at(track: Track, s: float, cte: float, error: float, pose: NDArray[np.float64]) -> bool:
+    expected = track.pose_at(s, track.reference_offset + cte, error)
+    apart = math.hypot(pose[0] - expected.x, pose[1] - expected.y)
+    return apart < ELSEWHERE and math.cos(pose[3] - expected.yaw) > 0.0
 
 
 def _speed_profile(track: Track, speed: float, lateral: float, deceleration: float) -> NDArray[np.float64]:

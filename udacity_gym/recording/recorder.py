@@ -42,8 +42,8 @@ class Recorder:
         folder: where to, in Udacity's format; see `RecordingWriter`.
         cameras: whose pictures are recorded; None takes those of Udacity's cameras that the first
             frame has.
-        about: what to keep with every frame in ``frames.jsonl``: ``seed``, ``track``, ``weather``,
-            ``driver``.
+        about: what to keep with every frame in ``frames.jsonl``: ``seed``, ``track``, ``direction``,
+            ``weather``, ``driver``.
         append: add to the recording that is in the folder.
         absolute_paths: see `RecordingWriter`.
         start: local time of the first frame; by default now.
@@ -263,6 +263,10 @@ class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
         if seed is not None:
             self.recorder.about["seed"] = seed
         observation, info = self.env.reset(seed=seed, options=options)
+        if getattr(getattr(self.env.unwrapped, "track", None), "direction", "forward") == "forward":
+            self.recorder.about.pop("direction", None)
+        else:
+            self.recorder.about["direction"] = "reverse"
         self._seen = observation, info
         self._note = {}
         if self.recorder.recording:

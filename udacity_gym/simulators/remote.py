@@ -160,6 +160,7 @@ class RemoteSimulator(Simulator):
         self.options = options or RemoteOptions()
         road = Track.load(track)
         self._track, self._track_name, self._half_width = road.source, road.name, road.half_width
+        self._direction = road.direction
         self._mode, self._cameras = mode, tuple(cameras)
         self.server = SimulatorServer(host, port, self.options.dialect)
         self._launcher = launcher
@@ -314,7 +315,7 @@ class RemoteSimulator(Simulator):
     def _reset_lockstep(self, seed: int | None, options: dict[str, Any]) -> Telemetry:
         request = {
             "seed": seed,
-            "options": _plain(options),
+            "options": _plain({"direction": self._direction, **options}),
             "ctrl_dt": self.ctrl_dt,
             "mode": self._mode,
             "cameras": self._cameras,

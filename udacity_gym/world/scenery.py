@@ -90,8 +90,8 @@ class Scene:
 
 
 def scene_of(track: Track) -> Scene:
-    """Build the scene around a track, or fetch it if it was built before."""
-    return _build(json.dumps(track.data, sort_keys=True))
+    """Build the scene around a track, or fetch it if it was built before, for either direction."""
+    return _build(json.dumps({**track.data, "direction": "forward"}, sort_keys=True))
 
 
 @lru_cache(maxsize=4)

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.errors import TrackError
+from udacity_gym.errors import OptionError, TrackError
 from udacity_gym.telemetry import Pose
 from udacity_gym.world.jit import cached
-from udacity_gym.world.track_file import MODES, arc, check
+from udacity_gym.world.track_file import DIRECTIONS, MODES, arc, check
 
 SPACING = 0.5
 """m between two samples of the centre line, to within the rounding that closes the loop."""
@@ -123,6 +123,7 @@ class Track:
     Attributes:
         name: name of the track.
         source: where it came from: name of a built-in track, or path.
+        direction: "forward", or "reverse": the road of the file driven the other way around.
         length: m once around the centre line.
         half_width: m from the centre line to the edge of the road surface.
         lane_half_width: m from the centre line to the outer side of the edge line.
@@ -148,6 +149,7 @@ class Track:
         self.data = dict(data)
         self.source = source
         self.name = str(data.get("name", source))
+        self.direction: str = data.get("direction", "forward")
         road, start = data["road"], {key: float(data["start"][key]) for key in ("x", "y", "z", "heading")}
         self.half_width = float(road["half_width"])
         self.lane_half_width = float(road["lane_half_width"])
@@ -160,6 +162,7 @@ class Track:
         elevation = np.array(data.get("elevation", [[0.0, 0.0]]), dtype=np.float64)
         self.length = float(segments[:, 0].sum())
         self._sample(segments, elevation, start)
+        self._other_way: Track | None = None
 
     @staticmethod
     def load(name_or_path: str | Path | Track) -> Track:
@@ -214,18 +217,52 @@ class Track:
         self.curvature = segments[which, 1]
         self.heading = start["heading"] + turned[which] + (self.s - begins[which]) * self.curvature
         self.z = start["z"] + _elevation(self.s, elevation, self.length)
+        wall_left, wall_right = self._walls("left"), self._walls("right")
+        if self.direction == "reverse":
+            at = -np.arange(n) % n
+            stretch = at - 1  # what holds from a sample to the next now does from the one before it
+            self.x, self.y, self.z = self.x[at], self.y[at], self.z[at]
+            self.heading = np.unwrap(self.heading[at] + math.pi)
+            self.curvature = -self.curvature[stretch]
+            wall_left, wall_right = wall_right[stretch], wall_left[stretch]
+            self.starts = {mode: (self.wrap(-s), offset) for mode, (s, offset) in self.starts.items()}
         self.line = CentreLine(
             x=self.x,
             y=self.y,
             z=self.z,
             heading=self.heading,
             curvature=self.curvature,
-            wall_left=self._walls("left"),
-            wall_right=self._walls("right"),
+            wall_left=wall_left,
+            wall_right=wall_right,
             spacing=self.ds,
             length=self.length,
             half_width=self.half_width,
         )
+
+    def reversed(self) -> Track:
+        """The same road driven the other way.
+
+        The start line stays where it is; ``s``, headings, curvature, sides, walls and starts are those of
+        the new direction. Offsets stay: whoever drove in the right-hand lane does so again.
+        """
+        if self._other_way is None:
+            other = "forward" if self.direction == "reverse" else "reverse"
+            self._other_way = Track({**self.data, "direction": other}, self.source)
+            self._other_way._other_way = self
+        return self._other_way
+
+    def facing(self, direction: str | None) -> Track:
+        """This track, or the same one reversed, whichever goes in a direction.
+
+        Args:
+            direction: "forward" (as the track file describes the road) or "reverse"; None is as it is.
+
+        Raises:
+            OptionError: There is no such direction.
+        """
+        if direction is not None and direction not in DIRECTIONS:
+            raise OptionError(f"direction must be 'forward' or 'reverse', got {direction!r}")
+        return self if direction in (None, self.direction) else self.reversed()
 
     def _walls(self, side: str) -> NDArray[np.float64]:
         """Distance (m) of the wall on one side from the centre line at every sample, inf without one."""
@@ -303,7 +340,8 @@ class Track:
         return TrackPoint(s, offset, float(self.heading[i]) + ahead * curvature, curvature)
 
     def __repr__(self) -> str:
-        return f"Track({self.name!r}, length={self.length:.1f} m)"
+        way = "" if self.direction == "forward" else ", reverse"
+        return f"Track({self.name!r}, length={self.length:.1f} m{way})"
 
 
 def built_in_tracks() -> Sequence[str]:

@@ -15,6 +15,7 @@ FORMAT, VERSION = "udacity-gym-track", 1
 COVERS = ("sand", "orange", "dirt", "grass", "lime", "meadow", "olive", "rock", "cliff")
 PLANTS = ("pine", "shrub", "reeds", "rock")
 MODES = ("training", "autonomous")
+DIRECTIONS = ("forward", "reverse")
 CLOSURE_TOLERANCE = 0.5
 """m by which the end of a loop may miss its start."""
 LONGEST = 10_000.0
@@ -113,9 +114,10 @@ class _Check:
                 f"{self.source}: not a track file: 'format' must be {FORMAT!r} and 'version' {VERSION}"
             )
         required = ("format", "version", "start", "start_poses", "road", "segments")
-        self.fields(data, "track", required, ("name", "elevation", "roadside", "surroundings"))
+        self.fields(data, "track", required, ("name", "direction", "elevation", "roadside", "surroundings"))
         if not isinstance(data.get("name", ""), str):
             self.refuse("name", f"must be a text, got {data['name']!r}")
+        self.one_of(data.get("direction", "forward"), "direction", DIRECTIONS)
         start = self.fields(data["start"], "start", ("x", "y", "z", "heading"))
         for name in ("x", "y", "z", "heading"):
             self.number(start[name], f"start.{name}", -1e6, 1e6)

@@ -108,6 +108,7 @@ class Snapshot:
     control: Control
     steps: int
     generator: dict[str, Any]
+    direction: str
 
 
 class World:
@@ -117,7 +118,7 @@ class World:
     is no phase between the two to remember.
 
     Attributes:
-        track: the track.
+        track: the track, in the direction of this episode.
         car: the kind of car.
         ctrl_dt: s of one control step.
         sim_dt: s of one physics step.
@@ -138,7 +139,7 @@ class World:
         """
         for name, value in (("ctrl_dt", ctrl_dt), ("max_sim_dt", max_sim_dt)):
             number(name, value, positive=True)
-        self.track = track
+        self.track = self._home = track
         self.car = CarParameters() if car is None else car
         self.ctrl_dt = ctrl_dt
         self._substeps = math.ceil(ctrl_dt / max_sim_dt - 1e-9)
@@ -157,6 +158,7 @@ class World:
             seed: seed of the generator; None goes on with the present one.
             options: any of
                 "mode" ("autonomous" or "training": which of the track's start poses),
+                "direction" ("forward" or "reverse", for this episode),
                 "s" (m along the track; "random" is anywhere on the lap),
                 "offset" (m right of the centre line, on the road),
                 "heading_error" (rad by which the car points right of the track, [-pi, pi]) and
@@ -172,30 +174,31 @@ class World:
             raise OptionError(
                 f"unknown reset option {', '.join(map(repr, unknown))}; known are {', '.join(RESET_OPTIONS)}"
             )
+        track = self._home.facing(start.get("direction"))
         mode = start.get("mode", "autonomous")
-        if not isinstance(mode, str) or mode not in self.track.starts:
+        if not isinstance(mode, str) or mode not in track.starts:
             raise OptionError(
-                f"reset option 'mode': no start pose {mode!r} on track {self.track.name!r}; "
-                f"it has {', '.join(self.track.starts)}"
+                f"reset option 'mode': no start pose {mode!r} on track {track.name!r}; "
+                f"it has {', '.join(track.starts)}"
             )
-        s, offset = self.track.starts[mode]
+        s, offset = track.starts[mode]
         if "s" in start:
-            offset = self.track.reference_offset
+            offset = track.reference_offset
         if isinstance(start.get("s"), str) and start["s"] == "random":
-            start["s"] = (0.0, self.track.length)
+            start["s"] = (0.0, track.length)
         generator = np.random.default_rng(seed) if seed is not None else copy.deepcopy(self._generator)
-        width, top = self.track.half_width, self.car.top_speed
+        width, top = track.half_width, self.car.top_speed
         s = _draw(start, "s", s, -math.inf, math.inf, generator)
         offset = _draw(start, "offset", offset, -width, width, generator)
         heading_error = _draw(start, "heading_error", 0.0, -math.pi, math.pi, generator)
         speed = _draw(start, "speed", 0.0, -top, top, generator)
 
-        self._generator = generator
-        pose = self.track.pose_at(s, offset, heading_error)
+        self._generator, self.track = generator, track
+        pose = track.pose_at(s, offset, heading_error)
         state = np.zeros(WORLD_STATE)
         state[X], state[Y], state[YAW] = pose.x, pose.y, pose.yaw
         standing_start(state, speed, self.car)
-        _observe(state, self.track.line, self.track.wrap(s))
+        _observe(state, track.line, track.wrap(s))
         self._state, self._steps, self.control = state, 0, Control()
 
     def step(self, control: Control) -> None:
@@ -257,18 +260,23 @@ class World:
     def snapshot(self) -> Snapshot:
         """Take a copy of the present moment."""
         return Snapshot(
-            self._state.copy(), self.control, self._steps, dict(self._generator.bit_generator.state)
+            self._state.copy(),
+            self.control,
+            self._steps,
+            dict(self._generator.bit_generator.state),
+            self.track.direction,
         )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a moment taken with `snapshot` from a world with the same track, car and periods."""
+        self.track = self._home.facing(snapshot.direction)
         self._state = snapshot.state.copy()
         self.control = snapshot.control
         self._steps = snapshot.steps
         self._generator.bit_generator.state = snapshot.generator
 
 
-RESET_OPTIONS = ("mode", "s", "offset", "heading_error", "speed")
+RESET_OPTIONS = ("mode", "direction", "s", "offset", "heading_error", "speed")
 """Names that `World.reset` knows."""
 
 
