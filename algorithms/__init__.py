@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from algorithms.base import Learner, Policy
     from algorithms.bc import BehavioralCloning, BehavioralCloningConfig
     from algorithms.checkpoint import load_policy
+    from algorithms.learners import find_learner
     from algorithms.networks import NetworkPolicy, PilotNet
     from algorithms.preprocessing import Preprocessing
 
@@ -25,6 +26,7 @@ __all__ = [
     "PilotNet",
     "Policy",
     "Preprocessing",
+    "find_learner",
     "load_policy",
 ]
 
@@ -37,6 +39,7 @@ _HOME = {
     "PilotNet": "algorithms.networks",
     "Policy": "algorithms.base",
     "Preprocessing": "algorithms.preprocessing",
+    "find_learner": "algorithms.learners",
     "load_policy": "algorithms.checkpoint",
 }
 

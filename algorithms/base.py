@@ -106,8 +106,15 @@ class Policy(ABC):
 class Learner(Protocol):
     """What trains a policy. Third parties need to know nothing else of this package.
 
-    A learner is made with the recordings as first argument and with ``seed``, and its own options by
-    keyword: ``SomeLearner(recordings, seed=0, ...)``.
+    A learner is a class made with the recordings as first argument, and by keyword with ``seed``, with
+    ``folder`` (where to keep its work; None keeps nothing) and with its own options; where its signature
+    names them it also gets ``env``, an environment to drive in, and ``expert``, somebody to ask::
+
+        class SomeLearner:
+            def __init__(self, recordings, *, seed=0, folder=None, env=None, expert=None, **options): ...
+
+    What it returns needs ``predict`` and ``save(folder)``, as `Policy` has them. A learner whose policies are
+    no checkpoints that `algorithms.load_policy` knows has a class method ``load(folder)`` that reads them.
     """
 
     def learn(self) -> Policy:

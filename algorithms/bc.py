@@ -166,6 +166,8 @@ class BehavioralCloning:
         history: what the epochs came to so far.
     """
 
+    Config = BehavioralCloningConfig
+
     def __init__(
         self,
         recordings: str | Path | Recording | Iterable[str | Path | Recording],

@@ -22,10 +22,14 @@ class About:
     Attributes:
         help: one line for ``--help``.
         positional: given by place instead of by ``--name``.
+        repeated: a tuple's values are given one by one, the option several times.
+        shown: what stands for a value in ``--help``; its type says it if not given.
     """
 
     help: str
     positional: bool = False
+    repeated: bool = False
+    shown: str | None = None
 
 
 def add_options(parser: argparse.ArgumentParser, options: type[Any]) -> None:
@@ -39,13 +43,16 @@ def add_options(parser: argparse.ArgumentParser, options: type[Any]) -> None:
     for field in dataclasses.fields(options):
         hint, about = typing.get_args(hints[field.name])
         settings = {**_reading(hint), "help": about.help}
-        placeholder = PLACEHOLDERS.get(settings.get("type"))
+        placeholder = about.shown or PLACEHOLDERS.get(settings.get("type"))
         if placeholder is not None and "choices" not in settings and not about.positional:
             settings["metavar"] = placeholder
         required = field.default is dataclasses.MISSING
         if not required:
             settings["default"] = field.default
-            if field.default is not None and hint is not bool:
+            if about.repeated:
+                del settings["nargs"]
+                settings |= {"action": "append", "default": []}
+            elif field.default is not None and hint is not bool:
                 settings["help"] += " (default: %(default)s)"
         if about.positional:
             if not required:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udacity_gym.errors import OptionError
+from udacity_gym.errors import CheckpointError, OptionError
 
 if TYPE_CHECKING:
     import gymnasium
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 EXPERT = "expert"
 """What to say instead of a policy's folder to have the built-in expert drive."""
+
+
+LEARNER_FILE = "learner.json"
+"""Beside "policy" in the folder of a training: which learner can load it, where that is not ours."""
 
 
 def make_env(track: str, **settings: Any) -> gymnasium.Env[Any, Any]:
@@ -66,7 +71,31 @@ def load_driver(policy: str, track: str) -> Any:
         return PurePursuit(track)
     import algorithms
 
-    return algorithms.load_policy(find_policy(Path(policy)))
+    folder = Path(policy)
+    if (folder / LEARNER_FILE).is_file():
+        return _load_with_learner(folder)
+    return algorithms.load_policy(find_policy(folder))
+
+
+def _load_with_learner(folder: Path) -> Any:
+    """Load what another package's learner has learnt, if that learner is installed under its name.
+
+    A folder can come from anywhere, so it can't make us import what nobody has installed as a learner.
+    """
+    from algorithms.learners import find_learner, installed_learners
+
+    where = folder / LEARNER_FILE
+    try:
+        name = str(json.loads(where.read_text(encoding="utf-8"))["learner"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{where} does not name a learner: {error!r}") from error
+    if name not in installed_learners():
+        raise CheckpointError(
+            f"{where} names the learner {name!r}, which is not installed (see udacity-gym learners);"
+            " install its package, which must register it in the entry-point group udacity_gym.learners"
+        )
+    learner: Any = find_learner(name)
+    return learner.load(folder / "policy")
 
 
 def check_seed(seed: int) -> None:

@@ -1,19 +1,22 @@
-"""``udacity-gym train``: behavioural cloning of recordings."""
+"""``udacity-gym train``: a learner learns from recordings."""
 
 from __future__ import annotations
 
+import ast
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.outputs import check_writable, no_empty_folders
-from udacity_gym.cli.shared import check_seed
-
-if TYPE_CHECKING:
-    from algorithms import BehavioralCloning
+from udacity_gym.cli.shared import EXPERT, LEARNER_FILE, check_seed, load_driver, make_env
+from udacity_gym.errors import OptionError
+from udacity_gym.files import write_whole
 
 MANY_STRAIGHT = 0.4
 """Share of rows with a steering of exactly 0 from which on they look like those of a keyboard."""
@@ -21,69 +24,132 @@ MANY_STRAIGHT = 0.4
 
 @dataclass(frozen=True)
 class Options:
-    """Train a policy on recordings, by behavioural cloning.
+    """Train a policy on recordings.
 
+    Options that are not given are the learner's own; udacity-gym learners NAME lists all that it has.
     The output folder gets "policy" (the best checkpoint so far), "state" (to go on from after an
     interruption: the same command again) and "tensorboard" (the log).
     """
 
     recordings: Annotated[tuple[Path, ...], About("folders with a driving_log.csv", positional=True)]
     output: Annotated[Path, About("folder of the training")] = Path("training")
-    epochs: Annotated[int, About("passes over the rows")] = 12
-    batch_size: Annotated[int, About("pictures per step of the optimizer")] = 64
-    learning_rate: Annotated[float, About("greatest learning rate of Adam")] = 1e-3
-    loss: Annotated[Literal["mse", "huber"], About("what is minimised")] = "huber"
+    algorithm: Annotated[str, About("who learns: a name of udacity-gym learners, or package:Class")] = "bc"
+    option: Annotated[
+        tuple[str, ...],
+        About("any other option of the learner; several times for several", repeated=True, shown="KEY=VALUE"),
+    ] = ()
+    track: Annotated[str, About("track that a learner drives on, if it drives")] = "lake"
+    expert: Annotated[str, About('whom a learner asks, if it asks: "expert", or the folder of a policy')] = (
+        EXPERT
+    )
+    epochs: Annotated[int | None, About("passes over the rows")] = None
+    batch_size: Annotated[int | None, About("pictures per step of the optimizer")] = None
+    learning_rate: Annotated[float | None, About("greatest learning rate of Adam")] = None
+    loss: Annotated[str | None, About("what is minimised, such as mse or huber")] = None
     throttle: Annotated[
-        Literal["learned", "speed_control"],
-        About("who works the throttle: the policy, or a controller that keeps a speed"),
-    ] = "learned"
+        str | None,
+        About("who works the throttle: learned (the policy), or speed_control, which keeps a speed"),
+    ] = None
     target_speed: Annotated[
         float | None, About("m/s for the controller; the recordings' median if not given")
     ] = None
-    side_cameras: Annotated[float, About("share of training pictures from the side cameras")] = 0.5
-    balance: Annotated[float, About("how far the peak of straight driving is flattened, 0 to 1")] = 0.5
-    smoothing: Annotated[float, About("s over which recorded steering is averaged; for keyboards")] = 0.0
-    validation: Annotated[float, About("share of the rows, the last in time, that are not trained on")] = 0.2
+    side_cameras: Annotated[float | None, About("share of training pictures from the side cameras")] = None
+    balance: Annotated[float | None, About("how far the peak of straight driving is flattened, 0 to 1")] = (
+        None
+    )
+    smoothing: Annotated[float | None, About("s over which steering is averaged; for keyboards")] = None
+    validation: Annotated[float | None, About("share of the rows, the last, that are not trained on")] = None
     patience: Annotated[int | None, About("stop after so many epochs without getting better")] = None
     threads: Annotated[int | None, About("CPU threads; the learner's choice if not given")] = None
     seed: Annotated[int, About("seed of everything random")] = 0
+
+
+_OURS = ("recordings", "output", "algorithm", "option", "track", "expert", "seed")
 
 
 def run(options: Options) -> int:
     """Train."""
     check_seed(options.seed)
     check_writable(options.output, "--output")
+    settings = {name: value for name, value in asdict(options).items() if name not in _OURS}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    settings |= parse_options(options.option)
+
+    from algorithms.learners import find_learner, make_learner
     from udacity_gym.recording import open_recording
 
+    learner_class = find_learner(options.algorithm)
     recordings = []
     for path in options.recordings:
         recording = open_recording(path)
         print(recording.report, end="\n\n")
         recordings.append(recording)
-    settings = {
-        name: value
-        for name, value in asdict(options).items()
-        if name not in ("recordings", "output") and value is not None
-    }
-
-    from algorithms import BehavioralCloning
-
+    policy_folder = options.output / "policy"
     try:
-        with no_empty_folders(options.output):
-            learner = BehavioralCloning(recordings, folder=options.output, **settings)
+        with no_empty_folders(options.output), _company(learner_class, options) as company:
+            learner = make_learner(
+                learner_class, recordings, settings, seed=options.seed, folder=options.output, **company
+            )
             policy = learner.learn()
-            policy.save(options.output / "policy")
+            policy.save(policy_folder)
+            if hasattr(learner_class, "load"):
+                named = json.dumps({"learner": options.algorithm})
+                write_whole(options.output / LEARNER_FILE, f"{named}\n")
     except KeyboardInterrupt:
         if not (options.output / "state").exists():
             raise
         raise KeyboardInterrupt("the same command goes on after the last whole epoch") from None
     print("\n".join(outcome(learner, policy)))
-    print(f"\nThe policy is in {options.output / 'policy'}. Let it drive:")
+    print(f"\nThe policy is in {policy_folder}. Let it drive:")
     print(f"  udacity-gym evaluate {options.output}")
     return 0
 
 
-def outcome(learner: BehavioralCloning, policy: Any) -> list[str]:
+def parse_options(given: Sequence[str]) -> dict[str, Any]:
+    """Read options such as ``rounds=5``, ``beta=linear`` or ``sizes=(64, 32)``.
+
+    Args:
+        given: each ``key=value``; a value is what Python takes it for, else text.
+
+    Raises:
+        OptionError: There is no key, or one is there twice.
+    """
+    options: dict[str, Any] = {}
+    for text in given:
+        key, sign, value = text.partition("=")
+        name = key.strip().replace("-", "_")
+        if not sign or not name.isidentifier():
+            raise OptionError(f"--option {text!r} must be KEY=VALUE, such as --option epochs=5")
+        if name in options:
+            raise OptionError(f"--option {name} is given twice")
+        words = {"true": True, "false": False, "none": None, "null": None}
+        try:
+            options[name] = words.get(value.lower(), ...)
+            if options[name] is ...:
+                options[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[name] = value
+    return options
+
+
+@contextmanager
+def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
+    """The environment and the expert that a learner's signature asks for."""
+    from algorithms.learners import wants
+
+    company: dict[str, Any] = {}
+    if wants(learner_class, "expert"):
+        company["expert"] = load_driver(options.expert, options.track)
+    if wants(learner_class, "env"):
+        company["env"] = make_env(options.track)
+    try:
+        yield company
+    finally:
+        if "env" in company:
+            company["env"].close()
+
+
+def outcome(learner: Any, policy: Any) -> list[str]:
     """What the training came to, against what needs no learning at all, as lines of text.
 
     Args:
@@ -92,16 +158,18 @@ def outcome(learner: BehavioralCloning, policy: Any) -> list[str]:
 
     Returns:
         A table of steering on the rows that were set aside: mean absolute error in shares of full
-        lock, and correlation with the driver's steering.
+        lock, and correlation with the driver's steering. Nothing of a learner that sets no rows aside.
     """
-    frames = learner.validation_frames
+    frames = getattr(learner, "validation_frames", None)
+    if frames is None:
+        return []
     if not len(frames):
         return [f"{len(learner.history)} epochs; no rows were set aside to validate on"]
     truth = np.asarray(frames.steering, np.float64)
     steering = np.array([policy.predict(frames.image(row, "center"))[0][0] for row in range(len(frames))])
     mean = float(np.mean(learner.train_frames.steering))
     guesses = {
-        type(policy.network).__name__: steering,
+        type(getattr(policy, "network", policy)).__name__: steering,
         "always straight": np.zeros_like(truth),
         "always the mean": np.full_like(truth, mean),
     }

@@ -1,0 +1,35 @@
+"""``udacity-gym learners``: who can learn, and with which options."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Annotated
+
+from udacity_gym.cli.options import About
+
+
+@dataclass(frozen=True)
+class Options:
+    """List the learners that are installed, ours and those of other packages; or the options of one."""
+
+    name: Annotated[str | None, About("a learner, to list its options", positional=True)] = None
+
+
+def run(options: Options) -> int:
+    """List."""
+    from algorithms.learners import find_learner, installed_learners, options_of
+
+    if options.name is None:
+        for name, where in installed_learners().items():
+            print(f"{name:<22}{where}")
+        print("\nTheir options: udacity-gym learners NAME.  To learn: udacity-gym train --algorithm NAME")
+        return 0
+    learner = find_learner(options.name)
+    print(inspect.cleandoc(learner.__doc__ or "(it does not say what it is)").splitlines()[0], end="\n\n")
+    known = options_of(learner)
+    if known is None:
+        print("It takes any options, and does not tell which it knows.")
+    for option in known or []:
+        print(f"  {option}")
+    return 0
