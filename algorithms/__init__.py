@@ -12,20 +12,27 @@ if TYPE_CHECKING:
     from algorithms.augment import Augmentation
     from algorithms.base import Learner, Policy
     from algorithms.bc import BehavioralCloning, BehavioralCloningConfig
-    from algorithms.checkpoint import load_policy
+    from algorithms.config import TrainingConfig
+    from algorithms.data import Frames, PictureCache
     from algorithms.learners import find_learner
-    from algorithms.networks import NetworkPolicy, PilotNet
+    from algorithms.networks import PilotNet
+    from algorithms.policy import NetworkPolicy, load_policy
     from algorithms.preprocessing import Preprocessing
+    from algorithms.training import Training
 
 __all__ = [
     "Augmentation",
     "BehavioralCloning",
     "BehavioralCloningConfig",
+    "Frames",
     "Learner",
     "NetworkPolicy",
+    "PictureCache",
     "PilotNet",
     "Policy",
     "Preprocessing",
+    "Training",
+    "TrainingConfig",
     "find_learner",
     "load_policy",
 ]
@@ -34,13 +41,17 @@ _HOME = {
     "Augmentation": "algorithms.augment",
     "BehavioralCloning": "algorithms.bc",
     "BehavioralCloningConfig": "algorithms.bc",
+    "Frames": "algorithms.data",
     "Learner": "algorithms.base",
-    "NetworkPolicy": "algorithms.networks",
+    "NetworkPolicy": "algorithms.policy",
     "PilotNet": "algorithms.networks",
+    "PictureCache": "algorithms.data",
     "Policy": "algorithms.base",
     "Preprocessing": "algorithms.preprocessing",
     "find_learner": "algorithms.learners",
-    "load_policy": "algorithms.checkpoint",
+    "Training": "algorithms.training",
+    "TrainingConfig": "algorithms.config",
+    "load_policy": "algorithms.policy",
 }
 
 

@@ -20,73 +20,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from algorithms.base import ACTION_MEANINGS, Policy
-from algorithms.networks import NetworkPolicy, check_actions, check_fits, make_network
-from algorithms.preprocessing import Preprocessing
-from udacity_gym.errors import CheckpointError, OptionError
-
-FORMAT = "udacity-gym-policy"
-VERSION = 1
-
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "network": str,
-    "preprocessing": dict,
-    "actions": dict,
-    "target_speed": (int, float, type(None)),
-    "training": dict,
-}
-
-
-def save_policy(policy: NetworkPolicy, folder: str | Path) -> Path:
-    """Write a policy's checkpoint; see `Policy.save`.
-
-    Raises:
-        CheckpointError: The folder exists and holds something else than a checkpoint.
-    """
-    description = {
-        "format": FORMAT,
-        "version": VERSION,
-        "network": type(policy.network).__name__,
-        "preprocessing": policy.preprocessing.to_json(),
-        "actions": {name: ACTION_MEANINGS[name] for name in policy.actions},
-        "target_speed": policy.target_speed,
-        "training": policy.training,
-    }
-    return write_checkpoint(folder, "policy", policy.network.state_dict(), description)
-
-
-def load_policy(folder: str | Path) -> Policy:
-    """Load a policy that `Policy.save` has written.
-
-    Args:
-        folder: the checkpoint's folder.
-
-    Returns:
-        The policy, ready to ``predict``.
-
-    Raises:
-        CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or of another network.
-    """
-    folder = Path(folder)
-    tensors, description = read_checkpoint(folder, "policy", FORMAT, VERSION)
-    where = folder / "policy.json"
-    for field, kind in _FIELDS.items():
-        if field not in description:
-            raise CheckpointError(f"{where}: {field!r} is missing; save the policy again")
-        if not isinstance(description[field], kind):
-            raise CheckpointError(f"{where}: {field}={description[field]!r} has the wrong type")
-    name, target_speed = description["network"], description["target_speed"]
-    actions = tuple(description["actions"])
-    try:
-        check_actions(actions, target_speed)
-        preprocessing = Preprocessing.from_json(description["preprocessing"])
-        network = make_network(name, len(actions))
-        check_fits(name, preprocessing)
-    except OptionError as error:
-        raise CheckpointError(f"{where}: {error}") from error
-    check_tensors(tensors, network.state_dict(), f"{folder / 'policy.safetensors'} ({name})")
-    network.load_state_dict(tensors)
-    return NetworkPolicy(network, preprocessing, actions, target_speed, description["training"])
+from udacity_gym.errors import CheckpointError
+from udacity_gym.files import replacing
 
 
 def write_checkpoint(
@@ -139,21 +74,17 @@ def _waiting(name: str, digest: str) -> str:
 def _leftovers(folder: Path, name: str) -> Iterator[Path]:
     """What interrupted saves have left behind."""
     digest = "[0-9a-f]" * 64
-    for pattern in (_waiting(name, digest), f"{_waiting(name, digest)}.part", f"{name}.json.part"):
+    hidden = f".{name}*.part.*"  # what `udacity_gym.files.replacing` had not finished
+    for pattern in (_waiting(name, digest), hidden):
         yield from folder.glob(pattern)
 
 
 def _write_whole(path: Path, data: bytes) -> None:
     """Write a file that has its name only when it is whole, and on the disk."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_checkpoint(

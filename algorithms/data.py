@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Floats
+from algorithms.checks import Number
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.telemetry import Image
@@ -23,6 +24,10 @@ Indices: TypeAlias = NDArray[np.int64]
 T = TypeVar("T")
 
 
+Labels: TypeAlias = Literal["expert", "executed"]
+"""Whose actions are learnt, see `Frames.of`."""
+
+
 @dataclass(frozen=True)
 class Frames:
     """Rows of recordings as columns, in order of episode and time. The pictures stay on disk.
@@ -32,9 +37,10 @@ class Frames:
         episode: (n,) index into ``episodes``.
         index: (n,) index within the episode.
         time: (n,) s since the episode began.
-        steering: (n,) [-1, 1], positive turns right.
-        throttle: (n,) [-1, 1], throttle minus brake, the meaning of the env's second action.
+        steering: (n,) label, [-1, 1], positive turns right.
+        throttle: (n,) label, [-1, 1], throttle minus brake, the meaning of the env's second action.
         speed: (n,) m/s.
+        weight: (n,) how often the row is drawn, relative to the others.
     """
 
     episodes: tuple[Episode, ...]
@@ -44,29 +50,56 @@ class Frames:
     steering: Floats
     throttle: Floats
     speed: Floats
+    weight: NDArray[np.float64]
 
     @classmethod
-    def of(cls, recordings: Sequence[Recording]) -> Frames:
+    def of(
+        cls,
+        recordings: Sequence[Recording],
+        labels: Labels = "expert",
+        weights: Sequence[float] | None = None,
+    ) -> Frames:
         """Gather the rows of recordings.
 
+        Args:
+            recordings: the recordings.
+            labels: "expert" takes the side file's ``expert_action`` where it has one, as it has in rounds
+                of DAgger and DART, else what was executed; rows that a policy drove (``driver`` is
+                "policy") and that nobody has labelled are left out, no policy shall learn from itself.
+                "executed" takes what was executed, whoever drove.
+            weights: for each recording, how often its rows are drawn relative to those of the others;
+                None takes 1 for all.
+
         Raises:
-            RecordingError: There is no row at all.
+            OptionError: ``labels`` is unknown, or weights do not fit the recordings.
+            RecordingError: There is no row at all, or an ``expert_action`` is none.
         """
-        episodes = tuple(
-            episode for recording in recordings for episode in recording.episodes if len(episode)
-        )
-        if not episodes:
+        if labels not in get_args(Labels):
+            raise OptionError(f"labels={labels!r} is unknown; choose one of {get_args(Labels)}")
+        weights = _check_weights(weights, len(recordings))
+        sources = [
+            (episode, weight)
+            for recording, weight in zip(recordings, weights, strict=True)
+            for episode in recording.episodes
+            if len(episode)
+        ]
+        columns = [_labelled(episode, labels) for episode, _ in sources]
+        if not sum(len(rows) for rows, _, _ in columns):
             where = ", ".join(str(recording.path) for recording in recordings) or "no recording was given"
-            raise RecordingError(f"nothing to learn from: no usable rows ({where})")
-        lengths = [len(episode) for episode in episodes]
+            hint = "; nobody labelled what the policy drove" if columns else ""
+            raise RecordingError(f"nothing to learn from: no usable rows ({where}){hint}")
+        rows = [rows for rows, _, _ in columns]
+        lengths = [len(r) for r in rows]
+        taken = [(episode, r) for (episode, _), r in zip(sources, rows, strict=True)]
         return cls(
-            episodes=episodes,
-            episode=np.repeat(np.arange(len(episodes)), lengths),
-            index=np.concatenate([np.arange(n) for n in lengths]),
-            time=np.concatenate([np.asarray(e.time, np.float64) for e in episodes]),
-            steering=np.concatenate([np.asarray(e.steering, np.float32) for e in episodes]),
-            throttle=np.concatenate([np.asarray(e.throttle - e.brake, np.float32) for e in episodes]),
-            speed=np.concatenate([np.asarray(e.speed, np.float32) for e in episodes]),
+            episodes=tuple(episode for episode, _ in sources),
+            episode=np.repeat(np.arange(len(sources)), lengths),
+            index=np.concatenate(rows),
+            time=np.concatenate([np.asarray(e.time[r], np.float64) for e, r in taken]),
+            steering=np.concatenate([np.asarray(steering, np.float32) for _, steering, _ in columns]),
+            throttle=np.concatenate([np.asarray(throttle, np.float32) for _, _, throttle in columns]),
+            speed=np.concatenate([np.asarray(e.speed[r], np.float32) for e, r in taken]),
+            weight=np.repeat([weight for _, weight in sources], lengths),
         )
 
     def __len__(self) -> int:
@@ -95,12 +128,27 @@ class Frames:
         return self.episodes[int(self.episode[row])][int(self.index[row])].image(camera)
 
     def path(self, row: int, camera: str) -> Path:
-        """Where the picture of one row is."""
+        """Where the picture of one row is.
+
+        Raises:
+            RecordingError: The recording is in a zip file.
+        """
         return self.episodes[int(self.episode[row])].path(camera, int(self.index[row]))
+
+    def name(self, row: int, camera: str) -> str:
+        """The name of the file with the picture of one row, without folders."""
+        return self.episodes[int(self.episode[row])].name(camera, int(self.index[row])).rpartition("/")[2]
+
+    def size(self, row: int, camera: str) -> int:
+        """Bytes of the file with the picture of one row."""
+        try:
+            return self.path(row, camera).stat().st_size
+        except RecordingError:  # in a zip file
+            return len(self.episodes[int(self.episode[row])].data(camera, int(self.index[row])))
 
     def take(self, rows: Indices | slice) -> Frames:
         """Some of the rows, in the given order."""
-        columns = ("episode", "index", "time", "steering", "throttle", "speed")
+        columns = ("episode", "index", "time", "steering", "throttle", "speed", "weight")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     def split(self, validation: float, gap: float) -> tuple[Frames, Frames]:
@@ -158,6 +206,44 @@ class Frames:
         return replace(self, steering=steering)
 
 
+def _check_weights(weights: Sequence[float] | None, count: int) -> Sequence[float]:
+    if weights is None:
+        return [1.0] * count
+    if len(weights) != count:
+        raise OptionError(f"{len(weights)} weights for {count} recordings; give one for each")
+    for weight in weights:
+        Number(0, above=True).check("weight", weight)
+    return weights
+
+
+def _labelled(episode: Episode, labels: Labels) -> tuple[Indices, NDArray[np.float64], NDArray[np.float64]]:
+    """Which rows of an episode are learnt from, and their steering and throttle."""
+    steering, throttle = episode.steering.copy(), episode.throttle - episode.brake
+    keep = np.ones(len(episode), np.bool_)
+    for i, extra in enumerate(episode.extras() if labels == "expert" else ()):
+        if extra.get("expert_action") is not None:
+            action = _expert_action(episode, i, extra["expert_action"])
+            steering[i] = action[0]
+            throttle[i] = action[1] if len(action) == 2 else throttle[i]
+        else:
+            keep[i] = extra.get("driver") != "policy"
+    rows = np.flatnonzero(keep)
+    return rows, steering[rows], throttle[rows]
+
+
+def _expert_action(episode: Episode, index: int, value: object) -> NDArray[np.float64]:
+    try:
+        action = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        action = np.empty(0)
+    if action.shape not in ((1,), (2,)) or not np.isfinite(action).all():
+        raise RecordingError(
+            f"{episode.log}, row {episode.row[index]}: expert_action={value!r} in the side file must be "
+            '[steering, throttle] or [steering], finite numbers; correct it, or take labels="executed"'
+        )
+    return np.clip(action, -1.0, 1.0)
+
+
 def balance_weights(steering: Floats, strength: float, bins: int = 25) -> NDArray[np.float64]:
     """Weights that flatten the histogram of steering, whose peak is at zero.
 
@@ -192,58 +278,104 @@ def motion_weights(speed: Floats) -> NDArray[np.float64]:
     return weights
 
 
-def draw(weights: NDArray[np.float64], rng: np.random.Generator) -> Indices:
-    """Draw as many rows as there are weights, each as often as its weight says, in random order.
+def draw(weights: NDArray[np.float64], rng: np.random.Generator, count: int | None = None) -> Indices:
+    """Draw rows, each as often as its weight says, in random order.
 
-    Systematic resampling: a row of weight w comes floor(w) or ceil(w) times, so with all weights
-    equal every row comes exactly once.
+    Systematic resampling: a row whose share of the weights is w comes floor(w * count) or ceil(w * count)
+    times, so with all weights equal every row comes exactly once.
 
     Args:
         weights: (n,) not negative.
         rng: where the randomness comes from.
+        count: how many rows; None draws n.
 
     Returns:
-        (n,) row numbers.
+        (count,) row numbers.
     """
-    n = len(weights)
+    n, count = len(weights), len(weights) if count is None else count
     ticks = np.cumsum(weights)
-    rows = np.searchsorted(ticks, (np.arange(n) + rng.random()) * (ticks[-1] / n), side="right")
+    rows = np.searchsorted(ticks, (np.arange(count) + rng.random()) * (ticks[-1] / count), side="right")
     drawn: Indices = rng.permutation(np.minimum(rows, n - 1))
     return drawn
 
 
+class PictureCache:
+    """Prepared pictures in memory, up to a budget; several stores may share one.
+
+    Trainings on data that grows hand the same cache on, so that each picture is decoded once. Pages of
+    the memory are taken as they are filled.
+
+    Attributes:
+        preprocessing: what is done to a picture before it is kept.
+        capacity: how many pictures have room.
+    """
+
+    _PAGE = 256
+
+    def __init__(self, preprocessing: Preprocessing, memory_budget: float) -> None:
+        """Make an empty cache of ``memory_budget`` bytes."""
+        self.preprocessing = preprocessing
+        self._shape = (*preprocessing.size, 3)
+        self.capacity = int(memory_budget // np.prod(self._shape))
+        self._slots: dict[tuple[str, str], int] = {}
+        self._pages: list[Image] = []
+        self._known: list[bool] = []
+
+    def __len__(self) -> int:
+        """Pictures that have a place of their own."""
+        return len(self._slots)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the pictures take."""
+        return sum(page.nbytes for page in self._pages)
+
+    def slot(self, log: Path, name: str) -> int:
+        """The place of a picture, by its log and its name there; -1 if there is no room for it."""
+        key = (str(log), name)
+        slot = self._slots.get(key, -1)
+        if slot < 0 and len(self._slots) < self.capacity:
+            slot = self._slots[key] = len(self._slots)
+            self._known.append(False)
+        return slot
+
+    def get(self, slot: int) -> Image | None:
+        """The picture in a place, None if none was put there yet."""
+        return self._pages[slot // self._PAGE][slot % self._PAGE] if self._known[slot] else None
+
+    def put(self, slot: int, picture: Image) -> None:
+        """Keep a prepared picture."""
+        while slot // self._PAGE >= len(self._pages):
+            room = min(self._PAGE, self.capacity - len(self._pages) * self._PAGE)
+            self._pages.append(np.zeros((room, *self._shape), np.uint8))
+        self._pages[slot // self._PAGE][slot % self._PAGE] = picture
+        self._known[slot] = True
+
+
 class PictureStore:
-    """Prepared pictures, decoded when first wanted and kept as far as a memory budget allows.
+    """Prepared pictures of rows, decoded when first wanted and kept as far as a memory budget allows.
 
     What does not fit is decoded anew each time, so memory stays within the budget however long the
     recording is: one 66x200 picture takes 39.6 kB, 2000 rows of three cameras 238 MB.
-
-    Attributes:
-        capacity: how many pictures are kept.
     """
 
-    def __init__(
-        self, frames: Frames, cameras: Sequence[str], preprocessing: Preprocessing, memory_budget: float
-    ) -> None:
-        """Make an empty store.
+    def __init__(self, frames: Frames, cameras: Sequence[str], cache: PictureCache) -> None:
+        """Find places for the rows' pictures.
 
         Args:
             frames: the rows.
             cameras: the cameras whose pictures will be asked for.
-            preprocessing: what is done to a picture before it is kept.
-            memory_budget: bytes.
+            cache: where pictures are kept.
         """
-        self.frames, self.cameras, self.preprocessing = frames, tuple(cameras), preprocessing
-        shape = (*preprocessing.size, 3)
-        self.capacity = min(len(frames) * len(self.cameras), int(memory_budget // np.prod(shape)))
-        # Zeroed pages cost nothing before they are written to.
-        self._kept: Image = np.zeros((self.capacity, *shape), np.uint8)
-        self._known = np.zeros(self.capacity, np.bool_)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the store takes when full."""
-        return self._kept.nbytes
+        self.frames, self.cameras, self.cache = frames, tuple(cameras), cache
+        self.preprocessing = cache.preprocessing
+        self._slots = np.array(
+            [
+                [cache.slot(frames.episodes[e].log, frames.episodes[e].name(c, i)) for c in self.cameras]
+                for e, i in zip(frames.episode.tolist(), frames.index.tolist(), strict=True)
+            ],
+            np.int64,
+        ).reshape(len(frames), len(self.cameras))
 
     def take(self, rows: Indices, cameras: Indices) -> Image:
         """Prepared pictures of some rows.
@@ -258,16 +390,15 @@ class PictureStore:
         Raises:
             RecordingError: A picture can't be read or has another size than the preprocessing expects.
         """
-        out: Image = np.empty((len(rows), *self._kept.shape[1:]), np.uint8)
+        out: Image = np.empty((len(rows), *self.preprocessing.size, 3), np.uint8)
         for k, (row, camera) in enumerate(zip(rows.tolist(), cameras.tolist(), strict=True)):
-            slot = row * len(self.cameras) + camera
-            if slot >= self.capacity:
-                out[k] = self._decode(row, camera)
-                continue
-            if not self._known[slot]:
-                self._kept[slot] = self._decode(row, camera)
-                self._known[slot] = True
-            out[k] = self._kept[slot]
+            slot = int(self._slots[row, camera])
+            kept = self.cache.get(slot) if slot >= 0 else None
+            if kept is None:
+                kept = self._decode(row, camera)
+                if slot >= 0:
+                    self.cache.put(slot, kept)
+            out[k] = kept
         return out
 
     def _decode(self, row: int, camera: int) -> Image:
@@ -275,7 +406,7 @@ class PictureStore:
         found, wanted = image.shape[:2], self.preprocessing.picture
         if found != wanted:
             raise RecordingError(
-                f"{self.frames.path(row, self.cameras[camera])}: {found[0]}x{found[1]} px, but "
+                f"{self.frames.name(row, self.cameras[camera])}: {found[0]}x{found[1]} px, but "
                 f"Preprocessing.picture says {wanted[0]}x{wanted[1]}; set picture and crop to fit"
             )
         return self.preprocessing.prepare(image)

@@ -1,20 +1,12 @@
-"""Networks, named after their papers, and the policy that drives with one."""
+"""Networks, named after their papers."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from algorithms.base import Action, Policy
-from algorithms.checks import Number
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import OptionError
-from udacity_gym.telemetry import Image
 
 
 class PilotNet(nn.Module):
@@ -70,10 +62,6 @@ class PilotNet(nn.Module):
         return out
 
 
-FEW = 8
-"""Pictures up to which a network is asked in one thread: for so little work, threads wait for each other
-longer than they work, and for tens of milliseconds where other programs use the cores too."""
-
 NETWORKS: dict[str, type[PilotNet]] = {"PilotNet": PilotNet}
 """Networks by the name that checkpoints know them by.
 
@@ -119,89 +107,3 @@ def check_fits(name: str, preprocessing: Preprocessing) -> None:
     wanted = NETWORKS[name].input_size
     if preprocessing.size != wanted:
         raise OptionError(f"preprocessing.size={preprocessing.size}, but {name} takes {wanted}")
-
-
-def check_actions(actions: tuple[str, ...], target_speed: float | None) -> None:
-    """Make sure that a policy works steering and throttle, or steering alone at a target speed.
-
-    Raises:
-        OptionError: It does not.
-    """
-    if actions not in (("steering",), ("steering", "throttle")):
-        raise OptionError(f"actions={actions} must be ('steering',) or ('steering', 'throttle')")
-    Number(0, above=True, optional=True).check("target_speed", target_speed)
-    if (target_speed is None) != ("throttle" in actions):
-        raise OptionError(
-            f"target_speed={target_speed} with actions={actions}: a policy that only steers needs one, "
-            "a policy that works the throttle must have none"
-        )
-
-
-@contextmanager
-def one_thread(when: bool) -> Iterator[None]:
-    """Let torch work in one thread within the block, if ``when`` is true."""
-    threads = torch.get_num_threads()
-    if not when or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-class NetworkPolicy(Policy):
-    """A policy that asks a network, and takes its preprocessing with it.
-
-    Attributes:
-        network: the network, in evaluation mode.
-        preprocessing: what becomes of a picture before the network sees it.
-        training: how it came about: settings, seed, losses. Kept in the checkpoint for people to read.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        preprocessing: Preprocessing,
-        actions: tuple[str, ...] = ("steering", "throttle"),
-        target_speed: float | None = None,
-        training: dict[str, Any] | None = None,
-    ) -> None:
-        """Make a policy.
-
-        Args:
-            network: maps prepared, normalised pictures to actions.
-            preprocessing: see the attributes.
-            actions: ("steering", "throttle") or ("steering",).
-            target_speed: m/s, for a policy that only steers.
-            training: see the attributes.
-
-        Raises:
-            OptionError: Actions and target speed do not go together.
-        """
-        check_actions(actions, target_speed)
-        self.network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.preprocessing = preprocessing
-        self.actions = actions
-        self.target_speed = target_speed
-        self.picture = preprocessing.picture
-        self.training = training or {}
-
-    @torch.inference_mode()
-    def act(self, images: Image) -> Action:
-        """Choose an action for each picture; see `Policy.act`."""
-        prepared = torch.from_numpy(self.preprocessing.prepare_batch(images))
-        with one_thread(when=len(images) <= FEW):
-            action: Action = self.network(self.preprocessing.normalize(prepared)).numpy()
-        return action
-
-    def save(self, folder: str | Path) -> Path:
-        """Write a checkpoint; see `Policy.save`."""
-        from algorithms.checkpoint import save_policy
-
-        return save_policy(self, folder)
-
-    def __repr__(self) -> str:
-        at = "" if self.target_speed is None else f", target_speed={self.target_speed:.1f} m/s"
-        return f"{type(self).__name__}({type(self.network).__name__}, actions={self.actions}{at})"

@@ -11,23 +11,23 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from algorithms.base import Floats, TrainingError
 from algorithms.batches import Batches, targets_of
 from algorithms.checkpoint import check_tensors, read_checkpoint, write_checkpoint
-from algorithms.data import Frames, PictureStore, ahead, balance_weights, draw, motion_weights
-from algorithms.networks import NetworkPolicy, make_network
-from udacity_gym.errors import CheckpointError
+from algorithms.config import TrainingConfig
+from algorithms.data import Frames, PictureCache, PictureStore, ahead, balance_weights, draw, motion_weights
+from algorithms.networks import make_network
+from algorithms.policy import NetworkPolicy
+from udacity_gym.errors import CheckpointError, OptionError, RecordingError
 from udacity_gym.telemetry import Image
-
-if TYPE_CHECKING:
-    from algorithms.bc import BehavioralCloningConfig
 
 STATE_FORMAT = "udacity-gym-training-state"
 STATE_VERSION = 1
@@ -52,12 +52,25 @@ class Epoch:
 
 
 class Training:
-    """One training run.
+    """One training run: a network, rows to train on, and a number of epochs.
 
     All randomness of an epoch follows from (seed, number of the epoch), so a run that goes on from a
     saved epoch is the run that was never interrupted.
 
+    Learners on data that grows make one of these each round: ``initial`` goes on with the weights of the
+    round before, ``cache`` keeps its pictures, ``steps_per_epoch`` keeps rounds equally long.
+
+    Example:
+        >>> config = TrainingConfig(epochs=2, steps_per_epoch=50)
+        >>> cache = PictureCache(config.preprocessing, config.memory_budget)
+        >>> policy = None
+        >>> for rounds in ([first], [first, second]):                              # doctest: +SKIP
+        ...     policy = Training(config, Frames.of(rounds), initial=policy, cache=cache).run()
+
     Attributes:
+        config: all settings.
+        cameras: cameras that are trained with, the centre one first.
+        target_speed: m/s that a steering-only policy is to be driven at, else None.
         history: what the epochs came to so far.
         network: the network as it is now.
         best: weights of the epoch with the least validation loss so far.
@@ -65,28 +78,45 @@ class Training:
 
     def __init__(
         self,
-        config: BehavioralCloningConfig,
+        config: TrainingConfig,
         train: Frames,
-        validation: Frames,
-        cameras: tuple[str, ...],
-        target_speed: float | None,
-        folder: Path | None,
+        validation: Frames | None = None,
+        *,
+        folder: Path | None = None,
+        initial: NetworkPolicy | None = None,
+        cache: PictureCache | None = None,
+        learner: str = "Training",
     ) -> None:
         """Prepare a run.
 
         Args:
             config: all settings.
             train: rows to train on.
-            validation: rows to validate on, possibly none.
-            cameras: cameras to train with, the centre one first.
-            target_speed: m/s that a steering-only policy is to be driven at, else None.
-            folder: where the run is kept, None for nowhere.
+            validation: rows to validate on; None or no rows: the last epoch is the best one.
+            folder: where the run is kept, None for nowhere: ``policy/`` the best checkpoint so far,
+                ``state/`` what is needed to go on, ``tensorboard/`` the log. A run that was interrupted
+                in this folder goes on.
+            initial: a policy to start from, of the same network; its weights are copied. None starts
+                from random ones.
+            cache: prepared pictures of earlier runs, and room for those of this one; None makes one of
+                ``config.memory_budget`` bytes.
+            learner: what the checkpoint says who made it.
+
+        Raises:
+            OptionError: The initial policy or the cache does not fit the settings.
+            RecordingError: There are no rows, or none has a picture of the centre camera.
         """
-        self.config, self.folder = config, folder
+        self.config, self.folder, self._learner = config, folder, learner
         self.history: list[Epoch] = []
-        pictures = PictureStore(train, cameras, config.preprocessing, config.memory_budget)
+        self.cameras = cameras_of(train, config)
+        self.target_speed = target_speed_of(train, config)
+        validation = train.take(slice(0, 0)) if validation is None else validation
+        if cache is None:
+            cache = PictureCache(config.preprocessing, config.memory_budget)
+        if cache.preprocessing != config.preprocessing:
+            raise OptionError("the cache's pictures were prepared otherwise than preprocessing says")
         self._batches = Batches(
-            pictures,
+            PictureStore(train, self.cameras, cache),
             config.actions,
             config.augmentation,
             config.geometry,
@@ -94,23 +124,39 @@ class Training:
             config.recovery_time,
             config.recovery_distance,
         )
-        self._validation_pictures = PictureStore(
-            validation, ("center",), config.preprocessing, config.memory_budget - pictures.nbytes
-        )
+        self._validation_pictures = PictureStore(validation, ("center",), cache)
         self._validation_targets = targets_of(validation, config.actions)
-        self._row_weights = balance_weights(train.steering, config.balance) * motion_weights(train.speed)
-        self._target_speed = target_speed
+        self._row_weights = _row_weights(train, config)
         self._threads = config.threads or min(os.cpu_count() or 1, 4)
-        self._steps = -(-len(train) // config.batch_size)
+        self._rows = (
+            len(train) if config.steps_per_epoch is None else config.steps_per_epoch * config.batch_size
+        )
+        self._steps = -(-self._rows // config.batch_size)
         self.network = make_network(config.network, len(config.actions), config.seed)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if initial is not None:
+            self._start_from(initial)
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
-        self._fingerprint = self._name_data() if folder is not None else ""
+        self._fingerprint = self._name_data(initial) if folder is not None else ""
         self._best_loss = math.inf
         self.best = _copy(self.network)
 
-    def run(self, progress: bool, after_epoch: Callable[[Epoch], object] | None) -> NetworkPolicy:
-        """Train to the end; see `algorithms.bc.BehavioralCloning.learn`."""
+    def run(
+        self, progress: bool = False, after_epoch: Callable[[Epoch], object] | None = None
+    ) -> NetworkPolicy:
+        """Train to the end, or go on from where training in the same folder stopped.
+
+        Args:
+            progress: show a progress bar.
+            after_epoch: called with what each epoch came to, after it has been written to disk.
+
+        Returns:
+            The policy of the best epoch.
+
+        Raises:
+            CheckpointError: The folder holds a training with other settings or other data.
+            TrainingError: The loss is no longer finite.
+        """
         self._resume()
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # within an operation; threads work on parts of a batch, see `_step`
@@ -144,7 +190,7 @@ class Training:
 
     def _epoch(self, number: int, pool: Executor, bar: Any) -> Epoch:
         rng = np.random.default_rng([self.config.seed, number])
-        order, size = draw(self._row_weights, rng), self.config.batch_size
+        order, size = draw(self._row_weights, rng, self._rows), self.config.batch_size
         self.network.train()
         total = 0.0
         batches = ahead(lambda i: self._batches.make(order[i * size : (i + 1) * size], rng), self._steps)
@@ -252,24 +298,38 @@ class Training:
         network = make_network(config.network, len(config.actions))
         network.load_state_dict(self.best)
         training = {
-            "learner": "BehavioralCloning",
+            "learner": self._learner,
             "settings": asdict(config),
             "history": [asdict(epoch) for epoch in self.history],
         }
-        return NetworkPolicy(network, config.preprocessing, config.actions, self._target_speed, training)
+        return NetworkPolicy(network, config.preprocessing, config.actions, self.target_speed, training)
 
-    def _name_data(self) -> str:
+    def _start_from(self, policy: NetworkPolicy) -> None:
+        found, wanted = policy.network.state_dict(), self.network.state_dict()
+        shapes = {name: tuple(value.shape) for name, value in found.items()}
+        if shapes != {name: tuple(value.shape) for name, value in wanted.items()}:
+            raise OptionError(
+                f"{policy!r} can't be the initial policy of a {self.config.network} with the actions "
+                f"{self.config.actions}: its weights are others; take one of the same network and actions"
+            )
+        self.network.load_state_dict(found)
+
+    def _name_data(self, initial: NetworkPolicy | None) -> str:
         """A name of the data: all that is trained on, but for pixels their files' names and sizes."""
         digest = hashlib.sha256()
+        if initial is not None:
+            for name, value in initial.network.state_dict().items():
+                digest.update(name.encode() + value.numpy().tobytes())
         for store in (self._batches.pictures, self._validation_pictures):
             frames = store.frames
             digest.update(repr((len(frames), store.cameras)).encode())
             for column in (frames.steering, frames.throttle, frames.speed):
                 digest.update(column.tobytes())
+            if (frames.weight != 1.0).any():
+                digest.update(frames.weight.tobytes())
             for row in range(len(frames)):
                 for camera in store.cameras:
-                    path = frames.path(row, camera)
-                    digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+                    digest.update(f"{frames.name(row, camera)} {frames.size(row, camera)}\n".encode())
         return digest.hexdigest()
 
     def _save(self, folder: Path) -> None:
@@ -313,7 +373,9 @@ class Training:
 
     def _check_is_same_run(self, description: dict[str, Any]) -> None:
         advice = "choose another folder, or delete this one to start anew"
-        before, now = description["settings"], json.loads(json.dumps(asdict(self.config)))
+        now = json.loads(json.dumps(asdict(self.config)))
+        # Settings that the version which began the training did not have were at their defaults.
+        before = {**json.loads(json.dumps(asdict(type(self.config)()))), **description["settings"]}
         for name in sorted((before.keys() | now.keys()) - {"memory_budget"}):
             if before.get(name) != now.get(name):
                 raise CheckpointError(
@@ -322,6 +384,39 @@ class Training:
                 )
         if description["data"] != self._fingerprint:
             raise CheckpointError(f"{self.folder}: training on other data was begun here; {advice}")
+
+
+def cameras_of(frames: Frames, config: TrainingConfig) -> tuple[str, ...]:
+    """The cameras to train with, the centre one first.
+
+    Raises:
+        RecordingError: There are no pictures of the centre camera.
+    """
+    if "center" not in frames.cameras:
+        raise RecordingError(f"the recordings have no pictures of the center camera, only {frames.cameras}")
+    sides = tuple(c for c in frames.cameras if c != "center") if config.side_cameras > 0 else ()
+    return ("center", *sides)
+
+
+def target_speed_of(frames: Frames, config: TrainingConfig) -> float | None:
+    """The speed that a steering-only policy is to be driven at, m/s; None if the throttle is learned.
+
+    Raises:
+        OptionError: The recordings do not know their speed, and the settings don't give one.
+    """
+    if config.throttle != "speed_control" or config.target_speed is not None:
+        return config.target_speed
+    usual = float(np.median(frames.speed))
+    if not usual > 0:
+        raise OptionError(
+            f"the recordings' median speed is {usual:g} m/s, no speed to drive at; give target_speed"
+        )
+    return usual
+
+
+def _row_weights(frames: Frames, config: TrainingConfig) -> NDArray[np.float64]:
+    weights = balance_weights(frames.steering, config.balance) * motion_weights(frames.speed)
+    return weights * frames.weight
 
 
 class _Log:

@@ -8,7 +8,7 @@ import pytest
 from algorithms import Augmentation, Preprocessing
 from algorithms.augment import Geometry
 from algorithms.batches import Batches, targets_of
-from algorithms.data import Frames, PictureStore
+from algorithms.data import Frames, PictureCache, PictureStore
 from udacity_gym.recording import open_recording
 
 NOTHING = Augmentation(flip=0, shift=0, turn=0, vertical=0, brightness=0, shadow=0)
@@ -22,7 +22,7 @@ def frames(road_recording: Path) -> Frames:
 def make_batches(
     frames: Frames, cameras: tuple[str, ...], share: float, augmentation: Augmentation = NOTHING
 ) -> Batches:
-    store = PictureStore(frames, cameras, Preprocessing(), 1e8)
+    store = PictureStore(frames, cameras, PictureCache(Preprocessing(), 1e8))
     actions = ("steering", "throttle")
     return Batches(store, actions, augmentation, Geometry(), share, recovery_time=0.8, recovery_distance=5.0)
 
@@ -34,7 +34,9 @@ def test_the_left_camera_is_steered_right_and_the_right_camera_left(frames: Fram
         # 0.8 m beside the path, to be back after 0.8 s at 10 m/s: 2 · 0.8 m / (8 m)² of curvature.
         np.testing.assert_allclose(targets[:, 0] - frames.steering[rows], sign * 0.156, atol=0.005)
         np.testing.assert_allclose(targets[:, 1], 0.5, atol=1e-6)
-        seen = PictureStore(frames, (camera,), Preprocessing(), 0).take(rows, np.zeros(50, np.int64))
+        seen = PictureStore(frames, (camera,), PictureCache(Preprocessing(), 0)).take(
+            rows, np.zeros(50, np.int64)
+        )
         np.testing.assert_array_equal(images, seen)
 
 

@@ -353,7 +353,7 @@ def test_a_target_speed_without_a_controller_is_refused() -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    documentation = BehavioralCloningConfig.__doc__ or ""
+    documentation = "".join(kind.__doc__ or "" for kind in BehavioralCloningConfig.__mro__)
     for setting in dataclasses.fields(BehavioralCloningConfig):
         assert f"\n        {setting.name}: " in documentation
 

@@ -9,7 +9,7 @@ import pytest
 from simple_road import wanted_steering, write_road_recording
 
 from algorithms import Preprocessing
-from algorithms.data import Frames, PictureStore, ahead, balance_weights, draw, motion_weights
+from algorithms.data import Frames, PictureCache, PictureStore, ahead, balance_weights, draw, motion_weights
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import open_recording
 
@@ -151,7 +151,7 @@ def test_rows_are_drawn_as_often_as_their_weight_says() -> None:
 
 def test_pictures_come_prepared_from_the_right_row_and_camera(frames: Frames) -> None:
     preprocessing = Preprocessing()
-    store = PictureStore(frames, ("center", "left"), preprocessing, memory_budget=1e8)
+    store = PictureStore(frames, ("center", "left"), PictureCache(preprocessing, 1e8))
     for _ in range(2):  # decoded, then remembered
         pictures = store.take(np.array([7, 3, 7]), np.array([0, 1, 1]))
         for picture, (row, camera) in zip(pictures, [(7, "center"), (3, "left"), (7, "left")], strict=True):
@@ -171,8 +171,8 @@ def test_what_fits_the_budget_is_decoded_once_and_the_rest_anew(
         return read(self, row, camera)
 
     monkeypatch.setattr(Frames, "image", counting)
-    store = PictureStore(frames, ("center",), Preprocessing(), memory_budget=100 * PICTURE_BYTES)
-    assert store.capacity == 100
+    store = PictureStore(frames, ("center",), PictureCache(Preprocessing(), 100 * PICTURE_BYTES))
+    assert store.cache.capacity == 100
     for _ in range(3):
         store.take(np.arange(160), np.zeros(160, np.int64))
     assert decoded == 100 + 3 * 60
@@ -181,14 +181,14 @@ def test_what_fits_the_budget_is_decoded_once_and_the_rest_anew(
 def test_memory_stays_within_the_budget(frames: Frames) -> None:
     budget = 20 * PICTURE_BYTES
     tracemalloc.start()
-    store = PictureStore(frames, ("center", "left", "right"), Preprocessing(), budget)
+    store = PictureStore(frames, ("center", "left", "right"), PictureCache(Preprocessing(), budget))
     rng = np.random.default_rng(0)
     for _ in range(20):
         store.take(rng.integers(0, 160, 8), rng.integers(0, 3, 8))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     batch_and_decoder = 8 * PICTURE_BYTES + 1_500_000
-    assert store.nbytes <= budget
+    assert store.cache.nbytes <= budget
     assert peak < budget + batch_and_decoder
     assert peak < 0.2 * len(frames) * 3 * PICTURE_BYTES
 
@@ -198,7 +198,7 @@ def test_a_picture_of_another_size_is_named(tmp_path: Path) -> None:
     frames = Frames.of([open_recording(folder)])
     odd = frames.episodes[0].path("center", 1)
     cv2.imwrite(str(odd), np.zeros((80, 160, 3), np.uint8))
-    store = PictureStore(frames, ("center",), Preprocessing(), 1e8)
+    store = PictureStore(frames, ("center",), PictureCache(Preprocessing(), 1e8))
     with pytest.raises(RecordingError, match=rf"{odd.name}.*80x160"):
         store.take(np.array([0, 1]), np.array([0, 0]))
 

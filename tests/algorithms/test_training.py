@@ -1,0 +1,175 @@
+"""The training that all learners stand on: growing data, warm starts, whose labels, which weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from simple_road import road_pictures, write_road_recording
+
+from algorithms import Frames, NetworkPolicy, PictureCache, Preprocessing, Training, TrainingConfig
+from algorithms.augment import Augmentation
+from udacity_gym.errors import OptionError, RecordingError
+from udacity_gym.recording import Recording, RecordingWriter, open_recording
+
+QUICK = TrainingConfig(epochs=1, batch_size=32, threads=1)
+
+
+def write_driven(folder: Path, extras: list[dict[str, Any]]) -> Recording:
+    """Ten rows a second with steering 0.1 and what the side file says of each."""
+    with RecordingWriter(folder) as writer:
+        for i, extra in enumerate(extras):
+            writer.write(
+                road_pictures(0.1 * i),
+                steering=0.1,
+                throttle=0.2,
+                brake=0.0,
+                speed=9.0,
+                time=i / 10,
+                extra=extra,
+            )
+    return open_recording(folder)
+
+
+@pytest.fixture
+def round_of_dagger(tmp_path: Path) -> Recording:
+    labelled = {"driver": "policy", "policy_action": [0.1, 0.2], "expert_action": [-0.5, -1.5]}
+    return write_driven(
+        tmp_path / "round",
+        [labelled, {"driver": "policy", "expert_action": None}, {"driver": "human"}, {}],
+    )
+
+
+def weights_of(policy: NetworkPolicy) -> np.ndarray[Any, Any]:
+    return np.concatenate([value.numpy().ravel() for value in policy.network.state_dict().values()])
+
+
+def test_what_the_expert_wanted_is_learnt_and_unlabelled_policy_driving_is_not(
+    round_of_dagger: Recording,
+) -> None:
+    frames = Frames.of([round_of_dagger])
+    assert frames.index.tolist() == [0, 2, 3]
+    np.testing.assert_allclose(frames.steering, [-0.5, 0.1, 0.1])
+    np.testing.assert_allclose(frames.throttle, [-1.0, 0.2, 0.2], atol=1e-6)
+
+
+def test_what_was_executed_is_learnt_on_request(round_of_dagger: Recording) -> None:
+    frames = Frames.of([round_of_dagger], labels="executed")
+    np.testing.assert_allclose(frames.steering, [0.1] * 4)
+    with pytest.raises(OptionError, match="labels='human'"):
+        Frames.of([round_of_dagger], labels="human")  # type: ignore[arg-type]
+
+
+def test_rounds_that_nobody_labelled_are_nothing_to_learn_from(tmp_path: Path) -> None:
+    recording = write_driven(tmp_path / "round", [{"driver": "policy"}] * 3)
+    with pytest.raises(RecordingError, match="nobody labelled"):
+        Frames.of([recording])
+
+
+@pytest.mark.parametrize("value", ["left", [1, 2, 3], [None, 0], {}])
+def test_a_broken_label_is_named_with_its_row(tmp_path: Path, value: Any) -> None:
+    recording = write_driven(tmp_path / "round", [{}, {"expert_action": value}])
+    with pytest.raises(RecordingError, match=r"row 2: expert_action=.*\[steering, throttle\]"):
+        Frames.of([recording])
+
+
+def test_recordings_are_drawn_by_their_weights(road_recording: Path, tmp_path: Path) -> None:
+    other = open_recording(write_road_recording(tmp_path / "other", np.linspace(-1, 1, 40)))
+    frames = Frames.of([open_recording(road_recording), other], weights=[1.0, 3.0])
+    assert frames.weight.tolist() == [1.0] * 160 + [3.0] * 40
+    with pytest.raises(OptionError, match="1 weights for 2"):
+        Frames.of([other, other], weights=[1.0])
+    with pytest.raises(OptionError, match="weight=0"):
+        Frames.of([other], weights=[0])
+
+
+def test_a_weight_of_a_recording_changes_what_is_learnt(road_recording: Path, tmp_path: Path) -> None:
+    """The other recording's driver always steers right; the more it weighs, the more the policy does."""
+    contrary = write_driven(tmp_path / "other", [{"expert_action": [0.8, 0.2]}] * 40)
+    steering = []
+    for weight in (0.01, 30.0):
+        frames = Frames.of([open_recording(road_recording), contrary], weights=[1.0, weight])
+        config = TrainingConfig(
+            epochs=1,
+            batch_size=16,
+            threads=2,
+            balance=0.0,
+            side_cameras=0.0,
+            augmentation=Augmentation(flip=0.0),
+        )
+        policy = Training(config, frames).run()
+        steering.append(float(policy.predict(road_pictures(0.0)["center"])[0][0]))
+    assert steering[1] > steering[0] + 0.1
+
+
+def test_training_goes_on_from_the_policy_it_is_given(road_recording: Path) -> None:
+    frames = Frames.of([open_recording(road_recording)])
+    first = Training(QUICK, frames).run()
+    config = TrainingConfig(epochs=1, steps_per_epoch=1, learning_rate=1e-9, threads=1)
+    again = Training(config, frames, initial=first).run()
+    np.testing.assert_allclose(weights_of(again), weights_of(first), atol=1e-7)
+    assert np.abs(weights_of(Training(config, frames).run()) - weights_of(first)).max() > 1e-3
+
+
+def test_an_initial_policy_of_other_actions_is_refused(road_recording: Path) -> None:
+    frames = Frames.of([open_recording(road_recording)])
+    policy = Training(QUICK, frames).run()
+    steering = TrainingConfig(epochs=1, throttle="speed_control")
+    with pytest.raises(OptionError, match="can't be the initial policy"):
+        Training(steering, frames, initial=policy)
+
+
+def test_an_epoch_has_as_many_steps_as_asked_for(
+    road_recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(Training, "_step", lambda self, images, *_: float(sizes.append(len(images)) or 0))
+    frames = Frames.of([open_recording(road_recording)])
+    Training(TrainingConfig(epochs=2, batch_size=50, steps_per_epoch=7), frames).run()
+    assert sizes == [50] * 14
+
+
+def test_rounds_that_share_a_cache_decode_each_picture_once(
+    road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    read = Frames.image
+
+    def counting(self: Frames, row: int, camera: str) -> object:
+        decoded.append(row)
+        return read(self, row, camera)
+
+    monkeypatch.setattr(Frames, "image", counting)
+    config = TrainingConfig(epochs=1, threads=2, side_cameras=0.0, balance=0.0)
+    cache = PictureCache(config.preprocessing, 1e8)
+    first = open_recording(road_recording)
+    Training(config, Frames.of([first]), cache=cache).run()
+    assert len(decoded) == 160
+    second = open_recording(write_road_recording(tmp_path / "second", np.linspace(-1, 1, 40)))
+    Training(config, Frames.of([first, second]), cache=cache).run()
+    assert len(decoded) == 200
+    assert len(cache) == 200
+
+
+def test_sharing_a_cache_changes_nothing_about_the_weights(road_recording: Path) -> None:
+    frames = Frames.of([open_recording(road_recording)])
+    cache = PictureCache(QUICK.preprocessing, 20 * 66 * 200 * 3)
+    Training(QUICK, frames, cache=cache).run()
+    np.testing.assert_array_equal(
+        weights_of(Training(QUICK, frames, cache=cache).run()), weights_of(Training(QUICK, frames).run())
+    )
+
+
+def test_a_cache_of_otherwise_prepared_pictures_is_refused(road_recording: Path) -> None:
+    frames = Frames.of([open_recording(road_recording)])
+    with pytest.raises(OptionError, match="cache"):
+        Training(QUICK, frames, cache=PictureCache(Preprocessing(crop=(50, 140)), 1e8))
+
+
+def test_the_checkpoint_says_who_trained(road_recording: Path, tmp_path: Path) -> None:
+    frames = Frames.of([open_recording(road_recording)])
+    Training(QUICK, frames, folder=tmp_path, learner="DAgger").run()
+    description = json.loads((tmp_path / "policy" / "policy.json").read_text())
+    assert description["training"]["learner"] == "DAgger"
+    assert description["training"]["settings"]["augmentation"] == vars(Augmentation())
