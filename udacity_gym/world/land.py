@@ -45,8 +45,8 @@ AMBIENT = np.array([0.16, 0.24, 0.28])
 """Share of the light that comes from the sky, by colour: slopes that face away from the sun are bluish."""
 GENTLE = 1.2
 """Rise per m below which slopes hardly look darker away from the sun or lighter towards it."""
-LEVEL = 8.0
-"""m from the centre line within which the ground is as level as the road."""
+LEVEL = 7.0
+"""m from the centre line within which the ground is as level as the road, unless the file says otherwise."""
 REACH = 170
 """m from the centre line up to which profiles are tabulated."""
 PLAIN: Sequence[Mapping[str, Any]] = (
@@ -79,15 +79,16 @@ def lay_land(
     rows = np.minimum(track.s / _STEP, len(tables["left"]) - 1).astype(np.int64)
     _spread(tables["left"], tables["right"], rows, grid.nearest, grid.distance, grid.right, ground)
     ground = _soften(ground, grid.distance)
-    height = ground[..., 0] + track.z[grid.nearest].astype(np.float32)
+    road = grid.elevation(track)
+    height = ground[..., 0] + road
     height += _roughness(ground[..., 0], grid, rng)
     water_level = float(surroundings.get("water_level", -math.inf))
     colour = _shade(height, ground[..., 1:4]) * _patches(height.shape, rng)[..., None]
     rough = ground[..., 4]
     wet = height < water_level
     colour[wet], rough[wet], height[wet] = WATER[:3], WATER[3], water_level
-    near = grid.distance < LEVEL - 1.0
-    height[near] = track.z[grid.nearest[near]]
+    near = grid.distance < float(track.data["road"].get("level", LEVEL))
+    height[near] = road[near]
     return height, pack(colour, rough * 255.0)
 
 

@@ -50,12 +50,18 @@ def step_up(distance: Any, extent: Any, edge: Any) -> Any:
 
 
 @inline
+def dashes(place: Any, extent: Any, period: Any, dash: Any) -> Any:
+    """Share of a pixel's extent that lies in the beginnings, so long as a dash, of a repeating period."""
+    first, last = place - _HALF * extent, place + _HALF * extent
+    inverse = _ONE / period
+    a, b = np.floor(first * inverse), np.floor(last * inverse)
+    return ((b - a) * dash + min(last - b * period, dash) - min(first - a * period, dash)) / extent
+
+
+@inline
 def bars(place: Any, extent: Any, period: Any) -> Any:
     """Share of a pixel's extent that lies in the first halves of a repeating period."""
-    first, last = place - _HALF * extent, place + _HALF * extent
-    inverse, half = _ONE / period, period * _HALF
-    a, b = np.floor(first * inverse), np.floor(last * inverse)
-    return ((b - a) * half + min(last - b * period, half) - min(first - a * period, half)) / extent
+    return dashes(place, extent, period, period * _HALF)
 
 
 @inline
@@ -217,6 +223,40 @@ def mark(
             green[row, lane] = g + stripes * (rg + white * (wg - rg) - g)
             blue[row, lane] = b + stripes * (rb + white * (wb - rb) - b)
             road[row, lane] = _ONE - step_up(distance, extent, foot + raised * (top - foot))
+
+
+@kernel
+def mark_middle(
+    bottom: int,
+    covered: Any,
+    span: Any,
+    s: Any,
+    d: Any,
+    along: Any,
+    across: Any,
+    section: Any,
+    palette: Any,
+    red: Any,
+    green: Any,
+    blue: Any,
+) -> None:
+    """Put the centre line on the road, where there is one; arguments as of `pave`."""
+    low, high, period, dash = section[13], section[14], section[15], section[16]
+    if high <= _ZERO:
+        return
+    wr, wg, wb = palette[7, 0], palette[7, 1], palette[7, 2]
+    for i in range(bottom):
+        row = np.uint64(i)
+        if covered[i] == 0 or span[row, np.uint64(0)] > high + MARGIN:
+            continue
+        for e in range(LANES):
+            lane = np.uint64(e)
+            offset, extent = d[row, lane], across[row, lane]
+            line = band(offset, extent, low, high) + band(offset, extent, -high, -low)
+            line *= dashes(s[row, lane], along[row, lane], period, dash)
+            red[row, lane] += line * (wr - red[row, lane])
+            green[row, lane] += line * (wg - green[row, lane])
+            blue[row, lane] += line * (wb - blue[row, lane])
 
 
 @kernel

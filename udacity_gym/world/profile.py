@@ -16,8 +16,10 @@ from udacity_gym.world.jit import LANES, F, index, kernel
 
 SKY = F(1e6)
 """m, the depth of a pixel that meets no ground."""
+NEARER = (1.0, 2.0, 3.0)
+"""m from the camera to the first samples of a profile."""
 NEAREST = 4.0
-"""m from the camera to the first sample of a profile."""
+"""m from the camera to the sample from which on each is the same ratio farther than the one before."""
 FARTHEST = 640.0
 """m from the camera to the last sample; fog is complete at 600 m."""
 LEVEL = F(1e-3)
@@ -30,7 +32,7 @@ _HALF = F(0.5)
 
 
 def sample_distances(count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Distances of a profile's samples, each the same ratio farther than the one before.
+    """Distances of a profile's samples, farther and farther apart.
 
     Args:
         count: how many.
@@ -38,7 +40,7 @@ def sample_distances(count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     Returns:
         (count,) float32, m along the optical axis.
     """
-    return np.geomspace(NEAREST, FARTHEST, count).astype(np.float32)
+    return np.concatenate([NEARER, np.geomspace(NEAREST, FARTHEST, count - len(NEARER))]).astype(np.float32)
 
 
 @kernel
@@ -129,6 +131,8 @@ def cast_columns(
         flat = level * inverse_distances[begin]
         crossing = (flat * g0 - bz) / (camera[11] - flat * g1)
         i = min(max(np.int64(middle - crossing * focal) + 1, 0), bottom)
+        if begin == 0:  # on a slope nothing is level, what lies before the first sample included
+            i = bottom
         level_from[lane] = i
         levels[lane] = level
         k = max(begin, 1)

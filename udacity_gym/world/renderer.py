@@ -21,7 +21,7 @@ from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Image
 from udacity_gym.world.billboards import BINS, MOST, draw_cards, find_cards
 from udacity_gym.world.jit import LANES, cached_kernel, is_on_disk, kernel
-from udacity_gym.world.paint import cobble, finish, mark, paint_ground, pave
+from udacity_gym.world.paint import cobble, finish, mark, mark_middle, paint_ground, pave
 from udacity_gym.world.polygons import CORNERS, FIELDS, draw_faces
 from udacity_gym.world.profile import cast_columns, sample_distances
 from udacity_gym.world.scenery import Scene
@@ -33,7 +33,7 @@ _GROUND = np.uint8(Label.SKY)  # until `labels` looks at it
 _STRUCTURE, _CAR = np.uint8(Label.STRUCTURE), np.uint8(Label.CAR)
 _NO_FACES = np.zeros((0, FIELDS), np.float32)
 
-SAMPLES = 88
+SAMPLES = 91
 """Samples of a terrain profile: each 6 % farther than the one before."""
 
 
@@ -157,16 +157,17 @@ def _render(
                 bottom, scratch.covered, scratch.t, scratch.s, scratch.d, scratch.cosines,
                 scratch.sines, scratch.span,
             )  # fmt: skip
-            lift_kerbs(
-                camera, focal, scene.sides, scene.spacing, scene.kerb, width, first, bottom,
-                scratch.covered, scratch.slope, scratch.s, scratch.d, scratch.cosines, scratch.sines,
-                scratch.span, scratch.t, scratch.lifted,
-            )  # fmt: skip
-            locate(
-                camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
-                bottom, scratch.lifted, scratch.t, scratch.s, scratch.d, scratch.cosines,
-                scratch.sines, scratch.span,
-            )  # fmt: skip
+            if scene.kerb[2] > 0:
+                lift_kerbs(
+                    camera, focal, scene.sides, scene.spacing, scene.kerb, width, first, bottom,
+                    scratch.covered, scratch.slope, scratch.s, scratch.d, scratch.cosines, scratch.sines,
+                    scratch.span, scratch.t, scratch.lifted,
+                )  # fmt: skip
+                locate(
+                    camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
+                    bottom, scratch.lifted, scratch.t, scratch.s, scratch.d, scratch.cosines,
+                    scratch.sines, scratch.span,
+                )  # fmt: skip
             measure(
                 camera, focal, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
                 scratch.cosines, scratch.sines, scratch.span, scratch.along, scratch.across,
@@ -180,6 +181,10 @@ def _render(
                 bottom, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along,
                 scratch.across, scene.section, scene.palette, scene.sides, scene.spacing, scratch.red,
                 scratch.green, scratch.blue, scratch.road,
+            )  # fmt: skip
+            mark_middle(
+                bottom, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along,
+                scratch.across, scene.section, scene.palette, scratch.red, scratch.green, scratch.blue,
             )  # fmt: skip
             cobble(
                 bottom, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along,

@@ -6,10 +6,10 @@ A `Scene` is built from the track file alone, deterministically; scenes are shar
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,12 @@ from udacity_gym.world.track import Track
 
 KERB_DEPTH, KERB_RISE = 0.74, 0.3
 """m from the foot of the concrete kerb, at the edge of the road, to its top; its height."""
-LINE_BREADTH, LINE_WIDTH = 0.49, 0.075
-"""m: breadth of the double yellow edge line and of one of its two stripes."""
+EDGE_LINE: Mapping[str, Any] = {"kind": "double", "colour": "yellow", "width": 0.49}
+"""The edge line of a track file that says nothing about it: the lake's."""
+LINE_WIDTH = 0.075
+"""m, one of the two stripes of a double line."""
+PAINTS = {"yellow": (212.0, 192.0, 70.0), "white": (228.0, 226.0, 220.0)}
+"""RGB of road markings."""
 STRIPES_INSIDE, STRIPES_CLEAR, STRIPES_PERIOD = 0.26, 0.04, 0.6
 """m: how far the red and white kerb reaches into the edge line, whose outer stripe it covers; how far it ends
 before the edge of the road; length of one red and one white bar."""
@@ -34,14 +38,15 @@ ASPHALT_TEXELS, COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 32.0, 64.0
 PALETTE = (
     (103.4, 103.4, 90.8, 0.265),
     (169.0, 154.0, 134.0, 0.24),
-    (212.0, 192.0, 70.0, 0.0),
+    (*PAINTS["yellow"], 0.0),
     (0.63, 0.56, 0.54, 0.0),
     (226.0, 92.0, 84.0, 0.0),
     (255.0, 243.0, 226.0, 0.0),
     (165.0, 165.0, 152.0, 0.0),
+    (*PAINTS["white"], 0.0),
 )
-"""RGB and relative spread of asphalt, cobblestones, yellow line, its dark middle (relative to asphalt), red
-and white bars, concrete across the direction to the sun.
+"""RGB and relative spread of asphalt, cobblestones, edge line, the dark between its stripes (relative to
+asphalt), red and white bars, concrete across the direction to the sun, centre line.
 
 Asphalt and stones as they look straight below; they get lighter with distance, see `paint.GLANCE`.
 """
@@ -111,9 +116,12 @@ def _build(content: str) -> Scene:
             line=_line(track).ravel(),
             sides=_sides(track).ravel(),
             spacing=np.float32(track.ds),
-            kerb=np.array([track.half_width, track.half_width + KERB_DEPTH, KERB_RISE], np.float32),
+            kerb=np.array(
+                [track.half_width, track.half_width + KERB_DEPTH, KERB_RISE if _has_kerb(track) else 0.0],
+                np.float32,
+            ),
             section=np.array(_section(track), np.float32),
-            palette=np.array(PALETTE, np.float32),
+            palette=_palette(track),
             air=np.array(AIR, np.float32),
             textures=_patterns(rng),
             cards=cards,
@@ -126,15 +134,51 @@ def _build(content: str) -> Scene:
 
 def _section(track: Track) -> Sequence[float]:
     """The cross-section as the kernels read it."""
-    edge, line = track.half_width, track.lane_half_width
-    inner = line - LINE_BREADTH
+    edge, line, road = track.half_width, track.lane_half_width, track.data["road"]
+    low, inner, outer = _stripes(road.get("edge_line", EDGE_LINE))
+    middle_low, middle_high, period, dash = _middle(road.get("centre_line"))
     walls = np.concatenate([track.line.wall_left, track.line.wall_right])
     farthest_wall = float(walls[np.isfinite(walls)].max(initial=0.0))
     return (
-        inner, inner + LINE_WIDTH, line - LINE_WIDTH, line, edge - STRIPES_CLEAR, STRIPES_PERIOD, edge,
-        edge + KERB_DEPTH, farthest_wall, ASPHALT_TEXELS, COBBLE_TEXELS, COBBLE_TEXELS_ACROSS,
-        line - STRIPES_INSIDE,
+        line - low, line - inner, line - outer, line, edge - STRIPES_CLEAR, STRIPES_PERIOD, edge,
+        edge + (KERB_DEPTH if _has_kerb(track) else 0.0), farthest_wall, ASPHALT_TEXELS, COBBLE_TEXELS,
+        COBBLE_TEXELS_ACROSS, line - STRIPES_INSIDE, middle_low, middle_high, period, dash,
     )  # fmt: skip
+
+
+def _stripes(line: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Metres from the outer side of an edge line to its inner side, and to the dark between its stripes."""
+    width = float(line["width"])
+    if line["kind"] == "double":
+        return width, width - LINE_WIDTH, LINE_WIDTH
+    return width, 0.0, 0.0
+
+
+def _middle(line: Mapping[str, Any] | None) -> tuple[float, float, float, float]:
+    """Inner and outer side of the centre line's stripes, in m from its middle; period and dash in m."""
+    if line is None:
+        return 0.0, 0.0, 1.0, 1.0
+    half = 0.5 * float(line["width"])
+    if line["kind"] == "dashed":
+        return 0.0, half, float(line["dash"]) + float(line["gap"]), float(line["dash"])
+    return (half - LINE_WIDTH if line["kind"] == "double" else 0.0), half, 1.0, 1.0
+
+
+def _has_kerb(track: Track) -> bool:
+    """Whether a concrete kerb runs along the road."""
+    return bool(track.data["road"].get("kerb", True))
+
+
+def _palette(track: Track) -> NDArray[np.float32]:
+    """The colours of road and markings, see `PALETTE`."""
+    palette, road = np.array(PALETTE, np.float32), track.data["road"]
+    if "colour" in road:
+        palette[0, :3] = road["colour"]
+    if "grain" in road:
+        palette[0, 3] = road["grain"]
+    palette[2, :3] = PAINTS[road.get("edge_line", EDGE_LINE)["colour"]]
+    palette[7, :3] = PAINTS[(road.get("centre_line") or EDGE_LINE)["colour"]]
+    return palette
 
 
 def _line(track: Track) -> NDArray[np.float32]:
@@ -158,7 +202,8 @@ def _sides(track: Track) -> NDArray[np.int32]:
 def _roadside(track: Track) -> NDArray[np.int32]:
     """What is left and right of each sample, (n, 2) bits, see `surface.LINED`."""
     s = track.s
-    bits = np.full((len(s), 2), 1 << surface.LINED | 1 << surface.RAISED, np.int32)
+    usual = 1 << surface.LINED | int(_has_kerb(track)) << surface.RAISED
+    bits = np.full((len(s), 2), usual, np.int32)
     for item in track.data.get("roadside", ()):
         inside = (s >= item["from"]) & (s < item["to"])
         for side in {"left": (0,), "right": (1,), "both": (0, 1)}[item["side"]]:

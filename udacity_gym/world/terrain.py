@@ -69,6 +69,7 @@ class Grid:
         nearest: (rows, columns) uint16, centre-line sample nearest to each node.
         distance: (rows, columns) float32 m to that sample.
         right: (rows, columns) bool, whether the node is right of the road.
+        past: (rows, columns) float32 m along the track from that sample to the node's own place.
         x: (columns,) float64 m.
         y: (rows,) float64 m.
     """
@@ -78,6 +79,7 @@ class Grid:
     nearest: NDArray[np.uint16]
     distance: NDArray[np.float32]
     right: NDArray[np.bool_]
+    past: NDArray[np.float32]
     x: NDArray[np.float64]
     y: NDArray[np.float64]
 
@@ -93,5 +95,14 @@ class Grid:
         x, y = west + np.arange(columns, dtype=np.float64), south + np.arange(rows, dtype=np.float64)
         dx, dy = x[None, :] - track.x[nearest], y[:, None] - track.y[nearest]
         heading = track.heading[nearest]
-        right = dx * np.sin(heading) - dy * np.cos(heading) > 0
-        return Grid(float(west), float(south), nearest, distance, right, x, y)
+        sine, cosine, bend = np.sin(heading), np.cos(heading), track.curvature[nearest]
+        offset, ahead = dx * sine - dy * cosine, dx * cosine + dy * sine
+        past = np.clip(ahead / np.maximum(1.0 + bend * offset, 0.1), -track.ds, track.ds)
+        return Grid(float(west), float(south), nearest, distance, offset > 0, past.astype(np.float32), x, y)
+
+    def elevation(self, track: Track) -> NDArray[np.float32]:
+        """Height of the road nearest to each node: (rows, columns) float32 m."""
+        s = (self.nearest * track.ds + self.past) % track.length
+        at, z = np.append(track.s, track.length), np.append(track.z, track.z[0])
+        height: NDArray[np.float32] = np.interp(s, at, z).astype(np.float32)
+        return height

@@ -14,6 +14,7 @@ from udacity_gym.errors import TrackError
 FORMAT, VERSION = "udacity-gym-track", 1
 COVERS = ("sand", "orange", "dirt", "grass", "lime", "meadow", "olive", "rock", "cliff")
 PLANTS = ("pine", "shrub", "reeds", "rock")
+PAINTS = ("white", "yellow")
 MODES = ("training", "autonomous")
 DIRECTIONS = ("forward", "reverse")
 CLOSURE_TOLERANCE = 0.5
@@ -26,6 +27,8 @@ NEAREST_WALL, FARTHEST_WALL = 1.5, 7.99
 """m from the centre line to a bridge's wall: the car fits between, and the ground is level up to there."""
 FARTHEST = 220.0
 """m from the road within which there is land."""
+BRIGHTEST = 400.0
+"""Of a colour's channels: 255 is as light as a picture gets, what is farther off may be meant lighter."""
 MOST = 10_000
 """Plants of one entry at most."""
 NOTES = ("description", "comment")
@@ -135,11 +138,39 @@ class _Check:
         self.surroundings(data.get("surroundings", {}))
 
     def road(self, value: Any) -> None:
-        road = self.fields(value, "road", ("half_width", "lane_half_width"), ("reference_offset",))
+        looks = ("reference_offset", "level", "kerb", "colour", "grain", "edge_line", "centre_line")
+        road = self.fields(value, "road", ("half_width", "lane_half_width"), looks)
         self.half_width = self.number(road["half_width"], "road.half_width", NARROWEST, WIDEST)
-        self.number(road["lane_half_width"], "road.lane_half_width", 0.5, self.half_width)
+        lane = self.number(road["lane_half_width"], "road.lane_half_width", 0.5, self.half_width)
         offset = road.get("reference_offset", 0.0)
         self.number(offset, "road.reference_offset", -self.half_width, self.half_width)
+        self.number(road.get("level", WIDEST), "road.level", self.half_width, WIDEST)
+        if not isinstance(road.get("kerb", True), bool):
+            self.refuse("road.kerb", f"must be true or false, got {road['kerb']!r}")
+        if "colour" in road:
+            self.colour(road["colour"], "road.colour")
+        self.number(road.get("grain", 0.0), "road.grain", 0.0, 1.0)
+        if "edge_line" in road:
+            self.painted(road["edge_line"], "road.edge_line", ("solid", "double"), 0.5 * lane)
+        if "centre_line" in road:
+            self.painted(road["centre_line"], "road.centre_line", ("solid", "double", "dashed"), lane)
+
+    def painted(self, value: Any, field: str, kinds: Sequence[str], widest: float) -> None:
+        """A line painted on the road."""
+        line = self.fields(value, field, ("kind", "colour", "width"), ("dash", "gap"))
+        kind = self.one_of(line["kind"], f"{field}.kind", kinds)
+        self.one_of(line["colour"], f"{field}.colour", PAINTS)
+        self.number(line["width"], f"{field}.width", 0.2 if kind == "double" else 0.02, widest)
+        for name in ("dash", "gap"):
+            if (name in line) != (kind == "dashed"):
+                self.refuse(f"{field}.{name}", "a dashed line needs it and no other line has it")
+            self.number(line.get(name, 1.0), f"{field}.{name}", 0.1, 100.0)
+
+    def colour(self, value: Any, field: str) -> None:
+        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
+            self.refuse(field, f"must be [red, green, blue], got {value!r}")
+        for channel in value:
+            self.number(channel, field, 0.0, BRIGHTEST)
 
     def pair(self, value: Any, field: str, meaning: str) -> tuple[float, float]:
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:

@@ -1,12 +1,15 @@
 """The complex track: a hilly figure of eight that passes over itself."""
 
+import copy
 import math
 
 import numpy as np
 import pytest
 
+from udacity_gym.errors import TrackError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.telemetry import Control
+from udacity_gym.world.camera import CameraRig
 from udacity_gym.world.track import Track
 from udacity_gym.world.world import World
 
@@ -102,3 +105,39 @@ def test_a_lap_leads_over_both_levels_and_every_grade():
     assert world.track_state.lap == 1
     assert sorted(heights) == [8, 14]
     assert heights[8] - heights[14] > 9.0
+
+
+def white(track, s):
+    """Which pixels of a picture are painted white, (160, 320)."""
+    picture = CameraRig(track).draw(track.pose_at(s, 2.5), "center", "training").astype(int)
+    return (picture.min(axis=2) > 195) & (np.ptp(picture, axis=2) < 40)
+
+
+def test_lines_are_painted_as_the_file_says():
+    data = copy.deepcopy(JUNGLE.data)
+    data["road"]["centre_line"] = {"kind": "solid", "colour": "yellow", "width": 0.2}
+    yellow = Track(data)
+    assert white(JUNGLE, 10.0)[80:130, :160].sum() > 20
+    assert white(yellow, 10.0)[90:130, 20:160].sum() < 5
+    picture = CameraRig(yellow).draw(yellow.pose_at(10.0, 2.5), "center", "training").astype(int)
+    painted = picture[80:130, :160]
+    assert (painted[..., 0] - painted[..., 2] > 60).sum() > 60
+
+
+@pytest.mark.parametrize(
+    ("road", "says"),
+    [
+        ({"centre_line": {"kind": "dashed", "colour": "white", "width": 0.2}}, "centre_line.dash"),
+        ({"centre_line": {"kind": "wavy", "colour": "white", "width": 0.2}}, "solid, double, dashed"),
+        ({"edge_line": {"kind": "solid", "colour": "pink", "width": 0.2}}, "white, yellow"),
+        ({"edge_line": {"kind": "solid", "colour": "white", "width": 9}}, "edge_line.width"),
+        ({"kerb": "none"}, "true or false"),
+        ({"colour": [1, 2]}, "road.colour"),
+        ({"level": 20}, "road.level"),
+    ],
+)
+def test_a_broken_line_is_refused_with_the_field_named(road, says):
+    data = copy.deepcopy(JUNGLE.data)
+    data["road"].update(road)
+    with pytest.raises(TrackError, match=says):
+        Track(data)
