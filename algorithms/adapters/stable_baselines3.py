@@ -1,0 +1,416 @@
+"""Stable-Baselines3: go on from a cloned policy with reinforcement learning, and come back with a policy.
+
+`start_from` makes a model of SB3 (PPO, A2C or SAC) whose actor is a cloned network: before any training it
+does what the policy does. `policy_of` takes the trained actor out again, as a policy that is saved, exported
+and judged like any other. Models of SB3 have ``predict``, so `udacity_gym.evaluation.evaluate` judges them as
+they are, in the environment that they were trained in; `StateVectorExpert` makes a teacher of one that drives
+by the state vector.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from algorithms.preprocessing import Preprocessing
+from udacity_gym.env import PREVIEW, STATE_SCALES
+from udacity_gym.errors import MissingDependencyError, OptionError
+from udacity_gym.telemetry import Image
+from udacity_gym.world.track import Track
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from algorithms import NetworkPolicy
+
+try:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+    from stable_baselines3.common.policies import ActorCriticPolicy
+    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+    from stable_baselines3.sac.policies import SACPolicy
+    from stable_baselines3.sac.sac import SAC
+except ImportError as error:
+    raise MissingDependencyError(
+        f'reinforcement learning needs Stable-Baselines3: pip install "udacity-gym[rl]" ({error})'
+    ) from error
+
+Model = TypeVar("Model", bound=BaseAlgorithm)
+
+
+class PreparedPictures(gymnasium.ObservationWrapper[Image, Any, Any]):
+    """Shows what a network sees, instead of what the camera sees: a quarter of the memory in SB3's buffers.
+
+    The observation becomes ``Box(0, 255, (3, *preprocessing.size), uint8)``, channels first as SB3 has them.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], preprocessing: Preprocessing) -> None:
+        """Wrap an environment.
+
+        Args:
+            env: its observation is one picture.
+            preprocessing: that of the policy.
+
+        Raises:
+            OptionError: The observation is something else, or of another size.
+        """
+        super().__init__(env)
+        wanted = (*preprocessing.picture, 3)
+        if env.observation_space.shape != wanted:
+            raise OptionError(
+                f"the policy looks at one picture {wanted}, this environment shows {env.observation_space}; "
+                "make it with cameras=('center',)"
+            )
+        self.preprocessing = preprocessing
+        self.observation_space = spaces.Box(0, 255, (3, *preprocessing.size), np.uint8)
+
+    def observation(self, observation: Image) -> Image:
+        """Prepare a picture."""
+        return np.ascontiguousarray(np.moveaxis(self.preprocessing.prepare(observation), 2, 0))
+
+
+def start_from(
+    policy: NetworkPolicy,
+    algorithm: type[Model],
+    env: gymnasium.Env[Any, Any],
+    *,
+    train_features: bool = False,
+    log_std: float = -2.5,
+    critic: tuple[int, ...] = (128, 64),
+    **settings: Any,
+) -> Model:
+    """Make a model of SB3 that begins as a cloned policy.
+
+    The actor is a copy of the policy's network. The critic is new, on the same features, and knows nothing
+    yet: let it learn first with `CriticFirst`, or what the policy knows is lost to a wrong judge.
+
+    Args:
+        policy: of a network with ``features`` and ``head``, such as PilotNet.
+        algorithm: ``PPO``, ``A2C`` or ``SAC``, the class.
+        env: a UdacityEnv with one camera. It is wrapped in `PreparedPictures` and, for a policy that only
+            steers, in `udacity_gym.wrappers.SpeedControl`.
+        train_features: whether the convolutions learn as well; without them training is several times
+            faster, and remembers what it has seen of the road.
+        log_std: logarithm of the noise's standard deviation in shares of full lock and full throttle, at
+            the beginning.
+        critic: sizes of the critic's hidden layers.
+        settings: of the algorithm, such as ``learning_rate``.
+
+    Returns:
+        The model, ready to ``learn``.
+
+    Raises:
+        OptionError: The network can't be divided, or the algorithm is of another kind.
+    """
+    network = copy.deepcopy(policy.network)
+    _divide(network, len(policy.actions))
+    if "throttle" not in policy.actions:
+        from udacity_gym.wrappers import SpeedControl
+
+        env = SpeedControl(env) if policy.target_speed is None else SpeedControl(env, policy.target_speed)
+    if issubclass(algorithm, SAC):
+        kind: type[Any] = ClonedSACPolicy
+    elif issubclass(algorithm, OffPolicyAlgorithm):
+        raise OptionError(f"{algorithm.__name__} can't start from a policy here; PPO, A2C and SAC can")
+    else:
+        kind = ClonedActorCritic
+    given = settings.pop("policy_kwargs", {})
+    return algorithm(
+        kind,
+        PreparedPictures(env, policy.preprocessing),
+        policy_kwargs={
+            "network": network,
+            "preprocessing": policy.preprocessing,
+            "train_features": train_features,
+            "log_std": log_std,
+            "critic": critic,
+            **given,
+        },
+        **settings,
+    )
+
+
+def policy_of(model: BaseAlgorithm, like: NetworkPolicy) -> NetworkPolicy:
+    """Take the actor out of a model.
+
+    Args:
+        model: what `start_from` made, trained or not.
+        like: the policy that it started from.
+
+    Returns:
+        A new policy that does what ``model.predict(..., deterministic=True)`` does.
+
+    Raises:
+        OptionError: The model's actor is no cloned network.
+    """
+    from algorithms import NetworkPolicy
+
+    actor = model.policy
+    if not isinstance(actor, (ClonedActorCritic, ClonedSACPolicy)):
+        raise OptionError(f"{type(actor).__name__} is no cloned network; make the model with start_from")
+    network = copy.deepcopy(like.network)
+    network.load_state_dict(actor.cloned.state_dict())
+    training = {**like.training, "then": f"{type(model).__name__}, {model.num_timesteps} steps"}
+    return NetworkPolicy(network, like.preprocessing, like.actions, like.target_speed, training)
+
+
+class CriticFirst(BaseCallback):
+    """Lets only the critic learn for a while, so that it can judge before the actor listens to it.
+
+    Args:
+        steps: of the environment, for which the actor stays as it is.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def _on_training_start(self) -> None:
+        self._hold(True)
+
+    def _on_rollout_start(self) -> None:
+        # After the steps a whole rollout begins with an actor that learns.
+        self._hold(self.num_timesteps < self.steps)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _hold(self, held: bool) -> None:
+        policy = self.model.policy
+        if not isinstance(policy, ClonedActorCritic):
+            raise OptionError("CriticFirst is for PPO and A2C models that start_from has made")
+        policy.hold_actor(held)
+
+
+class ClonedFeatures(BaseFeaturesExtractor):
+    """The convolutions of a cloned network; prepared pictures (n, 3, height, width) to features (n, k)."""
+
+    def __init__(
+        self, observation_space: spaces.Box, features: nn.Module, preprocessing: Preprocessing, trained: bool
+    ) -> None:
+        with torch.no_grad():
+            size = features(torch.zeros(1, *observation_space.shape)).shape[1]
+        super().__init__(observation_space, int(size))
+        self.features = features.requires_grad_(trained)
+        self.scale, self.offset = preprocessing.scale, preprocessing.offset
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Map prepared pictures, (n, 3, height, width) in [0, 255], to features."""
+        out: Tensor = self.features(pictures.float() * self.scale + self.offset)
+        return out
+
+
+class _Heads(nn.Module):
+    """What SB3 calls the MLP extractor: hidden layers of the actor, from the network, and of the critic."""
+
+    def __init__(self, size: int, actor: nn.Sequential, critic: tuple[int, ...]) -> None:
+        super().__init__()
+        self.policy_net = actor
+        layers: list[nn.Module] = []
+        for before, width in zip((size, *critic), critic, strict=False):
+            layers += [nn.Linear(before, width), nn.ELU()]
+        self.value_net = nn.Sequential(*layers)
+        with torch.no_grad():
+            self.latent_dim_pi = int(actor(torch.zeros(1, size)).shape[1])
+        self.latent_dim_vf = critic[-1] if critic else size
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return self.forward_actor(features), self.forward_critic(features)
+
+    def forward_actor(self, features: Tensor) -> Tensor:
+        out: Tensor = self.policy_net(features)
+        return out
+
+    def forward_critic(self, features: Tensor) -> Tensor:
+        # The critic only reads the features: its errors shall not change what the actor sees.
+        out: Tensor = self.value_net(features.detach())
+        return out
+
+
+class ClonedActorCritic(ActorCriticPolicy):
+    """SB3's actor and critic with a cloned network as actor; `start_from` makes it.
+
+    Attributes:
+        cloned: the network whose parts the actor consists of.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Box,
+        lr_schedule: Any,
+        *,
+        network: nn.Module,
+        preprocessing: Preprocessing,
+        train_features: bool,
+        log_std: float,
+        critic: tuple[int, ...],
+        **settings: Any,
+    ) -> None:
+        features, hidden, last = _divide(network, int(np.prod(action_space.shape)))
+        self._parts = hidden, last, critic  # a tuple, since a Module takes no Modules before its __init__
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            features_extractor_class=ClonedFeatures,
+            features_extractor_kwargs={
+                "features": features,
+                "preprocessing": preprocessing,
+                "trained": train_features,
+            },
+            normalize_images=False,
+            ortho_init=False,
+            log_std_init=log_std,
+            **settings,
+        )
+        self._train_features = train_features
+        self.cloned = network
+
+    def _build_mlp_extractor(self) -> None:
+        hidden, _, critic = self._parts
+        self.mlp_extractor: Any = _Heads(self.features_dim, hidden, critic)
+
+    def _build(self, lr_schedule: Any) -> None:
+        super()._build(lr_schedule)
+        self.action_net = self._parts[1]
+        make_optimizer: Any = self.optimizer_class
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(parameters, lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    def hold_actor(self, held: bool) -> None:
+        """Keep the actor from learning, or let it learn again."""
+        self.mlp_extractor.policy_net.requires_grad_(not held)
+        self.action_net.requires_grad_(not held)
+        self.log_std.requires_grad_(not held)
+        self.features_extractor.requires_grad_(self._train_features and not held)
+
+
+class _Unsquash(nn.Module):
+    """The last layers of a network as SAC wants them: SAC squashes its mean by tanh, a policy clips its."""
+
+    def __init__(self, last: nn.Module) -> None:
+        super().__init__()
+        self.last = last
+
+    def forward(self, latent: Tensor) -> Tensor:
+        out: Tensor = torch.atanh(self.last(latent).clamp(-_NEARLY_ONE, _NEARLY_ONE))
+        return out
+
+
+_NEARLY_ONE = 0.999
+
+
+class ClonedSACPolicy(SACPolicy):
+    """SB3's policy of SAC with a cloned network as the mean of its actor; `start_from` makes it.
+
+    Attributes:
+        cloned: the network whose parts the actor consists of.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Box,
+        lr_schedule: Any,
+        *,
+        network: nn.Module,
+        preprocessing: Preprocessing,
+        train_features: bool,
+        log_std: float,
+        critic: tuple[int, ...],
+        **settings: Any,
+    ) -> None:
+        features, hidden, last = _divide(network, int(np.prod(action_space.shape)))
+        self._parts = hidden, last, log_std
+        self._used = False
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            net_arch={"pi": [], "qf": list(critic)},
+            features_extractor_class=ClonedFeatures,
+            features_extractor_kwargs={
+                "features": features,
+                "preprocessing": preprocessing,
+                "trained": train_features,
+            },
+            normalize_images=False,
+            share_features_extractor=True,
+            **settings,
+        )
+        self.cloned = network
+
+    def make_actor(self, features_extractor: Any = None) -> Any:
+        """Make SB3's actor and put the network's layers into it."""
+        hidden, last, log_std = self._parts
+        actor: Any = super().make_actor(features_extractor)
+        noise = nn.Linear(last.in_features, last.out_features)
+        nn.init.zeros_(noise.weight)
+        nn.init.constant_(noise.bias, log_std)
+        actor.latent_pi, actor.mu, actor.log_std = hidden, _Unsquash(last), noise
+        return actor.to(self.device)
+
+    def make_features_extractor(self) -> BaseFeaturesExtractor:
+        """The network's convolutions for the actor, which the critic shares; a copy for its target."""
+        extractor = super().make_features_extractor()
+        first, self._used = not self._used, True
+        return extractor if first else copy.deepcopy(extractor)
+
+
+class StateVectorExpert:
+    """A model that drives by the state vector, as an expert that can teach a policy which sees pictures.
+
+    Args:
+        model: anything with SB3's ``predict``, trained in an environment with ``cameras=()``.
+        track: the track that it will drive on.
+    """
+
+    def __init__(self, model: Any, track: str | Path | Track = "lake") -> None:
+        shape = getattr(getattr(model, "observation_space", None), "shape", (len(STATE_SCALES),))
+        if shape != (len(STATE_SCALES),):
+            raise OptionError(
+                f"the model observes {model.observation_space}, not the state vector of an environment with "
+                "cameras=(); a model that sees pictures is a policy as it is, evaluate takes it"
+            )
+        self.model = model
+        self.track = Track.load(track)
+
+    def __call__(self, observation: Any, info: Mapping[str, Any], /) -> NDArray[np.float32]:
+        """Choose an action from the privileged ``info`` alone."""
+        action, _ = self.model.predict(self.state_vector(info), deterministic=True)
+        return np.asarray(action, np.float32)
+
+    def state_vector(self, info: Mapping[str, Any]) -> NDArray[np.float32]:
+        """What an environment with ``cameras=()`` would show: (10,) float32, see `UdacityEnv`."""
+        throttle = info["throttle"] - info["brake"]
+        ahead = [self.track.curvature_at(info["s"] + distance) for distance in PREVIEW]
+        values = [info["speed"], info["steering"], throttle, info["cte"], info["heading_error"], *ahead]
+        scaled = np.array(values) / np.array(list(STATE_SCALES.values()))
+        return np.asarray(np.clip(scaled, -1.0, 1.0), dtype=np.float32)
+
+
+def _divide(network: nn.Module, outputs: int) -> tuple[nn.Module, nn.Sequential, nn.Linear]:
+    """The features of a network, the hidden layers of its head, and its last layer."""
+    features, head = getattr(network, "features", None), getattr(network, "head", None)
+    last = head[-1] if isinstance(head, nn.Sequential) and len(head) else None
+    if not isinstance(features, nn.Module) or not isinstance(head, nn.Sequential):
+        raise OptionError(
+            f"{type(network).__name__} can't be divided for actor and critic: it needs 'features', a module, "
+            "and 'head', an nn.Sequential, as PilotNet has them"
+        )
+    if not isinstance(last, nn.Linear) or last.out_features != outputs:
+        raise OptionError(
+            f"{type(network).__name__}.head must end in an nn.Linear with {outputs} outputs, one for each "
+            f"action; it ends in {last}"
+        )
+    return features, nn.Sequential(*list(head)[:-1]), last
