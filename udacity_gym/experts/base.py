@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.world.car import CarParameters
+from udacity_gym.errors import OptionError
+from udacity_gym.world.car import GRAVITY, CarParameters
+from udacity_gym.world.track import Track
+
+ELSEWHERE = 1.0
+"""m between where the car is and where it would be on the expert's track, above which that is another one."""
 
 
 class Expert(Protocol):
@@ -27,25 +33,56 @@ class Expert(Protocol):
         ...
 
 
-def throttle_for(speed: float, target: float, car: CarParameters) -> float:
+def throttle_for(
+    speed: float, target: float, car: CarParameters, slope: float = 0.0, acceleration: float = 0.0
+) -> float:
     """Throttle that brings the car to a speed within about a quarter of a second, without memory.
 
-    The error decays at 4/s on top of what balances the drag; a little too fast only coasts.
+    The error decays at 4/s on top of what balances drag and slope; a little too fast only coasts.
 
     Args:
         speed: m/s now.
         target: m/s wanted.
         car: the kind of car.
+        slope: rad under the car, positive uphill.
+        acceleration: m/s² that the target itself changes by, and what else is to be balanced.
 
     Returns:
         [-1, 1], negative brakes.
     """
-    wanted = 4.0 * (target - speed) + car.drag * target
+    wanted = 4.0 * (target - speed) + acceleration + car.drag * target + GRAVITY * math.sin(slope)
     if wanted >= 0:
         return min(1.0, wanted / car.engine)
     if wanted > -car.drag * speed or speed <= car.reverse_below:
         return 0.0
     return max(-1.0, wanted / car.brake * car.brake_bite)
+
+
+def track_under(track: Track, info: Mapping[str, Any]) -> Track:
+    """The expert's track, in the direction in which the car drives on it.
+
+    Args:
+        track: the expert's track, in either direction.
+        info: of the environment; where it has no "pose", nothing is checked.
+
+    Raises:
+        OptionError: The car is on another track: the same s, cte and heading error are another pose there.
+    """
+    pose = info.get("pose")
+    if pose is None or abs(info["cte"]) > track.half_width or _is_at(track, info, pose):
+        return track
+    if not _is_at(track.reversed(), info, pose):
+        raise OptionError(
+            f"this expert drives on track {track.name!r}, but the car is on another one: "
+            "give it track=env.unwrapped.track"
+        )
+    return track.reversed()
+
+
+def _is_at(track: Track, info: Mapping[str, Any], pose: NDArray[np.float64]) -> bool:
+    expected = track.pose_at(info["s"], track.reference_offset + info["cte"], info["heading_error"])
+    apart = math.hypot(pose[0] - expected.x, pose[1] - expected.y)
+    return apart < ELSEWHERE and math.cos(pose[3] - expected.yaw) > 0.0
 
 
 def action(steering: float, throttle: float) -> NDArray[np.float32]:

@@ -11,13 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.errors import OptionError
-from udacity_gym.experts.base import action, throttle_for
+from udacity_gym.experts.base import action, throttle_for, track_under
+from udacity_gym.experts.racing_line import RacingLine, line_at, with_speeds
 from udacity_gym.world.car import CarParameters
 from udacity_gym.world.track import Track
-
-ELSEWHERE = 1.0
-"""m between where the car is and where it would be on the expert's track, above which that is another one."""
 
 
 class PurePursuit:
@@ -26,7 +23,7 @@ class PurePursuit:
     The arc through car and goal point has curvature ``2 · lateral distance / distance²``. Because the car
     answers to the wheel with a lag, the arc is laid from where the car will be after ``delay``, which
     keeps the goal near and the corners uncut. Speed is limited so that no bend within braking distance
-    asks for more than ``lateral_acceleration``.
+    asks for more than ``lateral_acceleration``; uphill and downhill it counts with the slope.
 
     Which way around the car drives it sees from where the car points.
 
@@ -54,7 +51,7 @@ class PurePursuit:
             min_lookahead: m, distance of the goal point at low speed.
             delay: s between the command and the car's answer.
             lateral_acceleration: m/s² in bends.
-            deceleration: m/s² before bends.
+            deceleration: m/s² before bends, on the level.
             car: the kind of car; None is Udacity's.
 
         Raises:
@@ -77,8 +74,9 @@ class PurePursuit:
         self.min_lookahead = min_lookahead
         self.delay = delay
         self.car = CarParameters() if car is None else car
-        self._limits = (speed, lateral_acceleration, deceleration)
-        self._allowed = {self.track.direction: _speed_profile(self.track, *self._limits)}
+        brakes = max(0.1, deceleration - self.car.drag * speed)  # the drag does the rest
+        self._limits = (speed, lateral_acceleration, brakes)
+        self._lines = {self.track.direction: self._line()}
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """Choose the next action, see `Expert`.
@@ -88,25 +86,20 @@ class PurePursuit:
         """
         s, cte, error = float(info["s"]), float(info["cte"]), float(info["heading_error"])
         speed = float(info["speed"])
-        self._find_direction(s, cte, error, info.get("pose"))
-        allowed = self._allowed[self.track.direction]
+        self.track = track_under(self.track, info)
+        if self.track.direction not in self._lines:
+            self._lines[self.track.direction] = self._line()
+        line = self._lines[self.track.direction]
+        ahead = self.track.index(s + speed * self.delay)
+        slope = float(line.slope[self.track.index(s)])
         return action(
             self._steering(s, cte, error, speed),
-            throttle_for(speed, allowed[self.track.index(s + speed * self.delay)], self.car),
+            throttle_for(speed, float(line.speed[ahead]), self.car, slope),
         )
 
-    def _find_direction(self, s: float, cte: float, error: float, pose: NDArray[np.float64] | None) -> None:
-        """The same s, cte and heading error are another pose the other way around, or on another track."""
-        if pose is None or abs(cte) > self.track.half_width or _is_at(self.track, s, cte, error, pose):
-            return
-        if not _is_at(self.track.reversed(), s, cte, error, pose):
-            raise OptionError(
-                f"this expert drives on track {self.track.name!r}, but the car is on another one: "
-                "PurePursuit(track=env.unwrapped.track)"
-            )
-        self.track = self.track.reversed()
-        if self.track.direction not in self._allowed:
-            self._allowed[self.track.direction] = _speed_profile(self.track, *self._limits)
+    def _line(self) -> RacingLine:
+        """The reference line with the speeds to drive at."""
+        return with_speeds(line_at(self.track, self.track.reference_offset), *self._limits, self.car)
 
     def _steering(self, s: float, cte: float, error: float, speed: float) -> float:
         car, reference = self.car, self.track.reference_offset
@@ -120,21 +113,3 @@ class PurePursuit:
         curvature = 2.0 * left / max(1e-6, east * east + north * north)
         wheel = math.atan(curvature * car.wheelbase / car.steering_gain)
         return -wheel / car.max_wheel_angle
-
-
-def _is_at(track: Track, s: float, cte: float, error: float, pose: NDArray[np.float64]) -> bool:
-    expected = track.pose_at(s, track.reference_offset + cte, error)
-    apart = math.hypot(pose[0] - expected.x, pose[1] - expected.y)
-    return apart < ELSEWHERE and math.cos(pose[3] - expected.yaw) > 0.0
-
-
-def _speed_profile(track: Track, speed: float, lateral: float, deceleration: float) -> NDArray[np.float64]:
-    """Allowed speed at every sample of the track: what the bend there and those behind it permit."""
-    allowed: NDArray[np.float64] = np.minimum(
-        speed, np.sqrt(lateral / np.maximum(np.abs(track.curvature), 1e-6))
-    )
-    for _ in range(2):  # twice around, because the lap's end must slow down for its beginning
-        for i in range(len(allowed) - 1, -1, -1):
-            after = allowed[(i + 1) % len(allowed)]
-            allowed[i] = min(allowed[i], math.sqrt(after * after + 2.0 * deceleration * track.ds))
-    return allowed

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,19 +58,18 @@ def kernel(function: _Function) -> _Function:
     return compiled
 
 
-def _revision() -> str:
-    """Fingerprint of all the sources that a kernel may have been compiled from."""
+@lru_cache
+def _revision(folder: Path) -> str:
+    """Fingerprint of all the sources that a kernel of a folder may have been compiled from."""
     fingerprint = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        fingerprint.update(source.read_bytes())
+    for place in sorted({Path(__file__).parent, folder}):
+        for source in sorted(place.glob("*.py")):
+            fingerprint.update(source.read_bytes())
     return fingerprint.hexdigest()
 
 
-_REVISION = _revision()
-
-
 class _Cache(FunctionCache):  # type: ignore[misc, unused-ignore]
-    """Compiled code on disk, good for as long as no source of this folder changes.
+    """Compiled code on disk, good for as long as no source of this folder and of the function's changes.
 
     Numba's own looks at the file of the function alone, and would go on using what that file calls in
     others as it once was.
@@ -78,7 +79,9 @@ class _Cache(FunctionCache):  # type: ignore[misc, unused-ignore]
         super().__init__(function)  # type: ignore[no-untyped-call, unused-ignore]
         index: Any = IndexDataCacheFile
         self._cache_file = index(
-            cache_path=self._cache_path, filename_base=self._impl.filename_base, source_stamp=_REVISION
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=_revision(Path(inspect.getfile(function)).parent),
         )
 
     def save_overload(self, sig: Any, data: Any) -> None:
