@@ -5,9 +5,21 @@ action. Learners see observations only; experts may use everything.
 """
 
 from udacity_gym.experts.base import Expert
+from udacity_gym.experts.noisy import Noise, NoisyExpert
 from udacity_gym.experts.pid import PID
+from udacity_gym.experts.policy import PolicyExpert
 from udacity_gym.experts.pure_pursuit import PurePursuit
 from udacity_gym.experts.racing import Racing
 from udacity_gym.experts.racing_line import RacingLine, racing_line
 
-__all__ = ["PID", "Expert", "PurePursuit", "Racing", "RacingLine", "racing_line"]
+__all__ = [
+    "PID",
+    "Expert",
+    "Noise",
+    "NoisyExpert",
+    "PolicyExpert",
+    "PurePursuit",
+    "Racing",
+    "RacingLine",
+    "racing_line",
+]

@@ -18,7 +18,11 @@ ELSEWHERE = 1.0
 
 
 class Expert(Protocol):
-    """Anything that can show how to drive."""
+    """Anything that can show how to drive.
+
+    One that executes something else than it wants to show has an attribute ``label``, the action of its
+    last call that learners are to imitate; see `NoisyExpert`.
+    """
 
     def __call__(self, observation: Any, info: Mapping[str, Any], /) -> NDArray[np.float32]:
         """Choose the next action.

@@ -14,14 +14,18 @@ from udacity_gym.experts.base import action, throttle_for
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.car import CarParameters
 
+SHORTEST = 0.1
+"""m driven, less than which says nothing about a direction."""
+
 
 class PID:
-    """Steers against the cross-track error; needs no track, only "cte", "heading_error", "speed", "time".
+    """Steers against the cross-track error; needs no track, only "cte", "speed" and "time".
 
     ``steering = -(proportional · cte + derivative · d(cte)/dm + integral · sum of cte over metres)``:
-    rates count per metre driven and not per second, so that one set of gains holds at every speed, and
-    the derivative is ``sin(heading_error)``, which needs no differences. The integral is limited to a
-    third of full lock and starts afresh when the episode's time goes back.
+    rates count per metre driven and not per second, so that one set of gains holds at every speed. The
+    derivative is ``sin(heading_error)`` where the simulator tells that; with others, such as term 2's
+    build over the wire, it is the difference to the last ``cte``. The integral is limited to a third of
+    full lock and starts afresh when the episode's time goes back.
     """
 
     def __init__(
@@ -48,18 +52,21 @@ class PID:
         self.derivative = derivative
         self.integral = integral
         self._car = CarParameters()
-        self._sum = 0.0
-        self._time = 0.0
+        self._sum = self._time = self._cte = self._slope = 0.0
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """Choose the next action, see `Expert`."""
         time, cte, speed = float(info["time"]), float(info["cte"]), float(info["speed"])
         if time < self._time or time == 0.0:
-            self._sum, self._time = 0.0, time
+            self._sum, self._time, self._cte, self._slope = 0.0, time, cte, 0.0
         limit = 1 / 3 / self.integral if self.integral else 0.0
         driven = speed * (time - self._time)
         self._sum = min(limit, max(-limit, self._sum + cte * driven))
         self._time = time
-        slope = math.sin(info["heading_error"])
-        steering = -(self.proportional * cte + self.derivative * slope + self.integral * self._sum)
+        if "heading_error" in info:
+            self._slope = math.sin(info["heading_error"])
+        elif driven > SHORTEST:
+            self._slope = min(1.0, max(-1.0, (cte - self._cte) / driven))
+        self._cte = cte
+        steering = -(self.proportional * cte + self.derivative * self._slope + self.integral * self._sum)
         return action(steering, throttle_for(speed, self.speed, self._car))

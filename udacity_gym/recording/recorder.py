@@ -321,7 +321,9 @@ def record(
     Args:
         env: environment with the three cameras; ``mode="training"`` gives pictures as the simulator
             records them. It is reset, driven, and not closed.
-        expert: ``expert(observation, info) -> (steering, throttle)``.
+        expert: ``expert(observation, info) -> (steering, throttle)``. One with a ``label`` (a
+            `udacity_gym.experts.NoisyExpert`) executes its action, and the label is kept as
+            ``expert_action``.
         folder: where to; see `RecordingWriter`.
         laps: end after so many laps.
         seconds: end after so many seconds of driving.
@@ -367,7 +369,8 @@ def record(
                 break
             wanted = expert(observation, info)
             action = np.array(_action(wanted, "the expert must give"), np.float32)
-            drive.note(expert_action=np.asarray(wanted, np.float64))
+            label = getattr(expert, "label", None)
+            drive.note(expert_action=np.asarray(wanted if label is None else label, np.float64))
             observation, _, terminated, truncated, info = drive.step(action)
             bar.update()
             if laps is not None:
