@@ -228,7 +228,7 @@ def shade(images: Image, light: Floats, color: str) -> Image:
     """
     n, height, width, channels = images.shape
     # One long row of interleaved channels: numpy is slow where the innermost axis is only three long.
-    black = np.tile(np.array((0, 128, 128) if color == "yuv" else (0, 0, 0), np.float32), width)
+    black = np.tile(np.array((0, 128, 128) if color.startswith("yuv") else (0, 0, 0), np.float32), width)
     out: Image = np.empty_like(images)
     for image, factor, result in zip(images, np.broadcast_to(light, (n, height, width)), out, strict=True):
         lit = image.reshape(height, width * channels) - black

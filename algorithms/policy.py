@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,6 +17,9 @@ from algorithms.networks import check_fits, make_network
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.telemetry import Image
+
+if TYPE_CHECKING:
+    from algorithms.export import Exported
 
 FORMAT = "udacity-gym-policy"
 VERSION = 1
@@ -126,6 +129,16 @@ class NetworkPolicy(Policy):
             "training": self.training,
         }
         return write_checkpoint(folder, "policy", self.network.state_dict(), description)
+
+    def export(self, path: str | Path) -> Exported:
+        """Write the policy as one file that drives without this package, see `algorithms.export.export`.
+
+        Args:
+            path: ends in .onnx, or in .pt for TorchScript.
+        """
+        from algorithms.export import export
+
+        return export(self, path)
 
     def __repr__(self) -> str:
         at = "" if self.target_speed is None else f", target_speed={self.target_speed:.1f} m/s"

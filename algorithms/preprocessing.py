@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from algorithms.checks import Number, check_pair
 from udacity_gym.errors import OptionError
@@ -20,7 +21,16 @@ from udacity_gym.telemetry import Image
 if TYPE_CHECKING:
     from torch import Tensor
 
-COLORS = ("yuv", "rgb")
+COLORS = {
+    "yuv": cv2.COLOR_RGB2YUV,
+    "rgb": None,
+    "bgr": cv2.COLOR_RGB2BGR,
+    "yuv_before_3.2": cv2.COLOR_BGR2YUV,
+}
+"""Colour spaces, and OpenCV's conversion from RGB. Before OpenCV 3.2, RGB2YUV took red for blue: networks of
+2016 and 2017 that were trained with it need ``yuv_before_3.2``."""
+
+INTERPOLATIONS = ("auto", "linear", "area")
 
 
 @dataclass(frozen=True)
@@ -34,9 +44,11 @@ class Preprocessing:
         picture: (height, width) px of the camera's picture.
         crop: (top, bottom) rows of that picture that are kept: ``picture[top:bottom]``.
         size: (height, width) px of what the network sees.
-        color: "yuv" (OpenCV's RGB2YUV, chroma around 128) or "rgb".
+        color: "yuv" (OpenCV's RGB2YUV, chroma around 128), "rgb", or another of `COLORS`.
         scale: factor of the normalisation ``x * scale + offset`` of uint8 values.
         offset: summand of the normalisation; the defaults give [-1, 1].
+        interpolation: how pictures are resized: "auto" averages areas where they shrink and interpolates
+            where they grow, "linear" is what ``cv2.resize`` does if nothing is said, "area" its INTER_AREA.
     """
 
     picture: tuple[int, int] = (160, 320)
@@ -45,6 +57,7 @@ class Preprocessing:
     color: str = "yuv"
     scale: float = 1 / 127.5
     offset: float = -1.0
+    interpolation: str = "auto"
 
     def __post_init__(self) -> None:
         for name, least in (("picture", 1), ("crop", 0), ("size", 1)):
@@ -56,7 +69,11 @@ class Preprocessing:
                 f"crop={self.crop} must be (top, bottom) rows within a picture {self.picture[0]} px high"
             )
         if self.color not in COLORS:
-            raise OptionError(f"color={self.color!r} is unknown; choose one of {COLORS}")
+            raise OptionError(f"color={self.color!r} is unknown; choose one of {tuple(COLORS)}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise OptionError(
+                f"interpolation={self.interpolation!r} is unknown; choose one of {INTERPOLATIONS}"
+            )
 
     def prepare(self, image: Image) -> Image:
         """Crop, resize and convert one picture.
@@ -68,13 +85,20 @@ class Preprocessing:
             (*size, 3) uint8 in the colour space ``color``.
         """
         part = image[self.crop[0] : self.crop[1]]
-        height, width = self.size
-        shrinks = height <= part.shape[0] and width <= part.shape[1]
-        small = cv2.resize(
-            part, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
-        out = cv2.cvtColor(small, cv2.COLOR_RGB2YUV) if self.color == "yuv" else small
+        small: NDArray[Any] = part
+        if part.shape[:2] != self.size:
+            small = cv2.resize(part, self.size[::-1], interpolation=self.resize_method)
+        conversion = COLORS[self.color]
+        out = small if conversion is None else cv2.cvtColor(small, conversion)
         return np.asarray(out, np.uint8)
+
+    @property
+    def resize_method(self) -> int:
+        """OpenCV's number of the interpolation that resizes the crop."""
+        rows, columns = self.crop[1] - self.crop[0], self.picture[1]
+        shrinks = self.size[0] <= rows and self.size[1] <= columns
+        area = self.interpolation == "area" or (self.interpolation == "auto" and shrinks)
+        return int(cv2.INTER_AREA if area else cv2.INTER_LINEAR)
 
     def prepare_batch(self, images: Image) -> Image:
         """Prepare several pictures.
@@ -113,7 +137,7 @@ class Preprocessing:
             OptionError: A setting is missing, unknown or out of range.
         """
         known = {f.name for f in fields(cls)}
-        if set(data) != known:
+        if known - set(data) - {"interpolation"} or set(data) - known:  # which older files do not have
             raise OptionError(
                 f"preprocessing has the settings {sorted(data)}, expected exactly {sorted(known)}"
             )

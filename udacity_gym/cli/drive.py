@@ -16,7 +16,9 @@ from udacity_gym.cli.shared import check_seed, load_driver, make_env, positive
 class Options:
     """Let a policy drive and make a video of it."""
 
-    policy: Annotated[str, About('folder of a policy or of its training, or "expert"', positional=True)]
+    policy: Annotated[
+        str, About('folder of a policy or of its training, ONNX file, or "expert"', positional=True)
+    ]
     output: Annotated[Path, About("the video, .webm; if it exists, name-2.webm")] = Path("drive.webm")
     laps: Annotated[int, About("laps to drive")] = 1
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
@@ -24,12 +26,13 @@ class Options:
     width: Annotated[int, About("pixels")] = 640
     height: Annotated[int, About("pixels")] = 360
     speed_up: Annotated[float, About("how much faster than the drive the video runs")] = 4.0
+    max_seconds: Annotated[float | None, About("s after which to stop; enough for 3 m/s if not given")] = None
     seed: Annotated[int, About("seed of the environment")] = 0
 
 
 def run(options: Options) -> int:
     """Drive."""
-    positive(laps=options.laps, speed_up=options.speed_up)
+    positive(laps=options.laps, max_seconds=options.max_seconds, speed_up=options.speed_up)
     check_seed(options.seed)
     from udacity_gym.evaluation import DriveVideo, evaluate
 
@@ -47,7 +50,15 @@ def run(options: Options) -> int:
                 view=options.view,
             )
         )
-        evaluation = evaluate(driver, env, options.laps, seed=options.seed, on_step=video, progress=True)
+        evaluation = evaluate(
+            driver,
+            env,
+            options.laps,
+            seed=options.seed,
+            max_seconds=options.max_seconds,
+            on_step=video,
+            progress=True,
+        )
     print(evaluation)
     print(f"\nThe video is {path}; any browser plays it.")
     return 0

@@ -19,7 +19,9 @@ class Options:
     time driven.
     """
 
-    policy: Annotated[str, About('folder of a policy or of its training, or "expert"', positional=True)]
+    policy: Annotated[
+        str, About('folder of a policy or of its training, ONNX file, or "expert"', positional=True)
+    ]
     output: Annotated[Path, About("folder for the results; if it exists, name-2")] = Path("evaluation")
     laps: Annotated[int, About("laps to drive")] = 3
     track: Annotated[str, About("name of a track, or a track file")] = "lake"

@@ -56,7 +56,7 @@ def load_driver(policy: str, track: str) -> Any:
     """Load who is to drive.
 
     Args:
-        policy: a policy's folder, or "expert".
+        policy: a policy's folder, an ONNX file, or "expert".
         track: the expert's track.
 
     Returns:
@@ -69,9 +69,13 @@ def load_driver(policy: str, track: str) -> Any:
         from udacity_gym.experts import PurePursuit
 
         return PurePursuit(track)
+    folder = Path(policy)
+    if folder.suffix == ".onnx":
+        from udacity_gym.onnx_policy import OnnxPolicy
+
+        return OnnxPolicy(folder)
     import algorithms
 
-    folder = Path(policy)
     if (folder / LEARNER_FILE).is_file():
         return _load_with_learner(folder)
     return algorithms.load_policy(find_policy(folder))

@@ -1,0 +1,252 @@
+"""Export: a policy as one file that needs nothing of this package, and no torch, to drive.
+
+The exported model takes the camera's whole picture, crops, resizes and converts it by itself, and gives
+actions in [-1, 1]:
+
+- ``model.onnx`` (https://onnx.ai) is for onnxruntime, in any language; `udacity_gym.onnx_policy.OnnxPolicy`
+  drives with it without torch;
+- ``model.pt``, TorchScript, is for ``torch.jit.load`` in Python or C++.
+
+Its input ``image`` is (n, *picture, 3) uint8 RGB, its output ``action`` (n, len(actions)) float32. What else
+a driver must know (what actions mean, target speed) is in the file's metadata, as JSON, key "udacity_gym".
+
+Before a file appears, it is run on random and on smooth pictures and compared with the policy: the two differ
+by the arithmetic of OpenCV, which rounds resized pictures to whole numbers in its own ways, and of float32.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from algorithms.preprocessing import Preprocessing
+from udacity_gym.errors import MissingDependencyError, OptionError, UdacityGymError
+from udacity_gym.files import replacing
+from udacity_gym.onnx_policy import KEY
+from udacity_gym.telemetry import Image
+
+if TYPE_CHECKING:
+    from algorithms import NetworkPolicy
+
+TOLERANCE = 0.02
+"""Greatest difference of an action that is accepted, in shares of full lock. Usual are 1e-4 where pictures
+shrink by areas, of which one value in a thousand is rounded otherwise, and 3e-3 where they are interpolated
+linearly, which OpenCV does with eleven binary digits."""
+
+OPSET = 18
+
+# OpenCV's RGB2YUV on uint8, color_yuv.simd.hpp: whole numbers with 14 binary digits after the point.
+_ONE = 1 << 14
+_Y = (4899.0, 9617.0, 1868.0)
+_U, _V = 8061.0, 14369.0
+
+
+class ExportError(UdacityGymError, RuntimeError):
+    """A policy can't be exported, or what was exported does something else than the policy."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` has made.
+
+    Attributes:
+        path: the file.
+        difference: greatest difference of an action to the policy's, on the pictures that were tried.
+    """
+
+    path: Path
+    difference: float
+
+
+def export(policy: NetworkPolicy, path: str | Path) -> Exported:
+    """Write a policy as ``.onnx`` or, TorchScript, as ``.pt``.
+
+    Args:
+        policy: the policy.
+        path: the file; its suffix says the format.
+
+    Returns:
+        The file and how exactly it does what the policy does.
+
+    Raises:
+        OptionError: The suffix is another one.
+        MissingDependencyError: ONNX is not installed.
+        ExportError: The exported model's actions are not those of the policy; no file is left.
+    """
+    path = Path(path)
+    kinds: dict[str, Callable[[PicturesToActions, str, Path], Callable[[Image], Any]]] = {
+        ".onnx": _write_onnx,
+        ".pt": _write_torchscript,
+    }
+    if path.suffix not in kinds:
+        raise OptionError(f"{path}: export to a file that ends in .onnx, or in .pt for TorchScript")
+    network = copy.deepcopy(policy.network).requires_grad_(False)
+    model = PicturesToActions(network, policy.preprocessing).eval()
+    with replacing(path) as part:
+        run = kinds[path.suffix](model, json.dumps(describe(policy)), part)
+        difference = 0.0
+        for pictures in _pictures(policy.picture):
+            wanted = np.clip(policy.act(pictures), -1.0, 1.0)
+            difference = max(difference, float(np.abs(run(pictures) - wanted).max()))
+        if not difference <= TOLERANCE:
+            raise ExportError(
+                f"{path}: the exported model's actions differ from the policy's by {difference:g}, more than "
+                f"{TOLERANCE:g}; this network or this torch {torch.__version__} can't be exported faithfully"
+            )
+    return Exported(path, difference)
+
+
+def describe(policy: NetworkPolicy) -> dict[str, Any]:
+    """What a driver must know besides the model, as JSON-ready values."""
+    return {
+        "format": "udacity-gym-policy",
+        "network": type(policy.network).__name__,
+        "picture": list(policy.picture),
+        "camera": policy.camera,
+        "actions": list(policy.actions),
+        "target_speed": policy.target_speed,
+    }
+
+
+class PicturesToActions(nn.Module):
+    """A network with its preprocessing before it, all in torch: (n, *picture, 3) uint8 to (n, k) in [-1, 1].
+
+    A resize is linear and works on rows and columns apart, so it is two matrix products; the matrices are
+    what OpenCV makes of the identity.
+    """
+
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.network = network
+        self.picture = preprocessing.picture
+        self.top, self.bottom = preprocessing.crop
+        self.color = preprocessing.color
+        self.scale, self.offset = preprocessing.scale, preprocessing.offset
+        rows, columns = self.bottom - self.top, preprocessing.picture[1]
+        self.resizes = (rows, columns) != tuple(preprocessing.size)
+        by_rows, by_columns = _resize_matrices((rows, columns), preprocessing)
+        self.register_buffer("by_rows", torch.from_numpy(by_rows))
+        self.register_buffer("by_columns", torch.from_numpy(by_columns))
+        luma = torch.tensor(_Y if self.color == "yuv" else _Y[::-1]).reshape(3, 1, 1)
+        self.register_buffer("luma", luma)
+
+    by_rows: Tensor
+    by_columns: Tensor
+    luma: Tensor
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map pictures to actions."""
+        action: Tensor = self.network(self.prepare(image)).clamp(-1.0, 1.0)
+        return action
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """What `Preprocessing` makes of pictures: (n, 3, *size) float32."""
+        x = image[:, self.top : self.bottom].permute(0, 3, 1, 2).to(torch.float32)
+        if self.resizes:
+            x = torch.round(self.by_rows @ x @ self.by_columns).clamp(0.0, 255.0)
+        return self._convert(x) * self.scale + self.offset
+
+    def _convert(self, x: Tensor) -> Tensor:
+        if self.color == "rgb":
+            return x
+        if self.color == "bgr":
+            return x.flip(1)
+        # Whole numbers below 2**24 are exact in float32, and so is this.
+        half = _ONE // 2
+        y = torch.floor(((x * self.luma).sum(dim=1) + half) / _ONE)
+        red, blue = (0, 2) if self.color == "yuv" else (2, 0)
+        u = torch.floor(((x[:, blue] - y) * _U + 128 * _ONE + half) / _ONE)
+        v = torch.floor(((x[:, red] - y) * _V + 128 * _ONE + half) / _ONE)
+        return torch.stack([y, u, v], dim=1).clamp(0.0, 255.0)
+
+
+def _resize_matrices(part: tuple[int, int], preprocessing: Preprocessing) -> tuple[Any, Any]:
+    """(height, rows) and (columns, width) float32 that resize a part of a picture from both sides."""
+    height, width = preprocessing.size
+    method = preprocessing.resize_method
+    rows = cv2.resize(np.eye(part[0], dtype=np.float32), (part[0], height), interpolation=method)
+    columns = cv2.resize(np.eye(part[1], dtype=np.float32), (width, part[1]), interpolation=method)
+    return rows, columns
+
+
+def _pictures(size: tuple[int, int]) -> list[Image]:
+    """Pictures to try an exported model on: noise, and smooth ones as cameras take; one and several."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (3, *size, 3), np.uint8)
+    coarse = rng.integers(0, 256, (8, 5, 9, 3), np.uint8)
+    smooth = np.stack([cv2.resize(c, size[::-1], interpolation=cv2.INTER_CUBIC) for c in coarse])
+    return [noise[:1], noise, smooth]
+
+
+def _write_onnx(model: PicturesToActions, description: str, part: Path) -> Callable[[Image], Any]:
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch needs it
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'exporting to ONNX needs more packages: pip install "udacity-gym[onnx]" ({error})'
+        ) from error
+    example = torch.zeros(2, *model.picture, 3, dtype=torch.uint8)
+    with _quiet("torch.onnx"):
+        program = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            input_names=["image"],
+            output_names=["action"],
+            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = KEY, description
+    onnx.checker.check_model(proto)
+    part.write_bytes(proto.SerializeToString())
+    session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
+    return lambda pictures: session.run(["action"], {"image": pictures})[0]
+
+
+def _write_torchscript(model: PicturesToActions, description: str, part: Path) -> Callable[[Image], Any]:
+    jit: Any = torch.jit
+    with _quiet("torch.jit"), torch.no_grad():  # they would say that there is torch.export now
+        traced = jit.trace(model, torch.zeros(2, *model.picture, 3, dtype=torch.uint8))
+        data = io.BytesIO()
+        jit.save(traced, data, _extra_files={KEY: description})
+        part.write_bytes(data.getvalue())
+        loaded = jit.load(io.BytesIO(part.read_bytes()))
+
+    def run(pictures: Image) -> Any:
+        with torch.inference_mode():
+            return loaded(torch.from_numpy(pictures)).numpy()
+
+    return run
+
+
+@contextmanager
+def _quiet(logger: str) -> Iterator[None]:
+    """Keep torch from telling users what concerns those who write exporters."""
+    log = logging.getLogger(logger)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)

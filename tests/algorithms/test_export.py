@@ -1,0 +1,164 @@
+"""Policies as files that need nothing of this package: they do what the policy does."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from algorithms import NetworkPolicy, Preprocessing
+from algorithms.export import TOLERANCE, ExportError, PicturesToActions, _pictures, export
+from algorithms.networks import make_network
+from algorithms.preprocessing import COLORS
+from udacity_gym.cli import main
+from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.evaluation import evaluate
+from udacity_gym.observation import ObservationError
+from udacity_gym.onnx_policy import KEY, OnnxPolicy
+from udacity_gym.recording import open_recording
+
+# TorchScript still works, and is still what C++ loads.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+
+
+def make_policy(preprocessing: Preprocessing | None = None, steers_only: bool = False) -> NetworkPolicy:
+    """A policy whose answers differ from picture to picture."""
+    network = make_network("PilotNet", 1 if steers_only else 2, seed=1)
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.mul_(1.8 if weights.ndim > 1 else 1.0)
+    if steers_only:
+        return NetworkPolicy(network, preprocessing or Preprocessing(), ("steering",), 8.5)
+    return NetworkPolicy(network, preprocessing or Preprocessing())
+
+
+@pytest.fixture(scope="module")
+def policy() -> NetworkPolicy:
+    return make_policy()
+
+
+@pytest.fixture(scope="module")
+def exported(policy: NetworkPolicy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    policy.save(folder / "policy")
+    assert main(["export", str(folder / "policy"), "--output", str(folder / "model.onnx")]) == 0
+    return folder / "model.onnx"
+
+
+@pytest.mark.parametrize("color", COLORS)
+@pytest.mark.parametrize(("interpolation", "most", "share"), [("auto", 1, 0.003), ("linear", 2, 0.2)])
+@pytest.mark.parametrize("size", [(66, 200), (64, 64), (75, 320)])
+def test_the_preparation_in_a_model_is_that_of_opencv_but_for_rounding(
+    color: str, interpolation: str, most: int, share: float, size: tuple[int, int]
+) -> None:
+    preprocessing = Preprocessing(size=size, color=color, interpolation=interpolation, scale=1.0, offset=0.0)
+    model = PicturesToActions(torch.nn.Identity(), preprocessing)
+    for pictures in _pictures((160, 320)):
+        prepared = model.prepare(torch.from_numpy(pictures)).permute(0, 2, 3, 1).numpy()
+        difference = np.abs(prepared - preprocessing.prepare_batch(pictures))
+        # A change of the luma by one moves the chroma by one more.
+        assert difference.max() <= most + (color != "rgb")
+        assert (difference > 0).mean() <= share
+        if size == (75, 320):
+            assert difference.max() == 0
+
+
+def test_red_is_not_blue_in_yuv_before_opencv_3_2() -> None:
+    red = np.zeros((1, 160, 320, 3), np.uint8)
+    red[..., 0] = 255
+    swapped = red[..., ::-1].copy()
+    old, new = Preprocessing(color="yuv_before_3.2"), Preprocessing(color="yuv")
+    np.testing.assert_array_equal(old.prepare_batch(red), new.prepare_batch(swapped))
+    assert (old.prepare_batch(red) != new.prepare_batch(red)).any()
+
+
+def test_onnx_does_what_the_policy_does_on_real_pictures(
+    policy: NetworkPolicy, exported: Path, lake_recording: Path
+) -> None:
+    episode = open_recording(lake_recording).episodes[0]
+    pictures = np.stack([episode.image("center", i) for i in range(0, 200, 10)])
+    again = OnnxPolicy(exported)
+    wanted, action = policy.predict(pictures)[0], again.predict(pictures)[0]
+    assert np.ptp(wanted, axis=0).min() > 0.05
+    np.testing.assert_allclose(action, wanted, atol=1e-3)
+    single, state = again.predict({"center": pictures[3], "left": pictures[4]})
+    assert single.shape == (2,)
+    assert single.dtype == np.float32
+    assert state is None
+    np.testing.assert_allclose(single, wanted[3], atol=1e-3)
+
+
+def test_what_is_exported_knows_how_it_wants_to_be_driven(exported: Path, tmp_path: Path) -> None:
+    again = OnnxPolicy(exported)
+    assert (again.actions, again.target_speed) == (("steering", "throttle"), None)
+    make_policy(steers_only=True).export(tmp_path / "steers.pt")
+    about: dict[str, Any] = {KEY: ""}
+    torch.jit.load(str(tmp_path / "steers.pt"), _extra_files=about)
+    assert json.loads(about[KEY])["target_speed"] == 8.5
+
+
+def test_torchscript_does_what_the_policy_does(policy: NetworkPolicy, tmp_path: Path) -> None:
+    assert export(policy, tmp_path / "model.pt").difference < 1e-3
+    script = torch.jit.load(str(tmp_path / "model.pt"))
+    for pictures in _pictures((160, 320)):
+        action = script(torch.from_numpy(pictures)).numpy()
+        np.testing.assert_allclose(action, policy.predict(pictures)[0], atol=1e-3)
+
+
+def test_an_export_that_does_something_else_is_not_kept(tmp_path: Path) -> None:
+    class Moody(torch.nn.Module):
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            return pictures.mean(dim=(1, 2, 3)).reshape(-1, 1).repeat(1, 2) * (
+                2.0 if len(pictures) == 2 else 1.0
+            )
+
+    moody = NetworkPolicy(Moody(), Preprocessing(scale=1 / 255, offset=0.0))
+    with pytest.raises(ExportError, match="differ"):
+        export(moody, tmp_path / "model.pt")
+    assert list(tmp_path.iterdir()) == []
+    assert TOLERANCE < 0.1
+    with pytest.raises(OptionError, match=r"\.onnx"):
+        export(moody, tmp_path / "model.h5")
+
+
+def test_driving_with_onnx_imports_no_torch(exported: Path, tmp_path: Path) -> None:
+    arguments = ["drive", str(exported), "--output", str(tmp_path / "drive.webm"), "--max-seconds", "2"]
+    code = (
+        "import sys; sys.modules['torch'] = None; from udacity_gym.cli import main; "
+        f"code = main({arguments!r}); assert code == 0, code; assert 'algorithms' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "drive.webm").stat().st_size > 1000
+
+
+def test_an_onnx_file_drives_as_the_policy_drives(policy: NetworkPolicy, exported: Path) -> None:
+    import gymnasium as gym
+
+    ways = [
+        evaluate(driver, gym.make("UdacitySim-v0"), 1, max_seconds=3.0).trajectory
+        for driver in (policy, OnnxPolicy(exported))
+    ]
+    np.testing.assert_allclose(ways[0].x, ways[1].x, atol=0.01)
+    np.testing.assert_allclose(ways[0].y, ways[1].y, atol=0.01)
+
+
+def test_what_is_no_exported_policy_is_refused_with_the_reason(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such file"):
+        OnnxPolicy(tmp_path / "none.onnx")
+    (tmp_path / "half.onnx").write_bytes(exported.read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match="damaged"):
+        OnnxPolicy(tmp_path / "half.onnx")
+    model = onnx.load(exported)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(CheckpointError, match="udacity-gym export"):
+        OnnxPolicy(tmp_path / "other.onnx")
+    with pytest.raises(ObservationError, match="whole picture"):
+        OnnxPolicy(exported).predict(cv2.resize(np.zeros((160, 320, 3), np.uint8), (200, 66)))

@@ -1,0 +1,118 @@
+"""Drive with an ONNX file that `algorithms.export` has written, by onnxruntime and without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udacity_gym.errors import CheckpointError, MissingDependencyError
+from udacity_gym.observation import check_observation
+
+KEY = "udacity_gym"
+"""Key of the file's metadata that has the JSON."""
+
+
+class OnnxPolicy:
+    """A policy in an ONNX file: the camera's picture in, actions out; crop, resize and colours are inside.
+
+    ``predict`` keeps the contract of Stable-Baselines3, as other policies here do.
+
+    Attributes:
+        path: the file.
+        name: what the file says its network is.
+        actions: ("steering", "throttle"), or ("steering",) for a policy whose speed is kept for it.
+        target_speed: m/s that a steering-only policy wants to be driven at, else None.
+        picture: (height, width) px of the pictures it accepts.
+        camera: which picture of a Dict observation it looks at.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1) -> None:
+        """Load a file.
+
+        Args:
+            path: the file.
+            threads: CPU threads for one picture; more than one seldom helps so small networks.
+
+        Raises:
+            MissingDependencyError: onnxruntime is not installed.
+            CheckpointError: The file can't be read, or it is no exported policy.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingDependencyError(
+                f'driving with an ONNX file needs onnxruntime: pip install "udacity-gym[onnx]" ({error})'
+            ) from error
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise CheckpointError(f"no policy at {self.path}: there is no such file")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(self.path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime has a class of its own for each reason, and shows none
+            raise CheckpointError(f"{self.path} is no ONNX model, or a damaged one: {error}") from error
+        about = self._about()
+        self.name = str(about["network"])
+        self.actions: tuple[str, ...] = tuple(about["actions"])
+        self.target_speed: float | None = about["target_speed"]
+        height, width = about["picture"]
+        self.picture: tuple[int, int] = (int(height), int(width))
+        self.camera = str(about["camera"])
+
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[np.float32], tuple[NDArray[Any], ...] | None]:
+        """Choose the action for one observation or a batch of them.
+
+        Args:
+            observation: (*picture, 3) or (n, *picture, 3) uint8 RGB, or a mapping from camera names
+                to such pictures, of which `camera` is used.
+            state: handed back untouched: this policy remembers nothing.
+            episode_start: not used.
+            deterministic: not used: the policy has no randomness.
+
+        Returns:
+            The action, (len(actions),) or (n, len(actions)) float32 in [-1, 1], and the state.
+
+        Raises:
+            ObservationError: The observation has the wrong shape, dtype, range or channel order.
+        """
+        images = check_observation(observation, self.picture, self.camera)
+        single = images.ndim == 3
+        action: NDArray[np.float32] = self._session.run(
+            ["action"], {"image": np.ascontiguousarray(images[None] if single else images)}
+        )[0]
+        return (action[0] if single else action), state
+
+    def _about(self) -> dict[str, Any]:
+        """What the file says of itself."""
+        inputs = [node.name for node in self._session.get_inputs()]
+        outputs = [node.name for node in self._session.get_outputs()]
+        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        if text is None or inputs != ["image"] or outputs != ["action"]:
+            raise CheckpointError(
+                f"{self.path} is an ONNX model, but no policy that this package has exported: its inputs are "
+                f"{inputs}, its outputs {outputs}; export one with udacity-gym export FOLDER model.onnx"
+            )
+        try:
+            about: dict[str, Any] = json.loads(text)
+            missing = {"network", "actions", "target_speed", "picture", "camera"} - about.keys()
+        except (ValueError, AttributeError) as error:
+            raise CheckpointError(f"{self.path}: its description is no JSON object: {error}") from error
+        if missing:
+            raise CheckpointError(f"{self.path}: its description lacks {', '.join(sorted(missing))}")
+        return about
+
+    def __repr__(self) -> str:
+        return f"OnnxPolicy({str(self.path)!r}, {self.name}, actions={self.actions})"
