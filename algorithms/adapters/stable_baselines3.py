@@ -20,6 +20,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from algorithms.policy import one_thread
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.env import PREVIEW, STATE_SCALES
 from udacity_gym.errors import MissingDependencyError, OptionError
@@ -78,6 +79,41 @@ class PreparedPictures(gymnasium.ObservationWrapper[Image, Any, Any]):
         return np.ascontiguousarray(np.moveaxis(self.preprocessing.prepare(observation), 2, 0))
 
 
+class NetworkFeatures(gymnasium.ObservationWrapper[NDArray[np.float32], Any, Any]):
+    """Shows what a network's convolutions make of the picture, as a vector.
+
+    Where the convolutions don't learn, that is all an actor needs to see. They are asked once for each step
+    instead of once in every epoch of training, and a buffer holds a thousand numbers for each picture.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], policy: NetworkPolicy) -> None:
+        """Wrap an environment.
+
+        Args:
+            env: its observation is one picture.
+            policy: whose network and preprocessing.
+
+        Raises:
+            OptionError: The observation is something else, or the network has no part ``features``.
+        """
+        pictures = PreparedPictures(env, policy.preprocessing)
+        super().__init__(pictures)
+        self._preprocessing = policy.preprocessing
+        self._features = copy.deepcopy(_divide(policy.network, len(policy.actions))[0]).requires_grad_(False)
+        shape = self._look(np.zeros(pictures.observation_space.shape or (), np.uint8)).shape
+        self.observation_space = spaces.Box(-np.inf, np.inf, shape, np.float32)
+
+    def observation(self, observation: Image) -> NDArray[np.float32]:
+        """Look at a prepared picture."""
+        return self._look(observation)
+
+    def _look(self, picture: Image) -> NDArray[np.float32]:
+        with torch.inference_mode(), one_thread(when=True):
+            batch = self._preprocessing.normalize(torch.from_numpy(picture).permute(1, 2, 0)[None])
+            features: NDArray[np.float32] = self._features(batch)[0].numpy()
+        return features
+
+
 def start_from(
     policy: NetworkPolicy,
     algorithm: type[Model],
@@ -96,10 +132,10 @@ def start_from(
     Args:
         policy: of a network with ``features`` and ``head``, such as PilotNet.
         algorithm: ``PPO``, ``A2C`` or ``SAC``, the class.
-        env: a UdacityEnv with one camera. It is wrapped in `PreparedPictures` and, for a policy that only
-            steers, in `udacity_gym.wrappers.SpeedControl`.
+        env: a UdacityEnv with one camera. It is wrapped in `NetworkFeatures`, or `PreparedPictures` if the
+            convolutions are to learn, and for a policy that only steers in `SpeedControl`.
         train_features: whether the convolutions learn as well; without them training is several times
-            faster, and remembers what it has seen of the road.
+            faster, and does not forget what roads look like.
         log_std: logarithm of the noise's standard deviation in shares of full lock and full throttle, at
             the beginning.
         critic: sizes of the critic's hidden layers.
@@ -124,13 +160,13 @@ def start_from(
     else:
         kind = ClonedActorCritic
     given = settings.pop("policy_kwargs", {})
+    seen = PreparedPictures(env, policy.preprocessing) if train_features else NetworkFeatures(env, policy)
     return algorithm(
         kind,
-        PreparedPictures(env, policy.preprocessing),
+        seen,
         policy_kwargs={
             "network": network,
             "preprocessing": policy.preprocessing,
-            "train_features": train_features,
             "log_std": log_std,
             "critic": critic,
             **given,
@@ -192,20 +228,30 @@ class CriticFirst(BaseCallback):
 
 
 class ClonedFeatures(BaseFeaturesExtractor):
-    """The convolutions of a cloned network; prepared pictures (n, 3, height, width) to features (n, k)."""
+    """A cloned network's convolutions, from prepared pictures (n, 3, height, width) to features (n, k).
+
+    Where the environment shows features already, it hands them through.
+    """
 
     def __init__(
-        self, observation_space: spaces.Box, features: nn.Module, preprocessing: Preprocessing, trained: bool
+        self, observation_space: spaces.Box, features: nn.Module, preprocessing: Preprocessing
     ) -> None:
+        shape = observation_space.shape
+        if len(shape) == 1:
+            super().__init__(observation_space, shape[0])
+            self.features: nn.Module | None = None
+            return
         with torch.no_grad():
-            size = features(torch.zeros(1, *observation_space.shape)).shape[1]
+            size = features(torch.zeros(1, *shape)).shape[1]
         super().__init__(observation_space, int(size))
-        self.features = features.requires_grad_(trained)
+        self.features = features
         self.scale, self.offset = preprocessing.scale, preprocessing.offset
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Map prepared pictures, (n, 3, height, width) in [0, 255], to features."""
-        out: Tensor = self.features(pictures.float() * self.scale + self.offset)
+    def forward(self, observations: Tensor) -> Tensor:
+        """Map observations to features."""
+        if self.features is None:
+            return observations
+        out: Tensor = self.features(observations.float() * self.scale + self.offset)
         return out
 
 
@@ -251,7 +297,6 @@ class ClonedActorCritic(ActorCriticPolicy):
         *,
         network: nn.Module,
         preprocessing: Preprocessing,
-        train_features: bool,
         log_std: float,
         critic: tuple[int, ...],
         **settings: Any,
@@ -263,17 +308,12 @@ class ClonedActorCritic(ActorCriticPolicy):
             action_space,
             lr_schedule,
             features_extractor_class=ClonedFeatures,
-            features_extractor_kwargs={
-                "features": features,
-                "preprocessing": preprocessing,
-                "trained": train_features,
-            },
+            features_extractor_kwargs={"features": features, "preprocessing": preprocessing},
             normalize_images=False,
             ortho_init=False,
             log_std_init=log_std,
             **settings,
         )
-        self._train_features = train_features
         self.cloned = network
 
     def _build_mlp_extractor(self) -> None:
@@ -284,15 +324,14 @@ class ClonedActorCritic(ActorCriticPolicy):
         super()._build(lr_schedule)
         self.action_net = self._parts[1]
         make_optimizer: Any = self.optimizer_class
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(parameters, lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.optimizer = make_optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     def hold_actor(self, held: bool) -> None:
         """Keep the actor from learning, or let it learn again."""
         self.mlp_extractor.policy_net.requires_grad_(not held)
         self.action_net.requires_grad_(not held)
         self.log_std.requires_grad_(not held)
-        self.features_extractor.requires_grad_(self._train_features and not held)
+        self.features_extractor.requires_grad_(not held)
 
 
 class _Unsquash(nn.Module):
@@ -325,7 +364,6 @@ class ClonedSACPolicy(SACPolicy):
         *,
         network: nn.Module,
         preprocessing: Preprocessing,
-        train_features: bool,
         log_std: float,
         critic: tuple[int, ...],
         **settings: Any,
@@ -339,11 +377,7 @@ class ClonedSACPolicy(SACPolicy):
             lr_schedule,
             net_arch={"pi": [], "qf": list(critic)},
             features_extractor_class=ClonedFeatures,
-            features_extractor_kwargs={
-                "features": features,
-                "preprocessing": preprocessing,
-                "trained": train_features,
-            },
+            features_extractor_kwargs={"features": features, "preprocessing": preprocessing},
             normalize_images=False,
             share_features_extractor=True,
             **settings,

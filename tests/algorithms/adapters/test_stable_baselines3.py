@@ -14,6 +14,7 @@ import udacity_gym
 from algorithms import NetworkPolicy, Preprocessing, load_policy
 from algorithms.adapters.stable_baselines3 import (
     CriticFirst,
+    NetworkFeatures,
     PreparedPictures,
     StateVectorExpert,
     policy_of,
@@ -50,26 +51,34 @@ def pictures() -> Any:
     """What is seen on the way, and a few pictures that no camera takes."""
     env = make_env()
     observation, _ = env.reset(seed=0, options={"s": 100.0, "speed": 8.0})
-    seen = [observation]
-    seen += [env.step(np.array([steering, 0.5], np.float32))[0] for steering in np.linspace(-0.5, 0.5, 12)]
+    taken = [observation]
+    taken += [env.step(np.array([steering, 0.5], np.float32))[0] for steering in np.linspace(-0.5, 0.5, 12)]
     noise = np.random.default_rng(0).integers(0, 256, (4, 160, 320, 3), np.uint8)
-    return np.concatenate([np.stack(seen), noise])
+    return np.concatenate([np.stack(taken), noise])
 
 
-def prepared(policy: NetworkPolicy, pictures: Any) -> Any:
-    return np.moveaxis(policy.preprocessing.prepare_batch(pictures), 3, 1)
+def seen(model: Any, policy: NetworkPolicy, pictures: Any) -> Any:
+    """What a model sees of pictures: the features, or the prepared picture if it learns features too."""
+    prepared = policy.preprocessing.prepare_batch(pictures)
+    if len(model.observation_space.shape) == 3:
+        return np.moveaxis(prepared, 3, 1)
+    with torch.inference_mode():
+        normalized = policy.preprocessing.normalize(torch.from_numpy(prepared))
+        return policy.network.features(normalized).numpy()  # type: ignore[union-attr, operator]
 
 
 @pytest.mark.parametrize("actions", [1, 2])
+@pytest.mark.parametrize("train_features", [False, True])
 @pytest.mark.parametrize("algorithm", TINY)
 def test_before_training_a_model_does_what_the_policy_does(
-    algorithm: type[Any], actions: int, pictures: Any
+    algorithm: type[Any], train_features: bool, actions: int, pictures: Any
 ) -> None:
     policy = make_policy(actions)
-    model = start_from(policy, algorithm, make_env(), seed=0, **TINY[algorithm])
+    settings = {"train_features": train_features, "seed": 0, **TINY[algorithm]}
+    model = start_from(policy, algorithm, make_env(), **settings)
     wanted, _ = policy.predict(pictures)
     assert np.ptp(wanted, axis=0).min() > 0.1
-    action, _ = model.predict(prepared(policy, pictures), deterministic=True)
+    action, _ = model.predict(seen(model, policy, pictures), deterministic=True)
     # SAC squashes its actions, and never reaches full lock.
     np.testing.assert_allclose(action, wanted, atol=2e-3 if algorithm is SAC else 1e-5)
 
@@ -92,7 +101,7 @@ def test_training_changes_the_head_and_not_the_convolutions_nor_the_policy_it_ca
     # The policy that comes out does what the model does, and is a policy like any other.
     trained.save(tmp_path / "policy")
     again = load_policy(tmp_path / "policy")
-    action, _ = model.predict(prepared(policy, pictures), deterministic=True)
+    action, _ = model.predict(seen(model, policy, pictures), deterministic=True)
     np.testing.assert_allclose(again.predict(pictures)[0], action, atol=2e-3 if algorithm is SAC else 1e-5)
     assert "32 steps" in trained.training["then"]
 
@@ -106,9 +115,9 @@ def test_a_model_is_saved_and_loaded_by_stable_baselines3(
     model.learn(16)
     model.save(tmp_path / "model")
     again = algorithm.load(tmp_path / "model", device="cpu")
-    seen = prepared(policy, pictures)
+    shown = seen(model, policy, pictures)
     np.testing.assert_array_equal(
-        again.predict(seen, deterministic=True)[0], model.predict(seen, deterministic=True)[0]
+        again.predict(shown, deterministic=True)[0], model.predict(shown, deterministic=True)[0]
     )
 
 
@@ -191,8 +200,6 @@ def test_models_are_judged_like_policies() -> None:
     assert evaluate(model, env, laps=1, max_seconds=1.0).seconds == pytest.approx(1.0)
     policy = make_policy()
     started = start_from(policy, PPO, gym.make("UdacitySim-v0"), seed=0)
-    judged = evaluate(
-        started, PreparedPictures(gym.make("UdacitySim-v0"), policy.preprocessing), 1, max_seconds=1.0
-    )
+    judged = evaluate(started, NetworkFeatures(gym.make("UdacitySim-v0"), policy), 1, max_seconds=1.0)
     itself = evaluate(policy, gym.make("UdacitySim-v0"), 1, max_seconds=1.0)
     np.testing.assert_allclose(judged.trajectory.cte, itself.trajectory.cte, atol=1e-3)
