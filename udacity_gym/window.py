@@ -12,6 +12,18 @@ import numpy as np
 from udacity_gym.errors import DisplayError, MissingDependencyError, UdacityGymError
 from udacity_gym.telemetry import Image
 
+INPUT_EVENTS = (
+    "KEYDOWN",
+    "KEYUP",
+    "WINDOWFOCUSLOST",
+    "JOYAXISMOTION",
+    "JOYBUTTONDOWN",
+    "JOYBUTTONUP",
+    "JOYDEVICEADDED",
+    "JOYDEVICEREMOVED",
+)
+"""Names of pygame's events that tell what people do at their devices."""
+
 
 def why_no_window() -> UdacityGymError | None:
     """Tell why no window can be opened here; None if one can."""
@@ -34,8 +46,7 @@ def why_no_window() -> UdacityGymError | None:
 class Window:
     """A window that shows one picture after the other. Closing it stops the program as Ctrl-C does.
 
-    Attributes:
-        keys: names of the keys that are held down, such as "w" and "left"; as of the last `show`.
+    What people do at keyboards and gamepads stays in pygame's queue, for `udacity_gym.experts.Human`.
     """
 
     def __init__(self, title: str, width: int, height: int) -> None:
@@ -67,7 +78,6 @@ class Window:
             ) from error
         pygame.display.set_caption(title)
         self._clock = pygame.time.Clock()
-        self.keys: set[str] = set()
 
     def show(self, picture: Image, fps: float) -> None:
         """Show a picture, and wait until the last one was there for 1/fps seconds.
@@ -83,14 +93,8 @@ class Window:
         pygame.surfarray.blit_array(self._surface, np.swapaxes(picture, 0, 1))
         pygame.display.flip()
         self._clock.tick(fps)
-        for event in pygame.event.get():
-            if event.type == pygame.KEYDOWN:
-                self.keys.add(pygame.key.name(event.key))
-            elif event.type == pygame.KEYUP:
-                self.keys.discard(pygame.key.name(event.key))
-            elif event.type == pygame.WINDOWFOCUSLOST:  # the release of a key would go elsewhere
-                self.keys.clear()
-            elif event.type == pygame.QUIT:
+        for event in pygame.event.get(exclude=[getattr(pygame, name) for name in INPUT_EVENTS]):
+            if event.type == pygame.QUIT:
                 self.close()
                 raise KeyboardInterrupt("the window was closed")
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from udacity_gym.cli.options import About
 from udacity_gym.cli.shared import check_seed, positive
 from udacity_gym.errors import OptionError
+from udacity_gym.experts.human import Human, Reading
 from udacity_gym.simulators.base import Simulator
 from udacity_gym.telemetry import Control
 from udacity_gym.window import Window
@@ -16,8 +17,8 @@ FRAMES_PER_PICTURE = 3
 """Frames of the simulator per picture in the window, which leaves it time for the driver."""
 WINDOW = (640, 360)
 """Pixels."""
-TURNING, RETURNING = 2.5 / 60, 3.0 / 60
-"""Shares of full lock per frame that Udacity's keyboard turns the wheel by, and lets it go back by."""
+FRAME = 1 / 60
+"""s."""
 
 
 class Person:
@@ -25,28 +26,23 @@ class Person:
 
     def __init__(self, window: Window) -> None:
         self.window = window
-        self._steering = 0.0
+        self._human = Human("keyboard")
+        self._reading = Reading(0.0)
         self._frames = 0
 
     def __call__(self) -> Control | None:
         """What the person does; None while neither W nor S is held."""
-        keys = self.window.keys
-        if not keys & {"w", "s", "up", "down"}:
+        reading = self._reading
+        if not reading.throttle and not reading.brake:
             return None
-        throttle = float(bool(keys & {"w", "up"})) - float(bool(keys & {"s", "down"}))
-        return Control(self._steering, throttle)
+        return Control(reading.steering, reading.throttle - reading.brake)
 
     def look(self, simulator: Simulator) -> None:
         """Move the wheel by a frame, and show the car now and then."""
-        keys = self.window.keys
-        turn = float(bool(keys & {"d", "right"})) - float(bool(keys & {"a", "left"}))
-        if turn:
-            self._steering = min(1.0, max(-1.0, self._steering + turn * TURNING))
-        else:
-            self._steering -= min(RETURNING, max(-RETURNING, self._steering))
         self._frames += 1
         if self._frames % FRAMES_PER_PICTURE == 0:
             self.window.show(simulator.view("chase", *WINDOW), 1000)
+        self._reading = self._human.read(None, {"time": self._frames * FRAME})
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,28 @@ action. Learners see observations only; experts may use everything.
 """
 
 from udacity_gym.experts.base import Expert
+from udacity_gym.experts.human import Gamepad, Human, Keyboard, Reading
 from udacity_gym.experts.noisy import Noise, NoisyExpert
 from udacity_gym.experts.pid import PID
 from udacity_gym.experts.policy import PolicyExpert
 from udacity_gym.experts.pure_pursuit import PurePursuit
 from udacity_gym.experts.racing import Racing
 from udacity_gym.experts.racing_line import RacingLine, racing_line
+from udacity_gym.experts.takeover import Takeover
 
 __all__ = [
     "PID",
     "Expert",
+    "Gamepad",
+    "Human",
+    "Keyboard",
     "Noise",
     "NoisyExpert",
     "PolicyExpert",
     "PurePursuit",
     "Racing",
     "RacingLine",
+    "Reading",
+    "Takeover",
     "racing_line",
 ]

@@ -235,6 +235,9 @@ class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
         env: environment whose action is (steering, throttle), with "speed" and "time" in its info.
         recorder: who writes; it is not closed with the environment.
 
+    Raises:
+        RecordingError: A person may take over inside of it, so that what is done is not what it is told.
+
     Example:
         >>> env = RecordDrives(gymnasium.make("UdacitySim-v0"), Recorder("my-drive"))    # doctest: +SKIP
         >>> observation, info = env.reset(seed=1)
@@ -244,6 +247,11 @@ class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], recorder: Recorder) -> None:
+        if _has(env, "takeovers"):
+            raise RecordingError(
+                "this would record what the policy wants, not what is done: wrap the other way around, "
+                "Takeover(RecordDrives(env, recorder), human)"
+            )
         super().__init__(env)
         self.recorder = recorder
         self._note: dict[str, Any] = {}
@@ -348,7 +356,7 @@ def record(
             because the car left the road. What was recorded until then is kept and returned.
     """
     _check_limits(laps, seconds)
-    about = {"driver": getattr(expert, "__name__", type(expert).__name__), **(extra or {})}
+    about = {"driver": _name(expert), **(extra or {})}
     recorder = Recorder(folder, about=about, append=append, start=start)
     drive = RecordDrives(env, recorder)
     observation, info = drive.reset(seed=seed)
@@ -402,6 +410,20 @@ def pictures(env: gymnasium.Env[Any, Any], observation: object, cameras: Sequenc
         drawn = [camera for camera in cameras if camera in telemetry.cameras and camera not in found]
         found |= telemetry.images(drawn) if drawn else {}
     return found
+
+
+def _has(env: gymnasium.Env[Any, Any], attribute: str) -> bool:
+    """Whether the environment, or one that it wraps, has an attribute (Gymnasium 0.29 can't tell)."""
+    try:
+        env.get_wrapper_attr(attribute)
+    except AttributeError:
+        return False
+    return True
+
+
+def _name(expert: Expert) -> str:
+    """Who drives: what the expert says itself, or else its name."""
+    return str(getattr(expert, "driver", None) or getattr(expert, "__name__", type(expert).__name__))
 
 
 def _check_limits(laps: int | None, seconds: float | None) -> None:

@@ -196,13 +196,13 @@ def test_keys_of_the_window_take_over_and_steer_like_udacitys(monkeypatch):
         assert person() is None  # steering alone does not take over, as in Udacity's simulator
         press(pygame.KEYDOWN, pygame.K_w)
         frames(12)
-        assert (person().steering, person().throttle) == (pytest.approx(-0.5), 1.0)
+        assert (person().steering, person().throttle) == (pytest.approx(-14 * 2.5 / 60), 1.0)
         frames(30)
         assert person() == Control(-1.0, 1.0)
         press(pygame.KEYUP, pygame.K_a)
         press(pygame.KEYUP, pygame.K_w)
         press(pygame.KEYDOWN, pygame.K_DOWN)
-        frames(13)  # the window is looked at with the third; ten frames later half the lock is gone
+        frames(10)
         assert (person().steering, person().throttle) == (pytest.approx(-0.5), -1.0)
         frames(60)
         assert person() == Control(0.0, -1.0)
