@@ -32,6 +32,7 @@ class Geometry:
         roll: rad by which the horizon falls to the right in the picture.
         camera_height: m above the road.
         camera_offsets: m by camera, positive right of the car's centre line.
+        camera_headings: rad by camera, by which it points right of the centre camera; 0 if not named.
         wheelbase: m from axle to axle, divided by the gain of the measured yaw rate (2.87 m / 1.06).
         max_steering: rad of the front wheels at full lock.
     """
@@ -41,6 +42,7 @@ class Geometry:
     roll: float = math.radians(1.20)
     camera_height: float = 1.25
     camera_offsets: tuple[tuple[str, float], ...] = (("center", 0.0), ("left", -0.806), ("right", 0.825))
+    camera_headings: tuple[tuple[str, float], ...] = ()
     wheelbase: float = 2.71
     max_steering: float = math.radians(25.0)
 
@@ -54,6 +56,29 @@ class Geometry:
         if camera not in offsets:
             raise OptionError(f"no camera {camera!r}; the geometry knows {sorted(offsets)}")
         return offsets[camera]
+
+    def camera_heading(self, camera: str) -> float:
+        """Radians by which a camera points right of the centre camera."""
+        return dict(self.camera_headings).get(camera, 0.0)
+
+    def camera_steering(self, camera: str, distance: float) -> float:
+        """Steering to add to the label of a side camera's picture, the course's "correction angle".
+
+        The picture looks like one of the centre camera of a car that stands and points where the side
+        camera does, so what it adds is what brings that car back to its path; see `recovery_steering`.
+
+        Args:
+            camera: which one.
+            distance: m after which the car shall be back: its speed times the time it may take.
+
+        Returns:
+            Share of full lock, positive turns right: 0.16 for Udacity's left camera after 8 m.
+
+        Raises:
+            OptionError: The car has no such camera.
+        """
+        offset, heading = np.array([self.camera_offset(camera)]), np.array([self.camera_heading(camera)])
+        return float(self.recovery_steering(offset, heading, np.array([distance]))[0])
 
     def recovery_steering(
         self,
@@ -159,7 +184,8 @@ class Augmentation:
         """Change a batch.
 
         Args:
-            images: (n, height, width, 3) uint8, prepared by ``preprocessing``.
+            images: (n, height, width, 3) uint8, prepared by ``preprocessing``; or (n, frames, height,
+                width, 3): all frames of a sample are changed alike.
             steering: (n,) labels, positive turns right.
             distance: (n,) m after which the car shall be back on its path.
             rng: where the randomness comes from.
@@ -175,10 +201,13 @@ class Augmentation:
         heading = rng.uniform(-self.turn, self.turn, n)
         raised = rng.uniform(-self.vertical, self.vertical, n)
         maps = _in_prepared_pixels(geometry.viewpoint(offset, heading, raised, flip), preprocessing)
-        moved = warp(images, maps)
-        light = self._light(n, images.shape[1], images.shape[2], rng)
+        light = self._light(n, images.shape[-3], images.shape[-2], rng)
+        if images.ndim == 5:
+            frames = images.shape[1]
+            maps, light = np.repeat(maps, frames, axis=0), np.repeat(light, frames, axis=0)
+        lit = shade(warp(images.reshape(-1, *images.shape[-3:]), maps), light, preprocessing.color)
         steering = steering + geometry.recovery_steering(offset, heading, distance).astype(np.float32)
-        return shade(moved, light, preprocessing.color), np.where(flip, -steering, steering)
+        return lit.reshape(images.shape), np.where(flip, -steering, steering)
 
     def _light(self, n: int, height: int, width: int, rng: np.random.Generator) -> Floats:
         """(n, height, width) float32 factor on the light."""

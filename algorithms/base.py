@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import UdacityGymError
-from udacity_gym.observation import ObservationError, check_observation
+from udacity_gym.observation import ObservationError, check_measurements, check_observation
 from udacity_gym.telemetry import Image
 
 __all__ = ["ACTION_MEANINGS", "Action", "Floats", "Learner", "ObservationError", "Policy", "TrainingError"]
@@ -43,19 +43,27 @@ class Policy(ABC):
         target_speed: m/s that a steering-only policy wants to be driven at, None if it works the throttle.
         picture: (height, width) px of the pictures it accepts.
         camera: which picture of a Dict observation it looks at.
+        inputs: what else it needs of a Dict observation, names from `udacity_gym.observation.MEASUREMENTS`;
+            with ("speed",) the environment is wrapped in `udacity_gym.wrappers.SpeedObservation`.
+        history: how many past pictures it looks at; it remembers them in ``state``.
     """
 
     actions: tuple[str, ...] = ("steering", "throttle")
     target_speed: float | None = None
     picture: tuple[int, int] = (160, 320)
     camera: str = "center"
+    inputs: tuple[str, ...] = ()
+    history: int = 0
 
     @abstractmethod
-    def act(self, images: Image) -> Action:
+    def act(self, images: Image, measurements: Floats | None = None) -> Action:
         """Choose an action for each picture.
+
+        A policy without ``inputs`` may leave the second argument out of its signature.
 
         Args:
             images: (n, *picture, 3) uint8 RGB, checked.
+            measurements: (n, len(inputs)) float32 in SI units, checked; handed in if there are ``inputs``.
 
         Returns:
             (n, len(actions)) float32, not necessarily clipped.
@@ -83,23 +91,53 @@ class Policy(ABC):
 
         Args:
             observation: (*picture, 3) or (n, *picture, 3) uint8 RGB, or a mapping from camera names
-                to such pictures, of which `camera` is used.
-            state: handed back untouched: this policy remembers nothing.
-            episode_start: not used.
+                to such pictures, of which `camera` is used, and from `inputs` to numbers, (1,) or (n, 1).
+            state: what the last call gave back, None at first. A policy that remembers nothing hands
+                it back untouched.
+            episode_start: (n,) for which of the cars an episode begins, whose past is forgotten; or one
+                for all.
             deterministic: not used: the policy has no randomness.
 
         Returns:
             The action, (len(actions),) or (n, len(actions)) float32 in [-1, 1], and the state.
 
         Raises:
-            ObservationError: The observation has the wrong shape, dtype, range or channel order.
+            ObservationError: The observation has the wrong shape, dtype, range or channel order, lacks an
+                input, or the state is of another number of cars.
+        """
+        images, measurements, single = self.check(observation)
+        action, state = self._decide(images, measurements, state, episode_start)
+        action = np.clip(action, -1.0, 1.0).astype(np.float32, copy=False)
+        return (action[0] if single else action), state
+
+    def check(self, observation: Any) -> tuple[Image, Floats, bool]:
+        """Take an observation apart.
+
+        Returns:
+            (n, *picture, 3) uint8 pictures, (n, len(inputs)) float32 measurements, and whether the
+            observation was a single one; n is 1 then.
+
+        Raises:
+            ObservationError: See `predict`.
         """
         images = check_observation(observation, self.picture, self.camera)
         single = images.ndim == 3
-        action = np.clip(self.act(images[None] if single else images), -1.0, 1.0).astype(
-            np.float32, copy=False
-        )
-        return (action[0] if single else action), state
+        images = images[None] if single else images
+        if not self.inputs:
+            return images, np.empty((len(images), 0), np.float32), single
+        measurements = check_measurements(observation, self.inputs, single)
+        if len(measurements) != len(images):
+            raise ObservationError(f"{len(images)} pictures, but {len(measurements)} of {self.inputs}")
+        return images, measurements, single
+
+    def _decide(
+        self,
+        images: Image,
+        measurements: Floats,
+        state: tuple[NDArray[Any], ...] | None,
+        episode_start: NDArray[np.bool_] | None,
+    ) -> tuple[Action, tuple[NDArray[Any], ...] | None]:
+        return (self.act(images, measurements) if self.inputs else self.act(images)), state
 
 
 @runtime_checkable

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from algorithms.augment import Augmentation, Geometry
 from algorithms.base import Floats
+from algorithms.config import TrainingConfig
 from algorithms.data import Frames, Indices, PictureStore
 from udacity_gym.telemetry import Image
 
@@ -15,6 +16,26 @@ from udacity_gym.telemetry import Image
 def targets_of(frames: Frames, actions: Sequence[str]) -> Floats:
     """What a policy with these actions should do: (n, len(actions)) float32 in [-1, 1]."""
     return np.stack([getattr(frames, name) for name in actions], axis=1)
+
+
+def measurements_of(frames: Frames, inputs: Sequence[str]) -> Floats:
+    """What a policy with these inputs is told: (n, len(inputs)) float32 in SI units."""
+    columns: list[Floats] = [getattr(frames, name) for name in inputs]
+    return np.stack(columns, axis=1) if columns else np.empty((len(frames), 0), np.float32)
+
+
+class Batch(NamedTuple):
+    """What one step is made of.
+
+    Attributes:
+        images: (n, height, width, 3) uint8 prepared pictures, or (n, frames, height, width, 3).
+        measurements: (n, len(inputs)) float32 in SI units.
+        targets: (n, actions) float32 in [-1, 1], steering first.
+    """
+
+    images: Image
+    measurements: Floats
+    targets: Floats
 
 
 class Batches:
@@ -28,46 +49,37 @@ class Batches:
         targets: (rows, actions) float32 what was recorded, steering first.
     """
 
-    def __init__(
-        self,
-        pictures: PictureStore,
-        actions: Sequence[str],
-        augmentation: Augmentation,
-        geometry: Geometry,
-        side_cameras: float,
-        recovery_time: float,
-        recovery_distance: float,
-    ) -> None:
-        """Get ready; the arguments are explained at `algorithms.bc.BehavioralCloningConfig`."""
+    def __init__(self, pictures: PictureStore, config: TrainingConfig) -> None:
+        """Get ready to make batches of the rows whose pictures are given."""
+        frames, geometry = pictures.frames, config.geometry
         self.pictures = pictures
-        self.targets = targets_of(pictures.frames, actions)
-        self._augmentation, self._geometry = augmentation, geometry
-        self._side_cameras = side_cameras
+        self.targets = targets_of(frames, config.actions)
+        self._measurements = measurements_of(frames, config.inputs)
+        self._augmentation, self._geometry = config.augmentation, geometry
+        self._side_cameras = config.side_cameras
         self._offsets = np.array([geometry.camera_offset(name) for name in pictures.cameras])
-        self._distance = np.maximum(pictures.frames.speed * recovery_time, recovery_distance)
+        self._headings = np.array([geometry.camera_heading(name) for name in pictures.cameras])
+        self._distance = np.maximum(frames.speed * config.recovery_time, config.recovery_distance)
 
-    def make(self, rows: Indices, rng: np.random.Generator) -> tuple[Image, Floats]:
+    def make(self, rows: Indices, rng: np.random.Generator) -> Batch:
         """Make one batch.
 
         Args:
             rows: (n,) row numbers.
             rng: where the randomness comes from.
-
-        Returns:
-            (n, height, width, 3) uint8 prepared pictures and (n, actions) float32 targets.
         """
         camera = np.zeros(len(rows), np.int64)
         if len(self._offsets) > 1:
             aside = rng.random(len(rows)) < self._side_cameras
             camera = np.where(aside, rng.integers(1, len(self._offsets), len(rows)), 0)
         images, targets, distance = self.pictures.take(rows, camera), self.targets[rows], self._distance[rows]
-        back = self._geometry.recovery_steering(self._offsets[camera], 0.0, distance)
+        back = self._geometry.recovery_steering(self._offsets[camera], self._headings[camera], distance)
         images, targets[:, 0] = self._augmentation.apply(
             images,
             targets[:, 0] + back.astype(np.float32),
             distance,
             rng,
-            self.pictures.preprocessing,
+            self.pictures.cache.preprocessing,
             self._geometry,
         )
-        return images, targets
+        return Batch(images, self._measurements[rows], targets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
@@ -11,11 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 from algorithms.checks import SHARE, Number
 from algorithms.config import TrainingConfig
 from algorithms.data import Frames, Labels
-from algorithms.policy import NetworkPolicy
+from algorithms.policy import NetworkPolicy, load_policy
 from algorithms.training import Epoch, Training, cameras_of, target_speed_of
 from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.evaluation.metrics import INTERVENTION_SECONDS
 
 if TYPE_CHECKING:
+    import gymnasium
+
+    from udacity_gym.evaluation import Evaluation
     from udacity_gym.recording import Recording, Report
 
 
@@ -27,24 +32,35 @@ class BehavioralCloningConfig(TrainingConfig):
         labels: "expert" learns what an expert wanted where the recording knows it, "executed" what was
             done; see `algorithms.data.Frames.of`.
         smoothing: s, width of the window over which recorded steering is averaged; for keyboards.
-        validation: share of the rows, the last in time, that are not trained on.
-        gap: s before those that nothing is trained on either.
+        validation: share of the rows that are not trained on.
+        validation_by: "time": the last rows in time; "episode": whole takes, drawn by the seed, for
+            recordings of many takes whose last one is unlike the others.
+        gap: s before the last rows that nothing is trained on either.
+        select: which epoch's policy is the best: "loss", of the least validation loss, or "driving", of the
+            best drive, see `driving_score`. The loss says little of driving (Codevilla et al. 2018).
+        drive_seconds: s of simulated time of such a drive, every ``judge_every`` epochs.
     """
 
     labels: Labels = "expert"
     smoothing: float = 0.0
     validation: float = 0.2
+    validation_by: str = "time"
     gap: float = 2.0
+    select: str = "loss"
+    drive_seconds: float = 60.0
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **TrainingConfig.CHOICES,
         "labels": get_args(Labels),
+        "validation_by": ("time", "episode"),
+        "select": ("loss", "driving"),
     }
     NUMBERS: ClassVar[Mapping[str, Number]] = {
         **TrainingConfig.NUMBERS,
         "smoothing": Number(0),
         "validation": SHARE,
         "gap": Number(0),
+        "drive_seconds": Number(0, above=True),
     }
 
 
@@ -71,7 +87,8 @@ class BehavioralCloning:
         config: BehavioralCloningConfig | None = None,
         *,
         weights: Sequence[float] | None = None,
-        initial: NetworkPolicy | None = None,
+        initial: NetworkPolicy | str | Path | None = None,
+        env: gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | None = None,
         folder: str | Path | None = None,
         progress: bool = True,
         **options: Any,
@@ -86,7 +103,10 @@ class BehavioralCloning:
             config: settings; None takes the defaults.
             weights: for each recording, how often its rows are drawn relative to those of the others;
                 None takes 1 for all.
-            initial: a policy to start from, of the same network; None starts from random weights.
+            initial: a policy to start from, or its folder, of the same network; None starts from random
+                weights.
+            env: where to drive if ``select="driving"``, or what makes it; it is reset, driven, and closed
+                only if it was made here. None takes ``gym.make("UdacitySim-v0")``.
             folder: where to keep the training; if training in it was interrupted, `learn` goes on
                 from the last whole epoch.
             progress: show a progress bar.
@@ -106,12 +126,16 @@ class BehavioralCloning:
         checked = [_without_broken_pictures(recording, progress) for recording in _open(recordings)]
         self.reports = tuple(report for _, report in checked)
         frames = Frames.of([recording for recording, _ in checked], self.config.labels, weights)
-        train, validation = frames.split(self.config.validation, self.config.gap)
+        if self.config.validation_by == "episode":
+            train, validation = frames.split_episodes(self.config.validation, self.config.seed)
+        else:
+            train, validation = frames.split(self.config.validation, self.config.gap)
         self.train_frames = train.smoothed(self.config.smoothing)
         self.validation_frames = validation.smoothed(self.config.smoothing)
         self.cameras = cameras_of(frames, self.config)
         target_speed_of(self.train_frames, self.config)  # fails before training, not in it
-        self._initial = initial
+        self._initial = _policy(initial)
+        self._env = env
 
     def learn(self, after_epoch: Callable[[Epoch], object] | None = None) -> NetworkPolicy:
         """Train to the end, or go on from where training in the same folder stopped.
@@ -127,16 +151,60 @@ class BehavioralCloning:
             CheckpointError: The folder holds a training with other settings or other data.
             TrainingError: The loss is no longer finite.
         """
-        training = Training(
-            self.config,
-            self.train_frames,
-            self.validation_frames,
-            folder=self.folder,
-            initial=self._initial,
-            learner=type(self).__name__,
+        with ExitStack() as stack:
+            training = Training(
+                self.config,
+                self.train_frames,
+                self.validation_frames,
+                folder=self.folder,
+                initial=self._initial,
+                judge=self._judge(stack) if self.config.select == "driving" else None,
+                learner=type(self).__name__,
+            )
+            self.history = training.history
+            return training.run(self._progress, after_epoch)
+
+    def _judge(self, stack: ExitStack) -> Callable[[NetworkPolicy], float]:
+        """Lets policies drive; what is made for that is closed by ``stack``."""
+        import gymnasium
+
+        import udacity_gym  # noqa: F401 - registers the environment
+        from udacity_gym.evaluation import evaluate
+
+        env: Any = self._env
+        if not isinstance(env, gymnasium.Env):
+            env = gymnasium.make("UdacitySim-v0") if env is None else env()
+            stack.callback(env.close)
+        seconds = self.config.drive_seconds
+        laps = 1 + int(seconds * FASTEST / env.unwrapped.track.length)
+        return lambda policy: driving_score(
+            evaluate(policy, env, laps, seed=self.config.seed % 2**32, max_seconds=seconds)
         )
-        self.history = training.history
-        return training.run(self._progress, after_epoch)
+
+
+FASTEST = 20.0
+"""m/s that no car of Udacity's reaches."""
+
+
+def driving_score(evaluation: Evaluation) -> float:
+    r"""How good a short drive was, for comparison of drives of the same length.
+
+    Autonomy (Bojarski et al. 2016, section 7) without its floor at 0, so that bad drives can be told from
+    worse ones; the mean distance from the reference line decides between drives that are alike.
+
+    Returns:
+        At most 1, greater is better: 6 s of the time for each intervention, a hundredth for each metre of
+        mean \|cte\|.
+    """
+    lost = evaluation.interventions * INTERVENTION_SECONDS / max(evaluation.seconds, INTERVENTION_SECONDS)
+    return 1.0 - lost - 0.01 * evaluation.mean_abs_cte
+
+
+def _policy(initial: NetworkPolicy | str | Path | None) -> NetworkPolicy | None:
+    policy = load_policy(initial) if isinstance(initial, (str, Path)) else initial
+    if policy is not None and not isinstance(policy, NetworkPolicy):
+        raise OptionError(f"initial={initial!r} is neither a policy of a network nor the folder of one")
+    return policy
 
 
 def _open(recordings: str | Path | Recording | Iterable[str | Path | Recording]) -> list[Recording]:

@@ -88,9 +88,15 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def read_checkpoint(
-    folder: Path, name: str, expected_format: str, version: int
+    folder: Path, name: str, expected_format: str, versions: tuple[int, ...]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `write_checkpoint` has written, and make sure that it is whole.
+
+    Args:
+        folder: where it is.
+        name: stem of the two files.
+        expected_format: what the description calls its format.
+        versions: of the format that the caller can read.
 
     Returns:
         The tensors and the description.
@@ -111,9 +117,10 @@ def read_checkpoint(
         raise CheckpointError(
             f"{description_path}: 'format' is not {expected_format!r}; it belongs to something else"
         )
-    if description.get("version") != version:
+    if description.get("version") not in versions:
         raise CheckpointError(
-            f"{description_path}: version {description.get('version')!r}, but this library reads {version}"
+            f"{description_path}: version {description.get('version')!r}, but this library reads "
+            f"{' and '.join(map(str, versions))}; it was written by another version of this library"
         )
     digest = str(description.get("weights_sha256"))
     waiting = folder / _waiting(name, digest)  # there if a save was interrupted

@@ -11,7 +11,9 @@ from typing_extensions import Self
 
 from algorithms.augment import Augmentation, Geometry
 from algorithms.checks import SHARE, Number
-from algorithms.networks import NETWORKS, check_fits
+from algorithms.losses import Huber, Loss, find_loss
+from algorithms.networks import check_fits, network_names
+from algorithms.policy import check_inputs
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import OptionError
 
@@ -29,9 +31,14 @@ class TrainingConfig:
         learning_rate: greatest learning rate of Adam (Kingma & Ba 2015).
         schedule: "cosine" lets the rate rise over the first epoch and fall to zero along a cosine
             (Loshchilov & Hutter 2017), "constant" keeps it.
-        loss: "huber" (Huber 1964) or "mse". Huber is the better one where a few rows are unlike the rest,
-            like full throttle at the start; "mse" where those are what counts, like keys pressed in bends.
+        loss: name of the loss, see `algorithms.losses.LOSSES`, or a `Loss`, for one with its own settings.
+            "huber" where a few rows are unlike the rest, like full throttle at the start; "mse" where those
+            are what counts, like keys pressed in bends; "gaussian" predicts how far demonstrations scatter
+            as well; "classes" keeps different opinions apart instead of steering between them.
         huber_delta: where the Huber loss turns from square to linear, in units of the action.
+        inputs: what the network is told besides pictures: () or ("speed",). With the speed it can tell
+            standing from driving, and learns to start off and to brake; see `data.motion_weights`.
+        history: how many past pictures the network sees besides the present one.
         throttle: "learned": the policy works steering and throttle; "speed_control": steering only,
             a controller keeps the car at ``target_speed``.
         throttle_weight: weight of the throttle's loss; steering has weight 1.
@@ -47,7 +54,8 @@ class TrainingConfig:
             back on its path; less makes corrections stronger.
         recovery_distance: m, least distance in which it shall be back, whatever the speed.
         balance: [0, 1] how far the peak of the steering histogram is flattened.
-        patience: stop after so many epochs without a better validation loss; None never stops early.
+        patience: stop after so many epochs without a better one, by loss or by score; None never stops early.
+        judge_every: epochs between two scores, where something else than the loss chooses the best one.
         memory_budget: bytes of prepared pictures kept in memory; what does not fit is decoded anew.
         threads: parts of each batch that are worked on side by side, one CPU core each; None takes the
             machine's cores, at most 4. The weights depend on it in their last digits.
@@ -59,8 +67,10 @@ class TrainingConfig:
     batch_size: int = 64
     learning_rate: float = 1e-3
     schedule: str = "cosine"
-    loss: str = "huber"
+    loss: str | Loss = "huber"
     huber_delta: float = 0.05
+    inputs: tuple[str, ...] = ()
+    history: int = 0
     throttle: str = "learned"
     throttle_weight: float = 0.1
     target_speed: float | None = None
@@ -73,15 +83,14 @@ class TrainingConfig:
     recovery_distance: float = 5.0
     balance: float = 0.5
     patience: int | None = None
+    judge_every: int = 1
     memory_budget: float = 1e9
     threads: int | None = None
     seed: int = 0
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "schedule": ("cosine", "constant"),
-        "loss": ("mse", "huber"),
         "throttle": ("learned", "speed_control"),
-        "network": tuple(NETWORKS),
     }
     NUMBERS: ClassVar[Mapping[str, Number]] = {
         "epochs": Number(1, whole=True),
@@ -96,6 +105,7 @@ class TrainingConfig:
         "recovery_distance": Number(0, 1000, above=True),
         "balance": SHARE,
         "patience": Number(1, whole=True, optional=True),
+        "judge_every": Number(1, whole=True),
         "memory_budget": Number(0),
         "threads": Number(1, whole=True, optional=True),
         "seed": Number(0, 2**63 - 1, whole=True),
@@ -115,6 +125,11 @@ class TrainingConfig:
                 raise OptionError(f"{name}={getattr(self, name)!r} must be an object of {kind.__name__}")
         for name, number in self.NUMBERS.items():
             number.check(name, getattr(self, name))
+        if not isinstance(self.loss, Loss):
+            find_loss(self.loss)
+        check_inputs(self.inputs, self.history)
+        if self.network not in network_names():
+            raise OptionError(f"network={self.network!r} is unknown; choose one of {network_names()}")
         check_fits(self.network, self.preprocessing)
         if self.target_speed is not None and self.throttle != "speed_control":
             raise OptionError(
@@ -136,6 +151,13 @@ class TrainingConfig:
                 learner = type(self).__name__.removesuffix("Config")
                 raise OptionError(f"{learner} has no setting {name!r}; {hint}")
         return replace(self, **options)
+
+    @property
+    def objective(self) -> Loss:
+        """What the network's outputs mean, and what is minimised."""
+        if isinstance(self.loss, Loss):
+            return self.loss
+        return Huber(self.huber_delta) if self.loss == Huber.name else find_loss(self.loss)()
 
     @property
     def actions(self) -> tuple[str, ...]:

@@ -24,6 +24,10 @@ Indices: TypeAlias = NDArray[np.int64]
 T = TypeVar("T")
 
 
+CUT = 0.25
+"""s between two rows of an episode from which on they are no neighbours, if their episode's rows are not all
+as far apart; recordings have 0.067 to 0.12."""
+
 Labels: TypeAlias = Literal["expert", "executed"]
 """Whose actions are learnt, see `Frames.of`."""
 
@@ -182,6 +186,56 @@ class Frames:
             )
         return train, self.take(slice(cut, None))
 
+    def split_episodes(self, validation: float, seed: int) -> tuple[Frames, Frames]:
+        """Split into episodes to train on and episodes to validate on.
+
+        Args:
+            validation: share of the rows, met as nearly as whole episodes allow.
+            seed: by which episodes are drawn.
+
+        Returns:
+            Training rows and validation rows; with a share above 0 there is at least one episode of each.
+
+        Raises:
+            OptionError: There are too few episodes.
+        """
+        if not 0.0 <= validation < 1.0:
+            raise OptionError(f"validation={validation} must lie in [0, 1)")
+        numbers, rows = np.unique(self.episode, return_counts=True)
+        if validation == 0.0:
+            return self, self.take(slice(0, 0))
+        if len(numbers) < 2:
+            raise OptionError(
+                "all rows are of one episode: nothing would be left to train on. Record several takes, or "
+                'choose validation_by="time"'
+            )
+        order = np.random.default_rng(seed).permutation(len(numbers))
+        wanted = validation * len(self)
+        count = int(np.argmin(np.abs(np.cumsum(rows[order[:-1]]) - wanted))) + 1
+        aside = np.isin(self.episode, numbers[order[:count]])
+        return self.take(np.flatnonzero(~aside)), self.take(np.flatnonzero(aside))
+
+    def past(self, history: int) -> Indices:
+        """Where each row's past is: rows of the same episode, one after the other.
+
+        Args:
+            history: how many rows before each row.
+
+        Returns:
+            (n, history + 1) indices within the row's episode, the oldest first, the row's own last. What
+            lies before the episode's beginning, or before a cut in it (see `CUT`), is replaced by the first
+            row after it, as a policy does when an episode begins.
+        """
+        past = np.repeat(self.index[:, None], history + 1, axis=1) - np.arange(history, -1, -1)
+        for number in np.unique(self.episode) if history else ():
+            time = np.asarray(self.episodes[number].time, np.float64)
+            step = np.diff(time)
+            cut = step > max(CUT, 2.5 * float(np.median(step))) if len(step) else np.empty(0, np.bool_)
+            first = np.maximum.accumulate(np.where(np.concatenate([[True], cut]), np.arange(len(time)), 0))
+            rows = self.episode == number
+            past[rows] = np.maximum(past[rows], first[self.index[rows]][:, None])
+        return past
+
     def smoothed(self, seconds: float) -> Frames:
         """Steering averaged over a centred window, never across episodes or cuts.
 
@@ -261,11 +315,13 @@ def balance_weights(steering: Floats, strength: float, bins: int = 25) -> NDArra
     return normalized
 
 
-def motion_weights(speed: Floats) -> NDArray[np.float64]:
+def motion_weights(speed: Floats, throttle: Floats | None = None) -> NDArray[np.float64]:
     """Weights that leave out standing and creeping: nobody shall learn to wait where a recording began.
 
     Args:
         speed: (n,) m/s.
+        throttle: (n,) labels, for a network that is told the speed: it can tell starting off from driving,
+            so rows in which the car is slow and driven off stay in.
 
     Returns:
         (n,) weights that rise from 0 for a car that stands to 1 at half of the median speed; all 1 for
@@ -275,7 +331,7 @@ def motion_weights(speed: Floats) -> NDArray[np.float64]:
     if enough <= 0.0:
         return np.ones(len(speed))
     weights: NDArray[np.float64] = np.clip(speed.astype(np.float64) / enough, 0.0, 1.0)
-    return weights
+    return weights if throttle is None else np.where(throttle > 0.0, 1.0, weights)
 
 
 def draw(weights: NDArray[np.float64], rng: np.random.Generator, count: int | None = None) -> Indices:
@@ -359,23 +415,25 @@ class PictureStore:
     recording is: one 66x200 picture takes 39.6 kB, 2000 rows of three cameras 238 MB.
     """
 
-    def __init__(self, frames: Frames, cameras: Sequence[str], cache: PictureCache) -> None:
+    def __init__(self, frames: Frames, cameras: Sequence[str], cache: PictureCache, history: int = 0) -> None:
         """Find places for the rows' pictures.
 
         Args:
             frames: the rows.
             cameras: the cameras whose pictures will be asked for.
             cache: where pictures are kept.
+            history: how many past pictures come with each.
         """
         self.frames, self.cameras, self.cache = frames, tuple(cameras), cache
-        self.preprocessing = cache.preprocessing
-        self._slots = np.array(
-            [
-                [cache.slot(frames.episodes[e].log, frames.episodes[e].name(c, i)) for c in self.cameras]
-                for e, i in zip(frames.episode.tolist(), frames.index.tolist(), strict=True)
-            ],
-            np.int64,
-        ).reshape(len(frames), len(self.cameras))
+        self.history = history
+        self._past = frames.past(history)
+        self._slots: dict[int, Indices] = {}
+        for number in np.unique(frames.episode).tolist():
+            episode = frames.episodes[number]
+            slots = np.full((len(episode), len(self.cameras)), -1, np.int64)
+            for index in np.unique(self._past[frames.episode == number]).tolist():
+                slots[index] = [cache.slot(episode.log, episode.name(c, index)) for c in self.cameras]
+            self._slots[number] = slots
 
     def take(self, rows: Indices, cameras: Indices) -> Image:
         """Prepared pictures of some rows.
@@ -385,31 +443,40 @@ class PictureStore:
             cameras: (n,) indices into ``cameras``.
 
         Returns:
-            (n, height, width, 3) uint8, a fresh array.
+            (n, height, width, 3) uint8, a fresh array; with a history (n, history + 1, height, width, 3),
+            the oldest first.
 
         Raises:
             RecordingError: A picture can't be read or has another size than the preprocessing expects.
         """
-        out: Image = np.empty((len(rows), *self.preprocessing.size, 3), np.uint8)
+        size = (*self.cache.preprocessing.size, 3)
+        out: Image = np.empty((len(rows), self.history + 1, *size), np.uint8)
         for k, (row, camera) in enumerate(zip(rows.tolist(), cameras.tolist(), strict=True)):
-            slot = int(self._slots[row, camera])
-            kept = self.cache.get(slot) if slot >= 0 else None
-            if kept is None:
-                kept = self._decode(row, camera)
-                if slot >= 0:
-                    self.cache.put(slot, kept)
-            out[k] = kept
-        return out
+            episode = int(self.frames.episode[row])
+            for j, index in enumerate(self._past[row].tolist()):
+                out[k, j] = self._picture(episode, index, camera)
+        return out if self.history else out[:, 0]
 
-    def _decode(self, row: int, camera: int) -> Image:
-        image = self.frames.image(row, self.cameras[camera])
-        found, wanted = image.shape[:2], self.preprocessing.picture
+    def _picture(self, episode: int, index: int, camera: int) -> Image:
+        slot = int(self._slots[episode][index, camera])
+        kept = self.cache.get(slot) if slot >= 0 else None
+        if kept is None:
+            kept = self._decode(episode, index, self.cameras[camera])
+            if slot >= 0:
+                self.cache.put(slot, kept)
+        return kept
+
+    def _decode(self, episode: int, index: int, camera: str) -> Image:
+        frame = self.frames.episodes[episode][index]
+        image = frame.image(camera)
+        found, wanted = image.shape[:2], self.cache.preprocessing.picture
         if found != wanted:
+            name = self.frames.episodes[episode].name(camera, index)
             raise RecordingError(
-                f"{self.frames.name(row, self.cameras[camera])}: {found[0]}x{found[1]} px, but "
+                f"{self.frames.episodes[episode].log.parent / name}: {found[0]}x{found[1]} px, but "
                 f"Preprocessing.picture says {wanted[0]}x{wanted[1]}; set picture and crop to fit"
             )
-        return self.preprocessing.prepare(image)
+        return self.cache.preprocessing.prepare(image)
 
 
 def ahead(make: Callable[[int], T], count: int) -> Iterator[T]:

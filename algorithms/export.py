@@ -93,7 +93,7 @@ def export(policy: NetworkPolicy, path: str | Path) -> Exported:
     }
     if path.suffix not in kinds:
         raise OptionError(f"{path}: export to a file that ends in .onnx, or in .pt for TorchScript")
-    network = copy.deepcopy(policy.network).requires_grad_(False)
+    network = copy.deepcopy(policy.plain_network("export")).requires_grad_(False)
     model = PicturesToActions(network, policy.preprocessing).eval()
     with replacing(path) as part:
         run = kinds[path.suffix](model, json.dumps(describe(policy)), part)

@@ -5,30 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from algorithms.base import ACTION_MEANINGS, Action, Policy
+from algorithms.base import ACTION_MEANINGS, Action, Floats, ObservationError, Policy
 from algorithms.checkpoint import check_tensors, read_checkpoint, write_checkpoint
 from algorithms.checks import Number
+from algorithms.losses import Loss, MeanSquare
 from algorithms.networks import check_fits, make_network
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import CheckpointError, OptionError
-from udacity_gym.telemetry import Image
+from udacity_gym.observation import MEASUREMENTS
+from udacity_gym.telemetry import MPH, Image
 
 if TYPE_CHECKING:
     from algorithms.export import Exported
 
 FORMAT = "udacity-gym-policy"
-VERSION = 1
+VERSION = 2
+"""Version 1 had no ``loss``, ``inputs`` and ``history``: networks gave the action itself, on one picture."""
+_VERSION_1 = {"loss": {"name": "mse"}, "inputs": {}, "history": 0}
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "network": str,
     "preprocessing": dict,
     "actions": dict,
     "target_speed": (int, float, type(None)),
+    "loss": dict,
+    "inputs": dict,
+    "history": int,
     "training": dict,
 }
 
@@ -68,12 +77,45 @@ def one_thread(when: bool) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+INPUT_SCALES = {"speed": 1 / (30 * MPH)}
+"""What measurements are multiplied by before a network sees them; 30 mph is the car's top speed."""
+
+
+def scale_measurements(measurements: Floats, inputs: tuple[str, ...]) -> Tensor:
+    """Make measurements fit for a network: (n, len(inputs)) in SI units to values of about [0, 1]."""
+    return torch.from_numpy(measurements * np.array([INPUT_SCALES[name] for name in inputs], np.float32))
+
+
+def check_inputs(inputs: tuple[str, ...], history: int) -> None:
+    """Make sure that there are such inputs.
+
+    Raises:
+        OptionError: There are not.
+    """
+    if not isinstance(inputs, tuple) or len(set(inputs)) != len(inputs) or set(inputs) - set(INPUT_SCALES):
+        raise OptionError(f"inputs={inputs!r} must be a tuple of names; there are {tuple(INPUT_SCALES)}")
+    Number(0, 64, whole=True).check("history", history)
+
+
+class Distribution(NamedTuple):
+    """What a policy would do, and how sure it is.
+
+    Attributes:
+        mean: (len(actions),) or (n, len(actions)) float32 in [-1, 1], what `predict` gives.
+        std: standard deviation, of the same shape.
+    """
+
+    mean: Action
+    std: Floats
+
+
 class NetworkPolicy(Policy):
     """A policy that asks a network, and takes its preprocessing with it.
 
     Attributes:
-        network: the network, in evaluation mode.
+        network: the network, in evaluation mode; see `algorithms.networks.Network`.
         preprocessing: what becomes of a picture before the network sees it.
+        loss: what the network's outputs mean.
         training: how it came about: settings, seed, losses. Kept in the checkpoint for people to read.
     """
 
@@ -84,34 +126,136 @@ class NetworkPolicy(Policy):
         actions: tuple[str, ...] = ("steering", "throttle"),
         target_speed: float | None = None,
         training: dict[str, Any] | None = None,
+        *,
+        loss: Loss | None = None,
+        inputs: tuple[str, ...] = (),
+        history: int = 0,
     ) -> None:
         """Make a policy.
 
         Args:
-            network: maps prepared, normalised pictures to actions.
+            network: maps prepared, normalised pictures, and scaled measurements if there are ``inputs``,
+                to outputs.
             preprocessing: see the attributes.
             actions: ("steering", "throttle") or ("steering",).
             target_speed: m/s, for a policy that only steers.
             training: see the attributes.
+            loss: see the attributes; None: the outputs are the actions.
+            inputs: what the network is told besides pictures, names from `INPUT_SCALES`.
+            history: how many past pictures the network sees before the present one.
 
         Raises:
-            OptionError: Actions and target speed do not go together.
+            OptionError: Actions and target speed do not go together, or there are no such inputs.
         """
         check_actions(actions, target_speed)
+        check_inputs(inputs, history)
         self.network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocessing = preprocessing
         self.actions = actions
         self.target_speed = target_speed
         self.picture = preprocessing.picture
         self.training = training or {}
+        self.loss = loss or MeanSquare()
+        self.inputs = inputs
+        self.history = history
 
-    @torch.inference_mode()
-    def act(self, images: Image) -> Action:
-        """Choose an action for each picture; see `Policy.act`."""
-        prepared = torch.from_numpy(self.preprocessing.prepare_batch(images))
-        with one_thread(when=len(images) <= FEW):
-            action: Action = self.network(self.preprocessing.normalize(prepared)).numpy()
-        return action
+    def act(self, images: Image, measurements: Floats | None = None) -> Action:
+        """Choose an action for each picture, as if an episode began with it; see `Policy.act`."""
+        if measurements is None:
+            measurements = np.empty((len(images), 0), np.float32)
+        return self._decide(images, measurements, None, None)[0]
+
+    def predict_distribution(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+    ) -> tuple[Distribution, tuple[NDArray[Any], ...] | None]:
+        """What `predict` would choose, and how sure the network is of it.
+
+        Args:
+            observation: see `predict`.
+            state: see `predict`.
+            episode_start: see `predict`.
+
+        Returns:
+            Mean and standard deviation of the action, and the state.
+
+        Raises:
+            ObservationError: See `predict`.
+            OptionError: The network was trained with a loss that knows no uncertainty.
+        """
+        images, measurements, single = self.check(observation)
+        out, state = self._ask(images, measurements, state, episode_start)
+        mean, std = self.loss.mean(out).numpy().clip(-1.0, 1.0), self.loss.std(out).numpy()
+        return (Distribution(mean[0], std[0]) if single else Distribution(mean, std)), state
+
+    def _decide(
+        self,
+        images: Image,
+        measurements: Floats,
+        state: tuple[NDArray[Any], ...] | None,
+        episode_start: NDArray[np.bool_] | None,
+    ) -> tuple[Action, tuple[NDArray[Any], ...] | None]:
+        out, state = self._ask(images, measurements, state, episode_start)
+        action: Action = self.loss.mean(out).numpy()
+        return action, state
+
+    def _ask(
+        self,
+        images: Image,
+        measurements: Floats,
+        state: tuple[NDArray[Any], ...] | None,
+        episode_start: NDArray[np.bool_] | None,
+    ) -> tuple[Tensor, tuple[NDArray[Any], ...] | None]:
+        """The network's outputs by action, (n, len(actions), width), and the state."""
+        prepared = self.preprocessing.prepare_batch(images)
+        if self.history:
+            prepared = self._remembered(prepared, state, episode_start)
+            state = (prepared[:, 1:],)
+        with one_thread(when=len(images) <= FEW), torch.inference_mode():
+            pictures = self.preprocessing.normalize(torch.from_numpy(prepared))
+            numbers = (scale_measurements(measurements, self.inputs),) if self.inputs else ()
+            return self.loss.split(self.network(pictures, *numbers)), state
+
+    def _remembered(
+        self, prepared: Image, state: tuple[NDArray[Any], ...] | None, episode_start: Any
+    ) -> Image:
+        """(n, history + 1, *size, 3): past pictures and the present one.
+
+        Where an episode begins, nothing is remembered: the first picture stands for all before it.
+        """
+        n, shape = len(prepared), prepared.shape[1:]
+        if state is None:
+            past = np.repeat(prepared[:, None], self.history, axis=1)
+        else:
+            past = np.asarray(state[0])
+            if past.shape != (n, self.history, *shape):
+                raise ObservationError(
+                    f"the state is of shape {past.shape}, but {n} pictures with a history of {self.history} "
+                    f"need {(n, self.history, *shape)}; begin with state=None"
+                )
+            if episode_start is not None:
+                begins = np.broadcast_to(np.asarray(episode_start, np.bool_), (n,))
+                past = np.where(begins[:, None, None, None, None], prepared[:, None], past)
+        return np.concatenate([past, prepared[:, None]], axis=1)
+
+    def plain_network(self, what_for: str) -> nn.Module:
+        """The network with its loss's decoding: maps pictures alone to actions.
+
+        Args:
+            what_for: what needs it, for the message.
+
+        Raises:
+            OptionError: The network needs more than one picture.
+        """
+        if self.inputs or self.history:
+            needs = [*self.inputs, *(["past pictures"] if self.history else [])]
+            raise OptionError(
+                f"{what_for} takes policies that look at one picture; this one needs {', '.join(needs)} too: "
+                "train one with inputs=() and history=0 for it"
+            )
+        return self.network if isinstance(self.loss, MeanSquare) else Decoded(self.network, self.loss)
 
     def save(self, folder: str | Path) -> Path:
         """Write a checkpoint; see `Policy.save`.
@@ -126,6 +270,11 @@ class NetworkPolicy(Policy):
             "preprocessing": self.preprocessing.to_json(),
             "actions": {name: ACTION_MEANINGS[name] for name in self.actions},
             "target_speed": self.target_speed,
+            "loss": self.loss.to_json(),
+            "inputs": {
+                name: {"unit": MEASUREMENTS[name], "scale": INPUT_SCALES[name]} for name in self.inputs
+            },
+            "history": self.history,
             "training": self.training,
         }
         return write_checkpoint(folder, "policy", self.network.state_dict(), description)
@@ -142,7 +291,23 @@ class NetworkPolicy(Policy):
 
     def __repr__(self) -> str:
         at = "" if self.target_speed is None else f", target_speed={self.target_speed:.1f} m/s"
-        return f"{type(self).__name__}({type(self.network).__name__}, actions={self.actions}{at})"
+        besides = f", inputs={self.inputs}" if self.inputs else ""
+        past = f", history={self.history}" if self.history else ""
+        return (
+            f"{type(self).__name__}({type(self.network).__name__}, actions={self.actions}{at}{besides}{past})"
+        )
+
+
+class Decoded(nn.Module):
+    """A network whose outputs are decoded to actions."""
+
+    def __init__(self, network: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Normalised pictures to (n, actions)."""
+        return self.loss.mean(self.loss.split(self.network(pictures)))
 
 
 def load_policy(folder: str | Path) -> Policy:
@@ -158,22 +323,36 @@ def load_policy(folder: str | Path) -> Policy:
         CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or of another network.
     """
     folder = Path(folder)
-    tensors, description = read_checkpoint(folder, "policy", FORMAT, VERSION)
+    tensors, description = read_checkpoint(folder, "policy", FORMAT, (1, VERSION))
+    if description["version"] == 1:
+        description = {**description, **_VERSION_1}
     where = folder / "policy.json"
     for field, kind in _FIELDS.items():
         if field not in description:
             raise CheckpointError(f"{where}: {field!r} is missing; save the policy again")
         if not isinstance(description[field], kind):
             raise CheckpointError(f"{where}: {field}={description[field]!r} has the wrong type")
-    name, target_speed = description["network"], description["target_speed"]
-    actions = tuple(description["actions"])
+    name, target_speed, history = description["network"], description["target_speed"], description["history"]
+    actions, inputs = tuple(description["actions"]), tuple(description["inputs"])
     try:
         check_actions(actions, target_speed)
+        check_inputs(inputs, history)
+        loss = Loss.from_json(description["loss"])
         preprocessing = Preprocessing.from_json(description["preprocessing"])
-        network = make_network(name, len(actions))
+        outputs = len(actions) * loss.width
+        network = make_network(name, outputs, frames=history + 1, measurements=len(inputs))
         check_fits(name, preprocessing)
     except OptionError as error:
         raise CheckpointError(f"{where}: {error}") from error
     check_tensors(tensors, network.state_dict(), f"{folder / 'policy.safetensors'} ({name})")
     network.load_state_dict(tensors)
-    return NetworkPolicy(network, preprocessing, actions, target_speed, description["training"])
+    return NetworkPolicy(
+        network,
+        preprocessing,
+        actions,
+        target_speed,
+        description["training"],
+        loss=loss,
+        inputs=inputs,
+        history=history,
+    )

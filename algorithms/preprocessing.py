@@ -118,11 +118,15 @@ class Preprocessing:
         """Scale prepared pictures for the network.
 
         Args:
-            batch: (n, *size, 3) uint8 as `prepare_batch` gives them.
+            batch: (n, *size, 3) uint8 as `prepare_batch` gives them, or (n, frames, *size, 3), the
+                oldest first.
 
         Returns:
-            (n, 3, *size) float32; channels last in memory, which convolutions on CPUs like best.
+            (n, 3, *size) or (n, 3 * frames, *size) float32; channels last in memory, which convolutions
+            on CPUs like best.
         """
+        if batch.ndim == 5:
+            batch = batch.permute(0, 2, 3, 1, 4).flatten(3)
         return batch.permute(0, 3, 1, 2).float().mul_(self.scale).add_(self.offset)
 
     def to_json(self) -> dict[str, Any]:

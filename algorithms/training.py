@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from algorithms.base import Floats, TrainingError
-from algorithms.batches import Batches, targets_of
+from algorithms.base import Floats, Policy, TrainingError
+from algorithms.batches import Batch, Batches, measurements_of, targets_of
 from algorithms.checkpoint import check_tensors, read_checkpoint, write_checkpoint
 from algorithms.config import TrainingConfig
 from algorithms.data import Frames, PictureCache, PictureStore, ahead, balance_weights, draw, motion_weights
 from algorithms.networks import make_network
-from algorithms.policy import NetworkPolicy
+from algorithms.policy import NetworkPolicy, scale_measurements
 from udacity_gym.errors import CheckpointError, OptionError, RecordingError
 from udacity_gym.telemetry import Image
 
 STATE_FORMAT = "udacity-gym-training-state"
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,14 @@ class Epoch:
         validation_loss: loss on the validation rows, through the centre camera and not augmented; None
             if no rows were set aside.
         steering_mae: mean absolute steering error on them, in shares of full lock.
+        score: what the judge gave, greater is better; None if there is none or it was not asked.
     """
 
     epoch: int
     train_loss: float
     validation_loss: float | None
     steering_mae: float | None
+    score: float | None = None
 
 
 class Training:
@@ -73,7 +75,8 @@ class Training:
         target_speed: m/s that a steering-only policy is to be driven at, else None.
         history: what the epochs came to so far.
         network: the network as it is now.
-        best: weights of the epoch with the least validation loss so far.
+        best: weights of the best epoch so far: that of the greatest score if there is a judge, else that
+            of the least validation loss, else the last one.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Training:
         folder: Path | None = None,
         initial: NetworkPolicy | None = None,
         cache: PictureCache | None = None,
+        judge: Callable[[NetworkPolicy], float] | None = None,
         learner: str = "Training",
     ) -> None:
         """Prepare a run.
@@ -100,6 +104,8 @@ class Training:
                 from random ones.
             cache: prepared pictures of earlier runs, and room for those of this one; None makes one of
                 ``config.memory_budget`` bytes.
+            judge: gives a policy a score, greater is better, by driving for example; it is asked every
+                ``config.judge_every`` epochs and after the last one, and decides which epoch is the best.
             learner: what the checkpoint says who made it.
 
         Raises:
@@ -107,6 +113,8 @@ class Training:
             RecordingError: There are no rows, or none has a picture of the centre camera.
         """
         self.config, self.folder, self._learner = config, folder, learner
+        self._objective = config.objective
+        self._judge = judge
         self.history: list[Epoch] = []
         self.cameras = cameras_of(train, config)
         self.target_speed = target_speed_of(train, config)
@@ -115,16 +123,9 @@ class Training:
             cache = PictureCache(config.preprocessing, config.memory_budget)
         if cache.preprocessing != config.preprocessing:
             raise OptionError("the cache's pictures were prepared otherwise than preprocessing says")
-        self._batches = Batches(
-            PictureStore(train, self.cameras, cache),
-            config.actions,
-            config.augmentation,
-            config.geometry,
-            config.side_cameras,
-            config.recovery_time,
-            config.recovery_distance,
-        )
-        self._validation_pictures = PictureStore(validation, ("center",), cache)
+        self._batches = Batches(PictureStore(train, self.cameras, cache, config.history), config)
+        self._validation_pictures = PictureStore(validation, ("center",), cache, config.history)
+        self._validation_measurements = measurements_of(validation, config.inputs)
         self._validation_targets = targets_of(validation, config.actions)
         self._row_weights = _row_weights(train, config)
         self._threads = config.threads or min(os.cpu_count() or 1, 4)
@@ -132,13 +133,13 @@ class Training:
             len(train) if config.steps_per_epoch is None else config.steps_per_epoch * config.batch_size
         )
         self._steps = -(-self._rows // config.batch_size)
-        self.network = make_network(config.network, len(config.actions), config.seed)
+        self.network = _make_network(config, config.seed)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if initial is not None:
             self._start_from(initial)
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
         self._fingerprint = self._name_data(initial) if folder is not None else ""
-        self._best_loss = math.inf
+        self._best_value = math.inf  # loss, or score with its sign turned
         self.best = _copy(self.network)
 
     def run(
@@ -183,7 +184,7 @@ class Training:
             bar.close()
             if log is not None:
                 log.close()
-        policy = self._policy()
+        policy = self._policy(self.best)
         if self.folder is not None:
             policy.save(self.folder / "policy")  # once more, with the history to its end
         return policy
@@ -194,19 +195,30 @@ class Training:
         self.network.train()
         total = 0.0
         batches = ahead(lambda i: self._batches.make(order[i * size : (i + 1) * size], rng), self._steps)
-        for step, (images, targets) in enumerate(batches):
+        for step, batch in enumerate(batches):
             rate = self._learning_rate(number * self._steps + step)
-            loss = self._step(images, targets, rate, pool)
+            loss = self._step(batch, rate, pool)
             if not math.isfinite(loss):
                 raise self._diverged(f"the loss of step {step + 1} of {self._steps} is {loss}", number)
-            total += loss * len(images)
+            total += loss * len(batch.images)
             bar.update()
         validation_loss, mae = self._validate()
         if not all(bool(value.isfinite().all()) for value in self.network.parameters()):
             raise self._diverged("weights are no longer finite after the last step", number)
         if validation_loss is not None and not math.isfinite(validation_loss):
             raise self._diverged(f"the validation loss is {validation_loss}", number)
-        return Epoch(number + 1, total / len(order), validation_loss, mae)
+        return Epoch(number + 1, total / len(order), validation_loss, mae, self._score(number + 1))
+
+    def _score(self, epoch: int) -> float | None:
+        """What the judge says of the network as it is, if it is asked after this epoch."""
+        if self._judge is None or (epoch % self.config.judge_every and epoch < self.config.epochs):
+            return None
+        threads = torch.get_num_threads()
+        score = float(self._judge(self._policy(self.network.state_dict())))
+        torch.set_num_threads(threads)
+        if not math.isfinite(score):
+            raise self._diverged(f"the judge's score is {score}", epoch - 1)
+        return score
 
     def _diverged(self, what: str, epoch: int) -> TrainingError:
         elsewhere = "" if self.folder is None else ", and train in another folder"
@@ -215,7 +227,7 @@ class Training:
             f"lower learning_rate={self.config.learning_rate:g}{elsewhere}"
         )
 
-    def _step(self, images: Image, targets: Floats, rate: float, pool: Executor) -> float:
+    def _step(self, batch: Batch, rate: float, pool: Executor) -> float:
         """One step of the optimizer; returns the batch's loss.
 
         The batch is cut into parts, whose gradients are computed in a thread each. Against threads
@@ -223,15 +235,15 @@ class Training:
         layer, which is faster on few cores and much faster where other programs use them too.
         Networks that draw random numbers or change themselves in ``forward`` don't fit, see `NETWORKS`.
         """
-        parameters, whole = list(self.network.parameters()), len(images)
+        parameters, whole = list(self.network.parameters()), len(batch.images)
 
-        def part(images: Image, targets: Floats) -> tuple[float, tuple[Tensor, ...]]:
-            out = self.network(self.config.preprocessing.normalize(torch.from_numpy(images)))
+        def part(images: Image, measurements: Floats, targets: Floats) -> tuple[float, tuple[Tensor, ...]]:
+            out = self._ask(images, measurements)
             loss = self._loss(out, torch.from_numpy(targets)) * (len(images) / whole)
             return loss.item(), torch.autograd.grad(loss, parameters)
 
         parts = min(self._threads, whole)
-        results = list(pool.map(part, np.array_split(images, parts), np.array_split(targets, parts)))
+        results = list(pool.map(part, *(np.array_split(column, parts) for column in batch)))
         for parameter, *gradients in zip(parameters, *(gradients for _, gradients in results), strict=True):
             parameter.grad = functools.reduce(torch.add, gradients)
         for group in self._optimizer.param_groups:
@@ -239,11 +251,15 @@ class Training:
         self._optimizer.step()
         return sum(loss for loss, _ in results)
 
+    def _ask(self, images: Image, measurements: Floats) -> Tensor:
+        """What the network gives, by action: (n, actions, width)."""
+        pictures = self.config.preprocessing.normalize(torch.from_numpy(images))
+        inputs = self.config.inputs
+        numbers = (scale_measurements(measurements, inputs),) if inputs else ()
+        return self._objective.split(self.network(pictures, *numbers))
+
     def _loss(self, out: Tensor, targets: Tensor) -> Tensor:
-        if self.config.loss == "huber":
-            errors = nn.functional.huber_loss(out, targets, reduction="none", delta=self.config.huber_delta)
-        else:
-            errors = nn.functional.mse_loss(out, targets, reduction="none")
+        errors = self._objective.loss(out, targets)
         weights = torch.tensor([1.0, self.config.throttle_weight][: errors.shape[1]])
         return (errors.mean(dim=0) * weights).sum()
 
@@ -268,41 +284,58 @@ class Training:
         for start in range(0, len(targets), size):
             rows = np.arange(start, min(start + size, len(targets)))
             images = self._validation_pictures.take(rows, np.zeros(len(rows), np.int64))
-            out = self.network(self.config.preprocessing.normalize(torch.from_numpy(images)))
+            out = self._ask(images, self._validation_measurements[rows])
             wanted = torch.from_numpy(targets[rows])
             loss += float(self._loss(out, wanted)) * len(rows)
-            error += float((out[:, 0] - wanted[:, 0]).abs().sum())
+            error += float((self._objective.mean(out)[:, 0] - wanted[:, 0]).abs().sum())
         return loss / len(targets), error / len(targets)
 
     def _is_out_of_patience(self) -> bool:
-        losses = [epoch.validation_loss for epoch in self.history if epoch.validation_loss is not None]
-        if self.config.patience is None or not losses:
+        if self.config.patience is None:
             return False
-        return len(losses) - 1 - losses.index(min(losses)) >= self.config.patience
+        values = [(value, e.epoch) for e in self.history if (value := self._value(e)) is not None]
+        return bool(values) and self.history[-1].epoch - min(values)[1] >= self.config.patience
+
+    def _value(self, epoch: Epoch) -> float | None:
+        """By what epochs are compared, the least is the best; None if this one can't be."""
+        if self._judge is None:
+            return epoch.validation_loss
+        return None if epoch.score is None else -epoch.score
 
     def _keep(self, epoch: Epoch) -> None:
         self.history.append(epoch)
-        better = epoch.validation_loss is None or epoch.validation_loss < self._best_loss
+        value = self._value(epoch)
+        compared = self._judge is not None or epoch.validation_loss is not None
+        better = not compared or (value is not None and value < self._best_value)
         if better:
-            self._best_loss = math.inf if epoch.validation_loss is None else epoch.validation_loss
+            self._best_value = math.inf if value is None else value
             self.best = _copy(self.network)
         if self.folder is not None:
             # In this order: an epoch whose policy is kept but not its state is trained again, the other
             # way round its policy would be lost for ever.
             if better:
-                self._policy().save(self.folder / "policy")
+                self._policy(self.best).save(self.folder / "policy")
             self._save(self.folder / "state")
 
-    def _policy(self) -> NetworkPolicy:
+    def _policy(self, weights: Mapping[str, Tensor]) -> NetworkPolicy:
         config = self.config
-        network = make_network(config.network, len(config.actions))
-        network.load_state_dict(self.best)
+        network = _make_network(config)
+        network.load_state_dict(weights)
         training = {
             "learner": self._learner,
             "settings": asdict(config),
             "history": [asdict(epoch) for epoch in self.history],
         }
-        return NetworkPolicy(network, config.preprocessing, config.actions, self.target_speed, training)
+        return NetworkPolicy(
+            network,
+            config.preprocessing,
+            config.actions,
+            self.target_speed,
+            training,
+            loss=self._objective,
+            inputs=config.inputs,
+            history=config.history,
+        )
 
     def _start_from(self, policy: NetworkPolicy) -> None:
         found, wanted = policy.network.state_dict(), self.network.state_dict()
@@ -343,7 +376,7 @@ class Training:
             "settings": asdict(self.config),
             "data": self._fingerprint,
             "history": [asdict(epoch) for epoch in self.history],
-            "best_loss": None if self._best_loss == math.inf else self._best_loss,
+            "best_value": None if self._best_value == math.inf else self._best_value,
         }
         write_checkpoint(folder, "state", tensors, description)
 
@@ -354,7 +387,7 @@ class Training:
         folder = self.folder / "state"
         if not (folder / "state.json").exists() and not (folder / "state.safetensors").exists():
             return  # interrupted before the first epoch was kept
-        tensors, description = read_checkpoint(folder, "state", STATE_FORMAT, STATE_VERSION)
+        tensors, description = read_checkpoint(folder, "state", STATE_FORMAT, (1, STATE_VERSION))
         self._check_is_same_run(description)
         groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "adam": {}}
         for name, value in tensors.items():
@@ -368,14 +401,15 @@ class Training:
             number, _, moment = name.partition(".")
             adam["state"].setdefault(int(number), {})[moment] = value
         self._optimizer.load_state_dict(adam)
-        self._best_loss = math.inf if description["best_loss"] is None else description["best_loss"]
+        best = description["best_loss" if description["version"] == 1 else "best_value"]
+        self._best_value = math.inf if best is None else best
         self.history.extend(Epoch(**epoch) for epoch in description["history"])
 
     def _check_is_same_run(self, description: dict[str, Any]) -> None:
         advice = "choose another folder, or delete this one to start anew"
         now = json.loads(json.dumps(asdict(self.config)))
         # Settings that the version which began the training did not have were at their defaults.
-        before = {**json.loads(json.dumps(asdict(type(self.config)()))), **description["settings"]}
+        before = _over(json.loads(json.dumps(asdict(type(self.config)()))), description["settings"])
         for name in sorted((before.keys() | now.keys()) - {"memory_budget"}):
             if before.get(name) != now.get(name):
                 raise CheckpointError(
@@ -384,6 +418,39 @@ class Training:
                 )
         if description["data"] != self._fingerprint:
             raise CheckpointError(f"{self.folder}: training on other data was begun here; {advice}")
+
+
+def _make_network(config: TrainingConfig, seed: int = 0) -> nn.Module:
+    outputs, frames = len(config.actions) * config.objective.width, config.history + 1
+    return make_network(config.network, outputs, seed, frames=frames, measurements=len(config.inputs))
+
+
+def predictions(policy: Policy, frames: Frames) -> Floats:
+    """What a policy would have done on recorded rows, one by one, with the past that it was trained with.
+
+    Args:
+        policy: any policy.
+        frames: rows with pictures of its camera.
+
+    Returns:
+        (n, actions) float32.
+    """
+    # Policies of others may have `predict` and nothing else.
+    camera, inputs = getattr(policy, "camera", "center"), getattr(policy, "inputs", ())
+    measurements, past = measurements_of(frames, inputs), frames.past(getattr(policy, "history", 0))
+    actions = []
+    for row in range(len(frames)):
+        episode, state = frames.episodes[int(frames.episode[row])], None
+        for index in past[row].tolist():
+            observation: Any = episode[index].image(camera)
+            if inputs:
+                observation = {
+                    camera: observation,
+                    **dict(zip(inputs, measurements[row, :, None], strict=True)),
+                }
+            action, state = policy.predict(observation, state)
+        actions.append(action)
+    return np.array(actions, np.float32)
 
 
 def cameras_of(frames: Frames, config: TrainingConfig) -> tuple[str, ...]:
@@ -415,8 +482,9 @@ def target_speed_of(frames: Frames, config: TrainingConfig) -> float | None:
 
 
 def _row_weights(frames: Frames, config: TrainingConfig) -> NDArray[np.float64]:
-    weights = balance_weights(frames.steering, config.balance) * motion_weights(frames.speed)
-    return weights * frames.weight
+    driven_off = frames.throttle if "speed" in config.inputs and "throttle" in config.actions else None
+    motion = motion_weights(frames.speed, driven_off)
+    return balance_weights(frames.steering, config.balance) * motion * frames.weight
 
 
 class _Log:
@@ -433,10 +501,21 @@ class _Log:
         if epoch.validation_loss is not None:
             self._writer.add_scalar("loss/validation", epoch.validation_loss, epoch.epoch)
             self._writer.add_scalar("error/steering_mae", epoch.steering_mae, epoch.epoch)
+        if epoch.score is not None:
+            self._writer.add_scalar("score", epoch.score, epoch.epoch)
         self._writer.flush()
 
     def close(self) -> None:
         self._writer.close()
+
+
+def _over(defaults: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings, and the defaults of those that are missing, in parts of parts as well."""
+    merged = {**defaults, **settings}
+    for name, value in defaults.items():
+        if isinstance(value, dict) and isinstance(merged[name], dict):
+            merged[name] = _over(value, merged[name])
+    return merged
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
@@ -447,4 +526,6 @@ def _postfix(epoch: Epoch) -> dict[str, str]:
     shown = {"epoch": str(epoch.epoch), "loss": f"{epoch.train_loss:.4f}"}
     if epoch.validation_loss is not None:
         shown["validation"] = f"{epoch.validation_loss:.4f}"
+    if epoch.score is not None:
+        shown["score"] = f"{epoch.score:.3f}"
     return shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.telemetry import Image
+
+MEASUREMENTS = {"speed": "m/s, forwards"}
+"""What a policy may be told besides pictures: entries of a Dict observation, and their units."""
 
 
 class ObservationError(UdacityGymError, ValueError):
@@ -50,6 +53,42 @@ def check_observation(observation: Any, picture: tuple[int, int], camera: str = 
     if images.dtype != np.uint8:
         raise ObservationError(f"expected {wanted}, got dtype {images.dtype}{_range_hint(images)}")
     return images
+
+
+def check_measurements(observation: Any, names: Sequence[str], single: bool) -> NDArray[np.float32]:
+    """Get the numbers that a policy needs besides the picture, such as the speed.
+
+    Args:
+        observation: a mapping with the measurements by their names.
+        names: which are needed, in order; see `MEASUREMENTS`.
+        single: the observation is of one moment, not a batch.
+
+    Returns:
+        (n, len(names)) float32 in SI units, n is 1 for a single one.
+
+    Raises:
+        ObservationError: One is missing, not finite, or not one number for each picture.
+    """
+    columns = []
+    for name in names:
+        if not isinstance(observation, Mapping) or name not in observation:
+            found = f"only {sorted(map(str, observation))}" if isinstance(observation, Mapping) else "none"
+            raise ObservationError(
+                f"the policy needs the {name} besides the picture, but this observation has {found}; "
+                "wrap the environment: udacity_gym.wrappers.SpeedObservation(env)"
+            )
+        column = np.asarray(observation[name], np.float32)
+        if single:
+            column = column[None]
+        if column.ndim > 2 or column.size != len(column) or not np.isfinite(column).all():
+            raise ObservationError(
+                f"{name} must be one finite number {'' if single else 'for each picture '}"
+                f"in {MEASUREMENTS[name]}, got {observation[name]!r}"
+            )
+        columns.append(column.reshape(-1))
+    if len({len(column) for column in columns}) > 1:
+        raise ObservationError(f"{', '.join(names)} are of different numbers of cars")
+    return np.stack(columns, axis=1) if columns else np.empty((0, 0), np.float32)
 
 
 def _shape_hint(shape: tuple[int, ...], picture: tuple[int, int]) -> str:

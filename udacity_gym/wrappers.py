@@ -141,3 +141,80 @@ class SpeedControl(
         observation, reward, terminated, truncated, info = self.env.step(command)
         self._speed = float(info["speed"])
         return observation, reward, terminated, truncated, info
+
+
+class SpeedObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """Tells the agent its speed besides what it sees.
+
+    The observation becomes a `Dict`: the pictures by their cameras' names (the state vector as "state", if
+    the environment has no camera), and "speed", (1,) float32 in m/s forwards.
+
+    Example:
+        >>> env = SpeedObservation(gymnasium.make("UdacitySim-v0"))     # doctest: +SKIP
+        >>> env.reset()[0]["speed"]                                     # doctest: +SKIP
+        array([0.], dtype=float32)
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        """Wrap an environment.
+
+        Args:
+            env: environment with "speed" in its info.
+
+        Raises:
+            OptionError: Its observation has a speed already.
+        """
+        RecordConstructorArgs.__init__(self)
+        gymnasium.Wrapper.__init__(self, env)
+        space = env.observation_space
+        self._name = "center"
+        if isinstance(space, spaces.Dict):
+            known = dict(space.spaces)
+        else:
+            cameras = tuple(env.get_wrapper_attr("cameras"))
+            self._name = cameras[0] if cameras else "state"
+            known = {self._name: space}
+        if "speed" in known:
+            raise OptionError("the observation has a speed already: SpeedObservation wraps only once")
+        self.observation_space = spaces.Dict(
+            {**known, "speed": spaces.Box(-np.inf, np.inf, (1,), np.float32)}
+        )
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._told(observation, info), info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Drive for one control step."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._told(observation, info), reward, terminated, truncated, info
+
+    def _told(self, observation: Any, info: dict[str, Any]) -> dict[str, Any]:
+        known = (
+            observation if isinstance(self.env.observation_space, spaces.Dict) else {self._name: observation}
+        )
+        return {**known, "speed": np.array([info["speed"]], np.float32)}
+
+
+def fit_to(policy: object, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """Wrap an environment in what a policy needs: its speed kept, its speed told.
+
+    Args:
+        policy: what drives. ``policy.actions == ("steering",)`` gets `SpeedControl` at its
+            ``target_speed``; ``"speed"`` in ``policy.inputs`` gets `SpeedObservation`. Whatever has neither
+            attribute gets the environment as it is.
+        env: a UdacityEnv, wrapped or not; what it has already is not added again.
+
+    Returns:
+        The environment to drive in.
+    """
+    if tuple(getattr(policy, "actions", ())) == ("steering",) and env.action_space.shape == (2,):
+        target = getattr(policy, "target_speed", None)
+        env = SpeedControl(env) if target is None else SpeedControl(env, target)
+    told = isinstance(env.observation_space, spaces.Dict) and "speed" in env.observation_space.spaces
+    if "speed" in getattr(policy, "inputs", ()) and not told:
+        env = SpeedObservation(env)
+    return env

@@ -147,7 +147,7 @@ def start_from(
     Raises:
         OptionError: The network can't be divided, or the algorithm is of another kind.
     """
-    network = copy.deepcopy(policy.network)
+    network = copy.deepcopy(policy.plain_network("Stable-Baselines3"))
     _divide(network, len(policy.actions))
     if "throttle" not in policy.actions:
         from udacity_gym.wrappers import SpeedControl

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms import Augmentation, Preprocessing
-from algorithms.augment import Geometry
+from algorithms import Augmentation, Preprocessing, TrainingConfig
 from algorithms.batches import Batches, targets_of
 from algorithms.data import Frames, PictureCache, PictureStore
 from udacity_gym.recording import open_recording
@@ -23,14 +22,14 @@ def make_batches(
     frames: Frames, cameras: tuple[str, ...], share: float, augmentation: Augmentation = NOTHING
 ) -> Batches:
     store = PictureStore(frames, cameras, PictureCache(Preprocessing(), 1e8))
-    actions = ("steering", "throttle")
-    return Batches(store, actions, augmentation, Geometry(), share, recovery_time=0.8, recovery_distance=5.0)
+    config = TrainingConfig(augmentation=augmentation, side_cameras=share, recovery_time=0.8)
+    return Batches(store, config)
 
 
 def test_the_left_camera_is_steered_right_and_the_right_camera_left(frames: Frames) -> None:
     rows, rng = np.arange(50), np.random.default_rng(0)
     for camera, sign in (("left", 1), ("right", -1)):
-        images, targets = make_batches(frames, ("center", camera), 1.0).make(rows, rng)
+        images, _, targets = make_batches(frames, ("center", camera), 1.0).make(rows, rng)
         # 0.8 m beside the path, to be back after 0.8 s at 10 m/s: 2 · 0.8 m / (8 m)² of curvature.
         np.testing.assert_allclose(targets[:, 0] - frames.steering[rows], sign * 0.156, atol=0.005)
         np.testing.assert_allclose(targets[:, 1], 0.5, atol=1e-6)
@@ -42,7 +41,7 @@ def test_the_left_camera_is_steered_right_and_the_right_camera_left(frames: Fram
 
 def test_side_cameras_come_in_their_share(frames: Frames) -> None:
     batches = make_batches(frames, ("center", "left", "right"), 0.5)
-    _, targets = batches.make(np.arange(160), np.random.default_rng(0))
+    _, _, targets = batches.make(np.arange(160), np.random.default_rng(0))
     correction = targets[:, 0] - frames.steering
     assert 50 < np.count_nonzero(np.abs(correction) < 1e-6) < 110
     assert 20 < np.count_nonzero(correction > 0.1) < 60
@@ -50,7 +49,7 @@ def test_side_cameras_come_in_their_share(frames: Frames) -> None:
 
 
 def test_without_side_cameras_labels_are_as_recorded(frames: Frames) -> None:
-    _, targets = make_batches(frames, ("center",), 0.5).make(np.arange(160), np.random.default_rng(0))
+    _, _, targets = make_batches(frames, ("center",), 0.5).make(np.arange(160), np.random.default_rng(0))
     np.testing.assert_allclose(targets, targets_of(frames, ("steering", "throttle")), atol=1e-7)
 
 
@@ -64,5 +63,5 @@ def test_making_a_batch_leaves_the_recorded_labels_alone(frames: Frames) -> None
 def test_the_same_generator_makes_the_same_batch(frames: Frames) -> None:
     batches = make_batches(frames, ("center", "left", "right"), 0.5, Augmentation())
     first, second = (batches.make(np.arange(32), np.random.default_rng(7)) for _ in range(2))
-    np.testing.assert_array_equal(first[0], second[0])
-    np.testing.assert_array_equal(first[1], second[1])
+    np.testing.assert_array_equal(first.images, second.images)
+    np.testing.assert_array_equal(first.targets, second.targets)

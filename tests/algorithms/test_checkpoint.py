@@ -247,4 +247,4 @@ def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "x", "policy", {"a": torch.zeros(2)}, {"format": "f", "version": 1})
     save_file({"a": torch.ones(2)}, tmp_path / "x" / "policy.safetensors")
     with pytest.raises(CheckpointError, match="SHA-256"):
-        read_checkpoint(tmp_path / "x", "policy", "f", 1)
+        read_checkpoint(tmp_path / "x", "policy", "f", (1,))

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from simple_road import wanted_steering, write_road_recording
 from algorithms import Preprocessing
 from algorithms.data import Frames, PictureCache, PictureStore, ahead, balance_weights, draw, motion_weights
 from udacity_gym.errors import OptionError, RecordingError
-from udacity_gym.recording import open_recording
+from udacity_gym.recording import Episode, open_recording
 
 PICTURE_BYTES = 66 * 200 * 3
 
@@ -163,14 +164,14 @@ def test_what_fits_the_budget_is_decoded_once_and_the_rest_anew(
     frames: Frames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded = 0
-    read = Frames.image
+    read = Episode.__getitem__
 
-    def counting(self: Frames, row: int, camera: str) -> object:
+    def counting(self: Episode, index: Any) -> Any:
         nonlocal decoded
         decoded += 1
-        return read(self, row, camera)
+        return read(self, index)
 
-    monkeypatch.setattr(Frames, "image", counting)
+    monkeypatch.setattr(Episode, "__getitem__", counting)
     store = PictureStore(frames, ("center",), PictureCache(Preprocessing(), 100 * PICTURE_BYTES))
     assert store.cache.capacity == 100
     for _ in range(3):

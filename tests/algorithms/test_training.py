@@ -11,7 +11,7 @@ from simple_road import road_pictures, write_road_recording
 from algorithms import Frames, NetworkPolicy, PictureCache, Preprocessing, Training, TrainingConfig
 from algorithms.augment import Augmentation
 from udacity_gym.errors import OptionError, RecordingError
-from udacity_gym.recording import Recording, RecordingWriter, open_recording
+from udacity_gym.recording import Episode, Recording, RecordingWriter, open_recording
 
 QUICK = TrainingConfig(epochs=1, batch_size=32, threads=1)
 
@@ -124,7 +124,9 @@ def test_an_epoch_has_as_many_steps_as_asked_for(
     road_recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    monkeypatch.setattr(Training, "_step", lambda self, images, *_: float(sizes.append(len(images)) or 0))
+    monkeypatch.setattr(
+        Training, "_step", lambda self, batch, *_: float(sizes.append(len(batch.images)) or 0)
+    )
     frames = Frames.of([open_recording(road_recording)])
     Training(TrainingConfig(epochs=2, batch_size=50, steps_per_epoch=7), frames).run()
     assert sizes == [50] * 14
@@ -134,13 +136,13 @@ def test_rounds_that_share_a_cache_decode_each_picture_once(
     road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
-    read = Frames.image
+    read = Episode.__getitem__
 
-    def counting(self: Frames, row: int, camera: str) -> object:
-        decoded.append(row)
-        return read(self, row, camera)
+    def counting(self: Episode, index: Any) -> Any:
+        decoded.append(index)
+        return read(self, index)
 
-    monkeypatch.setattr(Frames, "image", counting)
+    monkeypatch.setattr(Episode, "__getitem__", counting)
     config = TrainingConfig(epochs=1, threads=2, side_cameras=0.0, balance=0.0)
     cache = PictureCache(config.preprocessing, 1e8)
     first = open_recording(road_recording)

@@ -137,7 +137,9 @@ class Sightseer:
     def __call__(self, step: Step) -> None:
         """Take a picture if it is time for one."""
         if len(self.pictures) < len(self._places) and step.distance >= self._places[len(self.pictures)]:
-            self.pictures.append((f"driving, at {float(step.info['s']):.0f} m", step.observation))
+            seen = step.observation
+            picture = seen["center"] if isinstance(seen, Mapping) else seen
+            self.pictures.append((f"driving, at {float(step.info['s']):.0f} m", picture))
 
 
 def judge(

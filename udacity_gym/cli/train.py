@@ -166,7 +166,9 @@ def outcome(learner: Any, policy: Any) -> list[str]:
     if not len(frames):
         return [f"{len(learner.history)} epochs; no rows were set aside to validate on"]
     truth = np.asarray(frames.steering, np.float64)
-    steering = np.array([policy.predict(frames.image(row, "center"))[0][0] for row in range(len(frames))])
+    from algorithms.training import predictions
+
+    steering = predictions(policy, frames)[:, 0].astype(np.float64)
     mean = float(np.mean(learner.train_frames.steering))
     guesses = {
         type(getattr(policy, "network", policy)).__name__: steering,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.evaluation.result import Criterion, Evaluation, Incident, Kind, Trajectory
+from udacity_gym.wrappers import fit_to
 
 if TYPE_CHECKING:
     from udacity_gym.experts import Expert
@@ -99,7 +100,7 @@ def evaluate(
     evaluation intervene; departures of the other kind are counted, one excursion once.
 
     A policy with ``actions == ("steering",)`` gets `udacity_gym.wrappers.SpeedControl` at its own
-    ``target_speed``.
+    ``target_speed``, one with "speed" in its ``inputs`` `udacity_gym.wrappers.SpeedObservation`.
 
     Args:
         policy: anything with the ``predict`` of Stable-Baselines3, or an expert: a callable
@@ -144,7 +145,7 @@ def evaluate(
     if not limit > 0:
         raise OptionError(f"max_seconds must be above 0, got {max_seconds!r}")
 
-    drive = _Drive(_Driver(policy), _with_speed_control(policy, env), track, intervene)
+    drive = _Drive(_Driver(policy), fit_to(policy, env), track, intervene)
     with _Progress(laps * track.length, progress) as bar:
         drive.begin(seed)
         while drive.ended is None:
@@ -368,16 +369,6 @@ class _Progress:
             if ahead > 0:
                 self._bar.update(ahead)
                 self._bar.set_postfix_str(f"{step.interventions} interventions", refresh=False)
-
-
-def _with_speed_control(policy: object, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    if tuple(getattr(policy, "actions", ())) != ("steering",):
-        return env
-    from udacity_gym.wrappers import SpeedControl
-
-    target = getattr(policy, "target_speed", None)
-    controlled: gym.Env[Any, Any] = SpeedControl(env) if target is None else SpeedControl(env, target)
-    return controlled
 
 
 def track_of(env: gym.Env[Any, Any]) -> Any:
