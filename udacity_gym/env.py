@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -15,34 +14,19 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from udacity_gym.checks import is_number, number, whole_number
+from udacity_gym.conditions import ConditionsLike, read_conditions
 from udacity_gym.errors import ActionError, OptionError
+from udacity_gym.observations import Observation, Observer, check_sensors
 from udacity_gym.rewards import DEFAULT_REWARDS, RewardTerm, Transition, compile_rewards, is_off_road
+from udacity_gym.sensors import check_field_of_view, check_picture
 from udacity_gym.simulators import SimulatorSettings, make_simulator
 from udacity_gym.telemetry import VIEWS, Control, Image, Telemetry, TrackState
 from udacity_gym.window import Window, why_no_window
 from udacity_gym.world.track import Track
 from udacity_gym.world.track_file import MODES
 
-Observation: TypeAlias = NDArray[Any] | dict[str, Image]
-"""What the agent sees; which of the two depends on ``cameras``, see `UdacityEnv`."""
-
-PICTURE = (160, 320, 3)
-"""Shape of the pictures of Udacity's cameras."""
 RENDER_SIZE = (800, 448)
 """Width and height of rendered pictures, pixels."""
-PREVIEW = (0.0, 5.0, 10.0, 20.0, 40.0)
-"""m ahead at which the state vector tells the curvature."""
-STATE_SCALES = MappingProxyType(
-    {
-        "speed": 15.0,
-        "steering": 1.0,
-        "throttle": 1.0,
-        "cte": 5.0,
-        "heading_error": math.pi,
-        **{f"curvature_{distance:g}m": 0.1 for distance in PREVIEW},
-    }
-)
-"""Entries of the state vector in their order, and what each is divided by (m/s, -, -, m, rad, 1/m)."""
 
 
 class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -68,6 +52,11 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     ## Observation Space
     - one camera (the default): its picture, `Box(0, 255, (160, 320, 3), uint8)`, RGB;
     - several cameras: `Dict` of camera name to such a picture;
+    - with `sensors`: `Dict` of camera name to such a picture, and besides, by the same pixels,
+      `"center_depth"`: `Box(0, 1000, (160, 320), float32)`, m along the optical axis, 1000 for the sky, and
+      `"center_segmentation"`: `Box(0, 8, (160, 320), uint8)`, see `udacity_gym.sensors.Label`: sky 0, road 1,
+      lane marking 2, kerb 3, terrain 4, water 5, vegetation 6, structure 7 (walls, signs, tyres), car 8 (the
+      bonnet, whose depth is that of a plane 0.66 m below the camera); they see through rain and fog;
     - no camera, `cameras=()`: `Box(-1, 1, (10,), float32)`, a state vector for learning without
       pictures, which are then never drawn. Each entry is divided by its scale and clipped to [-1, 1]:
 
@@ -102,10 +91,16 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     |-----------------|------|-------------------------------------------------------------------|
     | `mode`          |      | "autonomous" or "training", for this episode                      |
     | `direction`     |      | "forward" or "reverse", for this episode                          |
+    | `track`         |      | another track, for this episode: name, path of a file, or `Track` |
+    | `conditions`    |      | others than `conditions` below, for this episode                  |
     | `s`             | m    | along the track, or "random": anywhere on the lap                 |
     | `offset`        | m    | right of the centre line; where only `s` is given, on the reference line |
     | `heading_error` | rad  | in [-pi, pi], by which the car points to the right; 0 by default  |
     | `speed`         | m/s  | at the start; 0 by default                                        |
+
+    Every field of `udacity_gym.conditions.Conditions` is an option too, and replaces what the conditions
+    say for this episode: `weather`, `intensity`, `time_of_day`, `sun_elevation`, `sun_azimuth`, `visibility`,
+    `road_wear`, `grip`, `exposure`, `noise`, `jpeg`; a sequence of weathers or times draws one.
 
     Every number may be a pair `(low, high)`, from which the episode's generator draws evenly; so
     `options={"s": "random", "offset": (-1, 1), "speed": (0, 10)}` with a seed repeats the same start.
@@ -150,6 +145,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | `offroad`       |      | bool: the car's centre has left the road surface                       |
     | `off_lane`      |      | bool: a wheel is over the edge line                                    |
     | `pose`          | m, rad | (4,) float64: x east, y north, z up, yaw counter-clockwise from +x   |
+    | `track`         |      | name of the track of this episode                                      |
+    | `conditions`    |      | `Conditions` of this episode, as drawn                                 |
     | `reward_terms`  |      | name of each reward term to its share of this step's reward            |
     | `end_reason`    |      | only in the last step: "off_road", "max_laps" or "max_seconds"         |
 
@@ -179,6 +176,12 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     * `render_view="chase"`: what `render` shows, "chase" or "cockpit", with instruments drawn over it.
     * `direction=None`: "forward", or "reverse" for the other way around: `s`, `progress`, `lap`, `cte` and
       `heading_error` are then those of that way, see `Track.reversed`; None is the track as it is given.
+    * `conditions=None`: weather, time of day, wear of the road, grip, exposure, noise, JPEG: a name such as
+      "rain" or "dusk", `Conditions`, or a `Randomization` from which each episode draws, see
+      `udacity_gym.conditions`; None looks like Udacity's simulator.
+    * `sensors=()`: "depth", "segmentation" or both, for every camera; drawn only then.
+    * `picture=(160, 320)`: height and width of the pictures in pixels; they are drawn at this size.
+    * `field_of_view=None`: vertical, in rad; None is Udacity's, 60 degrees.
     * `rewards=DEFAULT_REWARDS`: reward terms and their weights, see `udacity_gym.rewards`.
     * `simulator_options=None`: what is the simulator's own, by name: `jpeg` for the embedded one, the fields
       of `udacity_gym.simulators.remote.RemoteOptions` for others.
@@ -205,6 +208,10 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_mode: str | None = None,
         render_view: str = "chase",
         direction: str | None = None,
+        conditions: ConditionsLike = None,
+        sensors: Sequence[str] = (),
+        picture: tuple[int, int] = (160, 320),
+        field_of_view: float | None = None,
         rewards: Mapping[str, float | RewardTerm] = DEFAULT_REWARDS,
         simulator_options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -235,11 +242,16 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             host=host,
             port=port,
             cameras=names,
+            conditions=read_conditions(conditions),
+            picture=check_picture(picture),
+            field_of_view=None if field_of_view is None else check_field_of_view(field_of_view),
             options=dict(simulator_options or {}),
         )
         self.simulator = make_simulator(str(simulator), settings)
         try:
-            self.cameras = _check_cameras(names, self.simulator.capabilities.cameras)
+            can = self.simulator.capabilities
+            self.cameras = _check_cameras(names, can.cameras)
+            self.sensors = check_sensors(sensors, names, can.sensors)
         except OptionError:
             self.simulator.close()  # it may hold a port
             raise
@@ -254,7 +266,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             "render_fps": max(1, round(1 / ctrl_dt)),
         }
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self.observation_space = _observation_space(self.cameras)
+        self._observer = Observer(self.cameras, self.sensors, settings.picture)
+        self.observation_space = self._observer.space
         self._telemetry: Telemetry | None = None
         self._window: Window | None = None
 
@@ -290,10 +303,14 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         telemetry = self.simulator.reset(int(self.np_random.integers(2**63)), options)
         _check_cameras(self.cameras, self.simulator.capabilities.cameras)  # who connected may have less
         self._telemetry = telemetry
-        self._track = self._home.facing((options or {}).get("direction"))
+        chosen = options or {}
+        home = Track.load(chosen["track"]) if "track" in chosen else self._home
+        self._track = home.facing(chosen.get("direction"))
         if self.render_mode == "human":
             self._show()
-        return self._observe(telemetry), self._info(telemetry, dict.fromkeys(self._terms, 0.0))
+        return self._observer.observe(telemetry, self._track), self._info(
+            telemetry, dict.fromkeys(self._terms, 0.0)
+        )
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Drive for ``ctrl_dt`` seconds.
@@ -324,7 +341,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             info["end_reason"] = end
         terminated = end in ("off_road", "stuck")
         return (
-            self._observe(after),
+            self._observer.observe(after, self._track),
             float(sum(terms.values())),
             terminated,
             end is not None and not terminated,
@@ -392,25 +409,6 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             return "max_seconds"
         return None
 
-    def _observe(self, telemetry: Telemetry) -> Observation:
-        if not self.cameras:
-            return self._state_vector(telemetry)
-        if len(self.cameras) == 1:
-            return telemetry.image(self.cameras[0])
-        return telemetry.images(self.cameras)
-
-    def _state_vector(self, telemetry: Telemetry) -> NDArray[np.float32]:
-        at, told = telemetry.track, telemetry.extra
-        if at is not None:
-            where = [at.cte, at.heading_error]
-            where += [self._track.curvature_at(at.s + distance) for distance in PREVIEW]
-        else:
-            where = [float(told.get(name, 0.0)) for name in ("cte", "heading_error")] + [0.0] * len(PREVIEW)
-        throttle = telemetry.throttle - telemetry.brake
-        values = [telemetry.speed, telemetry.steering, throttle, *where]
-        scaled = np.array(values) / np.array(list(STATE_SCALES.values()))
-        return np.asarray(np.clip(scaled, -1.0, 1.0), dtype=np.float32)
-
     def _info(self, telemetry: Telemetry, terms: dict[str, float]) -> dict[str, Any]:
         info: dict[str, Any] = {
             "time": telemetry.time,
@@ -463,14 +461,6 @@ def _control(action: Any) -> Control:
             "a network that gives NaN has usually diverged or was fed NaN"
         )
     return Control(min(1.0, max(-1.0, steering)), min(1.0, max(-1.0, throttle)))
-
-
-def _observation_space(cameras: Sequence[str]) -> spaces.Space[Any]:
-    if not cameras:
-        return spaces.Box(-1.0, 1.0, (len(STATE_SCALES),), np.float32)
-    if len(cameras) == 1:
-        return spaces.Box(0, 255, PICTURE, np.uint8)
-    return spaces.Dict({camera: spaces.Box(0, 255, PICTURE, np.uint8) for camera in cameras})
 
 
 def _share(name: str, value: Any) -> float:

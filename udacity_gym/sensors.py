@@ -1,22 +1,29 @@
-"""What cameras can tell besides the picture: how far everything is, and what it is.
+"""What cameras see, and what they can tell besides: how far everything is, and what it is.
 
-Both come from the same pass as the picture, pixel by pixel. `colour_depth` and `colour_labels` turn
-them into pictures for people.
+Depth and segmentation come from the same pass as the picture, pixel by pixel. `colour_depth` and
+`colour_labels` turn them into pictures for people.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.checks import number, whole_number
+from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Image
 
-SENSORS = ("depth", "segmentation")
-"""Sensors that a camera can have."""
-
+PICTURE = (160, 320)
+"""Rows and columns of the pictures of Udacity's cameras."""
+SMALLEST, LARGEST = 16, 4096
+"""Rows and columns that pictures may have."""
+NARROWEST, WIDEST = math.radians(10.0), math.radians(120.0)
+"""rad, vertical fields of view that cameras may have."""
 FAR = 1000.0
 """m, depth of the sky and of everything farther: the far plane of the simulator's cameras."""
 
@@ -80,3 +87,24 @@ def colour_depth(depth: NDArray[np.float32], nearest: float = 1.0) -> Image:
     at = np.linspace(0.0, 1.0, len(stops))
     coloured: Image = np.stack([np.interp(share, at, stops[:, c]) for c in range(3)], -1).astype(np.uint8)
     return coloured
+
+
+def check_picture(picture: Any) -> tuple[int, int]:
+    """Rows and columns of a picture, or an error that says what they may be.
+
+    Raises:
+        OptionError: They are no whole numbers, or out of range.
+    """
+    if isinstance(picture, str) or not isinstance(picture, Sequence) or len(picture) != 2:
+        raise OptionError(f"picture must be (height, width) in pixels, such as (160, 320), got {picture!r}")
+    height, width = (whole_number("picture's height and width", n, SMALLEST, LARGEST) for n in picture)
+    return height, width
+
+
+def check_field_of_view(angle: Any) -> float:
+    """A vertical field of view in rad, or an error that says what it may be.
+
+    Raises:
+        OptionError: It is no number, or out of range.
+    """
+    return number("field_of_view (rad, vertical)", angle, NARROWEST, WIDEST)

@@ -25,6 +25,9 @@ CAMERAS = ("center", "left", "right")
 VIEWS = ("chase", "cockpit")
 """The pictures for people: from behind and above the car, and through its windscreen."""
 
+SENSORS = ("depth", "segmentation")
+"""What a camera can tell besides its picture, see `udacity_gym.sensors`; named "center_depth" and so on."""
+
 MPH = 0.44704
 """Metres per second in one mile per hour (exact)."""
 
@@ -106,8 +109,9 @@ class Telemetry:
         pose: pose of the car, None where the simulator does not tell.
         track: position relative to the track, None where the simulator does not tell.
         cameras: names of the cameras that have a picture of this moment.
-        draw: gives the pictures of the cameras named, by name; None where there is no camera. Pictures
-            are drawn or decoded only when asked for.
+        sensors: what each camera tells besides: those of `SENSORS` that there are.
+        draw: gives the pictures of the cameras named, and what their sensors tell, by name; None where
+            there is no camera. Pictures are drawn or decoded only when asked for.
         extra: whatever else the simulator told, by its own names.
     """
 
@@ -119,35 +123,40 @@ class Telemetry:
     pose: Pose | None = None
     track: TrackState | None = None
     cameras: tuple[str, ...] = ()
-    draw: Callable[[Sequence[str]], dict[str, Image]] | None = None
+    sensors: tuple[str, ...] = ()
+    draw: Callable[[Sequence[str]], dict[str, NDArray[Any]]] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def images(self, cameras: Sequence[str] | None = None) -> dict[str, Image]:
+    def images(self, cameras: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Draw or fetch the pictures of several cameras at once.
 
         Args:
-            cameras: names of cameras; None means all there are.
+            cameras: names of cameras, and of their sensors such as "center_depth"; None means the
+                pictures of all cameras there are.
 
         Returns:
-            Camera name to (height, width, 3) uint8 RGB, fresh arrays.
+            Camera name to (height, width, 3) uint8 RGB, fresh arrays; a depth sensor's name to
+            (height, width) float32 m along the optical axis, a segmentation's to (height, width) uint8,
+            see `udacity_gym.sensors`.
 
         Raises:
             KeyError: The simulator has no such camera.
         """
         wanted = self.cameras if cameras is None else tuple(cameras)
-        unknown = [camera for camera in wanted if camera not in self.cameras]
+        there = {*self.cameras, *(f"{camera}_{name}" for camera in self.cameras for name in self.sensors)}
+        unknown = [name for name in wanted if name not in there]
         if unknown:
             raise KeyError(f"no camera {', '.join(map(repr, unknown))}; this simulator has {self.cameras}")
         return {} if self.draw is None else self.draw(wanted)
 
-    def image(self, camera: str = "center") -> Image:
+    def image(self, camera: str = "center") -> NDArray[Any]:
         """Draw or fetch the picture of one camera.
 
         Args:
-            camera: name of the camera, see `Capabilities.cameras`.
+            camera: name of the camera, see `Capabilities.cameras`, or of one of its sensors.
 
         Returns:
-            (height, width, 3) uint8 RGB, a fresh array.
+            (height, width, 3) uint8 RGB, a fresh array; of a sensor what `images` says.
 
         Raises:
             KeyError: The simulator has no such camera.
@@ -170,6 +179,7 @@ class Capabilities:
         has_track: telemetry has the position relative to the track.
         is_lockstep: nothing moves between two calls of ``step``.
         is_deterministic: same seed and controls give the same telemetry and pictures.
+        sensors: what its cameras can tell besides their pictures.
     """
 
     cameras: tuple[str, ...]
@@ -179,3 +189,10 @@ class Capabilities:
     has_track: bool
     is_lockstep: bool
     is_deterministic: bool
+    sensors: tuple[str, ...] = ()
+
+
+def split_name(name: str) -> tuple[str, str | None]:
+    """Camera and sensor of a name such as "center_depth"; of a camera's own name (camera, None)."""
+    camera, _, sensor = name.rpartition("_")
+    return (camera, sensor) if camera and sensor in SENSORS else (name, None)

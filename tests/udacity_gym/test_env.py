@@ -15,7 +15,7 @@ from gymnasium.wrappers import FlattenObservation, RecordEpisodeStatistics
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import udacity_gym
-from udacity_gym.env import PREVIEW, STATE_SCALES, UdacityEnv
+from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import (
     ActionError,
     DisplayError,
@@ -25,6 +25,7 @@ from udacity_gym.errors import (
     TrackError,
 )
 from udacity_gym.experts import PurePursuit
+from udacity_gym.observations import PREVIEW, STATE_SCALES
 from udacity_gym.rewards import DEFAULT_REWARDS
 from udacity_gym.simulators.embedded import EmbeddedSimulator
 from udacity_gym.telemetry import CAMERAS, Control

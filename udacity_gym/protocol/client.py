@@ -198,6 +198,15 @@ class SimulatorClient:
         self._telemetry = self._simulator.reset(self._seed if seed is None else seed, options)
         self._control = Control()
 
+    def _restart(self, options: Mapping[str, Any], ctrl_dt: float) -> None:
+        """Start an episode as a server wants it, or if there is nothing like that, as usual."""
+        try:
+            self._reset(options, ctrl_dt)
+        except (OptionError, TrackError) as error:
+            self.drops += 1
+            self._news(f"an episode as usual, because of this: {error}")
+            self._reset({}, ctrl_dt)
+
     def _step(self, control: Control) -> None:
         assert self._simulator is not None
         self._telemetry = self._simulator.step(control)
@@ -327,7 +336,7 @@ class _LockStep(_Conversation):
             self.emit(order.says)
             return
         if order.resets:
-            client._reset(order.options, client._ctrl_dt)
+            client._restart(order.options, client._ctrl_dt)
         else:
             person = client._drives_itself()
             if person is not None:
@@ -397,7 +406,7 @@ class _RealTime(_Conversation):
             self.emit(order.says)
             return 0
         if order.resets:
-            client._reset(order.options, FRAME)
+            client._restart(order.options, FRAME)
         elif order.control is not None:
             client._control = order.control
         return 1

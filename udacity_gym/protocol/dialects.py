@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from udacity_gym.conditions import Conditions
 from udacity_gym.errors import OptionError
 from udacity_gym.protocol.numbers import Culture, read_number, write_number
 from udacity_gym.protocol.pictures import decode_picture
@@ -278,12 +279,18 @@ class Research(Dialect):
         is_lockstep=False,
         is_deterministic=False,
     )
-    reset_options = ("track", "weather", "daytime")
+    reset_options = ("track", "weather", "daytime", "conditions")
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "track": ("lake", "jungle", "mountain"),
         "weather": ("sunny", "rainy", "snowy", "foggy"),
         "daytime": ("day", "daynight"),
+    }
+    WEATHERS: ClassVar[Mapping[str, str]] = {
+        "sunny": "clear",
+        "rainy": "rain",
+        "snowy": "snow",
+        "foggy": "fog",
     }
 
     def read(self, data: Mapping[str, Any]) -> Telemetry:
@@ -311,9 +318,14 @@ class Research(Dialect):
     def reset(self, options: Mapping[str, Any]) -> Sequence[Event]:
         """Commands that end the episode and start one.
 
+        Args:
+            options: "track", "weather" and "daytime" by the simulator's own names; instead of the latter two
+                "conditions", the fields of `Conditions` that are not the default.
+
         Raises:
             OptionError: There is no such track, weather or time of day.
         """
+        options = {**self._scene(options.get("conditions", {})), **options}
         chosen = {name: options.get(name, choices[0]) for name, choices in self.CHOICES.items()}
         for name, choice in chosen.items():
             if choice not in self.CHOICES[name]:
@@ -323,6 +335,21 @@ class Research(Dialect):
                 )
         start = {f"{name}_name": choice for name, choice in chosen.items()}
         return ("end_episode", {}), ("start_episode", start)
+
+    def _scene(self, conditions: Mapping[str, Any]) -> dict[str, str]:
+        """Weather and time of day by the simulator's own names."""
+        names = {ours: theirs for theirs, ours in self.WEATHERS.items()}
+        scene = {
+            "weather": names.get(conditions.get("weather", "clear"), ""),
+            "daytime": "day" if conditions.get("time_of_day", "day") == "day" else "daynight",
+        }
+        beyond = set(conditions) - {"weather", "intensity", "time_of_day"}
+        if not scene["weather"] or beyond:
+            raise OptionError(
+                f"the connected simulator ({self.name}) knows the weathers {', '.join(names)} and day or "
+                f"night as it has them, no more; asked for were {dict(conditions)}. Ours can: udacity-gym sim"
+            )
+        return scene
 
     def pause(self) -> Event | None:
         """Command to stand still."""
@@ -353,7 +380,7 @@ class Research(Dialect):
         if event == "action":
             return Order(_control(data, culture))
         if event == "start_episode":
-            return Order(resets=True)
+            return Order(resets=True, options=_episode(data))
         if event == "end_episode":
             return Order(says=("episode_metrics", {}))
         if event == "pause_sim":
@@ -398,7 +425,10 @@ class Twin(Dialect):
                 track=TrackState(**told["track"]),
                 cameras=tuple(pictures),
                 draw=_Pictures(pictures),
-                extra={"track_name": told["track_name"]},
+                extra={
+                    "track": told["track_name"],
+                    "conditions": Conditions(**told.get("conditions", {})),
+                },
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"'twin' is not what this version expects: {error}") from None
@@ -415,7 +445,7 @@ class Twin(Dialect):
         return Twin.event, {
             "twin": {
                 "number": number,
-                "track_name": track,
+                "track_name": telemetry.extra.get("track", track),
                 "time": telemetry.time,
                 "speed": telemetry.speed,
                 "steering": telemetry.steering,
@@ -423,6 +453,7 @@ class Twin(Dialect):
                 "brake": telemetry.brake,
                 "pose": asdict(telemetry.pose),
                 "track": asdict(telemetry.track),
+                "conditions": telemetry.extra.get("conditions", Conditions()).changes(),
                 **pictures,
             }
         }
@@ -468,6 +499,23 @@ class _Pictures:
 
     def __call__(self, cameras: Sequence[str]) -> dict[str, Image]:
         return {camera: decode_picture(self._encoded[camera]) for camera in cameras}
+
+
+def _episode(data: Any) -> dict[str, Any]:
+    """Reset options of an order to start an episode; what it does not say stays as it is.
+
+    "daynight" is a day that goes by; here every episode has its own time of it.
+    """
+    told = data if isinstance(data, Mapping) else {}
+    options: dict[str, Any] = {}
+    if "track_name" in told:
+        options["track"] = str(told["track_name"])
+    if "weather_name" in told:
+        weather = str(told["weather_name"])
+        options["conditions"] = Research.WEATHERS.get(weather, weather)
+    if told.get("daytime_name") == "daynight":
+        options["sun_elevation"] = (math.radians(-20.0), math.radians(70.0))
+    return options
 
 
 def _telemetry(

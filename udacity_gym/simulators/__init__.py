@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from udacity_gym.conditions import ConditionsLike
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.simulators.base import Simulator
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from udacity_gym.world.track import Track
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SimulatorSettings:
     """What an environment tells a simulator when it makes one.
 
@@ -25,6 +26,9 @@ class SimulatorSettings:
         host: address to listen on, for simulators that connect from outside.
         port: port to listen on, likewise.
         cameras: the pictures that are wanted with every step.
+        conditions: what it is like, or None as in Udacity's simulator.
+        picture: (height, width) of the pictures in pixels.
+        field_of_view: rad, vertical, of the cameras; None is Udacity's.
         options: what is the simulator's own: arguments of `EmbeddedSimulator`, or fields of
             `udacity_gym.simulators.remote.RemoteOptions`.
     """
@@ -35,6 +39,9 @@ class SimulatorSettings:
     host: str = "127.0.0.1"
     port: int = 4567
     cameras: tuple[str, ...] = ("center",)
+    conditions: ConditionsLike = None
+    picture: tuple[int, int] = (160, 320)
+    field_of_view: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -47,7 +54,13 @@ def _embedded(settings: SimulatorSettings) -> Simulator:
             f"unknown simulator option {', '.join(map(repr, unknown))}; the embedded one has jpeg"
         )
     return EmbeddedSimulator(
-        settings.track, ctrl_dt=settings.ctrl_dt, mode=settings.mode, jpeg=bool(settings.options.get("jpeg"))
+        settings.track,
+        ctrl_dt=settings.ctrl_dt,
+        mode=settings.mode,
+        jpeg=bool(settings.options.get("jpeg")),
+        conditions=settings.conditions,
+        picture=settings.picture,
+        field_of_view=settings.field_of_view,
     )
 
 
@@ -55,6 +68,11 @@ def _remote(settings: SimulatorSettings, binary: str | None = None) -> Simulator
     from udacity_gym.simulators.remote import RemoteOptions, RemoteSimulator
     from udacity_gym.simulators.unity import UnityProcess
 
+    if settings.picture != SimulatorSettings.picture or settings.field_of_view is not None:
+        raise OptionError(
+            "picture and field_of_view are the embedded simulator's alone; others send pictures as they are. "
+            "Wrap the environment to shrink them"
+        )
     options = dict(settings.options)
     arguments = options.pop("arguments", ()) if binary is not None else ()
     return RemoteSimulator(
@@ -66,6 +84,7 @@ def _remote(settings: SimulatorSettings, binary: str | None = None) -> Simulator
         cameras=settings.cameras,
         options=RemoteOptions.read(options),
         launcher=None if binary is None else UnityProcess(binary, arguments),
+        conditions=settings.conditions,
     )
 
 

@@ -7,15 +7,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
+from udacity_gym.conditions import FIELDS, Conditions, ConditionsLike, read_conditions
 from udacity_gym.errors import OptionError, SimulatorError
+from udacity_gym.sensors import PICTURE, check_field_of_view, check_picture
 from udacity_gym.simulators.base import Simulator
-from udacity_gym.telemetry import CAMERAS, VIEWS, Capabilities, Control, Image, Pose, Telemetry
+from udacity_gym.telemetry import (
+    CAMERAS,
+    SENSORS,
+    VIEWS,
+    Capabilities,
+    Control,
+    Image,
+    Pose,
+    Telemetry,
+)
 from udacity_gym.world.car import CarParameters
 from udacity_gym.world.track import Track
+from udacity_gym.world.world import RESET_OPTIONS as PLACING
 from udacity_gym.world.world import Snapshot, World
 
 if TYPE_CHECKING:
     from udacity_gym.world.camera import CameraRig
+
+
+RESET_OPTIONS = (*PLACING[:2], "track", "conditions", *PLACING[2:])
+"""Names that `EmbeddedSimulator.reset` knows besides the fields of `Conditions`."""
+KEPT_TRACKS = 4
+"""Tracks whose worlds and renderers are kept for when an episode comes back to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +43,31 @@ class _Draw:
     """Draws what the cameras saw at one moment."""
 
     simulator: EmbeddedSimulator
+    track: Track
     pose: Pose
     riding: str
+    conditions: Conditions
+    seed: int
 
-    def __call__(self, cameras: Sequence[str]) -> dict[str, Image]:
-        pictures = self.simulator._camera_rig().draw_all(self.pose, tuple(cameras), self.riding)
+    def __call__(self, cameras: Sequence[str]) -> dict[str, NDArray[Any]]:
+        rig = self.simulator._camera_rig(self.track)
+        pictures = rig.draw_all(self.pose, tuple(cameras), self.riding, self.conditions, self.seed)
         if self.simulator.jpeg:
             from udacity_gym.protocol.pictures import through_jpeg
 
-            return {camera: through_jpeg(picture) for camera, picture in pictures.items()}
+            pictures |= {name: through_jpeg(pictures[name]) for name in pictures if name in CAMERAS}
         return pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Everything that the future depends on besides the controls to come."""
+
+    world: Snapshot
+    track: Track
+    riding: str
+    conditions: Conditions
+    seed: int
 
 
 class EmbeddedSimulator(Simulator):
@@ -46,6 +81,7 @@ class EmbeddedSimulator(Simulator):
         mode: "autonomous" (start further round the lap, level ride) or "training" (start line, the
             body rides nose-up), as in Udacity's simulator.
         jpeg: whether pictures are compressed.
+        conditions: what it is like in this episode.
     """
 
     def __init__(
@@ -55,6 +91,9 @@ class EmbeddedSimulator(Simulator):
         mode: str = "autonomous",
         car: CarParameters | None = None,
         jpeg: bool = False,
+        conditions: ConditionsLike = None,
+        picture: tuple[int, int] = PICTURE,
+        field_of_view: float | None = None,
     ) -> None:
         """Build the simulator; `reset` starts the first episode.
 
@@ -64,10 +103,15 @@ class EmbeddedSimulator(Simulator):
             mode: "autonomous" or "training".
             car: the kind of car; None is Udacity's.
             jpeg: compress pictures as Udacity's simulator does, so that they equal what comes over the wire.
+            conditions: what it is like: `Conditions`, a name, or a `Randomization` from which every episode
+                draws.
+            picture: (height, width) of the cameras' pictures in pixels.
+            field_of_view: rad, vertical, of the cameras; None is Udacity's, 60 degrees.
 
         Raises:
             TrackError: No such track.
-            OptionError: ``ctrl_dt`` is not positive, or the track has no such mode.
+            OptionError: ``ctrl_dt`` is not positive, the track has no such mode, there are no such
+                conditions, or pictures can't be like that.
         """
         loaded = Track.load(track)
         if mode not in loaded.starts:
@@ -76,8 +120,16 @@ class EmbeddedSimulator(Simulator):
         self.ctrl_dt = ctrl_dt
         self.mode = mode
         self.jpeg = jpeg
+        self.conditions = Conditions()
+        self._usual = read_conditions(conditions)
+        self._picture = check_picture(picture)
+        self._field_of_view = field_of_view if field_of_view is None else check_field_of_view(field_of_view)
+        self._home, self._car = loaded, self.world.car
         self._riding = mode
-        self._rig: CameraRig | None = None
+        self._seed = 0
+        self._there = loaded  # the track as its file has it, whichever way the car drives
+        self._worlds = {loaded: self.world}
+        self._rigs: dict[Track, CameraRig] = {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -90,6 +142,7 @@ class EmbeddedSimulator(Simulator):
             has_track=True,
             is_lockstep=True,
             is_deterministic=True,
+            sensors=SENSORS,
         )
 
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> Telemetry:
@@ -97,18 +150,53 @@ class EmbeddedSimulator(Simulator):
 
         Args:
             seed: seed of the draws among the options; None goes on with the present generator.
-            options: see `World.reset`; "mode" also chooses how the body rides in this episode.
+            options: see `World.reset`; "mode" also chooses how the body rides in this episode. Besides,
+                for this episode: "track", "conditions", and any field of `Conditions`.
 
         Returns:
             Telemetry at time 0.
 
         Raises:
+            TrackError: No such track.
             OptionError: An option is unknown or out of range.
         """
         start = {"mode": self.mode, **(options or {})}
-        self.world.reset(seed, start)
+        unknown = [name for name in start if name not in (*RESET_OPTIONS, *FIELDS)]
+        if unknown:
+            raise OptionError(
+                f"unknown reset option {', '.join(map(repr, unknown))}; known are "
+                f"{', '.join(RESET_OPTIONS)}, and the fields of Conditions: {', '.join(FIELDS)}"
+            )
+        like = start.pop("conditions", self._usual)
+        like = read_conditions(like, **{name: start.pop(name) for name in FIELDS if name in start})
+        track = Track.load(start.pop("track")) if "track" in start else self._home
+        self._drive_on(track, seed, start)
+        generator = self.world.generator
+        # Nothing is drawn for the usual conditions, so that they leave all other draws as they are.
+        self._set_conditions(like if isinstance(like, Conditions) else like.draw(generator))
+        self._seed = 0 if self.conditions == Conditions() else int(generator.integers(2**32))
         self._riding = start["mode"]
         return self._telemetry()
+
+    def _set_conditions(self, conditions: Conditions) -> None:
+        self.conditions, grip = conditions, conditions.grip
+        self.world.car = self._car._replace(
+            grip=self._car.grip * grip,
+            ground_grip=self._car.ground_grip * grip,
+            brake=self._car.brake * min(1.0, grip),
+        )
+
+    def _drive_on(self, track: Track, seed: int | None, start: Mapping[str, Any]) -> None:
+        """Start on a track; if that fails, nothing has changed."""
+        world = self._worlds.get(track)
+        if world is None:
+            world = World(track, ctrl_dt=self.ctrl_dt, car=self._car)
+            if len(self._worlds) > KEPT_TRACKS:
+                self._worlds = {self._home: self._worlds[self._home]}
+        world.generator = self.world.generator
+        world.reset(seed, start)
+        self._worlds[track] = self.world = world
+        self._there = track
 
     def step(self, control: Control) -> Telemetry:
         """Apply ``control`` for ``ctrl_dt`` seconds.
@@ -138,39 +226,51 @@ class EmbeddedSimulator(Simulator):
         """
         if name not in VIEWS:
             raise SimulatorError(f"no view {name!r}; there are {', '.join(map(repr, VIEWS))}")
-        picture: Image = self._camera_rig().view(
-            name, self.world.pose, width, height, steering=self.world.control.steering
+        world = self.world
+        picture: Image = self._camera_rig(world.track).view(
+            name, world.pose, width, height, world.control.steering, self.conditions, self._picture_seed()
         )
         return picture
 
-    def snapshot(self) -> tuple[Snapshot, str]:
+    def snapshot(self) -> Moment:
         """Take a copy of the present moment, for `restore`."""
-        return self.world.snapshot(), self._riding
+        return Moment(self.world.snapshot(), self._there, self._riding, self.conditions, self._seed)
 
-    def restore(self, snapshot: tuple[Snapshot, str]) -> Telemetry:
+    def restore(self, snapshot: Moment) -> Telemetry:
         """Go back to a moment; the future from there is the same again.
 
         Returns:
             Telemetry of that moment.
         """
-        moment, self._riding = snapshot
-        self.world.restore(moment)
+        self.world = self._worlds.setdefault(snapshot.track, World(snapshot.track, ctrl_dt=self.ctrl_dt))
+        self._there, self._riding, self._seed = snapshot.track, snapshot.riding, snapshot.seed
+        self._set_conditions(snapshot.conditions)
+        self.world.restore(snapshot.world)
         return self._telemetry()
 
     def close(self) -> None:
         """Let go of the renderer."""
-        self._rig = None
+        self._rigs = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_rig": None}  # built again when a picture is asked for
+        return {**self.__dict__, "_rigs": {}}  # built again when a picture is asked for
 
-    def _camera_rig(self) -> CameraRig:
-        """The renderer, built when the first picture is asked for."""
-        if self._rig is None:
+    def _camera_rig(self, track: Track) -> CameraRig:
+        """The renderer of a track, built when its first picture is asked for."""
+        rig = self._rigs.get(track)
+        if rig is None:
+            from udacity_gym.world.bonnet import FIELD_OF_VIEW
             from udacity_gym.world.camera import CameraRig
 
-            self._rig = CameraRig(self.world.track)
-        return self._rig
+            height, width = self._picture
+            if len(self._rigs) >= KEPT_TRACKS:
+                del self._rigs[next(iter(self._rigs))]
+            rig = self._rigs[track] = CameraRig(track, width, height, self._field_of_view or FIELD_OF_VIEW)
+        return rig
+
+    def _picture_seed(self) -> int:
+        """Seed of what is random in the pictures of this moment."""
+        return (self._seed + 0x9E3779B1 * round(self.world.time / self.ctrl_dt)) % 2**32
 
     def _telemetry(self) -> Telemetry:
         pose, control = self.world.pose, self.world.control
@@ -183,5 +283,7 @@ class EmbeddedSimulator(Simulator):
             pose=pose,
             track=self.world.track_state,
             cameras=CAMERAS,
-            draw=_Draw(self, pose, self._riding),
+            sensors=SENSORS,
+            draw=_Draw(self, self.world.track, pose, self._riding, self.conditions, self._picture_seed()),
+            extra={"track": self.world.track.name, "conditions": self.conditions},
         )

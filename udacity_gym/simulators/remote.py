@@ -17,6 +17,13 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
+from udacity_gym.conditions import (
+    Conditions,
+    ConditionsLike,
+    Randomization,
+    plain_conditions,
+    read_conditions,
+)
 from udacity_gym.errors import (
     OptionError,
     ResetNotSupportedError,
@@ -140,6 +147,7 @@ class RemoteSimulator(Simulator):
         cameras: Sequence[str] = ("center",),
         options: RemoteOptions | None = None,
         launcher: Launcher | None = None,
+        conditions: ConditionsLike = None,
     ) -> None:
         """Start to listen; `reset` waits for the simulator.
 
@@ -152,8 +160,11 @@ class RemoteSimulator(Simulator):
             cameras: the pictures that are wanted with every step.
             options: the rest.
             launcher: starts the simulator's program; None waits for one that somebody else starts.
+            conditions: what it is like, as for `EmbeddedSimulator`; our own simulator knows all of it, the
+                research build weather and time of day, others nothing.
 
         Raises:
+            OptionError: There are no such conditions.
             SimulatorError: The port is taken.
         """
         self.ctrl_dt = ctrl_dt
@@ -162,6 +173,7 @@ class RemoteSimulator(Simulator):
         self._track, self._track_name, self._half_width = road.source, road.name, road.half_width
         self._direction = road.direction
         self._mode, self._cameras = mode, tuple(cameras)
+        self._conditions = read_conditions(conditions)
         self.server = SimulatorServer(host, port, self.options.dialect)
         self._launcher = launcher
         self._turn = threading.RLock()
@@ -195,8 +207,8 @@ class RemoteSimulator(Simulator):
 
         Args:
             seed: for our own simulator.
-            options: for our own simulator those of `World.reset`; for the research build "track",
-                "weather" and "daytime"; for others none.
+            options: for our own simulator those of `EmbeddedSimulator.reset`; for the research build
+                "track", "weather" and "daytime" by its own names, or "conditions"; for others none.
 
         Returns:
             Telemetry at time 0.
@@ -208,10 +220,15 @@ class RemoteSimulator(Simulator):
             SimulatorError: It lacks what was asked for.
         """
         wanted = dict(options or {})
+        like = read_conditions(wanted.pop("conditions", self._conditions))
+        if like != Conditions():
+            wanted["conditions"] = like
         with self._turn:
             self._connect()
             lockstep = self.capabilities.is_lockstep
-            telemetry = self._reset_lockstep(seed, wanted) if lockstep else self._reset_real_time(wanted)
+            telemetry = (
+                self._reset_lockstep(seed, wanted) if lockstep else self._reset_real_time(seed, wanted)
+            )
             self._check_cameras(telemetry)
             self._driven = self._client
             self._latency = LatencyMeter(self.ctrl_dt)
@@ -322,20 +339,20 @@ class RemoteSimulator(Simulator):
         }
         # The first one may have to compile the renderer.
         telemetry = self._command("reset", request, self.options.connect_timeout)
-        there = telemetry.extra["track_name"]
-        if there != self._track_name:
+        there = telemetry.extra["track"]
+        if there != self._track_name and "track" not in options:
             raise SimulatorError(
                 f"the simulator drives on track {there!r}, this environment is for {self._track!r}: start it "
                 f"with udacity-gym sim --track {self._track}, or make the environment with track={there!r}"
             )
-        return replace(telemetry, extra={})
+        return telemetry
 
     def _step_lockstep(self, control: Control) -> Telemetry:
         begin = time.monotonic()
         request = {"steering": control.steering, "throttle": control.throttle, "cameras": self._cameras}
         telemetry = self._command("step", request, self.options.silence_timeout)
         told = self._latency.measure(begin, begin, time.monotonic())
-        return replace(telemetry, extra={"latency": told})
+        return replace(telemetry, extra={**telemetry.extra, "latency": told})
 
     def _command(self, name: str, request: dict[str, Any], timeout: float) -> Telemetry:
         self._number += 1
@@ -344,9 +361,13 @@ class RemoteSimulator(Simulator):
         assert telemetry is not None
         return telemetry
 
-    def _reset_real_time(self, options: dict[str, Any]) -> Telemetry:
+    def _reset_real_time(self, seed: int | None, options: dict[str, Any]) -> Telemetry:
         dialect = self.server.dialect
         assert dialect is not None
+        like = options.get("conditions")
+        if like is not None:
+            drawn = like if isinstance(like, Conditions) else like.draw(np.random.default_rng(seed))
+            options["conditions"] = drawn.changes()
         unknown = sorted(set(options) - set(dialect.reset_options))
         if unknown:
             knows = ", ".join(dialect.reset_options) or "none"
@@ -542,6 +563,10 @@ def _plain(value: Any) -> Any:
         return [_plain(inner) for inner in value]
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, (Conditions, Randomization)):
+        return plain_conditions(value)
+    if isinstance(value, Track):
+        return value.source
     return str(value) if isinstance(value, Path) else value
 
 

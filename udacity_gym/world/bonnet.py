@@ -6,6 +6,7 @@ the car drives is the bonnet.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -18,6 +19,9 @@ OVERSAMPLING = 4
 """Subpixels per pixel and direction, for smooth outlines."""
 MIRROR = 309.0
 """Pixels: columns of a point of the left camera's bonnet and of its counterpart add up to this."""
+
+FIELD_OF_VIEW = math.radians(60.0)
+"""rad, vertical, of Udacity's cameras: 138.56 px focal length at 160 rows."""
 
 _Outline = Sequence[tuple[float, float]]
 _Colour = tuple[float, float, float]
@@ -61,15 +65,18 @@ _RIGHT = tuple((colour, tuple((MIRROR - x, y) for x, y in outline)) for colour, 
 _SHAPES = {"center": _CENTER, "left": _LEFT, "right": _RIGHT}
 
 
-def bonnet_overlay(camera: str, width: int, height: int) -> NDArray[np.uint8]:
+def bonnet_overlay(
+    camera: str, width: int, height: int, field_of_view: float = FIELD_OF_VIEW
+) -> NDArray[np.uint8]:
     """Draw the bonnet that a camera sees.
 
-    The vertical field of view is the simulator's; a wider picture sees more to the sides.
+    A wider picture sees more to the sides, a larger field of view more of the bonnet.
 
     Args:
         camera: "center", "left" or "right"; any other camera sees none.
         width: columns of the picture.
         height: rows of the picture.
+        field_of_view: rad, vertical.
 
     Returns:
         (height, width, 4) uint8 RGB and opacity.
@@ -78,8 +85,26 @@ def bonnet_overlay(camera: str, width: int, height: int) -> NDArray[np.uint8]:
     # Clear pixels have the colour of the paint too, so that edges don't darken when they are averaged.
     canvas = np.full((height * OVERSAMPLING, width * OVERSAMPLING, 4), (*_LIGHT, 0.0), np.uint8)
     scale = OVERSAMPLING * height / REFERENCE_HEIGHT
+    zoom = 1.0
+    if field_of_view != FIELD_OF_VIEW:
+        zoom = math.tan(FIELD_OF_VIEW / 2) / math.tan(field_of_view / 2)
     for colour, outline in shapes:
-        points = np.array(outline, np.float64) * scale
+        points = np.array(outline, np.float64)
+        if zoom < 1.0:
+            points = _prolonged(points)
+        middle = REFERENCE_WIDTH / 2, REFERENCE_HEIGHT / 2
+        points = ((points - middle) * zoom + middle if zoom != 1.0 else points) * scale
         points[:, 0] += OVERSAMPLING * width / 2 - scale * REFERENCE_WIDTH / 2
         cv2.fillPoly(canvas, [np.round(points).astype(np.int32)], (*colour, 255.0))
     return np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _prolonged(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An outline that ends at the bottom of the picture, continued beyond it."""
+    ends = []
+    for end, before in ((points[0], points[1]), (points[-1], points[-2])):
+        if end[1] > REFERENCE_HEIGHT:
+            ends.append(end + (end - before) / max(end[1] - before[1], 1.0) * 3 * REFERENCE_HEIGHT)
+        else:
+            ends.append(end)
+    return np.vstack([ends[0], points, ends[1]])

@@ -10,24 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.conditions import Conditions
 from udacity_gym.errors import OptionError
-from udacity_gym.telemetry import CAMERAS, VIEWS, Image, Pose
-from udacity_gym.world.bonnet import bonnet_overlay
+from udacity_gym.telemetry import CAMERAS, SENSORS, VIEWS, Image, Pose, split_name
+from udacity_gym.world.bonnet import FIELD_OF_VIEW, bonnet_overlay
 from udacity_gym.world.car_body import car_faces
-from udacity_gym.world.renderer import Renderer
+from udacity_gym.world.renderer import Look, Renderer
 from udacity_gym.world.scenery import scene_of
 from udacity_gym.world.track import Track
 
-FIELD_OF_VIEW = math.radians(60.0)
-"""rad, vertical; 138.56 px focal length at 160 rows."""
 YAW = math.radians(0.723)
 """rad that every camera points to the right of the car's nose."""
 ROLL = math.radians(1.20)
 """rad that every camera is rolled: the horizon falls to the right."""
+CHASED = 7.0
+"""m that the chase view is behind the car."""
+CLEAR = Conditions()
+KINDS = {"depth": np.float32, "segmentation": np.uint8}
+"""Types of the sensors' arrays."""
 KEPT_VIEWS = 2
 """Sizes of view whose renderers a rig keeps."""
 
@@ -123,60 +128,104 @@ class CameraRig:
         track: where the car is.
         width: columns of the cameras' pictures.
         height: rows of the cameras' pictures.
+        field_of_view: rad, vertical field of view of the cameras.
 
     Attributes:
         renderer: what draws the cameras' pictures; overlay k is the bonnet seen by ``CAMERAS[k]``.
     """
 
-    def __init__(self, track: Track, width: int = 320, height: int = 160) -> None:
+    def __init__(
+        self, track: Track, width: int = 320, height: int = 160, field_of_view: float = FIELD_OF_VIEW
+    ) -> None:
         self.width, self.height = width, height
+        self.field_of_view = field_of_view
         self._scene = scene_of(track)
         self.renderer = self._make_renderer(width, height)
         self._views: dict[tuple[int, int], Renderer] = {}
 
     def _make_renderer(self, width: int, height: int) -> Renderer:
-        overlays = [bonnet_overlay(camera, width, height) for camera in CAMERAS]
-        return Renderer(self._scene, width, height, FIELD_OF_VIEW, overlays)
+        overlays = [bonnet_overlay(camera, width, height, self.field_of_view) for camera in CAMERAS]
+        return Renderer(self._scene, width, height, self.field_of_view, overlays)
 
-    def draw(self, pose: Pose, camera: str = "center", mode: str = "autonomous") -> Image:
+    def draw(
+        self,
+        pose: Pose,
+        camera: str = "center",
+        mode: str = "autonomous",
+        conditions: Conditions = CLEAR,
+        seed: int = 0,
+    ) -> Image:
         """Draw the picture of one camera.
 
         Args:
             pose: the car's pose.
-            camera: "center", "left" or "right".
+            camera: "center", "left" or "right", or a sensor of it, see `draw_all`.
             mode: "training" or "autonomous".
+            conditions: weather, light and the camera's own.
+            seed: of everything random in the picture, such as its noise.
 
         Returns:
-            (height, width, 3) uint8 RGB, a fresh array.
+            (height, width, 3) uint8 RGB, a fresh array; of a sensor what `draw_all` says.
 
         Raises:
             OptionError: Unknown camera or mode.
         """
-        return self.draw_all(pose, (camera,), mode)[camera]
+        return self.draw_all(pose, (camera,), mode, conditions, seed)[camera]
 
     def draw_all(
-        self, pose: Pose, cameras: Sequence[str] = CAMERAS, mode: str = "autonomous"
+        self,
+        pose: Pose,
+        cameras: Sequence[str] = CAMERAS,
+        mode: str = "autonomous",
+        conditions: Conditions = CLEAR,
+        seed: int = 0,
     ) -> dict[str, Image]:
         """Draw the pictures of several cameras in one go.
 
         Args:
             pose: the car's pose.
-            cameras: names of cameras.
+            cameras: names of cameras, and of their sensors: a camera's with "_depth" or "_segmentation" at
+                the end.
             mode: "training" or "autonomous".
+            conditions: weather, light and the cameras' own.
+            seed: of everything random in the pictures, such as their noise.
 
         Returns:
-            Camera name to (height, width, 3) uint8 RGB, fresh arrays.
+            Name to a fresh array: of a camera (height, width, 3) uint8 RGB, of a depth sensor (height, width)
+            float32 m along the optical axis, see `sensors.FAR`, of a segmentation (height, width) uint8,
+            see `sensors.Label`.
 
         Raises:
             OptionError: Unknown camera or mode.
         """
-        rows = np.stack([camera_row(pose, camera, mode) for camera in cameras])
-        out = np.empty((len(rows), self.height, self.width, 3), np.uint8)
-        self.renderer.render(rows, out, [CAMERAS.index(camera) for camera in cameras])
-        return dict(zip(cameras, out, strict=True))
+        wanted = [split_name(name) for name in cameras]
+        drawn = list(dict.fromkeys(camera for camera, _ in wanted))
+        sensed = {sensor for _, sensor in wanted}
+        rows = np.stack([camera_row(pose, camera, mode) for camera in drawn])
+        which = [CAMERAS.index(camera) for camera in drawn]
+        looks = None
+        if conditions != CLEAR:
+            looks = [Look(conditions, 3 * seed + k) for k in which]
+        shape = (len(rows), self.height, self.width)
+        planes: dict[str | None, NDArray[Any]] = {None: np.empty((*shape, 3), np.uint8)}
+        planes |= {name: np.empty(shape, KINDS[name]) for name in SENSORS if name in sensed}
+        self.renderer.render(
+            rows, planes[None], which, None, looks, planes.get("depth"), planes.get("segmentation")
+        )
+        return {
+            name: planes[sensor][drawn.index(camera)]
+            for name, (camera, sensor) in zip(cameras, wanted, strict=True)
+        }
 
     def view(
-        self, name: str, pose: Pose, width: int = 640, height: int = 360, steering: float = 0.0
+        self,
+        name: str,
+        pose: Pose,
+        width: int = 640,
+        height: int = 360,
+        steering: float = 0.0,
+        conditions: Conditions = CLEAR,
+        seed: int = 0,
     ) -> Image:
         """Draw a picture for people.
 
@@ -186,6 +235,8 @@ class CameraRig:
             width: columns of the picture.
             height: rows of the picture.
             steering: [-1, 1] share of full lock of the front wheels, positive turns right.
+            conditions: weather and light; the cameras' own noise, exposure and JPEG are left out.
+            seed: of drops and flakes.
 
         Returns:
             (height, width, 3) uint8 RGB, a fresh array.
@@ -201,15 +252,18 @@ class CameraRig:
         if len(self._views) > KEPT_VIEWS:
             del self._views[next(iter(self._views))]
         out = np.empty((1, height, width, 3), np.uint8)
+        conditions = conditions.changed(noise=0.0, exposure=0.0, jpeg=None)
         if name == "cockpit":
-            renderer.render(camera_row(pose, "center", "autonomous")[None], out, [0])
+            row = camera_row(pose, "center", "autonomous")
+            renderer.render(row[None], out, [0], looks=[Look(conditions, seed)])
         else:
-            renderer.render(_chase_row(pose)[None], out, faces=car_faces(pose, steering))
+            look = Look(conditions, seed, CHASED + 2.2)
+            renderer.render(_chase_row(pose)[None], out, faces=car_faces(pose, steering), looks=[look])
         picture: Image = out[0]
         return picture
 
 
 def _chase_row(pose: Pose) -> NDArray[np.float32]:
     body = rotation(pose.yaw, 0.0, 0.0)
-    position = np.array([pose.x, pose.y, pose.z + 3.0]) - 7.0 * body[0]
+    position = np.array([pose.x, pose.y, pose.z + 3.0]) - CHASED * body[0]
     return np.concatenate([position, rotation(pose.yaw, math.radians(-12.0), 0.0).ravel()]).astype(np.float32)

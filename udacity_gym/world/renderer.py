@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.conditions import Conditions
 from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Image
 from udacity_gym.world.billboards import BINS, MOST, draw_cards, find_cards
@@ -26,13 +27,25 @@ from udacity_gym.world.polygons import CORNERS, FIELDS, draw_faces
 from udacity_gym.world.profile import cast_columns, sample_distances
 from udacity_gym.world.scenery import Scene
 from udacity_gym.world.surface import follow_slopes, lift_kerbs, locate, measure
+from udacity_gym.world.survey import Planes, survey
+from udacity_gym.world.weather import (
+    Light,
+    changes_light,
+    compress,
+    develop,
+    precipitate,
+    relight,
+    weather,
+)
 
 _LOG = logging.getLogger(__name__)
 
-_GROUND = np.uint8(Label.SKY)  # until `labels` looks at it
+_GROUND = np.uint8(Label.SKY)  # until `survey` looks at it
 _STRUCTURE, _CAR = np.uint8(Label.STRUCTURE), np.uint8(Label.CAR)
 _NO_FACES = np.zeros((0, FIELDS), np.float32)
 
+KEPT_WEATHERS = 64
+"""Conditions whose numbers a renderer keeps."""
 SAMPLES = 91
 """Samples of a terrain profile: each 6 % farther than the one before."""
 
@@ -218,6 +231,20 @@ def _render(
         _overlay(overlays[which[c]], overlay_rows[which[c]], picture)
 
 
+class Look(NamedTuple):
+    """What is peculiar to one picture.
+
+    Attributes:
+        conditions: what it is like there.
+        seed: of everything random in the picture: noise, drops, flakes; 32 bits.
+        lamps_ahead: m that the car's headlights are in front of the camera.
+    """
+
+    conditions: Conditions = Conditions()
+    seed: int = 0
+    lamps_ahead: float = 1.2
+
+
 class Renderer:
     """Draws pictures of a scene, all of one size.
 
@@ -242,6 +269,8 @@ class Renderer:
         self.width, self.height = width, height
         self.focal = np.float32(height / 2 / math.tan(fov / 2))
         self._scene = scene.arrays
+        self._weathers: dict[Conditions, tuple[NDArray[np.float32], Light]] = {}
+        self._planes: Planes | None = None
         self.scratch = Scratch.for_pictures(width, height)
         clear = np.zeros((height, width, 4), np.uint8)
         self._overlays: NDArray[np.uint8] = np.stack([clear, *overlays])
@@ -255,6 +284,9 @@ class Renderer:
         out: Image,
         overlays: Sequence[int] | None = None,
         faces: NDArray[np.float32] | None = None,
+        looks: Sequence[Look] | None = None,
+        depth: NDArray[np.float32] | None = None,
+        labels: NDArray[np.uint8] | None = None,
     ) -> None:
         """Draw one picture per camera.
 
@@ -263,6 +295,10 @@ class Renderer:
             out: (n, height, width, 3) uint8, C-contiguous; receives the pictures, RGB.
             overlays: for each camera the index of its overlay, -1 for none; None means none.
             faces: (k, 16) float32, what stands in the scene besides what always does, see `polygons.face`.
+            looks: for each camera what is peculiar to its picture; None is Udacity's look.
+            depth: (n, height, width) float32, receives m along the optical axis, `sensors.FAR` for the sky;
+                None does not compute it.
+            labels: (n, height, width) uint8, receives what each pixel shows, see `sensors.Label`.
 
         Raises:
             ValueError: An array has the wrong shape, type or layout.
@@ -278,19 +314,77 @@ class Renderer:
             )
         which = np.zeros(n, np.int64) if overlays is None else np.asarray(overlays, np.int64) + 1
         _announce_compilation()
+        also = _NO_FACES if faces is None else np.ascontiguousarray(faces, np.float32)
+        if depth is None and labels is None and (looks is None or not any(map(_matters, looks))):
+            self._draw(cameras, self._scene.air, which, also, out)
+            return
+        sensed = depth is not None or labels is not None
+        for c in range(n):
+            look = Look() if looks is None else looks[c]
+            planes = self._draw_one(cameras[c], int(which[c]), also, out[c], look, sensed)
+            if depth is not None:
+                depth[c] = planes.depth
+            if labels is not None:
+                labels[c] = planes.labels
+
+    def _draw(
+        self,
+        cameras: NDArray[np.float32],
+        air: NDArray[np.float32],
+        which: NDArray[np.int64],
+        faces: NDArray[np.float32],
+        out: Image,
+    ) -> None:
         _render(
-            cameras,
-            self.focal,
-            self._scene,
-            self._scene.air[None],
-            self.scratch,
-            self._overlays,
-            which,
-            self._visible_rows,
-            self._overlay_rows,
-            _NO_FACES if faces is None else np.ascontiguousarray(faces, np.float32),
-            out,
-        )
+            cameras, self.focal, self._scene, air[None], self.scratch, self._overlays, which,
+            self._visible_rows, self._overlay_rows, faces, out,
+        )  # fmt: skip
+
+    def _draw_one(
+        self,
+        camera: NDArray[np.float32],
+        overlay: int,
+        faces: NDArray[np.float32],
+        out: Image,
+        look: Look,
+        sensed: bool,
+    ) -> Planes:
+        """Draw one picture with everything that is not usual; the planes are filled in where needed."""
+        if self._planes is None:
+            self._planes = Planes.for_pictures(self.width, self.height)
+        planes, conditions = self._planes, look.conditions
+        lit = changes_light(conditions)
+        air, light = self._weather(conditions)
+        drawn = air if lit else self._scene.air
+        self._draw(camera[None], drawn, np.array([overlay]), faces, out[None])
+        if lit or sensed:
+            survey(
+                camera, self.focal, self._scene, self.scratch, self._overlays[overlay],
+                self._visible_rows[overlay], planes,
+            )  # fmt: skip
+        seed = np.uint32(look.seed & 0xFFFFFFFF)
+        if lit:
+            relight(camera, self.focal, self._scene, light, planes, np.float32(look.lamps_ahead), out)
+            precipitate(light, seed, planes.depth, out)
+        gain = 1.0 if lit else 2.0**conditions.exposure
+        if gain != 1.0 or conditions.noise > 0.0:
+            develop(np.float32(gain), np.float32(conditions.noise), seed, out)
+        if conditions.jpeg is not None:
+            out[:] = compress(out, conditions.jpeg)
+        return planes
+
+    def _weather(self, conditions: Conditions) -> tuple[NDArray[np.float32], Light]:
+        if conditions not in self._weathers:
+            if len(self._weathers) >= KEPT_WEATHERS:
+                self._weathers.clear()
+            self._weathers[conditions] = weather(conditions, self._scene.air)
+        return self._weathers[conditions]
+
+
+def _matters(look: Look) -> bool:
+    conditions = look.conditions
+    camera = (conditions.exposure, conditions.noise, conditions.jpeg)
+    return camera != (0.0, 0.0, None) or changes_light(conditions)
 
 
 def _visible_rows(overlays: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -62,6 +62,10 @@ AIR = (
 """Fog, sky and sun as the kernels read them."""
 
 
+DRY = -1e9
+"""m, the level of water where there is none."""
+
+
 class SceneArrays(NamedTuple):
     """A scene as the kernels read it; lengths in m, colours RGB in [0, 255]."""
 
@@ -81,6 +85,7 @@ class SceneArrays(NamedTuple):
     card_texels: NDArray[np.int32]
     card_labels: NDArray[np.uint8]
     faces: NDArray[np.float32]
+    water: np.float32
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,7 @@ def _build(content: str) -> Scene:
             card_texels=card_texels,
             card_labels=labels(),
             faces=build(track, grid, height),
+            water=np.float32(track.data.get("surroundings", {}).get("water_level", DRY)),
         )
     )
 

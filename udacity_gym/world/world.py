@@ -123,6 +123,7 @@ class World:
         ctrl_dt: s of one control step.
         sim_dt: s of one physics step.
         control: the control in force.
+        generator: source of the episode's random numbers.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class World:
         self.control = Control()
         self._state = np.full(WORLD_STATE, np.nan)
         self._steps = 0
-        self._generator = np.random.default_rng()
+        self.generator = np.random.default_rng()
 
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
         """Put the car at the start, or where the options say.
@@ -186,14 +187,14 @@ class World:
             offset = track.reference_offset
         if isinstance(start.get("s"), str) and start["s"] == "random":
             start["s"] = (0.0, track.length)
-        generator = np.random.default_rng(seed) if seed is not None else copy.deepcopy(self._generator)
+        generator = np.random.default_rng(seed) if seed is not None else copy.deepcopy(self.generator)
         width, top = track.half_width, self.car.top_speed
         s = _draw(start, "s", s, -math.inf, math.inf, generator)
         offset = _draw(start, "offset", offset, -width, width, generator)
         heading_error = _draw(start, "heading_error", 0.0, -math.pi, math.pi, generator)
         speed = _draw(start, "speed", 0.0, -top, top, generator)
 
-        self._generator, self.track = generator, track
+        self.generator, self.track = generator, track
         pose = track.pose_at(s, offset, heading_error)
         state = np.zeros(WORLD_STATE)
         state[X], state[Y], state[YAW] = pose.x, pose.y, pose.yaw
@@ -263,7 +264,7 @@ class World:
             self._state.copy(),
             self.control,
             self._steps,
-            dict(self._generator.bit_generator.state),
+            dict(self.generator.bit_generator.state),
             self.track.direction,
         )
 
@@ -273,7 +274,7 @@ class World:
         self._state = snapshot.state.copy()
         self.control = snapshot.control
         self._steps = snapshot.steps
-        self._generator.bit_generator.state = snapshot.generator
+        self.generator.bit_generator.state = snapshot.generator
 
 
 RESET_OPTIONS = ("mode", "direction", "s", "offset", "heading_error", "speed")

@@ -96,7 +96,7 @@ def test_the_environment_chooses_the_length_of_the_control_step():
 def test_another_track_than_the_environments_is_an_error():
     env = remote_env()
     with (
-        running_client(port_of(env), track="jungle"),
+        running_client(port_of(env), lambda ctrl_dt: EmbeddedSimulator("jungle", ctrl_dt=ctrl_dt)),
         pytest.raises(SimulatorError, match=r"on track 'jungle'.*udacity-gym sim --track lake"),
     ):
         env.reset()

@@ -12,7 +12,8 @@ from numba import njit
 
 from udacity_gym.telemetry import CAMERAS
 from udacity_gym.world import jit, paint, surface
-from udacity_gym.world.camera import FIELD_OF_VIEW, CameraRig, camera_row
+from udacity_gym.world.bonnet import FIELD_OF_VIEW
+from udacity_gym.world.camera import CameraRig, camera_row
 from udacity_gym.world.renderer import Renderer
 from udacity_gym.world.scenery import scene_of
 from udacity_gym.world.track import Track

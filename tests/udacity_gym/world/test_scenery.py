@@ -5,7 +5,8 @@ import pytest
 
 from udacity_gym.errors import TrackError
 from udacity_gym.world import surface
-from udacity_gym.world.camera import FIELD_OF_VIEW, CameraRig, camera_row
+from udacity_gym.world.bonnet import FIELD_OF_VIEW
+from udacity_gym.world.camera import CameraRig, camera_row
 from udacity_gym.world.cards import KINDS
 from udacity_gym.world.scenery import scene_of
 from udacity_gym.world.terrain import Grid

@@ -1,0 +1,172 @@
+"""Weather, light and the camera's faults, judged by what they do to pictures."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from udacity_gym.conditions import NAMED, Conditions
+from udacity_gym.sensors import Label
+from udacity_gym.world.camera import CameraRig
+from udacity_gym.world.track import Track
+
+ROAD = np.s_[90:130, 120:200]
+SKY = np.s_[:30]
+
+
+@pytest.fixture(scope="module")
+def lake():
+    return Track.load("lake")
+
+
+@pytest.fixture(scope="module")
+def rig(lake):
+    return CameraRig(lake)
+
+
+@pytest.fixture(scope="module")
+def picture(rig, lake):
+    def draw(conditions=None, s=300.0, seed=5):
+        like = conditions if isinstance(conditions, Conditions) else NAMED[conditions or "clear"]
+        return rig.draw(lake.pose_at(s, 0.4), conditions=like, seed=seed).astype(float)
+
+    return draw
+
+
+def brightness(view):
+    return view.mean()
+
+
+def test_an_intensity_of_clear_weather_changes_no_byte(picture):
+    np.testing.assert_array_equal(picture(), picture(Conditions(intensity=0.3)))
+
+
+def test_grip_changes_no_byte_of_the_picture(picture):
+    np.testing.assert_array_equal(picture(), picture(Conditions(grip=0.5)))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if name != "clear"])
+def test_every_named_condition_can_be_seen_and_repeats_with_its_seed(picture, name):
+    seen = picture(name)
+    assert np.abs(seen - picture()).mean() > 1.5
+    np.testing.assert_array_equal(seen, picture(name))
+
+
+@pytest.mark.parametrize("name", ["rain", "snow", "noisy"])
+def test_another_seed_gives_other_drops_flakes_and_noise(picture, name):
+    assert (picture(name, seed=1) != picture(name, seed=2)).any()
+
+
+def test_an_overcast_sky_is_grey_and_the_ground_darker(picture):
+    grey, clear = picture("overcast"), picture()
+    assert np.ptp(grey[SKY].mean(axis=(0, 1))) < 20
+    assert brightness(grey[ROAD]) < 0.9 * brightness(clear[ROAD])
+
+
+def test_fog_takes_the_contrast_of_what_is_far_and_leaves_what_is_near(picture):
+    fog, clear = picture("fog"), picture()
+    assert fog[40:58].std() < 0.4 * clear[40:58].std()
+    assert fog[120:134, 120:200].std() > 0.5 * clear[120:134, 120:200].std()
+
+
+def test_fog_hides_what_lies_beyond_the_visibility(rig, lake):
+    pose = lake.pose_at(300.0, 0.4)
+    seen = rig.draw_all(pose, ("center", "center_depth"), conditions=Conditions(visibility=60.0))
+    beyond = (seen["center_depth"] > 120) & (seen["center_depth"] < 900)
+    assert beyond.sum() > 500
+    assert seen["center"][beyond].astype(float).std(axis=0).max() < 12
+
+
+def test_a_wet_road_is_darker_near_and_mirrors_the_sky_far_away(picture):
+    wet, dry = picture("heavy_rain"), picture("overcast")
+    assert brightness(wet[120:134, 120:200]) < 0.75 * brightness(dry[120:134, 120:200])
+    near, far = wet[120:134, 120:200], wet[64:72, 150:170]
+    assert brightness(far) > 1.25 * brightness(near)
+
+
+def test_snow_whitens_the_land_more_than_the_road(rig, lake):
+    names = ("center", "center_segmentation")
+    pose = lake.pose_at(300.0, 0.4)
+    white = rig.draw_all(pose, names, conditions=NAMED["snow"])
+    before = rig.draw_all(pose, names)
+    land = (before["center_segmentation"] == Label.TERRAIN) & (np.arange(160)[:, None] > 70)
+    road = before["center_segmentation"] == Label.ROAD
+    assert white["center"][land].mean() > 170
+    assert np.ptp(white["center"][land].mean(axis=0)) < 20
+    assert white["center"][road].mean() < white["center"][land].mean() - 30
+
+
+def test_the_lower_the_sun_the_warmer_and_darker_the_road(picture):
+    ratios, levels = [], []
+    for degrees in (42.0, 20.0, 8.0):
+        road = picture(Conditions(sun_elevation=np.radians(degrees), sun_azimuth=-1.5))[ROAD]
+        ratios.append(road[..., 0].mean() / road[..., 2].mean())
+        levels.append(road.mean())
+    assert ratios == sorted(ratios)
+    assert levels == sorted(levels, reverse=True)
+
+
+def test_a_low_sun_dazzles_who_drives_towards_it(rig, lake):
+    pose = lake.pose_at(300.0)
+    towards, away = (
+        rig.draw(pose, conditions=Conditions(sun_elevation=0.12, sun_azimuth=azimuth)).astype(float)
+        for azimuth in (pose.yaw, pose.yaw + np.pi)
+    )
+    assert towards[20:50, 140:180].mean() > away[20:50, 140:180].mean() + 40
+
+
+def test_at_night_only_what_the_headlights_reach_can_be_seen(picture):
+    night = picture("night")
+    assert night[SKY].mean() < 25
+    day = picture()
+    reached, beside = np.s_[85:105, 130:190], np.s_[64:100, :12]
+    assert night[reached].mean() > 0.5 * day[reached].mean()
+    assert night[beside].mean() < 0.3 * day[beside].mean()
+
+
+def test_worn_lines_are_harder_to_see(rig, lake):
+    names = ("center", "center_segmentation")
+    pose = lake.pose_at(300.0, 0.4)
+    fresh = rig.draw_all(pose, names)
+    lines = fresh["center_segmentation"] == Label.LANE_MARKING
+    worn = rig.draw(pose, conditions=Conditions(road_wear=1.0)).astype(float)
+    yellow = fresh["center"][lines].astype(float)
+    assert (worn[lines][:, 0] - worn[lines][:, 2]).mean() < 0.6 * (yellow[:, 0] - yellow[:, 2]).mean()
+
+
+def test_exposure_is_a_gain_of_two_to_its_power(picture):
+    dark, usual = picture(Conditions(exposure=-1.0)), picture()
+    assert np.abs(dark - np.floor(usual / 2)).max() <= 1
+
+
+def test_noise_has_the_spread_that_was_asked_for_and_no_bias(picture):
+    usual = picture()
+    middle = (usual > 110) & (usual < 146)
+    for sigma in (4.0, 12.0):
+        difference = picture(Conditions(noise=sigma))[middle] - usual[middle]
+        assert difference.std() == pytest.approx(sigma, rel=0.06)
+        assert abs(difference.mean()) < 0.3
+
+
+def test_jpeg_errs_more_the_lower_its_quality(picture):
+    usual = picture()
+    errors = [np.abs(picture(Conditions(jpeg=quality)) - usual).mean() for quality in (95, 60, 20)]
+    assert 0 < errors[0] < errors[1] < errors[2]
+
+
+def test_views_for_people_show_the_weather_but_not_the_cameras_noise(rig, lake):
+    pose = lake.pose_at(300.0)
+    clear = rig.view("chase", pose, 320, 180)
+    np.testing.assert_array_equal(clear, rig.view("chase", pose, 320, 180, conditions=Conditions(noise=20.0)))
+    assert rig.view("chase", pose, 320, 180, conditions=NAMED["night"]).mean() < 0.5 * clear.mean()
+
+
+def test_threads_with_rigs_of_their_own_draw_the_same_bytes(lake):
+    def draw(_):
+        own = CameraRig(lake)
+        return [own.draw(lake.pose_at(s), conditions=NAMED["snow"], seed=3) for s in (100.0, 500.0, 900.0)]
+
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(draw, range(4))
+    for other in others:
+        np.testing.assert_array_equal(first, other)

@@ -1,0 +1,328 @@
+"""What the world and the camera are like: weather, time of day, wear of the road, noise, JPEG.
+
+`Conditions` says it for an episode, by default as it is in Udacity's simulator; `Randomization` draws
+one for every episode from names and ranges (domain randomisation, Tobin et al. 2017).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from udacity_gym.checks import is_number, number, whole_number
+from udacity_gym.errors import OptionError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+WEATHERS = ("clear", "overcast", "rain", "fog", "snow")
+"""Weathers that there are."""
+
+DAY_ELEVATION, DAY_AZIMUTH = math.radians(42.0), math.radians(12.0)
+"""rad: where the sun stands in Udacity's simulator, above the horizon and counter-clockwise from east."""
+
+TIMES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "day": (DAY_ELEVATION, DAY_AZIMUTH),
+        "dawn": (math.radians(5.0), math.radians(15.0)),
+        "noon": (math.radians(70.0), math.radians(-90.0)),
+        "dusk": (math.radians(2.0), math.radians(165.0)),
+        "night": (math.radians(-20.0), math.radians(-90.0)),
+    }
+)
+"""Times of day: elevation and azimuth of the sun in rad."""
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "intensity": (0.0, 1.0),
+    "sun_elevation": (-math.pi / 2, math.pi / 2),
+    "sun_azimuth": (-math.tau, math.tau),
+    "visibility": (10.0, 100_000.0),
+    "road_wear": (0.0, 1.0),
+    "grip": (0.05, 2.0),
+    "exposure": (-4.0, 4.0),
+    "noise": (0.0, 64.0),
+    "jpeg": (1, 100),
+}
+_CHOICES: dict[str, tuple[str, ...]] = {"weather": WEATHERS, "time_of_day": tuple(TIMES)}
+
+
+def _checked(name: str, value: Any) -> Any:
+    """A value of a field, or an error that says what it may be."""
+    if name in _CHOICES:
+        if not isinstance(value, str) or value not in _CHOICES[name]:
+            raise OptionError(f"{name} must be one of {', '.join(map(repr, _CHOICES[name]))}, got {value!r}")
+        return value
+    if name == "jpeg":
+        return whole_number(name, value, 1, 100)
+    return number(name, value, *_RANGES[name])
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Weather, light, road and camera of an episode; the default is Udacity's simulator, byte for byte.
+
+    Attributes:
+        weather: "clear", "overcast", "rain", "fog" or "snow".
+        intensity: [0, 1] how much of that weather; 0 is hardly any.
+        time_of_day: "day", "dawn", "noon", "dusk" or "night": where the sun stands, see `TIMES`. With the
+            sun below the horizon the car has its headlights on.
+        sun_elevation: rad above the horizon, negative below; None as the time of day has it.
+        sun_azimuth: rad counter-clockwise from east (+x); None likewise.
+        visibility: m at which only a twentieth of all contrast is left (Koschmieder 1924); None as the
+            weather has it.
+        road_wear: [0, 1] how worn the road is: faded lines, cracks and patches.
+        grip: times the tyres' grip on road and ground, and the brakes; weather alone does not change it.
+        exposure: stops by which the camera gathers more light (2 ** exposure times) or, if negative, less.
+        noise: standard deviation of the camera's noise at mid grey, in levels of 255; shot noise, which
+            grows with the light's square root, and read noise half and half.
+        jpeg: quality, 1 to 100, of the compression that pictures have gone through; None is none.
+
+    Raises:
+        OptionError: A field is none of its choices, or out of range.
+
+    Example:
+        >>> Conditions.named("dusk")
+        Conditions(time_of_day='dusk')
+        >>> Conditions(weather="rain", intensity=0.5, grip=0.7).changed(noise=4)
+        Conditions(weather='rain', intensity=0.5, grip=0.7, noise=4.0)
+    """
+
+    weather: str = "clear"
+    intensity: float = 1.0
+    time_of_day: str = "day"
+    sun_elevation: float | None = None
+    sun_azimuth: float | None = None
+    visibility: float | None = None
+    road_wear: float = 0.0
+    grip: float = 1.0
+    exposure: float = 0.0
+    noise: float = 0.0
+    jpeg: int | None = None
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not (value is None and item.default is None):
+                object.__setattr__(self, item.name, _checked(item.name, value))
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={value!r}" for name, value in self.changes().items())
+        return f"Conditions({told})"
+
+    @classmethod
+    def named(cls, name: str) -> Conditions:
+        """Conditions by name, see `NAMED`.
+
+        Raises:
+            OptionError: There are none of that name.
+        """
+        if not isinstance(name, str) or name not in NAMED:
+            raise OptionError(f"no conditions {name!r}; there are {', '.join(NAMED)}")
+        return NAMED[name]
+
+    @property
+    def sun(self) -> tuple[float, float]:
+        """Elevation and azimuth of the sun, rad."""
+        elevation, azimuth = TIMES[self.time_of_day]
+        return (
+            elevation if self.sun_elevation is None else self.sun_elevation,
+            azimuth if self.sun_azimuth is None else self.sun_azimuth,
+        )
+
+    def changed(self, **changes: Any) -> Conditions:
+        """The same with some fields changed.
+
+        Raises:
+            OptionError: There is no such field, or a value is not allowed.
+        """
+        _check_names(changes, ())
+        return replace(self, **changes)
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that are not as in Udacity's simulator; ``Conditions(**changes)`` is the same again."""
+        return {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if getattr(self, item.name) != item.default
+        }
+
+
+FIELDS = tuple(item.name for item in fields(Conditions))
+"""Names of the fields of `Conditions`; each is a reset option of the environment too."""
+
+NAMED: Mapping[str, Conditions] = MappingProxyType(
+    {
+        "clear": Conditions(),
+        "overcast": Conditions(weather="overcast"),
+        "rain": Conditions(weather="rain", intensity=0.6),
+        "heavy_rain": Conditions(weather="rain"),
+        "mist": Conditions(weather="fog", intensity=0.3),
+        "fog": Conditions(weather="fog", intensity=0.8),
+        "snow": Conditions(weather="snow", intensity=0.7),
+        "ice": Conditions(weather="snow", intensity=1.0, grip=0.3),
+        "dawn": Conditions(time_of_day="dawn"),
+        "noon": Conditions(time_of_day="noon"),
+        "dusk": Conditions(time_of_day="dusk"),
+        "night": Conditions(time_of_day="night"),
+        "rainy_night": Conditions(weather="rain", intensity=0.6, time_of_day="night"),
+        "low_sun": Conditions(sun_elevation=math.radians(9.0), sun_azimuth=math.radians(60.0)),
+        "worn_road": Conditions(road_wear=0.8),
+        "dark": Conditions(exposure=-1.5),
+        "bright": Conditions(exposure=0.6),
+        "noisy": Conditions(noise=16.0),
+        "compressed": Conditions(jpeg=12),
+    }
+)
+"""Conditions by the names that evaluation suites use."""
+
+
+@dataclass(frozen=True)
+class Randomization:
+    """Draws conditions for every episode, from the episode's own generator.
+
+    Args:
+        named: names from `NAMED`, of which each episode draws one to start from; by default clear.
+        **ranges: fields of `Conditions`, each a value, a pair (low, high) of numbers to draw evenly from,
+            or for "weather" and "time_of_day" a sequence of choices.
+
+    Raises:
+        OptionError: A name or a field is unknown, or a value not allowed.
+
+    Example:
+        >>> Randomization(("clear", "rain", "dusk"), exposure=(-0.5, 0.5), noise=(0, 8))
+        Randomization(('clear', 'rain', 'dusk'), exposure=(-0.5, 0.5), noise=(0.0, 8.0))
+    """
+
+    named: tuple[str, ...] = ("clear",)
+    ranges: Mapping[str, Any] = field(default_factory=dict)
+
+    def __init__(self, named: Sequence[str] | str = ("clear",), **ranges: Any) -> None:
+        names = (named,) if isinstance(named, str) else tuple(named)
+        if not names:
+            raise OptionError("a randomization needs at least one name to start from, such as 'clear'")
+        for name in names:
+            Conditions.named(name)
+        _check_names(ranges, ())
+        checked = {name: _spread(name, ranges[name]) for name in FIELDS if name in ranges}
+        object.__setattr__(self, "named", names)
+        object.__setattr__(self, "ranges", MappingProxyType(checked))
+
+    def __repr__(self) -> str:
+        told = [repr(self.named)] if self.named != ("clear",) else []
+        told += [f"{name}={value!r}" for name, value in self.ranges.items()]
+        return f"Randomization({', '.join(told)})"
+
+    def __hash__(self) -> int:
+        return hash((self.named, tuple(self.ranges.items())))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.named, dict(self.ranges))
+
+    def draw(self, generator: np.random.Generator) -> Conditions:
+        """Draw conditions.
+
+        Args:
+            generator: source of randomness; the same state gives the same conditions.
+        """
+        base = NAMED[self.named[0 if len(self.named) == 1 else int(generator.integers(len(self.named)))]]
+        drawn = {name: _draw(name, value, generator) for name, value in self.ranges.items()}
+        return replace(base, **drawn)
+
+    def plain(self) -> dict[str, Any]:
+        """It as JSON can hold it; `read_conditions` makes it again."""
+        return {"named": list(self.named), **{name: _plain(value) for name, value in self.ranges.items()}}
+
+
+ConditionsLike: TypeAlias = "Conditions | Randomization | str | Mapping[str, Any] | None"
+"""What says which conditions: them, a randomization, a name, or fields with values or ranges."""
+
+
+def read_conditions(given: ConditionsLike, **fields_: Any) -> Conditions | Randomization:
+    """Understand what somebody gave as conditions.
+
+    Args:
+        given: `Conditions`, a `Randomization`, a name of `NAMED`, or a mapping as of the arguments of
+            `Randomization`; None is the default.
+        **fields_: fields of `Conditions` that replace what ``given`` says, values or ranges.
+
+    Returns:
+        `Conditions` where nothing has to be drawn.
+
+    Raises:
+        OptionError: It is none of these, or a field or value is not allowed.
+    """
+    if given is None:
+        base: Conditions | Randomization = Conditions()
+    elif isinstance(given, (Conditions, Randomization)):
+        base = given
+    elif isinstance(given, str):
+        base = Conditions.named(given)
+    elif isinstance(given, Mapping):
+        _check_names(given, ("named",))
+        base = Randomization(**given)
+    else:
+        raise OptionError(
+            "conditions must be a name such as 'rain', Conditions, a Randomization or a mapping of their "
+            f"fields, got {given!r}"
+        )
+    if isinstance(base, Conditions):
+        ranges = {**base.changes(), **fields_}
+        base = Randomization(**ranges)
+    elif fields_:
+        base = Randomization(base.named, **{**base.ranges, **fields_})
+    fixed = len(base.named) == 1 and not any(isinstance(value, tuple) for value in base.ranges.values())
+    return replace(NAMED[base.named[0]], **base.ranges) if fixed else base
+
+
+def plain_conditions(conditions: Conditions | Randomization) -> dict[str, Any]:
+    """Conditions as JSON can hold them; `read_conditions` makes them again."""
+    return conditions.plain() if isinstance(conditions, Randomization) else conditions.changes()
+
+
+def _restored(named: tuple[str, ...], ranges: Mapping[str, Any]) -> Randomization:
+    return Randomization(named, **ranges)
+
+
+def _check_names(given: Mapping[str, Any], also: tuple[str, ...]) -> None:
+    unknown = [name for name in given if name not in (*FIELDS, *also)]
+    if unknown:
+        raise OptionError(
+            f"conditions have no field {', '.join(map(repr, unknown))}; there are {', '.join(FIELDS)}"
+        )
+
+
+def _spread(name: str, value: Any) -> Any:
+    """A value of a field, a pair of numbers, or a tuple of choices."""
+    default = next(item.default for item in fields(Conditions) if item.name == name)
+    if value is None and default is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return _checked(name, value)
+    if name in _CHOICES:
+        if not value:
+            raise OptionError(f"{name} needs at least one choice, got {value!r}")
+        return tuple(_checked(name, choice) for choice in value)
+    if len(value) != 2 or not all(map(is_number, value)):
+        raise OptionError(f"{name} must be a number or a pair (low, high), got {value!r}")
+    low, high = (_checked(name, end) for end in value)
+    if low > high:
+        raise OptionError(f"{name} must be a pair (low, high) with low <= high, got {value!r}")
+    return low, high
+
+
+def _draw(name: str, value: Any, generator: np.random.Generator) -> Any:
+    if not isinstance(value, tuple):
+        return value
+    if name in _CHOICES:
+        return value[int(generator.integers(len(value)))]
+    low, high = value
+    if name == "jpeg":
+        return int(generator.integers(low, high + 1))
+    return float(generator.uniform(low, high))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
