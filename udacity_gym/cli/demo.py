@@ -30,6 +30,7 @@ class Options:
     recording: Annotated[Path | None, About("learn from this recording instead of an expert's laps")] = None
     output: Annotated[Path, About("folder for everything; if it exists, name-2")] = Path("demo-output")
     record_laps: Annotated[int, About("laps of the expert to record")] = 2
+    expert: Annotated[str, About("who drives them: pure_pursuit, racing, pid")] = "pure_pursuit"
     record_speed: Annotated[float, About("m/s of the expert where the bends allow it")] = 12.0
     record_seconds: Annotated[float | None, About("s after which to stop recording")] = None
     epochs: Annotated[int, About("passes over the recorded rows")] = 12
@@ -128,7 +129,7 @@ def _record(options: Options, folder: Path) -> Recording:
     try:
         return record(
             env,
-            make_expert(options.track, options.record_speed),
+            make_expert(options.expert, options.track, options.record_speed),
             folder,
             laps=options.record_laps,
             seconds=options.record_seconds,
@@ -142,7 +143,7 @@ def _record(options: Options, folder: Path) -> Recording:
 def _demonstrations(options: Options, recording: Recording) -> str:
     if options.recording is not None:
         return f"{len(recording)} rows of {options.recording}"
-    return f"{len(recording)} rows of a pure-pursuit expert at {options.record_speed:g} m/s"
+    return f"{len(recording)} rows of the expert {options.expert} at {options.record_speed:g} m/s"
 
 
 def _pictures(recording: Recording) -> list[tuple[str, Image]]:

@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from udacity_gym.cli.options import About
-from udacity_gym.cli.outputs import new_video
-from udacity_gym.cli.shared import check_seed, load_driver, make_env, positive
+from udacity_gym.cli.outputs import check_writable, new_video
+from udacity_gym.cli.people import Devices, drive_with_people, people
+from udacity_gym.cli.shared import EXPERT, check_seed, load_driver, make_env, make_expert, positive
+from udacity_gym.errors import OptionError
 
 
 @dataclass(frozen=True)
 class Options:
-    """Let a policy drive and make a video of it."""
+    """Let a policy drive and make a video of it.
+
+    With --human it drives in a window instead, and you may take over.
+    """
 
     policy: Annotated[
-        str, About('folder of a policy or of its training, ONNX file, or "expert"', positional=True)
+        str, About("folder of a policy or its training, ONNX file, expert, racing, pid", positional=True)
     ]
     output: Annotated[Path, About("the video, .webm; if it exists, name-2.webm")] = Path("drive.webm")
     laps: Annotated[int, About("laps to drive")] = 1
@@ -27,6 +32,8 @@ class Options:
     height: Annotated[int, About("pixels")] = 360
     speed_up: Annotated[float, About("how much faster than the drive the video runs")] = 4.0
     max_seconds: Annotated[float | None, About("s after which to stop; enough for 3 m/s if not given")] = None
+    human: Annotated[Devices | None, About("take over in a window with these; makes no video")] = None
+    record: Annotated[Path | None, About("with --human: folder to record in, with who drove when")] = None
     seed: Annotated[int, About("seed of the environment")] = 0
 
 
@@ -34,6 +41,12 @@ def run(options: Options) -> int:
     """Drive."""
     positive(laps=options.laps, max_seconds=options.max_seconds, speed_up=options.speed_up)
     check_seed(options.seed)
+    if options.human is not None:
+        return _run_human(options)
+    if options.record is not None:
+        raise OptionError(
+            "--record goes with --human; to record a policy: udacity-gym record --expert POLICY"
+        )
     from udacity_gym.evaluation import DriveVideo, evaluate
 
     driver = load_driver(options.policy, options.track)
@@ -61,4 +74,21 @@ def run(options: Options) -> int:
         )
     print(evaluation)
     print(f"\nThe video is {path}; any browser plays it.")
+    return 0
+
+
+def _run_human(options: Options) -> int:
+    human = people(options.human or "any")
+    if options.record is not None:
+        check_writable(options.record, "record")
+    outcome = drive_with_people(
+        make_expert("pure_pursuit" if options.policy == EXPERT else options.policy, options.track),
+        human,
+        track=options.track,
+        laps=options.laps,
+        seconds=options.max_seconds,
+        seed=options.seed,
+        folder=options.record,
+    )
+    print(outcome)
     return 0

@@ -1,25 +1,36 @@
-"""``udacity-gym record``: an expert drives and is recorded."""
+"""``udacity-gym record``: an expert, or a person, drives and is recorded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+from udacity_gym.checks import number
 from udacity_gym.cli.options import About
 from udacity_gym.cli.outputs import check_writable, no_empty_folders
+from udacity_gym.cli.people import Devices, people, record_people
 from udacity_gym.cli.shared import check_seed, make_env, make_expert, positive
 from udacity_gym.errors import RecordingError
+
+if TYPE_CHECKING:
+    from udacity_gym.recording import Recording
 
 
 @dataclass(frozen=True)
 class Options:
-    """Record an expert's laps in Udacity's format, with three cameras."""
+    """Record an expert's laps, or your own, in Udacity's format, with three cameras.
+
+    With --human you drive, in a window. Recording begins when you touch the controls.
+    """
 
     folder: Annotated[Path, About("where the recording goes", positional=True)] = Path("recording")
     laps: Annotated[int, About("laps to drive")] = 2
     seconds: Annotated[float | None, About("s after which to stop, if that comes first")] = None
-    speed: Annotated[float, About("m/s where the bends allow it")] = 12.0
+    expert: Annotated[str, About("pure_pursuit, racing, pid, or a policy")] = "pure_pursuit"
+    speed: Annotated[float | None, About("m/s where the bends allow it; else its own")] = None
+    noise: Annotated[float, About("perturb its steering by this share of full lock; labels stay clean")] = 0.0
+    human: Annotated[Devices | None, About("drive yourself, with a window and these")] = None
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
     seed: Annotated[int, About("seed of the environment")] = 0
     append: Annotated[bool, About("add a take to the recording that is in the folder")] = False
@@ -37,7 +48,10 @@ def run(options: Options) -> int:
     from udacity_gym.recording import open_recording, record
     from udacity_gym.telemetry import CAMERAS
 
-    expert = make_expert(options.track, options.speed)
+    number("--noise", options.noise, 0.0, 1.0)
+    if options.human is not None:
+        return _run_human(options)
+    expert = make_expert(options.expert, options.track, options.speed, options.noise)
     check_writable(options.folder, "folder")
     env = make_env(options.track, cameras=CAMERAS, mode="training")
     try:
@@ -62,7 +76,33 @@ def run(options: Options) -> int:
         ) from None
     finally:
         env.close()
-    print(recording.report)
-    print(f"\nRecorded {len(recording)} frames in {options.folder}. Learn from them:")
-    print(f"  udacity-gym train {options.folder}")
+    _print_outcome(recording, options.folder)
     return 0
+
+
+def _run_human(options: Options) -> int:
+    from udacity_gym.recording import open_recording
+
+    human = people(options.human or "any")
+    check_writable(options.folder, "folder")
+    with no_empty_folders(options.folder):
+        record_people(
+            human,
+            options.folder,
+            track=options.track,
+            laps=options.laps,
+            seconds=options.seconds,
+            seed=options.seed,
+            append=options.append,
+        )
+    if not (options.folder / "driving_log.csv").exists():
+        print("Nothing was recorded: the controls were never touched.")
+        return 1
+    _print_outcome(open_recording(options.folder), options.folder)
+    return 0
+
+
+def _print_outcome(recording: Recording, folder: Path) -> None:
+    print(recording.report)
+    print(f"\nRecorded {len(recording)} frames in {folder}. Learn from them:")
+    print(f"  udacity-gym train {folder}")

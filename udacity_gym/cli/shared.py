@@ -37,11 +37,29 @@ def make_env(track: str, **settings: Any) -> gymnasium.Env[Any, Any]:
     return gymnasium.make("UdacitySim-v0", track=track, disable_env_checker=True, **settings)
 
 
-def make_expert(track: str, speed: float) -> Any:
-    """The expert that demonstrates: pure pursuit at a speed in m/s."""
-    from udacity_gym.experts import PurePursuit
+def make_expert(expert: str, track: str, speed: float | None = None, noise: float = 0.0) -> Any:
+    """The expert that demonstrates.
 
-    return PurePursuit(track, speed=speed)
+    Args:
+        expert: name of an expert; or a policy's folder or ONNX file.
+        track: where it drives.
+        speed: m/s at most; None is its own choice.
+        noise: standard deviation of what its steering is perturbed by.
+
+    Raises:
+        OptionError: There is no such expert, or a policy was given a speed.
+        CheckpointError: The folder holds no policy.
+    """
+    from udacity_gym.experts import Noise, NoisyExpert, PolicyExpert, expert_names
+    from udacity_gym.experts import make_expert as by_name
+
+    if expert not in expert_names() and Path(expert).exists():
+        if speed is not None:
+            raise OptionError("--speed is for experts by name; a policy drives at its own speed")
+        made: Any = PolicyExpert(load_driver(expert, track))
+    else:
+        made = by_name(expert, track, speed)
+    return NoisyExpert(made, Noise.of(noise)) if noise else made
 
 
 def find_policy(path: Path) -> Path:
@@ -56,7 +74,7 @@ def load_driver(policy: str, track: str) -> Any:
     """Load who is to drive.
 
     Args:
-        policy: a policy's folder, an ONNX file, or "expert".
+        policy: a policy's folder, an ONNX file, the name of an expert, or "expert", which is pure pursuit.
         track: the expert's track.
 
     Returns:
@@ -65,11 +83,13 @@ def load_driver(policy: str, track: str) -> Any:
     Raises:
         CheckpointError: The folder holds no policy.
     """
-    if policy == EXPERT and not Path(policy).exists():
-        from udacity_gym.experts import PurePursuit
-
-        return PurePursuit(track)
     folder = Path(policy)
+    if not folder.exists():
+        from udacity_gym.experts import expert_names
+        from udacity_gym.experts import make_expert as by_name
+
+        if policy == EXPERT or policy in expert_names():
+            return by_name("pure_pursuit" if policy == EXPERT else policy, track)
     if folder.suffix == ".onnx":
         from udacity_gym.onnx_policy import OnnxPolicy
 

@@ -12,6 +12,7 @@ from udacity_gym.experts.policy import PolicyExpert
 from udacity_gym.experts.pure_pursuit import PurePursuit
 from udacity_gym.experts.racing import Racing
 from udacity_gym.experts.racing_line import RacingLine, racing_line
+from udacity_gym.experts.registry import expert_names, make_expert
 from udacity_gym.experts.takeover import Takeover
 
 __all__ = [
@@ -28,5 +29,7 @@ __all__ = [
     "RacingLine",
     "Reading",
     "Takeover",
+    "expert_names",
+    "make_expert",
     "racing_line",
 ]

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+
+from udacity_gym.cli import main
+from udacity_gym.errors import OptionError
+from udacity_gym.experts import PID, Racing, expert_names, make_expert
+from udacity_gym.recording import open_recording
+from udacity_gym.window import Window
+
+
+@pytest.fixture
+def post(monkeypatch):
+    """Puts events into pygame's queue, which a window on SDL's dummy display has opened."""
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    pygame = pytest.importorskip("pygame")
+    window = Window("test", 64, 48)
+    pygame.event.clear()
+    yield lambda kind, **data: pygame.event.post(pygame.event.Event(getattr(pygame, kind), **data))
+    window.close()
+
+
+@pytest.fixture
+def no_display(monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_experts_have_names():
+    assert expert_names()[:3] == ["pure_pursuit", "racing", "pid"]
+    assert isinstance(make_expert("racing", "jungle"), Racing)
+    assert make_expert("racing", "jungle", 7.0).line.speed.max() <= 7.0
+    assert isinstance(make_expert("pid"), PID)
+    assert make_expert("pid", speed=3.0).speed == 3.0
+    with pytest.raises(OptionError, match="pure_pursuit, racing, pid"):
+        make_expert("impure_pursuit")
+
+
+@pytest.mark.parametrize("expert", ["racing", "pid"])
+def test_record_takes_an_expert_by_name(expert, tmp_path, capsys):
+    assert main(["record", str(tmp_path / "laps"), "--expert", expert, "--seconds", "0.4"]) == 0
+    recording = open_recording(tmp_path / "laps")
+    assert recording.episodes[0][0].extra["driver"] == {"racing": "Racing", "pid": "PID"}[expert]
+
+
+def test_a_perturbed_expert_keeps_its_labels_clean(tmp_path, capsys):
+    assert main(["record", str(tmp_path / "laps"), "--noise", "0.3", "--seconds", "0.8"]) == 0
+    (episode,) = open_recording(tmp_path / "laps").episodes
+    labels = np.array([extra["expert_action"] for extra in episode.extras()])
+    assert np.abs(episode.steering - labels[:, 0]).max() > 0.1
+
+
+def test_an_expert_that_is_none_is_refused(tmp_path, capsys):
+    assert main(["record", str(tmp_path / "laps"), "--expert", "nobody"]) == 2
+    assert "no expert 'nobody'; there are pure_pursuit, racing, pid" in capsys.readouterr().err
+    assert main(["record", str(tmp_path / "laps"), "--noise", "2"]) == 2
+    assert "--noise" in capsys.readouterr().err
+    assert not (tmp_path / "laps").exists()
+
+
+def test_an_expert_by_name_is_evaluated(tmp_path, capsys):
+    arguments = ["evaluate", "racing", "--max-seconds", "2", "--no-video", "--output", str(tmp_path / "e")]
+    assert main([*arguments, "--track", "jungle"]) == 0
+    assert "Racing on track jungle" in capsys.readouterr().out
+
+
+def test_a_person_is_recorded_from_the_first_touch_on(post, tmp_path, capsys):
+    import pygame
+
+    post("KEYDOWN", key=pygame.K_w)
+    post("KEYDOWN", key=pygame.K_d)
+    folder = tmp_path / "mine"
+    assert main(["record", str(folder), "--human", "keyboard", "--seconds", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "Drive in the window" in out
+    assert "Recorded 15 frames" in out
+    recording = open_recording(folder)
+    assert recording.cameras == ("center", "left", "right")
+    (episode,) = recording.episodes
+    assert episode.throttle.tolist() == [1.0] * 15
+    np.testing.assert_allclose(episode.steering[:4], 2.5 / 15 * np.arange(4), atol=1e-6)
+    assert episode[14].extra["driver"] == "human"
+
+
+def test_a_person_who_touches_nothing_is_not_recorded_and_closing_the_window_is_the_end(
+    post, tmp_path, capsys
+):
+    post("QUIT")
+    assert main(["record", str(tmp_path / "mine"), "--human", "any"]) == 1
+    assert "never touched" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_person_takes_over_from_an_expert_and_the_recording_says_so(post, tmp_path, capsys):
+    import pygame
+
+    post("KEYDOWN", key=pygame.K_LEFT)
+    post("KEYUP", key=pygame.K_LEFT)
+    arguments = ["drive", "racing", "--human", "keyboard", "--max-seconds", "2"]
+    assert main([*arguments, "--record", str(tmp_path / "drive")]) == 0
+    assert "you took over 1 times and drove 53% of the time" in capsys.readouterr().out
+    (episode,) = open_recording(tmp_path / "drive").episodes
+    drivers = [extra["driver"] for extra in episode.extras()]
+    assert drivers == ["human"] * 16 + ["expert"] * 14
+
+
+@pytest.mark.parametrize(
+    "arguments", [["record", "--human", "any"], ["drive", "expert", "--human", "keyboard"]]
+)
+def test_without_a_display_people_are_told_why_they_can_not_drive(
+    arguments, no_display, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert main(arguments) == 2
+    assert "--human needs a window to drive in" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recording_a_drive_goes_with_people(capsys):
+    assert main(["drive", "expert", "--record", "x"]) == 2
+    assert "udacity-gym record --expert" in capsys.readouterr().err
