@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from udacity_gym.cli.options import About
 from udacity_gym.cli.shared import check_seed, positive
 from udacity_gym.errors import OptionError
-from udacity_gym.experts.human import Human, Reading
 from udacity_gym.simulators.base import Simulator
 from udacity_gym.telemetry import Control
 from udacity_gym.window import Window
@@ -25,6 +24,8 @@ class Person:
     """Somebody at the window's keyboard: W and S take over and drive, A and D steer, as in Udacity's."""
 
     def __init__(self, window: Window) -> None:
+        from udacity_gym.experts import Human, Reading
+
         self.window = window
         self._human = Human("keyboard")
         self._reading = Reading(0.0)
