@@ -120,7 +120,7 @@ def start_from(
     env: gymnasium.Env[Any, Any],
     *,
     train_features: bool = False,
-    log_std: float = -2.5,
+    log_std: float | tuple[float, ...] = -2.5,
     critic: tuple[int, ...] = (128, 64),
     **settings: Any,
 ) -> Model:
@@ -136,8 +136,8 @@ def start_from(
             convolutions are to learn, and for a policy that only steers in `SpeedControl`.
         train_features: whether the convolutions learn as well; without them training is several times
             faster, and does not forget what roads look like.
-        log_std: logarithm of the noise's standard deviation in shares of full lock and full throttle, at
-            the beginning.
+        log_std: natural logarithm of the noise's standard deviation at the beginning, in shares of full lock
+            and full throttle; one for all actions, or one for each.
         critic: sizes of the critic's hidden layers.
         settings: of the algorithm, such as ``learning_rate``.
 
@@ -297,12 +297,17 @@ class ClonedActorCritic(ActorCriticPolicy):
         *,
         network: nn.Module,
         preprocessing: Preprocessing,
-        log_std: float,
+        log_std: float | tuple[float, ...],
         critic: tuple[int, ...],
         **settings: Any,
     ) -> None:
         features, hidden, last = _divide(network, int(np.prod(action_space.shape)))
-        self._parts = hidden, last, critic  # a tuple, since a Module takes no Modules before its __init__
+        self._parts = (
+            hidden,
+            last,
+            critic,
+            log_std,
+        )  # a Module takes no Modules so early, but a tuple
         super().__init__(
             observation_space,
             action_space,
@@ -311,18 +316,19 @@ class ClonedActorCritic(ActorCriticPolicy):
             features_extractor_kwargs={"features": features, "preprocessing": preprocessing},
             normalize_images=False,
             ortho_init=False,
-            log_std_init=log_std,
             **settings,
         )
         self.cloned = network
 
     def _build_mlp_extractor(self) -> None:
-        hidden, _, critic = self._parts
+        hidden, _, critic, _ = self._parts
         self.mlp_extractor: Any = _Heads(self.features_dim, hidden, critic)
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
-        self.action_net = self._parts[1]
+        _, self.action_net, _, log_std = self._parts
+        with torch.no_grad():
+            self.log_std.copy_(torch.tensor(log_std))
         make_optimizer: Any = self.optimizer_class
         self.optimizer = make_optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
@@ -364,7 +370,7 @@ class ClonedSACPolicy(SACPolicy):
         *,
         network: nn.Module,
         preprocessing: Preprocessing,
-        log_std: float,
+        log_std: float | tuple[float, ...],
         critic: tuple[int, ...],
         **settings: Any,
     ) -> None:
@@ -390,7 +396,8 @@ class ClonedSACPolicy(SACPolicy):
         actor: Any = super().make_actor(features_extractor)
         noise = nn.Linear(last.in_features, last.out_features)
         nn.init.zeros_(noise.weight)
-        nn.init.constant_(noise.bias, log_std)
+        with torch.no_grad():
+            noise.bias.copy_(torch.tensor(log_std))
         actor.latent_pi, actor.mu, actor.log_std = hidden, _Unsquash(last), noise
         return actor.to(self.device)
 

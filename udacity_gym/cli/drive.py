@@ -22,7 +22,7 @@ class Options:
     """
 
     policy: Annotated[
-        str, About("folder of a policy or its training, ONNX file, expert, racing, pid", positional=True)
+        str, About("folder of a policy or its training, ONNX or Keras file, or an expert", positional=True)
     ]
     output: Annotated[Path, About("the video, .webm; if it exists, name-2.webm")] = Path("drive.webm")
     laps: Annotated[int, About("laps to drive")] = 1

@@ -20,7 +20,7 @@ class Options:
     """
 
     policy: Annotated[
-        str, About("folder of a policy or its training, ONNX file, expert, racing, pid", positional=True)
+        str, About("folder of a policy or its training, ONNX or Keras file, or an expert", positional=True)
     ]
     output: Annotated[Path, About("folder for the results; if it exists, name-2")] = Path("evaluation")
     laps: Annotated[int, About("laps to drive")] = 3

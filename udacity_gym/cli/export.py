@@ -19,7 +19,7 @@ class Options:
     udacity-gym drive and evaluate take the ONNX file where they take a policy, without torch.
     """
 
-    policy: Annotated[Path, About("folder of a policy or of its training", positional=True)]
+    policy: Annotated[Path, About("folder of a policy or a training, or Keras file", positional=True)]
     output: Annotated[Path, About("the file: .onnx, or .pt for TorchScript")] = Path("policy.onnx")
 
 

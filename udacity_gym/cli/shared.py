@@ -74,7 +74,8 @@ def load_driver(policy: str, track: str) -> Any:
     """Load who is to drive.
 
     Args:
-        policy: a policy's folder, an ONNX file, the name of an expert, or "expert", which is pure pursuit.
+        policy: a policy's folder, an ONNX file, a Keras model, the name of an expert, or "expert", which is
+            pure pursuit.
         track: the expert's track.
 
     Returns:
@@ -94,6 +95,10 @@ def load_driver(policy: str, track: str) -> Any:
         from udacity_gym.onnx_policy import OnnxPolicy
 
         return OnnxPolicy(folder)
+    if folder.suffix in (".h5", ".hdf5", ".keras"):
+        from algorithms.adapters.keras import load_keras
+
+        return load_keras(folder)
     import algorithms
 
     if (folder / LEARNER_FILE).is_file():

@@ -1,0 +1,352 @@
+"""Keras layers as torch layers, from their settings and weights alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from udacity_gym.errors import CheckpointError, OptionError
+
+Weights: TypeAlias = list[NDArray[np.float32]]
+"""The arrays of a layer, in Keras's order."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer as Keras describes it.
+
+    Attributes:
+        kind: its class.
+        name: its name.
+        config: its settings, which differ from version to version.
+    """
+
+    kind: str
+    name: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a `Builder` makes.
+
+    Attributes:
+        network: pictures (n, channels, height, width) to (n, outputs).
+        input_shape: (height, width, channels).
+        outputs: how many numbers come out.
+    """
+
+    network: nn.Sequential
+    input_shape: tuple[int, int, int]
+    outputs: int
+
+
+class Builder:
+    """Makes torch layers of Keras layers.
+
+    Pictures are (n, channels, height, width) in torch, whatever they are in Keras; so are weights turned.
+
+    Args:
+        path: the file that the layers come from, for messages.
+        lambdas: what each Lambda layer does, by its name: "scale" and "offset".
+    """
+
+    def __init__(self, path: Path, lambdas: Mapping[str, Any]) -> None:
+        self.path, self.lambdas = path, lambdas
+        self.makers: dict[str, Callable[[Layer, Weights, Tensor], nn.Module]] = {
+            **dict.fromkeys(_ONLY_IN_TRAINING, lambda *_: nn.Identity()),
+            "Activation": lambda layer, *_: self._activation(layer, layer.config["activation"]),
+            "AveragePooling2D": self._pool,
+            "BatchNormalization": self._batch_normalization,
+            "Conv2D": self._convolution,
+            "Convolution2D": self._convolution,
+            "Cropping2D": self._cropping,
+            "Dense": self._dense,
+            "ELU": lambda layer, *_: nn.ELU(float(layer.config.get("alpha", 1.0))),
+            "Flatten": lambda *_: _Flatten(),
+            "GlobalAveragePooling2D": lambda *_: _Global(torch.mean),
+            "GlobalMaxPooling2D": lambda *_: _Global(torch.amax),
+            "Lambda": self._lambda,
+            "LeakyReLU": self._leaky,
+            "MaxPooling2D": self._pool,
+            "PReLU": self._prelu,
+            "ReLU": self._relu,
+            "Rescaling": lambda layer, *_: _Affine(layer.config["scale"], layer.config.get("offset", 0.0)),
+            "Softmax": lambda *_: nn.Softmax(-1),
+            "ZeroPadding2D": self._padding,
+        }
+
+    def build(self, layers: Sequence[Layer], weights: Callable[[int, str, str], Weights]) -> Built:
+        """Make the network, looking after each layer what shape comes out of it.
+
+        Args:
+            layers: from input to output.
+            weights: the arrays of a layer, by its place, name and class; asked once for each, in order.
+
+        Raises:
+            CheckpointError: A layer is not known here, or settings and weights don't fit together.
+            OptionError: It is not said what a Lambda layer does.
+        """
+        shape = self._input_shape(layers)
+        x = torch.zeros(1, shape[2], shape[0], shape[1])
+        made: list[nn.Module] = []
+        for place, layer in enumerate(layers):
+            values = weights(place, layer.name, layer.kind)
+            maker = self.makers.get(layer.kind)
+            if maker is None:
+                self._refuse(
+                    layer,
+                    f"{layer.kind} layers are not known here; known are {', '.join(sorted(self.makers))}",
+                )
+            if layer.config.get("data_format", layer.config.get("dim_ordering", "tf")) in (
+                "th",
+                "channels_first",
+            ):
+                self._refuse(layer, "channels come first; save the model again with channels last")
+            try:
+                module = maker(layer, values, x)
+                with torch.no_grad():
+                    x = module(x)
+            except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+                if isinstance(error, (CheckpointError, OptionError)):
+                    raise
+                self._refuse(layer, f"its settings and weights don't fit together: {error}")
+            made.append(module)
+        if x.ndim != 2:
+            raise CheckpointError(
+                f"{self.path}: what comes out has the shape {tuple(x.shape[1:])}, not a few numbers"
+            )
+        return Built(nn.Sequential(*made), shape, int(x.shape[1]))
+
+    def _input_shape(self, layers: Sequence[Layer]) -> tuple[int, int, int]:
+        for layer in layers[:2]:
+            shape = layer.config.get("batch_input_shape") or layer.config.get("batch_shape")
+            if shape is not None:
+                if len(shape) != 4 or None in shape[1:]:
+                    break
+                return int(shape[1]), int(shape[2]), int(shape[3])
+        raise CheckpointError(f"{self.path}: the shape of the pictures it takes is not in the file")
+
+    def _refuse(self, layer: Layer, why: str) -> NoReturn:
+        raise CheckpointError(f"{self.path}, layer {layer.name!r}: {why}")
+
+    def _activation(self, layer: Layer, name: Any) -> nn.Module:
+        if isinstance(name, Mapping):  # Keras 3 writes some as objects
+            name = name.get("config", {}).get("name", name.get("class_name"))
+        if name not in _ACTIVATIONS:
+            self._refuse(layer, f"activation {name!r} is not known here; known are {', '.join(_ACTIVATIONS)}")
+        return _ACTIVATIONS[name]()
+
+    def _with_activation(self, layer: Layer, module: nn.Module) -> nn.Module:
+        activation = self._activation(layer, layer.config.get("activation") or "linear")
+        return module if isinstance(activation, nn.Identity) else nn.Sequential(module, activation)
+
+    def _convolution(self, layer: Layer, weights: Weights, x: Tensor) -> nn.Module:
+        config = layer.config
+        kernel = torch.from_numpy(weights[0]).permute(3, 2, 0, 1).contiguous()  # (out, in, rows, columns)
+        if config.get("groups", 1) != 1:
+            self._refuse(layer, "grouped convolutions are not known here")
+        stride = _pair(config.get("strides", config.get("subsample", 1)))
+        dilation = _pair(config.get("dilation_rate", 1))
+        size = (int(kernel.shape[2]), int(kernel.shape[3]))
+        convolution = nn.Conv2d(
+            kernel.shape[1], kernel.shape[0], size, stride, dilation=dilation, bias=len(weights) > 1
+        )
+        _fill(convolution.weight, kernel)
+        if convolution.bias is not None:
+            _fill(convolution.bias, torch.from_numpy(weights[1]))
+        reach = (dilation[0] * (size[0] - 1) + 1, dilation[1] * (size[1] - 1) + 1)
+        padding = self._same(layer, x, reach, stride)
+        module = nn.Sequential(nn.ZeroPad2d(padding), convolution) if any(padding) else convolution
+        return self._with_activation(layer, module)
+
+    def _same(
+        self, layer: Layer, x: Tensor, size: tuple[int, int], stride: tuple[int, int]
+    ) -> tuple[int, int, int, int]:
+        """(left, right, top, bottom) of TensorFlow's padding "same", of which the odd one is at the end."""
+        border = layer.config.get("padding", layer.config.get("border_mode", "valid"))
+        if border not in ("same", "valid"):
+            self._refuse(layer, f"padding {border!r} is not known here")
+        found: list[int] = []
+        for length, reach, step in zip(x.shape[:1:-1], size[::-1], stride[::-1], strict=True):
+            total = max((-(-length // step) - 1) * step + reach - length, 0) if border == "same" else 0
+            found += [total // 2, total - total // 2]
+        left, right, top, bottom = found
+        return left, right, top, bottom
+
+    def _pool(self, layer: Layer, _weights: Weights, x: Tensor) -> nn.Module:
+        size = _pair(layer.config["pool_size"])
+        stride = _pair(layer.config.get("strides") or size)
+        padding = self._same(layer, x, size, stride)
+        if layer.kind == "MaxPooling2D":
+            pool: nn.Module = nn.MaxPool2d(size, stride)
+            return nn.Sequential(nn.ConstantPad2d(padding, -torch.inf), pool) if any(padding) else pool
+        pool = nn.AvgPool2d(size, stride)
+        if not any(padding):
+            return pool
+        # The mean is of the pixels within the picture alone.
+        pad = nn.ZeroPad2d(padding)
+        return nn.Sequential(pad, pool, _Affine(1.0 / pool(pad(torch.ones_like(x[:, :1]))), 0.0))
+
+    def _dense(self, layer: Layer, weights: Weights, x: Tensor) -> nn.Module:
+        if x.ndim != 2:
+            self._refuse(layer, "a Dense layer must come after Flatten or a global pooling")
+        linear = nn.Linear(weights[0].shape[0], weights[0].shape[1], bias=len(weights) > 1)
+        _fill(linear.weight, torch.from_numpy(weights[0]).T)
+        if linear.bias is not None:
+            _fill(linear.bias, torch.from_numpy(weights[1]))
+        return self._with_activation(layer, linear)
+
+    def _batch_normalization(self, layer: Layer, weights: Weights, x: Tensor) -> nn.Module:
+        axis = layer.config.get("axis", -1)
+        axis = axis[0] if isinstance(axis, list) else axis
+        if axis not in (-1, x.ndim - 1) or layer.config.get("mode", 0) != 0:
+            self._refuse(layer, f"only normalisation of channels is known here, not of axis {axis}")
+        has_scale, has_center = (bool(layer.config.get(name, True)) for name in ("scale", "center"))
+        *learnt, mean, variance = weights
+        if len(learnt) != has_scale + has_center:
+            raise ValueError(f"{len(weights)} arrays, expected {2 + has_scale + has_center}")
+        gamma = learnt.pop(0) if has_scale else np.ones_like(mean)
+        beta = learnt.pop(0) if has_center else np.zeros_like(mean)
+        scale = gamma / np.sqrt(variance + float(layer.config.get("epsilon", 1e-3)))
+        channels = (1, -1, 1, 1) if x.ndim == 4 else (1, -1)
+        return _Affine(
+            torch.from_numpy(scale).reshape(channels), torch.from_numpy(beta - mean * scale).reshape(channels)
+        )
+
+    def _cropping(self, layer: Layer, _weights: Weights, x: Tensor) -> nn.Module:
+        top, bottom, left, right = _edges(layer.config["cropping"])
+        return _Crop(top, int(x.shape[2]) - bottom, left, int(x.shape[3]) - right)
+
+    def _padding(self, layer: Layer, _weights: Weights, _x: Tensor) -> nn.Module:
+        top, bottom, left, right = _edges(layer.config["padding"])
+        return nn.ZeroPad2d((left, right, top, bottom))
+
+    def _leaky(self, layer: Layer, _weights: Weights, _x: Tensor) -> nn.Module:
+        config = layer.config
+        return nn.LeakyReLU(float(config.get("negative_slope", config.get("alpha", 0.3))))
+
+    def _relu(self, layer: Layer, _weights: Weights, _x: Tensor) -> nn.Module:
+        if layer.config.get("threshold") or layer.config.get("negative_slope"):
+            self._refuse(layer, "a ReLU with a threshold or a slope is not known here")
+        most = layer.config.get("max_value")
+        return nn.ReLU() if most is None else nn.Hardtanh(0.0, float(most))
+
+    def _prelu(self, layer: Layer, weights: Weights, x: Tensor) -> nn.Module:
+        slope = torch.from_numpy(weights[0])
+        return _PReLU(slope.permute(2, 0, 1) if x.ndim == 4 else slope)
+
+    def _lambda(self, layer: Layer, _weights: Weights, _x: Tensor) -> nn.Module:
+        about = self.lambdas.get(layer.name)
+        if about is None:
+            raise OptionError(
+                f"{self.path}: layer {layer.name!r} is a Lambda, which is code, and code of a file is never "
+                f"run here. Say what it does in {self.path.with_suffix('.policy.json').name}: "
+                f'{{"lambdas": {{"{layer.name}": {{"scale": 0.00784313725, "offset": -1}}}}}} is x/127.5 - 1'
+            )
+        try:
+            if set(about) - {"scale", "offset"}:
+                raise TypeError
+            return _Affine(float(about.get("scale", 1.0)), float(about.get("offset", 0.0)))
+        except (TypeError, ValueError):
+            raise OptionError(
+                f"lambdas: {layer.name}={about!r} must be 'scale' and 'offset', for x * scale + offset"
+            ) from None
+
+
+class _Affine(nn.Module):
+    def __init__(self, scale: Any, offset: Any) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
+        self.register_buffer("offset", torch.as_tensor(offset, dtype=torch.float32))
+
+    scale: Tensor
+    offset: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale + self.offset
+
+
+class _Crop(nn.Module):
+    def __init__(self, top: int, bottom: int, left: int, right: int) -> None:
+        super().__init__()
+        self.edges = top, bottom, left, right
+
+    def forward(self, x: Tensor) -> Tensor:
+        top, bottom, left, right = self.edges
+        return x[:, :, top:bottom, left:right]
+
+
+class _Flatten(nn.Module):
+    """In Keras's order: rows, columns, channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).flatten(1)
+
+
+class _Global(nn.Module):
+    def __init__(self, reduce: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.reduce = reduce
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.reduce(x, dim=(2, 3))
+
+
+class _PReLU(nn.Module):
+    def __init__(self, slope: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("slope", slope)
+
+    slope: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(min=0.0) + self.slope * x.clamp(max=0.0)
+
+
+_ONLY_IN_TRAINING = (
+    "ActivityRegularization",
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "InputLayer",
+    "SpatialDropout2D",
+)
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "elu": nn.ELU,
+    "linear": nn.Identity,
+    "relu": nn.ReLU,
+    "selu": nn.SELU,
+    "sigmoid": nn.Sigmoid,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "softsign": nn.Softsign,
+    "swish": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = value if isinstance(value, Sequence) else (value, value)
+    return int(first), int(second)
+
+
+def _edges(value: Any) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) of a number, of (rows, columns), or of ((top, bottom), (left, right))."""
+    rows, columns = value if isinstance(value, Sequence) else (value, value)
+    return (*_pair(rows), *_pair(columns))
+
+
+def _fill(parameter: Tensor, values: Tensor) -> None:
+    if parameter.shape != values.shape:
+        raise ValueError(f"weights of shape {tuple(values.shape)}, expected {tuple(parameter.shape)}")
+    with torch.no_grad():
+        parameter.copy_(values)
