@@ -176,3 +176,26 @@ def test_an_unknown_camera_is_refused() -> None:
 def test_wrong_settings_of_augmentation_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(OptionError, match=next(iter(change))):
         Augmentation(**change)
+
+
+def test_all_frames_of_a_sample_are_changed_alike() -> None:
+    picture = PREPROCESSING.prepare(road_picture(0.3))
+    images, steering = np.repeat(picture[None, None], 3, axis=1), np.zeros(1, np.float32)
+    arguments = (np.full(1, 8.0, np.float32), np.random.default_rng(3), PREPROCESSING, GEOMETRY)
+    changed, _ = Augmentation().apply(images, steering, *arguments)
+    assert changed.shape == (1, 3, 66, 200, 3)
+    np.testing.assert_array_equal(changed[0, 0], changed[0, 2])
+    assert (changed[0, 0] != picture).any()
+    arguments = (np.full(1, 8.0, np.float32), np.random.default_rng(3), PREPROCESSING, GEOMETRY)
+    alone, _ = Augmentation().apply(images[:, 0], steering, *arguments)
+    np.testing.assert_array_equal(alone[0], changed[0, 0])
+
+
+def test_the_steering_of_a_side_camera_follows_from_its_mount_and_the_distance() -> None:
+    assert GEOMETRY.camera_steering("center", 8.0) == 0.0
+    assert GEOMETRY.camera_steering("left", 8.0) == pytest.approx(0.156, abs=0.001)
+    assert GEOMETRY.camera_steering("left", 16.0) < 0.3 * GEOMETRY.camera_steering("left", 8.0)
+    wide = Geometry(camera_offsets=(("center", 0.0), ("left", -1.6)))
+    assert wide.camera_steering("left", 8.0) == pytest.approx(0.31, abs=0.01)
+    inward = Geometry(camera_headings=(("left", 0.1),))  # it looks where a car would that comes back already
+    assert inward.camera_steering("left", 8.0) == pytest.approx(0.156 - 0.155, abs=0.01)

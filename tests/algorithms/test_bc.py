@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -23,8 +24,11 @@ from algorithms import (
 )
 from algorithms.augment import Augmentation
 from algorithms.base import TrainingError
+from algorithms.bc import driving_score
 from algorithms.training import Epoch, Training
 from udacity_gym.errors import CheckpointError, OptionError, RecordingError
+from udacity_gym.evaluation import evaluate
+from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import open_recording
 
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 32, "validation": 0.25, "gap": 0.5, "progress": False}
@@ -301,6 +305,16 @@ def test_a_misspelt_setting_is_recognised(road_recording: Path) -> None:
     "change",
     [
         {"loss": "l1"},
+        {"loss": ["mse"]},
+        {"inputs": "speed"},
+        {"inputs": ("cte",)},
+        {"history": 1.5},
+        {"validation_by": "luck"},
+        {"select": "beauty"},
+        {"labels": "mine"},
+        {"drive_seconds": 0},
+        {"judge_every": 0},
+        {"steps_per_epoch": 0},
         {"throttle": "none"},
         {"schedule": "linear"},
         {"network": "AlexNet"},
@@ -420,3 +434,76 @@ def test_a_folder_that_holds_something_else_is_refused(road_recording: Path, tmp
     (tmp_path / "tensorboard").mkdir()  # a training that was killed in its first epoch
     (tmp_path / "thesis.txt").unlink()
     BehavioralCloning(road_recording, **QUICK, folder=tmp_path)
+
+
+def test_takes_are_set_aside_on_request(tmp_path: Path) -> None:
+    laps = write_road_recording(tmp_path / "laps", np.linspace(-1, 1, 60), takes=3)
+    learner = BehavioralCloning(laps, **{**QUICK, "validation_by": "episode"})
+    assert (len(learner.train_frames), len(learner.validation_frames)) == (40, 20)
+
+
+def test_recordings_are_mixed_by_weights_and_training_begins_where_another_ended(
+    road_recording: Path, tmp_path: Path
+) -> None:
+    options = {**QUICK, "epochs": 1, "steps_per_epoch": 2}
+    first = BehavioralCloning(road_recording, **options, folder=tmp_path / "first").learn()
+    options |= {"weights": [1, 4], "learning_rate": 1e-9}
+    both = [road_recording, road_recording]
+    second = BehavioralCloning(both, **options, initial=tmp_path / "first" / "policy", folder=tmp_path / "2")
+    for name, value in weights(second.learn()).items():
+        np.testing.assert_allclose(value, weights(first)[name], atol=1e-7)
+    with pytest.raises(CheckpointError, match="other data"):  # other initial weights are other data
+        BehavioralCloning(both, **options, folder=tmp_path / "2").learn()
+    with pytest.raises(OptionError, match="initial=3"):
+        BehavioralCloning(both, **options, initial=3)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="2 weights for 1"):
+        BehavioralCloning(road_recording, **options)
+
+
+def test_the_best_epoch_is_that_of_the_best_drive(road_recording: Path) -> None:
+    env = gymnasium.make("UdacitySim-v0")
+    resets: list[Any] = []
+    reset = env.reset
+    env.reset = lambda **options: (resets.append(options), reset(**options))[1]  # type: ignore[method-assign]
+    learner = BehavioralCloning(
+        road_recording,
+        **{**QUICK, "epochs": 3},
+        select="driving",
+        drive_seconds=4.0,
+        throttle="speed_control",
+        learning_rate=0.01,
+        schedule="constant",
+        env=env,
+    )
+    policy = learner.learn()
+    assert resets
+    scores = [epoch.score for epoch in learner.history]
+    assert None not in scores
+    best = driving_score(evaluate(policy, env, laps=1, seed=0, max_seconds=4.0))
+    assert best == max(np.array(scores, np.float64))
+    env.reset()  # it is still open
+    env.close()
+
+
+def test_a_drive_is_better_without_interventions_and_then_nearer_to_the_line() -> None:
+    env = gymnasium.make("UdacitySim-v0", cameras=())
+    expert = PurePursuit("lake", speed=8.0)
+    drives: list[Any] = [
+        expert,
+        lambda observation, info: expert(observation, info) + np.array([0.03, 0.0], np.float32),  # beside it
+        lambda *_: np.array([0.0, 0.5], np.float32),
+        lambda *_: np.array([0.4, 0.5], np.float32),
+    ]
+    scores = [driving_score(evaluate(driver, env, laps=1, max_seconds=25.0)) for driver in drives]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[1] > 0.97
+    assert scores[3] < 0  # autonomy itself would be 0
+    env.close()
+
+
+def test_a_policy_that_needs_the_speed_is_told_it_while_it_is_judged(road_recording: Path) -> None:
+    options = {**QUICK, "epochs": 1, "steps_per_epoch": 1}
+    policy = BehavioralCloning(road_recording, **options, inputs=("speed",), history=1).learn()
+    env = gymnasium.make("UdacitySim-v0")
+    assert evaluate(policy, env, laps=1, max_seconds=1.0).seconds >= 1.0
+    env.close()

@@ -1,5 +1,6 @@
 """Rows, splits, balance, and pictures within a memory budget."""
 
+import shutil
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,68 @@ def test_an_error_while_making_ahead_arrives() -> None:
 def test_the_simple_road_is_driven_back_to_the_middle(frames: Frames) -> None:
     assert wanted_steering(1.0) < 0 < wanted_steering(-1.0)
     assert frames.steering.std() > 0.05
+
+
+def test_the_past_of_a_row_is_what_came_before_it_in_its_take(takes: Frames) -> None:
+    past = takes.past(3)
+    assert past[5].tolist() == [2, 3, 4, 5]
+    assert past[0].tolist() == [0, 0, 0, 0]
+    assert past[21].tolist() == [0, 0, 0, 1]  # the second row of the second take
+    assert takes.past(0).tolist() == takes.index[:, None].tolist()
+
+
+def test_the_past_of_rows_that_are_not_trained_on_still_counts(takes: Frames) -> None:
+    some = takes.take(np.array([4, 23]))
+    assert some.past(2).tolist() == [[2, 3, 4], [1, 2, 3]]
+
+
+def test_the_past_ends_at_a_cut(tmp_path: Path) -> None:
+    recording = open_recording(write_road_recording(tmp_path / "laps", np.linspace(-1, 1, 20)))
+    cut = recording.without(range(8, 13))  # a third of a second is missing before index 7
+    assert Frames.of([cut]).past(2)[6:10].tolist() == [[4, 5, 6], [7, 7, 7], [7, 7, 8], [7, 8, 9]]
+    whole = recording.without([8])  # one row is missing
+    assert Frames.of([whole]).past(2)[8].tolist() == [6, 7, 8]
+
+
+def test_pictures_come_with_their_past_through_the_same_camera(frames: Frames) -> None:
+    cache = PictureCache(Preprocessing(), 30 * PICTURE_BYTES)
+    store = PictureStore(frames, ("center", "left"), cache, history=2)
+    pictures = store.take(np.array([0, 40]), np.array([1, 0]))
+    assert pictures.shape == (2, 3, 66, 200, 3)
+    for found, (row, camera) in zip(
+        pictures.reshape(-1, 66, 200, 3),
+        [(0, "left"), (0, "left"), (0, "left"), (38, "center"), (39, "center"), (40, "center")],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, Preprocessing().prepare(frames.image(row, camera)))
+
+
+def test_whole_episodes_are_set_aside_near_the_share_that_is_wanted(takes: Frames) -> None:
+    train, validation = takes.split_episodes(0.3, seed=0)
+    assert len(np.unique(validation.episode)) == 1
+    assert len(validation) == 20
+    assert not set(train.episode.tolist()) & set(validation.episode.tolist())
+    drawn = {tuple(np.unique(takes.split_episodes(0.3, seed)[1].episode)) for seed in range(20)}
+    assert drawn == {(0,), (1,), (2,)}
+    assert len(takes.split_episodes(0.9, 0)[0]) == 20  # one is left to train on
+    assert len(takes.split_episodes(0.0, 0)[1]) == 0
+
+
+def test_one_episode_can_not_be_split_into_episodes(frames: Frames) -> None:
+    with pytest.raises(OptionError, match=r'several takes.*validation_by="time"'):
+        frames.split_episodes(0.2, seed=0)
+
+
+def test_starting_off_is_learnt_by_who_is_told_the_speed() -> None:
+    speed = np.array([0.0, 0.0, 1.0, 10.0, 10.0, 10.0], np.float32)
+    throttle = np.array([0.0, 1.0, 1.0, 0.2, 0.0, -0.5], np.float32)
+    assert motion_weights(speed, throttle).tolist() == [0, 1, 1, 1, 1, 1]
+    assert motion_weights(speed)[1] == 0
+
+
+def test_recordings_in_zip_files_have_names_and_sizes(tmp_path: Path) -> None:
+    folder = write_road_recording(tmp_path / "laps", np.linspace(-1, 1, 3))
+    shutil.make_archive(str(tmp_path / "zipped"), "zip", folder)
+    plain, zipped = (Frames.of([open_recording(path)]) for path in (folder, tmp_path / "zipped.zip"))
+    assert zipped.name(1, "left") == plain.name(1, "left")
+    assert zipped.size(1, "left") == plain.size(1, "left")

@@ -8,8 +8,19 @@ import numpy as np
 import pytest
 from simple_road import road_pictures, write_road_recording
 
-from algorithms import Frames, NetworkPolicy, PictureCache, Preprocessing, Training, TrainingConfig
+from algorithms import (
+    Frames,
+    NetworkPolicy,
+    PictureCache,
+    Preprocessing,
+    Training,
+    TrainingConfig,
+    load_policy,
+)
 from algorithms.augment import Augmentation
+from algorithms.base import TrainingError
+from algorithms.losses import Classes
+from algorithms.training import Epoch, predictions
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import Episode, Recording, RecordingWriter, open_recording
 
@@ -175,3 +186,125 @@ def test_the_checkpoint_says_who_trained(road_recording: Path, tmp_path: Path) -
     description = json.loads((tmp_path / "policy" / "policy.json").read_text())
     assert description["training"]["learner"] == "DAgger"
     assert description["training"]["settings"]["augmentation"] == vars(Augmentation())
+
+
+def write_speeds(folder: Path) -> Recording:
+    """Pictures that look all alike, fast rows without throttle and slow rows with all of it."""
+    with RecordingWriter(folder, ("center",)) as writer:
+        for i in range(120):
+            slow = (i // 20) % 2 == 0
+            writer.write(
+                {"center": road_pictures(0.0)["center"]},
+                steering=0.0,
+                throttle=1.0 if slow else 0.0,
+                brake=0.0,
+                speed=1.0 if slow else 12.0,
+                time=i / 15,
+            )
+    return open_recording(folder)
+
+
+def test_the_throttle_follows_the_speed_where_pictures_do_not_tell(tmp_path: Path) -> None:
+    frames = Frames.of([write_speeds(tmp_path / "laps")])
+    config = TrainingConfig(epochs=6, batch_size=20, inputs=("speed",), throttle_weight=1.0, threads=2)
+    policy = Training(config, frames).run()
+    throttle = predictions(policy, frames)[:, 1]
+    assert throttle[frames.speed < 5].mean() > 0.7
+    assert throttle[frames.speed > 5].mean() < 0.3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"network": "PilotLSTM", "history": 2, "inputs": ("speed",), "loss": "gaussian"},
+        {"network": "SmallResNet", "loss": "classes", "throttle": "speed_control"},
+        {"history": 1, "loss": Classes(bins=21, decoding="argmax")},
+    ],
+    ids=["lstm", "resnet", "stacked"],
+)
+def test_what_a_policy_does_is_what_was_validated_whatever_it_is_made_of(
+    road_recording: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    train, validation = Frames.of([open_recording(road_recording)]).split(0.2, 0.5)
+    config = TrainingConfig(epochs=1, steps_per_epoch=3, batch_size=8, threads=2, **options)
+    training = Training(config, train, validation, folder=tmp_path)
+    policy = training.run()
+    error = np.abs(predictions(policy, validation)[:, 0] - validation.steering).mean()
+    assert error == pytest.approx(training.history[0].steering_mae, rel=1e-3)
+    assert training.history[0].train_loss != 0
+    saved = load_policy(tmp_path / "policy")
+    np.testing.assert_array_equal(predictions(saved, validation), predictions(policy, validation))
+    again = Training(config, train, validation, folder=tmp_path).run()  # finished: nothing is left to do
+    np.testing.assert_array_equal(weights_of(again), weights_of(policy))
+
+
+def test_the_judge_chooses_the_best_epoch_and_when_to_stop(road_recording: Path, tmp_path: Path) -> None:
+    train, validation = Frames.of([open_recording(road_recording)]).split(0.2, 0.5)
+    config = TrainingConfig(
+        epochs=9, steps_per_epoch=1, batch_size=8, judge_every=2, patience=3, threads=1, schedule="constant"
+    )
+    scores, judged = iter([0.1, 0.9, 0.5, 0.7]), []
+
+    def judge(policy: NetworkPolicy) -> float:
+        judged.append(weights_of(policy))
+        return next(scores)
+
+    training = Training(config, train, validation, folder=tmp_path, judge=judge)
+    policy = training.run()
+    assert [epoch.score for epoch in training.history] == [None, 0.1, None, 0.9, None, 0.5, None]
+    np.testing.assert_array_equal(weights_of(policy), judged[1])
+
+
+def test_the_last_epoch_is_judged_whatever_comes_before(road_recording: Path) -> None:
+    frames = Frames.of([open_recording(road_recording)])
+    config = TrainingConfig(epochs=3, steps_per_epoch=1, judge_every=2, threads=1)
+    training = Training(config, frames, judge=lambda _: 1.0)
+    training.run()
+    assert [epoch.score for epoch in training.history] == [None, 1.0, 1.0]
+
+
+def test_a_score_that_is_no_number_ends_the_training(road_recording: Path) -> None:
+    frames = Frames.of([open_recording(road_recording)])
+    config = TrainingConfig(epochs=1, steps_per_epoch=1, threads=1)
+    with pytest.raises(TrainingError, match="score is nan"):
+        Training(config, frames, judge=lambda _: float("nan")).run()
+
+
+def test_judging_is_resumed_to_the_same_weights(road_recording: Path, tmp_path: Path) -> None:
+    frames = Frames.of([open_recording(road_recording)])
+    config = TrainingConfig(epochs=4, steps_per_epoch=2, batch_size=8, threads=2, history=1)
+
+    def judge(policy: NetworkPolicy) -> float:
+        return -float(np.abs(weights_of(policy)).mean())
+
+    def interrupt(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    whole = Training(config, frames, judge=judge).run()
+    with pytest.raises(KeyboardInterrupt):
+        Training(config, frames, judge=judge, folder=tmp_path).run(after_epoch=interrupt)
+    resumed = Training(config, frames, judge=judge, folder=tmp_path)
+    np.testing.assert_array_equal(weights_of(resumed.run()), weights_of(whole))
+    assert len(resumed.history) == 4
+
+
+def test_a_training_that_an_older_version_began_goes_on(road_recording: Path, tmp_path: Path) -> None:
+    frames = Frames.of([open_recording(road_recording)])
+    config = TrainingConfig(epochs=2, steps_per_epoch=2, batch_size=8, threads=2)
+    whole = Training(config, frames).run()
+
+    def interrupt(_: Epoch) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Training(config, frames, folder=tmp_path).run(after_epoch=interrupt)
+    path = tmp_path / "state" / "state.json"
+    state = json.loads(path.read_text())
+    for name in ("inputs", "history", "judge_every"):
+        del state["settings"][name]
+    del state["settings"]["geometry"]["camera_headings"], state["history"][0]["score"]
+    state |= {"version": 1, "best_loss": state.pop("best_value")}
+    path.write_text(json.dumps(state))
+    resumed = Training(config, frames, folder=tmp_path).run()
+    np.testing.assert_array_equal(weights_of(resumed), weights_of(whole))

@@ -9,7 +9,7 @@ from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.telemetry import MPH
-from udacity_gym.wrappers import SpeedControl
+from udacity_gym.wrappers import SpeedControl, SpeedObservation, fit_to
 
 
 def speeds(target_speed, seconds=25.0, options=None):
@@ -96,3 +96,41 @@ def test_gymnasium_makes_it_again_from_its_spec():
     again = gymnasium.make(env.spec)
     assert isinstance(again, SpeedControl)
     assert (again.controller.target_speed, again.controller.proportional) == (8.0, 0.3)
+
+
+def test_the_speed_is_told_besides_the_picture() -> None:
+    env = SpeedObservation(UdacityEnv())
+    observation, info = env.reset(seed=0, options={"speed": 5.0})
+    assert env.observation_space.contains(observation)
+    assert set(observation) == {"center", "speed"}
+    assert observation["speed"] == pytest.approx(info["speed"])
+    assert observation["speed"] > 4
+    observation, _, _, _, info = env.step(np.array([0.0, 1.0], np.float32))
+    assert observation["speed"] == pytest.approx(info["speed"])
+    env.close()
+
+
+def test_the_speed_comes_with_several_pictures_or_none() -> None:
+    several = SpeedObservation(UdacityEnv(cameras=("left", "center")))
+    assert set(several.observation_space.spaces) == {"left", "center", "speed"}
+    assert several.observation_space.contains(several.reset(seed=0)[0])
+    blind = SpeedObservation(UdacityEnv(cameras=()))
+    assert set(blind.reset(seed=0)[0]) == {"state", "speed"}
+    with pytest.raises(OptionError, match="only once"):
+        SpeedObservation(blind)
+
+
+def test_an_environment_is_wrapped_in_what_a_policy_needs_and_no_more() -> None:
+    class Needy:
+        actions = ("steering",)
+        target_speed = 7.0
+        inputs = ("speed",)
+
+    plain = UdacityEnv()
+    env = fit_to(Needy(), plain)
+    assert env.action_space.shape == (1,)
+    assert env.get_wrapper_attr("controller").target_speed == 7.0
+    assert "speed" in env.observation_space.spaces
+    assert fit_to(Needy(), env) is env
+    assert fit_to(object(), plain) is plain
+    plain.close()
