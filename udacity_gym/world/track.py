@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import OptionError, TrackError
+from udacity_gym.files import write_whole
 from udacity_gym.telemetry import Pose
 from udacity_gym.world.jit import cached
 from udacity_gym.world.track_file import DIRECTIONS, MODES, arc, check
@@ -123,6 +124,8 @@ class Track:
     Attributes:
         name: name of the track.
         source: where it came from: name of a built-in track, or path.
+        design_speed: m/s at which the whole lap can be driven on the centre line, None where the file
+            does not say.
         direction: "forward", or "reverse": the road of the file driven the other way around.
         length: m once around the centre line.
         half_width: m from the centre line to the edge of the road surface.
@@ -149,6 +152,8 @@ class Track:
         self.data = dict(data)
         self.source = source
         self.name = str(data.get("name", source))
+        speed = data.get("design_speed")
+        self.design_speed = None if speed is None else float(speed)
         self.direction: str = data.get("direction", "forward")
         road, start = data["road"], {key: float(data["start"][key]) for key in ("x", "y", "z", "heading")}
         self.half_width = float(road["half_width"])
@@ -186,6 +191,17 @@ class Track:
         except (OSError, UnicodeDecodeError) as error:
             raise TrackError(f"{path}: not a track file: it can't be read as text: {error}") from error
         return Track(_parse(text, str(path)), source=str(path))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the track file; `load` and ``gym.make(track=...)`` read it.
+
+        Returns:
+            Its path.
+
+        Raises:
+            UdacityGymError: It can't be written there.
+        """
+        return write_whole(path, _format(self.data))
 
     def _sample(
         self,
@@ -354,6 +370,23 @@ def built_in_tracks() -> Sequence[str]:
 def _load_built_in(name: str) -> Track:
     text = (resources.files("udacity_gym.world") / "tracks" / f"{name}.json").read_text(encoding="utf-8")
     return Track(_parse(text, name), source=name)
+
+
+def _format(value: Any, indent: str = "") -> str:
+    """JSON with a line for everything that has no further objects or lists of lists in it."""
+    inner = indent + "  "
+    flat = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    lists = isinstance(value, (list, tuple)) and any(isinstance(entry, (dict, list)) for entry in value)
+    if isinstance(value, dict) and (not indent or len(flat) > 100) and "profile" not in value:
+        lines = [f"{inner}{json.dumps(key)}: {_format(entry, inner)}" for key, entry in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if lists and (len(flat) > 100 or isinstance(value[0], dict)) and not _is_profile(value):
+        return "[\n" + ",\n".join(inner + _format(entry, inner) for entry in value) + f"\n{indent}]"
+    return flat
+
+
+def _is_profile(value: Any) -> bool:
+    return isinstance(value[0], list) and isinstance(value[0][-1], str)
 
 
 def _parse(text: str, source: str) -> Any:

@@ -117,10 +117,11 @@ class _Check:
                 f"{self.source}: not a track file: 'format' must be {FORMAT!r} and 'version' {VERSION}"
             )
         required = ("format", "version", "start", "start_poses", "road", "segments")
-        self.fields(data, "track", required, ("name", "direction", "elevation", "roadside", "surroundings"))
+        self.fields(data, "track", required, ("name", "direction", "design_speed", "elevation", "roadside", "surroundings"))
         if not isinstance(data.get("name", ""), str):
             self.refuse("name", f"must be a text, got {data['name']!r}")
         self.one_of(data.get("direction", "forward"), "direction", DIRECTIONS)
+        self.number(data.get("design_speed", 1.0), "design_speed", 1.0, 100.0)
         start = self.fields(data["start"], "start", ("x", "y", "z", "heading"))
         for name in ("x", "y", "z", "heading"):
             self.number(start[name], f"start.{name}", -1e6, 1e6)
