@@ -22,7 +22,19 @@ from udacity_gym import __version__
 from udacity_gym.cli.options import add_options, read_options
 from udacity_gym.errors import UdacityGymError
 
-VERBS = ("demo", "record", "train", "learners", "drive", "evaluate", "export", "data", "sim", "doctor")
+VERBS = (
+    "demo",
+    "record",
+    "train",
+    "learners",
+    "drive",
+    "evaluate",
+    "export",
+    "data",
+    "track",
+    "sim",
+    "doctor",
+)
 
 FAILED = 2
 """Exit code of an error that we understand."""

@@ -9,7 +9,7 @@ polygon, which fits always. So every track
 - is closed, and no part of it comes closer to another than `CLEARANCE`, so it never crosses itself;
 - bends no tighter than its ``curvature`` says, and climbs no steeper than its ``hills``;
 - changes its grade by no more than `VERTICAL_CURVATURE`;
-- says in ``design_speed`` how fast it can be driven all around.
+- says in ``design_speed`` how fast it can be driven all around, at a lateral acceleration of `LATERAL`.
 """
 
 from __future__ import annotations
@@ -40,11 +40,14 @@ SHORTEST, LONGEST = 400.0, 6000.0
 """m of a lap."""
 MILDEST, TIGHTEST = 1 / 60, 1 / 10
 """1/m, range of the sharpest bend."""
+MARKINGS = ("edges", "lanes")
+"""Kinds of markings."""
 STEEPEST = 0.25
 """Rise per m of road at most."""
 
 _ATTEMPTS = 240
 _GENTLEST = 9.0  # the widest bends have so many times the radius of the sharpest
+_SHORTEST_ARC = 15.0  # m of a bend's sharpest arc, about
 _NARROW, _WIDE = 3.6, 7.0  # m, half the road's width
 _EDGE = 0.88  # m from the outer side of the edge line to the edge of the road, as on the lake
 _KERBED = 1 / 45  # 1/m from which on bends have kerbs
@@ -58,6 +61,7 @@ def generate_track(
     curvature: float | None = None,
     hills: float | None = None,
     width: float | None = None,
+    markings: str = "edges",
     surroundings: str | None = None,
     name: str | None = None,
 ) -> Track:
@@ -69,10 +73,12 @@ def generate_track(
         seed: of everything that is drawn.
         difficulty: [0, 1], from a wide flat oval to a narrow winding hill road; chooses what the following
             arguments leave open.
-        length: m of a lap, 400 to 6000.
+        length: m of a lap, 400 to 6000; what comes out is within 1 % of it.
         curvature: 1/m of the sharpest bend, 1/60 to 1/10; at 0.5 of difficulty 1/20.
         hills: steepest rise per m of road, 0 to 0.25; 0 is flat; at 0.5 of difficulty 0.06.
         width: m of road surface, 7.2 to 14; at 0.5 of difficulty 9.6.
+        markings: "edges", the lake's edge lines and concrete kerb, or "lanes", two lanes as in the jungle,
+            of which the right-hand one is to be driven in.
         surroundings: "meadow", "forest", "desert" or "mountain"; None draws one.
         name: what to call it; None is "generated-" and the seed.
 
@@ -97,10 +103,12 @@ def generate_track(
     number("width", width, 2 * _NARROW, 2 * _WIDE)
     if length * curvature < 15.0:
         raise OptionError(
-            f"a lap of {length:g} m is too short for bends no sharper than {curvature:g} 1/m: make the length "
-            f"{15.0 / curvature:.0f} m or the curvature {15.0 / length:.3g} 1/m at least"
+            f"a lap of {length:g} m is too short for bends no sharper than {curvature:g} 1/m: make the "
+            f"length {15.0 / curvature:.0f} m or the curvature {15.0 / length:.3g} 1/m at least"
         )
     rng = np.random.default_rng(seed)
+    if markings not in MARKINGS:
+        raise OptionError(f"markings must be one of {', '.join(MARKINGS)}, got {markings!r}")
     chosen = str(rng.choice(sorted(SURROUNDINGS)))
     if surroundings is not None:
         chosen = surroundings
@@ -110,22 +118,23 @@ def generate_track(
     corners, radii = _corners(rng, difficulty, length, 1.0 / curvature)
     segments, start = lay_road(corners, radii)
     lap = sum(segment[0] for segment in segments)
-    half_width = round(width / 2, 3)
+    road = _road(width / 2, markings)
+    lane = road.get("reference_offset", 0.0)
     quarter = _straightest(segments, 0.2 * lap, 0.4 * lap)
     data: dict[str, Any] = {
         "format": "udacity-gym-track",
         "version": 1,
         "name": f"generated-{seed}" if name is None else name,
-        "design_speed": round(min(FASTEST, math.sqrt(LATERAL / curvature)), 2),
+        "design_speed": round(min(FASTEST, math.sqrt(LATERAL * (1.0 / curvature - lane))), 2),
         "start": start,
         "start_poses": {
-            "training": {"s": 0.0, "offset": 0.0},
-            "autonomous": {"s": round(quarter, 2), "offset": 0.0},
+            "training": {"s": 0.0, "offset": lane},
+            "autonomous": {"s": round(quarter, 2), "offset": lane},
         },
-        "road": {"half_width": half_width, "lane_half_width": round(half_width - _EDGE, 3)},
+        "road": road,
         "segments": segments,
         "elevation": _elevation(rng, lap, hills),
-        "roadside": _kerbs(segments, lap),
+        "roadside": _kerbs(segments, lap) if markings == "edges" else [],
     }
     data["surroundings"] = landscape(Track(data), SURROUNDINGS[chosen], rng)
     return Track(data, source=f"generate_track({seed})")
@@ -141,11 +150,13 @@ def _corners(
         count = max(4, round((0.4 + 0.6 * wild) * length / spacing))
         shape = _star(rng, count, wild * (0.45 + 0.55 * difficulty))
         share = rng.random(count) ** (0.5 + difficulty)
-        fitted = _scale(shape, radius * _GENTLEST**share, length, radius)
+        turn = np.abs(turns(shape))
+        wanted = np.maximum(radius * _GENTLEST**share, _SHORTEST_ARC / np.maximum(turn, 1e-9))
+        wanted[int(np.argmax(turn))] = radius
+        fitted = _scale(shape, wanted, length, radius)
         if fitted is None:
             continue
         corners, radii = fitted
-        radii[int(np.argmin(radii))] = radius
         segments, _ = lay_road(corners, radii)
         turned = sum(segment[0] * segment[1] for segment in segments)
         if abs(abs(turned) - math.tau) < 1e-3 and nearest_approach(segments, APART) >= CLEARANCE:
@@ -164,7 +175,8 @@ def _star(rng: np.random.Generator, count: int, wild: float) -> NDArray[np.float
     shape[:, 1] *= 1.0 - 0.5 * wild * rng.random()
     turn = rng.uniform(0.0, math.tau)
     shape = shape @ np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
-    return shape[::-1] if rng.random() < 0.5 else shape
+    turned: NDArray[np.float64] = shape[::-1] if rng.random() < 0.5 else shape
+    return turned
 
 
 def _scale(
@@ -204,6 +216,21 @@ def _elevation(rng: np.random.Generator, lap: float, hills: float) -> list[list[
     highest = np.minimum(hills * ramp / 1.5, VERTICAL_CURVATURE * ramp**2 / 6.0)
     height = (height - height[0]) * 0.999 * float((highest / np.maximum(rise, 1e-9)).min())
     return [[round(float(s), 3), round(float(z), 3)] for s, z in zip(at, height, strict=True)]
+
+
+def _road(half_width: float, markings: str) -> dict[str, Any]:
+    """Cross-section and markings of a road."""
+    half_width = round(half_width, 3)
+    if markings == "edges":
+        return {"half_width": half_width, "lane_half_width": round(half_width - _EDGE, 3)}
+    return {
+        "half_width": half_width,
+        "lane_half_width": half_width,
+        "reference_offset": round(half_width / 2, 3),
+        "kerb": False,
+        "edge_line": {"kind": "solid", "colour": "white", "width": 0.2},
+        "centre_line": {"kind": "dashed", "colour": "white", "width": 0.2, "dash": 3.6, "gap": 1.4},
+    }
 
 
 def _kerbs(segments: list[list[float]], lap: float) -> list[dict[str, Any]]:

@@ -131,7 +131,7 @@ def _beside(track: Track, s: float, sign: float) -> tuple[NDArray[np.float64], N
 
 
 def _neighbour(track: Track, s: float, sign: float) -> tuple[float, float]:
-    """Where another part of the road is as near as this one: the offset (m), and its height above ours (m)."""
+    """Where another part of the road is as near as this one: offset (m), and its height above ours (m)."""
     offsets, distance = _beside(track, s, sign)
     along = np.abs(track.s[::_THIN] - s)
     ours = np.minimum(along, track.length - along) < 1.2 * offsets[:, None] + 20.0
@@ -162,7 +162,7 @@ def _meeting(profile: Profile, relief: float, at: float, rise: float) -> list[li
 
 
 def _free(track: Track, s: float, sign: float) -> float:
-    """How far (m) from the road one can go across it without coming closer to any of its parts than `CLOSEST`."""
+    """How far (m) across the road one can go without coming closer to any part of it than `CLOSEST`."""
     offsets, distance = _beside(track, s, sign)
     blocked = np.flatnonzero(distance.min(axis=1) < np.minimum(0.9 * offsets, CLOSEST + 3.0))
     return float(offsets[blocked[0]] - 3.0) if len(blocked) else REACH

@@ -79,8 +79,8 @@ def lay_road(
     for k, angle in enumerate(turn):
         if abs(angle) > SHARPEST or not radius[k] > 0:
             raise TrackError(
-                f"corner {k} turns {math.degrees(angle):.0f} degrees with a radius of {radius[k]:g} m: at most "
-                f"{math.degrees(SHARPEST):.0f} degrees, and a positive radius"
+                f"corner {k} turns {math.degrees(angle):.0f} degrees with a radius of {radius[k]:g} m: at "
+                f"most {math.degrees(SHARPEST):.0f} degrees, and a positive radius"
             )
         if straight[k] < -1e-9:
             raise TrackError(

@@ -117,7 +117,12 @@ class _Check:
                 f"{self.source}: not a track file: 'format' must be {FORMAT!r} and 'version' {VERSION}"
             )
         required = ("format", "version", "start", "start_poses", "road", "segments")
-        self.fields(data, "track", required, ("name", "direction", "design_speed", "elevation", "roadside", "surroundings"))
+        self.fields(
+            data,
+            "track",
+            required,
+            ("name", "direction", "design_speed", "elevation", "roadside", "surroundings"),
+        )
         if not isinstance(data.get("name", ""), str):
             self.refuse("name", f"must be a text, got {data['name']!r}")
         self.one_of(data.get("direction", "forward"), "direction", DIRECTIONS)
