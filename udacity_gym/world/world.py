@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 from udacity_gym.checks import is_number, number
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.telemetry import Control, Pose, TrackState
-from udacity_gym.world.car import CAR_STATE, SPEED, YAW, CarParameters, X, Y, advance, standing_start
+from udacity_gym.world.car import (
+    CAP_PERIOD,
+    CAR_STATE,
+    SPEED,
+    YAW,
+    CarParameters,
+    X,
+    Y,
+    advance,
+    standing_start,
+)
 from udacity_gym.world.jit import cached
 from udacity_gym.world.track import CentreLine, Track, locate
 
@@ -188,7 +198,8 @@ class World:
         if isinstance(start.get("s"), str) and start["s"] == "random":
             start["s"] = (0.0, track.length)
         generator = np.random.default_rng(seed) if seed is not None else copy.deepcopy(self.generator)
-        width, top = track.half_width, self.car.top_speed
+        width = track.half_width
+        top = self.car.top_speed + CAP_PERIOD * self.car.engine  # what full throttle settles below
         s = _draw(start, "s", s, -math.inf, math.inf, generator)
         offset = _draw(start, "offset", offset, -width, width, generator)
         heading_error = _draw(start, "heading_error", 0.0, -math.pi, math.pi, generator)

@@ -16,6 +16,7 @@ from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.evaluation import DriveVideo, Evaluation, evaluate, write_report
 from udacity_gym.evaluation.runner import Step
 from udacity_gym.experts import PurePursuit
+from udacity_gym.telemetry import MPH
 from udacity_gym.world.track import Track
 
 
@@ -75,6 +76,19 @@ def test_steering_always_left_needs_help_all_the_time(env):
     np.testing.assert_allclose(
         evaluation.trajectory.s[starts], evaluation.trajectory.s[starts - 1], atol=1e-3
     )
+
+
+def test_a_car_at_its_top_speed_is_put_back_at_that_speed(env):
+    fast = []
+
+    def straight_on(observation, info):
+        fast.append(info["speed"])
+        return np.array([0.0, 1.0], np.float32)
+
+    evaluation = evaluate(straight_on, env, laps=1, max_seconds=25)
+    assert max(fast) > 30 * MPH  # what full throttle settles at is a little more than the cap
+    assert evaluation.interventions > 0
+    assert evaluation.ended.startswith("time limit")
 
 
 def test_standing_still_ends_at_the_time_limit(env):
