@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.errors import OptionError
+from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.world.car import GRAVITY, CarParameters
 from udacity_gym.world.track import Track
 
@@ -60,6 +60,20 @@ def throttle_for(
     if wanted > -car.drag * speed or speed <= car.reverse_below:
         return 0.0
     return max(-1.0, wanted / car.brake * car.brake_bite)
+
+
+def check_told(info: Mapping[str, Any], needed: Sequence[str], expert: object) -> None:
+    """Refuse to drive without knowing enough.
+
+    Raises:
+        SimulatorError: The simulator does not tell something that the expert needs.
+    """
+    missing = [name for name in needed if name not in info]
+    if missing:
+        raise SimulatorError(
+            f"{type(expert).__name__} needs {', '.join(needed)} in info, and this simulator does not tell "
+            f"{', '.join(missing)}; PID needs no more than cte, as term 2's build tells it"
+        )
 
 
 def track_under(track: Track, info: Mapping[str, Any]) -> Track:

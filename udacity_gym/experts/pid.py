@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.experts.base import action, throttle_for
+from udacity_gym.experts.base import action, check_told, throttle_for
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.car import CarParameters
 
@@ -26,6 +26,9 @@ class PID:
     derivative is ``sin(heading_error)`` where the simulator tells that; with others, such as term 2's
     build over the wire, it is the difference to the last ``cte``. The integral is limited to a third of
     full lock and starts afresh when the episode's time goes back.
+
+    The gains are for bends as wide as the lake's. The jungle's hairpins want more of them, and time:
+    ``PID(speed=5.0, proportional=0.8, derivative=3.0)``.
     """
 
     def __init__(
@@ -55,7 +58,12 @@ class PID:
         self._sum = self._time = self._cte = self._slope = 0.0
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
-        """Choose the next action, see `Expert`."""
+        """Choose the next action, see `Expert`.
+
+        Raises:
+            SimulatorError: The simulator does not tell the cross-track error.
+        """
+        check_told(info, ("cte", "speed", "time"), self)
         time, cte, speed = float(info["time"]), float(info["cte"]), float(info["speed"])
         if time < self._time or time == 0.0:
             self._sum, self._time, self._cte, self._slope = 0.0, time, cte, 0.0

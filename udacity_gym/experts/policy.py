@@ -60,7 +60,7 @@ class PolicyExpert:
             self._state = None
             self._speed_control.reset()
         if "speed" in getattr(self.policy, "inputs", ()):
-            observation = _with_speed(observation, speed)
+            observation = self._with_speed(observation, speed)
         chosen, self._state = self.policy.predict(
             observation,
             state=self._state,
@@ -77,9 +77,10 @@ class PolicyExpert:
             )
         return action(float(values[0]), float(values[1]))
 
-
-def _with_speed(observation: Any, speed: float) -> Any:
-    """The observation that `udacity_gym.wrappers.SpeedObservation` would give."""
-    if isinstance(observation, Mapping):
-        return {**observation, "speed": np.array([speed], np.float32)}
-    return {"center": observation, "speed": np.array([speed], np.float32)}
+    def _with_speed(self, observation: Any, speed: float) -> Any:
+        """The observation that `udacity_gym.wrappers.SpeedObservation` would give."""
+        told = {"speed": np.array([speed], np.float32)}
+        if isinstance(observation, Mapping):
+            return {**observation, **told}
+        name = "state" if np.ndim(observation) == 1 else getattr(self.policy, "camera", "center")
+        return {name: observation, **told}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.experts.base import action, throttle_for, track_under
+from udacity_gym.experts.base import action, check_told, throttle_for, track_under
 from udacity_gym.experts.racing_line import RacingLine, line_at, with_speeds
 from udacity_gym.world.car import CarParameters
 from udacity_gym.world.track import Track
@@ -83,7 +83,9 @@ class PurePursuit:
 
         Raises:
             OptionError: The car is on another track.
+            SimulatorError: The simulator does not tell where the car is.
         """
+        check_told(info, ("s", "cte", "heading_error", "speed"), self)
         s, cte, error = float(info["s"]), float(info["cte"]), float(info["heading_error"])
         speed = float(info["speed"])
         self.track = track_under(self.track, info)

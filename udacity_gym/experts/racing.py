@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.experts.base import action, throttle_for, track_under
+from udacity_gym.experts.base import action, check_told, throttle_for, track_under
 from udacity_gym.experts.racing_line import RacingLine, check_settings, racing_line, scrub
 from udacity_gym.world.car import GRAVITY, CarParameters
 from udacity_gym.world.track import Track
@@ -77,7 +77,9 @@ class Racing:
 
         Raises:
             OptionError: The car is on another track.
+            SimulatorError: The simulator does not tell where the car is.
         """
+        check_told(info, ("s", "cte", "heading_error", "speed"), self)
         s, speed = float(info["s"]), float(info["speed"])
         self.track = track_under(self.track, info)
         offset = self.track.reference_offset + float(info["cte"])

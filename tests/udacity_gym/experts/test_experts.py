@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from udacity_gym.env import UdacityEnv
-from udacity_gym.errors import OptionError, TrackError
-from udacity_gym.experts import PID, PurePursuit
+from udacity_gym.errors import OptionError, SimulatorError, TrackError
+from udacity_gym.experts import PID, PurePursuit, Racing
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.track import Track
 
@@ -108,3 +108,33 @@ def test_pure_pursuit_refuses_to_drive_on_another_track_by_its_own_line():
     with pytest.raises(OptionError, match=r"track=env\.unwrapped\.track"):
         PurePursuit()(observation, info)
     assert PurePursuit(track=env.track)(observation, info).shape == (2,)
+
+
+def test_pid_laps_the_jungle_with_gains_for_hairpins():
+    env = UdacityEnv(cameras=(), track="jungle", max_laps=1)
+    expert = PID(speed=5.0, proportional=0.8, derivative=3.0)
+    observation, info = env.reset(seed=0)
+    ended = wide = False
+    while not ended:
+        observation, _, terminated, truncated, info = env.step(expert(observation, info))
+        wide |= info["off_lane"]
+        ended = terminated or truncated
+    assert info["end_reason"] == "max_laps"
+    assert not wide
+
+
+def test_pid_without_the_heading_goes_by_differences():
+    def blind(expert):
+        return lambda _, info: expert(None, {k: v for k, v in info.items() if k in ("cte", "speed", "time")})
+
+    infos = lap(blind(PID()))
+    assert infos[-1]["end_reason"] == "max_laps"
+    assert np.abs(column(infos, "cte")).mean() < 0.4
+
+
+@pytest.mark.parametrize(
+    ("expert", "lacks"), [(PurePursuit(), "s, cte"), (Racing(), "s, cte"), (PID(), "cte")]
+)
+def test_experts_say_what_a_simulator_does_not_tell(expert, lacks):
+    with pytest.raises(SimulatorError, match=f"does not tell {lacks}"):
+        expert(None, {"speed": 3.0, "time": 0.0})
