@@ -21,19 +21,16 @@ if TYPE_CHECKING:
 WEATHERS = ("clear", "overcast", "rain", "fog", "snow")
 """Weathers that there are."""
 
-DAY_ELEVATION, DAY_AZIMUTH = math.radians(42.0), math.radians(12.0)
-"""rad: where the sun stands in Udacity's simulator, above the horizon and counter-clockwise from east."""
-
-TIMES: Mapping[str, tuple[float, float]] = MappingProxyType(
+TIMES: Mapping[str, tuple[float, float] | None] = MappingProxyType(
     {
-        "day": (DAY_ELEVATION, DAY_AZIMUTH),
+        "day": None,
         "dawn": (math.radians(5.0), math.radians(15.0)),
         "noon": (math.radians(70.0), math.radians(-90.0)),
         "dusk": (math.radians(2.0), math.radians(165.0)),
         "night": (math.radians(-20.0), math.radians(-90.0)),
     }
 )
-"""Times of day: elevation and azimuth of the sun in rad."""
+"""Times of day: elevation and azimuth of the sun in rad; None is where the track has it."""
 
 _RANGES: dict[str, tuple[float, float]] = {
     "intensity": (0.0, 1.0),
@@ -123,10 +120,16 @@ class Conditions:
             raise OptionError(f"no conditions {name!r}; there are {', '.join(NAMED)}")
         return NAMED[name]
 
-    @property
-    def sun(self) -> tuple[float, float]:
-        """Elevation and azimuth of the sun, rad."""
-        elevation, azimuth = TIMES[self.time_of_day]
+    def sun(self, usual: tuple[float, float]) -> tuple[float, float]:
+        """Where the sun stands.
+
+        Args:
+            usual: elevation and azimuth that it has by day, rad.
+
+        Returns:
+            Elevation above the horizon and azimuth counter-clockwise from east, rad.
+        """
+        elevation, azimuth = TIMES[self.time_of_day] or usual
         return (
             elevation if self.sun_elevation is None else self.sun_elevation,
             azimuth if self.sun_azimuth is None else self.sun_azimuth,

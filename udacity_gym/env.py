@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from udacity_gym.checks import is_number, number, whole_number
 from udacity_gym.conditions import ConditionsLike, read_conditions
 from udacity_gym.errors import ActionError, OptionError
-from udacity_gym.observations import Observation, Observer, check_sensors
+from udacity_gym.observer import Observation, Observer, check_sensors
 from udacity_gym.rewards import DEFAULT_REWARDS, RewardTerm, Transition, compile_rewards, is_off_road
 from udacity_gym.sensors import check_field_of_view, check_picture
 from udacity_gym.simulators import SimulatorSettings, make_simulator

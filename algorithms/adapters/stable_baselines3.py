@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from algorithms.policy import one_thread
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import MissingDependencyError, OptionError
-from udacity_gym.observations import PREVIEW, STATE_SCALES
+from udacity_gym.observer import PREVIEW, STATE_SCALES
 from udacity_gym.telemetry import Image
 from udacity_gym.world.track import Track
 

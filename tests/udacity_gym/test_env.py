@@ -25,7 +25,7 @@ from udacity_gym.errors import (
     TrackError,
 )
 from udacity_gym.experts import PurePursuit
-from udacity_gym.observations import PREVIEW, STATE_SCALES
+from udacity_gym.observer import PREVIEW, STATE_SCALES
 from udacity_gym.rewards import DEFAULT_REWARDS
 from udacity_gym.simulators.embedded import EmbeddedSimulator
 from udacity_gym.telemetry import CAMERAS, Control

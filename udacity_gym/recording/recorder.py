@@ -18,6 +18,7 @@ from gymnasium.error import ResetNeeded
 from tqdm import tqdm
 from typing_extensions import Self
 
+from udacity_gym.conditions import Conditions
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.reader import open_recording
@@ -229,7 +230,8 @@ class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     A row holds the pictures of the observation the action was chosen on, and the speed then. Pictures of
     cameras that are not in the observation are drawn by the simulator where it has them. A reset begins a
-    new take. The seed, the track and what `note` was told go to the side file.
+    new take. The seed, the track, the weather, the conditions that are not Udacity's and what `note` was told
+    go to the side file.
 
     Args:
         env: environment whose action is (steering, throttle), with "speed" and "time" in its info.
@@ -255,6 +257,7 @@ class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self.recorder = recorder
         self._note: dict[str, Any] = {}
+        self._weather: str | None = None
         self._seen: tuple[Any, Mapping[str, Any]] | None = None
         track = getattr(env.unwrapped, "track", None)
         if track is not None:
@@ -275,11 +278,24 @@ class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
             self.recorder.about.pop("direction", None)
         else:
             self.recorder.about["direction"] = "reverse"
+        self._tell(info)
         self._seen = observation, info
         self._note = {}
         if self.recorder.recording:
             self.recorder.start()
         return observation, info
+
+    def _tell(self, info: Mapping[str, Any]) -> None:
+        """Keep with every frame of the episode which track it is on, and what it is like there."""
+        about, conditions = self.recorder.about, info.get("conditions")
+        if "track" in info:
+            about["track"] = info["track"]
+        if isinstance(conditions, Conditions):
+            if about.get("weather", self._weather) == self._weather:  # nobody has said it by hand
+                about["weather"] = self._weather = conditions.weather
+            about.pop("conditions", None)
+            if conditions.changes():
+                about["conditions"] = conditions.changes()
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Drive for one control step, and record it.

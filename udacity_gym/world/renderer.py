@@ -313,7 +313,7 @@ class Renderer:
                 f"out must be a C-contiguous uint8 array of shape {expected}, got {out.dtype} {out.shape}"
             )
         which = np.zeros(n, np.int64) if overlays is None else np.asarray(overlays, np.int64) + 1
-        _announce_compilation()
+        _announce_compilation("the renderer", _render)
         also = _NO_FACES if faces is None else np.ascontiguousarray(faces, np.float32)
         if depth is None and labels is None and (looks is None or not any(map(_matters, looks))):
             self._draw(cameras, self._scene.air, which, also, out)
@@ -358,12 +358,14 @@ class Renderer:
         drawn = air if lit else self._scene.air
         self._draw(camera[None], drawn, np.array([overlay]), faces, out[None])
         if lit or sensed:
+            _announce_compilation("the sensors", survey)
             survey(
                 camera, self.focal, self._scene, self.scratch, self._overlays[overlay],
                 self._visible_rows[overlay], planes,
             )  # fmt: skip
         seed = np.uint32(look.seed & 0xFFFFFFFF)
         if lit:
+            _announce_compilation("the weather", relight)
             relight(camera, self.focal, self._scene, light, planes, np.float32(look.lamps_ahead), out)
             precipitate(light, seed, planes.depth, out)
         gain = 1.0 if lit else 2.0**conditions.exposure
@@ -400,8 +402,8 @@ def _visible_rows(overlays: NDArray[np.uint8]) -> NDArray[np.int64]:
     return rows
 
 
-@lru_cache(maxsize=1)
-def _announce_compilation() -> None:
-    """Log, once, that the kernels have to be compiled because no cache holds them."""
-    if not is_on_disk(_render):
-        _LOG.warning("compiling the renderer for this machine; this happens once and takes some seconds")
+@lru_cache(maxsize=8)
+def _announce_compilation(what: str, kernel: Any) -> None:
+    """Log, once, that a kernel has to be compiled because no cache holds it."""
+    if not is_on_disk(kernel):
+        _LOG.warning(f"compiling {what} for this machine; this happens once and takes some seconds")

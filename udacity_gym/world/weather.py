@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.conditions import DAY_ELEVATION, Conditions
+from udacity_gym.conditions import Conditions
 from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Image
 from udacity_gym.world.jit import F, cached_kernel, index, inline
-from udacity_gym.world.land import AMBIENT, GENTLE, SUN
+from udacity_gym.world.land import AMBIENT, GENTLE
 from udacity_gym.world.paint import GLANCE, GLANCE_DISTANCE
 from udacity_gym.world.surface import bilinear_node
 from udacity_gym.world.textures import SIZE, texel
 
-AIR_FIELDS = 14
-"""Numbers of `scenery.AIR`."""
+CLEAR = Conditions()
 
 _Curve = Sequence[tuple[float, tuple[float, float, float]]]
 # By the elevation of the sun in degrees; 1 is what Udacity's sun, 42 degrees up, and its sky give.
@@ -87,6 +87,7 @@ class Light(NamedTuple):
         sky: (3,) gain of the light that comes from the sky, by colour.
         direct: (3,) gain of the sun's light on level ground, by colour.
         sun: (3,) direction to the sun.
+        day: (3,) direction to the sun in the picture as it was drawn.
         fog: (8,) colour (3) of the track's own haze, its begin in m and the inverse of its length; then
             the colour's share of the weather's fog: 1/m by which contrast falls.
         veil: (3,) colour of the weather's fog.
@@ -100,6 +101,7 @@ class Light(NamedTuple):
     sky: NDArray[np.float32]
     direct: NDArray[np.float32]
     sun: NDArray[np.float32]
+    day: NDArray[np.float32]
     fog: NDArray[np.float32]
     veil: NDArray[np.float32]
     glow: NDArray[np.float32]
@@ -111,8 +113,15 @@ class Light(NamedTuple):
 
 def changes_light(conditions: Conditions) -> bool:
     """Whether the world looks other than in Udacity's simulator, whatever the camera does."""
-    plain = (conditions.weather, conditions.visibility, conditions.road_wear) == ("clear", None, 0.0)
-    return not plain or conditions.sun != Conditions().sun
+    usual = replace(
+        CLEAR,
+        intensity=conditions.intensity,
+        grip=conditions.grip,
+        exposure=conditions.exposure,
+        noise=conditions.noise,
+        jpeg=conditions.jpeg,
+    )
+    return usual != conditions
 
 
 def weather(conditions: Conditions, air: NDArray[np.float32]) -> tuple[NDArray[np.float32], Light]:
@@ -120,19 +129,24 @@ def weather(conditions: Conditions, air: NDArray[np.float32]) -> tuple[NDArray[n
 
     Args:
         conditions: what it is like.
-        air: (AIR_FIELDS,) float32 of the scene, see `scenery.AIR`.
+        air: float32 of the scene, see `scenery.AIR`.
 
     Returns:
         The air that the scene is drawn in, without haze if `relight` is to add it, and the light.
     """
     kind, k = conditions.weather, conditions.intensity
-    elevation, azimuth = conditions.sun
-    degrees, usual = math.degrees(elevation), math.degrees(DAY_ELEVATION)
-    direct, sky = _at(_DIRECT, degrees), _at(_SKYLIGHT, degrees)
-    horizon = air[5:8] * _at(_HORIZON, degrees) / _at(_HORIZON, usual)
-    zenith = air[8:11] * _at(_ZENITH, degrees) / _at(_ZENITH, usual)
-    haze = air[0:3] * _at(_HORIZON, degrees) / _at(_HORIZON, usual)
-    day = float(_at(_HORIZON, degrees).mean() / _at(_HORIZON, usual).mean())
+    east, north = float(air[12]), float(air[13])
+    flat = min(math.hypot(east, north), 1.0)
+    day_elevation, day_azimuth = math.acos(flat), math.atan2(north, east)
+    elevation, azimuth = conditions.sun((day_elevation, day_azimuth))
+    degrees, usual = math.degrees(elevation), math.degrees(day_elevation)
+
+    def since(curve: _Curve) -> NDArray[np.float64]:
+        return _at(curve, degrees) / _at(curve, usual)
+
+    direct, sky = since(_DIRECT), since(_SKYLIGHT)
+    horizon, zenith, haze = air[5:8] * since(_HORIZON), air[8:11] * since(_ZENITH), air[0:3] * since(_HORIZON)
+    day = float(since(_HORIZON).mean())
 
     # How much cloud covers the sky, its colours at horizon and zenith, how light it is, 1/m of fog.
     cover, low, high, bright, thick = {
@@ -175,6 +189,7 @@ def weather(conditions: Conditions, air: NDArray[np.float32]) -> tuple[NDArray[n
         sky,
         direct,
         sun,
+        [east, north, math.sqrt(1.0 - flat * flat)],
         [*haze, air[3], air[4], thick],
         veil,
         glow,
@@ -205,7 +220,6 @@ _SKY, _ROAD, _MARKING, _KERB, _TERRAIN, _WATER, _PLANT, _CAR = (
     )
 )
 _AMBIENT_R, _AMBIENT_G, _AMBIENT_B = (F(share) for share in AMBIENT)
-_SUN_X, _SUN_Y, _SUN_Z = (F(part) for part in SUN)
 _ZERO = F(0.0)
 _ONE = F(1.0)
 _HALF = F(0.5)
@@ -256,6 +270,7 @@ def relight(
     sun_g = light.direct[1] * (_ONE - _AMBIENT_G)
     sun_b = light.direct[2] * (_ONE - _AMBIENT_B)
     sun_x, sun_y, sun_z = light.sun[0], light.sun[1], light.sun[2]
+    day_x, day_y, day_z = light.day[0], light.day[1], light.day[2]
     level = _ONE / max(sun_z, F(0.12))
     haze_r, haze_g, haze_b, haze_start, haze_scale = (
         light.fog[0], light.fog[1], light.fog[2], light.fog[3], light.fog[4]
@@ -300,7 +315,7 @@ def relight(
                     soft = steep / (steep + F(GENTLE))
                     east, north = east * soft, north * soft
                     length = _ONE / np.sqrt(_ONE + east * east + north * north)
-                    before = (_SUN_Z - _SUN_X * east - _SUN_Y * north) * length / _SUN_Z
+                    before = (day_z - day_x * east - day_y * north) * length / day_z
                     before = min(max(before, F(0.3)), F(1.4))
                     after = (sun_z - sun_x * east - sun_y * north) * length * level
                     after = min(max(after, _ZERO), F(1.8))

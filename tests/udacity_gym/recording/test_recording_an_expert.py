@@ -14,7 +14,7 @@ from recording_tools import make_picture
 
 import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.errors import OptionError, RecordingError
-from udacity_gym.recording import open_recording, record
+from udacity_gym.recording import Recorder, RecordDrives, open_recording, record
 from udacity_gym.telemetry import CAMERAS, Image
 
 START = datetime.datetime(2018, 7, 16, 17, 11)
@@ -215,3 +215,17 @@ def test_the_built_in_expert_is_recorded_on_the_embedded_track(tmp_path: Path) -
     assert extra[-1]["track"] == "lake"
     assert extra[-1]["driver"] == "PurePursuit"
     assert extra[-1]["progress"] > 10
+
+
+def test_the_side_file_tells_track_weather_and_conditions_of_every_take(tmp_path):
+    with gymnasium.make("UdacitySim-v0", picture=(32, 64)) as env, Recorder(tmp_path) as recorder:
+        drive = RecordDrives(env, recorder)
+        for options in ({}, {"track": "jungle", "weather": "rain", "noise": 3}):
+            drive.reset(seed=0, options=options)
+            recorder.start()
+            drive.step(np.zeros(2))
+    first, second = (episode[0].extra for episode in open_recording(tmp_path).episodes)
+    assert (first["track"], first["weather"]) == ("lake", "clear")
+    assert "conditions" not in first
+    assert (second["track"], second["weather"]) == ("jungle", "rain")
+    assert second["conditions"] == {"weather": "rain", "noise": 3.0}

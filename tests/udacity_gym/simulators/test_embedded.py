@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from udacity_gym.conditions import Conditions, Randomization
 from udacity_gym.errors import OptionError, SimulatorError, TrackError
 from udacity_gym.simulators import SIMULATORS, SimulatorSettings, make_simulator
 from udacity_gym.simulators.embedded import EmbeddedSimulator
@@ -82,3 +83,77 @@ def test_mistakes_are_refused():
         EmbeddedSimulator(ctrl_dt=-1.0)
     with pytest.raises(SimulatorError, match="reset"):
         EmbeddedSimulator().step(Control())
+
+
+def test_a_snapshot_keeps_track_and_conditions_with_all_their_chance():
+    with EmbeddedSimulator(
+        conditions=Randomization(("rain", "snow"), noise=(5, 10), grip=(0.4, 0.8))
+    ) as twin:
+        twin.reset(3, {"track": "jungle", "s": 50.0, "speed": 8.0})
+        moment, conditions = twin.snapshot(), twin.conditions
+        there = [twin.step(Control(-0.4, 0.4)) for _ in range(4)]
+        twin.reset(1)
+        twin.restore(moment)
+        assert twin.conditions == conditions
+        again = [twin.step(Control(-0.4, 0.4)) for _ in range(4)]
+        for first, second in zip(there, again, strict=True):
+            assert (first.pose, first.extra) == (second.pose, second.extra)
+            np.testing.assert_array_equal(first.image(), second.image())
+
+
+def test_drops_and_noise_differ_from_step_to_step_and_camera_to_camera():
+    with EmbeddedSimulator(conditions=Conditions(noise=10.0)) as twin:
+        twin.reset(0)
+        first, second = (twin.step(Control()).images() for _ in range(2))
+        clear = EmbeddedSimulator()
+        clear.reset(0)
+        assert (clear.step(Control()).image() == clear.step(Control()).image()).all()
+        assert (first["center"] != second["center"]).mean() > 0.5
+        bonnet = [first[camera][150:, 200:].astype(int) - 140 for camera in ("center", "left")]
+        assert abs(np.corrcoef(bonnet[0].ravel(), bonnet[1].ravel())[0, 1]) < 0.9
+
+
+def test_less_grip_makes_bends_wider_and_braking_longer():
+    ends, stops = [], []
+    for grip in (1.0, 0.3):
+        with EmbeddedSimulator(conditions=Conditions(grip=grip)) as twin:
+            twin.reset(0, {"s": 300.0, "speed": 12.0})
+            for _ in range(12):
+                told = twin.step(Control(1.0, 0.0))
+            ends.append(told.pose.yaw)
+            twin.reset(0, {"s": 300.0, "speed": 12.0})
+            for _ in range(10):
+                told = twin.step(Control(0.0, -1.0))
+            stops.append(told.speed)
+    start = Track.load("lake").pose_at(300.0).yaw
+    turned = [(start - end) % (2 * np.pi) for end in ends]
+    assert np.pi > turned[0] > 1.5 * turned[1] > 0
+    assert stops[1] > stops[0] + 2
+
+
+def test_what_the_usual_conditions_leave_undrawn_leaves_all_starts_as_they_were():
+    random = {"s": "random", "offset": (-1.0, 1.0)}
+    plain, rainy = EmbeddedSimulator(), EmbeddedSimulator()
+    starts = [plain.reset(5, random).pose, plain.reset(None, random).pose]
+    assert [rainy.reset(5, {**random, "conditions": "rain"}).pose] == starts[:1]
+
+
+def test_an_option_that_fails_leaves_the_episode_as_it_was():
+    with EmbeddedSimulator() as twin:
+        before = twin.reset(0)
+        for wrong in ({"track": "moon"}, {"weather": "hail"}, {"track": "jungle", "s": "far"}, {"fog": 1}):
+            with pytest.raises((OptionError, TrackError)):
+                twin.reset(1, wrong)
+        assert twin.world.pose == before.pose
+        assert twin.world.track.name == "lake"
+
+
+def test_sensors_are_there_by_their_cameras_names_and_others_are_not():
+    with EmbeddedSimulator(picture=(60, 80)) as twin:
+        told = twin.reset(0)
+        depth, labels = told.images(("left_depth", "right_segmentation")).values()
+        assert (depth.shape, depth.dtype) == ((60, 80), np.float32)
+        assert (labels.shape, labels.dtype) == ((60, 80), np.uint8)
+        assert told.image("left").shape == (60, 80, 3)
+        with pytest.raises(KeyError, match="center_lidar"):
+            told.image("center_lidar")
