@@ -27,6 +27,7 @@ class Options:
     output: Annotated[Path, About("the video, .webm; if it exists, name-2.webm")] = Path("drive.webm")
     laps: Annotated[int, About("laps to drive")] = 1
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
+    conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
     view: Annotated[Literal["chase", "cockpit"], About("where the camera is")] = "chase"
     width: Annotated[int, About("pixels")] = 640
     height: Annotated[int, About("pixels")] = 360
@@ -50,7 +51,7 @@ def run(options: Options) -> int:
     from udacity_gym.evaluation import DriveVideo, evaluate
 
     driver = load_driver(options.policy, options.track)
-    env = make_env(options.track)
+    env = make_env(options.track, conditions=options.conditions)
     with ExitStack() as stack:
         stack.callback(env.close)
         path = stack.enter_context(new_video(options.output))

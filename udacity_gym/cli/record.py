@@ -32,6 +32,7 @@ class Options:
     noise: Annotated[float, About("perturb its steering by this share of full lock; labels stay clean")] = 0.0
     human: Annotated[Devices | None, About("drive yourself, with a window and these")] = None
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
+    conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
     seed: Annotated[int, About("seed of the environment")] = 0
     append: Annotated[bool, About("add a take to the recording that is in the folder")] = False
 
@@ -53,7 +54,7 @@ def run(options: Options) -> int:
         return _run_human(options)
     expert = make_expert(options.expert, options.track, options.speed, options.noise)
     check_writable(options.folder, "folder")
-    env = make_env(options.track, cameras=CAMERAS, mode="training")
+    env = make_env(options.track, cameras=CAMERAS, mode="training", conditions=options.conditions)
     try:
         with no_empty_folders(options.folder):
             recording = record(

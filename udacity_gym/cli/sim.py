@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.shared import check_seed, positive
+from udacity_gym.conditions import Conditions
 from udacity_gym.errors import OptionError
 from udacity_gym.simulators.base import Simulator
 from udacity_gym.telemetry import Control
@@ -55,6 +56,7 @@ class Options:
     """
 
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
+    conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
     real_time: Annotated[bool, About("run in real time at 60 frames/s, as Udacity's does")] = False
     window: Annotated[bool, About("show the car, and let W, S, A, D take over; needs --real-time")] = False
     dialect: Annotated[
@@ -82,9 +84,10 @@ def run(options: Options) -> int:
     from udacity_gym.world.track import Track
 
     track = Track.load(options.track)
+    conditions = Conditions.named(options.conditions)
     person = Person(Window("udacity-gym sim", *WINDOW)) if options.window else None
     client = SimulatorClient(
-        lambda ctrl_dt: EmbeddedSimulator(track, ctrl_dt=ctrl_dt, mode=options.mode),
+        lambda ctrl_dt: EmbeddedSimulator(track, ctrl_dt=ctrl_dt, mode=options.mode, conditions=conditions),
         track=track.name,
         host=options.host,
         port=options.port,

@@ -58,11 +58,13 @@ class Dialect(ABC):
         name: its name.
         capabilities: what a simulator that talks like this can do.
         reset_options: names that `reset` takes.
+        tracks: those that `reset` can choose from.
     """
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
     reset_options: ClassVar[tuple[str, ...]] = ()
+    tracks: ClassVar[tuple[str, ...]] = ()
     event: ClassVar[str] = "telemetry"
 
     @abstractmethod
@@ -280,9 +282,10 @@ class Research(Dialect):
         is_deterministic=False,
     )
     reset_options = ("track", "weather", "daytime", "conditions")
+    tracks = ("lake", "jungle", "mountain")
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "track": ("lake", "jungle", "mountain"),
+        "track": tracks,
         "weather": ("sunny", "rainy", "snowy", "foggy"),
         "daytime": ("day", "daynight"),
     }

@@ -375,6 +375,8 @@ class RemoteSimulator(Simulator):
                 f"reset option {', '.join(map(repr, unknown))}: the connected simulator ({dialect.name}) "
                 f"can't do that (it knows {knows}); ours can: udacity-gym sim"
             )
+        if self._track_name in dialect.tracks:
+            options.setdefault("track", self._track_name)
         self._resume()
         begun = self._driven == self._client
         if dialect.capabilities.can_reset and (begun or dialect.reset_options):

@@ -14,6 +14,7 @@ from wire_tools import free_port, running_client, wait_until
 import udacity_gym
 from udacity_gym.cli import main
 from udacity_gym.cli.sim import WINDOW, Person
+from udacity_gym.conditions import Conditions, Randomization
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.protocol import client as client_module
@@ -145,6 +146,63 @@ def test_unannounced_it_is_driven_like_any_simulator(dialect, culture, monkeypat
             _, info = env.reset()
             assert info["speed"] < 0.5
         env.close()
+
+
+def test_the_research_builds_driver_chooses_track_weather_and_time_of_day(monkeypatch):
+    monkeypatch.setattr(client_module, "SLOW_START", 0.1)
+    patient = {**NO_WAITING, "silence_timeout": 60.0}  # the renderer of weather may have to be compiled
+    env = remote_env(("center",), ctrl_dt=1e-6, simulator_options=patient)
+    simulators = []
+
+    def make(ctrl_dt):
+        simulators.append(EmbeddedSimulator("lake", ctrl_dt=ctrl_dt))
+        return simulators[-1]
+
+    with running_client(port_of(env), make, announce=False, dialect="research") as client:
+        env.reset()
+        (simulator,) = simulators
+        for options, track, conditions in (
+            ({"track": "jungle", "weather": "snowy"}, "jungle", Conditions.named("snow")),
+            ({"weather": "foggy"}, "lake", Conditions.named("fog")),
+            ({"conditions": {"weather": "rain"}}, "lake", Conditions.named("rain")),
+            ({}, "lake", Conditions()),
+        ):
+            env.reset(options=options)
+            assert (simulator.world.track.name, simulator.conditions) == (track, conditions)
+        elevations = set()
+        for _ in range(2):
+            env.reset(options={"daytime": "daynight"})
+            elevations.add(simulator.conditions.sun_elevation)
+        assert None not in elevations
+        with pytest.raises(OptionError, match="knows the weathers clear, rain, snow, fog"):
+            env.reset(options={"conditions": "overcast"})
+        assert client.drops == 0
+        env.close()
+
+
+def test_a_driver_that_wants_an_unknown_track_gets_an_episode_all_the_same():
+    told = []
+    client = SimulatorClient(
+        lambda ctrl_dt: EmbeddedSimulator("lake", ctrl_dt=ctrl_dt), dialect="research", on_news=told.append
+    )
+    client._restart({"track": "moon"}, 0.1)
+    assert client._telemetry.extra["track"] == "lake"
+    assert client.drops == 1
+    assert "no track 'moon'" in told[-1]
+
+
+def test_conditions_go_over_the_wire_with_everything_that_is_drawn():
+    random = Randomization(("rain", "night"), noise=(0, 9))
+    settings = {"cameras": ("center",), "conditions": random}
+    with gym.make(udacity_gym.ENV_ID, simulator_options={"jpeg": True}, **settings) as embedded:
+        here = drive(embedded, 4, 7, {"grip": (0.5, 0.9)})
+    env = remote_env(**settings)
+    with running_client(port_of(env)):
+        there = drive(env, 4, 7, {"grip": (0.5, 0.9)})
+        assert env.reset(options={"track": "jungle"})[1]["track"] == "jungle"
+        env.close()
+    assert_equal(here, there)
+    assert here[0][-1]["conditions"].grip < 0.9
 
 
 def test_in_real_time_a_second_is_a_second():

@@ -14,7 +14,7 @@ from recording_tools import make_picture
 
 import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.errors import OptionError, RecordingError
-from udacity_gym.recording import Recorder, RecordDrives, open_recording, record
+from udacity_gym.recording import RecordDrives, Recorder, open_recording, record
 from udacity_gym.telemetry import CAMERAS, Image
 
 START = datetime.datetime(2018, 7, 16, 17, 11)
