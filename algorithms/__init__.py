@@ -13,17 +13,23 @@ if TYPE_CHECKING:
     from algorithms.base import Learner, Policy
     from algorithms.bc import BehavioralCloning, BehavioralCloningConfig
     from algorithms.config import TrainingConfig
+    from algorithms.dagger import DAgger, DAggerConfig
     from algorithms.data import Frames, PictureCache
+    from algorithms.ensemble import Ensemble
     from algorithms.learners import find_learner
     from algorithms.networks import PilotNet
     from algorithms.policy import NetworkPolicy, load_policy
     from algorithms.preprocessing import Preprocessing
+    from algorithms.rounds import label_round
     from algorithms.training import Training
 
 __all__ = [
     "Augmentation",
     "BehavioralCloning",
     "BehavioralCloningConfig",
+    "DAgger",
+    "DAggerConfig",
+    "Ensemble",
     "Frames",
     "Learner",
     "NetworkPolicy",
@@ -34,6 +40,7 @@ __all__ = [
     "Training",
     "TrainingConfig",
     "find_learner",
+    "label_round",
     "load_policy",
 ]
 
@@ -41,6 +48,9 @@ _HOME = {
     "Augmentation": "algorithms.augment",
     "BehavioralCloning": "algorithms.bc",
     "BehavioralCloningConfig": "algorithms.bc",
+    "DAgger": "algorithms.dagger",
+    "DAggerConfig": "algorithms.dagger",
+    "Ensemble": "algorithms.ensemble",
     "Frames": "algorithms.data",
     "Learner": "algorithms.base",
     "NetworkPolicy": "algorithms.policy",
@@ -51,6 +61,7 @@ _HOME = {
     "find_learner": "algorithms.learners",
     "Training": "algorithms.training",
     "TrainingConfig": "algorithms.config",
+    "label_round": "algorithms.rounds",
     "load_policy": "algorithms.policy",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from algorithms.checks import SHARE, Number
 from algorithms.config import TrainingConfig
-from algorithms.data import Frames, Labels
+from algorithms.data import Frames, Labels, open_recordings, without_broken_pictures
 from algorithms.policy import NetworkPolicy, load_policy
 from algorithms.training import Epoch, Training, cameras_of, target_speed_of
 from udacity_gym.errors import CheckpointError, OptionError
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import gymnasium
 
     from udacity_gym.evaluation import Evaluation
-    from udacity_gym.recording import Recording, Report
+    from udacity_gym.recording import Recording
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class BehavioralCloning:
         self._progress = progress
         if self.folder is not None:
             _check_folder(self.folder)
-        checked = [_without_broken_pictures(recording, progress) for recording in _open(recordings)]
+        checked = [without_broken_pictures(recording, progress) for recording in open_recordings(recordings)]
         self.reports = tuple(report for _, report in checked)
         frames = Frames.of([recording for recording, _ in checked], self.config.labels, weights)
         if self.config.validation_by == "episode":
@@ -205,35 +204,6 @@ def _policy(initial: NetworkPolicy | str | Path | None) -> NetworkPolicy | None:
     if policy is not None and not isinstance(policy, NetworkPolicy):
         raise OptionError(f"initial={initial!r} is neither a policy of a network nor the folder of one")
     return policy
-
-
-def _open(recordings: str | Path | Recording | Iterable[str | Path | Recording]) -> list[Recording]:
-    from udacity_gym.recording import Recording, open_recording
-
-    if isinstance(recordings, (str, Path, Recording)):
-        recordings = [recordings]
-    if not isinstance(recordings, Iterable):
-        raise OptionError(f"recordings={recordings!r}: expected a recording or its folder, one or several")
-    opened = []
-    for recording in recordings:
-        if not isinstance(recording, (str, Path, Recording)):
-            raise OptionError(f"recordings: {recording!r} is neither a recording nor the folder of one")
-        opened.append(recording if isinstance(recording, Recording) else open_recording(recording))
-    return opened
-
-
-def _without_broken_pictures(recording: Recording, progress: bool) -> tuple[Recording, Report]:
-    """The rows whose pictures can be decoded and have the usual size, and what was noticed."""
-    report = recording.check(progress)
-    usable = recording.without(report.unusable)
-    missing = len(recording) - len(usable)
-    if missing:
-        warnings.warn(
-            f"{recording.path}: {missing} of {len(recording)} rows are left out, their pictures are broken "
-            "or of another size than the others; print the learner's reports to see which",
-            stacklevel=3,
-        )
-    return usable, report
 
 
 def _check_folder(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.telemetry import Image
 
 if TYPE_CHECKING:
-    from udacity_gym.recording import Episode, Recording
+    from udacity_gym.recording import Episode, Recording, Report
 
 Indices: TypeAlias = NDArray[np.int64]
 T = TypeVar("T")
@@ -296,6 +297,43 @@ def _expert_action(episode: Episode, index: int, value: object) -> NDArray[np.fl
             '[steering, throttle] or [steering], finite numbers; correct it, or take labels="executed"'
         )
     return np.clip(action, -1.0, 1.0)
+
+
+def open_recordings(
+    recordings: str | Path | Recording | Iterable[str | Path | Recording],
+) -> list[Recording]:
+    """Open recordings given as a learner takes them.
+
+    Raises:
+        OptionError: Something given is no recording.
+        RecordingError: A recording can't be read.
+    """
+    from udacity_gym.recording import Recording, open_recording
+
+    if isinstance(recordings, (str, Path, Recording)):
+        recordings = [recordings]
+    if not isinstance(recordings, Iterable):
+        raise OptionError(f"recordings={recordings!r}: expected a recording or its folder, one or several")
+    opened = []
+    for recording in recordings:
+        if not isinstance(recording, (str, Path, Recording)):
+            raise OptionError(f"recordings: {recording!r} is neither a recording nor the folder of one")
+        opened.append(recording if isinstance(recording, Recording) else open_recording(recording))
+    return opened
+
+
+def without_broken_pictures(recording: Recording, progress: bool) -> tuple[Recording, Report]:
+    """The rows whose pictures can be decoded and have the usual size, and what was noticed."""
+    report = recording.check(progress)
+    usable = recording.without(report.unusable)
+    missing = len(recording) - len(usable)
+    if missing:
+        warnings.warn(
+            f"{recording.path}: {missing} of {len(recording)} rows are left out, their pictures are broken "
+            "or of another size than the others; print the learner's reports to see which",
+            stacklevel=3,
+        )
+    return usable, report
 
 
 def balance_weights(steering: Floats, strength: float, bins: int = 25) -> NDArray[np.float64]:

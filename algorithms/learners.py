@@ -26,6 +26,7 @@ GROUP = "udacity_gym.learners"
 OURS = {
     "bc": "algorithms:BehavioralCloning",
     "behavioral_cloning": "algorithms:BehavioralCloning",
+    "dagger": "algorithms:DAgger",
 }
 """Our own, there even where the package runs without being installed."""
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from algorithms.base import ACTION_MEANINGS, Action, Floats, ObservationError, Policy
 from algorithms.checkpoint import check_tensors, read_checkpoint, write_checkpoint
 from algorithms.checks import Number
+from algorithms.ensemble import Ensemble, is_ensemble
 from algorithms.losses import Loss, MeanSquare
 from algorithms.networks import check_fits, make_network
 from algorithms.preprocessing import Preprocessing
@@ -323,6 +324,8 @@ def load_policy(folder: str | Path) -> Policy:
         CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or of another network.
     """
     folder = Path(folder)
+    if is_ensemble(folder):
+        return Ensemble.load(folder)
     tensors, description = read_checkpoint(folder, "policy", FORMAT, (1, VERSION))
     if description["version"] == 1:
         description = {**description, **_VERSION_1}

@@ -13,6 +13,7 @@ from udacity_gym.experts.pure_pursuit import PurePursuit
 from udacity_gym.experts.racing import Racing
 from udacity_gym.experts.racing_line import RacingLine, racing_line
 from udacity_gym.experts.registry import expert_names, make_expert
+from udacity_gym.experts.scripted_human import ScriptedHuman
 from udacity_gym.experts.takeover import Takeover
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Racing",
     "RacingLine",
     "Reading",
+    "ScriptedHuman",
     "Takeover",
     "expert_names",
     "make_expert",

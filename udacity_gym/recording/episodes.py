@@ -199,11 +199,10 @@ class Episode(Sequence[Frame]):
 
     def extras(self) -> list[dict[str, Any]]:
         """What the side file knows of each frame, read in one go; {} where nothing."""
-        place = {self.name("center", i).rpartition("/")[2]: i for i in range(len(self))}
+        place = {self.name("center", i).rpartition("/")[2].encode(): i for i in range(len(self))}
         found: list[dict[str, Any]] = [{} for _ in place]
-        for image, entry in self._side_file.entries():
-            if image in place:
-                found[place[image]] = entry
+        for image, entry in self._side_file.entries(place):
+            found[place[image.encode()]] = entry
         return found
 
     def extra(self, index: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import numpy as np
@@ -58,8 +58,11 @@ class SideFile:
         entry.pop("image", None)
         return entry
 
-    def entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Everything the file has, in its order: the name of a frame's picture, and what is known of it.
+    def entries(self, images: Container[bytes] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What the file has, in its order: the name of a frame's picture, and what is known of it.
+
+        Args:
+            images: encoded names of pictures; lines about others are not even parsed. None takes all.
 
         Raises:
             RecordingError: The file can't be read.
@@ -69,6 +72,8 @@ class SideFile:
         try:
             with self._storage.open_to_seek(self._name) as file:
                 while line := file.readline(LONGEST_LINE):
+                    if images is not None and _image(line) not in images:
+                        continue
                     entry = _entry(line)
                     image = entry.pop("image", None)
                     if isinstance(image, str):

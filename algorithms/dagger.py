@@ -1,0 +1,55 @@
+"""DAgger: data set aggregation (Ross, Gordon & Bagnell 2011, algorithm 3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from algorithms.base import Policy
+from algorithms.gates import Gate, Mixture
+from algorithms.interactive import InteractiveConfig, InteractiveLearner
+from algorithms.schedules import Beta, Schedule, beta_of, make_schedule
+
+
+@dataclass(frozen=True)
+class DAggerConfig(InteractiveConfig):
+    """Settings of `DAgger`.
+
+    Attributes:
+        beta: how often the expert drives in each round: a schedule of `algorithms.schedules`, the name of
+            one ("first_round", "exponential", "linear"), or a constant.
+    """
+
+    beta: Beta = "first_round"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "beta", make_schedule(self.beta))
+
+
+class DAgger(InteractiveLearner):
+    """Let the policy drive, ask the expert what it would have done, train on everything so far, repeat.
+
+    In each round expert and policy are mixed, step by step: the expert drives with probability beta, see
+    `algorithms.schedules`. The expert labels every step whoever drives, and the policy is trained on
+    the labels of all rounds, so it learns what to do where it itself gets to.
+
+    The paper returns the best of all rounds' policies on validation; so does this learner if ``laps`` is
+    set, and judges by driving. Else it returns the last.
+
+    Example:
+        >>> env = gymnasium.make("UdacitySim-v0")                                  # doctest: +SKIP
+        >>> policy = DAgger(env=env, expert=PurePursuit(), rounds=10, seed=1).learn()  # doctest: +SKIP
+    """
+
+    Config: ClassVar[type[InteractiveConfig]] = DAggerConfig
+
+    @property
+    def _schedule(self) -> Schedule:
+        config: DAggerConfig = self.config
+        return make_schedule(config.beta)
+
+    def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
+        """The mixture of this round, see `InteractiveLearner.gate`."""
+        beta = beta_of(self._schedule, round)
+        return Mixture(beta), {"beta": beta}

@@ -1,0 +1,161 @@
+"""Several policies as one: they act by their mean, and their disagreement is doubt."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.base import Action, Floats, Policy
+from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.files import write_whole
+from udacity_gym.telemetry import Image
+
+FORMAT = "udacity-gym-ensemble"
+VERSION = 1
+
+State = tuple[NDArray[Any], ...]
+
+
+class Ensemble(Policy):
+    """Policies that were trained alike but for their seeds (Lakshminarayanan et al. 2017; Menda et al. 2019).
+
+    A checkpoint is a folder with ``policy.json``, which names a folder for each member; `load_policy` reads
+    it as any other.
+
+    Attributes:
+        members: the policies.
+    """
+
+    def __init__(self, members: Sequence[Policy]) -> None:
+        """Join policies.
+
+        Raises:
+            OptionError: There is none, or they differ in what they see or do.
+        """
+        if not members:
+            raise OptionError("an ensemble needs members")
+        self.members = tuple(members)
+        for name in ("actions", "picture", "camera", "target_speed", "inputs", "history"):
+            values = [getattr(member, name) for member in self.members]
+            if any(value != values[0] for value in values):
+                raise OptionError(f"members of an ensemble must have the same {name}, got {values}")
+            setattr(self, name, values[0])
+
+    def act(self, images: Image, measurements: Floats | None = None) -> Action:
+        """The members' mean; see `Policy.act`."""
+        told = (measurements,) if self.inputs else ()
+        actions = np.stack([member.act(images, *told) for member in self.members])
+        mean: Action = actions.mean(axis=0)
+        return mean
+
+    def predict_all(
+        self, observation: Any, state: State | None = None, episode_start: NDArray[np.bool_] | None = None
+    ) -> tuple[Floats, State | None]:
+        """What each member would do.
+
+        Args:
+            observation: see `Policy.predict`.
+            state: what the members remember, from the call before.
+            episode_start: see `Policy.predict`.
+
+        Returns:
+            (members, len(actions)) float32 for one observation or (members, n, len(actions)) for n, and
+            the new state.
+        """
+        size = 0 if state is None else len(state) // len(self.members)
+        actions, states = [], []
+        for i, member in enumerate(self.members):
+            own = None if state is None else state[i * size : (i + 1) * size]
+            action, own = member.predict(observation, own, episode_start)
+            actions.append(action)
+            states.append(own)
+        told = [own for own in states if own is not None]
+        return np.stack(actions), sum(told, ()) if told else None
+
+    def predict(
+        self,
+        observation: Any,
+        state: State | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Action, State | None]:
+        """The members' mean; see `Policy.predict`."""
+        actions, state = self.predict_all(observation, state, episode_start)
+        return actions.mean(axis=0), state
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a checkpoint; see `Policy.save`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        strange = sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.name != "policy.json" and not path.name.startswith(("member-", "."))
+        )
+        if strange:
+            raise CheckpointError(
+                f"{folder} holds something else ({', '.join(strange)}); choose another folder"
+            )
+        save = secrets.token_hex(4)  # members of their own for each save: policy.json says which count
+        names = [f"member-{i}-{save}" for i in range(len(self.members))]
+        for member, name in zip(self.members, names, strict=True):
+            member.save(folder / name)
+        description = {"format": FORMAT, "version": VERSION, "members": names}
+        write_whole(folder / "policy.json", json.dumps(description, indent=2) + "\n")
+        for path in folder.glob("member-*"):
+            if path.name not in names:
+                shutil.rmtree(path)
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path) -> Ensemble:
+        """Load a checkpoint that `save` has written; `algorithms.load_policy` does.
+
+        Raises:
+            CheckpointError: It names no members, or one of them is missing.
+        """
+        from algorithms.policy import load_policy
+
+        where = folder / "policy.json"
+        description = json.loads(where.read_text(encoding="utf-8"))
+        names = description.get("members")
+        if description.get("version") != VERSION or not isinstance(names, list) or not names:
+            raise CheckpointError(f"{where} names no members that this version can read")
+        for name in names:
+            if not isinstance(name, str) or Path(name).name != name:
+                raise CheckpointError(f"{where}: {name!r} is no folder beside it")
+        return cls([load_policy(folder / name) for name in names])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.members)} of {self.members[0]!r})"
+
+
+def is_ensemble(folder: Path) -> bool:
+    """Whether a folder has the checkpoint of an ensemble."""
+    try:
+        description = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(description, dict) and description.get("format") == FORMAT
+
+
+def doubt_of(actions: Floats) -> Floats:
+    """How far the members of an ensemble disagree: the norm of the diagonal of their actions' covariance.
+
+    Kelly et al. 2019, section III.
+
+    Args:
+        actions: (members, ..., k).
+
+    Returns:
+        (...) float32.
+    """
+    doubt: Floats = np.linalg.norm(actions.var(axis=0), axis=-1).astype(np.float32)
+    return doubt

@@ -1,0 +1,432 @@
+"""What all interactive learners share: collect a round, train on what is there, again and again.
+
+    folder/
+      settings.json        what the learner was begun with
+      rounds/round_000/    recordings, see `algorithms.rounds`
+      policies/round_000/  the policy after training on that round, and so on
+      history.json         what the rounds came to; a round that is in there is finished
+      policy/              the best policy so far
+
+A learner with a folder goes on where it was interrupted, and comes to the same policies as one that never
+was: each round's seeds follow from the learner's seed and the number of the round, a round that is not
+whole is collected again, and a training that is not finished is begun again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from tqdm import tqdm
+
+from algorithms.base import Policy, TrainingError
+from algorithms.checks import Number
+from algorithms.config import TrainingConfig
+from algorithms.data import Frames, PictureCache, open_recordings, without_broken_pictures
+from algorithms.ensemble import Ensemble
+from algorithms.gates import Gate, Mixture, PolicyAlone
+from algorithms.policy import NetworkPolicy, load_policy
+from algorithms.rollouts import Collector, EnvMaker
+from algorithms.rounds import Labeller, RoundSummary, collect_round, label_round, labelled, round_folder
+from algorithms.training import Training
+from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.files import write_whole
+from udacity_gym.recording import open_recording
+
+if TYPE_CHECKING:
+    from udacity_gym.experts import Expert
+    from udacity_gym.recording import Recording
+
+
+@dataclass(frozen=True)
+class InteractiveConfig(TrainingConfig):
+    """Settings of every interactive learner: those of `TrainingConfig` for each round's training, and these.
+
+    Attributes:
+        epochs: of each round's training.
+        steps_per_epoch: batches of an epoch, so that late rounds take no longer than early ones; None takes
+            as many as the rows fill.
+        rounds: how many, round 0 included, in which the expert drives alone, or in whose place recordings
+            are given.
+        frames: rows that each round collects; a lap of the lake at 12 m/s has about 1400.
+        drives: parts of a round, each with a seed of its own.
+        workers: processes that collect the drives of a round side by side; the outcome does not depend on
+            how many. More than one needs an environment that can be pickled, or a function that makes one,
+            and a script that is guarded by ``if __name__ == "__main__"``.
+        start: options of the environment's reset for every episode, such as ``{"s": "random", "speed": (0,
+            10)}``; None starts anywhere on the lap at up to 6 m/s, or where the simulator can't
+            place a car, where that starts.
+        train_on: "all" rounds so far, as the paper says (data set aggregation), or the "last" one alone.
+        warm_start: each round's training goes on from the weights of the round before; False begins
+            with random weights, as the paper does, and needs more epochs.
+        members: networks that are trained on the same data with different seeds; more than one drive by their
+            mean, and their disagreement is doubt, see `algorithms.ensemble`.
+        laps: laps that each round's policy is judged by; 0 judges none.
+    """
+
+    epochs: int = 4
+    steps_per_epoch: int | None = 100
+    rounds: int = 10
+    frames: int = 1000
+    drives: int = 2
+    workers: int = 1
+    start: Mapping[str, Any] | None = None
+    train_on: str = "all"
+    warm_start: bool = True
+    members: int = 1
+    laps: int = 0
+
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **TrainingConfig.CHOICES,
+        "train_on": ("all", "last"),
+    }
+    NUMBERS: ClassVar[Mapping[str, Number]] = {
+        **TrainingConfig.NUMBERS,
+        "rounds": Number(1, whole=True),
+        "frames": Number(1, whole=True),
+        "drives": Number(1, whole=True),
+        "workers": Number(1, whole=True),
+        "members": Number(1, whole=True),
+        "laps": Number(0, whole=True),
+    }
+
+
+_MAY_CHANGE = ("rounds", "workers", "memory_budget", "laps")
+"""Settings that may be others when a learner goes on."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round came to.
+
+    Attributes:
+        round: its number, from 0.
+        frames: rows collected; 0 where recordings took the place of round 0.
+        labels: of them, how many the expert labelled.
+        expert_frames: of them, how many the expert or the human drove.
+        takeovers: how often the expert or the human took the wheel.
+        falls: how often the car left the road or was stuck while the round was collected.
+        metres: driven meanwhile; NaN where the environment does not tell.
+        about: what the gate was, such as its beta.
+        train_frames: rows with a label that were trained on.
+        train_loss: mean loss of the training's last epoch.
+        interventions: how often its policy had to be put back while it was judged; None if it was not.
+        judged_metres: driven while it was judged.
+        autonomy: of its policy, see `udacity_gym.evaluation`; None if it was not judged.
+    """
+
+    round: int
+    frames: int
+    labels: int
+    expert_frames: int
+    takeovers: int
+    falls: int
+    metres: float
+    about: Mapping[str, Any]
+    train_frames: int
+    train_loss: float
+    interventions: int | None = None
+    judged_metres: float | None = None
+    autonomy: float | None = None
+
+
+class InteractiveLearner(ABC):
+    """Collects rounds with a policy and an expert at one wheel, and trains after each.
+
+    Subclasses say who drives, by `gate`.
+
+    Attributes:
+        config: all settings.
+        folder: where everything is kept; None keeps nothing.
+        history: what the finished rounds came to.
+    """
+
+    Config: ClassVar[type[InteractiveConfig]] = InteractiveConfig
+
+    def __init__(
+        self,
+        recordings: str | Path | Recording | Iterable[str | Path | Recording] | None = None,
+        config: Any = None,
+        *,
+        env: EnvMaker,
+        expert: Expert | None = None,
+        labeller: Labeller | None = None,
+        folder: str | Path | None = None,
+        progress: bool = True,
+        **options: Any,
+    ) -> None:
+        """Get ready to learn.
+
+        Args:
+            recordings: demonstrations, which take the place of round 0; None lets the expert drive it.
+            config: settings, an object of `Config`; None takes the defaults.
+            env: environment with pictures, whose action is (steering, throttle); or a function that makes
+                one. An environment is not closed.
+            expert: who shows how to drive: ``expert(observation, info) -> (steering, throttle)``, see
+                `udacity_gym.experts`. One with ``reset(seed)`` is told when a drive begins.
+            labeller: who labels each round's frames after it was driven, see `algorithms.rounds.label_round`.
+            folder: where to keep everything; if a learner was interrupted in it, `learn` goes on.
+            progress: show a progress bar.
+            **options: single settings that differ from ``config``, by their names.
+
+        Raises:
+            OptionError: A setting is misspelt or out of range, something given is no recording, or there is
+                neither somebody to drive round 0 nor recordings in its place.
+            RecordingError: A recording can't be read.
+            CheckpointError: The folder holds something else, or a learner with other settings.
+        """
+        self.config: Any = (config or self.Config()).with_options(**options)
+        self.folder = None if folder is None else Path(folder)
+        self.history: list[Round] = []
+        self._env, self._expert, self._labeller = env, expert, labeller
+        self._progress = progress
+        opened = [] if recordings is None else open_recordings(recordings)
+        self._recordings = [without_broken_pictures(recording, progress)[0] for recording in opened]
+        if expert is None and not self._recordings:
+            raise OptionError(
+                f"{type(self).__name__} needs somebody to learn from: expert=..., or recordings to begin with"
+            )
+        self._opened: dict[int, Recording] = {}
+        self._cache = PictureCache(self.config.preprocessing, self.config.memory_budget)
+        if self.folder is not None:
+            self._check_folder(self.folder)
+
+    @abstractmethod
+    def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
+        """Say who drives in a round.
+
+        Args:
+            round: its number, above 0.
+            policy: the policy of the round before.
+
+        Returns:
+            The gate, and what to keep about it in the history.
+        """
+
+    def learn(self, after_round: Callable[[Round], object] | None = None) -> Policy:
+        """Do all rounds, or go on from where that stopped in the same folder.
+
+        Args:
+            after_round: called with what each round came to, after it has been written to disk.
+
+        Returns:
+            The policy of the round with the fewest interventions per metre if rounds are judged, else of
+            the last round.
+
+        Raises:
+            CheckpointError: The folder holds a learner with other settings.
+            TrainingError: The loss is no longer finite, or a round waits for its labels.
+        """
+        with _place(self.folder) as folder:
+            self._work, self.history = folder, self._read_history(folder)
+            collector = Collector(self._env, self._expert, self.config.workers)
+            bar = tqdm(
+                total=self.config.rounds, initial=len(self.history), disable=not self._progress, unit="round"
+            )
+            try:
+                while len(self.history) < self.config.rounds:
+                    round = self._round(len(self.history), collector)
+                    self._keep(round)
+                    bar.update()
+                    bar.set_postfix(_postfix(round))
+                    if after_round is not None:
+                        after_round(round)
+            finally:
+                bar.close()
+                collector.close()
+            policy = load_policy(self._policy_folder(_best(self.history)))
+            if self.folder is not None:
+                policy.save(self.folder / "policy")
+            return policy
+
+    def rounds(self) -> list[Recording]:
+        """The rounds that were collected, opened, in their order."""
+        numbers = range(len(self.history) + 1)
+        return [self._open(i) for i in numbers if round_folder(self._work / "rounds", i).is_dir()]
+
+    def _round(self, number: int, collector: Collector) -> Round:
+        summary = self._collect(number, collector)
+        frames = Frames.of(self._data(number))
+        members, loss = self._train(number, frames)
+        policy = members[0] if len(members) == 1 else Ensemble(members)
+        folder = self._policy_folder(number)
+        if folder.exists():
+            shutil.rmtree(folder)  # of a round that was interrupted before it was finished
+        policy.save(folder)
+        round = Round(
+            round=number,
+            frames=summary.frames,
+            labels=summary.labels,
+            expert_frames=summary.frames - sum(take.policy for take in summary.takes),
+            takeovers=sum(take.takeovers for take in summary.takes),
+            falls=summary.falls,
+            metres=summary.metres,
+            about=summary.about,
+            train_frames=len(frames),
+            train_loss=loss,
+        )
+        return self._judged(round, policy, collector)
+
+    def _collect(self, number: int, collector: Collector) -> RoundSummary:
+        if number == 0 and self._recordings:
+            return RoundSummary(0, (), {})
+        if number == 0:
+            gate: Gate = Mixture(1.0)
+            policy, about = None, {"beta": 1.0}
+        else:
+            policy = self._policy_folder(number - 1)
+            if self._expert is None:
+                gate, about = PolicyAlone(), {}
+            else:
+                gate, about = self.gate(number, load_policy(policy))
+        summary = collect_round(
+            collector,
+            self._work / "rounds",
+            number,
+            gate,
+            policy,
+            frames=self.config.frames,
+            drives=self.config.drives,
+            start=self.config.start,
+            seed=self.config.seed,
+            about=about,
+        )
+        folder = round_folder(self._work / "rounds", number)
+        if self._labeller is not None and number > 0:
+            label_round(folder, self._labeller)
+        if self._expert is None and not labelled(self._open(number)):
+            self._opened.pop(number)
+            raise TrainingError(
+                f"{folder} waits for labels: algorithms.label_round({str(folder)!r}, labeller), then learn "
+                "again, which goes on from there"
+            )
+        return summary
+
+    def _train(self, number: int, frames: Frames) -> tuple[list[NetworkPolicy], float]:
+        """Train on some rows; returns the members and their mean loss."""
+        before: Sequence[NetworkPolicy | None] = [None] * self.config.members
+        if number > 0 and self.config.warm_start:
+            before = members_of(load_policy(self._policy_folder(number - 1)))
+        plain = TrainingConfig(**{f.name: getattr(self.config, f.name) for f in fields(TrainingConfig)})
+        members, losses = [], []
+        for i, initial in enumerate(before):
+            seed = int(np.random.SeedSequence((self.config.seed, number, i)).generate_state(1)[0])
+            training = Training(
+                replace(plain, seed=seed),
+                frames,
+                initial=initial,
+                cache=self._cache,
+                learner=type(self).__name__,
+            )
+            members.append(training.run())
+            losses.append(training.history[-1].train_loss)
+        return members, float(np.mean(losses))
+
+    def _data(self, number: int) -> list[Recording]:
+        """The recordings that a round is trained on."""
+        numbers = range(number + 1) if self.config.train_on == "all" else range(number, number + 1)
+        rounds = [self._open(i) for i in numbers if i > 0 or not self._recordings]
+        return [*(self._recordings if 0 in numbers else []), *rounds]
+
+    def _open(self, number: int) -> Recording:
+        if number not in self._opened:
+            self._opened[number] = open_recording(round_folder(self._work / "rounds", number))
+        return self._opened[number]
+
+    def _judged(self, round: Round, policy: Policy, collector: Collector) -> Round:
+        if not self.config.laps:
+            return round
+        from udacity_gym.evaluation import evaluate
+
+        evaluation = evaluate(policy, collector.env, self.config.laps, seed=self.config.seed)
+        return replace(
+            round,
+            interventions=evaluation.interventions,
+            judged_metres=evaluation.distance,
+            autonomy=evaluation.autonomy,
+        )
+
+    def _policy_folder(self, number: int) -> Path:
+        return round_folder(self._work / "policies", number)
+
+    def _keep(self, round: Round) -> None:
+        self.history.append(round)
+        text = json.dumps([asdict(round) for round in self.history], indent=1)
+        write_whole(self._work / "history.json", f"{text}\n")
+        if self.folder is not None and _best(self.history) == round.round:
+            load_policy(self._policy_folder(round.round)).save(self.folder / "policy")
+
+    def _read_history(self, folder: Path) -> list[Round]:
+        names = [f.name for f in fields(self.config) if f.name not in _MAY_CHANGE]
+        known = {"learner": type(self).__name__, **{name: getattr(self.config, name) for name in names}}
+        settings = json.loads(json.dumps(known, default=repr))
+        path = folder / "settings.json"
+        if not path.exists():
+            write_whole(path, json.dumps(settings, indent=1) + "\n")
+        before = _read_json(path)
+        for name in sorted(before.keys() | settings.keys()):
+            if before.get(name) != settings.get(name):
+                raise CheckpointError(
+                    f"{folder}: learning with {name}={before.get(name)!r} was begun here, now it is "
+                    f"{settings.get(name)!r}; choose another folder, or delete this one to start anew"
+                )
+        path = folder / "history.json"
+        history = [Round(**entry) for entry in _read_json(path)] if path.exists() else []
+        return history[: self.config.rounds]
+
+    def _check_folder(self, folder: Path) -> None:
+        if not folder.exists() or (folder / "settings.json").is_file():
+            return
+        found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
+        if found:
+            raise CheckpointError(
+                f"{folder} holds something else than an interactive learner's work "
+                f"({', '.join(sorted(found)[:5])}); choose another folder"
+            )
+
+
+def members_of(policy: Policy) -> list[NetworkPolicy]:
+    """The networks of a policy that an interactive learner has trained."""
+    members = policy.members if isinstance(policy, Ensemble) else (policy,)
+    return [member for member in members if isinstance(member, NetworkPolicy)]
+
+
+@contextlib.contextmanager
+def _place(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="udacity-gym-") as name:
+        yield Path(name)
+
+
+def _best(history: Sequence[Round]) -> int:
+    """The round with the fewest interventions per metre, of several the last; the last if none was judged."""
+    judged = [
+        ((round.interventions or 0) / max(round.judged_metres or 0.0, 1.0), -round.round)
+        for round in history
+        if round.interventions is not None
+    ]
+    return -min(judged)[1] if judged else history[-1].round
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} can't be read: {error}; delete the folder to start anew") from error
+
+
+def _postfix(round: Round) -> dict[str, str]:
+    shown = {"falls": str(round.falls), "labels": str(round.labels), "loss": f"{round.train_loss:.4f}"}
+    if round.autonomy is not None:
+        shown["autonomy"] = f"{round.autonomy:.0%}"
+    return shown

@@ -1,0 +1,316 @@
+"""DAgger: its rounds on disk, who drove them, what is learnt from them, and going on after interruptions."""
+
+import gc
+import itertools
+import json
+import math
+import tracemalloc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import udacity_gym  # noqa: F401  (registers the environment)
+from algorithms import DAgger, DAggerConfig, NetworkPolicy, Policy, label_round, load_policy
+from algorithms.base import TrainingError
+from algorithms.interactive import Round
+from algorithms.learners import find_learner, make_learner
+from algorithms.schedules import Linear
+from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.experts import PurePursuit
+from udacity_gym.recording import Frame, open_recording
+
+SMALL: dict[str, Any] = {
+    "rounds": 3,
+    "frames": 60,
+    "epochs": 1,
+    "steps_per_epoch": 3,
+    "batch_size": 16,
+    "threads": 1,
+    "progress": False,
+}
+
+
+def make_env() -> gymnasium.Env[Any, Any]:
+    return gymnasium.make("UdacitySim-v0")
+
+
+@pytest.fixture(scope="module")
+def env() -> Any:
+    env = make_env()
+    yield env
+    env.close()
+
+
+def weights(policy: Policy) -> list[NDArray[np.float32]]:
+    assert isinstance(policy, NetworkPolicy)
+    return [value.numpy() for value in policy.network.state_dict().values()]
+
+
+def assert_same(first: Policy, second: Policy) -> None:
+    for a, b in zip(weights(first), weights(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    rounds = folder / "rounds"
+    return {str(p.relative_to(rounds)): p.read_bytes() for p in sorted(rounds.rglob("*")) if p.is_file()}
+
+
+def extras(folder: Path) -> list[tuple[Frame, dict[str, Any]]]:
+    return [(frame, frame.extra) for frame in open_recording(folder).frames()]
+
+
+class InterruptionError(Exception):
+    pass
+
+
+class Tired(PurePursuit):
+    """An expert that gives up after so many questions."""
+
+    def __init__(self, questions: float = math.inf) -> None:
+        super().__init__()
+        self.left = questions
+
+    def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
+        self.left -= 1
+        if self.left < 0:
+            raise InterruptionError
+        return super().__call__(observation, info)
+
+
+def test_each_round_is_a_recording_with_what_was_done_and_what_the_expert_would_have_done(
+    env: Any, tmp_path: Path
+) -> None:
+    learner = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "run", seed=3, **SMALL)
+    learner.learn()
+    expert = PurePursuit()
+    for number, driver in enumerate(["expert", "policy", "policy"]):
+        rows = extras(tmp_path / "run" / "rounds" / f"round_{number:03d}")
+        assert len(rows) == 60
+        for frame, extra in rows:
+            assert extra["driver"] == driver
+            executed = extra["expert_action" if driver == "expert" else "policy_action"]
+            logged = [frame.steering, frame.throttle - frame.brake]
+            np.testing.assert_allclose(logged, executed, atol=1e-6)
+            wanted = expert(None, {**extra, "speed": frame.speed, "pose": None})
+            np.testing.assert_allclose(extra["expert_action"], wanted, atol=1e-4)
+    assert [round.train_frames for round in learner.history] == [60, 120, 180]
+    assert [round.about["beta"] for round in learner.history] == [1.0, 0.0, 0.0]
+    assert learner.history[0].metres > 20
+
+
+def test_expert_and_policy_take_turns_step_by_step_as_beta_says(env: Any, tmp_path: Path) -> None:
+    options = {**SMALL, "rounds": 2, "frames": 300, "beta": 0.3}
+    learner = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "run", **options)
+    learner.learn()
+    drivers = [extra["driver"] for _, extra in extras(tmp_path / "run" / "rounds" / "round_001")]
+    assert 0.2 < np.mean([driver == "expert" for driver in drivers]) < 0.4
+    assert sum(a != b for a, b in itertools.pairwise(drivers)) > 60
+
+
+@pytest.mark.parametrize("questions", [10, 75, 130])
+def test_a_learner_that_is_killed_within_a_round_comes_to_the_same(
+    env: Any, tmp_path: Path, questions: int
+) -> None:
+    whole = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "whole", **SMALL).learn()
+    with pytest.raises(InterruptionError):
+        DAgger(env=env, expert=Tired(questions), folder=tmp_path / "torn", **SMALL).learn()
+    again = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "torn", **SMALL)
+    assert_same(again.learn(), whole)
+    assert files(tmp_path / "torn") == files(tmp_path / "whole")
+    assert_same(load_policy(tmp_path / "torn" / "policy"), whole)
+
+
+def test_a_learner_that_is_killed_between_rounds_comes_to_the_same(env: Any, tmp_path: Path) -> None:
+    whole = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "whole", **SMALL).learn()
+
+    def stop(round: Round) -> None:
+        raise InterruptionError
+
+    for number in range(3):
+        learner = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "torn", **SMALL)
+        with pytest.raises(InterruptionError):
+            learner.learn(stop)
+        assert len(learner.history) == number + 1
+    finished = DAgger(env=env, expert=Tired(0), folder=tmp_path / "torn", **SMALL)
+    assert_same(finished.learn(), whole)
+
+
+@pytest.mark.long
+def test_several_processes_collect_what_one_would(tmp_path: Path) -> None:
+    options = {**SMALL, "rounds": 2, "drives": 3, "beta": 0.5}
+    one = DAgger(env=make_env, expert=PurePursuit(), folder=tmp_path / "one", **options).learn()
+    two = DAgger(env=make_env, expert=PurePursuit(), folder=tmp_path / "two", workers=2, **options).learn()
+    assert_same(one, two)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_more_rounds_are_added_to_a_finished_learner(env: Any, tmp_path: Path) -> None:
+    whole = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "whole", **SMALL).learn()
+    options = {**SMALL, "rounds": 2}
+    DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "more", **options).learn()
+    longer = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "more", **SMALL).learn()
+    assert_same(longer, whole)
+
+
+def test_the_last_round_alone_is_trained_on_if_wanted(env: Any) -> None:
+    learner = DAgger(env=env, expert=PurePursuit(), train_on="last", **SMALL)
+    learner.learn()
+    assert [round.train_frames for round in learner.history] == [60, 60, 60]
+
+
+def test_a_warm_start_goes_on_from_the_weights_of_the_round_before(env: Any, tmp_path: Path) -> None:
+    moved = {}
+    for warm in (True, False):
+        folder = tmp_path / str(warm)
+        options = {**SMALL, "warm_start": warm, "learning_rate": 1e-6}
+        DAgger(env=env, expert=PurePursuit(), folder=folder, **options).learn()
+        first, last = (weights(load_policy(folder / "policies" / f"round_00{i}")) for i in (1, 2))
+        moved[warm] = max(float(np.abs(a - b).max()) for a, b in zip(first, last, strict=True))
+    assert moved[True] < 1e-3 < moved[False]
+
+
+def test_recordings_take_the_place_of_the_first_round(env: Any, tmp_path: Path, road_recording: Path) -> None:
+    learner = DAgger(road_recording, env=env, expert=PurePursuit(), folder=tmp_path / "run", **SMALL)
+    learner.learn()
+    assert [round.frames for round in learner.history] == [0, 60, 60]
+    assert [round.train_frames for round in learner.history] == [160, 220, 280]
+    assert not (tmp_path / "run" / "rounds" / "round_000").exists()
+
+
+def test_a_car_that_leaves_the_road_starts_again_elsewhere(env: Any, tmp_path: Path) -> None:
+    def reckless(observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
+        return np.array([0.6, 1.0], np.float32)
+
+    learner = DAgger(
+        env=env, expert=reckless, folder=tmp_path / "run", **{**SMALL, "rounds": 1, "frames": 300}
+    )
+    learner.learn()
+    recording = open_recording(tmp_path / "run" / "rounds" / "round_000")
+    starts = [episode[0].extra["s"] for episode in recording.episodes]
+    assert learner.history[0].falls >= 4
+    assert learner.history[0].falls <= len(starts) <= learner.history[0].falls + 2
+    assert np.std(starts) > 100
+    assert len(recording) == 300
+
+
+def test_the_best_policy_by_driving_is_returned_if_rounds_are_judged(env: Any, tmp_path: Path) -> None:
+    short = gymnasium.make("UdacitySim-v0", max_seconds=4.0)
+    options = {**SMALL, "rounds": 2, "laps": 1}
+    learner = DAgger(env=short, expert=PurePursuit(), folder=tmp_path / "run", **options)
+    with pytest.warns(UserWarning, match="only 0 of 1 laps are judged"):
+        policy = learner.learn()
+    judged = [(round.interventions, round.judged_metres) for round in learner.history]
+    assert all(count is not None and metres is not None for count, metres in judged)
+    rates = [(i or 0) / max(m or 0.0, 1.0) for i, m in judged]
+    best = max(i for i, rate in enumerate(rates) if rate == min(rates))
+    assert_same(policy, load_policy(tmp_path / "run" / "policies" / f"round_00{best}"))
+
+
+def test_somebody_may_label_a_round_afterwards(env: Any, tmp_path: Path, road_recording: Path) -> None:
+    folder = tmp_path / "run"
+    options: dict[str, Any] = {**SMALL, "rounds": 2, "folder": folder}
+    with pytest.raises(TrainingError, match=r"round_001 waits for labels.*label_round"):
+        DAgger(road_recording, env=env, **options).learn()
+    assert label_round(folder / "rounds" / "round_001", lambda frame: -0.25) == 60
+    learner = DAgger(road_recording, env=env, **options)
+    learner.learn()
+    assert learner.history[1].train_frames == 160 + 60
+    for frame, extra in extras(folder / "rounds" / "round_001"):
+        assert extra["expert_action"] == pytest.approx([-0.25, frame.throttle - frame.brake])
+
+
+def test_a_labeller_labels_each_round_as_it_comes(env: Any, tmp_path: Path, road_recording: Path) -> None:
+    seen = []
+
+    def labeller(frame: Frame) -> tuple[float, float]:
+        seen.append(frame.image().shape)
+        return 0.1, 0.5
+
+    learner = DAgger(road_recording, env=env, labeller=labeller, folder=tmp_path / "run", **SMALL)
+    learner.learn()
+    assert seen == [(160, 320, 3)] * 120
+    assert [round.train_frames for round in learner.history] == [160, 220, 280]
+
+
+def test_labelling_goes_on_where_it_was_interrupted(road_recording: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = Path(shutil.copytree(road_recording, tmp_path / "road"))
+
+    def tired(frame: Frame) -> float:
+        if frame.row > 70:
+            raise InterruptionError
+        return 0.5
+
+    with pytest.raises(InterruptionError):
+        label_round(folder, tired)
+    assert label_round(folder, lambda frame: (-0.5, 0.2)) == 90
+    assert label_round(folder, lambda frame: 1.0) == 0
+    labels = [extra["expert_action"] for _, extra in extras(folder)]
+    assert labels == [[0.5, 0.5]] * 70 + [[-0.5, 0.2]] * 90
+    assert label_round(folder, lambda frame: 1.0 if frame.row <= 10 else None, again=True) == 10
+    with pytest.raises(OptionError, match="row 1: a label is"):
+        label_round(folder, lambda frame: "left", again=True)
+
+
+def test_a_folder_of_something_else_or_of_other_settings_is_refused(env: Any, tmp_path: Path) -> None:
+    options = {**SMALL, "rounds": 1}
+    DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "run", **options).learn()
+    with pytest.raises(CheckpointError, match="learning with frames=60 was begun here, now it is 50"):
+        DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "run", **{**options, "frames": 50}).learn()
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "to-mother.txt").write_text("Dear mother")
+    with pytest.raises(CheckpointError, match=r"something else.*to-mother"):
+        DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "letters", **options)
+
+
+def test_mistakes_are_named(env: Any) -> None:
+    with pytest.raises(OptionError, match="somebody to learn from"):
+        DAgger(env=env, **SMALL)
+    with pytest.raises(OptionError, match="did you mean 'rounds'"):
+        DAgger(env=env, expert=PurePursuit(), round=3)
+    with pytest.raises(OptionError, match="beta='first' is no schedule"):
+        DAggerConfig(beta="first")
+    with pytest.raises(OptionError, match="the expert must give two finite numbers"):
+        DAgger(env=env, expert=lambda o, i: [0.0], **SMALL).learn()
+    with pytest.raises(OptionError, match="use HGDAgger"):
+        DAgger(env=env, expert=lambda o, i: None, **SMALL).learn()
+
+
+def test_it_is_a_learner_that_the_command_finds_by_its_name(env: Any, tmp_path: Path) -> None:
+    learner = make_learner(
+        find_learner("dagger"),
+        [],
+        {**SMALL, "rounds": 1, "beta": Linear(3)},
+        seed=5,
+        folder=tmp_path / "run",
+        env=env,
+        expert=PurePursuit(),
+    )
+    learner.learn().save(tmp_path / "run" / "policy")
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert (settings["seed"], settings["beta"]) == (5, "Linear(rounds=3)")
+
+
+@pytest.mark.long
+def test_memory_does_not_grow_with_the_rounds(env: Any) -> None:
+    """All pictures of the rounds would take 14 MB more; what is kept of a row is its numbers and name."""
+    used = []
+
+    def measure(round: Round) -> None:
+        gc.collect()
+        used.append(tracemalloc.get_traced_memory()[0])
+
+    tracemalloc.start()
+    try:
+        options = {**SMALL, "rounds": 8, "memory_budget": 2e6}
+        DAgger(env=env, expert=PurePursuit(), **options).learn(measure)
+    finally:
+        tracemalloc.stop()
+    assert used[-1] - used[2] < 0.5e6
