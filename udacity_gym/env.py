@@ -268,6 +268,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self._observer = Observer(self.cameras, self.sensors, settings.picture)
         self.observation_space = self._observer.space
+        self.caption = ""
+        """What rendered pictures say in their corner, such as who drives."""
         self._telemetry: Telemetry | None = None
         self._window: Window | None = None
 
@@ -386,7 +388,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self._telemetry is None:
             raise ResetNeeded("call reset() before the first render()")
         picture = self.simulator.view(self.render_view, *RENDER_SIZE)
-        return draw_telemetry(picture, self._telemetry, self._track.length)
+        return draw_telemetry(picture, self._telemetry, self._track.length, self.caption)
 
     def _show(self) -> None:
         picture = self._draw()

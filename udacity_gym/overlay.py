@@ -25,13 +25,16 @@ CTE_RANGE = 4.0
 """m of cross-track error at the ends of its scale."""
 
 
-def draw_telemetry(picture: Image, telemetry: Telemetry, track_length: float | None = None) -> Image:
+def draw_telemetry(
+    picture: Image, telemetry: Telemetry, track_length: float | None = None, caption: str = ""
+) -> Image:
     """Draw the instruments over the lower edge of a picture.
 
     Args:
         picture: (height, width, 3) uint8 RGB; from 320x180 on everything is readable.
         telemetry: what to show; what the simulator does not tell is left out.
         track_length: m once around the track, to show the share of the lap that is done; None leaves it out.
+        caption: what to write into the upper left corner, such as who drives.
 
     Returns:
         (height, width, 3) uint8 RGB, a new array.
@@ -46,6 +49,8 @@ def draw_telemetry(picture: Image, telemetry: Telemetry, track_length: float | N
     _speed_and_pedals(pen, margin, third - margin, telemetry)
     _steering(pen, third + margin, 2 * third - margin, telemetry)
     _lap(pen, 2 * third + margin, width - margin, telemetry, track_length)
+    if caption:
+        _caption(canvas, caption, round(PANEL * height))
     return canvas
 
 
@@ -167,3 +172,9 @@ def _lap(pen: _Pen, left: int, right: int, telemetry: Telemetry, track_length: f
     pen.bar(left, right, 0.82, 0.10, GROOVE)
     if share > 0.01:
         pen.bar(left, left + round(share * (right - left)), 0.82, 0.10, ACCENT)
+
+
+def _caption(canvas: Image, caption: str, unit: int) -> None:
+    corner = canvas[: unit // 2, : canvas.shape[1] // 3]
+    corner[:] = (corner * SHADE).astype(np.uint8)
+    _Pen(canvas, 0, unit).text(caption, unit // 4, 0.34, 0.2, corner.shape[1] - unit // 2)

@@ -107,6 +107,8 @@ def record_people(
             elif not begun and (reading.active or "record" in reading.buttons):
                 begun = True
                 recorder.start()
+            caption = "recording" if recorder.recording else "not recording"
+            env.unwrapped.caption = caption  # type: ignore[attr-defined]
             drive.step(reading.action)
             if not begun:
                 drive.seconds = 0.0

@@ -21,7 +21,8 @@ class Expert(Protocol):
     """Anything that can show how to drive.
 
     One that executes something else than it wants to show has an attribute ``label``, the action of its
-    last call that learners are to imitate; see `NoisyExpert`.
+    last call that learners are to imitate; see `NoisyExpert`. One that draws at random has ``reset(seed)``,
+    which whoever collects drives calls before each.
     """
 
     def __call__(self, observation: Any, info: Mapping[str, Any], /) -> NDArray[np.float32]:

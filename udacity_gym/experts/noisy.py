@@ -132,6 +132,11 @@ class NoisyExpert:
         self._time = math.inf
         self._present = np.zeros(2)
 
+    def reset(self, seed: int) -> None:
+        """Begin a drive with noise of its own, so that a drive can be repeated by itself."""
+        self._generator = np.random.default_rng(seed)
+        self._time = math.inf
+
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """Choose the action to execute, see `Expert`; `label` is the expert's own."""
         wanted = np.asarray(self.expert(observation, info), np.float32)

@@ -58,6 +58,10 @@ TABLE: Mapping[tuple[State, Signal], State] = MappingProxyType(
 """Where each signal leads from each state."""
 
 
+CAPTIONS = {"human": "you drive", "nobody": "paused"}
+"""What the window says of who drives."""
+
+
 class Person(Protocol):
     """Who may take over: a `udacity_gym.experts.Human`, or a programme that acts like one."""
 
@@ -155,9 +159,10 @@ class Takeover(gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.float
         observation, info = self._seen
         reading = self.human.read(observation, info)
         self._follow(reading)
+        driver = {State.AUTONOMOUS: self.driver, State.CORRECTING: "human"}.get(self.state, "nobody")
+        self.unwrapped.caption = CAPTIONS.get(driver, f"{driver} drives")  # type: ignore[attr-defined]
         if self.state is State.PAUSED:
             return self._stand_still()
-        driver = self.driver if self.state is State.AUTONOMOUS else "human"
         wanted = policy_action if self.state is State.AUTONOMOUS else reading.action
         executed = self._blend(np.clip(wanted, -1.0, 1.0), driver)
         known: dict[str, Any] = {"driver": driver, "policy_action": policy_action}

@@ -41,6 +41,15 @@ def test_the_same_seed_repeats_the_noise_and_a_new_episode_begins_without_the_ol
     assert abs(first[0, 0] - second[0, 0]) > 1e-2, "but between episodes"
 
 
+def test_a_reset_repeats_the_noise_of_a_drive():
+    expert = NoisyExpert(straight, Noise.of(0.1, correlation=0.3), seed=1)
+    expert.reset(7)
+    first = drawn(expert, 10)
+    drawn(expert, 4)
+    expert.reset(7)
+    np.testing.assert_array_equal(drawn(expert, 10), first)
+
+
 def test_no_noise_is_the_expert_itself():
     expert = NoisyExpert(straight, Noise.of(0.0))
     np.testing.assert_array_equal(expert(None, {"time": 0.0}), straight(None, None))

@@ -7,6 +7,7 @@ from udacity_gym.experts import PurePursuit, Racing, racing_line
 from udacity_gym.experts.quadratic import solve_between, solve_cyclic
 from udacity_gym.experts.racing_line import LANE, fastest
 from udacity_gym.world.car import GRAVITY, CarParameters
+from udacity_gym.world.generator import generate_track
 from udacity_gym.world.track import Track
 
 
@@ -166,6 +167,16 @@ def test_pure_pursuit_laps_the_jungle_in_its_lane():
     assert np.abs([info["cte"] for info in infos]).mean() < 0.25
     assert np.abs([info["cte"] for info in infos]).max() < 1.0
     assert not any(info["off_lane"] for info in infos)
+
+
+@pytest.mark.parametrize("expert", [PurePursuit, Racing])
+@pytest.mark.parametrize(("seed", "difficulty", "markings"), [(3, 0.7, "lanes"), (4, 1.0, "edges")])
+def test_tracks_that_nobody_has_seen_are_lapped_as_well(expert, seed, difficulty, markings):
+    track = generate_track(seed, difficulty=difficulty, length=800.0, markings=markings)
+    infos = drive(expert(track), track, laps=1)
+    assert infos[-1]["end_reason"] == "max_laps"
+    assert not any(info["off_lane"] for info in infos)
+    assert max(abs(info["cte"]) for info in infos[60:]) < 1.0
 
 
 @pytest.mark.parametrize("name", ["lake", "jungle"])

@@ -237,6 +237,20 @@ def test_the_recording_keeps_who_drove_and_what_each_wanted(tmp_path):
     assert CAMERAS[0] in episode.cameras
 
 
+def test_rendered_pictures_say_who_drives():
+    script = Script({}, touch(), press("pause"))
+    env = Takeover(UdacityEnv(cameras=(), render_mode="rgb_array"), script, driver="expert")
+    env.reset(seed=0)
+    captions, corners = [], []
+    for _ in range(3):
+        env.step(STRAIGHT)
+        captions.append(env.unwrapped.caption)
+        corners.append(env.render()[10:35, 20:200])
+    assert captions == ["expert drives", "you drive", "paused"]
+    written = [(corner.min(axis=2) > 200).sum() for corner in corners]
+    assert written[0] > written[1] > written[2] > 50
+
+
 def test_recording_outside_of_takeovers_is_refused(tmp_path):
     env = Takeover(UdacityEnv(cameras=()), Script())
     with pytest.raises(RecordingError, match=r"Takeover\(RecordDrives"):
