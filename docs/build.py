@@ -1,4 +1,4 @@
-"""Make what the docs show from the library itself: python docs/build.py [pictures]."""
+"""Make what the docs show from the library itself: python docs/build.py [pictures | gallery [TRACK ...]]."""
 
 from __future__ import annotations
 
@@ -58,16 +58,22 @@ def recording_picture(path: Path) -> None:
 
 
 def main() -> None:
-    """Write the page and, if asked for, the pictures."""
+    """Write the page and, if asked for, pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["page", "pictures"], default="page")
-    what = parser.parse_args().what
+    parser.add_argument("what", nargs="?", choices=["page", "pictures", "gallery"], default="page")
+    parser.add_argument("tracks", nargs="*", help="of the gallery; all if not given")
+    options = parser.parse_args()
+    what = options.what
     (DOCS / "environment.md").write_text(environment_page(), encoding="utf-8")
     if what == "pictures":
         (DOCS / "images").mkdir(exist_ok=True)
         for name, picture in pictures().items():
             cv2.imwrite(str(DOCS / "images" / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
         recording_picture(DOCS / "images" / "recording.jpg")
+    elif what == "gallery":
+        import gallery  # lies beside this file
+
+        gallery.build(tuple(options.tracks))
 
 
 if __name__ == "__main__":

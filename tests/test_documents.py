@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.pages import ROOT, run_page
+from udacity_gym.conditions import FIELDS, NAMED
 from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import record
+from udacity_gym.sensors import Label
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
@@ -56,3 +58,19 @@ def test_the_quickstart_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shorter = {"laps=2": "seconds=10", "seed=0).learn()": "epochs=1).learn()", "laps=3": "max_seconds=5"}
     names = run_page(ROOT / "docs" / "quickstart.md", shorter)
     assert len(names["laps"]) == 150
+
+
+def test_the_page_about_conditions_runs_and_names_every_condition_field_and_label():
+    run_page(ROOT / "docs" / "conditions.md")["env"].close()
+    page = (ROOT / "docs" / "conditions.md").read_text(encoding="utf-8")
+    assert [name for name in (*NAMED, *FIELDS) if f"`{name}`" not in page] == []
+    assert re.findall(r"\| (\d) \| `(\w+)` \|", page) == [(str(int(label)), label.name) for label in Label]
+
+
+def test_the_gallery_shows_udacitys_tracks_and_stays_small():
+    folder = ROOT / "docs" / "images" / "gallery"
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    for name in ("lake", "jungle"):
+        for kind in ("lap", "sensors", "chase", "conditions"):
+            assert f"images/gallery/{name}-{kind}.webp" in page, "run: python docs/build.py gallery"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1.5e6

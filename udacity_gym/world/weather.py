@@ -23,7 +23,7 @@ from udacity_gym.world.jit import F, cached_kernel, index, inline
 from udacity_gym.world.land import AMBIENT, GENTLE
 from udacity_gym.world.paint import GLANCE, GLANCE_DISTANCE
 from udacity_gym.world.surface import bilinear_node
-from udacity_gym.world.textures import SIZE, texel
+from udacity_gym.world.textures import SIZE, texel, texels
 
 CLEAR = Conditions()
 
@@ -232,6 +232,15 @@ def _smooth(x: Any) -> Any:
 
 
 @inline
+def _smoothly(textures: Any, x: Any, y: Any, footprint: Any) -> Any:
+    """The ground's pattern at a place, without the squares of its texels."""
+    k00, k10, k01, k11, fu, fv, fade = texels(2 * SIZE, x, y, footprint)
+    low = textures[k00] + fu * (textures[k10] - textures[k00])
+    high = textures[k01] + fu * (textures[k11] - textures[k01])
+    return fade * (low + fv * (high - low))
+
+
+@inline
 def _mix(seed: Any, i: Any) -> Any:
     """32 random bits (lowbias32 of Ellis and Wellons)."""
     x = np.uint32(np.uint32(seed) ^ np.uint32(np.uint32(i) * np.uint32(0x9E3779B9)))
@@ -324,7 +333,7 @@ def relight(
                     gain_b = (sky_b + sun_b * after) / (_AMBIENT_B + (_ONE - _AMBIENT_B) * before)
                 if (wear > _ZERO or wet > _ZERO or snow > _ZERO) and label != _CAR:
                     fine = scene.textures[texel(2 * SIZE, x * F(14.0), y * F(14.0), footprint * F(14.0))]
-                    coarse = scene.textures[texel(2 * SIZE, x * F(2.3), y * F(2.3), footprint * F(2.3))]
+                    coarse = _smoothly(scene.textures, x * F(2.3), y * F(2.3), footprint * F(2.3))
                     if wear > _ZERO and road:
                         shade = F(0.85) * (_ONE + GLANCE * far / (far + GLANCE_DISTANCE))
                         if label != _ROAD:
@@ -332,8 +341,8 @@ def relight(
                             r += worn * (asphalt_r * shade - r)
                             g += worn * (asphalt_g * shade - g)
                             b += worn * (asphalt_b * shade - b)
-                        other = scene.textures[texel(2 * SIZE, y * F(3.1), x * F(3.1), footprint * F(3.1))]
-                        crack = max(_ONE - abs(other) * F(9.0), _ZERO) * min(F(12.0) / (far + _ONE), _ONE)
+                        other = _smoothly(scene.textures, y * F(1.7), x * F(1.7), footprint * F(1.7))
+                        crack = max(_ONE - abs(other) * F(14.0), _ZERO) * min(F(12.0) / (far + _ONE), _ONE)
                         patch = _ONE - wear * (F(0.14) * _smooth(coarse) + F(0.45) * crack)
                         r, g, b = r * patch, g * patch, b * patch
                     if wet > _ZERO and (road or label == _TERRAIN):
