@@ -14,10 +14,11 @@ from udacity_gym.experts.racing import Racing
 from udacity_gym.experts.racing_line import RacingLine, racing_line
 from udacity_gym.experts.registry import expert_names, make_expert
 from udacity_gym.experts.scripted_human import ScriptedHuman
-from udacity_gym.experts.takeover import Takeover
+from udacity_gym.experts.takeover import Corrections, Takeover
 
 __all__ = [
     "PID",
+    "Corrections",
     "Expert",
     "Gamepad",
     "Human",

@@ -6,7 +6,7 @@ from gymnasium.error import ResetNeeded
 
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import ActionError, OptionError, RecordingError
-from udacity_gym.experts import Human, PurePursuit, Reading, Takeover
+from udacity_gym.experts import Corrections, Human, PurePursuit, Reading, ScriptedHuman, Takeover
 from udacity_gym.experts.takeover import TABLE, Signal, State
 from udacity_gym.recording import RecordDrives, Recorder, open_recording
 from udacity_gym.telemetry import CAMERAS
@@ -181,32 +181,36 @@ def test_an_undisturbed_policy_drives_as_without_takeover():
         np.testing.assert_array_equal(*pose)
 
 
-def test_a_person_brings_the_car_back_that_a_policy_loses():
-    class Driver:
-        """Takes over when the car has been far out for 0.2 s, and drives it back."""
-
-        def __init__(self):
-            self.expert, self.seen = PurePursuit(), []
-
-        def read(self, observation, info):
-            self.seen.append(abs(info["cte"]) > 1.2)
-            if not any(self.seen[-12:-3]):
-                return Reading(info["time"])
-            steering, throttle = self.expert(observation, info).tolist()
-            return Reading(info["time"], steering, max(0.0, throttle), max(0.0, -throttle), active=True)
-
-    def blind(info):
-        return np.array([0.0, 0.4], np.float32)
-
-    env = Takeover(UdacityEnv(cameras=(), max_seconds=40), Driver(), release=0.3)
-    _, info = env.reset(seed=0)
-    drivers, ended = [], False
+def test_a_scripted_human_brings_the_car_back_that_a_policy_loses():
+    straight_on = np.array([0.0, 0.4], np.float32)
+    env = Takeover(UdacityEnv(cameras=(), max_seconds=40), ScriptedHuman(PurePursuit(), seed=1))
+    env.reset(seed=0)
+    infos, ended = [], False
     while not ended:
-        _, _, terminated, ended, info = env.step(blind(info))
+        _, _, terminated, ended, info = env.step(straight_on)
         assert not terminated
-        drivers.append(info["driver"])
+        infos.append(info)
     assert env.takeovers >= 2
-    assert {"policy", "human"} == set(drivers)
+    assert {info["driver"] for info in infos} == {"policy", "human"}
+    assert np.abs(np.diff([info["steering"] for info in infos])).max() < 0.4
+
+
+def test_corrections_are_an_expert_that_answers_while_the_hands_are_on_the_wheel():
+    script = Script({}, touch(0.8), touch(0.8), press("pause"), {}, {}, {}, touch(-0.5))
+    expert = Corrections(script, release=0.15)
+    env = UdacityEnv(cameras=())
+    _, info = env.reset(seed=0, options={"speed": 5.0})
+    answers, executed = [], []
+    for _ in range(8):
+        answer = expert(None, info)
+        answers.append(None if answer is None else float(answer[0]))
+        _, _, _, _, info = env.step(STRAIGHT if answer is None else answer)
+        executed.append(info["steering"])
+    assert [answer is not None for answer in answers] == [False] + [True] * 5 + [False, True]
+    np.testing.assert_allclose(executed[:3], [0.0, 2.5 * DT, 5.0 * DT], rtol=1e-6)  # by and by
+    assert answers[7] == pytest.approx(-2.5 * DT), "from where the policy had it"
+    _, info = env.reset(seed=0)
+    assert expert(None, info) is None, "a new episode begins without"
 
 
 def test_the_recording_keeps_who_drove_and_what_each_wanted(tmp_path):
@@ -275,7 +279,7 @@ def test_keys_take_over_in_an_environments_window(window):
 
 def test_mistakes_are_refused():
     with pytest.raises(OptionError, match="read"):
-        Takeover(UdacityEnv(cameras=()), PurePursuit())
+        Takeover(UdacityEnv(cameras=()), "keyboard")
     with pytest.raises(OptionError, match="rate"):
         Takeover(UdacityEnv(cameras=()), Script(), rate=0.0)
     env = Takeover(UdacityEnv(cameras=()), Script())
