@@ -25,6 +25,7 @@ class Options:
     output: Annotated[Path, About("folder for the results; if it exists, name-2")] = Path("evaluation")
     laps: Annotated[int, About("laps to drive")] = 3
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
+    conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
     intervene: Annotated[
         Literal["edge", "reference"],
         About("put the car back with a wheel over the edge line, or 1 m off the reference line"),
@@ -39,15 +40,18 @@ def run(options: Options) -> int:
     """Evaluate."""
     positive(laps=options.laps, max_seconds=options.max_seconds, speed_up=options.speed_up)
     check_seed(options.seed)
+    from udacity_gym.conditions import Conditions
     from udacity_gym.world.track import Track
 
     Track.load(options.track)
+    Conditions.named(options.conditions)
     driver = load_driver(options.policy, options.track)
     with new_folder(options.output) as folder:
         evaluation = judge(
             driver,
             folder,
             track=options.track,
+            conditions=options.conditions,
             laps=options.laps,
             seed=options.seed,
             intervene=options.intervene,

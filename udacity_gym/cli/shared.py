@@ -172,6 +172,7 @@ def judge(
     folder: Path,
     *,
     track: str,
+    conditions: str = "clear",
     laps: int,
     seed: int,
     intervene: Criterion = "edge",
@@ -194,7 +195,7 @@ def judge(
     sightseer = Sightseer(Track.load(track).length)
     hooks: list[Callable[[Step], object]] = [sightseer]
     film = folder / "drive.webm" if video else None
-    env = make_env(track)
+    env = make_env(track, conditions=conditions)
     with ExitStack() as stack:
         stack.callback(env.close)
         if film is not None:
@@ -214,7 +215,7 @@ def judge(
         folder / "report.html",
         evaluation,
         title=title,
-        facts={**training_facts(driver), **(facts or {})},
+        facts={"Conditions": conditions, **training_facts(driver), **(facts or {})},
         demonstrations=demonstrations,
         losses=losses_of(driver),
         pictures=[*pictures, *sightseer.pictures],

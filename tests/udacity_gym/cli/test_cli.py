@@ -499,3 +499,18 @@ def _own_process():
     import os
 
     return os.getpid()
+
+
+def test_verbs_that_drive_take_conditions_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["record", str(tmp_path / "wet"), "--seconds", "1", "--conditions"]
+    assert main([*arguments, "rain"]) == 0
+    extra = open_recording(tmp_path / "wet").episodes[0][0].extra
+    assert (extra["weather"], extra["conditions"]["intensity"]) == ("rain", 0.6)
+    for verb in (
+        ["record", str(tmp_path / "other")],
+        ["drive", "pure_pursuit"],
+        ["evaluate", "pure_pursuit", "--output", str(tmp_path / "judged")],
+        ["sim", "--patience", "0.1"],
+    ):
+        assert main([*verb, "--conditions", "hail"]) == 2
+        assert "no conditions 'hail'; there are clear, overcast" in capsys.readouterr().err
