@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.checks import number
 from udacity_gym.errors import ActionError, OptionError
+from udacity_gym.observation import ObservationError
 from udacity_gym.telemetry import MPH
 
 GAINS = ("proportional", "integral", "brake_margin")
@@ -183,7 +184,11 @@ class SpeedObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode."""
+        """Start an episode.
+
+        Raises:
+            ObservationError: The simulator does not tell the speed.
+        """
         observation, info = self.env.reset(seed=seed, options=options)
         return self._told(observation, info), info
 
@@ -193,6 +198,11 @@ class SpeedObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
         return self._told(observation, info), reward, terminated, truncated, info
 
     def _told(self, observation: Any, info: dict[str, Any]) -> dict[str, Any]:
+        if info.get("speed") is None:
+            raise ObservationError(
+                "the environment's info has no speed to tell; take a simulator that tells it, or a policy "
+                "with inputs=()"
+            )
         known = (
             observation if isinstance(self.env.observation_space, spaces.Dict) else {self._name: observation}
         )

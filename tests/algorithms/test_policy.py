@@ -16,7 +16,9 @@ from algorithms import NetworkPolicy, PilotNet, Preprocessing, load_policy, netw
 from algorithms.base import ObservationError
 from algorithms.losses import Classes, Gaussian
 from algorithms.networks import NETWORKS, make_network
+from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.wrappers import SpeedObservation
 
 PICTURES = np.stack([road_picture(offset) for offset in (-1.2, -0.5, 0.2, 0.9, 1.5)])
 
@@ -229,3 +231,23 @@ def test_networks_repeat_themselves_and_work_on_parts_of_a_batch_alike(name: str
     torch.testing.assert_close(whole, parts)
     assert torch.equal(whole, again)
     assert whole.shape == (4, 3)
+
+
+def test_tools_of_stable_baselines3_drive_several_cars_with_a_policy_that_remembers() -> None:
+    evaluation = pytest.importorskip("stable_baselines3.common.evaluation")
+    vec_env = pytest.importorskip("stable_baselines3.common.vec_env")
+    policy, seen = make_policy(history=2, inputs=("speed",)), []
+    predict = policy.predict
+
+    def listening(*arguments: Any, **options: Any) -> Any:
+        seen.append((options["state"], options["episode_start"]))
+        return predict(*arguments, **options)
+
+    policy.predict = listening  # type: ignore[method-assign]
+    cars = vec_env.DummyVecEnv([lambda: SpeedObservation(UdacityEnv(max_seconds=0.4))] * 2)
+    lengths = evaluation.evaluate_policy(policy, cars, 4, return_episode_rewards=True, warn=False)[1]
+    cars.close()
+    assert lengths == [6] * 4
+    assert seen[0][0] is None
+    assert seen[7][0][0].shape == (2, 2, 66, 200, 3)
+    assert seen[6][1].all()  # the second episodes

@@ -1,3 +1,5 @@
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import udacity_gym
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.experts import PurePursuit
+from udacity_gym.observation import ObservationError
 from udacity_gym.telemetry import MPH
 from udacity_gym.wrappers import SpeedControl, SpeedObservation, fit_to
 
@@ -134,3 +137,13 @@ def test_an_environment_is_wrapped_in_what_a_policy_needs_and_no_more() -> None:
     assert fit_to(Needy(), env) is env
     assert fit_to(object(), plain) is plain
     plain.close()
+
+
+def test_a_simulator_that_does_not_tell_the_speed_is_said_to_be_one() -> None:
+    class Silent(gymnasium.Wrapper[Any, Any, Any, Any]):
+        def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+            observation, info = self.env.reset(**options)
+            return observation, {**info, "speed": None}
+
+    with pytest.raises(ObservationError, match="no speed to tell"):
+        SpeedObservation(Silent(UdacityEnv(cameras=()))).reset()

@@ -168,7 +168,7 @@ def learning_curve(losses: Mapping[str, Sequence[float]]) -> str:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=min(0.0, float(everything.min(initial=0.0)) * 1.1))  # likelihoods go below
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
