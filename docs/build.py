@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 
 from udacity_gym.env import UdacityEnv
-from udacity_gym.experts import PurePursuit
+from udacity_gym.experts import PurePursuit, racing_line
 from udacity_gym.recording import open_recording, record, tools
 from udacity_gym.recording.plot import plot
 from udacity_gym.telemetry import CAMERAS, Image
@@ -57,6 +57,29 @@ def recording_picture(path: Path) -> None:
         plot(open_recording(drive), path, open_recording(drive, edits=False))
 
 
+def racing_line_picture(path: Path) -> None:
+    """The jungle from above, with the lines that `Racing` drives in its lane and on the whole road."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    track = Track.load("jungle")
+    right = np.stack([np.sin(track.heading), -np.cos(track.heading)])
+    centre = np.stack([track.x, track.y])
+    figure, panels = plt.subplots(1, 2, figsize=(12, 5.2), sharey=True, layout="constrained")
+    for panel, within in zip(panels, ("lane", "road"), strict=True):
+        line = racing_line(track, within)
+        for side in (-1, 1):
+            panel.plot(*(centre + side * track.half_width * right), color="0.6", linewidth=0.8)
+        dots = panel.scatter(*(centre + line.offset * right), c=line.speed, s=2, cmap="viridis")
+        panel.set(aspect="equal", title=f'within="{within}": {line.lap_time:.1f} s', xlabel="m east")
+    panels[0].set_ylabel("m north")
+    figure.colorbar(dots, ax=panels, label="m/s", shrink=0.8)
+    figure.savefig(path, dpi=90, pil_kwargs={"quality": 88})
+    plt.close(figure)
+
+
 def main() -> None:
     """Write the page and, if asked for, pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -70,6 +93,7 @@ def main() -> None:
         for name, picture in pictures().items():
             cv2.imwrite(str(DOCS / "images" / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
         recording_picture(DOCS / "images" / "recording.jpg")
+        racing_line_picture(DOCS / "images" / "racing-line.jpg")
     elif what == "gallery":
         import gallery  # lies beside this file
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.errors import MissingDependencyError, OptionError
+from udacity_gym.errors import DisplayError, MissingDependencyError, OptionError
 from udacity_gym.experts.base import action
 from udacity_gym.window import INPUT_EVENTS
 
@@ -309,7 +309,11 @@ class Human:
         self._last = 0
 
     def read(self, observation: Any, info: Mapping[str, Any]) -> Reading:
-        """Say what is done at the devices, at the time that ``info`` tells."""
+        """Say what is done at the devices, at the time that ``info`` tells.
+
+        Raises:
+            DisplayError: No window is open from which keyboards and gamepads could be read.
+        """
         self._pump()
         self._readings += 1
         readings = [device.read(float(info["time"])) for device in self.devices]
@@ -334,7 +338,10 @@ class Human:
             return
         pygame = _import_pygame()
         if not pygame.display.get_init():
-            return
+            raise DisplayError(
+                "keyboards and gamepads are read through a window, and none is open: make the environment "
+                'with render_mode="human", and reset it first'
+            )
         for event in pygame.event.get([getattr(pygame, name) for name in INPUT_EVENTS]):
             for device in listening:
                 device.handle(event)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from udacity_gym.env import UdacityEnv
-from udacity_gym.errors import MissingDependencyError, OptionError
+from udacity_gym.errors import DisplayError, MissingDependencyError, OptionError
 from udacity_gym.experts import Gamepad, Human, Keyboard, PurePursuit, Reading
 from udacity_gym.experts.human import PLAYSTATION, Layout, _layout
 from udacity_gym.recording import record
@@ -218,6 +218,13 @@ def test_what_is_no_device_is_refused():
         Keyboard(turning=0.0)
     with pytest.raises(OptionError, match="dead_zone"):
         Gamepad(dead_zone=1.0)
+
+
+def test_without_a_window_people_are_told_to_open_one(window):
+    human = Human("keyboard")
+    window.close()
+    with pytest.raises(DisplayError, match='render_mode="human"'):
+        human.read(None, {"time": 0.0})
 
 
 def test_without_pygame_the_pip_command_is_named(monkeypatch):
