@@ -36,7 +36,7 @@ try:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-    from stable_baselines3.common.policies import ActorCriticPolicy
+    from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
     from stable_baselines3.sac.policies import SACPolicy
     from stable_baselines3.sac.sac import SAC
@@ -76,7 +76,11 @@ class PreparedPictures(gymnasium.ObservationWrapper[Image, Any, Any]):
 
     def observation(self, observation: Image) -> Image:
         """Prepare a picture."""
-        return np.ascontiguousarray(np.moveaxis(self.preprocessing.prepare(observation), 2, 0))
+        return self.see(observation)
+
+    def see(self, picture: Image) -> Image:
+        """The observation that a camera's picture, (*preprocessing.picture, 3) uint8 RGB, becomes."""
+        return np.ascontiguousarray(np.moveaxis(self.preprocessing.prepare(picture), 2, 0))
 
 
 class NetworkFeatures(gymnasium.ObservationWrapper[NDArray[np.float32], Any, Any]):
@@ -96,16 +100,20 @@ class NetworkFeatures(gymnasium.ObservationWrapper[NDArray[np.float32], Any, Any
         Raises:
             OptionError: The observation is something else, or the network has no part ``features``.
         """
-        pictures = PreparedPictures(env, policy.preprocessing)
-        super().__init__(pictures)
+        self._pictures = PreparedPictures(env, policy.preprocessing)
+        super().__init__(self._pictures)
         self._preprocessing = policy.preprocessing
         self._features = copy.deepcopy(_divide(policy.network, len(policy.actions))[0]).requires_grad_(False)
-        shape = self._look(np.zeros(pictures.observation_space.shape or (), np.uint8)).shape
+        shape = self._look(np.zeros(self._pictures.observation_space.shape or (), np.uint8)).shape
         self.observation_space = spaces.Box(-np.inf, np.inf, shape, np.float32)
 
     def observation(self, observation: Image) -> NDArray[np.float32]:
         """Look at a prepared picture."""
         return self._look(observation)
+
+    def see(self, picture: Image) -> NDArray[np.float32]:
+        """The observation that a camera's picture, (*preprocessing.picture, 3) uint8 RGB, becomes."""
+        return self._look(self._pictures.see(picture))
 
     def _look(self, picture: Image) -> NDArray[np.float32]:
         with torch.inference_mode(), one_thread(when=True):
@@ -147,7 +155,7 @@ def start_from(
     Raises:
         OptionError: The network can't be divided, or the algorithm is of another kind.
     """
-    network = copy.deepcopy(policy.plain_network("Stable-Baselines3"))
+    network = policy.plain_network("Stable-Baselines3")
     _divide(network, len(policy.actions))
     if "throttle" not in policy.actions:
         from udacity_gym.wrappers import SpeedControl
@@ -162,24 +170,27 @@ def start_from(
     given = settings.pop("policy_kwargs", {})
     seen = PreparedPictures(env, policy.preprocessing) if train_features else NetworkFeatures(env, policy)
     return algorithm(
-        kind,
-        seen,
-        policy_kwargs={
-            "network": network,
-            "preprocessing": policy.preprocessing,
-            "log_std": log_std,
-            "critic": critic,
-            **given,
-        },
-        **settings,
+        kind, seen, policy_kwargs={**actor_settings(policy, log_std, critic), **given}, **settings
     )
 
 
-def policy_of(model: BaseAlgorithm, like: NetworkPolicy) -> NetworkPolicy:
+def actor_settings(
+    policy: NetworkPolicy, log_std: float | tuple[float, ...] = -2.5, critic: tuple[int, ...] = (128, 64)
+) -> dict[str, Any]:
+    """Arguments of `ClonedActorCritic` and `ClonedSACPolicy`, with a copy of a policy's network."""
+    return {
+        "network": copy.deepcopy(policy.plain_network("Stable-Baselines3")),
+        "preprocessing": policy.preprocessing,
+        "log_std": log_std,
+        "critic": critic,
+    }
+
+
+def policy_of(model: BaseAlgorithm | BasePolicy, like: NetworkPolicy) -> NetworkPolicy:
     """Take the actor out of a model.
 
     Args:
-        model: what `start_from` made, trained or not.
+        model: what `start_from` made, trained or not; or the policy of such a model.
         like: the policy that it started from.
 
     Returns:
@@ -190,12 +201,14 @@ def policy_of(model: BaseAlgorithm, like: NetworkPolicy) -> NetworkPolicy:
     """
     from algorithms import NetworkPolicy
 
-    actor = model.policy
+    actor = model.policy if isinstance(model, BaseAlgorithm) else model
     if not isinstance(actor, (ClonedActorCritic, ClonedSACPolicy)):
         raise OptionError(f"{type(actor).__name__} is no cloned network; make the model with start_from")
     network = copy.deepcopy(like.network)
     network.load_state_dict(actor.cloned.state_dict())
-    training = {**like.training, "then": f"{type(model).__name__}, {model.num_timesteps} steps"}
+    training = dict(like.training)
+    if isinstance(model, BaseAlgorithm):
+        training["then"] = f"{type(model).__name__}, {model.num_timesteps} steps"
     return NetworkPolicy(network, like.preprocessing, like.actions, like.target_speed, training)
 
 

@@ -1,0 +1,226 @@
+"""imitation (https://imitation.readthedocs.io): its BC, DAgger, GAIL and AIRL on our recordings and env.
+
+- `Demonstrations` are recordings as ``demonstrations=`` of any of its algorithms, decoded batch by batch;
+- `actor_critic` is a policy of ours as the ``policy=`` of its `BC`, and `policy_of` takes it out again;
+- `DAgger` is its ``DAggerTrainer`` with pictures that stay uint8, and `demonstrate` lets an expert of ours,
+  who wants to know ``info``, label a round.
+
+imitation 1.0.1 needs gymnasium 0.29 and Stable-Baselines3 2.2: ``pip install "udacity-gym[imitation]"`` in an
+environment of its own. What is wrong with it, and what is done about it here:
+
+- flattening trajectories keeps every picture twice, as observation and as next one: `Demonstrations` hold
+  each once, and never more than ``memory_budget``;
+- its DAgger writes pictures as lists of numbers and reads them as int64, eight times the size: `DAgger` casts
+  them back, take by take;
+- its BC leaves the policy in evaluation mode after the first rollout (``log_rollouts_venv``):
+  `stay_in_training` is the ``on_batch_end`` that puts it back. Our own networks do the same in both modes;
+- it has no validation: judge by driving, with `udacity_gym.evaluation.evaluate`;
+- its check of horizons refuses episodes of different lengths, and ours end where the road does: give GAIL and
+  AIRL ``allow_variable_horizon=True``, and know that the end of an episode then tells about the reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.adapters.stable_baselines3 import (
+    ClonedActorCritic,
+    NetworkFeatures,
+    PreparedPictures,
+    actor_settings,
+    policy_of,
+)
+from algorithms.data import Frames
+from udacity_gym.errors import MissingDependencyError, OptionError
+
+if TYPE_CHECKING:
+    from algorithms import NetworkPolicy
+    from udacity_gym.recording import Recording
+
+try:
+    from imitation.algorithms.dagger import DAggerTrainer, InteractiveTrajectoryCollector
+    from imitation.data import rollout, serialize
+    from imitation.data.types import Transitions
+except ImportError as error:
+    raise MissingDependencyError(
+        'this needs imitation: pip install "udacity-gym[imitation]", in an environment of its own, because '
+        f"imitation 1.0.1 wants gymnasium 0.29 and Stable-Baselines3 2.2 ({error})"
+    ) from error
+
+__all__ = ["DAgger", "Demonstrations", "actor_critic", "demonstrate", "policy_of", "stay_in_training"]
+
+Batch = Mapping[str, NDArray[Any]]
+
+
+class Demonstrations(Iterable[Batch]):
+    """Recordings as the demonstrations of an algorithm of imitation, decoded when a batch is asked for.
+
+    Each pass is over all rows in a new random order, in batches of ``obs``, ``acts``, ``next_obs`` and
+    ``dones``; what is left over at the end comes in another pass. Observations that have been made are kept
+    as far as ``memory_budget`` allows.
+
+    Args:
+        recordings: recordings or their folders.
+        env: the environment to train in, `PreparedPictures` or `NetworkFeatures`: pictures are seen as
+            it shows them. Its action space says whether the throttle is learnt too.
+        batch_size: rows of a batch; the algorithm's ``demo_batch_size`` or ``batch_size``.
+        seed: of the order.
+        memory_budget: bytes of observations to keep.
+
+    Raises:
+        OptionError: The environment is another one, or there are fewer rows than a batch takes.
+        RecordingError: A recording can't be read.
+    """
+
+    def __init__(
+        self,
+        recordings: str | Path | Recording | Iterable[str | Path | Recording],
+        env: gymnasium.Env[Any, Any],
+        batch_size: int = 32,
+        *,
+        seed: int = 0,
+        memory_budget: float = 1e9,
+    ) -> None:
+        from algorithms.data import open_recordings
+
+        self._see = _see(env)
+        self._frames = Frames.of(open_recordings(recordings))
+        if not 1 <= batch_size <= len(self._frames):
+            raise OptionError(
+                f"batch_size={batch_size} must be from 1 to the {len(self._frames)} rows there are"
+            )
+        self.batch_size = batch_size
+        columns = (self._frames.steering, self._frames.throttle)
+        actions: tuple[int, ...] = env.action_space.shape or ()
+        self._acts = np.stack(columns[: actions[0]], axis=1).astype(np.float32)
+        self._rng = np.random.default_rng(seed)
+        same = np.diff(self._frames.episode, append=-1) == 0
+        # The last row of a take is followed by itself: nobody knows what was seen then.
+        self._next = np.arange(len(self._frames)) + same
+        space = env.observation_space
+        shape, dtype = space.shape or (), space.dtype or np.float32
+        row = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        capacity = min(len(self._frames), int(memory_budget // row))
+        self._kept: NDArray[Any] = np.zeros((capacity, *shape), dtype)  # zeroed pages cost nothing until used
+        self._known = np.zeros(capacity, np.bool_)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self._rng.permutation(len(self._frames))
+        for start in range(0, len(order) - self.batch_size + 1, self.batch_size):
+            rows = order[start : start + self.batch_size]
+            yield {
+                "obs": self._observations(rows),
+                "acts": self._acts[rows],
+                "next_obs": self._observations(self._next[rows]),
+                "dones": np.zeros(len(rows), np.bool_),
+            }
+
+    def __len__(self) -> int:
+        """Batches of a pass."""
+        return len(self._frames) // self.batch_size
+
+    def _observations(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        out: NDArray[Any] = np.empty((len(rows), *self._kept.shape[1:]), self._kept.dtype)
+        for i, row in enumerate(rows.tolist()):
+            kept = row < len(self._kept)
+            if kept and self._known[row]:
+                out[i] = self._kept[row]
+                continue
+            out[i] = self._see(self._frames.image(row, "center"))
+            if kept:
+                self._kept[row], self._known[row] = out[i], True
+        return out
+
+
+def actor_critic(policy: NetworkPolicy, env: gymnasium.Env[Any, Any]) -> ClonedActorCritic:
+    """A policy as the ``policy=`` of imitation's BC, or of whatever takes one of Stable-Baselines3.
+
+    Args:
+        policy: its network is copied; `policy_of` takes the trained one out again.
+        env: `PreparedPictures`, to train all of it, or `NetworkFeatures`, to train its head.
+    """
+    _see(env)
+    # Whoever uses the policy's own optimizer by mistake is to notice; imitation's BC has one of its own.
+    return ClonedActorCritic(
+        env.observation_space, _box(env), lr_schedule=lambda _: float("inf"), **actor_settings(policy)
+    )
+
+
+class DAgger(DAggerTrainer):  # type: ignore[misc, unused-ignore]
+    """imitation's ``DAggerTrainer``, with demonstrations in the type that the environment shows them in."""
+
+    def _load_all_demos(self) -> tuple[Transitions, list[int]]:
+        dtype = self.venv.observation_space.dtype
+        counts = []
+        for number in range(self._last_loaded_round + 1, self.round_num + 1):
+            paths = self._get_demo_paths(self._demo_dir_path_for_round(number))
+            counts.append(len(paths))
+            for path in paths:
+                for trajectory in serialize.load(path):
+                    obs = np.asarray(trajectory.obs).astype(dtype)
+                    self._all_demos.append(replace(trajectory, obs=obs))
+        return rollout.flatten_trajectories(self._all_demos), counts
+
+
+def demonstrate(
+    collector: InteractiveTrajectoryCollector, experts: Sequence[Callable[..., Any]], episodes: int = 1
+) -> int:
+    """Let experts label a round of DAgger; who drives is up to the round's beta.
+
+    Args:
+        collector: what ``trainer.create_trajectory_collector()`` gives.
+        experts: one for each environment, each ``(observation, info) -> action``. They get the observation
+            that the policy gets, and the privileged info.
+        episodes: how many to end at least.
+
+    Returns:
+        Steps that were driven.
+
+    Raises:
+        OptionError: There are not as many experts as environments.
+    """
+    if len(experts) != collector.num_envs:
+        raise OptionError(f"{len(experts)} experts for {collector.num_envs} environments; give each its own")
+    observations = collector.reset()
+    infos = list(collector.venv.reset_infos)
+    done, steps = 0, 0
+    while done < episodes:
+        acts = [
+            np.asarray(expert(seen, info), np.float32)[: collector.action_space.shape[0]]
+            for expert, seen, info in zip(experts, observations, infos, strict=True)
+        ]
+        observations, _, ends, infos = collector.step(np.stack(acts))
+        # Where an episode has ended the environment was reset, and the info is still of the old one.
+        infos = [
+            collector.venv.reset_infos[i] if end else info
+            for i, (end, info) in enumerate(zip(ends, infos, strict=True))
+        ]
+        done, steps = done + int(np.sum(ends)), steps + len(acts)
+    return steps
+
+
+def stay_in_training(trainer: Any) -> Callable[[], None]:
+    """``on_batch_end`` for ``BC.train``, which else stays in evaluation mode after its first rollout."""
+    return lambda: trainer.policy.set_training_mode(True)
+
+
+def _see(env: gymnasium.Env[Any, Any]) -> Callable[[Any], NDArray[Any]]:
+    if not isinstance(env, (PreparedPictures, NetworkFeatures)):
+        raise OptionError(
+            f"{env} must be wrapped, outermost, in PreparedPictures or NetworkFeatures of "
+            "algorithms.adapters.stable_baselines3, so that recorded pictures are seen as it shows its own"
+        )
+    return env.see
+
+
+def _box(env: gymnasium.Env[Any, Any]) -> gymnasium.spaces.Box:
+    space = env.action_space
+    assert isinstance(space, gymnasium.spaces.Box)
+    return space
