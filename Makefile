@@ -6,12 +6,16 @@ PIP_FLAGS ?=
 OUTPUT ?= demo-output
 RECORDING ?=
 PYTEST_FLAGS ?=
+# What depends on the versions of gymnasium, Stable-Baselines3, imitation, NumPy and OpenCV.
+OLDEST_TESTS := tests/udacity_gym/test_env.py tests/udacity_gym/test_wrappers.py tests/udacity_gym/test_rewards.py \
+	tests/udacity_gym/simulators tests/udacity_gym/evaluation tests/algorithms/adapters/test_imitation.py \
+	tests/algorithms/adapters/test_stable_baselines3.py tests/algorithms/test_base.py tests/algorithms/test_preprocessing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types format bench clean
+.PHONY: help install demo test test-oldest lint types format bench clean
 
 help:  ## Show this list.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +36,14 @@ demo: $(VENV)/installed  ## Record an expert, clone it, drive: the main job. REC
 test: $(VENV)/installed-dev  ## Run all tests. PYTEST_FLAGS="-m 'not long'" leaves out the long ones.
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
+$(VENV)-oldest/installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt $(PIP_FLAGS) --editable ".[imitation,test]"
+	@touch $@
+
+test-oldest: $(VENV)-oldest/installed  ## Test what depends on versions with the oldest ones, and with imitation.
+	$(VENV)-oldest/bin/python -m pytest -W default --disable-warnings -m "not long" $(PYTEST_FLAGS) $(OLDEST_TESTS)
+
 lint: $(VENV)/installed-dev  ## Check style and format.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,4 +59,4 @@ bench: $(VENV)/installed-dev  ## Run every benchmark once and print its figures.
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:  ## Remove the virtual environment and caches, never recordings or results.
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -65,11 +65,15 @@ def test_demonstrations_are_the_rows_of_the_recording_as_the_environment_shows_t
             assert all(map(env.observation_space.contains, batch["obs"]))
             assert batch["acts"].dtype == np.float32
         (episode,) = open_recording(road_recording).episodes
-        by_picture = {obs.tobytes(): (acts, following) for obs, acts, following in rows}
         for i in range(0, 159, 13):
-            acts, following = by_picture[env.see(episode.image("center", i)).tobytes()]
-            np.testing.assert_allclose(acts, [episode.steering[i], episode.throttle[i]], atol=1e-6)
-            np.testing.assert_array_equal(following, env.see(episode.image("center", i + 1)))
+            now, after = (env.see(episode.image("center", k)) for k in (i, i + 1))
+            wanted = [episode.steering[i], episode.throttle[i]]
+            assert any(
+                np.array_equal(obs, now)
+                and np.allclose(acts, wanted, atol=1e-6)
+                and np.array_equal(following, after)
+                for obs, acts, following in rows
+            )
 
 
 def test_demonstrations_come_in_another_order_each_pass_and_the_same_for_each_seed(
