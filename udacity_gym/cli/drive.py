@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -82,14 +82,19 @@ def _run_human(options: Options) -> int:
     human = people(options.human or "any")
     if options.record is not None:
         check_writable(options.record, "record")
-    outcome = drive_with_people(
-        make_expert("pure_pursuit" if options.policy == EXPERT else options.policy, options.track),
-        human,
-        track=options.track,
-        laps=options.laps,
-        seconds=options.max_seconds,
-        seed=options.seed,
-        folder=options.record,
+    driver = make_expert("pure_pursuit" if options.policy == EXPERT else options.policy, options.track)
+    env = make_env(
+        options.track, conditions=options.conditions, render_mode="human", render_view=options.view
     )
+    with closing(env):
+        outcome = drive_with_people(
+            driver,
+            human,
+            env,
+            laps=options.laps,
+            seconds=options.max_seconds,
+            seed=options.seed,
+            folder=options.record,
+        )
     print(outcome)
     return 0

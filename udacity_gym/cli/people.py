@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from udacity_gym.cli.shared import make_env
 from udacity_gym.window import why_no_window
 
 if TYPE_CHECKING:
@@ -82,9 +81,16 @@ class Drive:
 
 
 def record_people(
-    human: Human, folder: Path, *, track: str, laps: int, seconds: float | None, seed: int, append: bool
+    human: Human,
+    env: gymnasium.Env[Any, Any],
+    folder: Path,
+    *,
+    laps: int,
+    seconds: float | None,
+    seed: int,
+    append: bool,
 ) -> None:
-    """A person drives in a window and is recorded, from the first touch on.
+    """A person drives in an environment's window and is recorded, from the first touch on.
 
     Closing the window is the end, and so are the laps and seconds of driving.
     """
@@ -93,8 +99,6 @@ def record_people(
 
     print(f"Drive in the window; close it to end.\n{STEERING}\n{RECORDING}")
     with ExitStack() as stack:
-        env = make_env(track, cameras=CAMERAS, mode="training", render_mode="human")
-        stack.callback(env.close)
         recorder = stack.enter_context(Recorder(folder, CAMERAS, {"driver": human.driver}, append=append))
         drive = Drive(RecordDrives(env, recorder))
         begun = False
@@ -117,19 +121,19 @@ def record_people(
 def drive_with_people(
     driver: Expert,
     human: Human,
+    env: gymnasium.Env[Any, Any],
     *,
-    track: str,
     laps: int,
     seconds: float | None,
     seed: int,
     folder: Path | None,
 ) -> str:
-    """A policy drives in a window until somebody takes over.
+    """A policy drives in an environment's window until somebody takes over.
 
     Args:
         driver: who drives.
         human: who may take over.
-        track: name of a track, or a track file.
+        env: the environment, with ``render_mode="human"``.
         laps: laps to drive.
         seconds: s of driving after which to stop.
         seed: of the environment.
@@ -144,8 +148,6 @@ def drive_with_people(
 
     print(f"Touch the controls to take over; close the window to end.\n{STEERING}\n{TAKING_OVER}")
     with ExitStack() as stack:
-        env: gymnasium.Env[Any, Any] = make_env(track, render_mode="human")
-        stack.callback(env.close)
         if folder is not None:
             recorder = stack.enter_context(Recorder(folder, CAMERAS))
             env = RecordDrives(env, recorder)

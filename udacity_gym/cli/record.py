@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,14 +84,18 @@ def run(options: Options) -> int:
 
 def _run_human(options: Options) -> int:
     from udacity_gym.recording import open_recording
+    from udacity_gym.telemetry import CAMERAS
 
     human = people(options.human or "any")
     check_writable(options.folder, "folder")
-    with no_empty_folders(options.folder):
+    env = make_env(
+        options.track, cameras=CAMERAS, mode="training", conditions=options.conditions, render_mode="human"
+    )
+    with closing(env), no_empty_folders(options.folder):
         record_people(
             human,
+            env,
             options.folder,
-            track=options.track,
             laps=options.laps,
             seconds=options.seconds,
             seed=options.seed,

@@ -69,7 +69,8 @@ def test_a_person_is_recorded_from_the_first_touch_on(post, tmp_path, capsys):
     post("KEYDOWN", key=pygame.K_w)
     post("KEYDOWN", key=pygame.K_d)
     folder = tmp_path / "mine"
-    assert main(["record", str(folder), "--human", "keyboard", "--seconds", "1"]) == 0
+    arguments = ["--human", "keyboard", "--seconds", "1", "--conditions", "fog"]
+    assert main(["record", str(folder), *arguments]) == 0
     out = capsys.readouterr().out
     assert "Drive in the window" in out
     assert "Recorded 15 frames" in out
@@ -79,6 +80,7 @@ def test_a_person_is_recorded_from_the_first_touch_on(post, tmp_path, capsys):
     assert episode.throttle.tolist() == [1.0] * 15
     np.testing.assert_allclose(episode.steering[:4], 2.5 / 15 * np.arange(4), atol=1e-6)
     assert episode[14].extra["driver"] == "human"
+    assert "fog" in str(episode[14].extra)
 
 
 def test_a_person_who_touches_nothing_is_not_recorded_and_closing_the_window_is_the_end(
