@@ -25,18 +25,11 @@ from udacity_gym.world.jit import LANES, cached_kernel, is_on_disk, kernel
 from udacity_gym.world.paint import cobble, finish, mark, mark_middle, paint_ground, pave
 from udacity_gym.world.polygons import CORNERS, FIELDS, draw_faces
 from udacity_gym.world.profile import cast_columns, sample_distances
+from udacity_gym.world.relight import compress, develop, precipitate, relight
 from udacity_gym.world.scenery import Scene
 from udacity_gym.world.surface import follow_slopes, lift_kerbs, locate, measure
 from udacity_gym.world.survey import Planes, survey
-from udacity_gym.world.weather import (
-    Light,
-    changes_light,
-    compress,
-    develop,
-    precipitate,
-    relight,
-    weather,
-)
+from udacity_gym.world.weather import Light, changes_light, weather
 
 _LOG = logging.getLogger(__name__)
 
