@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from udacity_gym.cli.options import About
 from udacity_gym.cli.outputs import check_writable, new_video
 from udacity_gym.cli.people import Devices, drive_with_people, people
-from udacity_gym.cli.shared import EXPERT, check_seed, load_driver, make_env, make_expert, positive
+from udacity_gym.cli.shared import check_seed, load_driver, make_env, make_expert, positive
 from udacity_gym.errors import OptionError
 
 
@@ -82,7 +82,7 @@ def _run_human(options: Options) -> int:
     human = people(options.human or "any")
     if options.record is not None:
         check_writable(options.record, "record")
-    driver = make_expert("pure_pursuit" if options.policy == EXPERT else options.policy, options.track)
+    driver = make_expert(options.policy, options.track)
     env = make_env(
         options.track, conditions=options.conditions, render_mode="human", render_view=options.view
     )

@@ -41,7 +41,7 @@ def make_expert(expert: str, track: str, speed: float | None = None, noise: floa
     """The expert that demonstrates.
 
     Args:
-        expert: name of an expert; or a policy's folder or ONNX file.
+        expert: name of an expert; "expert", which is pure pursuit; or a policy's folder or ONNX file.
         track: where it drives.
         speed: m/s at most; None is its own choice.
         noise: standard deviation of what its steering is perturbed by.
@@ -53,6 +53,7 @@ def make_expert(expert: str, track: str, speed: float | None = None, noise: floa
     from udacity_gym.experts import Noise, NoisyExpert, PolicyExpert, expert_names
     from udacity_gym.experts import make_expert as by_name
 
+    expert = "pure_pursuit" if expert == EXPERT else expert
     if expert not in expert_names() and Path(expert).exists():
         if speed is not None:
             raise OptionError("--speed is for experts by name; a policy drives at its own speed")

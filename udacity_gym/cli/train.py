@@ -14,10 +14,13 @@ import numpy as np
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.outputs import check_writable, no_empty_folders
-from udacity_gym.cli.shared import EXPERT, LEARNER_FILE, check_seed, load_driver, make_env
+from udacity_gym.cli.people import STEERING, people
+from udacity_gym.cli.shared import EXPERT, LEARNER_FILE, check_seed, make_env, make_expert
 from udacity_gym.errors import OptionError
 from udacity_gym.files import write_whole
 
+HUMAN = "human"
+"""The expert at this machine's keyboard or gamepad."""
 MANY_STRAIGHT = 0.4
 """Share of rows with a steering of exactly 0 from which on they look like those of a keyboard."""
 
@@ -39,9 +42,10 @@ class Options:
         About("any other option of the learner; several times for several", repeated=True, shown="KEY=VALUE"),
     ] = ()
     track: Annotated[str, About("track that a learner drives on, if it drives")] = "lake"
-    expert: Annotated[str, About('whom a learner asks, if it asks: "expert", or the folder of a policy')] = (
-        EXPERT
-    )
+    expert: Annotated[
+        str,
+        About("whom a learner asks, if it asks: expert, racing, pid, a policy, or human (in a window)"),
+    ] = EXPERT
     epochs: Annotated[int | None, About("passes over the rows")] = None
     batch_size: Annotated[int | None, About("pictures per step of the optimizer")] = None
     learning_rate: Annotated[float | None, About("greatest learning rate of Adam")] = None
@@ -138,10 +142,17 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
     from algorithms.learners import wants
 
     company: dict[str, Any] = {}
-    if wants(learner_class, "expert"):
-        company["expert"] = load_driver(options.expert, options.track)
+    asked = wants(learner_class, "expert")
+    by_hand = asked and options.expert == HUMAN
+    if by_hand:
+        from udacity_gym.experts import Corrections
+
+        company["expert"] = Corrections(people("any"))
+        print(f"Touch the controls to correct the policy.\n{STEERING}")
+    elif asked:
+        company["expert"] = make_expert(options.expert, options.track)
     if wants(learner_class, "env"):
-        company["env"] = make_env(options.track)
+        company["env"] = make_env(options.track, render_mode="human" if by_hand else None)
     try:
         yield company
     finally:

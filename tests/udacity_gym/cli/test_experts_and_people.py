@@ -121,3 +121,49 @@ def test_without_a_display_people_are_told_why_they_can_not_drive(
 def test_recording_a_drive_goes_with_people(capsys):
     assert main(["drive", "expert", "--record", "x"]) == 2
     assert "udacity-gym record --expert" in capsys.readouterr().err
+
+
+ASKS = """
+import numpy as np
+from algorithms import Policy
+
+
+class Still(Policy):
+    def act(self, images):
+        return np.zeros((len(images), 2), np.float32)
+
+    def save(self, path):
+        path.mkdir(parents=True)
+
+
+class Asks:
+    def __init__(self, recordings, *, seed=0, folder=None, env=None, expert=None):
+        self.env, self.expert = env, expert
+
+    def learn(self):
+        observation, info = self.env.reset(seed=0)
+        answers = []
+        for _ in range(4):
+            answers.append(self.expert(observation, info))
+            wanted = np.zeros(2, np.float32) if answers[-1] is None else answers[-1]
+            observation, _, _, _, info = self.env.step(wanted)
+        print("ANSWERS", type(self.expert).__name__, [answer is not None for answer in answers])
+        return Still()
+"""
+
+
+def test_learners_ask_a_person_in_a_window_or_an_expert_by_name(post, tmp_path, monkeypatch, capsys):
+    import pygame
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "learner_that_asks.py").write_text(ASKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["record", "laps", "--seconds", "0.4"]) == 0
+    train = ["train", "laps", "--algorithm", "learner_that_asks:Asks"]
+    main([*train, "--output", "a", "--expert", "racing"])
+    assert "ANSWERS Racing [True, True, True, True]" in capsys.readouterr().out
+    post("KEYDOWN", key=pygame.K_LEFT)
+    main([*train, "--output", "b", "--expert", "human"])
+    out = capsys.readouterr().out
+    assert "Touch the controls to correct the policy" in out
+    assert "ANSWERS Corrections [True, True, True, True]" in out
