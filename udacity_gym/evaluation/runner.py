@@ -252,12 +252,14 @@ class _Drive:
         before = self._time_before, self._distance_before
         self._time_before, self._distance_before = self.time, self.distance
         fits = math.sqrt(PUT_BACK_LATERAL / max(abs(float(self.info["curvature"])), 1e-3))
-        options = {
+        options: dict[str, Any] = {
             "s": float(self.info["s"]),
             "offset": float(self.track.reference_offset),
             "heading_error": 0.0,
             "speed": float(np.clip(self.info["speed"], 0.0, fits)),
         }
+        if "conditions" in self.info:  # what was drawn goes on, it is one drive
+            options["conditions"] = self.info["conditions"]
         try:
             self.begin(options=options)
         except SimulatorError as error:

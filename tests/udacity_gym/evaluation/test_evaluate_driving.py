@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import udacity_gym  # noqa: F401 - registers the environment
+from udacity_gym.conditions import Randomization
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.evaluation import DriveVideo, Evaluation, evaluate, write_report
 from udacity_gym.evaluation.runner import Step
@@ -89,6 +90,25 @@ def test_a_car_at_its_top_speed_is_put_back_at_that_speed(env):
     assert max(fast) > 30 * MPH  # what full throttle settles at is a little more than the cap
     assert evaluation.interventions > 0
     assert evaluation.ended.startswith("time limit")
+
+
+def test_the_weather_stays_when_the_car_is_put_back():
+    seen = []
+    anything = Randomization(("rain", "fog", "dusk"), noise=(0, 20))
+    with gym.make("UdacitySim-v0", cameras=(), conditions=anything) as env:
+        for seed in (0, 1):
+            conditions = set()
+            evaluation = evaluate(
+                always_left,
+                env,
+                seed=seed,
+                max_seconds=15,
+                on_step=lambda step, kept=conditions: kept.add(step.info["conditions"]),
+            )
+            assert evaluation.interventions > 1
+            seen.append(conditions)
+    assert [len(conditions) for conditions in seen] == [1, 1]
+    assert seen[0] != seen[1]
 
 
 def test_standing_still_ends_at_the_time_limit(env):
