@@ -78,10 +78,10 @@ def lay_land(
     ground = np.empty((*grid.nearest.shape, 5), np.float32)
     rows = np.minimum(track.s / _STEP, len(tables["left"]) - 1).astype(np.int64)
     _spread(tables["left"], tables["right"], rows, grid.nearest, grid.distance, grid.right, ground)
-    ground = _soften(ground, grid.distance)
     road = grid.elevation(track)
-    height = ground[..., 0] + road
-    height += _roughness(ground[..., 0], grid, rng)
+    ground[..., 0] += road  # before it is softened: half way to a higher part of the road is no wall
+    ground = _soften(ground, grid.distance)
+    height = ground[..., 0] + _roughness(ground[..., 0] - road, grid, rng)
     water_level = float(surroundings.get("water_level", -math.inf))
     colour = _shade(height, ground[..., 1:4]) * _patches(height.shape, rng)[..., None]
     rough = ground[..., 4]

@@ -6,6 +6,7 @@ close, each profile is bent so that both have the same height half way between t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -21,7 +22,7 @@ Profile: TypeAlias = Sequence[tuple[float, float, str]]
 
 STRETCH, CHANGE = 34.0, 12.0
 """m of road with one profile, and m in which it turns into the next."""
-REACH = 120.0
+REACH = 216.0
 """m from the centre line up to which another part of the road matters."""
 SHOULDER = 7.5
 """m from the centre line up to which the ground stays level with the road."""
@@ -86,13 +87,20 @@ SURROUNDINGS: Mapping[str, Surroundings] = MappingProxyType(
 """Surroundings by name."""
 
 
-def landscape(track: Track, kind: Surroundings, rng: np.random.Generator) -> dict[str, Any]:
+def landscape(
+    track: Track,
+    kind: Surroundings,
+    rng: np.random.Generator,
+    summit: tuple[float, float] | None = None,
+) -> dict[str, Any]:
     """Describe land and plants along a road.
 
     Args:
         track: the road; what surroundings it has don't matter.
         kind: what there is to lie beside it.
         rng: chooses.
+        summit: m east and north, to which all land rises: on the side towards it the profiles are those of
+            the left; None takes those of either side as they are.
 
     Returns:
         "surroundings" of a track file.
@@ -102,11 +110,13 @@ def landscape(track: Track, kind: Surroundings, rng: np.random.Generator) -> dic
     land: list[dict[str, Any]] = []
     plants: list[dict[str, Any]] = []
     for side, sign in (("left", -1.0), ("right", 1.0)):
-        profiles = kind.left if side == "left" else kind.right
-        chosen = int(rng.integers(len(profiles)))
+        before = None
         for k in range(count):
-            if rng.random() * kind.steady < 1.0:
+            uphill = side == "left" if summit is None else _rises(track, (k + 0.5) * pitch, sign, summit)
+            profiles = kind.left if uphill else kind.right
+            if rng.random() * kind.steady < 1.0 or profiles is not before:
                 chosen = int(rng.integers(len(profiles)))
+            before = profiles
             relief = float(rng.uniform(0.75, 1.25))
             begin, end = k * pitch + CHANGE / 2, (k + 1) * pitch - CHANGE / 2
             profile = _meeting(profiles[chosen], relief, *_neighbour(track, (begin + end) / 2, sign))
@@ -122,9 +132,16 @@ def landscape(track: Track, kind: Surroundings, rng: np.random.Generator) -> dic
     return {"seed": int(rng.integers(2**31)), "land": land, "plants": plants}
 
 
+def _rises(track: Track, s: float, sign: float, summit: tuple[float, float]) -> bool:
+    """Whether a side of the road is the one towards a point."""
+    pose = track.pose_at(s)
+    east, north = summit[0] - pose.x, summit[1] - pose.y
+    return sign * (east * math.sin(pose.yaw) - north * math.cos(pose.yaw)) > 0.0
+
+
 def _beside(track: Track, s: float, sign: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Offsets (m) along a line across the road, and for each its distance (m) to every `_THIN`th sample."""
-    offsets = np.arange(SHOULDER, REACH + 1.0, 2.0)
+    offsets = np.arange(SHOULDER, REACH + 1.0, 3.0)
     pose = track.pose_at(s)
     x, y = pose.x + sign * offsets * np.sin(pose.yaw), pose.y - sign * offsets * np.cos(pose.yaw)
     return offsets, np.hypot(x[:, None] - track.x[None, ::_THIN], y[:, None] - track.y[None, ::_THIN])
