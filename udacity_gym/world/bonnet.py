@@ -88,10 +88,10 @@ def bonnet_overlay(
     zoom = 1.0
     if field_of_view != FIELD_OF_VIEW:
         zoom = math.tan(FIELD_OF_VIEW / 2) / math.tan(field_of_view / 2)
-    for colour, outline in shapes:
+    for k, (colour, outline) in enumerate(shapes):
         points = np.array(outline, np.float64)
-        if zoom < 1.0:
-            points = _prolonged(points)
+        if zoom < 1.0:  # what lies on the bonnet is kept within it
+            points = _prolonged(points, 1.0 if k == 0 else 0.4)
         middle = REFERENCE_WIDTH / 2, REFERENCE_HEIGHT / 2
         points = ((points - middle) * zoom + middle if zoom != 1.0 else points) * scale
         points[:, 0] += OVERSAMPLING * width / 2 - scale * REFERENCE_WIDTH / 2
@@ -99,12 +99,19 @@ def bonnet_overlay(
     return np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _prolonged(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """An outline that ends at the bottom of the picture, continued beyond it."""
-    ends = []
-    for end, before in ((points[0], points[1]), (points[-1], points[-2])):
-        if end[1] > REFERENCE_HEIGHT:
-            ends.append(end + (end - before) / max(end[1] - before[1], 1.0) * 3 * REFERENCE_HEIGHT)
-        else:
-            ends.append(end)
-    return np.vstack([ends[0], points, ends[1]])
+def _prolonged(points: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
+    """An outline that reaches the bottom of the picture, continued far beyond it.
+
+    Args:
+        points: (n, 2) columns and rows of its corners.
+        spread: share of its slope there with which it goes on.
+    """
+    n, below = len(points), points[:, 1] > REFERENCE_HEIGHT
+    longer: NDArray[np.float64] = np.array(points)
+    for k in np.flatnonzero(below):
+        before, after = (k - 1) % n, (k + 1) % n
+        above = before if not below[before] else after
+        if not below[above]:
+            across, down = points[k] - points[above]
+            longer[k] += 4 * REFERENCE_HEIGHT * np.array([spread * across / max(down, 1.0), 1.0])
+    return longer

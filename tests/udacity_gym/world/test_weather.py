@@ -1,7 +1,12 @@
-"""Weather, light and the camera's faults, judged by what they do to pictures."""
+"""Weather, light and the camera's faults: by what they do to pictures, and by a small picture of our own.
+
+After a wanted change of the look, run this file as a script: it writes the reference anew.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,6 +17,8 @@ from udacity_gym.world.track import Track
 
 ROAD = np.s_[90:130, 120:200]
 SKY = np.s_[:30]
+REFERENCE = Path(__file__).with_name("reference") / "conditions.png"
+SHEET = ("overcast", "rain", "fog", "snow", "dawn", "dusk", "night", "worn_road")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +38,20 @@ def picture(rig, lake):
         return rig.draw(lake.pose_at(s, 0.4), conditions=like, seed=seed).astype(float)
 
     return draw
+
+
+def sheet():
+    lake = Track.load("lake")
+    rig = CameraRig(lake, 120, 60)
+    drawn = [rig.draw(lake.pose_at(515.0, 0.4), conditions=NAMED[name], seed=1) for name in SHEET]
+    return np.vstack([np.hstack(drawn[k : k + 4]) for k in (0, 4)])
+
+
+def test_pictures_of_conditions_look_like_the_stored_reference():
+    reference = cv2.imread(str(REFERENCE), cv2.IMREAD_COLOR)[..., ::-1].astype(int)
+    difference = np.abs(sheet().astype(int) - reference)
+    assert difference.mean() < 2.0
+    assert (difference.max(axis=2) > 40).mean() < 0.02
 
 
 def brightness(view):
@@ -170,3 +191,7 @@ def test_threads_with_rigs_of_their_own_draw_the_same_bytes(lake):
         first, *others = pool.map(draw, range(4))
     for other in others:
         np.testing.assert_array_equal(first, other)
+
+
+if __name__ == "__main__":
+    cv2.imwrite(str(REFERENCE), sheet()[..., ::-1])
