@@ -98,6 +98,22 @@ def track_under(track: Track, info: Mapping[str, Any]) -> Track:
     return track.reversed()
 
 
+def car_in(info: Mapping[str, Any], car: CarParameters) -> CarParameters:
+    """The car with the grip of today's conditions, in steps of 0.05 downwards.
+
+    Args:
+        info: of the environment; where it has no "conditions", the car is as it is.
+        car: the kind of car.
+    """
+    grip = float(getattr(info.get("conditions"), "grip", 1.0))
+    if grip == 1.0:
+        return car
+    grip = max(0.05, math.floor(grip / 0.05 + 1e-9) * 0.05)
+    return car._replace(
+        grip=car.grip * grip, ground_grip=car.ground_grip * grip, brake=car.brake * min(1.0, grip)
+    )
+
+
 def _is_at(track: Track, info: Mapping[str, Any], pose: NDArray[np.float64]) -> bool:
     expected = track.pose_at(info["s"], track.reference_offset + info["cte"], info["heading_error"])
     apart = math.hypot(pose[0] - expected.x, pose[1] - expected.y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -145,8 +146,7 @@ class NoisyExpert:
         return action(float(perturbed[0]), float(perturbed[1]))
 
     def _draw(self, time: float) -> NDArray[np.float64]:
-        values, vectors = np.linalg.eigh(np.asarray(self.noise.covariance))
-        fresh = vectors @ (np.sqrt(np.maximum(values, 0.0)) * self._generator.normal(size=2))
+        fresh = _root(self.noise) @ self._generator.normal(size=2)
         starts = not is_number(self._time) or time < self._time
         kept = 0.0
         if self.noise.correlation > 0.0 and not starts:
@@ -154,3 +154,11 @@ class NoisyExpert:
         self._present = kept * self._present + math.sqrt(1.0 - kept * kept) * fresh
         self._time = time
         return self._present
+
+
+@lru_cache(maxsize=16)
+def _root(noise: Noise) -> NDArray[np.float64]:
+    """A matrix that gives independent numbers the noise's covariance."""
+    values, vectors = np.linalg.eigh(np.asarray(noise.covariance))
+    root: NDArray[np.float64] = vectors * np.sqrt(np.maximum(values, 0.0))
+    return root

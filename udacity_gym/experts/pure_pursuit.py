@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.experts.base import action, check_told, throttle_for, track_under
+from udacity_gym.experts.base import action, car_in, check_told, throttle_for, track_under
 from udacity_gym.experts.racing_line import RacingLine, line_at, with_speeds
-from udacity_gym.world.car import CarParameters
+from udacity_gym.world.car import GRAVITY, CarParameters
 from udacity_gym.world.track import Track
 
 
@@ -25,7 +25,8 @@ class PurePursuit:
     keeps the goal near and the corners uncut. Speed is limited so that no bend within braking distance
     asks for more than ``lateral_acceleration``; uphill and downhill it counts with the slope.
 
-    Which way around the car drives it sees from where the car points.
+    Which way around the car drives it sees from where the car points, and how slippery the road is from
+    "conditions".
 
     It has no memory: the same ``info`` gives the same action, so it can also say what it would have done
     in somebody else's place. It reads "s", "cte", "heading_error" and "speed".
@@ -73,10 +74,10 @@ class PurePursuit:
         self.lookahead = lookahead
         self.min_lookahead = min_lookahead
         self.delay = delay
-        self.car = CarParameters() if car is None else car
+        self.car = self._car = CarParameters() if car is None else car
         brakes = max(0.1, deceleration - self.car.drag * speed)  # the drag does the rest
         self._limits = (speed, lateral_acceleration, brakes)
-        self._lines = {self.track.direction: self._line()}
+        self._lines = {(self.track.direction, self.car): self._line()}
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """Choose the next action, see `Expert`.
@@ -88,10 +89,11 @@ class PurePursuit:
         check_told(info, ("s", "cte", "heading_error", "speed"), self)
         s, cte, error = float(info["s"]), float(info["cte"]), float(info["heading_error"])
         speed = float(info["speed"])
-        self.track = track_under(self.track, info)
-        if self.track.direction not in self._lines:
-            self._lines[self.track.direction] = self._line()
-        line = self._lines[self.track.direction]
+        self.track, self.car = track_under(self.track, info), car_in(info, self._car)
+        key = self.track.direction, self.car
+        if key not in self._lines:
+            self._lines[key] = self._line()
+        line = self._lines[key]
         ahead = self.track.index(s + speed * self.delay)
         slope = float(line.slope[self.track.index(s)])
         return action(
@@ -101,7 +103,10 @@ class PurePursuit:
 
     def _line(self) -> RacingLine:
         """The reference line with the speeds to drive at."""
-        return with_speeds(line_at(self.track, self.track.reference_offset), *self._limits, self.car)
+        speed, lateral, brakes = self._limits
+        lateral, brakes = min(lateral, 0.8 * self.car.grip * GRAVITY), min(brakes, 0.8 * self.car.brake)
+        line = line_at(self.track, self.track.reference_offset)
+        return with_speeds(line, speed, lateral, brakes, self.car)
 
     def _steering(self, s: float, cte: float, error: float, speed: float) -> float:
         car, reference = self.car, self.track.reference_offset

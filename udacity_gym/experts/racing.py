@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.experts.base import action, check_told, throttle_for, track_under
+from udacity_gym.experts.base import action, car_in, check_told, throttle_for, track_under
 from udacity_gym.experts.racing_line import RacingLine, check_settings, racing_line, scrub
 from udacity_gym.world.car import GRAVITY, CarParameters
 from udacity_gym.world.track import Track
@@ -31,7 +31,8 @@ class Racing:
     (steering lag and half a control step ahead), plus feedback on the distance to the line and on the
     angle to it. The throttle is that of the line's acceleration, plus feedback on the speed.
 
-    Which way around the car drives it sees from where the car points. It has no memory, and reads "s",
+    Which way around the car drives it sees from where the car points, and how slippery the road is from
+    "conditions". It has no memory, and reads "s",
     "cte", "heading_error" and "speed". The line is computed when it is
     needed first, which takes a tenth of a second, and kept with its track.
     """
@@ -62,15 +63,15 @@ class Racing:
             OptionError: A setting is out of range.
         """
         self.track = Track.load(track)
-        self.car = CarParameters() if car is None else car
+        self.car = self._car = CarParameters() if car is None else car
         self.delay = number("delay", delay, 0.0)
-        self._settings = (within, speed, grip, braking, self.car)
-        check_settings(*self._settings)
+        self._settings = (within, speed, grip, braking)
+        check_settings(*self._settings, self.car)
 
     @property
     def line(self) -> RacingLine:
-        """The line that it follows, in the direction in which it drove last."""
-        return racing_line(self.track, *self._settings)
+        """The line that it follows, in the direction and with the grip that it had last."""
+        return racing_line(self.track, *self._settings, self.car)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """Choose the next action, see `Expert`.
@@ -81,7 +82,7 @@ class Racing:
         """
         check_told(info, ("s", "cte", "heading_error", "speed"), self)
         s, speed = float(info["s"]), float(info["speed"])
-        self.track = track_under(self.track, info)
+        self.track, self.car = track_under(self.track, info), car_in(info, self._car)
         offset = self.track.reference_offset + float(info["cte"])
         return action(
             self._steering(s, offset, float(info["heading_error"]), speed),

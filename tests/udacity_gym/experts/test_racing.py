@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from udacity_gym.conditions import Conditions
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import OptionError
 from udacity_gym.experts import PurePursuit, Racing, racing_line
@@ -11,9 +12,9 @@ from udacity_gym.world.generator import generate_track
 from udacity_gym.world.track import Track
 
 
-def drive(expert, track, laps=2, **options):
+def drive(expert, track, laps=2, conditions=None, **options):
     """Drive until the environment ends the episode; infos of every step."""
-    env = UdacityEnv(cameras=(), track=track, max_laps=laps, max_seconds=200.0 * laps)
+    env = UdacityEnv(cameras=(), track=track, max_laps=laps, max_seconds=250.0 * laps, conditions=conditions)
     observation, info = env.reset(seed=0, options=options)
     infos, ended = [info], False
     while not ended:
@@ -196,6 +197,17 @@ def test_racing_finds_back_to_its_line(name):
             ended = terminated or truncated
         assert not terminated
         assert np.abs(beside_its_line(expert, infos))[-30:].max() < 0.4
+
+
+@pytest.mark.parametrize("expert", [PurePursuit, Racing])
+@pytest.mark.parametrize("grip", [0.3, 0.62])
+def test_experts_mind_how_slippery_the_road_is(expert, grip):
+    infos = drive(expert("jungle"), "jungle", laps=1, conditions=Conditions(grip=grip))
+    dry = drive(expert("jungle"), "jungle", laps=1)
+    assert infos[-1]["end_reason"] == "max_laps"
+    assert not any(info["off_lane"] for info in infos)
+    assert max(abs(info["cte"]) for info in infos[60:]) < 1.0
+    assert infos[-1]["time"] > dry[-1]["time"] + 0.5
 
 
 def test_racing_has_no_memory():
