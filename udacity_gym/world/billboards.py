@@ -110,7 +110,7 @@ def draw_cards(
         order: (MOST,) int64 of `find_cards`.
         texels: (kinds * CARD,) int32 packed colours, red lowest, the highest bit set where opaque.
         kinds: (kinds,) uint8, what each kind is, see `sensors.Label`.
-        air: fog, see `scenery.AIR`.
+        air: fog, see `daylight.Daylight.air`.
         picture: (height, width, 3) uint8, drawn into.
         depth: (height, width) float32 m, tested against and written.
         labels: (height, width) uint8, receives what each pixel shows.

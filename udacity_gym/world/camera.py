@@ -20,6 +20,7 @@ from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import CAMERAS, SENSORS, VIEWS, Image, Pose, split_name
 from udacity_gym.world.bonnet import FIELD_OF_VIEW, bonnet_overlay
 from udacity_gym.world.car_body import car_faces
+from udacity_gym.world.daylight import Daylight
 from udacity_gym.world.renderer import Look, Renderer
 from udacity_gym.world.scenery import scene_of
 from udacity_gym.world.track import Track
@@ -140,6 +141,7 @@ class CameraRig:
         self.width, self.height = width, height
         self.field_of_view = field_of_view
         self._scene = scene_of(track)
+        self._daylight = Daylight.of(track)
         self.renderer = self._make_renderer(width, height)
         self._views: dict[tuple[int, int], Renderer] = {}
 
@@ -258,7 +260,9 @@ class CameraRig:
             renderer.render(row[None], out, [0], looks=[Look(conditions, seed)])
         else:
             look = Look(conditions, seed, CHASED + 2.2)
-            renderer.render(_chase_row(pose)[None], out, faces=car_faces(pose, steering), looks=[look])
+            renderer.render(
+                _chase_row(pose)[None], out, faces=car_faces(pose, steering, self._daylight), looks=[look]
+            )
         picture: Image = out[0]
         return picture
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.telemetry import Pose
-from udacity_gym.world.land import AMBIENT, SUN
+from udacity_gym.world.daylight import Daylight
 from udacity_gym.world.polygons import face
 
 FRONT_AXLE, REAR_AXLE = 1.27, -1.60
@@ -52,12 +52,13 @@ _SPOKES = 10  # corners of a wheel
 _SHADOW_LAYERS = 9
 
 
-def car_faces(pose: Pose, steering: float) -> NDArray[np.float32]:
+def car_faces(pose: Pose, steering: float, daylight: Daylight) -> NDArray[np.float32]:
     """The car as faces in the world.
 
     Args:
         pose: the car's pose.
         steering: [-1, 1] share of full lock, positive turns right.
+        daylight: the light on it.
 
     Returns:
         (n, FIELDS) float32, see `polygons.face`; the shadow first.
@@ -70,10 +71,11 @@ def car_faces(pose: Pose, steering: float) -> NDArray[np.float32]:
     normal = np.cross(first, second)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     outward = np.sign(np.sum(normal * (world.mean(axis=1) - _to_world(np.zeros((1, 3)), pose)), axis=1))
-    lit = np.clip(outward * (normal @ SUN) / SUN[2], 0.0, 1.3)[:, None]
-    shaded = np.clip(colours * (0.3 + AMBIENT + (0.7 - AMBIENT) * lit), 0, 255)
+    sun, ambient = daylight.sun, np.array(daylight.ambient)
+    lit = np.clip(outward * (normal @ sun) / sun[2], 0.0, 1.3)[:, None]
+    shaded = np.clip(colours * (0.3 + ambient + (0.7 - ambient) * lit), 0, 255)
     faces = [face(part, colour) for part, colour in zip(world, shaded, strict=True)]
-    return np.array([*_shadow(pose), *faces], np.float32)
+    return np.array([*_shadow(pose, sun), *faces], np.float32)
 
 
 _Face = tuple[NDArray[np.float64], tuple[float, float, float]]
@@ -140,9 +142,9 @@ def _wheels(steering: float) -> list[_Face]:
     return faces
 
 
-def _shadow(pose: Pose) -> list[NDArray[np.float32]]:
+def _shadow(pose: Pose, sun: NDArray[np.float64]) -> list[NDArray[np.float32]]:
     """Nested quadrilaterals on the road, shifted away from the sun, each a little darker."""
-    shift = -0.35 * SUN[:2] / SUN[2]
+    shift = -0.35 * sun[:2] / sun[2]
     faces = []
     for k in range(_SHADOW_LAYERS):
         length, width = 2.6 - 0.065 * k, 1.3 - 0.06 * k

@@ -14,19 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.world.daylight import Daylight
 from udacity_gym.world.jit import cached
 from udacity_gym.world.terrain import Grid
 from udacity_gym.world.track import Track
-
-_SUN_AZIMUTH, _SUN_HEIGHT = math.radians(12.0), math.radians(42.0)
-SUN = np.array(
-    [
-        math.cos(_SUN_HEIGHT) * math.cos(_SUN_AZIMUTH),
-        math.cos(_SUN_HEIGHT) * math.sin(_SUN_AZIMUTH),
-        math.sin(_SUN_HEIGHT),
-    ]
-)
-"""Direction to the sun: 42 degrees up; the azimuth is fitted to the brightness of kerbs and asphalt."""
 
 COVERS: dict[str, tuple[float, float, float, float]] = {
     "sand": (222.0, 190.0, 124.0, 0.03),
@@ -38,13 +29,13 @@ COVERS: dict[str, tuple[float, float, float, float]] = {
     "olive": (138.0, 124.0, 62.0, 0.09),
     "rock": (202.0, 193.0, 152.0, 0.10),
     "cliff": (172.0, 180.0, 140.0, 0.28),
+    "turf": (118.0, 128.0, 80.0, 0.20),
+    "ledge": (104.0, 110.0, 72.0, 0.25),
+    "crag": (112.0, 114.0, 88.0, 0.42),
 }
-"""Ground covers: RGB as seen level in the sun, measured on recordings of the lake, and relative roughness."""
+"""Ground covers: RGB as seen level in the sun, measured on recordings of the lake and, the last three, of the
+jungle, and relative roughness."""
 WATER = (166.0, 197.0, 213.0, 0.012)
-AMBIENT = np.array([0.16, 0.24, 0.28])
-"""Share of the light that comes from the sky, by colour: slopes that face away from the sun are bluish."""
-GENTLE = 1.2
-"""Rise per m below which slopes hardly look darker away from the sun or lighter towards it."""
 LEVEL = 7.0
 """m from the centre line within which the ground is as level as the road, unless the file says otherwise."""
 REACH = 170
@@ -59,7 +50,7 @@ _STEP = 2.0  # m along the track between two rows of a table of profiles
 
 
 def lay_land(
-    track: Track, grid: Grid, rng: np.random.Generator
+    track: Track, grid: Grid, rng: np.random.Generator, daylight: Daylight
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Heights and colours of the ground at every node of a grid.
 
@@ -67,6 +58,7 @@ def lay_land(
         track: the track with its file's surroundings.
         grid: the grid around it.
         rng: source of the land's roughness.
+        daylight: the light on it.
 
     Returns:
         (rows, columns) float32 heights in m, and (rows, columns) int32 packed colours: red lowest,
@@ -83,7 +75,7 @@ def lay_land(
     ground = _soften(ground, grid.distance)
     height = ground[..., 0] + _roughness(ground[..., 0] - road, grid, rng)
     water_level = float(surroundings.get("water_level", -math.inf))
-    colour = _shade(height, ground[..., 1:4]) * _patches(height.shape, rng)[..., None]
+    colour = _shade(height, ground[..., 1:4], daylight) * _patches(height.shape, rng)[..., None]
     rough = ground[..., 4]
     wet = height < water_level
     colour[wet], rough[wet], height[wet] = WATER[:3], WATER[3], water_level
@@ -168,15 +160,18 @@ def _roughness(height: NDArray[np.float32], grid: Grid, rng: np.random.Generator
     return np.asarray(bumps * strength, np.float32)
 
 
-def _shade(height: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[np.float32]:
+def _shade(
+    height: NDArray[np.float32], colour: NDArray[np.float32], daylight: Daylight
+) -> NDArray[np.float32]:
     """Colour under the sun: covers are given as they look on level ground."""
+    sun, ambient = daylight.sun, np.array(daylight.ambient)
     north, east = np.gradient(cv2.GaussianBlur(height, (0, 0), 0.8))
     steepness = np.hypot(north, east)
-    soft = steepness / (steepness + GENTLE)
+    soft = steepness / (steepness + daylight.gentle) if daylight.gentle else 1.0
     north, east = north * soft, east * soft
-    lit = (SUN[2] - SUN[0] * east - SUN[1] * north) / (SUN[2] * np.sqrt(1 + north**2 + east**2))
+    lit = (sun[2] - sun[0] * east - sun[1] * north) / (sun[2] * np.sqrt(1 + north**2 + east**2))
     lit = np.clip(lit, 0.0, 1.4)[..., None]
-    shaded: NDArray[np.float32] = (colour * (AMBIENT + (1 - AMBIENT) * lit)).astype(np.float32)
+    shaded: NDArray[np.float32] = (colour * (ambient + (1 - ambient) * lit)).astype(np.float32)
     return shaded
 
 

@@ -106,7 +106,7 @@ def pave(
 
     Args:
         camera: (12,) float32 position, forward, right and up vector.
-        air: float32, see `scenery.AIR`.
+        air: float32, see `daylight.Daylight.air`.
         bottom: rows to look at, from the top.
         covered: (rows,) int32, how many of the row's pixels meet the ground.
         span: (rows, 2) float32 m, smallest and greatest distance from the centre line.
@@ -419,7 +419,7 @@ def finish(
     Args:
         camera: (12,) float32 position, forward, right and up vector.
         focal: focal length in pixels.
-        air: float32, see `scenery.AIR`.
+        air: float32, see `daylight.Daylight.air`.
         picture: (height, width, 3) uint8, receives the block.
         first: first column of the block.
         bottom: rows to write, from the top.

@@ -74,7 +74,7 @@ def draw_faces(
         focal: focal length in pixels.
         faces: (n, FIELDS) float32.
         label: what they are, see `sensors.Label`.
-        air: fog, see `scenery.AIR`.
+        air: fog, see `daylight.Daylight.air`.
         corners: (CORNERS, 3) float32 scratch.
         picture: (height, width, 3) uint8, drawn into.
         depth: (height, width) float32 m, tested against and written.

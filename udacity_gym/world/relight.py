@@ -14,7 +14,6 @@ import numpy as np
 from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Image
 from udacity_gym.world.jit import F, cached_kernel, index, inline, kernel
-from udacity_gym.world.land import AMBIENT, GENTLE
 from udacity_gym.world.paint import GLANCE, GLANCE_DISTANCE
 from udacity_gym.world.surface import bilinear_node
 from udacity_gym.world.textures import SIZE, texel, texels
@@ -41,7 +40,6 @@ _SKY, _ROAD, _MARKING, _KERB, _TERRAIN, _WATER, _PLANT, _CAR = (
         Label.CAR,
     )
 )
-_AMBIENT = (F(AMBIENT[0]), F(AMBIENT[1]), F(AMBIENT[2]))
 _SNOW = (F(FRESH_SNOW[0]), F(FRESH_SNOW[1]), F(FRESH_SNOW[2]))
 _LAMP = (F(1.0), F(0.95), F(0.82))
 _DISC = (F(255.0), F(235.0), F(200.0))
@@ -119,7 +117,7 @@ def _slope(heights: Any, frame: Any, x: Any, y: Any) -> Any:
 def _daylight(light: Any, east: Any, north: Any, steep: Any) -> Any:
     """How much lighter ground of a slope is than in the picture as it was drawn, by colour."""
     # As `land` bakes the light in: gentle slopes hardly differ from level ground.
-    soft = steep / (steep + F(GENTLE))
+    soft = steep / (steep + light.ambient[3] + F(1e-6))
     east, north = east * soft, north * soft
     length = _ONE / np.sqrt(_ONE + east * east + north * north)
     before = (light.day[2] - light.day[0] * east - light.day[1] * north) * length / light.day[2]
@@ -127,12 +125,12 @@ def _daylight(light: Any, east: Any, north: Any, steep: Any) -> Any:
     after = (light.sun[2] - light.sun[0] * east - light.sun[1] * north) * length
     after = min(max(after / max(light.sun[2], F(0.12)), _ZERO), F(1.8))
     return (
-        (light.sky[0] * _AMBIENT[0] + light.direct[0] * (_ONE - _AMBIENT[0]) * after)
-        / (_AMBIENT[0] + (_ONE - _AMBIENT[0]) * before),
-        (light.sky[1] * _AMBIENT[1] + light.direct[1] * (_ONE - _AMBIENT[1]) * after)
-        / (_AMBIENT[1] + (_ONE - _AMBIENT[1]) * before),
-        (light.sky[2] * _AMBIENT[2] + light.direct[2] * (_ONE - _AMBIENT[2]) * after)
-        / (_AMBIENT[2] + (_ONE - _AMBIENT[2]) * before),
+        (light.sky[0] * light.ambient[0] + light.direct[0] * (_ONE - light.ambient[0]) * after)
+        / (light.ambient[0] + (_ONE - light.ambient[0]) * before),
+        (light.sky[1] * light.ambient[1] + light.direct[1] * (_ONE - light.ambient[1]) * after)
+        / (light.ambient[1] + (_ONE - light.ambient[1]) * before),
+        (light.sky[2] * light.ambient[2] + light.direct[2] * (_ONE - light.ambient[2]) * after)
+        / (light.ambient[2] + (_ONE - light.ambient[2]) * before),
     )
 
 
@@ -229,9 +227,9 @@ def relight(
     angled = glowing or wet > _ZERO
     sun_x, sun_y, sun_z = light.sun[0], light.sun[1], light.sun[2]
     level = (
-        light.sky[0] * _AMBIENT[0] + light.direct[0] * (_ONE - _AMBIENT[0]),
-        light.sky[1] * _AMBIENT[1] + light.direct[1] * (_ONE - _AMBIENT[1]),
-        light.sky[2] * _AMBIENT[2] + light.direct[2] * (_ONE - _AMBIENT[2]),
+        light.sky[0] * light.ambient[0] + light.direct[0] * (_ONE - light.ambient[0]),
+        light.sky[1] * light.ambient[1] + light.direct[1] * (_ONE - light.ambient[1]),
+        light.sky[2] * light.ambient[2] + light.direct[2] * (_ONE - light.ambient[2]),
     )
     exposure, edge = light.camera[0], scene.section[6]
     for i in range(height):

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from udacity_gym.world import surface, textures
 from udacity_gym.world.cards import labels
+from udacity_gym.world.daylight import Daylight
 from udacity_gym.world.furniture import build, plant
-from udacity_gym.world.land import SUN, lay_land, pack
+from udacity_gym.world.land import lay_land, pack
 from udacity_gym.world.terrain import Grid
 from udacity_gym.world.track import Track
 
@@ -50,17 +51,6 @@ asphalt), red and white bars, concrete across the direction to the sun, centre l
 
 Asphalt and stones as they look straight below; they get lighter with distance, see `paint.GLANCE`.
 """
-
-AIR = (
-    # Fog: RGB (0.41, 0.60, 0.85), begins at 100 m, is full 500 m later.
-    *(105.0, 153.0, 217.0, 100.0, 1 / 500.0),
-    # Sky: RGB at the horizon and at the zenith, inverse of the height over which one turns into the other.
-    *(241.0, 268.0, 284.0, 95.0, 122.0, 165.0, 1 / 0.18),
-    # Direction to the sun.
-    *(float(SUN[0]), float(SUN[1])),
-)
-"""Fog, sky and sun as the kernels read them."""
-
 
 DRY = -1e9
 """m, the level of water where there is none."""
@@ -108,8 +98,8 @@ def scene_of(track: Track) -> Scene:
 def _build(content: str) -> Scene:
     track = Track(json.loads(content))
     rng = np.random.default_rng(int(track.data.get("surroundings", {}).get("seed", 0)))
-    grid = Grid.around(track)
-    height, colours = lay_land(track, grid, rng)
+    grid, daylight = Grid.around(track), Daylight.of(track)
+    height, colours = lay_land(track, grid, rng, daylight)
     cards, card_texels = plant(track, grid, height, rng)
     rows, columns = grid.nearest.shape
     return Scene(
@@ -119,7 +109,7 @@ def _build(content: str) -> Scene:
             nearest=grid.nearest.ravel(),
             frame=np.array([grid.west, grid.south, columns - 1.01, rows - 1.01, columns], np.float32),
             line=_line(track).ravel(),
-            sides=_sides(track).ravel(),
+            sides=_sides(track, daylight).ravel(),
             spacing=np.float32(track.ds),
             kerb=np.array(
                 [track.half_width, track.half_width + KERB_DEPTH, KERB_RISE if _has_kerb(track) else 0.0],
@@ -127,7 +117,7 @@ def _build(content: str) -> Scene:
             ),
             section=np.array(_section(track), np.float32),
             palette=_palette(track),
-            air=np.array(AIR, np.float32),
+            air=daylight.air(),
             textures=_patterns(rng),
             cards=cards,
             card_texels=card_texels,
@@ -196,13 +186,15 @@ def _line(track: Track) -> NDArray[np.float32]:
     return line
 
 
-def _sides(track: Track) -> NDArray[np.int32]:
+def _sides(track: Track, daylight: Daylight) -> NDArray[np.int32]:
     """What is left and right of each sample, (n, 2): bits, and below them a colour or a distance."""
     bits = _roadside(track)
     walls = np.stack([track.line.wall_left, track.line.wall_right], axis=1).astype(np.float32)
     walls = np.where(np.isfinite(walls), walls, 0.0)
     stony = bits >> surface.COBBLED & 1 == 1
-    return bits | np.where(stony, np.round(walls / surface.WALL_UNIT).astype(np.int32), _kerb_colours(track))
+    return bits | np.where(
+        stony, np.round(walls / surface.WALL_UNIT).astype(np.int32), _kerb_colours(track, daylight)
+    )
 
 
 def _roadside(track: Track) -> NDArray[np.int32]:
@@ -222,13 +214,13 @@ def _roadside(track: Track) -> NDArray[np.int32]:
     return bits
 
 
-def _kerb_colours(track: Track) -> NDArray[np.int32]:
+def _kerb_colours(track: Track, daylight: Daylight) -> NDArray[np.int32]:
     """Colour of the concrete kerb by its direction to the sun.
 
     Fitted to recordings of the lake, by the kerb's direction to the sun, from -1 to 1.
     """
     dark, light = np.array([65.0, 80.0, 90.0]), np.array([255.0, 250.0, 228.0])
-    azimuth = SUN[:2] / np.hypot(*SUN[:2])
+    azimuth = daylight.sun[:2] / np.hypot(*daylight.sun[:2])
     sides = []
     for sign in (1.0, -1.0):  # the left kerb faces right, the right one left
         facing = sign * (np.sin(track.heading) * azimuth[0] - np.cos(track.heading) * azimuth[1])

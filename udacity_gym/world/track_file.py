@@ -12,7 +12,20 @@ from numpy.typing import NDArray
 from udacity_gym.errors import TrackError
 
 FORMAT, VERSION = "udacity-gym-track", 1
-COVERS = ("sand", "orange", "dirt", "grass", "lime", "meadow", "olive", "rock", "cliff")
+COVERS = (
+    "sand",
+    "orange",
+    "dirt",
+    "grass",
+    "lime",
+    "meadow",
+    "olive",
+    "rock",
+    "cliff",
+    "turf",
+    "ledge",
+    "crag",
+)
 PLANTS = ("pine", "shrub", "reeds", "rock")
 PAINTS = ("white", "yellow")
 MODES = ("training", "autonomous")
@@ -29,6 +42,17 @@ FARTHEST = 220.0
 """m from the road within which there is land."""
 BRIGHTEST = 400.0
 """Of a colour's channels: 255 is as light as a picture gets, what is farther off may be meant lighter."""
+LIGHT = {
+    "azimuth": (-math.tau, math.tau),
+    "elevation": (0.05, 0.5 * math.pi),
+    "gentle": (0.0, 100.0),
+    "haze": (0.01, 10.0),
+    "fog_from": (0.0, 1e5),
+    "fog_to": (1.0, 1e5),
+}
+"""Numbers that a track file may say about the light, and their ranges."""
+LIGHT_COLOURS = ("ambient", "horizon", "zenith", "fog")
+"""Colours that it may say."""
 MOST = 10_000
 """Plants of one entry at most."""
 NOTES = ("description", "comment")
@@ -236,9 +260,11 @@ class _Check:
         lists: dict[str, Callable[[Any, str], None]] = {
             "land": self.land, "plants": self.plants, "objects": self.object
         }  # fmt: skip
-        around = self.fields(value, "surroundings", (), ("seed", "water_level", *lists))
+        around = self.fields(value, "surroundings", (), ("seed", "water_level", "light", *lists))
         self.whole(around.get("seed", 0), "surroundings.seed")
         self.number(around.get("water_level", 0.0), "surroundings.water_level")
+        if "light" in around:
+            self.light(around["light"])
         for name, one in lists.items():
             for field, entry in self.entries(around.get(name, ()), f"surroundings.{name}"):
                 one(entry, field)
@@ -246,6 +272,19 @@ class _Check:
             missing = {"left", "right"} - {entry["side"] for entry in around["land"]}
             if missing:
                 self.refuse("surroundings.land", f"needs a stretch on each side; none is {missing.pop()}")
+
+    def light(self, value: Any) -> None:
+        light = self.fields(value, "surroundings.light", (), (*LIGHT, *LIGHT_COLOURS, "shadows"))
+        for name, (low, high) in LIGHT.items():
+            if name in light:
+                self.number(light[name], f"surroundings.light.{name}", low, high)
+        for name in LIGHT_COLOURS:
+            if name in light:
+                self.colour(light[name], f"surroundings.light.{name}")
+        if not isinstance(light.get("shadows", False), bool):
+            self.refuse("surroundings.light.shadows", f"must be true or false, got {light['shadows']!r}")
+        if not light.get("fog_from", 100.0) < light.get("fog_to", 600.0):
+            self.refuse("surroundings.light.fog_to", "must be farther than fog_from (100 unless given)")
 
     def land(self, value: Any, field: str) -> None:
         entry = self.fields(value, field, ("side", "from", "to", "profile"))

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.conditions import Conditions
-from udacity_gym.world.land import AMBIENT
 
 CLEAR = Conditions()
 
@@ -80,6 +79,7 @@ class Light(NamedTuple):
         direct: (3,) gain of the sun's light on level ground, by colour.
         sun: (3,) direction to the sun.
         day: (3,) direction to the sun in the picture as it was drawn.
+        ambient: (4,) the sky's share of the light by colour as it was drawn, and `daylight.Daylight.gentle`.
         fog: (8,) colour (3) of the track's own haze, its begin in m and the inverse of its length; then
             the colour's share of the weather's fog: 1/m by which contrast falls.
         veil: (3,) colour of the weather's fog.
@@ -94,6 +94,7 @@ class Light(NamedTuple):
     direct: NDArray[np.float32]
     sun: NDArray[np.float32]
     day: NDArray[np.float32]
+    ambient: NDArray[np.float32]
     fog: NDArray[np.float32]
     veil: NDArray[np.float32]
     glow: NDArray[np.float32]
@@ -121,7 +122,7 @@ def weather(conditions: Conditions, air: NDArray[np.float32]) -> tuple[NDArray[n
 
     Args:
         conditions: what it is like.
-        air: float32 of the scene, see `scenery.AIR`.
+        air: float32 of the scene, see `daylight.Daylight.air`.
 
     Returns:
         The air that the scene is drawn in, without haze if `relight` is to add it, and the light.
@@ -150,7 +151,7 @@ def weather(conditions: Conditions, air: NDArray[np.float32]) -> tuple[NDArray[n
     }[kind]
     if conditions.visibility is not None:
         thick = 3.0 / conditions.visibility
-    white = 0.56 / AMBIENT  # clouds are not as blue as the sky
+    white = 0.56 / air[14:17]  # clouds are not as blue as the sky
     direct = direct * (1.0 - 0.88 * cover)
     sky = sky * (1.0 + cover * (bright * white - 1.0))
     veil = day * np.array(low) if cover > 0.0 else haze + 0.6 * (horizon - haze)
@@ -182,6 +183,7 @@ def weather(conditions: Conditions, air: NDArray[np.float32]) -> tuple[NDArray[n
         direct,
         sun,
         [east, north, math.sqrt(1.0 - flat * flat)],
+        air[14:18],
         [*haze, air[3], air[4], thick],
         veil,
         glow,
