@@ -1,0 +1,332 @@
+"""How much the twin looks like the simulator it imitates: real recordings against their re-rendered poses.
+
+    python benchmarks/fidelity.py path/to/recording --track lake --output fidelity
+    python benchmarks/fidelity.py path/to/recording --track jungle --start 955 2.5 0.4 --output fidelity
+    python benchmarks/fidelity.py path/to/recording --track lake --cross --output fidelity
+
+Reconstructs the poses of a recording (see `udacity_gym.world.alignment`), draws the same poses, and
+reports, per region of the picture, mean colour and spread of both, how far the lines found in
+either lie from where the track has them, and how alike one network steers on both. With --cross it
+trains two networks, one on the recording and one on an expert's laps in the twin, and lets each do
+the other's job. Sheets of pictures side by side, the poses and the figures go to the output folder.
+
+Recordings of others may carry no licence: keep the sheets to yourself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from udacity_gym.recording import open_recording
+from udacity_gym.telemetry import Image
+from udacity_gym.world.alignment import Aligner, Alignment, dead_reckon
+from udacity_gym.world.camera import CameraRig
+from udacity_gym.world.track import Track
+
+STARTS = {"lake": (0.0, 0.46, 0.0), "jungle": (0.0, 2.5, 0.0)}
+"""s, offset and heading error of training mode's start."""
+SPREAD = (2.0, 0.6, 0.15)
+"""How far off a start may be: m, m, rad."""
+REGIONS = {
+    "lake": {
+        "asphalt": (-2.8, -1.8, -0.8, 0.8, 1.8, 2.8),
+        "line": (-3.84, -3.43, 3.43, 3.84),
+        "kerb": (-5.1, -4.9, 4.9, 5.1),
+        "verge": (-8.0, -7.0, -6.3, 6.3, 7.0, 8.0),
+    },
+    "jungle": {
+        "asphalt": (-3.6, -2.4, -1.2, 1.2, 2.4, 3.6),
+        "line": (-4.6, 4.6),
+        "verge": (-6.2, -5.6, -5.2, 5.2, 5.6, 6.2),
+    },
+}
+"""m right of the centre line where each region of the road is sampled, by track."""
+SKY, LAND = "sky", "terrain"
+
+
+@dataclass
+class Pair:
+    """A real picture and the twin's of the same pose."""
+
+    frame: int
+    s: float
+    offset: float
+    real: Image
+    drawn: Image
+    labels: NDArray[np.uint8]
+
+
+def main() -> None:
+    """Read the command line and do what it says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recording", type=Path, help="folder with a driving_log.csv of one take")
+    parser.add_argument("--track", choices=sorted(REGIONS), default="lake")
+    parser.add_argument(
+        "--start", type=float, nargs=3, metavar=("S", "OFFSET", "HEADING_ERROR"),
+        help="m, m and rad of the first frame; left out: training mode's start",
+    )  # fmt: skip
+    parser.add_argument("--first", type=int, default=0, help="frame to begin with, at --start")
+    parser.add_argument("--every", type=int, default=20, help="frames between two that are compared")
+    parser.add_argument("--particles", type=int, default=1000)
+    parser.add_argument("--cross", action="store_true", help="train networks and swap their jobs")
+    parser.add_argument("--epochs", type=int, default=30, help="of each training")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=Path("fidelity"))
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+
+    track = Track.load(options.track)
+    recording = open_recording(options.recording)
+    episode = recording.episodes[0]
+    poses = options.output / f"{options.track}-poses.npz"
+    if poses.exists():
+        frames, aligned = load_poses(poses)
+    else:
+        start = options.start or STARTS[options.track]
+        frames, aligned = reconstruct(episode, track, start, options.first, options.particles, options.seed)
+        save_poses(poses, frames, aligned)
+    figures: dict[str, Any] = {"track": options.track, "frames": len(frames)}
+    pairs = draw_pairs(episode, track, frames, aligned, options.every)
+    figures["regions"] = compare_regions(pairs, track, frames, aligned)
+    figures["edges"] = compare_edges(pairs, track, frames, aligned)
+    write_sheets(pairs, options.output, options.track)
+    report(figures)
+    if options.cross:
+        figures["cross"] = cross_train(options, pairs)
+    text = json.dumps(figures, indent=1)
+    (options.output / f"{options.track}-figures.json").write_text(text, encoding="utf-8")
+
+
+def reconstruct(
+    episode: Any, track: Track, start: tuple[float, float, float], first: int, particles: int, seed: int
+) -> tuple[list[int], Alignment]:
+    """Align a take; looks at every fourth frame first, then at all."""
+    aligner = Aligner(track)
+    driven, turned = dead_reckon(episode.time, episode.steering, episode.speed)
+
+    def image(k: int) -> Image:
+        return np.asarray(episode.image("center", k))
+
+    some = list(range(first, len(episode), 4))
+    rough = aligner.follow(
+        image, some, driven, turned, np.array(start), np.array(SPREAD), particles=particles, seed=seed
+    )
+    frames = list(range(first, some[-1] + 1))
+    expected = np.stack([np.interp(frames, some, rough[:, c]) for c in range(3)], axis=1)
+    return frames, aligner.smooth(image, frames, driven, turned, expected)
+
+
+def save_poses(path: Path, frames: list[int], aligned: Alignment) -> None:
+    """Keep poses."""
+    np.savez(path, frames=frames, **aligned._asdict())
+
+
+def load_poses(path: Path) -> tuple[list[int], Alignment]:
+    """Read poses kept before."""
+    with np.load(path) as kept:
+        return kept["frames"].tolist(), Alignment(*(kept[name] for name in Alignment._fields))
+
+
+def draw_pairs(episode: Any, track: Track, frames: list[int], aligned: Alignment, every: int) -> list[Pair]:
+    """Real and drawn pictures of every ``every``-th pose."""
+    rig = CameraRig(track)
+    pairs = []
+    for i in range(0, len(frames), every):
+        drawn = rig.draw_all(aligned.pose(track, i), ("center", "center_segmentation"), "training")
+        real = np.asarray(episode.image("center", frames[i]))
+        pairs.append(
+            Pair(
+                frames[i],
+                float(aligned.s[i]),
+                float(aligned.offset[i]),
+                real,
+                drawn["center"],
+                drawn["center_segmentation"],
+            )
+        )
+    return pairs
+
+
+def compare_regions(
+    pairs: list[Pair], track: Track, frames: list[int], aligned: Alignment
+) -> dict[str, dict[str, Any]]:
+    """Mean colour and spread (standard deviation of brightness) by region, real and drawn."""
+    from udacity_gym.sensors import Label
+
+    aligner = Aligner(track)
+    ahead = np.arange(4.0, 18.0, 0.5)
+    samples: dict[str, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
+    for pair in pairs:
+        i = frames.index(pair.frame)
+        state = np.array([[aligned.s[i], aligned.offset[i], aligned.heading_error[i], aligned.pitch[i]]])
+        for name, offsets in REGIONS[track.name].items():
+            shape = (1, len(offsets), len(ahead))
+            s = np.broadcast_to(state[0, 0] + ahead, shape)
+            column, row, depth = aligner.project(state, s, np.broadcast_to(np.array(offsets)[:, None], shape))
+            rising = np.minimum.accumulate(row, axis=2) >= row - 1e-9
+            seen = (depth > 1) & (column > 1) & (column < 318) & (row > 40) & (row < 134) & rising
+            pixel = (np.round(row[seen]).astype(int), np.round(column[seen]).astype(int))
+            samples.setdefault(name, []).append((pair.real[pixel], pair.drawn[pixel]))
+        for name, label in ((SKY, Label.SKY), (LAND, Label.TERRAIN)):
+            mask = (pair.labels == label).astype(np.uint8)
+            mask = cv2.erode(mask, np.ones((9, 9), np.uint8)).astype(bool)
+            mask[134:] = False
+            samples.setdefault(name, []).append((pair.real[mask], pair.drawn[mask]))
+    found = {}
+    for name, both in samples.items():
+        real, drawn = (np.concatenate([pair[k] for pair in both]).astype(np.float64) for k in (0, 1))
+        found[name] = {
+            "pixels": len(real),
+            "real": real.mean(axis=0).round(1).tolist(),
+            "drawn": drawn.mean(axis=0).round(1).tolist(),
+            "real_spread": round(float(real.mean(axis=1).std()), 1),
+            "drawn_spread": round(float(drawn.mean(axis=1).std()), 1),
+        }
+    return found
+
+
+def compare_edges(
+    pairs: list[Pair], track: Track, frames: list[int], aligned: Alignment
+) -> dict[str, dict[str, float]]:
+    """Distances (px) of the lines found in real and in drawn pictures from those of the aligned track."""
+    aligner = Aligner(track)
+    distances: dict[str, list[float]] = {"real": [], "drawn": []}
+    for pair in pairs:
+        i = frames.index(pair.frame)
+        state = np.array([aligned.s[i], aligned.offset[i], aligned.heading_error[i], aligned.pitch[i]])
+        spread = np.diag(np.square(aligned.deviation[i]))
+        for name, picture in (("real", pair.real), ("drawn", pair.drawn)):
+            distances[name] += np.abs(aligner.search(picture, state, spread)[0]).tolist()
+    return {
+        name: {
+            "points": len(found),
+            "median": round(float(np.median(found)), 2),
+            "95%": round(float(np.percentile(found, 95)), 2),
+        }
+        for name, found in distances.items()
+        if found
+    }
+
+
+def write_sheets(pairs: list[Pair], folder: Path, name: str, rows: int = 6, columns: int = 3) -> None:
+    """Sheets with the real picture at the left of each pair."""
+    for begin in range(0, len(pairs), rows * columns):
+        cells = []
+        for pair in pairs[begin : begin + rows * columns]:
+            cell = np.hstack([pair.real, pair.drawn]).copy()
+            text = f"{pair.frame}  s {pair.s:.0f}  {pair.offset:+.1f}"
+            cv2.putText(cell, text, (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1)
+            cells.append(np.pad(cell, ((1, 1), (2, 2), (0, 0)), constant_values=255))
+        cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)
+        sheet = np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)])
+        cv2.imwrite(str(folder / f"{name}-sheet-{begin // (rows * columns):02d}.png"), sheet[..., ::-1])
+
+
+def report(figures: dict[str, Any]) -> None:
+    """Print what was found."""
+    print(f"{figures['track']}: {figures['frames']} poses")
+    print(f"{'region':<9}{'real RGB':>22}{'drawn RGB':>22}{'distance':>10}{'spread':>8}{'drawn':>7}")
+    for name, row in figures["regions"].items():
+        real, drawn = np.array(row["real"]), np.array(row["drawn"])
+        colours = "".join(f"{' '.join(f'{c:.0f}' for c in rgb):>22}" for rgb in (real, drawn))
+        distance = float(np.linalg.norm(real - drawn))
+        print(f"{name:<9}{colours}{distance:>10.1f}{row['real_spread']:>8.1f}{row['drawn_spread']:>7.1f}")
+    for name, row in figures["edges"].items():
+        print(f"lines, {name}: median {row['median']} px, 95 % {row['95%']} px of {row['points']} points")
+
+
+def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:
+    """Train on the recording and on the twin; let each network do the other's job."""
+    import gymnasium
+
+    import udacity_gym  # noqa: F401
+    from algorithms import Augmentation, BehavioralCloning
+    from udacity_gym.conditions import Randomization
+    from udacity_gym.evaluation import evaluate
+    from udacity_gym.experts import NoisyExpert, PurePursuit
+    from udacity_gym.recording import record
+    from udacity_gym.telemetry import CAMERAS, MPH
+
+    def learn(source: Any, folder: str, **settings: Any) -> tuple[Any, Any]:
+        learner = BehavioralCloning(
+            source, seed=options.seed, epochs=options.epochs, throttle="speed_control", loss="mse",
+            target_speed=15 * MPH, **settings,
+        )  # fmt: skip
+        policy = learner.learn()
+        policy.save(options.output / folder)
+        return learner, policy
+
+    # A person presses keys: smooth them; wander and come back, as people do.
+    person = {
+        "smoothing": 1.0, "recovery_time": 1.2, "balance": 0.25,
+        "augmentation": Augmentation(shift=0.5, turn=0.02),
+    }  # fmt: skip
+    learner, of_real = learn(options.recording, f"{options.track}-policy-real", **person)
+    held_out = learner.validation_frames
+    images = [held_out.image(row, "center") for row in range(len(held_out))]
+    truth = np.asarray(held_out.recorded_steering)
+    smooth = np.asarray(held_out.steering)
+
+    laps = options.output / f"{options.track}-twin-laps"
+    if not laps.exists():
+        env = gymnasium.make(
+            "UdacitySim-v0", track=options.track, cameras=CAMERAS, mode="training",
+            conditions=Randomization(exposure=(-0.3, 0.3), jpeg=(60, 90), noise=(0, 4)),
+        )  # fmt: skip
+        expert = NoisyExpert(PurePursuit(speed=25 * MPH), seed=options.seed)
+        record(env, expert, laps, laps=2, seed=options.seed)
+        env.close()
+    _, of_twin = learn(laps, f"{options.track}-policy-twin", augmentation=Augmentation(shift=0.5, turn=0.02))
+
+    def steer(policy: Any, pictures: list[Image]) -> NDArray[np.float64]:
+        return np.array([policy.predict(picture)[0][0] for picture in pictures], np.float64)
+
+    env = gymnasium.make("UdacitySim-v0", track=options.track)
+    drive = evaluate(of_real, env, laps=2)
+    env.close()
+    print(drive)
+    guesses = {"trained on real": steer(of_real, images), "trained on the twin": steer(of_twin, images)}
+    found: dict[str, Any] = {
+        "real drives twin": {
+            "laps_without_intervention": drive.laps_without_intervention,
+            "autonomy": round(float(drive.autonomy), 3),
+            "incidents": len(drive.incidents),
+        },
+        "held-out rows": len(truth),
+        "one network on both": _correlation(
+            steer(of_real, [p.real for p in pairs]), steer(of_real, [p.drawn for p in pairs])
+        ),
+    }
+    bend = np.abs(truth) > 0.05
+    for name, guess in guesses.items():
+        found[name] = {
+            "correlation": _correlation(guess, truth),
+            "correlation with keys smoothed": _correlation(guess, smooth),
+            "correlation in bends": _correlation(guess[bend], truth[bend]),
+            "MAE in bends": round(float(np.abs(guess - truth)[bend].mean()), 4),
+        }
+        print(name, found[name])
+    ratio = found["trained on the twin"]["correlation"] / found["trained on real"]["correlation"]
+    found["ratio"] = round(ratio, 3)
+    print(f"one network on real and drawn pictures: correlation {found['one network on both']}")
+    print(f"twin-trained over real-trained: {ratio:.2f}")
+    return found
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    return round(float(np.corrcoef(a, b)[0, 1]), 3) if len(a) > 2 and np.ptp(a) > 0 else math.nan
+
+
+if __name__ == "__main__":
+    main()

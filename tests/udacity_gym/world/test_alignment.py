@@ -1,0 +1,78 @@
+"""Poses reconstructed from the twin's own pictures, where they are known, and from real recordings."""
+
+import math
+
+import numpy as np
+import pytest
+
+from udacity_gym.recording import open_recording
+from udacity_gym.world.alignment import Aligner, dead_reckon
+from udacity_gym.world.camera import CameraRig, camera_row
+from udacity_gym.world.track import Track
+
+
+@pytest.mark.parametrize("name", ["lake", "jungle"])
+def test_points_of_the_road_are_projected_as_the_cameras_of_the_twin_see_them(name):
+    track = Track.load(name)
+    aligner = Aligner(track)
+    for s, offset, error, ahead, aside in ((30.0, 0.5, 0.1, 8.0, -3.0), (700.0, -1.0, -0.2, 15.0, 2.0)):
+        row = camera_row(track.pose_at(s, offset, error), "center", "training").astype(np.float64)
+        point = track.pose_at(s + ahead, aside)
+        away = np.array([point.x, point.y, point.z]) - row[:3]
+        depth = away @ row[3:6]
+        focal = 80 / math.tan(math.radians(30))
+        expected = (159.5 + focal * (away @ row[6:9]) / depth, 79.5 - focal * (away @ row[9:12]) / depth)
+        column, line, _ = aligner.project(
+            np.array([[s, offset, error, 0.0]]), np.array([[s + ahead]]), np.array([[aside]])
+        )
+        assert (column[0, 0], line[0, 0]) == pytest.approx(expected, abs=0.1)
+
+
+def test_a_drive_in_the_twin_is_found_where_it_was():
+    """Twenty pictures at known poses, with a log whose speed is 10 % wrong."""
+    track = Track.load("lake")
+    rig, aligner = CameraRig(track), Aligner(track)
+    true = np.array([(980.0 + k, 0.4 + 0.02 * k, 0.03) for k in range(24)])
+    pictures = [rig.draw(track.pose_at(*pose), "center", "training") for pose in true]
+    turned = np.array([np.interp(s, track.s, track.heading) for s, _, _ in true])
+    driven = 0.9 * np.arange(24.0)
+    frames = list(range(24))
+    rough = aligner.follow(
+        pictures.__getitem__, frames, driven, turned - turned[0],
+        np.array([980.5, 0.2, 0.0]), np.array([1.0, 0.5, 0.1]), particles=300,
+    )  # fmt: skip
+    aligned = aligner.smooth(pictures.__getitem__, frames, driven, turned - turned[0], rough)
+    assert np.abs(aligned.offset - true[:, 1]).max() < 0.25
+    assert np.abs(aligned.heading_error - true[:, 2]).max() < 0.03
+    assert np.abs(aligned.s - true[:, 0]).max() < 1.5
+    assert np.nanmedian(aligned.error) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "start", "most"),
+    [("lake", 0, (0.0, 0.46, 0.0), 1.6), ("jungle", 196, (1034.0, 1.8, -0.15), 1.8)],
+)
+def test_lines_of_a_real_recording_lie_where_the_aligned_track_has_them(name, first, start, most, request):
+    episode = open_recording(request.getfixturevalue(f"{name}_recording")).episodes[0]
+    aligner = Aligner(Track.load(name))
+    driven, turned = dead_reckon(episode.time, episode.steering, episode.speed)
+    frames = list(range(first, first + 72, 3))
+
+    def image(k):
+        return episode.image("center", k)
+
+    rough = aligner.follow(
+        image, frames, driven, turned, np.array(start), np.array([1.0, 0.3, 0.08]), particles=300
+    )
+    aligned = aligner.smooth(image, frames, driven, turned, rough)
+    assert np.nanmedian(aligned.error) < most
+    assert np.nanpercentile(aligned.error, 80) < 3.0
+    assert aligned.found.mean() > 4
+    # The car stays on the road, and goes about as far as its log says.
+    assert np.abs(aligned.offset).max() < 4.6
+    assert aligned.s[-1] - aligned.s[0] == pytest.approx(driven[frames[-1]] - driven[first], abs=4.0)
+
+
+def test_without_a_look_of_its_own_a_track_cannot_be_aligned():
+    with pytest.raises(KeyError):
+        Aligner(Track({**Track.load("lake").data, "name": "elsewhere"}))
