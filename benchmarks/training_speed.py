@@ -90,8 +90,8 @@ class Imitation:
         actions = np.stack([frames.steering, frames.throttle], axis=1)[:rows]
         data = folder / "data.npz"
         np.savez(data, pictures=pictures.transpose(0, 3, 1, 2), actions=actions)
-        same_torch = f"torch=={torch.__version__.partition('+')[0]}"
-        python = make_environment("imitation", "imitation==1.0.1", same_torch)
+        versions = Path(__file__).parents[1] / "constraints-oldest.txt"  # those that imitation needs
+        python = make_environment("imitation", "-c", str(versions), "imitation", "torch")
         script = Path(__file__).parent / "others" / "imitation_bc.py"
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         self._process = subprocess.Popen(
