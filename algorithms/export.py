@@ -7,8 +7,11 @@ actions in [-1, 1]:
   drives with it without torch;
 - ``model.pt``, TorchScript, is for ``torch.jit.load`` in Python or C++.
 
-Its input ``image`` is (n, *picture, 3) uint8 RGB, its output ``action`` (n, len(actions)) float32. What else
-a driver must know (what actions mean, target speed) is in the file's metadata, as JSON, key "udacity_gym".
+Its input ``image`` is (n, *picture, 3) uint8 RGB, its output ``action`` (n, len(actions)) float32. A policy
+with ``inputs`` has an input ``measurements``, (n, len(inputs)) float32 in SI units. One with a history has
+``past``, (n, history, *size, 3) uint8, which it gives back as the output ``past_next``, and ``begins``, (n,)
+bool: where an episode begins, whatever is in ``past``. What else a driver must know (what actions mean,
+target speed) is in the file's metadata, as JSON, key "udacity_gym".
 
 Before a file appears, it is run on random and on smooth pictures and compared with the policy: the two differ
 by the arithmetic of OpenCV, which rounds resized pictures to whole numbers in its own ways, and of float32.
@@ -21,17 +24,19 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from algorithms.policy import INPUT_SCALES
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import MissingDependencyError, OptionError, UdacityGymError
 from udacity_gym.files import replacing
@@ -52,6 +57,10 @@ OPSET = 18
 _ONE = 1 << 14
 _Y = (4899.0, 9617.0, 1868.0)
 _U, _V = 8061.0, 14369.0
+
+
+Run: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
+"""An exported model: arrays by the names of the inputs to a list of outputs."""
 
 
 class ExportError(UdacityGymError, RuntimeError):
@@ -87,26 +96,41 @@ def export(policy: NetworkPolicy, path: str | Path) -> Exported:
         ExportError: The exported model's actions are not those of the policy; no file is left.
     """
     path = Path(path)
-    kinds: dict[str, Callable[[PicturesToActions, str, Path], Callable[[Image], Any]]] = {
+    kinds: dict[str, Callable[[PicturesToActions, str, Path], Run]] = {
         ".onnx": _write_onnx,
         ".pt": _write_torchscript,
     }
     if path.suffix not in kinds:
         raise OptionError(f"{path}: export to a file that ends in .onnx, or in .pt for TorchScript")
-    network = copy.deepcopy(policy.plain_network("export")).requires_grad_(False)
-    model = PicturesToActions(network, policy.preprocessing).eval()
+    model = PicturesToActions(policy).eval()
     with replacing(path) as part:
         run = kinds[path.suffix](model, json.dumps(describe(policy)), part)
-        difference = 0.0
-        for pictures in _pictures(policy.picture):
-            wanted = np.clip(policy.act(pictures), -1.0, 1.0)
-            difference = max(difference, float(np.abs(run(pictures) - wanted).max()))
+        difference = max(_difference(policy, run, pictures) for pictures in _pictures(policy.picture))
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"{path}: the exported model's actions differ from the policy's by {difference:g}, more than "
                 f"{TOLERANCE:g}; this network or this torch {torch.__version__} can't be exported faithfully"
             )
     return Exported(path, difference)
+
+
+def _difference(policy: NetworkPolicy, run: Run, pictures: Image) -> float:
+    """How much the actions of a model and of a policy differ on pictures, seen one drive after the other."""
+    rng, n = np.random.default_rng(1), len(pictures)
+    state, past, most = None, np.zeros((n, policy.history, *policy.preprocessing.size, 3), np.uint8), 0.0
+    for first in (True, False, False)[: policy.history + 1]:
+        told = {name: rng.uniform(0, 12, (n, 1)).astype(np.float32) for name in policy.inputs}
+        wanted, state = policy.predict({policy.camera: pictures, **told}, state, np.full(n, first))
+        given: dict[str, NDArray[Any]] = {"image": pictures}
+        if policy.inputs:
+            given["measurements"] = np.concatenate([told[name] for name in policy.inputs], axis=1)
+        if policy.history:
+            given |= {"past": past, "begins": np.full(n, first)}
+        found = run(given)
+        most = max(most, float(np.abs(found[0] - wanted).max()))
+        past = found[1] if policy.history else past
+        pictures = pictures[::-1].copy()
+    return most
 
 
 def describe(policy: NetworkPolicy) -> dict[str, Any]:
@@ -118,20 +142,29 @@ def describe(policy: NetworkPolicy) -> dict[str, Any]:
         "camera": policy.camera,
         "actions": list(policy.actions),
         "target_speed": policy.target_speed,
+        "inputs": list(policy.inputs),
+        "history": policy.history,
+        "size": list(policy.preprocessing.size),
     }
 
 
 class PicturesToActions(nn.Module):
-    """A network with its preprocessing before it, all in torch: (n, *picture, 3) uint8 to (n, k) in [-1, 1].
+    """A policy with its preprocessing, all in torch.
 
     A resize is linear and works on rows and columns apart, so it is two matrix products; the matrices are
     what OpenCV makes of the identity.
+
+    Args:
+        policy: its network is copied.
     """
 
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
+    def __init__(self, policy: NetworkPolicy) -> None:
         super().__init__()
-        self.network = network
-        self.picture = preprocessing.picture
+        preprocessing = policy.preprocessing
+        self.network = copy.deepcopy(policy.network).requires_grad_(False)
+        self.loss, self.actions = policy.loss, len(policy.actions)
+        self.picture, self.size = preprocessing.picture, preprocessing.size
+        self.history, self.inputs = policy.history, policy.inputs
         self.top, self.bottom = preprocessing.crop
         self.color = preprocessing.color
         self.scale, self.offset = preprocessing.scale, preprocessing.offset
@@ -142,22 +175,60 @@ class PicturesToActions(nn.Module):
         self.register_buffer("by_columns", torch.from_numpy(by_columns))
         luma = torch.tensor(_Y if self.color == "yuv" else _Y[::-1]).reshape(3, 1, 1)
         self.register_buffer("luma", luma)
+        scales = [INPUT_SCALES[name] for name in policy.inputs]
+        self.register_buffer("input_scales", torch.tensor(scales, dtype=torch.float32))
 
     by_rows: Tensor
     by_columns: Tensor
     luma: Tensor
+    input_scales: Tensor
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Map pictures to actions."""
-        action: Tensor = self.network(self.prepare(image)).clamp(-1.0, 1.0)
-        return action
+    def examples(self) -> dict[str, Tensor]:
+        """Inputs by their names, for two cars."""
+        found = {"image": torch.zeros(2, *self.picture, 3, dtype=torch.uint8)}
+        if self.inputs:
+            found["measurements"] = torch.zeros(2, len(self.inputs))
+        if self.history:
+            found["past"] = torch.zeros(2, self.history, *self.size, 3, dtype=torch.uint8)
+            found["begins"] = torch.ones(2, dtype=torch.bool)
+        return found
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs."""
+        return ["action", "past_next"] if self.history else ["action"]
+
+    def forward(
+        self,
+        image: Tensor,
+        measurements: Tensor | None = None,
+        past: Tensor | None = None,
+        begins: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Map pictures to actions, see the module."""
+        seen = self.prepare(image)
+        after: tuple[Tensor, ...] = ()
+        if past is not None and begins is not None:
+            now = seen[:, None]  # (n, 1, 3, *size)
+            before = torch.where(begins.reshape(-1, 1, 1, 1, 1), now, past.permute(0, 1, 4, 2, 3).float())
+            frames = torch.cat([before, now], dim=1)
+            after = (frames[:, 1:].permute(0, 1, 3, 4, 2).to(torch.uint8),)
+            seen = frames.flatten(1, 2)
+        pictures = seen * self.scale + self.offset
+        out = (
+            self.network(pictures)
+            if measurements is None
+            else self.network(pictures, measurements * self.input_scales)
+        )
+        action = self.loss.mean(out.reshape(-1, self.actions, self.loss.width)).clamp(-1.0, 1.0)
+        return (action, *after)
 
     def prepare(self, image: Tensor) -> Tensor:
-        """What `Preprocessing` makes of pictures: (n, 3, *size) float32."""
+        """What `Preprocessing.prepare` makes of pictures: (n, 3, *size) float32 in [0, 255]."""
         x = image[:, self.top : self.bottom].permute(0, 3, 1, 2).to(torch.float32)
         if self.resizes:
             x = torch.round(self.by_rows @ x @ self.by_columns).clamp(0.0, 255.0)
-        return self._convert(x) * self.scale + self.offset
+        return self._convert(x)
 
     def _convert(self, x: Tensor) -> Tensor:
         if self.color == "rgb":
@@ -191,7 +262,7 @@ def _pictures(size: tuple[int, int]) -> list[Image]:
     return [noise[:1], noise, smooth]
 
 
-def _write_onnx(model: PicturesToActions, description: str, part: Path) -> Callable[[Image], Any]:
+def _write_onnx(model: PicturesToActions, description: str, part: Path) -> Run:
     try:
         import onnx
         import onnxruntime
@@ -200,15 +271,16 @@ def _write_onnx(model: PicturesToActions, description: str, part: Path) -> Calla
         raise MissingDependencyError(
             f'exporting to ONNX needs more packages: pip install "udacity-gym[onnx]" ({error})'
         ) from error
-    example = torch.zeros(2, *model.picture, 3, dtype=torch.uint8)
-    with _quiet("torch.onnx"):
+    examples = model.examples()
+    cars = torch.export.Dim("n", min=1)
+    with _quiet("torch.onnx"), _as_export_error():
         program = torch.onnx.export(
             model,
-            (example,),
+            kwargs=examples,
             dynamo=True,
-            input_names=["image"],
-            output_names=["action"],
-            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+            input_names=list(examples),
+            output_names=model.outputs,
+            dynamic_shapes={name: {0: cars} for name in examples},
             opset_version=OPSET,
             verbose=False,
         )
@@ -219,23 +291,34 @@ def _write_onnx(model: PicturesToActions, description: str, part: Path) -> Calla
     onnx.checker.check_model(proto)
     part.write_bytes(proto.SerializeToString())
     session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
-    return lambda pictures: session.run(["action"], {"image": pictures})[0]
+    return lambda given: session.run(model.outputs, dict(given))
 
 
-def _write_torchscript(model: PicturesToActions, description: str, part: Path) -> Callable[[Image], Any]:
+def _write_torchscript(model: PicturesToActions, description: str, part: Path) -> Run:
     jit: Any = torch.jit
-    with _quiet("torch.jit"), torch.no_grad():  # they would say that there is torch.export now
-        traced = jit.trace(model, torch.zeros(2, *model.picture, 3, dtype=torch.uint8))
+    with _quiet("torch.jit"), _as_export_error(), torch.no_grad():  # would say that there is torch.export
+        traced = jit.trace(model, example_kwarg_inputs=model.examples())
         data = io.BytesIO()
         jit.save(traced, data, _extra_files={KEY: description})
         part.write_bytes(data.getvalue())
         loaded = jit.load(io.BytesIO(part.read_bytes()))
 
-    def run(pictures: Image) -> Any:
+    def run(given: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         with torch.inference_mode():
-            return loaded(torch.from_numpy(pictures)).numpy()
+            found = loaded(**{name: torch.from_numpy(value) for name, value in given.items()})
+        return [value.numpy() for value in found]
 
     return run
+
+
+@contextmanager
+def _as_export_error() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # torch has many, and they go deep
+        raise ExportError(
+            f"torch {torch.__version__} can't export this network: {str(error).strip().splitlines()[0]}"
+        ) from error
 
 
 @contextmanager

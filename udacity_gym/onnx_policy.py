@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import CheckpointError, MissingDependencyError
-from udacity_gym.observation import check_observation
+from udacity_gym.observation import ObservationError, check_measurements, check_observation
 
 KEY = "udacity_gym"
 """Key of the file's metadata that has the JSON."""
@@ -28,6 +28,8 @@ class OnnxPolicy:
         target_speed: m/s that a steering-only policy wants to be driven at, else None.
         picture: (height, width) px of the pictures it accepts.
         camera: which picture of a Dict observation it looks at.
+        inputs: what else it needs of a Dict observation: ("speed",) or nothing.
+        history: how many past pictures it looks at; it remembers them in ``state``.
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
@@ -65,6 +67,9 @@ class OnnxPolicy:
         height, width = about["picture"]
         self.picture: tuple[int, int] = (int(height), int(width))
         self.camera = str(about["camera"])
+        self.inputs: tuple[str, ...] = tuple(about.get("inputs", ()))
+        self.history = int(about.get("history", 0))
+        self._past = (self.history, *about.get("size", (0, 0)), 3)
 
     def predict(
         self,
@@ -77,30 +82,48 @@ class OnnxPolicy:
 
         Args:
             observation: (*picture, 3) or (n, *picture, 3) uint8 RGB, or a mapping from camera names
-                to such pictures, of which `camera` is used.
-            state: handed back untouched: this policy remembers nothing.
-            episode_start: not used.
+                to such pictures, of which `camera` is used, and from `inputs` to numbers, (1,) or (n, 1).
+            state: what the last call gave back, None at first.
+            episode_start: (n,) for which of the cars an episode begins, whose past is forgotten; or one
+                for all.
             deterministic: not used: the policy has no randomness.
 
         Returns:
             The action, (len(actions),) or (n, len(actions)) float32 in [-1, 1], and the state.
 
         Raises:
-            ObservationError: The observation has the wrong shape, dtype, range or channel order.
+            ObservationError: The observation has the wrong shape, dtype, range or channel order, lacks an
+                input, or the state is of another number of cars.
         """
         images = check_observation(observation, self.picture, self.camera)
         single = images.ndim == 3
-        action: NDArray[np.float32] = self._session.run(
-            ["action"], {"image": np.ascontiguousarray(images[None] if single else images)}
-        )[0]
-        return (action[0] if single else action), state
+        images = images[None] if single else images
+        given: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(images)}
+        if self.inputs:
+            given["measurements"] = check_measurements(observation, self.inputs, single)
+        if self.history:
+            given |= self._remembered(len(images), state, episode_start)
+        action, *rest = self._session.run(None, given)
+        return (action[0] if single else action), (tuple(rest) if self.history else state)
+
+    def _remembered(self, n: int, state: tuple[NDArray[Any], ...] | None, start: Any) -> dict[str, Any]:
+        shape = (n, *self._past)
+        begins = np.full(n, state is None)
+        past = np.zeros(shape, np.uint8) if state is None else np.asarray(state[0])
+        if past.shape != shape:
+            raise ObservationError(
+                f"the state is of shape {past.shape}, {n} pictures need {shape}; begin with state=None"
+            )
+        if start is not None:
+            begins = begins | np.broadcast_to(np.asarray(start, np.bool_), (n,))
+        return {"past": past, "begins": begins}
 
     def _about(self) -> dict[str, Any]:
         """What the file says of itself."""
         inputs = [node.name for node in self._session.get_inputs()]
         outputs = [node.name for node in self._session.get_outputs()]
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
-        if text is None or inputs != ["image"] or outputs != ["action"]:
+        if text is None or inputs[:1] != ["image"] or outputs[:1] != ["action"]:
             raise CheckpointError(
                 f"{self.path} is an ONNX model, but no policy that this package has exported: its inputs are "
                 f"{inputs}, its outputs {outputs}; export one with udacity-gym export FOLDER model.onnx"

@@ -14,6 +14,7 @@ import torch
 
 from algorithms import NetworkPolicy, Preprocessing
 from algorithms.export import TOLERANCE, ExportError, PicturesToActions, _pictures, export
+from algorithms.losses import Classes, Gaussian, Huber, Loss
 from algorithms.networks import make_network
 from algorithms.preprocessing import COLORS
 from udacity_gym.cli import main
@@ -58,7 +59,7 @@ def test_the_preparation_in_a_model_is_that_of_opencv_but_for_rounding(
     color: str, interpolation: str, most: int, share: float, size: tuple[int, int]
 ) -> None:
     preprocessing = Preprocessing(size=size, color=color, interpolation=interpolation, scale=1.0, offset=0.0)
-    model = PicturesToActions(torch.nn.Identity(), preprocessing)
+    model = PicturesToActions(NetworkPolicy(torch.nn.Identity(), preprocessing))
     for pictures in _pictures((160, 320)):
         prepared = model.prepare(torch.from_numpy(pictures)).permute(0, 2, 3, 1).numpy()
         difference = np.abs(prepared - preprocessing.prepare_batch(pictures))
@@ -107,8 +108,40 @@ def test_torchscript_does_what_the_policy_does(policy: NetworkPolicy, tmp_path: 
     assert export(policy, tmp_path / "model.pt").difference < 1e-3
     script = torch.jit.load(str(tmp_path / "model.pt"))
     for pictures in _pictures((160, 320)):
-        action = script(torch.from_numpy(pictures)).numpy()
+        action = script(torch.from_numpy(pictures))[0].numpy()
         np.testing.assert_allclose(action, policy.predict(pictures)[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "suffix"),
+    [
+        ("PilotNet", Classes(), ".pt"),
+        ("PilotNet", Classes(), ".onnx"),
+        ("PilotLSTM", Gaussian(), ".onnx"),
+        ("SmallResNet", Huber(), ".pt"),
+    ],
+)
+def test_speed_memory_and_losses_are_exported_too(name: str, loss: Loss, suffix: str, tmp_path: Path) -> None:
+    network = make_network(name, 2 * loss.width, seed=2, frames=3, measurements=1)
+    policy = NetworkPolicy(network, Preprocessing(), loss=loss, inputs=("speed",), history=2)
+    assert export(policy, tmp_path / f"model{suffix}").difference < 1e-3
+    if suffix == ".pt":
+        return
+    driver = OnnxPolicy(tmp_path / "model.onnx")
+    assert (driver.inputs, driver.history) == (("speed",), 2)
+    rng = np.random.default_rng(0)
+    states: list[Any] = [None, None]
+    for step in range(5):
+        start = np.array([step == 0, step == 3])  # the second car's episode begins anew
+        seen = {
+            "center": rng.integers(0, 256, (2, 160, 320, 3), np.uint8),
+            "speed": rng.uniform(0, 12, (2, 1)).astype(np.float32),
+        }
+        wanted, states[0] = policy.predict(seen, states[0], start)
+        action, states[1] = driver.predict(seen, states[1], start)
+        np.testing.assert_allclose(action, wanted, atol=1e-3)
+    with pytest.raises(ObservationError, match="begin with state=None"):
+        driver.predict({"center": seen["center"][0], "speed": seen["speed"][0]}, states[1])
 
 
 def test_an_export_that_does_something_else_is_not_kept(tmp_path: Path) -> None:
