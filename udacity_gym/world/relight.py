@@ -24,6 +24,8 @@ FRESH_SNOW = (236.0, 239.0, 246.0)
 """RGB of snow on level ground in the usual light."""
 TRODDEN = F(2.6)
 """m inside the edge of the road from where snow stays lying: wheels keep the rest clear."""
+MAPPED = F(30.0)
+"""m from the centre line within which there is a map of the sun's light, if there is one."""
 BEAM_WIDTH, BEAM_REACH = F(3.2), F(0.0011)
 """How fast the headlights' light falls: by the square of the tangent of the angle aside, and of the m."""
 
@@ -114,14 +116,17 @@ def _slope(heights: Any, frame: Any, x: Any, y: Any) -> Any:
 
 
 @kernel
-def _daylight(light: Any, east: Any, north: Any, steep: Any) -> Any:
-    """How much lighter ground of a slope is than in the picture as it was drawn, by colour."""
-    # As `land` bakes the light in: gentle slopes hardly differ from level ground.
-    soft = steep / (steep + light.ambient[3] + F(1e-6))
+def _daylight(light: Any, east: Any, north: Any, steep: Any, level: Any) -> Any:
+    """How much lighter ground of a slope is than in the picture as it was drawn, by colour.
+
+    ``level`` is whether it was drawn as if it were level, else it was lit as `land` does it: gentle slopes
+    hardly differ from level ground.
+    """
+    soft = _ONE if level else steep / (steep + light.ambient[3] + F(1e-6))
     east, north = east * soft, north * soft
     length = _ONE / np.sqrt(_ONE + east * east + north * north)
     before = (light.day[2] - light.day[0] * east - light.day[1] * north) * length / light.day[2]
-    before = min(max(before, F(0.3)), F(1.4))
+    before = _ONE if level else min(max(before, F(0.3)), F(1.4))
     after = (light.sun[2] - light.sun[0] * east - light.sun[1] * north) * length
     after = min(max(after / max(light.sun[2], F(0.12)), _ZERO), F(1.8))
     return (
@@ -231,6 +236,7 @@ def relight(
         light.sky[1] * light.ambient[1] + light.direct[1] * (_ONE - light.ambient[1]),
         light.sky[2] * light.ambient[2] + light.direct[2] * (_ONE - light.ambient[2]),
     )
+    shadows = light.shadows[()]
     exposure, edge = light.camera[0], scene.section[6]
     for i in range(height):
         row = np.uint64(i)
@@ -256,7 +262,9 @@ def relight(
                 road = _ROAD <= label <= _KERB
                 if label == _TERRAIN:
                     east, north, steep = _slope(scene.heights, scene.frame, x, y)
-                    gain = _daylight(light, east, north, steep)
+                    near = shadows > _ZERO and planes.lateral[row, column] < MAPPED
+                    if not near or shadows > _ONE:
+                        gain = _daylight(light, east, north, steep, near)
                 if patterned:
                     footprint = far * inverse_focal
                     fine = scene.textures[texel(2 * SIZE, x * F(14.0), y * F(14.0), footprint * F(14.0))]

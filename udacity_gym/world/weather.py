@@ -80,6 +80,8 @@ class Light(NamedTuple):
         sun: (3,) direction to the sun.
         day: (3,) direction to the sun in the picture as it was drawn.
         ambient: (4,) the sky's share of the light by colour as it was drawn, and `daylight.Daylight.gentle`.
+        shadows: () 0 if slopes are lit in the colours of the land; 1 if the picture was drawn with a map of
+            the sun's light near the road; 2 if it was drawn as if all were level there, as the sun has moved.
         fog: (8,) colour (3) of the track's own haze, its begin in m and the inverse of its length; then
             the colour's share of the weather's fog: 1/m by which contrast falls.
         veil: (3,) colour of the weather's fog.
@@ -95,6 +97,7 @@ class Light(NamedTuple):
     sun: NDArray[np.float32]
     day: NDArray[np.float32]
     ambient: NDArray[np.float32]
+    shadows: NDArray[np.float32]
     fog: NDArray[np.float32]
     veil: NDArray[np.float32]
     glow: NDArray[np.float32]
@@ -117,12 +120,15 @@ def changes_light(conditions: Conditions) -> bool:
     return usual != conditions
 
 
-def weather(conditions: Conditions, air: NDArray[np.float32]) -> tuple[NDArray[np.float32], Light]:
+def weather(
+    conditions: Conditions, air: NDArray[np.float32], shadows: bool = False
+) -> tuple[NDArray[np.float32], Light]:
     """Turn conditions into numbers.
 
     Args:
         conditions: what it is like.
         air: float32 of the scene, see `daylight.Daylight.air`.
+        shadows: whether the scene has a map of the sun's light near the road, shaded by ``air[14:17]``.
 
     Returns:
         The air that the scene is drawn in, without haze if `relight` is to add it, and the light.
@@ -176,6 +182,9 @@ def weather(conditions: Conditions, air: NDArray[np.float32]) -> tuple[NDArray[n
     drawn[5:8], drawn[8:11] = horizon, zenith
     drawn[12:14] = sun[:2] * float(np.clip(direct.mean(), 0.0, 1.0))
     headlights = float(np.interp(degrees, (-6.0, 0.0), (1.0, 0.0)))
+    # Clouds soften shadows; where the sun has moved they would be wrong.
+    ambient, moved = air[14:17], (elevation, azimuth) != (day_elevation, day_azimuth)
+    drawn[14:17] = 1.0 if moved else sky * ambient / (sky * ambient + direct * (1.0 - ambient))
     rainy, snowy = float(kind == "rain"), float(kind == "snow")
     precipitation = np.clip(day * 215.0 + 40.0 * headlights, 0.0, 235.0)
     arrays = (
@@ -184,6 +193,7 @@ def weather(conditions: Conditions, air: NDArray[np.float32]) -> tuple[NDArray[n
         sun,
         [east, north, math.sqrt(1.0 - flat * flat)],
         air[14:18],
+        0.0 if not shadows else 2.0 if moved else 1.0,
         [*haze, air[3], air[4], thick],
         veil,
         glow,

@@ -13,7 +13,9 @@ import pytest
 from udacity_gym.conditions import NAMED, Conditions
 from udacity_gym.sensors import Label
 from udacity_gym.world.camera import CameraRig
+from udacity_gym.world.scenery import scene_of
 from udacity_gym.world.track import Track
+from udacity_gym.world.weather import weather
 
 ROAD = np.s_[90:130, 120:200]
 SKY = np.s_[:30]
@@ -191,6 +193,18 @@ def test_threads_with_rigs_of_their_own_draw_the_same_bytes(lake):
         first, *others = pool.map(draw, range(4))
     for other in others:
         np.testing.assert_array_equal(first, other)
+
+
+def test_clouds_soften_the_shadows_of_a_scene_that_has_them_and_a_moved_sun_has_none(lake):
+    air = scene_of(lake).arrays.air
+    shades = {}
+    for name in ("clear", "overcast", "snow", "dawn"):
+        drawn, light = weather(NAMED[name], air, shadows=True)
+        shades[name] = drawn[14:17].mean()
+        assert light.shadows == (2.0 if name == "dawn" else 1.0)
+        assert weather(NAMED[name], air)[1].shadows == 0.0
+    assert shades["clear"] == pytest.approx(air[14:17].mean())
+    assert 0.7 < shades["overcast"] < 1.0 == shades["dawn"]
 
 
 if __name__ == "__main__":
