@@ -22,21 +22,27 @@ if TYPE_CHECKING:
     from algorithms.preprocessing import Preprocessing
     from algorithms.rounds import label_round
     from algorithms.training import Training
+    from algorithms.variants import DART, EnsembleDAgger, HGDAgger, SafeDAgger, ThriftyDAgger
 
 __all__ = [
+    "DART",
     "Augmentation",
     "BehavioralCloning",
     "BehavioralCloningConfig",
     "DAgger",
     "DAggerConfig",
     "Ensemble",
+    "EnsembleDAgger",
     "Frames",
+    "HGDAgger",
     "Learner",
     "NetworkPolicy",
     "PictureCache",
     "PilotNet",
     "Policy",
     "Preprocessing",
+    "SafeDAgger",
+    "ThriftyDAgger",
     "Training",
     "TrainingConfig",
     "find_learner",
@@ -45,6 +51,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "DART": "algorithms.variants",
+    "EnsembleDAgger": "algorithms.variants",
+    "HGDAgger": "algorithms.variants",
+    "SafeDAgger": "algorithms.variants",
+    "ThriftyDAgger": "algorithms.variants",
     "Augmentation": "algorithms.augment",
     "BehavioralCloning": "algorithms.bc",
     "BehavioralCloningConfig": "algorithms.bc",

@@ -195,6 +195,7 @@ class InteractiveLearner(ABC):
                 f"{type(self).__name__} needs somebody to learn from: expert=..., or recordings to begin with"
             )
         self._opened: dict[int, Recording] = {}
+        self._work = self.folder or Path()
         self._cache = PictureCache(self.config.preprocessing, self.config.memory_budget)
         if self.folder is not None:
             self._check_folder(self.folder)
@@ -248,8 +249,8 @@ class InteractiveLearner(ABC):
             return policy
 
     def rounds(self) -> list[Recording]:
-        """The rounds that were collected, opened, in their order."""
-        numbers = range(len(self.history) + 1)
+        """The finished rounds that were collected, opened, in their order; for learners with a folder."""
+        numbers = range(len(self.history))
         return [self._open(i) for i in numbers if round_folder(self._work / "rounds", i).is_dir()]
 
     def _round(self, number: int, collector: Collector) -> Round:

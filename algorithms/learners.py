@@ -27,6 +27,11 @@ OURS = {
     "bc": "algorithms:BehavioralCloning",
     "behavioral_cloning": "algorithms:BehavioralCloning",
     "dagger": "algorithms:DAgger",
+    "dart": "algorithms:DART",
+    "ensemble_dagger": "algorithms:EnsembleDAgger",
+    "hg_dagger": "algorithms:HGDAgger",
+    "safe_dagger": "algorithms:SafeDAgger",
+    "thrifty_dagger": "algorithms:ThriftyDAgger",
 }
 """Our own, there even where the package runs without being installed."""
 

@@ -58,6 +58,11 @@ class RoundSummary:
     about: Mapping[str, Any]
 
     @property
+    def fell(self) -> tuple[bool, ...]:
+        """Of each take, whether it ended off the road, or stuck."""
+        return tuple(take.end in ("off_road", "stuck", "terminated") for take in self.takes)
+
+    @property
     def frames(self) -> int:
         """Rows that were recorded."""
         return sum(take.frames for take in self.takes)
@@ -70,7 +75,7 @@ class RoundSummary:
     @property
     def falls(self) -> int:
         """How often the car left the road, or was stuck."""
-        return sum(take.end in ("off_road", "stuck", "terminated") for take in self.takes)
+        return sum(self.fell)
 
     @property
     def metres(self) -> float:

@@ -1,0 +1,265 @@
+"""Variants of DAgger: who drove, what was labelled, and the thresholds that were learnt."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import udacity_gym  # noqa: F401  (registers the environment)
+from algorithms import DART, DAgger, EnsembleDAgger, HGDAgger, SafeDAgger, ThriftyDAgger, load_policy
+from algorithms.data import Frames
+from algorithms.ensemble import Ensemble, doubt_of
+from algorithms.gates import Decision, EnsembleGate, Moment, ThriftyGate
+from algorithms.heads import Head
+from algorithms.variants import look
+from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.experts import PurePursuit, ScriptedHuman
+from udacity_gym.recording import open_recording
+
+SMALL: dict[str, Any] = {
+    "rounds": 2,
+    "frames": 90,
+    "epochs": 1,
+    "steps_per_epoch": 3,
+    "batch_size": 16,
+    "threads": 1,
+    "side_cameras": 0.0,
+    "start": {"s": "random", "offset": (-2.0, 2.0), "heading_error": (-0.2, 0.2), "speed": 8.0},
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="module")
+def env() -> Any:
+    env = gymnasium.make("UdacitySim-v0")
+    yield env
+    env.close()
+
+
+@pytest.fixture(scope="module")
+def demonstrations(env: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demonstrations")
+    DAgger(env=env, expert=PurePursuit(), folder=folder, **{**SMALL, "rounds": 1}).learn()
+    return folder / "rounds" / "round_000"
+
+
+def extras(folder: Path, round: int = 1) -> list[dict[str, Any]]:
+    recording = open_recording(folder / "rounds" / f"round_{round:03d}")
+    return [frame.extra for frame in recording.frames()]
+
+
+def moment(policy: float, expert: float | None, doubt: float | None = None) -> Moment:
+    answer = None if expert is None else np.array([expert, 0.5], np.float32)
+    features = np.zeros(3, np.float32)
+    return Moment(None, {}, np.array([policy, 0.5], np.float32), doubt, features, lambda: answer)
+
+
+def test_only_what_the_human_drove_is_learnt_and_doubt_at_take_overs_gives_the_threshold(
+    env: Any, demonstrations: Path, tmp_path: Path
+) -> None:
+    human = ScriptedHuman(PurePursuit(), cte=0.6, reaction_time=0.2, recovered_cte=0.4)
+    options = {**SMALL, "rounds": 3, "members": 2}
+    learner = HGDAgger(demonstrations, env=env, expert=human, folder=tmp_path, **options)
+    policy = learner.learn()
+    assert isinstance(policy, Ensemble)
+    doubts: list[float] = []
+    labels = 0
+    for number in (1, 2):
+        for extra in extras(tmp_path, number):
+            assert ("expert_action" in extra) == (extra["driver"] == "human")
+            labels += "expert_action" in extra
+            doubts += [extra["doubt"]] if extra.get("intervention") else []
+    assert 0 < labels < 180
+    assert learner.history[-1].train_frames == 90 + labels
+    assert len(doubts) >= 2
+    last = doubts[int(0.75 * len(doubts)) :]
+    assert learner.doubt_threshold() == pytest.approx(np.mean(last))
+    assert learner.history[1].about["doubt_threshold"] is None
+
+
+@pytest.mark.parametrize(("limit", "driver"), [(0.0, "expert"), (10.0, "policy")])
+def test_an_ensemble_drives_where_it_agrees_with_the_expert_and_itself(
+    env: Any, demonstrations: Path, tmp_path: Path, limit: float, driver: str
+) -> None:
+    options = {**SMALL, "members": 2, "discrepancy": limit, "doubt": limit}
+    EnsembleDAgger(demonstrations, env=env, expert=PurePursuit(), folder=tmp_path, **options).learn()
+    rows = extras(tmp_path)
+    assert {extra["driver"] for extra in rows} == {driver}
+    assert all("expert_action" in extra and extra["doubt"] > 0 for extra in rows)
+
+
+def test_either_threshold_of_the_ensemble_calls_the_expert() -> None:
+    gate = EnsembleGate(discrepancy=0.04, doubt=0.1)
+    decisions = [gate.decide(moment(0.0, apart, doubt)) for apart, doubt in ((0.1, 0), (0.3, 0), (0.1, 0.2))]
+    assert [decision.driver for decision in decisions] == ["policy", "expert", "expert"]
+
+
+def test_safe_dagger_labels_what_its_classifier_calls_unsafe(
+    env: Any, demonstrations: Path, tmp_path: Path
+) -> None:
+    learner = SafeDAgger(
+        demonstrations, env=env, expert=PurePursuit(), folder=tmp_path, **{**SMALL, "tau": 0.01}
+    )
+    learner.learn()
+    rows = extras(tmp_path)
+    for extra in rows:
+        unsafe = extra["danger"] >= 0.5
+        assert (extra["driver"] == "expert") == unsafe == ("expert_action" in extra)
+    assert learner.history[1].train_frames == 90 + sum("expert_action" in extra for extra in rows)
+
+
+def test_a_head_learns_rare_danger_and_knows_how_rare_it_is() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(2000, 6)).astype(np.float32)
+    actions = np.zeros((2000, 2), np.float32)
+    danger = (features[:, 0] + 0.5 * features[:, 1] > 1.8).astype(np.float32)
+    assert 0.02 < danger.mean() < 0.1
+    head = Head.fit(features, actions, danger, seed=1)
+    fresh = rng.normal(size=(500, 6)).astype(np.float32)
+    found = np.array([head(x, actions[0]) for x in fresh])
+    truth = fresh[:, 0] + 0.5 * fresh[:, 1] > 1.8
+    assert ((found > 0.5) == truth).mean() > 0.95
+    assert found.mean() == pytest.approx(truth.mean(), abs=0.04)
+
+
+def test_the_expert_that_thrifty_dagger_calls_stays_until_it_is_over() -> None:
+    risks = iter([0.1, 0.9, 0.6, 0.1, 0.1])
+    gate = ThriftyGate(
+        lambda features, action: next(risks),
+        call_doubt=0.5,
+        call_risk=0.8,
+        leave_discrepancy=0.04,
+        leave_risk=0.5,
+    )
+    gate.begin(np.random.default_rng(0))
+    steps = [(0.1, 0.0), (0.1, 0.0), (0.1, 0.0), (0.5, 0.0), (0.1, 0.0)]  # expert's steering, doubt
+    decisions: list[Decision] = [gate.decide(moment(0.0, expert, doubt)) for expert, doubt in steps]
+    assert [d.driver for d in decisions] == ["policy", "expert", "expert", "expert", "policy"]
+    assert [d.label is not None for d in decisions] == [False, True, True, True, False]
+    assert [bool(d.note.get("intervention")) for d in decisions] == [False, True, False, False, False]
+
+
+def test_thrifty_dagger_keeps_its_budget_by_quantiles_of_doubt_and_risk(
+    env: Any, demonstrations: Path, tmp_path: Path
+) -> None:
+    options = {**SMALL, "rounds": 3, "members": 2, "budget": 0.2}
+    learner = ThriftyDAgger(demonstrations, env=env, expert=PurePursuit(), folder=tmp_path, **options)
+    learner.learn()
+    about = learner.history[2].about
+    policy = load_policy(tmp_path / "policies" / "round_001")
+    before = Frames.of([open_recording(tmp_path / "rounds" / "round_001")], "executed")
+    doubts = look(policy, before, (0,), driver="policy").doubts
+    if len(doubts):
+        assert np.mean(doubts > about["call_doubt"]) == pytest.approx(0.2, abs=0.05)
+    for number in (1, 2):
+        limits = learner.history[number].about
+        was = "policy"
+        for extra in extras(tmp_path, number):
+            calls = extra["doubt"] > limits["call_doubt"] or extra["risk"] > limits["call_risk"]
+            if was == "policy" and not extra.get("intervention") and extra["time"] > 0:
+                assert (extra["driver"] == "expert") == calls
+            assert ("expert_action" in extra) == (extra["driver"] == "expert")
+            was = extra["driver"]
+
+
+def test_dart_disturbs_the_expert_as_much_as_the_policy_errs(
+    env: Any, demonstrations: Path, tmp_path: Path
+) -> None:
+    options = {**SMALL, "frames": 300}
+    learner = DART(demonstrations, env=env, expert=PurePursuit(), folder=tmp_path, **options)
+    learner.learn()
+    rows = extras(tmp_path)
+    assert {extra["driver"] for extra in rows} == {"expert"}
+    policy = load_policy(tmp_path / "policies" / "round_000")
+    seen = look(policy, Frames.of([open_recording(demonstrations)]), (0,))
+    covariance = np.asarray(learner.history[1].about["covariance"])
+    errors = seen.actions - seen.labels
+    np.testing.assert_allclose(covariance, errors.T @ errors / len(errors), rtol=1e-4)
+    noise = [extra["action"][0] - extra["expert_action"][0] for extra in rows]
+    assert np.std(noise) == pytest.approx(math.sqrt(covariance[0, 0]), rel=0.2)
+
+
+def test_a_variant_that_is_interrupted_comes_to_the_same(
+    env: Any, demonstrations: Path, tmp_path: Path
+) -> None:
+    class InterruptionError(Exception):
+        pass
+
+    def stop(round: Any) -> None:
+        if round.round == 1:
+            raise InterruptionError
+
+    options = {**SMALL, "rounds": 3, "frames": 45, "members": 2}
+
+    def learner(folder: str) -> Any:
+        expert = ScriptedHuman(PurePursuit(), cte=0.5)
+        return HGDAgger(demonstrations, env=env, expert=expert, folder=tmp_path / folder, **options)
+
+    whole = learner("whole")
+    whole.learn()
+    torn = learner("torn")
+    with pytest.raises(InterruptionError):
+        torn.learn(stop)
+    again = learner("torn")
+    again.learn()
+    assert again.history[1:] == whole.history[1:]
+    frames = [
+        folder / "rounds" / "round_002" / "frames.jsonl" for folder in (tmp_path / "whole", tmp_path / "torn")
+    ]
+    assert frames[0].read_bytes() == frames[1].read_bytes()
+
+
+def test_an_ensemble_acts_by_the_mean_of_its_members_and_survives_its_checkpoint(
+    demonstrations: Path, tmp_path: Path
+) -> None:
+    from algorithms import BehavioralCloning
+
+    options = {"epochs": 1, "validation": 0.0, "progress": False, "threads": 1, "side_cameras": 0.0}
+    members = [BehavioralCloning(demonstrations, seed=seed, **options).learn() for seed in (1, 2)]
+    ensemble = Ensemble(members)
+    images = np.stack([frame.image() for frame in list(open_recording(demonstrations).frames())[:3]])
+    every, _ = ensemble.predict_all(images)
+    assert every.shape == (2, 3, 2)
+    np.testing.assert_allclose(ensemble.predict(images)[0], every.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(doubt_of(every), np.linalg.norm(every.var(axis=0), axis=-1), rtol=1e-5)
+    assert doubt_of(np.stack([every[0], every[0]])).max() == 0.0
+    ensemble.save(tmp_path / "policy")
+    ensemble.save(tmp_path / "policy")  # over the older one
+    assert len(list((tmp_path / "policy").iterdir())) == 3
+    again = load_policy(tmp_path / "policy")
+    np.testing.assert_array_equal(again.predict(images[0])[0], ensemble.predict(images[0])[0])
+    next((tmp_path / "policy").glob("member-1-*/policy.safetensors")).unlink()
+    with pytest.raises(CheckpointError, match="incomplete"):
+        load_policy(tmp_path / "policy")
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "letter.txt").write_text("Dear mother")
+    with pytest.raises(CheckpointError, match="something else"):
+        ensemble.save(tmp_path / "letters")
+    with pytest.raises(OptionError, match="members"):
+        Ensemble([])
+
+
+def test_a_human_can_not_demonstrate_so_demonstrations_are_asked_for(env: Any) -> None:
+    human = ScriptedHuman(PurePursuit())
+    with pytest.raises(OptionError, match="gave no action"):
+        HGDAgger(env=env, expert=human, **SMALL).learn()
+
+
+def test_gates_say_who_asked_for_nothing() -> None:
+    asked: list[int] = []
+
+    def expert() -> NDArray[np.float32]:
+        asked.append(1)
+        return np.zeros(2, np.float32)
+
+    info: Mapping[str, Any] = {}
+    quiet = Moment(None, info, np.zeros(2, np.float32), None, None, expert)
+    assert not asked
+    quiet.ask()
+    quiet.expect()
+    assert asked == [1]
