@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.world.daylight import Daylight
+from udacity_gym.world.ground import LEVEL, PLAIN, REACH, STEP, blend
 from udacity_gym.world.jit import cached
 from udacity_gym.world.terrain import Grid
 from udacity_gym.world.track import Track
@@ -36,17 +37,6 @@ COVERS: dict[str, tuple[float, float, float, float]] = {
 """Ground covers: RGB as seen level in the sun, measured on recordings of the lake and, the last three, of the
 jungle, and relative roughness."""
 WATER = (166.0, 197.0, 213.0, 0.012)
-LEVEL = 7.0
-"""m from the centre line within which the ground is as level as the road, unless the file says otherwise."""
-REACH = 170
-"""m from the centre line up to which profiles are tabulated."""
-PLAIN: Sequence[Mapping[str, Any]] = (
-    {"side": "left", "from": 0, "to": 1, "profile": [[8, 0.0, "grass"], [60, 3.0, "grass"]]},
-    {"side": "right", "from": 0, "to": 1, "profile": [[8, 0.0, "grass"], [60, 3.0, "grass"]]},
-)
-"""The land of a track file that says nothing about it."""
-
-_STEP = 2.0  # m along the track between two rows of a table of profiles
 
 
 def lay_land(
@@ -68,7 +58,7 @@ def lay_land(
     stretches = surroundings.get("land", PLAIN)
     tables = {side: _table(track, [x for x in stretches if x["side"] == side]) for side in ("left", "right")}
     ground = np.empty((*grid.nearest.shape, 5), np.float32)
-    rows = np.minimum(track.s / _STEP, len(tables["left"]) - 1).astype(np.int64)
+    rows = np.minimum(track.s / STEP, len(tables["left"]) - 1).astype(np.int64)
     _spread(tables["left"], tables["right"], rows, grid.nearest, grid.distance, grid.right, ground)
     road = grid.elevation(track)
     ground[..., 0] += road  # before it is softened: half way to a higher part of the road is no wall
@@ -100,20 +90,8 @@ def pack(colour: NDArray[np.floating[Any]], top: NDArray[np.floating[Any]]) -> N
 
 
 def _table(track: Track, stretches: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
-    """Height, RGB and roughness by s (rows, `_STEP`) and distance (columns, 1 m)."""
-    stretches = sorted(stretches, key=lambda stretch: float(stretch["from"]))
-    profiles = np.stack([_profile(stretch["profile"]) for stretch in stretches])
-    begins = np.array([float(stretch["from"]) for stretch in stretches])
-    ends = np.array([float(stretch["to"]) for stretch in stretches])
-    s = np.arange(math.ceil(track.length / _STEP) + 1) * _STEP % track.length
-    n = len(stretches)
-    k = (np.searchsorted(begins, s, side="right") - 1) % n
-    gap = (begins[(k + 1) % n] - ends[k]) % track.length
-    into = np.where(s >= begins[k], s - ends[k], s + track.length - ends[k])
-    share = np.clip(into / np.maximum(gap, 1e-6), 0.0, 1.0)
-    share = (share * share * (3 - 2 * share))[:, None, None]
-    table: NDArray[np.float32] = profiles[k] * (1 - share) + profiles[(k + 1) % n] * share
-    return table.astype(np.float32)
+    """Height, RGB and roughness by s (rows, `STEP`) and distance (columns, 1 m)."""
+    return blend(track, stretches, np.stack([_profile(stretch["profile"]) for stretch in stretches]))
 
 
 @cached

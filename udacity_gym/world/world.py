@@ -17,6 +17,7 @@ from udacity_gym.telemetry import Control, Pose, TrackState
 from udacity_gym.world.car import (
     CAP_PERIOD,
     CAR_STATE,
+    GRAVITY,
     SPEED,
     YAW,
     CarParameters,
@@ -25,12 +26,16 @@ from udacity_gym.world.car import (
     advance,
     standing_start,
 )
+from udacity_gym.world.ground import STEP, Ground, cliffs, ground_of
 from udacity_gym.world.jit import cached
 from udacity_gym.world.track import CentreLine, Track, locate
 
-S, OFFSET, HEADING_ERROR, CURVATURE, PROGRESS, Z, PITCH, ROLL = range(CAR_STATE, CAR_STATE + 8)
-"""Places in the state after the car's own: m, m (right of the centre line), rad, 1/m, m, m, rad, rad."""
-WORLD_STATE = CAR_STATE + 8
+S, OFFSET, HEADING_ERROR, CURVATURE, PROGRESS, RISE, AIR, Z, PITCH, ROLL = range(CAR_STATE, CAR_STATE + 10)
+"""Places in the state after the car's own: m, m (right of the centre line), rad, 1/m, m, m/s upwards,
+1 in the air, m, rad, rad."""
+WORLD_STATE = CAR_STATE + 10
+CLEAR = 0.05
+"""m between wheels and ground from which on the car is in the air."""
 """Numbers in the world's state."""
 PUSH = 2.0
 """m/s at which a wall pushes out a car that came into it sideways, such as at the end of a bridge."""
@@ -56,6 +61,55 @@ def _observe(state: NDArray[np.float64], line: CentreLine, near: float) -> None:
     state[Z] = line.z[before] + rise * (s / line.spacing - before)
     state[PITCH] = slope * math.cos(error)
     state[ROLL] = slope * math.sin(error)
+
+
+@cached
+def _stand(state: NDArray[np.float64], ground: Ground, height: float, dt: float) -> bool:
+    """Put a car that is beside the road on the ground there, or let it fall.
+
+    Where the ground drops faster than the car falls, it flies like a thrown body, and lands without a bounce.
+
+    Args:
+        state: the state; its height, pitch and roll are those of the road beside it, and are changed.
+        ground: the ground.
+        height: m, of the car before this step.
+        dt: s.
+
+    Returns:
+        Whether the car is in the air.
+    """
+    if abs(state[OFFSET]) <= ground.level:
+        state[RISE] = 0.0
+        return False
+    side = math.copysign(1.0, state[OFFSET])
+    table = ground.heights[1 if side > 0 else 0]
+    s = ground.length - state[S] if ground.backwards else state[S]
+    row = min(int(s / STEP), table.shape[0] - 2)
+    column = min(int(abs(state[OFFSET])), table.shape[1] - 2)
+    a, b = s / STEP - row, min(1.0, abs(state[OFFSET]) - column)
+    near = table[row, column] + a * (table[row + 1, column] - table[row, column])
+    far = table[row, column + 1] + a * (table[row + 1, column + 1] - table[row, column + 1])
+    here = table[row, column] + b * (table[row, column + 1] - table[row, column])
+    there = table[row + 1, column] + b * (table[row + 1, column + 1] - table[row + 1, column])
+    surface = state[Z] + near + b * (far - near)
+    falling = height + state[RISE] * dt - 0.5 * GRAVITY * dt * dt
+    if falling > max(surface, ground.water) + CLEAR:
+        state[Z] = falling
+        state[RISE] -= GRAVITY * dt
+        state[PITCH], state[ROLL] = math.atan2(state[RISE], max(abs(state[SPEED]), 5.0)), 0.0
+        return True
+    error = state[HEADING_ERROR]
+    cosine, sine = math.cos(error), math.sin(error)
+    along = math.tan(state[PITCH] * cosine + state[ROLL] * sine)  # of the road beside the car
+    along += (there - here) / STEP * (-1.0 if ground.backwards else 1.0)
+    across = side * (far - near)
+    if surface < ground.water:
+        surface, along, across = ground.water, 0.0, 0.0
+    state[PITCH] = math.atan(along * cosine + across * sine)
+    state[ROLL] = math.atan(along * sine - across * cosine)
+    state[RISE] = min((surface - height) / dt, abs(state[SPEED]))
+    state[Z] = surface
+    return False
 
 
 @cached
@@ -91,6 +145,7 @@ def _collide(
 def _run(
     state: NDArray[np.float64],
     line: CentreLine,
+    ground: Ground,
     car: CarParameters,
     steering: float,
     throttle: float,
@@ -99,13 +154,18 @@ def _run(
 ) -> None:
     """``steps`` physics steps of ``dt`` seconds under one control."""
     for _ in range(steps):
-        before, offset = state[S], state[OFFSET]
+        before, offset, height = state[S], state[OFFSET], state[Z]
         overhang = abs(offset) + 0.5 * car.track_width - line.half_width
-        ground = min(1.0, max(0.0, overhang / car.track_width))
-        advance(state, steering, throttle, dt, state[PITCH], ground, car)
+        off_road = min(1.0, max(0.0, overhang / car.track_width))
+        if state[AIR] > 0.0:  # wheels in the air neither steer nor drive
+            state[X] += state[SPEED] * math.cos(state[YAW]) * dt
+            state[Y] += state[SPEED] * math.sin(state[YAW]) * dt
+        else:
+            advance(state, steering, throttle, dt, state[PITCH], off_road, car)
         _observe(state, line, before)
         if _collide(state, line, offset, dt, car):
             _observe(state, line, before)
+        state[AIR] = 1.0 if _stand(state, ground, height, dt) else 0.0
         half = 0.5 * line.length
         state[PROGRESS] += (state[S] - before + half) % line.length - half
 
@@ -158,6 +218,7 @@ class World:
         self.control = Control()
         self._state = np.full(WORLD_STATE, np.nan)
         self._steps = 0
+        self._felt: dict[str, tuple[CentreLine, Ground]] = {}
         self.generator = np.random.default_rng()
 
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
@@ -210,8 +271,21 @@ class World:
         state = np.zeros(WORLD_STATE)
         state[X], state[Y], state[YAW] = pose.x, pose.y, pose.yaw
         standing_start(state, speed, self.car)
-        _observe(state, track.line, track.wrap(s))
+        line, _ = self._road(track)
+        _observe(state, line, track.wrap(s))
         self._state, self._steps, self.control = state, 0, Control()
+
+    def _road(self, track: Track) -> tuple[CentreLine, Ground]:
+        """A track as the car feels it: its centre line, with cliffs for walls, and the ground beside it."""
+        if track.direction not in self._felt:
+            ground = ground_of(track)
+            left, right = cliffs(track, ground)
+            line = track.line._replace(
+                wall_left=np.minimum(track.line.wall_left, left),
+                wall_right=np.minimum(track.line.wall_right, right),
+            )
+            self._felt[track.direction] = line, ground
+        return self._felt[track.direction]
 
     def step(self, control: Control) -> None:
         """Drive for ``ctrl_dt`` seconds under one control.
@@ -223,7 +297,7 @@ class World:
             raise SimulatorError("the world has no car yet: call reset() before step()")
         _run(
             self._state,
-            self.track.line,
+            *self._felt[self.track.direction],
             self.car,
             control.steering,
             control.throttle,
@@ -282,6 +356,7 @@ class World:
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a moment taken with `snapshot` from a world with the same track, car and periods."""
         self.track = self._home.facing(snapshot.direction)
+        self._road(self.track)
         self._state = snapshot.state.copy()
         self.control = snapshot.control
         self._steps = snapshot.steps
