@@ -257,7 +257,8 @@ def relight(
             if label == _CAR:
                 colour = _lit(colour, level)
             elif label != _SKY:
-                drawn, gain, steep, coarse = colour, level, _ZERO, _ZERO
+                drawn, gain = colour, level
+                steep, coarse, fine, cover = _ZERO, _ZERO, _ZERO, _ZERO
                 x, y = camera[0] + far * dx, camera[1] + far * dy
                 road = _ROAD <= label <= _KERB
                 if label == _TERRAIN:
@@ -279,9 +280,10 @@ def relight(
                         brightness = colour[0] + colour[1] + colour[2]
                         from_edge = planes.lateral[row, column] - edge
                         cover = _snow_cover(snow, label, brightness, from_edge, steep, coarse, fine)
-                        white = _SNOW[0] + F(5.0) * fine, _SNOW[1] + F(5.0) * fine, _SNOW[2] + F(5.0) * fine
-                        colour = _blend(colour, cover, white)
                 colour = _lit(colour, gain)
+                if cover > _ZERO:  # what is under it no longer matters, but that steep snow gets less light
+                    white = _times(_SNOW, (_ONE + F(0.02) * fine) * (_ONE - F(0.3) * steep / (steep + _ONE)))
+                    colour = _blend(colour, cover, _lit(white, level))
                 if wet > _ZERO and (road or label == _WATER):
                     colour = _blend(colour, _mirror(wet, -dz * inverse_length, coarse), light.mirrored)
                 if lamps > _ZERO:
