@@ -41,4 +41,6 @@ def test_the_page_about_imitation_runs(
     pytest.importorskip("imitation")
     monkeypatch.chdir(tmp_path)
     Path("laps").symlink_to(road_recording)
-    run_page(ROOT / "docs" / "imitation.md", {"max_seconds=20": "max_seconds=3", "n_epochs=2": "n_epochs=1"})
+    run_page(
+        ROOT / "docs" / "imitation.md", {"max_seconds=20": "max_seconds=2.5", "n_epochs=2": "n_epochs=1"}
+    )
