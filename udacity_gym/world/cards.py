@@ -42,6 +42,8 @@ KINDS = {
     "shrub": Kind(5, 2, (0.7, 1.2), (1.6, 2.6)),
     "reeds": Kind(7, 2, (2.4, 3.8), (0.8, 1.3)),
     "rock": Kind(9, 2, (3.5, 8.0), (1.8, 2.6), 0.12, Label.TERRAIN),
+    "palm": Kind(11, 4, (4.0, 6.5), (0.75, 1.0)),
+    "board": Kind(15, 1, (2.75, 2.75), (0.34, 0.34), 0.02, Label.STRUCTURE),
 }
 
 
@@ -59,8 +61,19 @@ def paint_all(rng: np.random.Generator) -> NDArray[np.int32]:
     Returns:
         (variants * CARD,) int32, in the order of `Kind.first`.
     """
-    painters = {"pine": paint_pine, "shrub": paint_shrub, "reeds": paint_reeds, "rock": paint_rock}
-    return np.concatenate([painters[name](rng) for name, kind in KINDS.items() for _ in range(kind.variants)])
+    painters = {
+        "pine": paint_pine,
+        "shrub": paint_shrub,
+        "reeds": paint_reeds,
+        "rock": paint_rock,
+        "palm": paint_palm,
+        "board": paint_board,
+    }
+    own = np.random.default_rng(11)  # what came later leaves the draws of the others as they were
+    source = {name: own if name in ("palm", "board") else rng for name in KINDS}
+    return np.concatenate(
+        [painters[name](source[name]) for name, kind in KINDS.items() for _ in range(kind.variants)]
+    )
 
 
 def pack_card(colour: NDArray[np.floating[Any]], alpha: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
@@ -149,6 +162,56 @@ def paint_reeds(rng: np.random.Generator) -> NDArray[np.int32]:
         light = np.clip(1.35 - 0.8 * y, 0.3, 1.3) * rng.uniform(0.75, 1.2)
         colour[blade] = (np.array((50.0, 59.0, 19.0)) * light[..., None])[blade]
     return pack_card(colour, alpha)
+
+
+def paint_palm(rng: np.random.Generator) -> NDArray[np.int32]:
+    """Paint a palm: a bent bare trunk and a crown of drooping fronds, ragged below, lit from above.
+
+    Returns:
+        (CARD,) int32, see `pack_card`.
+    """
+    y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1.0)
+    colour = np.zeros((SIDE, SIDE, 3))
+    alpha = np.zeros((SIDE, SIDE))
+    bend = 0.16 * rng.standard_normal()
+    crown_y = 0.26
+    trunk = np.abs(x - 0.5 - bend * (1 - y) * (y - crown_y)) < 0.016 + 0.016 * y
+    trunk &= y > crown_y
+    alpha[trunk] = 1.0
+    colour[trunk] = (74, 64, 48)
+    order = rng.permutation(13)
+    for k in order:
+        angle = math.pi * (0.02 + 0.96 * k / 12) + 0.1 * rng.standard_normal()
+        reach = rng.uniform(0.40, 0.5)
+        light = rng.uniform(0.55, 1.15)
+        for step in np.linspace(0.0, 1.0, 40):
+            cx = 0.5 + reach * step * math.cos(angle)
+            cy = crown_y - reach * 0.62 * step * math.sin(angle) + 0.34 * step**2
+            length = 0.015 + 0.075 * math.sin(math.pi * (0.12 + 0.85 * step))
+            tooth = 0.55 + 0.45 * math.sin(step * 55)
+            leaf = (np.abs(x - cx) < 0.016) & (y > cy - 0.02) & (y < cy + length * tooth)
+            alpha[leaf] = 1.0
+            tone = light * (1.25 - 0.6 * (y - cy)[leaf] / 0.08)
+            colour[leaf] = np.array((62.0, 70.0, 32.0)) * tone[:, None]
+    return pack_card(colour, alpha)
+
+
+def paint_board(rng: np.random.Generator) -> NDArray[np.int32]:
+    """Paint a red and white board on two white posts.
+
+    Returns:
+        (CARD,) int32, see `pack_card`.
+    """
+    del rng
+    y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1.0)
+    colour = np.zeros((SIDE, SIDE, 3))
+    board = y < 0.13
+    posts = (np.abs(x - 0.3) < 0.07) | (np.abs(x - 0.7) < 0.07)
+    colour[posts] = (178.0, 182.0, 190.0)
+    colour[board] = (205.0, 70.0, 72.0)
+    colour[(y > 0.043) & (y < 0.087)] = (232.0, 232.0, 230.0)
+    colour[posts & ~board] = (178.0, 182.0, 190.0)
+    return pack_card(colour, (board | posts).astype(float))
 
 
 def paint_rock(rng: np.random.Generator) -> NDArray[np.int32]:

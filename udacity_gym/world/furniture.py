@@ -55,6 +55,47 @@ def plant(
     return np.array(placed, np.float32).reshape(-1, 6), cards.paint_all(rng)
 
 
+def outlines(placed: NDArray[np.float32]) -> list[tuple[NDArray[np.float64], float]]:
+    """What casts thin shadows, as convex polygons: palms, see `shadows.light_map`."""
+    palm = cards.KINDS["palm"]
+    found: list[tuple[NDArray[np.float64], float]] = []
+    for x, y, z, wide, tall, variant in placed.tolist():
+        if palm.first <= variant < palm.first + palm.variants:
+            found += palm_outline(x, y, z, wide, tall)
+    return found
+
+
+def palm_outline(
+    x: float, y: float, z: float, wide: float, tall: float
+) -> list[tuple[NDArray[np.float64], float]]:
+    """Trunk and fronds of a palm."""
+    top = z + 0.82 * tall
+    trunk = np.array([(x - 0.12, y, z), (x + 0.12, y, z), (x + 0.08, y, top), (x - 0.08, y, top)])
+    found = [(trunk, 1.0)]
+    turn = 7.0 * (x + 1.7 * y)  # as good as random, and the same on every run
+    for k in range(9):
+        angle = turn + k * math.tau / 9
+        c, s = math.cos(angle), math.sin(angle)
+        halves = ((0.05, 0.32, 0.0, 0.02, 0.34), (0.3, 0.52, 0.02, 0.14, 0.3))
+        for inner, outer, rise, drop, breadth in halves:
+            half = 0.5 * breadth * 0.3 * wide
+            a, b = inner * wide, outer * wide
+            found.append(
+                (
+                    np.array(
+                        [
+                            (x + a * c - 0.5 * half * s, y + a * s + 0.5 * half * c, top - rise * tall),
+                            (x + a * c + 0.5 * half * s, y + a * s - 0.5 * half * c, top - rise * tall),
+                            (x + b * c + half * s * 0.6, y + b * s - half * c * 0.6, top - drop * tall),
+                            (x + b * c - half * s * 0.6, y + b * s + half * c * 0.6, top - drop * tall),
+                        ]
+                    ),
+                    0.92,
+                )
+            )
+    return found
+
+
 def build(track: Track, grid: Grid, height: NDArray[np.float32]) -> NDArray[np.float32]:
     """Build everything that has edges: bridge walls, tyre stacks, signs, pylons and their lines.
 

@@ -30,18 +30,20 @@ COVERS: dict[str, tuple[float, float, float, float]] = {
     "olive": (138.0, 124.0, 62.0, 0.09),
     "rock": (202.0, 193.0, 152.0, 0.10),
     "cliff": (172.0, 180.0, 140.0, 0.28),
-    "turf": (118.0, 128.0, 80.0, 0.20),
+    "turf": (120.0, 130.0, 80.0, 0.10),
     "ledge": (104.0, 110.0, 72.0, 0.25),
-    "crag": (112.0, 114.0, 88.0, 0.42),
+    "crag": (104.0, 106.0, 82.0, 0.26),
 }
 """Ground covers: RGB as seen level in the sun, measured on recordings of the lake and, the last three, of the
 jungle, and relative roughness."""
 WATER = (166.0, 197.0, 213.0, 0.012)
+BARE_FROM, BARE_TO = 0.6, 1.3
+"""Rise per m from which grass gives way to bare rock in canyons, and at which nothing else is left."""
 
 
 def lay_land(
     track: Track, grid: Grid, rng: np.random.Generator, daylight: Daylight
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Heights and colours of the ground at every node of a grid.
 
     Args:
@@ -51,27 +53,53 @@ def lay_land(
         daylight: the light on it.
 
     Returns:
-        (rows, columns) float32 heights in m, and (rows, columns) int32 packed colours: red lowest,
-        relative roughness (255 is 1) highest.
+        (rows, columns) float32 heights in m, (rows, columns, 3) RGB in [0, 255], and (rows, columns) relative
+        roughness, of which 255 is 1. Where the track file has shadows, the colours are as seen level in the
+        sun, elsewhere they are lit.
     """
     surroundings = track.data.get("surroundings", {})
     stretches = surroundings.get("land", PLAIN)
     tables = {side: _table(track, [x for x in stretches if x["side"] == side]) for side in ("left", "right")}
     ground = np.empty((*grid.nearest.shape, 5), np.float32)
     rows = np.minimum(track.s / STEP, len(tables["left"]) - 1).astype(np.int64)
-    _spread(tables["left"], tables["right"], rows, grid.nearest, grid.distance, grid.right, ground)
+    canyon = surroundings.get("relief") == "canyon"
+    level = float(track.data["road"].get("level", LEVEL))
+    distance = _fluted(grid, level, rng) if canyon else grid.distance
+    _spread(tables["left"], tables["right"], rows, grid.nearest, distance, grid.right, ground)
     road = grid.elevation(track)
     ground[..., 0] += road  # before it is softened: half way to a higher part of the road is no wall
-    ground = _soften(ground, grid.distance)
+    if not canyon:
+        ground = _soften(ground, grid.distance)
     height = ground[..., 0] + _roughness(ground[..., 0] - road, grid, rng)
     water_level = float(surroundings.get("water_level", -math.inf))
-    colour = _shade(height, ground[..., 1:4], daylight) * _patches(height.shape, rng)[..., None]
-    rough = ground[..., 4]
+    colour, rough = ground[..., 1:4], ground[..., 4]
+    if canyon:
+        _bare(height, colour, rough)
+    if not daylight.shadows:
+        colour = _shade(height, colour, daylight)
+    colour = colour * _patches(height.shape, rng)[..., None]
     wet = height < water_level
     colour[wet], rough[wet], height[wet] = WATER[:3], WATER[3], water_level
-    near = grid.distance < float(track.data["road"].get("level", LEVEL))
+    near = grid.distance < level
     height[near] = road[near]
-    return height, pack(colour, rough * 255.0)
+    return height, colour.astype(np.float32), (rough * 255.0).astype(np.float32)
+
+
+def _fluted(grid: Grid, level: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Distances from the road that waver beyond its level ground, so that cliffs have folds."""
+    shape = grid.distance.shape
+    folds = 0.5 * smooth_noise(rng, shape, 4.0) + 0.9 * smooth_noise(rng, shape, 13.0)
+    into = np.clip((grid.distance - level) / 4.0, 0.0, 1.0)
+    return np.asarray(np.clip(grid.distance + folds * into, 0.0, None), np.float32)
+
+
+def _bare(height: NDArray[np.float32], colour: NDArray[np.float32], rough: NDArray[np.float32]) -> None:
+    """Bare the rock where it is too steep for grass."""
+    north, east = np.gradient(height)
+    bare = np.clip((np.hypot(north, east) - BARE_FROM) / (BARE_TO - BARE_FROM), 0.0, 1.0)
+    crag = np.array(COVERS["crag"], np.float32)
+    colour += bare[..., None] * (crag[:3] - colour)
+    rough += bare * (crag[3] - rough)
 
 
 def pack(colour: NDArray[np.floating[Any]], top: NDArray[np.floating[Any]]) -> NDArray[np.int32]:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from udacity_gym.world.jit import LANES, F, index, inline, kernel
-from udacity_gym.world.surface import COBBLED, FAR, LINED, RAISED, STRIPED, WALL_UNIT
+from udacity_gym.world.shadows import FULL
+from udacity_gym.world.surface import COBBLED, DECK, FAR, LINED, RAISED, STRIPED, WALL_UNIT
 from udacity_gym.world.textures import SIZE, texel, texels
 
 SUN_GLANCE = F(0.19)
@@ -389,6 +390,65 @@ def paint_ground(
             red[row, lane] = share * red[row, lane] + (_ONE - share) * r * shade
             green[row, lane] = share * green[row, lane] + (_ONE - share) * g * shade
             blue[row, lane] = share * blue[row, lane] + (_ONE - share) * bl * shade
+
+
+@kernel
+def shine(
+    camera: Any,
+    focal: float,
+    air: Any,
+    width: int,
+    first: int,
+    bottom: int,
+    covered: Any,
+    slope: Any,
+    t: Any,
+    frame: Any,
+    cells: Any,
+    red: Any,
+    green: Any,
+    blue: Any,
+) -> None:
+    """Darken what lies in the shadow or turns away from the sun, lighten what turns towards it.
+
+    Arguments as of `paint_ground`; ``slope`` is (rows, LANES) float32, `surface.DECK` on bridges, which
+    nothing shades; ``frame`` and ``cells`` are those of `shadows.LightMap`.
+    """
+    if frame[5] == _ZERO:
+        return
+    west, south, per_metre, columns = frame[0], frame[1], frame[2], np.int32(frame[5])
+    east_end, north_end = frame[3], frame[4]
+    shade_r, shade_g, shade_b = air[14], air[15], air[16]
+    rows = t.shape[0]
+    inverse_focal = _ONE / focal
+    ux, uy = camera[6] * inverse_focal * per_metre, camera[7] * inverse_focal * per_metre
+    cx, cy = (camera[0] - west) * per_metre, (camera[1] - south) * per_metre
+    u0 = F(first) + _HALF - F(width) * _HALF
+    for i in range(bottom):
+        if covered[i] == 0:
+            continue
+        row = np.uint64(i)
+        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
+        ax = (camera[3] + v * camera[9]) * per_metre
+        ay = (camera[4] + v * camera[10]) * per_metre
+        for e in range(LANES):
+            lane = np.uint64(e)
+            u = u0 + F(np.int32(e))
+            depth = min(t[row, lane], FAR)
+            x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
+            px, py = min(max(x, _ZERO), east_end), min(max(y, _ZERO), north_end)
+            ix, iy = np.int32(px), np.int32(py)
+            fx, fy = px - F(ix), py - F(iy)
+            packed = cells[index(iy * columns + ix)]
+            low = channel(packed, 0) + fx * (channel(packed, 8) - channel(packed, 0))
+            high = channel(packed, 16) + fx * (channel(packed, 24) - channel(packed, 16))
+            direct = (low + fy * (high - low)) * F(1.0 / FULL)
+            # What is outside the map, or on a bridge, keeps its colour.
+            known = F(np.int32(px == x) & np.int32(py == y) & np.int32(slope[row, lane] != DECK))
+            direct = _ONE + known * (direct - _ONE)
+            red[row, lane] *= shade_r + direct * (_ONE - shade_r)
+            green[row, lane] *= shade_g + direct * (_ONE - shade_g)
+            blue[row, lane] *= shade_b + direct * (_ONE - shade_b)
 
 
 @inline

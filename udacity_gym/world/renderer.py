@@ -22,7 +22,7 @@ from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Image
 from udacity_gym.world.billboards import BINS, MOST, draw_cards, find_cards
 from udacity_gym.world.jit import LANES, cached_kernel, is_on_disk, kernel
-from udacity_gym.world.paint import cobble, finish, mark, mark_middle, paint_ground, pave
+from udacity_gym.world.paint import cobble, finish, mark, mark_middle, paint_ground, pave, shine
 from udacity_gym.world.polygons import CORNERS, FIELDS, draw_faces
 from udacity_gym.world.profile import cast_columns, sample_distances
 from udacity_gym.world.relight import compress, develop, precipitate, relight
@@ -202,6 +202,10 @@ def _render(
                 scene.section, scratch.t, scene.colours, scene.textures, scratch.red, scratch.green,
                 scratch.blue, scratch.road,
             )  # fmt: skip
+            shine(
+                camera, focal, air, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
+                scene.light_frame, scene.light, scratch.red, scratch.green, scratch.blue,
+            )  # fmt: skip
             finish(
                 camera, focal, air, picture, first, bottom, scratch.covered, scratch.t, scratch.red,
                 scratch.green, scratch.blue, scratch.packed, scratch.depth,
@@ -372,7 +376,9 @@ class Renderer:
         if conditions not in self._weathers:
             if len(self._weathers) >= KEPT_WEATHERS:
                 self._weathers.clear()
-            self._weathers[conditions] = weather(conditions, self._scene.air)
+            self._weathers[conditions] = weather(
+                conditions, self._scene.air, shadows=bool(self._scene.light_frame[5])
+            )
         return self._weathers[conditions]
 
 

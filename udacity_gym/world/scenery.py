@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from udacity_gym.world import surface, textures
 from udacity_gym.world.cards import labels
 from udacity_gym.world.daylight import Daylight
-from udacity_gym.world.furniture import build, plant
+from udacity_gym.world.furniture import build, outlines, plant
 from udacity_gym.world.land import lay_land, pack
+from udacity_gym.world.shadows import light_map, no_light, seen_from_afar
 from udacity_gym.world.terrain import Grid
 from udacity_gym.world.track import Track
 
@@ -76,6 +77,8 @@ class SceneArrays(NamedTuple):
     card_labels: NDArray[np.uint8]
     faces: NDArray[np.float32]
     water: np.float32
+    light_frame: NDArray[np.float32]
+    light: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -99,13 +102,17 @@ def _build(content: str) -> Scene:
     track = Track(json.loads(content))
     rng = np.random.default_rng(int(track.data.get("surroundings", {}).get("seed", 0)))
     grid, daylight = Grid.around(track), Daylight.of(track)
-    height, colours = lay_land(track, grid, rng, daylight)
+    height, colour, rough = lay_land(track, grid, rng, daylight)
     cards, card_texels = plant(track, grid, height, rng)
+    lit = no_light(grid)
+    if daylight.shadows:
+        lit = light_map(track, grid, height, daylight, outlines(cards))
+        colour = seen_from_afar(height, colour, lit.inside, daylight)
     rows, columns = grid.nearest.shape
     return Scene(
         SceneArrays(
             heights=np.ascontiguousarray(height, np.float32).ravel(),
-            colours=colours.ravel(),
+            colours=pack(colour, rough).ravel(),
             nearest=grid.nearest.ravel(),
             frame=np.array([grid.west, grid.south, columns - 1.01, rows - 1.01, columns], np.float32),
             line=_line(track).ravel(),
@@ -124,6 +131,8 @@ def _build(content: str) -> Scene:
             card_labels=labels(),
             faces=build(track, grid, height),
             water=np.float32(track.data.get("surroundings", {}).get("water_level", DRY)),
+            light_frame=lit.frame,
+            light=lit.cells,
         )
     )
 

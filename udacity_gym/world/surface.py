@@ -27,6 +27,8 @@ BESIDE = F(9.0)
 COMPACT = F(3.0)
 """m that the pixels of a row may be spread over the ground to share one centre-line sample."""
 
+DECK = F(2.0**-16)
+"""Slope that pixels on a bridge's deck are given, which no ground has: the deck is level, and not ground."""
 FAR = F(900.0)
 """m, depth that pixels of the sky are given while they are computed along with their neighbours."""
 

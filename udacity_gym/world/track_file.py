@@ -26,7 +26,7 @@ COVERS = (
     "ledge",
     "crag",
 )
-PLANTS = ("pine", "shrub", "reeds", "rock")
+PLANTS = ("pine", "shrub", "reeds", "rock", "palm", "board")
 PAINTS = ("white", "yellow")
 MODES = ("training", "autonomous")
 DIRECTIONS = ("forward", "reverse")
@@ -196,11 +196,11 @@ class _Check:
                 self.refuse(f"{field}.{name}", "a dashed line needs it and no other line has it")
             self.number(line.get(name, 1.0), f"{field}.{name}", 0.1, 100.0)
 
-    def colour(self, value: Any, field: str) -> None:
+    def colour(self, value: Any, field: str, most: float = BRIGHTEST) -> None:
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
             self.refuse(field, f"must be [red, green, blue], got {value!r}")
         for channel in value:
-            self.number(channel, field, 0.0, BRIGHTEST)
+            self.number(channel, field, 0.0, most)
 
     def pair(self, value: Any, field: str, meaning: str) -> tuple[float, float]:
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
@@ -260,7 +260,9 @@ class _Check:
         lists: dict[str, Callable[[Any, str], None]] = {
             "land": self.land, "plants": self.plants, "objects": self.object
         }  # fmt: skip
-        around = self.fields(value, "surroundings", (), ("seed", "water_level", "light", *lists))
+        looks = ("seed", "water_level", "relief", "light")
+        around = self.fields(value, "surroundings", (), (*looks, *lists))
+        self.one_of(around.get("relief", "hills"), "surroundings.relief", ("hills", "canyon"))
         self.whole(around.get("seed", 0), "surroundings.seed")
         self.number(around.get("water_level", 0.0), "surroundings.water_level")
         if "light" in around:

@@ -108,7 +108,7 @@ def test_the_ground_is_that_of_the_picture(name):
     """Up to 12 m: within what the ground changes in a metre, and a tenth of its height."""
     track = Track.load(name)
     grid, ground = Grid.around(track), ground_of(track)
-    height, _ = lay_land(track, grid, np.random.default_rng(1), Daylight.of(track))
+    height, _, _ = lay_land(track, grid, np.random.default_rng(1), Daylight.of(track))
     rng = np.random.default_rng(0)
     misses = []
     for s in rng.uniform(2, track.length - 4, 1500):

@@ -1,6 +1,7 @@
 """The complex track: a hilly figure of eight that passes over itself."""
 
 import copy
+import json
 import math
 
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 from udacity_gym.errors import TrackError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.telemetry import Control
+from udacity_gym.world import scenery, shadows
 from udacity_gym.world.camera import CameraRig
+from udacity_gym.world.daylight import Daylight
+from udacity_gym.world.scenery import scene_of
 from udacity_gym.world.track import Track
 from udacity_gym.world.world import World
 
@@ -117,10 +121,10 @@ def test_lines_are_painted_as_the_file_says():
     data = copy.deepcopy(JUNGLE.data)
     data["road"]["centre_line"] = {"kind": "solid", "colour": "yellow", "width": 0.2}
     yellow = Track(data)
-    assert white(JUNGLE, 10.0)[80:130, :160].sum() > 20
-    assert white(yellow, 10.0)[90:130, 20:160].sum() < 5
-    picture = CameraRig(yellow).draw(yellow.pose_at(10.0, 2.5), "center", "training").astype(int)
-    painted = picture[80:130, :160]
+    assert white(JUNGLE, 500.0)[60:137, :200].sum() > 20
+    assert white(yellow, 500.0)[90:130, 20:160].sum() < 5
+    picture = CameraRig(yellow).draw(yellow.pose_at(500.0, 2.5), "center", "training").astype(int)
+    painted = picture[60:137, :200]
     assert (painted[..., 0] - painted[..., 2] > 60).sum() > 60
 
 
@@ -139,5 +143,62 @@ def test_lines_are_painted_as_the_file_says():
 def test_a_broken_line_is_refused_with_the_field_named(road, says):
     data = copy.deepcopy(JUNGLE.data)
     data["road"].update(road)
+    with pytest.raises(TrackError, match=says):
+        Track(data)
+
+
+def looking(s, offset=2.5):
+    return CameraRig(JUNGLE).draw(JUNGLE.pose_at(s, offset), "center", "training").astype(int)
+
+
+def test_the_road_is_neutral_grey_in_the_sun_and_dark_and_bluish_in_the_shade():
+    lit, shaded = looking(500.0)[100:130, 130:190], looking(1438.0)[100:130, 130:190]
+    red, green, blue = lit.reshape(-1, 3).mean(axis=0)
+    assert 110 < green < 175
+    assert 0 <= red - blue < 12
+    red, green, blue = shaded.reshape(-1, 3).mean(axis=0)
+    assert 30 < green < 60
+    assert blue > red + 8
+
+
+def test_cliffs_stand_beside_the_road_and_the_sky_is_a_deep_blue():
+    cliff = looking(1438.0)[20:60, 120:300]
+    assert cliff.max(axis=2).mean() < 70
+    sky = looking(188.0)[0:4]
+    assert sky[..., 2].mean() > sky[..., 0].mean() + 55
+
+
+def test_what_turns_to_the_sun_is_lighter_than_what_turns_away():
+    heights = np.zeros((30, 30), np.float32)
+    heights[:, 12:18] = 10.0
+    day = Daylight(azimuth=0.0, elevation=math.radians(45.0))
+    direct, top = shadows.directness(heights, day.sun), shadows.ceiling(heights, day.sun)
+    assert direct[15, 17] > 0.6
+    assert direct[15, 12] == 0.0
+    assert direct[15, 25] == pytest.approx(1.0)
+    assert (top[15, 4:11] > 0.0).all()  # west of the wall, away from the sun
+    assert (top[15, 20:] <= 0.0).all()
+    assert top[15, 1] < 0.5
+
+
+def test_the_light_map_is_the_same_on_every_build():
+    first = scene_of(JUNGLE).arrays
+    again = scenery._build.__wrapped__(
+        json.dumps({**JUNGLE.data, "direction": "forward"}, sort_keys=True)
+    ).arrays
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("around", "says"),
+    [
+        ({"relief": "flat"}, "hills, canyon"),
+        ({"light": {"azimut": 1.0}}, "'azimut'"),
+    ],
+)
+def test_wrong_light_is_refused_with_the_field_named(around, says):
+    data = copy.deepcopy(JUNGLE.data)
+    data["surroundings"].update(around)
     with pytest.raises(TrackError, match=says):
         Track(data)

@@ -114,7 +114,7 @@ def test_a_track_without_surroundings_gets_plain_land(lake):
         (
             {
                 "plants": [
-                    {"kind": "palm", "side": "left", "from": 0, "to": 9, "near": 9, "far": 20, "count": 1}
+                    {"kind": "cactus", "side": "left", "from": 0, "to": 9, "near": 9, "far": 20, "count": 1}
                 ]
             },
             "pine",
