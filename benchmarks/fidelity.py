@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.recording import open_recording
+from udacity_gym.recording.images import decode_image, encode_jpeg
 from udacity_gym.telemetry import Image
 from udacity_gym.world.alignment import Aligner, Alignment, dead_reckon
 from udacity_gym.world.camera import CameraRig
@@ -151,11 +152,16 @@ def draw_pairs(episode: Any, track: Track, frames: list[int], aligned: Alignment
                 float(aligned.s[i]),
                 float(aligned.offset[i]),
                 real,
-                drawn["center"],
+                _through_jpeg(drawn["center"]),
                 drawn["center_segmentation"],
             )
         )
     return pairs
+
+
+def _through_jpeg(picture: Image) -> Image:
+    """What is left of a picture by Unity's JPEG encoder: quality 75, half the colour."""
+    return np.asarray(decode_image(encode_jpeg(picture), Path("drawn")))
 
 
 def compare_regions(
