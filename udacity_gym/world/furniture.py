@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.world import cards
 from udacity_gym.world.polygons import FIELDS, box, face, ribbon
-from udacity_gym.world.terrain import Grid
+from udacity_gym.world.terrain import Grid, decks_of
 from udacity_gym.world.track import BRIDGE_WALL, Track
 
 _SIDES = {"left": (-1.0,), "right": (1.0,), "both": (-1.0, 1.0)}
@@ -20,6 +20,10 @@ WALL_HEIGHT = 0.77
 _WALL_STEP = 4.0  # m, length of one face of a wall
 _WALL_THICKNESS = 0.35  # m
 _BLACK, _WALL_TOP = (2.0, 5.0, 8.0), (150.0, 152.0, 146.0)
+DECK_EDGE, DECK_RISE = 0.5, 0.02
+"""m that a bridge's deck is wider than the road on each side, and that it lies above its approaches."""
+_DECK_DEPTH = 0.8  # m
+_CONCRETE, _UNDERSIDE, _RAIL = (92.0, 92.0, 84.0), (34.0, 37.0, 40.0), (196.0, 198.0, 200.0)
 _TYRE, _TYRE_TOP = (8.0, 10.0, 12.0), (128.0, 124.0, 112.0)
 _STEEL = (58.0, 78.0, 112.0)
 
@@ -96,6 +100,46 @@ def palm_outline(
     return found
 
 
+def deck_outlines(track: Track) -> list[tuple[NDArray[np.float64], float]]:
+    """What the bridges of a track cast shadows with, in strips of a metre."""
+    found: list[tuple[NDArray[np.float64], float]] = []
+    half = track.half_width + DECK_EDGE
+    for item in decks_of(track):
+        stations = np.arange(float(item["from"]), float(item["to"]), 1.0)
+        for s in stations:
+            corners = [(s, -half), (s, half), (s + 1.05, half), (s + 1.05, -half)]
+            poses = [track.pose_at(at, offset) for at, offset in corners]
+            found.append((np.array([(pose.x, pose.y, pose.z - 0.3) for pose in poses]), 1.0))
+    return found
+
+
+def _deck(track: Track, begin: float, end: float) -> Iterable[NDArray[np.float32]]:
+    """Underside, edges and railings of a bridge."""
+    edge = track.half_width + DECK_EDGE
+    stations = np.linspace(begin, end, max(2, math.ceil((end - begin) / _WALL_STEP) + 1))
+    z = np.array([track.elevation_at(s) for s in stations])
+    sides = []
+    for sign in (-1.0, 1.0):
+        places = np.array([_beside(track, s, sign * edge) for s in stations])
+        sides.append(places)
+        x, y = places[:, 0], places[:, 1]
+        yield from ribbon(x, y, z - _DECK_DEPTH, z, _CONCRETE)
+        for rail in (0.5, 0.95):
+            yield from ribbon(x, y, z + rail, z + rail + 0.07, _RAIL)
+        for s, foot in zip(stations, z, strict=True):
+            x, y = (
+                np.array(c)
+                for c in zip(*(_beside(track, s + h, sign * edge) for h in (0.0, 0.1)), strict=True)
+            )
+            yield from ribbon(x, y, np.full(2, foot), np.full(2, foot + 1.0), _RAIL)
+    left, right = sides
+    for k in range(len(stations) - 1):
+        low, high = z[k] - _DECK_DEPTH, z[k + 1] - _DECK_DEPTH
+        yield face(
+            [(*left[k], low), (*left[k + 1], high), (*right[k + 1], high), (*right[k], low)], _UNDERSIDE
+        )
+
+
 def build(track: Track, grid: Grid, height: NDArray[np.float32]) -> NDArray[np.float32]:
     """Build everything that has edges: bridge walls, tyre stacks, signs, pylons and their lines.
 
@@ -108,6 +152,8 @@ def build(track: Track, grid: Grid, height: NDArray[np.float32]) -> NDArray[np.f
             wall = float(item.get("wall_offset", BRIDGE_WALL))
             for sign in _SIDES[item["side"]]:
                 faces += _wall(track, float(item["from"]), float(item["to"]), sign * wall)
+        elif item["kind"] == "deck":
+            faces += _deck(track, float(item["from"]), float(item["to"]))
     pylons: list[tuple[float, float, float]] = []
     for item in track.data.get("surroundings", {}).get("objects", ()):
         x, y = _beside(track, float(item["s"]), float(item["offset"]))

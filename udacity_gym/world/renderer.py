@@ -27,7 +27,7 @@ from udacity_gym.world.polygons import CORNERS, FIELDS, draw_faces
 from udacity_gym.world.profile import cast_columns, sample_distances
 from udacity_gym.world.relight import compress, develop, precipitate, relight
 from udacity_gym.world.scenery import Scene
-from udacity_gym.world.surface import follow_slopes, lift_kerbs, locate, measure
+from udacity_gym.world.surface import cross_decks, follow_slopes, lift_kerbs, locate, measure
 from udacity_gym.world.survey import Planes, survey
 from udacity_gym.world.weather import Light, changes_light, weather
 
@@ -174,6 +174,10 @@ def _render(
                     bottom, scratch.lifted, scratch.t, scratch.s, scratch.d, scratch.cosines,
                     scratch.sines, scratch.span,
                 )  # fmt: skip
+            cross_decks(
+                camera, focal, scene.decks, width, first, bottom, scratch.covered, scratch.t,
+                scratch.slope, scratch.s, scratch.d, scratch.cosines, scratch.sines, scratch.span,
+            )  # fmt: skip
             measure(
                 camera, focal, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
                 scratch.cosines, scratch.sines, scratch.span, scratch.along, scratch.across,

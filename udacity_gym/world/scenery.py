@@ -6,6 +6,7 @@ A `Scene` is built from the track file alone, deterministically; scenes are shar
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 from udacity_gym.world import surface, textures
 from udacity_gym.world.cards import labels
 from udacity_gym.world.daylight import Daylight
-from udacity_gym.world.furniture import build, outlines, plant
+from udacity_gym.world.furniture import DECK_EDGE, DECK_RISE, build, deck_outlines, outlines, plant
 from udacity_gym.world.land import lay_land, pack
 from udacity_gym.world.shadows import light_map, no_light, seen_from_afar
-from udacity_gym.world.terrain import Grid
+from udacity_gym.world.terrain import Grid, decks_of
 from udacity_gym.world.track import Track
 
 KERB_DEPTH, KERB_RISE = 0.74, 0.3
@@ -79,6 +80,7 @@ class SceneArrays(NamedTuple):
     water: np.float32
     light_frame: NDArray[np.float32]
     light: NDArray[np.int32]
+    decks: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _build(content: str) -> Scene:
     cards, card_texels = plant(track, grid, height, rng)
     lit = no_light(grid)
     if daylight.shadows:
-        lit = light_map(track, grid, height, daylight, outlines(cards))
+        lit = light_map(track, grid, height, daylight, [*outlines(cards), *deck_outlines(track)])
         colour = seen_from_afar(height, colour, lit.inside, daylight)
     rows, columns = grid.nearest.shape
     return Scene(
@@ -133,6 +135,7 @@ def _build(content: str) -> Scene:
             water=np.float32(track.data.get("surroundings", {}).get("water_level", DRY)),
             light_frame=lit.frame,
             light=lit.cells,
+            decks=_decks(track),
         )
     )
 
@@ -172,6 +175,20 @@ def _middle(line: Mapping[str, Any] | None) -> tuple[float, float, float, float]
 def _has_kerb(track: Track) -> bool:
     """Whether a concrete kerb runs along the road."""
     return bool(track.data["road"].get("kerb", True))
+
+
+def _decks(track: Track) -> NDArray[np.float32]:
+    """The bridges that have the road pass over something, see `surface.cross_decks`."""
+    rows = []
+    for item in decks_of(track):
+        begin = track.pose_at(float(item["from"]))
+        rows.append(
+            (
+                begin.x, begin.y, begin.z + DECK_RISE, math.cos(begin.yaw), math.sin(begin.yaw),
+                float(item["to"]) - float(item["from"]), track.half_width + DECK_EDGE, float(item["from"]),
+            )
+        )  # fmt: skip
+    return np.array(rows, np.float32).reshape(-1, 8)
 
 
 def _palette(track: Track) -> NDArray[np.float32]:
@@ -216,6 +233,8 @@ def _roadside(track: Track) -> NDArray[np.int32]:
         for side in {"left": (0,), "right": (1,), "both": (0, 1)}[item["side"]]:
             if item["kind"] == "kerb":
                 bits[inside, side] |= 1 << surface.STRIPED
+            elif item["kind"] == "deck":
+                pass  # the road goes on as it is
             elif item["kind"] == "bridge":
                 bits[inside, side] = 1 << surface.COBBLED
             else:

@@ -29,6 +29,8 @@ COMPACT = F(3.0)
 
 DECK = F(2.0**-16)
 """Slope that pixels on a bridge's deck are given, which no ground has: the deck is level, and not ground."""
+DECK_SEEN = F(250.0)
+"""m from the beginning of a deck up to which its surface is drawn."""
 FAR = F(900.0)
 """m, depth that pixels of the sky are given while they are computed along with their neighbours."""
 
@@ -274,6 +276,73 @@ def lift_kerbs(
             incoming = F(np.int32(outward < _ZERO))
             back = incoming * behind_top * plateau + (_ONE - incoming) * min(plateau, face)
             t[row, lane] = max(t[row, lane] - back, _HALF * t[row, lane])
+
+
+@kernel
+def cross_decks(
+    camera: Any,
+    focal: float,
+    decks: Any,
+    width: int,
+    first: int,
+    bottom: int,
+    covered: Any,
+    t: Any,
+    slope: Any,
+    s: Any,
+    d: Any,
+    cosines: Any,
+    sines: Any,
+    span: Any,
+) -> None:
+    """Put the road of bridges before what lies under them, for cameras above the deck.
+
+    Arguments as of `locate`; ``decks`` is (n, 8) float32: x, y and z of a deck's beginning, cosine and sine
+    of its heading, its length, half its width, and s where it begins.
+    """
+    rows = t.shape[0]
+    inverse_focal = _ONE / focal
+    lanes = min(LANES, width - first)
+    ux, uy, uz = camera[6] * inverse_focal, camera[7] * inverse_focal, camera[8] * inverse_focal
+    u0 = F(first) + _HALF - F(width) * _HALF
+    for q in range(decks.shape[0]):
+        cosine, sine, length, half = decks[q, 3], decks[q, 4], decks[q, 5], decks[q, 6]
+        cx, cy, height = camera[0] - decks[q, 0], camera[1] - decks[q, 1], decks[q, 2] - camera[2]
+        if height >= _ZERO or cx * cx + cy * cy > DECK_SEEN * DECK_SEEN:
+            continue
+        begin = decks[q, 7]
+        for i in range(bottom):
+            v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
+            ax, ay, az = camera[3] + v * camera[9], camera[4] + v * camera[10], camera[5] + v * camera[11]
+            if min(az + u0 * uz, az + (u0 + F(LANES)) * uz) > F(-1e-3):
+                continue
+            row = np.uint64(i)
+            shown, fresh = np.int32(0), np.int32(0)
+            for e in range(LANES):
+                lane = np.uint64(e)
+                u = u0 + F(np.int32(e))
+                depth = height / min(az + u * uz, F(-1e-6))
+                x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
+                along, right = x * cosine + y * sine, x * sine - y * cosine
+                seen = t[row, lane]
+                on = np.int32(along > _ZERO) & np.int32(along < length) & np.int32(abs(right) < half)
+                on &= np.int32(depth < seen) & np.int32(e < lanes)
+                shown += on
+                fresh += on & np.int32(seen >= FAR)
+                is_on = on == np.int32(1)
+                t[row, lane] = depth if is_on else seen
+                slope[row, lane] = DECK if is_on else slope[row, lane]
+                s[row, lane] = begin + along if is_on else s[row, lane]
+                d[row, lane] = right if is_on else d[row, lane]
+                cosines[row, lane] = cosine if is_on else cosines[row, lane]
+                sines[row, lane] = sine if is_on else sines[row, lane]
+            if shown > np.int32(0):
+                covered[i] += fresh
+                low, high = FAR, _ZERO
+                for e in range(LANES):
+                    distance = abs(d[row, np.uint64(e)])
+                    low, high = min(low, distance), max(high, distance)
+                span[row, np.uint64(0)], span[row, np.uint64(1)] = low, high
 
 
 @kernel

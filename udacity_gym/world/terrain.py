@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,11 @@ def _nearest_samples(
             distance[i, j] = best_distance**0.5
 
 
+def decks_of(track: Track) -> list[Mapping[str, Any]]:
+    """The roadside entries of a track file's bridges over something, by the s of the file."""
+    return [item for item in track.data.get("roadside", ()) if item["kind"] == "deck"]
+
+
 @dataclass(frozen=True)
 class Grid:
     """Nodes every metre over the land around a track.
@@ -91,7 +97,10 @@ class Grid:
         rows = int(np.ceil(track.y.max() + MARGIN - south)) + 1
         nearest = np.empty((rows, columns), np.uint16)
         distance = np.empty((rows, columns), np.float32)
-        _nearest_samples(track.x, track.y, west, south, columns, rows, nearest, distance)
+        ground = track.x.copy()
+        for item in decks_of(track):  # what is below a bridge belongs to the road there, if any
+            ground[(track.s >= item["from"]) & (track.s < item["to"])] = 1e9
+        _nearest_samples(ground, track.y, west, south, columns, rows, nearest, distance)
         x, y = west + np.arange(columns, dtype=np.float64), south + np.arange(rows, dtype=np.float64)
         dx, dy = x[None, :] - track.x[nearest], y[:, None] - track.y[nearest]
         heading = track.heading[nearest]

@@ -249,8 +249,10 @@ class _Check:
 
     def roadside(self, value: Any, field: str) -> None:
         entry = self.fields(value, field, ("kind", "side", "from", "to"), ("wall_offset",))
-        kind = self.one_of(entry["kind"], f"{field}.kind", ("kerb", "bridge", "dirt_mouth"))
+        kind = self.one_of(entry["kind"], f"{field}.kind", ("kerb", "bridge", "dirt_mouth", "deck"))
         self.stretch(entry, field, ("left", "right", "both"))
+        if kind == "deck" and entry["side"] != "both":
+            self.refuse(f"{field}.side", "a deck carries both sides of the road")
         if "wall_offset" in entry:
             if kind != "bridge":
                 self.refuse(field, f"only a bridge has a 'wall_offset', not a {kind}")

@@ -11,7 +11,7 @@ from udacity_gym.errors import TrackError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.telemetry import Control
 from udacity_gym.world import scenery, shadows
-from udacity_gym.world.camera import CameraRig
+from udacity_gym.world.camera import FIELD_OF_VIEW, CameraRig, camera_row
 from udacity_gym.world.daylight import Daylight
 from udacity_gym.world.scenery import scene_of
 from udacity_gym.world.track import Track
@@ -202,3 +202,49 @@ def test_wrong_light_is_refused_with_the_field_named(around, says):
     data["surroundings"].update(around)
     with pytest.raises(TrackError, match=says):
         Track(data)
+
+
+def test_each_level_of_the_crossing_shows_its_own_road():
+    above, below = looking(OVER)[100:130, 130:190], looking(UNDER - 35.0)[100:130, 130:190]
+    for road in (above, below):
+        assert np.ptp(road.reshape(-1, 3).mean(axis=0)) < 14
+        assert 100 < road.mean() < 190
+    # What is drawn on the bridge is the deck, twenty metres above the ground under it.
+    rig = CameraRig(JUNGLE)
+    rig.draw(JUNGLE.pose_at(OVER, 2.5), "center", "training")
+    assert rig.renderer.scratch.depth[120, 160] < 6.0
+
+
+def test_the_bridge_throws_its_shadow_on_the_road_below():
+    shaded, lit = looking(1337.0)[110:130, 140:180], looking(1325.0)[110:130, 140:180]
+    assert shaded.mean() < 0.55 * lit.mean()
+
+
+def edge_line_misses(s):
+    """Pixels of 320 by 160 between the right edge line and where geometry puts it, 6 to 13 m ahead."""
+    pose = JUNGLE.pose_at(s, 0.0)
+    picture = CameraRig(JUNGLE, 640, 320).draw(pose).astype(int)
+    row = camera_row(pose, "center", "autonomous").astype(float)
+    focal, misses = 160 / math.tan(FIELD_OF_VIEW / 2), []
+    places = (JUNGLE.pose_at(s + ahead, 4.6) for ahead in np.arange(6.0, 13.0, 0.01))
+    away = np.array([(place.x, place.y, place.z) for place in places]) - row[:3]
+    deep = away @ row[3:6]
+    columns, lines = 320 + focal * (away @ row[6:9]) / deep, 160 - focal * (away @ row[9:12]) / deep
+    for line in range(max(0, math.ceil(lines.min())), min(260, int(lines.max()))):
+        column = columns[np.abs(lines - line - 0.5).argmin()]
+        if not 20 < column < 620:
+            continue
+        first = int(column) - 12
+        near = picture[line, first : first + 25].min(axis=1).astype(float)
+        if near.max() > 1.3 * np.median(near):
+            bright = np.flatnonzero(near > 0.5 * (near.max() + np.median(near)))
+            misses.append(abs(bright.mean() + 0.5 + first - column))
+    assert len(misses) >= 3
+    return 0.5 * np.median(misses)
+
+
+def test_edge_lines_are_drawn_where_geometry_puts_them_on_slopes_too():
+    places = (20.0, 300.0, 330.0, 390.0, 500.0, 690.0, 1050.0, 1200.0, 1240.0, 1325.0)
+    misses = [edge_line_misses(s) for s in places]
+    assert np.median(misses) < 0.5
+    assert max(misses) < 1.25  # where steep ramps bend, the 1 m grid of heights rounds the road off
