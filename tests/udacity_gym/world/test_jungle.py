@@ -3,7 +3,9 @@
 import copy
 import json
 import math
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,6 +20,8 @@ from udacity_gym.world.track import Track
 from udacity_gym.world.world import World
 
 JUNGLE = Track.load("jungle")
+REFERENCE = Path(__file__).with_name("reference") / "jungle.png"
+PLACES = (0.0, 188.0, 500.0, 660.0, 841.3, 1188.0, 1325.0, 1438.0)
 OVER, UNDER = 841.3, 1360.5
 """m along the track where it passes over itself: on the bridge, and below it."""
 
@@ -248,3 +252,21 @@ def test_edge_lines_are_drawn_where_geometry_puts_them_on_slopes_too():
     misses = [edge_line_misses(s) for s in places]
     assert np.median(misses) < 0.5
     assert max(misses) < 1.25  # where steep ramps bend, the 1 m grid of heights rounds the road off
+
+
+def sheet():
+    rig = CameraRig(JUNGLE, 120, 60)
+    drawn = [rig.draw(JUNGLE.pose_at(s, 2.5), "center", "training") for s in PLACES]
+    return np.vstack([np.hstack(drawn[:4]), np.hstack(drawn[4:])])
+
+
+def test_pictures_of_the_jungle_look_like_the_stored_reference():
+    """After a wanted change of the look, run this file as a script: it writes the reference anew."""
+    reference = cv2.imread(str(REFERENCE), cv2.IMREAD_COLOR)[..., ::-1].astype(int)
+    difference = np.abs(sheet().astype(int) - reference)
+    assert difference.mean() < 1.5
+    assert (difference.max(axis=2) > 30).mean() < 0.02
+
+
+if __name__ == "__main__":
+    cv2.imwrite(str(REFERENCE), sheet()[..., ::-1])
