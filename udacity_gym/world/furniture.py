@@ -28,6 +28,10 @@ _TYRE, _TYRE_TOP = (8.0, 10.0, 12.0), (128.0, 124.0, 112.0)
 _STEEL = (58.0, 78.0, 112.0)
 
 
+CLEAR = 0.5
+"""m beside the road in which nothing grows."""
+
+
 def plant(
     track: Track, grid: Grid, height: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -54,6 +58,9 @@ def plant(
             variant = kind.first + int(rng.integers(kind.variants))
             ground = _ground(grid, height, x, y)
             if ground <= surroundings.get("water_level", -math.inf) + 0.1 and item["kind"] != "rock":
+                continue
+            # Beyond the middle of a tight bend, what is beside the road here is on it over there.
+            if float(np.hypot(track.x - x, track.y - y).min()) < track.half_width + CLEAR:
                 continue
             placed.append((x, y, ground - kind.sunk * tall, rng.uniform(*kind.aspect) * tall, tall, variant))
     return np.array(placed, np.float32).reshape(-1, 6), cards.paint_all(rng)

@@ -215,3 +215,11 @@ def test_a_hilly_road_is_drawn_along_its_slopes(lake):
         road = rig.draw(track.pose_at(s), "center", "training")[90:130, 130:190].astype(int)
         assert np.abs(road[..., 0] - road[..., 1]).mean() < 12
         assert 90 < road.mean() < 160
+
+
+@pytest.mark.parametrize("name", ["lake", "jungle"])
+def test_nothing_grows_on_the_road(name):
+    track = Track.load(name)
+    cards = scene_of(track).arrays.cards
+    apart = np.hypot(cards[:, :1] - track.x, cards[:, 1:2] - track.y).min(axis=1)
+    assert apart.min() > track.half_width
