@@ -12,7 +12,7 @@ from udacity_gym.errors import UdacityGymError
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, error: type[UdacityGymError] = UdacityGymError) -> Iterator[Path]:
     """Give a temporary path beside ``path``; what is written there takes its place when the block ends well.
 
     Whatever ends the block otherwise, Ctrl-C included, leaves the older file as it was and nothing beside
@@ -20,12 +20,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: the file to be; folders above it are made.
+        error: what to raise where nothing can be written.
 
     Yields:
         An empty file in the same folder, with the same suffix.
 
     Raises:
-        UdacityGymError: Nothing can be written there.
+        UdacityGymError: or ``error``: nothing can be written there, or the block ends with an OSError, for
+            example because the disk is full.
     """
     path = Path(path)
     # A name of its own for each writer: two that write the same file don't write into each other's.
@@ -33,32 +35,29 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.touch(exist_ok=False)
-    except OSError as error:
-        raise UdacityGymError(
-            f"can't write {path}: {error.strerror}; choose a place that can be written to"
-        ) from error
-    try:
         yield part
         if part.exists():
             os.replace(part, path)
-    except BaseException:
+    except OSError as problem:
+        raise error(
+            f"{path} can't be written: {problem.strerror or problem}; make room, or choose another place"
+        ) from problem
+    finally:
         with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
+            part.unlink()
 
 
-def write_whole(path: str | Path, text: str) -> Path:
-    """Write a text file in UTF-8, whole or not at all.
+def write_whole(
+    path: str | Path, content: str | bytes, error: type[UdacityGymError] = UdacityGymError
+) -> Path:
+    """Write a file, whole or not at all: bytes as they are, text in UTF-8 with its own ends of lines.
 
     Returns:
         The path of the file.
 
     Raises:
-        UdacityGymError: It can't be written there, for example because the disk is full.
+        UdacityGymError: or ``error``: it can't be written there, for example because the disk is full.
     """
-    with replacing(path) as part:
-        try:
-            part.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UdacityGymError(f"can't write {path}: {error.strerror}") from error
+    with replacing(path, error) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
     return Path(path)

@@ -7,10 +7,8 @@ one without, and so that edits mean the same whoever reads them.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
+from udacity_gym.files import replacing
 from udacity_gym.recording.episodes import Episode, Recording
 from udacity_gym.recording.report import EDITED, Finding, row_ranges
 from udacity_gym.recording.storage import LOG_LIMIT, FolderStorage, Storage
@@ -169,17 +168,12 @@ def write_edits(recording: Recording, edits: Sequence[Edit]) -> None:
         RecordingError: The recording is in a zip file or of several folders, or the file can't be written.
     """
     path = edited_folder(recording) / EDITS
-    part = path.with_suffix(".part")
-    try:
-        if not edits:
-            path.unlink(missing_ok=True)
-            return
-        part.write_text("".join(f"{edit.to_json()}\n" for edit in edits), encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
+    with replacing(path, RecordingError) as part:
+        if edits:
+            part.write_text("".join(f"{edit.to_json()}\n" for edit in edits), encoding="utf-8")
+        else:
             part.unlink()
-        raise RecordingError(f"{path} can't be written: {error.strerror or error}") from error
+            path.unlink(missing_ok=True)
 
 
 def edited_folder(recording: Recording) -> Path:

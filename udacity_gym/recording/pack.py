@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from udacity_gym.errors import OptionError, RecordingError
+from udacity_gym.files import replacing
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.loader import LABELS, RecordedFrames, ordered_map
 from udacity_gym.telemetry import Image
@@ -176,24 +177,16 @@ def pack(
         "fingerprint": fingerprint,
         "start": 4096,
     }
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            text = json.dumps(header).encode()
-            start = _MAGIC + len(text).to_bytes(4, "little") + text + zlib.crc32(text).to_bytes(4, "little")
-            file.write(start.ljust(4096, b"\0"))
-            records = ordered_map(lambda i: _record(frames, i), range(len(frames)), workers, 64)
-            bar = tqdm(
-                records, "packing", len(frames), unit=" frames", delay=1.0, leave=False, disable=not progress
-            )
-            for record in bar:
-                file.write(record)
-        os.replace(part, path)
-    except OSError as error:
-        raise RecordingError(f"{path} can't be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    with replacing(path, RecordingError) as part, part.open("wb") as file:
+        text = json.dumps(header).encode()
+        start = _MAGIC + len(text).to_bytes(4, "little") + text + zlib.crc32(text).to_bytes(4, "little")
+        file.write(start.ljust(4096, b"\0"))
+        records = ordered_map(lambda i: _record(frames, i), range(len(frames)), workers, 64)
+        bar = tqdm(
+            records, "packing", len(frames), unit=" frames", delay=1.0, leave=False, disable=not progress
+        )
+        for record in bar:
+            file.write(record)
     return PackedFrames(path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from os import PathLike
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
+from udacity_gym.files import replacing
 from udacity_gym.recording.episodes import Episode, Frame, Recording
 from udacity_gym.recording.tools import balanced
 from udacity_gym.telemetry import CAMERAS, Image
@@ -68,13 +68,8 @@ def plot(
     sheet.set_title(f"Seen by {rows}, from beginning to end", fontsize=10, color=INK, loc="left")
     title = f"{recording.path.name}: {len(recording)} frames, {len(recording.episodes)} takes"
     figure.suptitle(title, x=0.125, y=0.96, ha="left", fontsize=13, color=INK)
-    part = output.with_name(f"{output.stem}.part{output.suffix}")
-    try:
+    with replacing(output, RecordingError) as part:
         figure.savefig(part, bbox_inches="tight")
-        os.replace(part, output)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RecordingError(f"{output} can't be written: {error.strerror or error}") from error
     return output
 
 

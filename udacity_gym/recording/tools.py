@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from udacity_gym.errors import OptionError, RecordingError
+from udacity_gym.files import replacing
 from udacity_gym.recording.edits import Edit, edited_folder, log_crc, read_edits, write_edits
 from udacity_gym.recording.episodes import Episode, Recording
 from udacity_gym.recording.log import stamp
@@ -272,14 +273,9 @@ def fix(
             paths = [episode.name(c, i) if c in recording.cameras else "" for c in CAMERAS]
             numbers = (episode.steering[i], episode.throttle[i], episode.brake[i], episode.speed_mph[i])
             lines.append(",".join([*paths, *map(format_number, numbers)]) + "\n")
-    part = log.with_name(log.name + ".part")
-    try:
+    with replacing(log, RecordingError) as part:
         part.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
         shutil.copy2(log, _unused(log.with_name(log.name + ".bak")))
-        os.replace(part, log)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RecordingError(f"{log} can't be rewritten: {error.strerror or error}") from error
     if had_edits:
         write_edits(recording, [])
     fixed = open_recording(folder if log.name == "driving_log.csv" else log)

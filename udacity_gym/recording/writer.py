@@ -17,6 +17,7 @@ import numpy as np
 from typing_extensions import Self
 
 from udacity_gym.errors import RecordingError
+from udacity_gym.files import write_whole
 from udacity_gym.recording.images import JPEG_START, PNG_START, encode_jpeg
 from udacity_gym.recording.log import read_log, stamps
 from udacity_gym.recording.reader import LOG_NAME, TAKE_GAP
@@ -150,16 +151,16 @@ class RecordingWriter:
             for camera, name in names.items():
                 image = images[camera]
                 data = image if isinstance(image, bytes) else encode_jpeg(image)
-                _write_whole(self.folder / IMAGE_FOLDER / name, data)
+                write_whole(self.folder / IMAGE_FOLDER / name, data, RecordingError)
             if side_line is not None:
                 self._side_file.add(f'{{"image": "{names["center"]}", {side_line[1:]}')
             self._log.add(",".join([*paths, *map(format_number, numbers)]))
-        except OSError as error:
+        except (OSError, RecordingError) as error:
             with contextlib.suppress(OSError):
                 self._side_file.truncate(side_size)
             self._delete_images(moment)
             raise RecordingError(
-                f"a frame can't be written to {self.folder}: {error.strerror or error}. "
+                f"a frame can't be written to {self.folder}: {error}. "
                 f"The {self._rows} frames before it are kept"
             ) from error
         self._moments.append(moment)
@@ -315,18 +316,6 @@ class _AppendedFile:
             os.ftruncate(self._file, self.size)
             raise
         self.size += len(data)
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file that has its name only when it is whole."""
-    part = path.with_suffix(".part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
 
 
 def format_number(value: float) -> str:

@@ -34,9 +34,9 @@ S, OFFSET, HEADING_ERROR, CURVATURE, PROGRESS, RISE, AIR, Z, PITCH, ROLL = range
 """Places in the state after the car's own: m, m (right of the centre line), rad, 1/m, m, m/s upwards,
 1 in the air, m, rad, rad."""
 WORLD_STATE = CAR_STATE + 10
+"""Numbers in the world's state."""
 CLEAR = 0.05
 """m between wheels and ground from which on the car is in the air."""
-"""Numbers in the world's state."""
 PUSH = 2.0
 """m/s at which a wall pushes out a car that came into it sideways, such as at the end of a bridge."""
 REACH = 10.0

@@ -279,7 +279,7 @@ def test_record_that_is_interrupted_says_what_it_keeps_and_how_to_go_on(kind, tm
     assert f"the recording in {folder} has the 20 frames until then" in message
     assert f"udacity-gym record {folder} --append" in message
     assert len(open_recording(folder)) == 20
-    assert not list(folder.rglob("*.part"))
+    assert not list(folder.rglob("*.part*"))
 
 
 @pytest.mark.parametrize("step", [0, 20])
