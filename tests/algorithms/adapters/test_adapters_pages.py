@@ -23,9 +23,9 @@ def test_the_page_about_other_libraries_runs(
         ROOT / "docs" / "adapters.md",
         {
             "epochs=2": "epochs=1, threads=1",
-            "n_steps=2048": "n_steps=256",
+            "n_steps=1024": "n_steps=256",
             "learn(8192": "learn(512",
-            "CriticFirst(4096": "CriticFirst(256",
+            "CriticFirst(2048": "CriticFirst(256",
         },
     )
     average = names["Average"]
