@@ -64,6 +64,8 @@ class InteractiveConfig(TrainingConfig):
         start: options of the environment's reset for every episode, such as ``{"s": "random", "speed": (0,
             10)}``; None starts anywhere on the lap at up to 6 m/s, or where the simulator can't
             place a car, where that starts.
+        put_back: after the car left the road, or was stuck, put it back on its lane where it was, as in
+            section 5.1 of Ross et al. 2011, instead of starting as ``start`` says.
         train_on: "all" rounds so far, as the paper says (data set aggregation), or the "last" one alone.
         warm_start: each round's training goes on from the weights of the round before; False begins
             with random weights, as the paper does, and needs more epochs.
@@ -79,6 +81,7 @@ class InteractiveConfig(TrainingConfig):
     drives: int = 2
     workers: int = 1
     start: Mapping[str, Any] | None = None
+    put_back: bool = False
     train_on: str = "all"
     warm_start: bool = True
     members: int = 1
@@ -297,6 +300,7 @@ class InteractiveLearner(ABC):
             frames=self.config.frames,
             drives=self.config.drives,
             start=self.config.start,
+            put_back=self.config.put_back,
             seed=self.config.seed,
             about=about,
         )

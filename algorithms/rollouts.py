@@ -55,6 +55,11 @@ class Take:
     seconds: float
     end: str
 
+    @property
+    def fell(self) -> bool:
+        """Whether it ended because the car left the road, or was stuck."""
+        return self.end in ("off_road", "stuck", "terminated")
+
 
 @dataclass(frozen=True)
 class Drive:
@@ -68,6 +73,7 @@ class Drive:
         seed: of all randomness.
         start: options of the environment's reset, for every episode; None starts anywhere on the lap, or
             where the simulator's car can't be placed, where that starts.
+        put_back: whether an episode after a fall starts on the lane where the car fell.
         stamp: time that the first frame pretends to be of.
         about: what to keep with every frame.
     """
@@ -78,6 +84,7 @@ class Drive:
     frames: int
     seed: tuple[int, ...]
     start: Mapping[str, Any] | None
+    put_back: bool
     stamp: datetime.datetime
     about: Mapping[str, Any]
 
@@ -230,13 +237,14 @@ def collect(drive: Drive, env: gymnasium.Env[Any, Any], expert: Expert | None) -
     recorder = Recorder(drive.folder, cameras, about=drive.about, start=drive.stamp)
     recorded = RecordDrives(env, recorder)
     takes: list[Take] = []
-    left, seed = drive.frames, env_seed
+    left, seed, place = drive.frames, env_seed, start
     with recorder:
         while left > 0:
             recorder.start()
-            take = _episode(recorded, expert, novice, drive.gate, rng, left, seed, start)
+            take, info = _episode(recorded, expert, novice, drive.gate, rng, left, seed, place)
             takes.append(take)
             left, seed = left - take.frames, None
+            place = _where_it_fell(env, info, start) if drive.put_back and take.fell else start
             if not take.frames:
                 raise OptionError(f"an episode with start={start} ended before its first step")
     return takes
@@ -252,6 +260,17 @@ def _anywhere(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     return {"s": "random", "speed": START_SPEED} if simulator.capabilities.can_place else {}
 
 
+def _where_it_fell(
+    env: gymnasium.Env[Any, Any], info: Mapping[str, Any], start: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Options that put the car back on its lane, as fast as it would start."""
+    track = getattr(env.unwrapped, "track", None)
+    if "s" not in info or track is None:
+        raise OptionError("put_back needs to know where the car is, and this environment does not tell")
+    known = {name: value for name, value in start.items() if name not in ("s", "offset", "heading_error")}
+    return {**known, "s": float(info["s"]), "offset": float(track.reference_offset), "heading_error": 0.0}
+
+
 def _episode(
     env: RecordDrives,
     expert: Expert | None,
@@ -261,7 +280,8 @@ def _episode(
     most: int,
     seed: int | None,
     start: dict[str, Any],
-) -> Take:
+) -> tuple[Take, Mapping[str, Any]]:
+    """Drive one episode, ``most`` steps of it; tells what it came to, and the last info."""
     observation, info = env.reset(seed=seed, options=start or None)
     novice.begin()
     gate.begin(rng)
@@ -298,7 +318,7 @@ def _episode(
         else:
             furthest = (time, progress)
     metres = float(info["progress"]) if "progress" in info else float("nan")
-    return Take(frames, labels, driven, takeovers, metres, float(info["time"]) - begin, end)
+    return Take(frames, labels, driven, takeovers, metres, float(info["time"]) - begin, end), info
 
 
 def _checked(wanted: Any) -> Action | None:

@@ -60,7 +60,7 @@ class RoundSummary:
     @property
     def fell(self) -> tuple[bool, ...]:
         """Of each take, whether it ended off the road, or stuck."""
-        return tuple(take.end in ("off_road", "stuck", "terminated") for take in self.takes)
+        return tuple(take.fell for take in self.takes)
 
     @property
     def frames(self) -> int:
@@ -117,6 +117,7 @@ def collect_round(
     frames: int,
     drives: int,
     start: Mapping[str, Any] | None,
+    put_back: bool,
     seed: int,
     about: Mapping[str, Any],
 ) -> RoundSummary:
@@ -131,6 +132,7 @@ def collect_round(
         frames: rows of the whole round.
         drives: parts of it, each with a seed of its own, which may be collected side by side.
         start: options of the environment's reset.
+        put_back: see `algorithms.rollouts.Drive`.
         seed: of the learner.
         about: what to keep in the round's summary.
 
@@ -153,6 +155,7 @@ def collect_round(
             frames=share,
             seed=(seed, number, i),
             start=start,
+            put_back=put_back,
             stamp=FIRST_STAMP + datetime.timedelta(days=number * drives + i),
             about={"round": number},
         )

@@ -1,0 +1,341 @@
+"""Falls per lap against rounds: DAgger and behavioural cloning on the same number of labels.
+
+The experiment of Ross et al. 2011, section 5.1 (Super Tux Kart), on our tracks. In each round every method
+gets the same number of labelled frames and goes on training the same small network on all of its frames so
+far, for the same number of steps; they differ in who drives while frames are collected: the expert
+(behavioural cloning), or expert and policy mixed by one of three schedules of beta. After each round the
+policy drives laps alone; whenever it leaves the road or is stuck it is put back on its lane, which counts
+as a fall.
+
+As in the paper, a linear speed is given and the policy steers by a thumbnail of the camera's picture, and
+cloning learns from the expert's clean drives alone: no side cameras, no augmentation. Those are other cures
+of the same disease, see docs/learners.md.
+
+Everything is kept in the output folder: an interrupted run goes on with the same command.
+
+    python benchmarks/dagger.py                      both tracks, 5 seeds, 15 rounds
+    python benchmarks/dagger.py --quick              a taste of a minute, which checks its outcome
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import udacity_gym  # noqa: F401  (registers the environment)
+from algorithms import DAgger, Policy, Preprocessing, load_policy
+from algorithms.augment import Augmentation
+from algorithms.interactive import Round
+from algorithms.networks import NETWORKS
+from algorithms.rollouts import STUCK_METRES, STUCK_SECONDS, Novice
+from algorithms.schedules import Constant, Exponential, FirstRound, Linear, Schedule
+from udacity_gym.experts import PurePursuit
+from udacity_gym.world.track import Track
+
+SPEEDS = {"lake": 13.0, "jungle": 8.0}
+"""m/s that expert and policies are driven at, by track."""
+
+CTRL_DT = 0.1
+"""s of a step."""
+
+PICTURE = (80, 160)
+NO_AUGMENTATION = Augmentation(flip=0.0, shift=0.0, turn=0.0, vertical=0.0, brightness=0.0, shadow=0.0)
+
+
+class Thumbnail(nn.Module):
+    """A small network on thumbnails of 24x64 px: 14 thousand weights, 30 times as fast as PilotNet."""
+
+    input_size = (24, 64)
+
+    def __init__(self, outputs: int = 1) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 12, 5, stride=2),  # (n, 12, 10, 30)
+            nn.ELU(),
+            nn.Conv2d(12, 16, 5, stride=2),  # (n, 16, 3, 13)
+            nn.ELU(),
+            nn.Conv2d(16, 24, 3),  # (n, 24, 1, 11)
+            nn.ELU(),
+            nn.Flatten(),
+            nn.Linear(264, 32),
+            nn.ELU(),
+            nn.Linear(32, outputs),
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Map (n, 3, 24, 64) normalised pictures to (n, outputs)."""
+        out: Tensor = self.layers(pictures)
+        return out
+
+
+NETWORKS["Thumbnail"] = Thumbnail
+
+
+def schedules(rounds: int) -> dict[str, Schedule]:
+    """The methods: who drives in each round."""
+    return {
+        "cloning": Constant(1.0),
+        "DAgger, I(i=1)": FirstRound(),
+        "DAgger, linear": Linear(max(1, rounds // 3)),
+        "DAgger, 0.5^(i-1)": Exponential(0.5),
+    }
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method on one track with one seed."""
+
+    track: str
+    method: str
+    seed: int
+    rounds: int
+    laps_each_round: float
+    laps: int
+    folder: Path
+
+
+def make_env(track: str) -> gymnasium.Env[Any, Any]:
+    """The environment of all runs."""
+    return gymnasium.make("UdacitySim-v0", track=track, picture=PICTURE, ctrl_dt=CTRL_DT)
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """Settings that all methods share."""
+    track, speed = Track.load(run.track), SPEEDS[run.track]
+    lane = track.reference_offset
+    return {
+        "rounds": run.rounds,
+        "frames": round(run.laps_each_round * track.length / speed / CTRL_DT),
+        "drives": 1,
+        "start": {"s": 0.0, "offset": (lane - 0.3, lane + 0.3), "speed": speed},
+        "put_back": True,
+        "throttle": "speed_control",
+        "target_speed": speed,
+        "network": "Thumbnail",
+        "preprocessing": Preprocessing(picture=PICTURE, crop=(30, 68), size=(24, 64)),
+        "augmentation": NO_AUGMENTATION,
+        "side_cameras": 0.0,
+        "balance": 0.0,
+        "loss": "mse",
+        "epochs": 4,
+        "steps_per_epoch": 100,
+        "threads": 1,
+        "seed": run.seed,
+    }
+
+
+def falls_per_lap(policy: Policy, env: gymnasium.Env[Any, Any], laps: int, speed: float) -> float:
+    """Let a policy drive, put it back on its lane where it falls, and count.
+
+    Returns:
+        Falls per lap; a car that is put back four times a lap's seconds in a row is given up as if the rest
+        of the way went like the way before.
+    """
+    track: Any = env.get_wrapper_attr("track")
+    novice = Novice(policy, float(env.get_wrapper_attr("ctrl_dt")), wants_features=False)
+    place = {"s": 0.0, "offset": float(track.reference_offset), "heading_error": 0.0, "speed": speed}
+    falls, metres, seconds = 0, 0.0, 0.0
+    while metres < laps * track.length and seconds < 3 * laps * track.length / speed:
+        observation, info = env.reset(seed=0, options=place)
+        novice.begin()
+        furthest = (0.0, 0.0)
+        while True:
+            action, _, _ = novice(observation, info)
+            observation, _, terminated, _, info = env.step(action)
+            now, way = float(info["time"]), float(info["progress"])
+            if way >= furthest[1] + STUCK_METRES:
+                furthest = (now, way)
+            if terminated or now - furthest[0] >= STUCK_SECONDS:
+                falls += 1
+                break
+            if metres + way >= laps * track.length:
+                break
+        metres, seconds = metres + max(way, 1.0), seconds + now
+        place["s"] = float(info["s"])
+    return falls / (metres / track.length)
+
+
+def work(run: Run) -> list[dict[str, Any]]:
+    """Do one run, or what is missing of it."""
+    torch.set_num_threads(1)
+    judged = run.folder / "judged.json"
+    rows: list[dict[str, Any]] = json.loads(judged.read_text()) if judged.exists() else []
+    if len(rows) >= run.rounds:
+        return rows[: run.rounds]
+    env = make_env(run.track)
+    speed = SPEEDS[run.track]
+
+    def judge(round: Round) -> None:
+        begin = time.perf_counter()
+        policy = load_policy(run.folder / "learner" / "policies" / f"round_{round.round:03d}")
+        rows.append(
+            {
+                "track": run.track,
+                "method": run.method,
+                "seed": run.seed,
+                "round": round.round + 1,
+                "labels": round.train_frames,
+                "falls_per_lap": falls_per_lap(policy, env, run.laps, speed),
+                "train_loss": round.train_loss,
+                "judging_seconds": time.perf_counter() - begin,
+            }
+        )
+        run.folder.mkdir(parents=True, exist_ok=True)
+        part = judged.with_suffix(".part")
+        part.write_text(json.dumps(rows))
+        part.replace(judged)
+
+    learner = DAgger(
+        env=env,
+        expert=PurePursuit(run.track, speed=speed),
+        beta=schedules(run.rounds)[run.method],
+        folder=run.folder / "learner",
+        progress=False,
+        **settings(run),
+    )
+    history = run.folder / "learner" / "history.json"
+    if history.exists():  # rounds that were learnt, but not judged, before an interruption
+        for entry in json.loads(history.read_text())[len(rows) :]:
+            judge(Round(**entry))
+    learner.learn(judge)
+    env.close()
+    shutil.rmtree(run.folder / "learner" / "rounds", ignore_errors=True)  # pictures: the bulk of it
+    return rows
+
+
+T_975 = (math.inf, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+"""97.5 % quantiles of Student's t by degrees of freedom."""
+
+
+def interval(values: Sequence[float]) -> float:
+    """Half the width of a 95 % confidence interval of the mean (Student's t); NaN for a single value."""
+    if len(values) < 2:
+        return math.nan
+    quantile = T_975[len(values) - 1] if len(values) <= len(T_975) else 2.0
+    return quantile * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def cells(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, int], list[float]]:
+    """Falls per lap of all seeds, by track, method and round."""
+    found: dict[tuple[str, str, int], list[float]] = {}
+    for row in rows:
+        key = (str(row["track"]), str(row["method"]), int(row["round"]))
+        found.setdefault(key, []).append(float(row["falls_per_lap"]))
+    return found
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Falls per lap as a table in Markdown, mean and 95 % interval over seeds."""
+    found = cells(rows)
+    last = max(key[2] for key in found)
+    shown = sorted({1, min(2, last), min(5, last), min(10, last), last})
+    lines = [
+        "| track | method | " + " | ".join(f"round {i}" for i in shown) + " |",
+        "|---|---|" + "---|" * len(shown),
+    ]
+    for track, method in dict.fromkeys(key[:2] for key in found):
+        values = [found.get((track, method, i), []) for i in shown]
+        texts = [
+            f"{statistics.mean(v):.2f} ± {interval(v):.2f}" if len(v) > 1 else f"{v[0]:.2f}" if v else ""
+            for v in values
+        ]
+        lines.append(f"| {track} | {method} | " + " | ".join(texts) + " |")
+    return "\n".join(lines)
+
+
+def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """The figure: falls per lap against rounds, a panel for each track."""
+    import matplotlib.pyplot as plt
+
+    found = cells(rows)
+    tracks = list(dict.fromkeys(key[0] for key in found))
+    figure, axes = plt.subplots(1, len(tracks), figsize=(5.5 * len(tracks), 4), squeeze=False)
+    for axis, track in zip(axes[0], tracks, strict=True):
+        for method in dict.fromkeys(key[1] for key in found if key[0] == track):
+            rounds = sorted(key[2] for key in found if key[:2] == (track, method))
+            values = [found[track, method, i] for i in rounds]
+            mean = np.array([statistics.mean(v) for v in values])
+            half = np.nan_to_num([interval(v) for v in values])
+            (line,) = axis.plot(rounds, mean, marker="o", markersize=3, label=method)
+            color = line.get_color()
+            axis.fill_between(rounds, np.maximum(mean - half, 0), mean + half, color=color, alpha=0.15)
+        axis.set(title=track, xlabel="round", ylabel="falls per lap", ylim=(0, None))
+        axis.legend()
+    figure.suptitle("Falls per lap against rounds, mean and 95 % interval over seeds")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do all runs, write rows and figure, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("dagger-figure"))
+    parser.add_argument("--tracks", nargs="+", default=["lake", "jungle"], choices=list(SPEEDS))
+    parser.add_argument("--methods", nargs="+", default=list(schedules(1)), choices=list(schedules(1)))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--lap", type=float, default=1.0, help="laps that each round collects")
+    parser.add_argument("--laps", type=int, default=1, help="driven to judge each round")
+    parser.add_argument("--workers", type=int, default=2, help="runs side by side")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.tracks, options.methods, options.seeds = ["lake"], ["cloning", "DAgger, I(i=1)"], 1
+        options.rounds = 6
+    runs = [
+        Run(track, method, seed, options.rounds, options.lap, options.laps, folder)
+        for seed in range(options.seeds)
+        for track in options.tracks
+        for method in options.methods
+        for folder in [options.output / "runs" / f"{track}-{list(schedules(1)).index(method)}-{seed}"]
+    ]
+    begin = time.perf_counter()
+    rows: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
+        coming = {pool.submit(work, run): run for run in runs}
+        for done in as_completed(coming):
+            run, found = coming[done], done.result()
+            rows += found
+            minutes = (time.perf_counter() - begin) / 60
+            course = " ".join(f"{row['falls_per_lap']:.1f}" for row in found)
+            print(f"{minutes:5.1f} min  {run.track:<7}{run.method:<18} seed {run.seed}: {course}", flush=True)
+    order = list(schedules(1))
+    rows.sort(key=lambda row: (row["track"] != "lake", order.index(row["method"]), row["seed"], row["round"]))
+    (options.output / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    draw(rows, options.output / "falls.png")
+    print("\n" + table(rows))
+    return check(rows) if options.quick else 0
+
+
+def check(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Whether DAgger ends with fewer falls than cloning, and close to none."""
+    found = cells(rows)
+    last = max(key[2] for key in found)
+    cloning = statistics.mean(found["lake", "cloning", last])
+    dagger = statistics.mean(found["lake", "DAgger, I(i=1)", last])
+    good = dagger <= 1.0 and dagger < 0.5 * cloning
+    print(f"\nafter {last} rounds: cloning {cloning:.1f} falls per lap, DAgger {dagger:.1f}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+"""Human-gated learning against DAgger, at the same number of labels.
+
+Both begin with the same clone of one lap of demonstrations. In human-gated learning (HG-DAgger, Kelly et
+al. 2019) a scripted human watches the policy drive, takes over a reaction time after it goes astray, and
+hands back; only what the human drives is labelled. In DAgger (Ross et al. 2011) the policy drives alone,
+and the same human, with the same trembling hand, labels every frame. After each round the policy drives
+laps alone, and falls are counted as in benchmarks/dagger.py; and so are the falls on the way, while the
+rounds were collected.
+
+Everything is kept in the output folder: an interrupted run goes on with the same command.
+
+    python benchmarks/human_gated.py                 jungle, 5 seeds
+    python benchmarks/human_gated.py --quick         a taste of a minute, which checks its outcome
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, interval, make_env, settings
+
+from algorithms import DAgger, HGDAgger, load_policy
+from algorithms.interactive import Round
+from udacity_gym.experts import PurePursuit, ScriptedHuman
+from udacity_gym.world.track import Track
+
+METHODS = ("DAgger", "HG-DAgger")
+MEMBERS = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one track with one seed.
+
+    Attributes:
+        rounds: after the demonstrations.
+        labels: that DAgger asks for in each round.
+        laps: that each round of human-gated learning drives.
+    """
+
+    track: str
+    method: str
+    seed: int
+    rounds: int
+    labels: int
+    laps: float
+    folder: Path
+
+
+class Labelling:
+    """The same human, asked for every frame: never hands back, and does not drive."""
+
+    def __init__(self, human: ScriptedHuman) -> None:
+        self.human = human
+
+    def reset(self, seed: int) -> None:
+        """A drive begins."""
+        self.human.reset(seed)
+
+    def __call__(self, observation: Any, info: Mapping[str, Any]) -> Any:
+        """What the human would do."""
+        self.human.in_control = True
+        action = self.human(observation, info)
+        if action is None:  # it has just let go, as it is all right
+            self.human.in_control = True
+            action = self.human(observation, info)
+        return action
+
+
+def work(job: Job) -> list[dict[str, Any]]:
+    """Do one run, or what is missing of it."""
+    torch.set_num_threads(1)
+    rows_file = job.folder / "judged.json"
+    rows: list[dict[str, Any]] = json.loads(rows_file.read_text()) if rows_file.exists() else []
+    if len(rows) > job.rounds:
+        return rows
+    env, speed, track = make_env(job.track), SPEEDS[job.track], Track.load(job.track)
+    shared = settings(Run(job.track, job.method, job.seed, 1, 1.0, 1, job.folder))
+    demonstrations = job.folder / "demonstrations"
+    expert = PurePursuit(track, speed=speed)
+    DAgger(env=env, expert=expert, folder=demonstrations, progress=False, **shared).learn()
+    human = ScriptedHuman(expert, cte=1.2, noise=0.03)
+    gated = job.method == "HG-DAgger"
+    lap = round(track.length / speed / CTRL_DT)
+    shared |= {
+        "rounds": job.rounds + 1,
+        "frames": round(job.laps * lap) if gated else job.labels,
+        "start": {"s": "random", "speed": speed},
+        "put_back": False,
+        "members": MEMBERS,
+    }
+    done: list[Round] = []
+
+    def judge(round: Round) -> None:
+        done.append(round)
+        policy = load_policy(job.folder / "learner" / "policies" / f"round_{round.round:03d}")
+        row = {
+            "track": job.track,
+            "method": job.method,
+            "seed": job.seed,
+            "round": round.round,
+            "labels": sum(r.labels for r in done),
+            "driven_km": sum(r.metres for r in done) / 1000,
+            "takeovers": sum(r.takeovers for r in done),
+            "falls_on_the_way": sum(r.falls for r in done),
+            "doubt_threshold": round.about.get("doubt_threshold"),
+            "falls_per_lap": falls_per_lap(policy, env, 1, speed),
+        }
+        if round.round >= len(rows):
+            rows.append(row)
+            part = rows_file.with_suffix(".part")
+            part.write_text(json.dumps(rows))
+            part.replace(rows_file)
+
+    learner = (HGDAgger if gated else DAgger)(
+        demonstrations / "rounds" / "round_000",
+        env=env,
+        expert=human if gated else Labelling(human),
+        folder=job.folder / "learner",
+        progress=False,
+        **shared,
+    )
+    history = job.folder / "learner" / "history.json"
+    if history.exists():  # what an interrupted run has finished
+        for entry in json.loads(history.read_text()):
+            judge(Round(**entry))
+    learner.learn(judge)
+    env.close()
+    for folder in (demonstrations, job.folder / "learner" / "rounds"):
+        shutil.rmtree(folder, ignore_errors=True)
+    return rows
+
+
+def at_budget(rows: Sequence[Mapping[str, Any]], name: str, budget: float) -> float:
+    """A figure of the last round of one run that needed no more labels than the budget."""
+    return float([row for row in rows if row["labels"] <= budget][-1][name])
+
+
+def by_run(rows: Sequence[Mapping[str, Any]], method: str) -> list[list[Mapping[str, Any]]]:
+    """The rounds of each seed."""
+    seeds = sorted({row["seed"] for row in rows if row["method"] == method})
+    return [[row for row in rows if row["method"] == method and row["seed"] == seed] for seed in seeds]
+
+
+def table(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int]) -> str:
+    """Falls at equal numbers of labels, mean and 95 % interval over seeds, in Markdown."""
+    lines = ["| method | labels | falls per lap | falls on the way | driven, km |", "|---|---|---|---|---|"]
+    for method in METHODS:
+        for budget in budgets:
+            cells = []
+            for name in ("falls_per_lap", "falls_on_the_way", "driven_km"):
+                values = [at_budget(run, name, budget) for run in by_run(rows, method)]
+                mean = f"{statistics.mean(values):.2f}"
+                cells.append(f"{mean} ± {interval(values):.2f}" if len(values) > 1 else mean)
+            lines.append(f"| {method} | {budget} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int], path: Path) -> None:
+    """Falls per lap, and falls on the way, against labels."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4))
+    titles = {"falls_per_lap": "falls per lap", "falls_on_the_way": "falls while collecting"}
+    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+        for method in METHODS:
+            values = [[at_budget(run, name, b) for run in by_run(rows, method)] for b in budgets]
+            mean = np.array([statistics.mean(v) for v in values])
+            half = np.nan_to_num([interval(v) for v in values])
+            (line,) = axis.plot(budgets, mean, marker="o", markersize=3, label=method)
+            low = np.maximum(mean - half, 0)
+            axis.fill_between(budgets, low, mean + half, color=line.get_color(), alpha=0.15)
+        axis.set(title=title, xlabel="labels after the demonstrations", ylim=(0, None))
+        axis.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do all runs, write rows and figure, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("human-gated"))
+    parser.add_argument("--track", default="jungle", choices=list(SPEEDS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--labels", type=int, default=250, help="that DAgger asks for in each round")
+    parser.add_argument("--laps", type=float, default=1.0, help="driven in each round of human-gated
+    learning") parser.add_argument("--workers", type=int, default=2, help="runs side by side")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.track, options.seeds, options.rounds, options.labels = "lake", 1, 3, 150
+    jobs = [
+        Job(options.track, method, seed, options.rounds, options.labels, options.laps, folder)
+        for seed in range(options.seeds)
+        for method in METHODS
+        for folder in [options.output / "runs" / f"{options.track}-{METHODS.index(method)}-{seed}"]
+    ]
+    begin = time.perf_counter()
+    rows: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
+        coming = {pool.submit(work, job): job for job in jobs}
+        for done in as_completed(coming):
+            job, found = coming[done], done.result()
+            rows += found
+            minutes = (time.perf_counter() - begin) / 60
+            course = " ".join(f"{row['labels']}:{row['falls_per_lap']:.1f}" for row in found)
+            print(f"{minutes:5.1f} min  {job.method:<10} seed {job.seed}, labels:falls {course}", flush=True)
+    rows.sort(key=lambda row: (METHODS.index(row["method"]), row["seed"], row["round"]))
+    (options.output / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    most = min(run[-1]["labels"] for method in METHODS for run in by_run(rows, method))
+    budgets = sorted({round(most * i / 5) for i in range(6)})
+    draw(rows, budgets, options.output / "human_gated.png")
+    print("\n" + table(rows, [budgets[0], budgets[len(budgets) // 2], budgets[-1]]))
+    if not options.quick:
+        return 0
+    first, *_, last = by_run(rows, "HG-DAgger")[0]
+    before, after = float(first["falls_per_lap"]), float(last["falls_per_lap"])
+    print(f"\nHG-DAgger: {before:.1f} falls per lap before, {after:.1f} after")
+    return 0 if after < max(0.5 * before, 0.5) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
