@@ -84,7 +84,23 @@ class Thumbnail(nn.Module):
         return out
 
 
+class Linear24(nn.Module):
+    """Linear regression on thumbnails of 24x64 px: the controller of Ross et al. 2011, section 5.1."""
+
+    input_size = (24, 64)
+
+    def __init__(self, outputs: int = 1) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 64, outputs))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Map (n, 3, 24, 64) normalised pictures to (n, outputs)."""
+        out: Tensor = self.layers(pictures)
+        return out
+
+
 NETWORKS["Thumbnail"] = Thumbnail
+NETWORKS["Linear24"] = Linear24
 
 
 def schedules(rounds: int) -> dict[str, Schedule]:
@@ -108,6 +124,7 @@ class Run:
     laps_each_round: float
     laps: int
     folder: Path
+    network: str = "Thumbnail"
 
 
 def make_env(track: str) -> gymnasium.Env[Any, Any]:
@@ -127,7 +144,7 @@ def settings(run: Run) -> dict[str, Any]:
         "put_back": True,
         "throttle": "speed_control",
         "target_speed": speed,
-        "network": "Thumbnail",
+        "network": run.network,
         "preprocessing": Preprocessing(picture=PICTURE, crop=(30, 68), size=(24, 64)),
         "augmentation": NO_AUGMENTATION,
         "side_cameras": 0.0,
@@ -168,7 +185,7 @@ def falls_per_lap(policy: Policy, env: gymnasium.Env[Any, Any], laps: int, speed
                 break
         metres, seconds = metres + max(way, 1.0), seconds + now
         place["s"] = float(info["s"])
-    return falls / (metres / track.length)
+    return float(falls / (metres / track.length))
 
 
 def work(run: Run) -> list[dict[str, Any]]:
@@ -296,13 +313,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--lap", type=float, default=1.0, help="laps that each round collects")
     parser.add_argument("--laps", type=int, default=1, help="driven to judge each round")
     parser.add_argument("--workers", type=int, default=2, help="runs side by side")
+    parser.add_argument("--network", default="Thumbnail", choices=("Thumbnail", "Linear24"))
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     if options.quick:
         options.tracks, options.methods, options.seeds = ["lake"], ["cloning", "DAgger, I(i=1)"], 1
         options.rounds = 6
     runs = [
-        Run(track, method, seed, options.rounds, options.lap, options.laps, folder)
+        Run(track, method, seed, options.rounds, options.lap, options.laps, folder, options.network)
         for seed in range(options.seeds)
         for track in options.tracks
         for method in options.methods

@@ -1,7 +1,7 @@
 """How long a round of DAgger takes: collect a lap, label it, train PilotNet again.
 
 The policy drives the lake for as many frames as a lap at 12 m/s has, the expert labels them, the round is
-written to disk as a recording, and PilotNet goes on training with the settings that `DAgger` has by default. Memory
+written to disk as a recording, and PilotNet goes on training as `DAgger` does by default. Memory
 is that of this process and its workers, from the operating system.
 
 Run it with: python benchmarks/dagger_round.py [--rounds 5] [--workers 2]
