@@ -45,13 +45,12 @@ from algorithms.interactive import Round
 from algorithms.networks import NETWORKS
 from algorithms.rollouts import STUCK_METRES, STUCK_SECONDS, Novice
 from algorithms.schedules import Constant, Exponential, FirstRound, Linear, Schedule
-from udacity_gym.experts import PurePursuit
-from udacity_gym.world.track import Track
+from udacity_gym.experts import Expert, PurePursuit, Racing
 
 SPEEDS = {"lake": 13.0, "jungle": 8.0}
 """m/s that expert and policies are driven at, by track."""
 
-CTRL_DT = 0.1
+CTRL_DT = 1 / 15
 """s of a step."""
 
 PICTURE = (80, 160)
@@ -121,7 +120,7 @@ class Run:
     method: str
     seed: int
     rounds: int
-    laps_each_round: float
+    frames: int
     laps: int
     folder: Path
     network: str = "Thumbnail"
@@ -132,16 +131,20 @@ def make_env(track: str) -> gymnasium.Env[Any, Any]:
     return gymnasium.make("UdacitySim-v0", track=track, picture=PICTURE, ctrl_dt=CTRL_DT)
 
 
+def make_expert(track: str) -> Expert:
+    """Who shows how to drive, see `SPEEDS`."""
+    if track == "lake":
+        return Racing(track, speed=SPEEDS[track], within=3.8)
+    return PurePursuit(track, speed=SPEEDS[track])
+
+
 def settings(run: Run) -> dict[str, Any]:
     """Settings that all methods share."""
-    track, speed = Track.load(run.track), SPEEDS[run.track]
-    lane = track.reference_offset
+    speed = SPEEDS[run.track]
     return {
         "rounds": run.rounds,
-        "frames": round(run.laps_each_round * track.length / speed / CTRL_DT),
-        "drives": 1,
-        "start": {"s": 0.0, "offset": (lane - 0.3, lane + 0.3), "speed": speed},
-        "put_back": True,
+        "frames": run.frames,
+        "start": {"s": "random", "speed": speed},
         "throttle": "speed_control",
         "target_speed": speed,
         "network": run.network,
@@ -220,7 +223,7 @@ def work(run: Run) -> list[dict[str, Any]]:
 
     learner = DAgger(
         env=env,
-        expert=PurePursuit(run.track, speed=speed),
+        expert=make_expert(run.track),
         beta=schedules(run.rounds)[run.method],
         folder=run.folder / "learner",
         progress=False,
@@ -310,7 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", nargs="+", default=list(schedules(1)), choices=list(schedules(1)))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--lap", type=float, default=1.0, help="laps that each round collects")
+    parser.add_argument("--frames", type=int, default=1000, help="labelled in each round")
     parser.add_argument("--laps", type=int, default=1, help="driven to judge each round")
     parser.add_argument("--workers", type=int, default=2, help="runs side by side")
     parser.add_argument("--network", default="Thumbnail", choices=("Thumbnail", "Linear24"))
@@ -320,7 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.tracks, options.methods, options.seeds = ["lake"], ["cloning", "DAgger, I(i=1)"], 1
         options.rounds = 6
     runs = [
-        Run(track, method, seed, options.rounds, options.lap, options.laps, folder, options.network)
+        Run(track, method, seed, options.rounds, options.frames, options.laps, folder, options.network)
         for seed in range(options.seeds)
         for track in options.tracks
         for method in options.methods

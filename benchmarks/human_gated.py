@@ -88,18 +88,17 @@ def work(job: Job) -> list[dict[str, Any]]:
     if len(rows) > job.rounds:
         return rows
     env, speed, track = make_env(job.track), SPEEDS[job.track], Track.load(job.track)
-    shared = settings(Run(job.track, job.method, job.seed, 1, 1.0, 1, job.folder))
+    lap = round(track.length / speed / CTRL_DT)
+    shared = settings(Run(job.track, job.method, job.seed, 1, lap, 1, job.folder))
     demonstrations = job.folder / "demonstrations"
     expert = PurePursuit(track, speed=speed)
     DAgger(env=env, expert=expert, folder=demonstrations, progress=False, **shared).learn()
     human = ScriptedHuman(expert, cte=1.2, noise=0.03)
     gated = job.method == "HG-DAgger"
-    lap = round(track.length / speed / CTRL_DT)
     shared |= {
         "rounds": job.rounds + 1,
         "frames": round(job.laps * lap) if gated else job.labels,
         "start": {"s": "random", "speed": speed},
-        "put_back": False,
         "members": MEMBERS,
     }
     done: list[Round] = []
