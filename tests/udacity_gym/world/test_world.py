@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.telemetry import MPH, Control
+from udacity_gym.world.car import CarParameters
 from udacity_gym.world.track import Track
 from udacity_gym.world.world import World
 
@@ -266,3 +267,23 @@ def test_top_speed_is_the_same_for_every_control_period():
         for _ in range(round(2.0 / ctrl_dt)):
             made.step(Control(0.0, 1.0))
         assert made.speed / MPH == pytest.approx(30.19, abs=0.02)
+
+
+def test_cars_that_are_stepped_together_drive_as_each_would_alone():
+    def worlds():
+        lake, jungle = Track.load("lake"), Track.load("jungle")
+        slippery = CarParameters(grip=0.5)
+        made = [World(lake), World(jungle), World(lake), World(lake, car=slippery), World(lake.reversed())]
+        for k, world in enumerate(made):
+            world.reset(k, {"s": "random", "offset": (-4, 4), "speed": (0, 13)})
+        return made
+
+    alone, together = worlds(), worlds()
+    generator = np.random.default_rng(0)
+    for _ in range(150):
+        controls = [Control(*pair) for pair in generator.uniform(-1, 1, (len(alone), 2)).tolist()]
+        for world, control in zip(alone, controls, strict=True):
+            world.step(control)
+        World.step_together(together, controls)
+    for one, other in zip(alone, together, strict=True):
+        assert (one.pose, one.track_state, one.time) == (other.pose, other.track_state, other.time)
