@@ -22,6 +22,7 @@ from udacity_gym.sensors import check_field_of_view, check_picture
 from udacity_gym.simulators import SimulatorSettings, make_simulator
 from udacity_gym.telemetry import VIEWS, Control, Image, Telemetry, TrackState
 from udacity_gym.window import Window, why_no_window
+from udacity_gym.world.car import CarParameters
 from udacity_gym.world.track import Track
 from udacity_gym.world.track_file import MODES
 
@@ -182,6 +183,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     * `sensors=()`: "depth", "segmentation" or both, for every camera; drawn only then.
     * `picture=(160, 320)`: height and width of the pictures in pixels; they are drawn at this size.
     * `field_of_view=None`: vertical, in rad; None is Udacity's, 60 degrees.
+    * `car=None`: the kind of car, `udacity_gym.world.car.CarParameters`, such as
+      `CarParameters(top_speed=20.0)` in m/s; None is Udacity's.
     * `rewards=DEFAULT_REWARDS`: reward terms and their weights, see `udacity_gym.rewards`.
     * `simulator_options=None`: what is the simulator's own, by name: `jpeg` for the embedded one, the fields
       of `udacity_gym.simulators.remote.RemoteOptions` for others.
@@ -212,6 +215,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         sensors: Sequence[str] = (),
         picture: tuple[int, int] = (160, 320),
         field_of_view: float | None = None,
+        car: CarParameters | None = None,
         rewards: Mapping[str, float | RewardTerm] = DEFAULT_REWARDS,
         simulator_options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -245,6 +249,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             conditions=read_conditions(conditions),
             picture=check_picture(picture),
             field_of_view=None if field_of_view is None else check_field_of_view(field_of_view),
+            car=_check_car(car),
             options=dict(simulator_options or {}),
         )
         self.simulator = make_simulator(str(simulator), settings)
@@ -298,21 +303,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         Raises:
             OptionError: An option is unknown or out of range.
         """
-        super().reset(seed=seed)
-        # One generator, gymnasium's, is the root of all randomness: the simulator's seed comes from it.
-        if options is not None and not isinstance(options, Mapping):
-            raise OptionError(f"options must be a mapping such as {{'s': 100.0}}, got {options!r}")
-        telemetry = self.simulator.reset(int(self.np_random.integers(2**63)), options)
-        _check_cameras(self.cameras, self.simulator.capabilities.cameras)  # who connected may have less
-        self._telemetry = telemetry
-        chosen = options or {}
-        home = Track.load(chosen["track"]) if "track" in chosen else self._home
-        self._track = home.facing(chosen.get("direction"))
-        if self.render_mode == "human":
-            self._show()
-        return self._observer.observe(telemetry, self._track), self._info(
-            telemetry, dict.fromkeys(self._terms, 0.0)
-        )
+        info = self.begin(seed, options)
+        return self.look(), info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Drive for ``ctrl_dt`` seconds.
@@ -328,11 +320,46 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             ActionError: The action has another shape or is not finite.
             ResetNeeded: `reset` was never called.
         """
-        before = self._telemetry
-        if before is None:
-            raise ResetNeeded("call reset() before the first step()")
-        after = self.simulator.step(_control(action))
-        self._telemetry = after
+        self._present()
+        reward, terminated, truncated, info = self.judge(self.simulator.step(read_action(action)))
+        return self.look(), reward, terminated, truncated, info
+
+    def begin(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Start an episode without looking: `reset` but for the observation.
+
+        Returns:
+            The info of `reset`.
+
+        Raises:
+            OptionError: An option is unknown or out of range.
+        """
+        super().reset(seed=seed)
+        # One generator, gymnasium's, is the root of all randomness: the simulator's seed comes from it.
+        if options is not None and not isinstance(options, Mapping):
+            raise OptionError(f"options must be a mapping such as {{'s': 100.0}}, got {options!r}")
+        telemetry = self.simulator.reset(int(self.np_random.integers(2**63)), options)
+        _check_cameras(self.cameras, self.simulator.capabilities.cameras)  # who connected may have less
+        self._telemetry = telemetry
+        chosen = options or {}
+        home = Track.load(chosen["track"]) if "track" in chosen else self._home
+        self._track = home.facing(chosen.get("direction"))
+        if self.render_mode == "human":
+            self._show()
+        return self._info(telemetry, dict.fromkeys(self._terms, 0.0))
+
+    def judge(self, after: Telemetry) -> tuple[float, bool, bool, dict[str, Any]]:
+        """Say what a step is worth that led to a moment: `step` but for driving and the observation.
+
+        Args:
+            after: what the simulator told of that moment, which becomes the present one.
+
+        Returns:
+            Reward, terminated, truncated, info.
+
+        Raises:
+            ResetNeeded: `reset` was never called.
+        """
+        before, self._telemetry = self._present(), after
         if self.render_mode == "human":
             self._show()
         transition = Transition(before, after, self.ctrl_dt)
@@ -342,13 +369,20 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if end is not None:
             info["end_reason"] = end
         terminated = end in ("off_road", "stuck")
-        return (
-            self._observer.observe(after, self._track),
-            float(sum(terms.values())),
-            terminated,
-            end is not None and not terminated,
-            info,
-        )
+        return float(sum(terms.values())), terminated, end is not None and not terminated, info
+
+    def look(self) -> Observation:
+        """What the agent sees of the present moment, fresh arrays.
+
+        Raises:
+            ResetNeeded: `reset` was never called.
+        """
+        return self._observer.observe(self._present(), self._track)
+
+    def _present(self) -> Telemetry:
+        if self._telemetry is None:
+            raise ResetNeeded("call reset() before the first step()")
+        return self._telemetry
 
     def render(self) -> Image | None:
         """Show the car from `render_view`, with instruments.
@@ -439,8 +473,12 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return info
 
 
-def _control(action: Any) -> Control:
-    """Check an action and turn it into a control."""
+def read_action(action: Any) -> Control:
+    """Check an action and turn it into a control.
+
+    Raises:
+        ActionError: It has another shape than (2,), or is not finite.
+    """
     try:
         values = np.asarray(action, dtype=np.float64)
     except (TypeError, ValueError):
@@ -469,6 +507,12 @@ def _share(name: str, value: Any) -> float:
     if not is_number(value):
         raise OptionError(f"reward term {name!r} must return a finite number, got {value!r}")
     return float(value)
+
+
+def _check_car(car: Any) -> CarParameters | None:
+    if car is None or (isinstance(car, CarParameters) and all(map(is_number, car))):
+        return car
+    raise OptionError(f"car must be CarParameters of finite numbers, such as CarParameters(), got {car!r}")
 
 
 def _names(cameras: Any) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from udacity_gym.observer import PREVIEW, STATE_SCALES
 from udacity_gym.rewards import DEFAULT_REWARDS
 from udacity_gym.simulators.embedded import EmbeddedSimulator
 from udacity_gym.telemetry import CAMERAS, Control
+from udacity_gym.world.car import CarParameters
 from udacity_gym.world.track import Track
 
 ALL_CAMERAS = pytest.mark.parametrize("cameras", [("center",), ("left",), CAMERAS, ()])
@@ -355,6 +356,15 @@ def test_a_reward_term_that_returns_no_number_is_named():
     env.reset(seed=0)
     with pytest.raises(OptionError, match=r"'mine'.*None"):
         env.step(FORWARD)
+
+
+def test_another_kind_of_car_drives_as_it_is_made():
+    env = blind(car=CarParameters(top_speed=5.0))
+    env.reset(seed=0)
+    speed = max(env.step(FORWARD)[4]["speed"] for _ in range(60))
+    assert 5.0 <= speed <= 5.2
+    with pytest.raises(OptionError, match="CarParameters"):
+        blind(car="truck")
 
 
 def test_the_track_is_one_for_the_environment_and_its_simulator():

@@ -12,6 +12,7 @@ from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.simulators.base import Simulator
 
 if TYPE_CHECKING:
+    from udacity_gym.world.car import CarParameters
     from udacity_gym.world.track import Track
 
 
@@ -29,6 +30,7 @@ class SimulatorSettings:
         conditions: what it is like, or None as in Udacity's simulator.
         picture: (height, width) of the pictures in pixels.
         field_of_view: rad, vertical, of the cameras; None is Udacity's.
+        car: the kind of car; None is Udacity's.
         options: what is the simulator's own: arguments of `EmbeddedSimulator`, or fields of
             `udacity_gym.simulators.remote.RemoteOptions`.
     """
@@ -42,6 +44,7 @@ class SimulatorSettings:
     conditions: ConditionsLike = None
     picture: tuple[int, int] = (160, 320)
     field_of_view: float | None = None
+    car: CarParameters | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -57,6 +60,7 @@ def _embedded(settings: SimulatorSettings) -> Simulator:
         settings.track,
         ctrl_dt=settings.ctrl_dt,
         mode=settings.mode,
+        car=settings.car,
         jpeg=bool(settings.options.get("jpeg")),
         conditions=settings.conditions,
         picture=settings.picture,
@@ -73,6 +77,8 @@ def _remote(settings: SimulatorSettings, binary: str | None = None) -> Simulator
             "picture and field_of_view are the embedded simulator's alone; others send pictures as they are. "
             "Wrap the environment to shrink them"
         )
+    if settings.car is not None:
+        raise OptionError("car is the embedded simulator's alone; others have cars of their own")
     options = dict(settings.options)
     arguments = options.pop("arguments", ()) if binary is not None else ()
     return RemoteSimulator(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from udacity_gym.world.world import RESET_OPTIONS as PLACING
 from udacity_gym.world.world import Snapshot, World
 
 if TYPE_CHECKING:
-    from udacity_gym.world.camera import CameraRig
+    from udacity_gym.world.camera import CameraRig, Planes
 
 
 RESET_OPTIONS = (*PLACING[:2], "track", "conditions", *PLACING[2:])
@@ -176,7 +176,7 @@ class EmbeddedSimulator(Simulator):
         self._set_conditions(like if isinstance(like, Conditions) else like.draw(generator))
         self._seed = 0 if self.conditions == Conditions() else int(generator.integers(2**32))
         self._riding = start["mode"]
-        return self._telemetry()
+        return self.telemetry()
 
     def _set_conditions(self, conditions: Conditions) -> None:
         self.conditions, grip = conditions, conditions.grip
@@ -208,7 +208,7 @@ class EmbeddedSimulator(Simulator):
             SimulatorError: It was never reset.
         """
         self.world.step(control)
-        return self._telemetry()
+        return self.telemetry()
 
     def view(self, name: str, width: int, height: int) -> Image:
         """Draw a picture for people, from a camera that the car does not have.
@@ -246,7 +246,7 @@ class EmbeddedSimulator(Simulator):
         self._there, self._riding, self._seed = snapshot.track, snapshot.riding, snapshot.seed
         self._set_conditions(snapshot.conditions)
         self.world.restore(snapshot.world)
-        return self._telemetry()
+        return self.telemetry()
 
     def close(self) -> None:
         """Let go of the renderer."""
@@ -272,7 +272,8 @@ class EmbeddedSimulator(Simulator):
         """Seed of what is random in the pictures of this moment."""
         return (self._seed + 0x9E3779B1 * round(self.world.time / self.ctrl_dt)) % 2**32
 
-    def _telemetry(self) -> Telemetry:
+    def telemetry(self) -> Telemetry:
+        """What there is to say of the present moment."""
         pose, control = self.world.pose, self.world.control
         return Telemetry(
             time=self.world.time,
@@ -287,3 +288,47 @@ class EmbeddedSimulator(Simulator):
             draw=_Draw(self, self.world.track, pose, self._riding, self.conditions, self._picture_seed()),
             extra={"track": self.world.track.name, "conditions": self.conditions},
         )
+
+    @staticmethod
+    def draw_together(
+        simulators: Sequence[EmbeddedSimulator], cameras: Sequence[str], planes: Planes
+    ) -> None:
+        """Draw what the cameras of several cars see, those on one track with one call of the renderer.
+
+        Args:
+            simulators: each with a car; made with the same picture, field of view and jpeg.
+            cameras: names of the cameras.
+            planes: see `planes`; pictures and what sensors tell, by camera and car.
+        """
+        from udacity_gym.world.camera import Shot
+
+        first = simulators[0]
+        tracks: dict[Track, list[int]] = {}
+        for i, simulator in enumerate(simulators):
+            tracks.setdefault(simulator.world.track, []).append(i)
+        for track, members in tracks.items():
+            rig = first._camera_rig(track)
+            shots = [
+                Shot(car.world.pose, car._riding, car.conditions, car._picture_seed())
+                for car in (simulators[i] for i in members)
+            ]
+            if len(tracks) == 1:
+                rig.shoot(shots, cameras, planes)
+            else:  # the renderer fills whole arrays
+                some = rig.planes(len(members), len(cameras), planes.keys())
+                rig.shoot(shots, cameras, some)
+                for name, plane in planes.items():
+                    plane[:, members] = some[name]
+        if first.jpeg:
+            from udacity_gym.protocol.pictures import through_jpeg
+
+            for picture in planes[None].reshape(-1, *planes[None].shape[2:]):
+                picture[:] = through_jpeg(picture)
+
+    def planes(self, cars: int, cameras: int, sensors: Collection[str | None] = ()) -> Planes:
+        """Make the arrays that `draw_together` fills, see `CameraRig.planes`."""
+        return self._camera_rig(self.world.track).planes(cars, cameras, sensors)
+
+    def share_renderers(self, other: EmbeddedSimulator) -> None:
+        """Draw with the renderers of another simulator, which must be used in the same thread."""
+        self._rigs = other._rigs

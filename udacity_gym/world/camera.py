@@ -8,9 +8,9 @@ autonomous mode, and the car's pose moves both.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from udacity_gym.telemetry import CAMERAS, SENSORS, VIEWS, Image, Pose, split_na
 from udacity_gym.world.bonnet import FIELD_OF_VIEW, bonnet_overlay
 from udacity_gym.world.car_body import car_faces
 from udacity_gym.world.daylight import Daylight
+from udacity_gym.world.jit import cached
 from udacity_gym.world.renderer import Look, Renderer
 from udacity_gym.world.scenery import scene_of
 from udacity_gym.world.track import Track
@@ -34,6 +35,8 @@ CHASED = 7.0
 CLEAR = Conditions()
 KINDS = {"depth": np.float32, "segmentation": np.uint8}
 """Types of the sensors' arrays."""
+Planes: TypeAlias = "Mapping[str | None, NDArray[Any]]"
+"""Arrays of pictures (None) and of what sensors tell (their names), see `CameraRig.planes`."""
 KEPT_VIEWS = 2
 """Sizes of view whose renderers a rig keeps."""
 
@@ -71,6 +74,23 @@ RIDES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """What a car's cameras look at.
+
+    Attributes:
+        pose: the car's pose.
+        mode: "training" or "autonomous": how the body rides.
+        conditions: weather, light and the cameras' own.
+        seed: of everything random in the pictures, such as their noise.
+    """
+
+    pose: Pose
+    mode: str = "autonomous"
+    conditions: Conditions = CLEAR
+    seed: int = 0
+
+
 def rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
     """Axes of a body: rows forward, right, up in world coordinates.
 
@@ -101,22 +121,68 @@ def camera_row(pose: Pose, camera: str, mode: str) -> NDArray[np.float32]:
     Raises:
         OptionError: Unknown camera or mode.
     """
-    if camera not in MOUNTS:
-        raise OptionError(f"no camera {camera!r}; the car has {', '.join(MOUNTS)}")
-    if mode not in RIDES:
-        raise OptionError(f"no mode {mode!r}; choose one of {', '.join(RIDES)}")
-    mount, ride = MOUNTS[camera], RIDES[mode]
-    body = rotation(pose.yaw, pose.pitch, pose.roll)
-    position = (
-        np.array([pose.x, pose.y, pose.z])
-        + mount.forward * body[0]
-        + mount.right * body[1]
-        + ride.height * body[2]
-    )
-    # Yaw, pitch and roll of the camera within the body.
-    axes = rotation(-YAW, -ride.pitch, -ROLL)
-    frame = np.stack([body[0], -body[1], body[2]])
-    return np.concatenate([position, (axes @ frame).ravel()]).astype(np.float32)
+    row: NDArray[np.float32] = camera_rows([(pose, mode)], (camera,))[0]
+    return row
+
+
+def camera_rows(cars: Sequence[tuple[Pose, str]], cameras: Sequence[str]) -> NDArray[np.float32]:
+    """Position and axes of the cameras of several cars.
+
+    Args:
+        cars: pose of each, and how its body rides: "training" or "autonomous".
+        cameras: names of the cameras.
+
+    Returns:
+        (cameras * cars, 12) float32, cars of the first camera first, see `camera_row`.
+
+    Raises:
+        OptionError: Unknown camera or mode.
+    """
+    for camera in cameras:
+        if camera not in MOUNTS:
+            raise OptionError(f"no camera {camera!r}; the car has {', '.join(MOUNTS)}")
+    for _, mode in cars:
+        if mode not in RIDES:
+            raise OptionError(f"no mode {mode!r}; choose one of {', '.join(RIDES)}")
+    poses = np.array([(pose.x, pose.y, pose.z, pose.yaw, pose.pitch, pose.roll) for pose, _ in cars])
+    rides = np.array([(RIDES[mode].pitch, RIDES[mode].height) for _, mode in cars])
+    mounts = np.array([(MOUNTS[camera].right, MOUNTS[camera].forward) for camera in cameras])
+    rows = np.empty((len(cameras) * len(cars), 12), np.float32)
+    _mount(poses, rides, mounts, rows)
+    return rows
+
+
+@cached
+def _axes(yaw: float, pitch: float, roll: float) -> tuple[float, ...]:
+    """`rotation` in compiled code: forward, right and up, one after the other."""
+    cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
+    cr, sr = math.cos(roll), math.sin(roll)
+    ux, uy, uz = -cy * sp, -sy * sp, cp  # up, before the roll
+    rx, ry, rz = cr * sy - sr * ux, -cr * cy - sr * uy, -sr * uz
+    return cy * cp, sy * cp, sp, rx, ry, rz, cr * ux + sr * sy, cr * uy - sr * cy, cr * uz
+
+
+@cached
+def _mount(
+    poses: NDArray[np.float64],
+    rides: NDArray[np.float64],
+    mounts: NDArray[np.float64],
+    rows: NDArray[np.float32],
+) -> None:
+    n = poses.shape[0]
+    for i in range(n):
+        body = _axes(poses[i, 3], poses[i, 4], poses[i, 5])
+        # Forward, left and up of the camera within the body.
+        inner = _axes(-YAW, -rides[i, 0], -ROLL)
+        for k in range(mounts.shape[0]):
+            row = rows[k * n + i]
+            for c in range(3):
+                forward, right, up = body[c], body[3 + c], body[6 + c]
+                row[c] = poses[i, c] + mounts[k, 1] * forward + mounts[k, 0] * right + rides[i, 1] * up
+                for axis in range(3):
+                    row[3 + 3 * axis + c] = (
+                        inner[3 * axis] * forward - inner[3 * axis + 1] * right + inner[3 * axis + 2] * up
+                    )
 
 
 class CameraRig:
@@ -202,22 +268,54 @@ class CameraRig:
         """
         wanted = [split_name(name) for name in cameras]
         drawn = list(dict.fromkeys(camera for camera, _ in wanted))
-        sensed = {sensor for _, sensor in wanted}
-        rows = np.stack([camera_row(pose, camera, mode) for camera in drawn])
-        which = [CAMERAS.index(camera) for camera in drawn]
-        looks = None
-        if conditions != CLEAR:
-            looks = [Look(conditions, 3 * seed + k) for k in which]
-        shape = (len(rows), self.height, self.width)
-        planes: dict[str | None, NDArray[Any]] = {None: np.empty((*shape, 3), np.uint8)}
-        planes |= {name: np.empty(shape, KINDS[name]) for name in SENSORS if name in sensed}
-        self.renderer.render(
-            rows, planes[None], which, None, looks, planes.get("depth"), planes.get("segmentation")
-        )
+        planes = self.planes(1, len(drawn), {sensor for _, sensor in wanted})
+        self.shoot([Shot(pose, mode, conditions, seed)], drawn, planes)
         return {
-            name: planes[sensor][drawn.index(camera)]
+            name: planes[sensor][drawn.index(camera), 0]
             for name, (camera, sensor) in zip(cameras, wanted, strict=True)
         }
+
+    def planes(self, cars: int, cameras: int, sensors: Collection[str | None] = ()) -> Planes:
+        """Make the arrays that `shoot` fills.
+
+        Args:
+            cars: how many.
+            cameras: how many each of them has.
+            sensors: "depth" and "segmentation" are looked for here, and anything else is not.
+
+        Returns:
+            None to (cameras, cars, height, width, 3) uint8 for the pictures; the name of a sensor to
+            (cameras, cars, height, width) of its type.
+        """
+        shape = (cameras, cars, self.height, self.width)
+        planes: dict[str | None, NDArray[Any]] = {None: np.zeros((*shape, 3), np.uint8)}
+        return planes | {name: np.zeros(shape, KINDS[name]) for name in SENSORS if name in sensors}
+
+    def shoot(self, shots: Sequence[Shot], cameras: Sequence[str], planes: Planes) -> None:
+        """Draw what several cars see in one go.
+
+        Args:
+            shots: of each car.
+            cameras: names of the cameras that are looked through.
+            planes: as `planes` makes them; receive pictures and what sensors tell. They must be whole
+                arrays, C-contiguous.
+
+        Raises:
+            OptionError: Unknown camera or mode.
+        """
+        rows = camera_rows([(shot.pose, shot.mode) for shot in shots], cameras)
+        which = [CAMERAS.index(camera) for camera in cameras for _ in shots]
+        looks = None
+        if any(shot.conditions != CLEAR for shot in shots):
+            looks = [
+                Look(shot.conditions, 3 * shot.seed + CAMERAS.index(camera))
+                for camera in cameras
+                for shot in shots
+            ]
+        flat = {name: plane.reshape(-1, *plane.shape[2:]) for name, plane in planes.items()}
+        self.renderer.render(
+            rows, flat[None], which, None, looks, flat.get("depth"), flat.get("segmentation")
+        )
 
     def view(
         self,
