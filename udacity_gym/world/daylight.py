@@ -25,6 +25,8 @@ class Daylight:
         elevation: rad of the sun above the horizon.
         ambient: RGB, share of the light that comes from the sky: what is left of it in the shade.
         gentle: rise per m below which slopes hardly look darker away from the sun or lighter towards it.
+        glance: how much lighter asphalt looks towards the sun, per unit of its horizontal direction; negative
+            where it is lightest with the sun in the back. Measured on recordings of the road.
         shadows: whether land and what stands on it cast shadows.
         horizon: RGB of the sky at the horizon; above 255 it is as light as a picture can be a little higher.
         zenith: RGB of the sky overhead.
@@ -38,6 +40,7 @@ class Daylight:
     elevation: float = math.radians(42.0)
     ambient: RGB = (0.16, 0.24, 0.28)
     gentle: float = 1.2
+    glance: float = 0.19
     shadows: bool = False
     horizon: RGB = (241.0, 268.0, 284.0)
     zenith: RGB = (95.0, 122.0, 165.0)
@@ -66,13 +69,15 @@ class Daylight:
 
         Fog: RGB, m at which it begins, inverse of its length (0-4). Sky: RGB at the horizon and at the
         zenith, inverse of the height over which one turns into the other (5-11). East and north part of
-        the direction to the sun (12-13). RGB of the ambient light's share (14-16), and `gentle` (17).
+        the direction to the sun (12-13). RGB of the ambient light's share (14-16), `gentle` (17),
+        `glance` (18).
         """
         sun = self.sun
         return np.array(
             [
                 *self.fog, self.fog_from, 1.0 / (self.fog_to - self.fog_from), *self.horizon, *self.zenith,
                 1.0 / self.haze, sun[0], sun[1], *self.ambient, self.gentle,
+                self.glance,
             ],
             np.float32,
         )  # fmt: skip

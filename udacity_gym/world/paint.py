@@ -15,8 +15,6 @@ from udacity_gym.world.shadows import FULL
 from udacity_gym.world.surface import COBBLED, DECK, FAR, LINED, RAISED, STRIPED, WALL_UNIT
 from udacity_gym.world.textures import SIZE, texel, texels
 
-SUN_GLANCE = F(0.19)
-"""How much lighter the asphalt looks towards the sun, per unit of its horizontal direction."""
 SHOULDER_RED, SHOULDER_GREEN, SHOULDER_CALM = F(0.06), F(0.04), F(0.4)
 """How much more red and green the asphalt outside the edge lines is, and how much less grainy."""
 MARGIN = F(0.5)
@@ -127,7 +125,7 @@ def pave(
     line_high, scale = section[3], section[9]
     widest = _widest(section)
     ar, ag, ab, contrast = palette[0, 0], palette[0, 1], palette[0, 2], palette[0, 3]
-    light = _ONE + SUN_GLANCE * (camera[3] * air[12] + camera[4] * air[13])
+    light = _ONE + air[18] * (camera[3] * air[12] + camera[4] * air[13])
     for i in range(bottom):
         row = np.uint64(i)
         if covered[i] == 0 or span[row, np.uint64(0)] > widest:

@@ -46,6 +46,7 @@ LIGHT = {
     "azimuth": (-math.tau, math.tau),
     "elevation": (0.05, 0.5 * math.pi),
     "gentle": (0.0, 100.0),
+    "glance": (-1.0, 1.0),
     "haze": (0.01, 10.0),
     "fog_from": (0.0, 1e5),
     "fog_to": (1.0, 1e5),
