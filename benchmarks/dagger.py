@@ -7,7 +7,7 @@ far, for the same number of steps; they differ in who drives while frames are co
 policy drives laps alone; whenever it leaves the road or is stuck it is put back on its lane, which counts
 as a fall.
 
-As in the paper, a linear speed is given and the policy steers by a thumbnail of the camera's picture, and
+As in the paper the speed is given, the policy steers by a thumbnail of the camera's picture, and
 cloning learns from the expert's clean drives alone: no side cameras, no augmentation. Those are other cures
 of the same disease, see docs/learners.md.
 
@@ -49,6 +49,10 @@ from udacity_gym.experts import Expert, PurePursuit, Racing
 
 SPEEDS = {"lake": 13.0, "jungle": 8.0}
 """m/s that expert and policies are driven at, by track."""
+
+RACING_LINE = 3.8
+"""m from the middle of the lake's road that its expert uses, which leaves a metre to the edge. On the middle
+of that wide road even cloning does not fall, however little it is like driving there."""
 
 CTRL_DT = 1 / 15
 """s of a step."""
@@ -134,7 +138,7 @@ def make_env(track: str) -> gymnasium.Env[Any, Any]:
 def make_expert(track: str) -> Expert:
     """Who shows how to drive, see `SPEEDS`."""
     if track == "lake":
-        return Racing(track, speed=SPEEDS[track], within=3.8)
+        return Racing(track, speed=SPEEDS[track], within=RACING_LINE)
     return PurePursuit(track, speed=SPEEDS[track])
 
 
@@ -348,13 +352,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check(rows: Sequence[Mapping[str, Any]]) -> int:
-    """Whether DAgger ends with fewer falls than cloning, and close to none."""
+    """Whether DAgger falls less than cloning in the second half of the rounds, and once a lap at most."""
     found = cells(rows)
     last = max(key[2] for key in found)
-    cloning = statistics.mean(found["lake", "cloning", last])
-    dagger = statistics.mean(found["lake", "DAgger, I(i=1)", last])
+    ends = {}
+    for method in ("cloning", "DAgger, I(i=1)"):
+        half = range(last // 2 + 1, last + 1)
+        ends[method] = statistics.mean(v for i in half for v in found["lake", method, i])
+    cloning, dagger = ends.values()
     good = dagger <= 1.0 and dagger < 0.5 * cloning
-    print(f"\nafter {last} rounds: cloning {cloning:.1f} falls per lap, DAgger {dagger:.1f}")
+    print(f"\nsecond half of {last} rounds: cloning {cloning:.1f} falls per lap, DAgger {dagger:.1f}")
     return 0 if good else 1
 
 

@@ -199,6 +199,21 @@ def test_a_car_that_leaves_the_road_starts_again_elsewhere(env: Any, tmp_path: P
     assert len(recording) == 300
 
 
+def test_a_car_may_be_put_back_where_it_fell(env: Any, tmp_path: Path) -> None:
+    def reckless(observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
+        return np.array([0.6, 1.0], np.float32)
+
+    options = {**SMALL, "rounds": 1, "frames": 90, "drives": 1, "put_back": True, "start": {"s": 50.0}}
+    DAgger(env=env, expert=reckless, folder=tmp_path / "run", **options).learn()
+    episodes = open_recording(tmp_path / "run" / "rounds" / "round_000").episodes
+    assert len(episodes) >= 2
+    assert episodes[0][0].extra["s"] == pytest.approx(50.0, abs=0.5)
+    for before, after in itertools.pairwise(episodes):
+        start = after[0].extra
+        assert start["s"] == pytest.approx(before[-1].extra["s"], abs=1.5)
+        assert abs(start["cte"]) < 0.01
+
+
 def test_the_best_policy_by_driving_is_returned_if_rounds_are_judged(env: Any, tmp_path: Path) -> None:
     short = gymnasium.make("UdacitySim-v0", max_seconds=4.0)
     options = {**SMALL, "rounds": 2, "laps": 1}

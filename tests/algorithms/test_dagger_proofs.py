@@ -1,0 +1,35 @@
+"""The proofs about interactive learners, in small, come out as they should."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pages import ROOT
+
+
+def run(script: str, output: Path) -> list[dict[str, Any]]:
+    command = [sys.executable, str(ROOT / "benchmarks" / script), "--quick", "--output", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=output.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in (output / "rows.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.long
+def test_dagger_falls_less_than_cloning_with_as_many_labels(tmp_path: Path) -> None:
+    rows = run("dagger.py", tmp_path / "figure")
+    last = {row["method"]: row for row in rows if row["round"] == max(r["round"] for r in rows)}
+    assert last["cloning"]["labels"] == last["DAgger, I(i=1)"]["labels"]
+    late = {m: [r["falls_per_lap"] for r in rows if r["method"] == m and r["round"] > 3] for m in last}
+    assert sum(late["DAgger, I(i=1)"]) <= 3.0
+    assert sum(late["DAgger, I(i=1)"]) < 0.5 * sum(late["cloning"])
+    assert (tmp_path / "figure" / "falls.png").stat().st_size > 10_000
+
+
+@pytest.mark.long
+def test_corrections_of_a_human_cure_a_clone(tmp_path: Path) -> None:
+    rows = [row for row in run("human_gated.py", tmp_path / "gated") if row["method"] == "HG-DAgger"]
+    assert 0 == rows[0]["labels"] < rows[-1]["labels"]
+    assert rows[-1]["falls_per_lap"] < rows[0]["falls_per_lap"]
