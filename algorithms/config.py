@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from typing_extensions import Self
@@ -151,6 +151,11 @@ class TrainingConfig:
                 learner = type(self).__name__.removesuffix("Config")
                 raise OptionError(f"{learner} has no setting {name!r}; {hint}")
         return replace(self, **options)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON-ready values; a loss with settings of its own keeps its name among them."""
+        loss = self.loss.to_json() if isinstance(self.loss, Loss) else self.loss
+        return {**asdict(self), "loss": loss}
 
     @property
     def objective(self) -> Loss:

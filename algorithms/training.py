@@ -323,7 +323,7 @@ class Training:
         network.load_state_dict(weights)
         training = {
             "learner": self._learner,
-            "settings": asdict(config),
+            "settings": config.to_json(),
             "history": [asdict(epoch) for epoch in self.history],
         }
         return NetworkPolicy(
@@ -373,7 +373,7 @@ class Training:
         description = {
             "format": STATE_FORMAT,
             "version": STATE_VERSION,
-            "settings": asdict(self.config),
+            "settings": self.config.to_json(),
             "data": self._fingerprint,
             "history": [asdict(epoch) for epoch in self.history],
             "best_value": None if self._best_value == math.inf else self._best_value,
@@ -407,9 +407,9 @@ class Training:
 
     def _check_is_same_run(self, description: dict[str, Any]) -> None:
         advice = "choose another folder, or delete this one to start anew"
-        now = json.loads(json.dumps(asdict(self.config)))
+        now = json.loads(json.dumps(self.config.to_json()))
         # Settings that the version which began the training did not have were at their defaults.
-        before = _over(json.loads(json.dumps(asdict(type(self.config)()))), description["settings"])
+        before = _over(json.loads(json.dumps(type(self.config)().to_json())), description["settings"])
         for name in sorted((before.keys() | now.keys()) - {"memory_budget"}):
             if before.get(name) != now.get(name):
                 raise CheckpointError(

@@ -3,8 +3,9 @@
 import dataclasses
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import gymnasium
@@ -25,6 +26,7 @@ from algorithms import (
 from algorithms.augment import Augmentation
 from algorithms.base import TrainingError
 from algorithms.bc import driving_score
+from algorithms.losses import MeanSquare
 from algorithms.training import Epoch, Training
 from udacity_gym.errors import CheckpointError, OptionError, RecordingError
 from udacity_gym.evaluation import evaluate
@@ -117,6 +119,27 @@ def test_finished_training_is_not_repeated(road_recording: Path, tmp_path: Path)
     again = BehavioralCloning(road_recording, **options, folder=tmp_path).learn(epochs.append)
     assert not epochs
     assert_same_weights(first, again)
+
+
+@dataclass(frozen=True)
+class AbsoluteError(MeanSquare):
+    """A loss that, like the mean square, has no settings."""
+
+    name: ClassVar[str] = "absolute"
+
+    def loss(self, out: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return (out[..., 0] - targets).abs()
+
+
+def test_a_training_with_a_loss_of_ones_own_does_not_go_on_with_another(
+    road_recording: Path, tmp_path: Path
+) -> None:
+    options = {**QUICK, "epochs": 1}
+    policy = BehavioralCloning(road_recording, **options, loss=MeanSquare(), folder=tmp_path).learn()
+    assert policy.training["settings"]["loss"] == {"name": "mse"}
+    other = BehavioralCloning(road_recording, **options, loss=AbsoluteError(), folder=tmp_path)
+    with pytest.raises(CheckpointError, match=r"with loss=\{'name': 'mse'\} was begun here"):
+        other.learn()
 
 
 @pytest.mark.parametrize("validation", [0.25, 0.0])

@@ -71,9 +71,12 @@ def check_told(info: Mapping[str, Any], needed: Sequence[str], expert: object) -
     """
     missing = [name for name in needed if name not in info]
     if missing:
+        advice = "PID needs cte alone, which term 2's build tells"
+        if missing == ["cte"]:
+            advice = "the embedded simulator and term 2's build do"
         raise SimulatorError(
             f"{type(expert).__name__} needs {', '.join(needed)} in info, and this simulator does not tell "
-            f"{', '.join(missing)}; PID needs no more than cte, as term 2's build tells it"
+            f"{', '.join(missing)}; {advice}"
         )
 
 

@@ -47,13 +47,12 @@ class PID:
             integral: 1/m², share of full lock per accumulated error.
 
         Raises:
-            OptionError: ``speed`` is not positive.
+            OptionError: ``speed`` is not positive, or a gain is negative.
         """
-        number("speed", speed, positive=True)
-        self.speed = speed
-        self.proportional = proportional
-        self.derivative = derivative
-        self.integral = integral
+        self.speed = number("speed", speed, positive=True)
+        self.proportional = number("proportional", proportional, 0.0)
+        self.derivative = number("derivative", derivative, 0.0)
+        self.integral = number("integral", integral, 0.0)
         self._car = CarParameters()
         self._sum = self._time = self._cte = self._slope = 0.0
 

@@ -274,7 +274,7 @@ def fix(
             numbers = (episode.steering[i], episode.throttle[i], episode.brake[i], episode.speed_mph[i])
             lines.append(",".join([*paths, *map(format_number, numbers)]) + "\n")
     with replacing(log, RecordingError) as part:
-        part.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
+        part.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
         shutil.copy2(log, _unused(log.with_name(log.name + ".bak")))
     if had_edits:
         write_edits(recording, [])

@@ -96,6 +96,8 @@ def test_bad_arguments_are_refused():
         PurePursuit(speed=0.0)
     with pytest.raises(OptionError, match="speed"):
         PID(speed=float("nan"))
+    with pytest.raises(OptionError, match="integral must be a finite number from 0"):
+        PID(integral=-0.1)
     with pytest.raises(TrackError, match="lake"):
         PurePursuit(track="atlantis")
 
