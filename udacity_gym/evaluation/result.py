@@ -18,12 +18,14 @@ from udacity_gym.evaluation.metrics import autonomy
 from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH
 
-Criterion: TypeAlias = Literal["edge", "reference"]
-"""What counts as leaving the lane: a wheel over the edge line, or more than 1 m from the reference line."""
+Criterion: TypeAlias = Literal["edge", "reference", "road"]
+"""What the car is put back for: a wheel over the edge line, more than 1 m from the reference line, or a fall
+off the road."""
 
-Kind: TypeAlias = Literal["edge", "reference", "stuck", "terminated"]
+Kind: TypeAlias = Literal["edge", "reference", "road", "stuck", "terminated"]
 
 WORDS: dict[Kind, str] = {
+    "road": "off the road",
     "edge": "a wheel over the edge line",
     "reference": "more than 1 m off the reference line",
     "stuck": "no way forward",
@@ -43,7 +45,7 @@ class Incident:
         distance: m driven since the evaluation began.
         s: m along the track.
         kind: "edge" (a wheel over the edge line), "reference" (more than 1 m from the reference
-            line), "stuck" (no way forward for some seconds) or "terminated" (the environment ended
+            line), "road" (the car's centre left the road; only where that is what it is put back for), "stuck" (no way forward for some seconds) or "terminated" (the environment ended
             the episode, for example off the road).
         intervention: the car was put back because of it.
         x, y, z: m, where the car was.
@@ -79,6 +81,7 @@ class Trajectory:
         steering: [-1, 1] in force, positive right.
         throttle: [-1, 1] in force, negative brakes.
         stretch: how often the car had been put back before this row; a jump in it is a jump of the car.
+        off_lane: 1 with a wheel over the edge line or off the road, else 0; NaN in older files.
     """
 
     time: NDArray[np.float64]
@@ -91,6 +94,7 @@ class Trajectory:
     steering: NDArray[np.float64]
     throttle: NDArray[np.float64]
     stretch: NDArray[np.float64]
+    off_lane: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.time)
@@ -167,6 +171,11 @@ class Evaluation:
     def reference_autonomy(self) -> float:
         """Autonomy, [0, 1], if every departure of more than 1 m were an intervention."""
         return autonomy(self.reference_departures + self._failures, self.seconds)
+
+    @property
+    def falls(self) -> int:
+        """How often the car left the road or got stuck; tells something where that is what it is put back for."""
+        return self._count("road") + self._failures
 
     @property
     def laps_without_intervention(self) -> int:
@@ -341,9 +350,11 @@ class Evaluation:
 
 
 def _from_json(data: Mapping[str, Any]) -> Evaluation:
+    rows = data["trajectory"]
+    unknown = {"off_lane": [None] * len(rows["time"])}  # not in files of earlier versions
     columns = {
         column.name: np.array(
-            [np.nan if v is None else v for v in data["trajectory"][column.name]], dtype=np.float64
+            [np.nan if v is None else v for v in (unknown | rows)[column.name]], dtype=np.float64
         )
         for column in fields(Trajectory)
     }

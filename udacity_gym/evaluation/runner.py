@@ -7,7 +7,7 @@ import operator
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -85,19 +85,21 @@ def evaluate(
     seed: int | None = 0,
     max_seconds: float | None = None,
     intervene: Criterion = "edge",
+    start: Mapping[str, Any] | None = None,
     on_step: Callable[[Step], object] | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """Judge a policy by driving, with the autonomy of Bojarski et al. 2016, section 7.
 
-    The car starts at the environment's start pose. Whenever it leaves the lane, gets stuck, or the
+    The car starts at the environment's start pose, or as ``start`` says. Whenever it leaves the lane, gets stuck, or the
     environment ends the episode, that is an intervention: the car is put back on the reference line
     at the same place, with the speed it had unless that is too fast for the bend, and drives on.
     ``autonomy = 1 - interventions * 6 s / elapsed time``.
 
     There are two meanings of leaving the lane, and both are counted: a wheel over the edge line
     ("edge"), and more than 1 m from the reference line ("reference"). One of them makes the
-    evaluation intervene; departures of the other kind are counted, one excursion once.
+    evaluation intervene; departures of the other kind are counted, one excursion once. With "road" the
+    car may leave its lane, and is put back when its centre leaves the road: the falls of Ross et al. 2011.
 
     A policy with ``actions == ("steering",)`` gets `udacity_gym.wrappers.SpeedControl` at its own
     ``target_speed``, one with "speed" in its ``inputs`` `udacity_gym.wrappers.SpeedObservation`.
@@ -111,7 +113,8 @@ def evaluate(
         seed: seed of the first reset.
         max_seconds: s of simulated time after which the evaluation ends whatever happens; None
             allows for a mean speed of 3 m/s.
-        intervene: which departure to intervene on, "edge" or "reference".
+        intervene: which departure to intervene on, "edge", "reference" or "road".
+        start: options of the first reset, such as ``{"s": "random"}``; None is the track's start.
         on_step: called with a `Step` after each control step, for videos and the like.
         progress: show a progress bar.
 
@@ -136,8 +139,8 @@ def evaluate(
         raise OptionError(f"max_seconds must be a number, got {max_seconds!r}")
     if seed is not None and seed < 0:
         raise OptionError(f"seed must be 0 or above, got {seed!r}")
-    if intervene not in ("edge", "reference"):
-        raise OptionError(f'intervene must be "edge" or "reference", got {intervene!r}')
+    if intervene not in get_args(Criterion):
+        raise OptionError(f"intervene must be one of {', '.join(get_args(Criterion))}, got {intervene!r}")
     track = track_of(env)
     if track is None:
         raise SimulatorError(NO_TRACK)
@@ -147,7 +150,7 @@ def evaluate(
 
     drive = _Drive(_Driver(policy), fit_to(policy, env), track, intervene)
     with _Progress(laps * track.length, progress) as bar:
-        drive.begin(seed)
+        drive.begin(seed, None if start is None else dict(start))
         while drive.ended is None:
             step = drive.step()
             if on_step is not None:
@@ -296,6 +299,8 @@ class _Drive:
             kinds.append("edge")
         if self._reference.begins(float(self.info["cte"])):
             kinds.append("reference")
+        if self.intervene == "road" and self.info["offroad"]:
+            kinds.append("road")
         if self.distance - self._stuck_from[1] >= STUCK_METRES:
             self._stuck_from = (self.time, self.distance)
         elif self.time - self._stuck_from[0] >= STUCK_SECONDS - 1e-9:
@@ -337,7 +342,7 @@ class _Log:
         throttle = float(info["throttle"]) - float(info["brake"])
         place = (drive.time, drive.distance, float(info["s"]), x, y, float(info["cte"]))
         motion = (float(info["speed"]), float(info["steering"]), throttle, float(drive._interventions))
-        self.rows.append(place + motion)
+        self.rows.append((*place, *motion, float(info["off_lane"] or info["offroad"])))
 
     def trajectory(self) -> Trajectory:
         """The rows as columns, to a tenth of a millimetre: more digits would only make files longer."""

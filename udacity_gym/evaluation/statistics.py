@@ -1,0 +1,198 @@
+"""Means with 95 % intervals, rank correlation, distance of histograms: what a comparison needs, without SciPy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from udacity_gym.errors import OptionError
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+STEERING_BINS = np.linspace(-1.0, 1.0, 42)
+"""Edges of the 41 bins in which steering is compared; the middle one, a twentieth wide, is straight on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its interval.
+
+    Attributes:
+        value: the figure; NaN if nothing could be measured.
+        low, high: ends of its 95 % interval; equal to it if all measurements agree, NaN if it takes
+            more of them to tell.
+        n: how many measurements it is made of.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, digits: int = 2, scale: float = 1.0) -> str:
+        """As "1.23 [1.10, 1.36]", or as "1.23" if there is no interval.
+
+        Args:
+            digits: decimals.
+            scale: what all is multiplied by first, such as 100 for per cent.
+        """
+        if math.isnan(self.value):
+            return "-"
+        value = f"{self.value * scale:.{digits}f}"
+        if math.isnan(self.low):
+            return value
+        return f"{value} [{self.low * scale:.{digits}f}, {self.high * scale:.{digits}f}]"
+
+
+def mean_estimate(
+    values: ArrayLike, lowest: float = -math.inf, highest: float = math.inf, confidence: float = CONFIDENCE
+) -> Estimate:
+    """Mean with the interval of Student's t: mean +- t(n-1) s / sqrt(n).
+
+    It is exact for normal measurements and a good guess otherwise; it is cut where the figure can't go.
+    Drives that are all the same give an interval of no width: it speaks of these starts and seeds only.
+
+    Args:
+        values: (n,) independent measurements; NaN is left out.
+        lowest, highest: between which the figure can be.
+        confidence: (0, 1) how often such intervals hold the true mean.
+    """
+    known = np.asarray(values, np.float64).ravel()
+    known = known[~np.isnan(known)]
+    n = len(known)
+    if n == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    mean = float(known.mean())
+    if n == 1 or not math.isfinite(mean):
+        return Estimate(mean, math.nan, math.nan, n)
+    half = student_t(confidence, n - 1) * float(known.std(ddof=1)) / math.sqrt(n)
+    return Estimate(mean, max(lowest, mean - half), min(highest, mean + half), n)
+
+
+def student_t(confidence: float, degrees: int) -> float:
+    """The t within whose bounds Student's t lies with a probability, such as 2.776 for 0.95 and 4 degrees.
+
+    The distribution function is the finite series for whole degrees of freedom (Abramowitz & Stegun 1964,
+    26.7.3 and 26.7.4).
+
+    Args:
+        confidence: (0, 1) the probability.
+        degrees: of freedom, 1 or more.
+
+    Raises:
+        OptionError: One is out of range.
+    """
+    if not 0 < confidence < 1 or degrees < 1:
+        raise OptionError(f"confidence must be in (0, 1) and degrees 1 or more, got {confidence}, {degrees}")
+    low, high = 0.0, 1.0
+    while _within(high, degrees) < confidence:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within(middle, degrees) < confidence else (low, middle)
+    return (low + high) / 2
+
+
+def _within(t: float, degrees: int) -> float:
+    """Probability that Student's t lies in [-t, t]."""
+    angle = math.atan(t / math.sqrt(degrees))
+    cosine = math.cos(angle)
+    odd = degrees % 2
+    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
+    for k in range(2 + odd, degrees + 1, 2):
+        total += term
+        term *= cosine**2 * (k - 1) / k
+    return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
+
+
+def bootstrap_estimate(
+    statistic: Callable[..., float],
+    *columns: ArrayLike,
+    groups: ArrayLike | None = None,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic with its percentile bootstrap interval (Efron & Tibshirani 1993, section 13.3).
+
+    Args:
+        statistic: of the columns, such as `spearman`.
+        *columns: (n,) each; rows belong together and are drawn together.
+        groups: (n,) labels of rows that are not independent, such as checkpoints of one training: whole
+            groups are drawn then (section 8.3, one level up); None draws single rows.
+        confidence: (0, 1) share of the resamples within the interval.
+        resamples: how often.
+        seed: of the draws.
+
+    Raises:
+        OptionError: Columns are of different lengths, or empty.
+    """
+    arrays = [np.asarray(column) for column in columns]
+    n = len(arrays[0]) if arrays else 0
+    if n == 0 or any(len(array) != n for array in arrays):
+        raise OptionError(f"columns must be of one length above 0, got {[len(a) for a in arrays]}")
+    labels = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
+    members = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(resamples):
+        rows = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
+        drawn.append(statistic(*(array[rows] for array in arrays)))
+    known = np.asarray(drawn)[~np.isnan(drawn)]
+    value = float(statistic(*arrays))
+    if len(members) < 2 or not len(known):
+        return Estimate(value, math.nan, math.nan, n)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return Estimate(value, float(low), float(high), n)
+
+
+def spearman(x: ArrayLike, y: ArrayLike) -> float:
+    """Spearman's rank correlation, ties at their mean rank (Spearman 1904).
+
+    Returns:
+        [-1, 1]; NaN if one of them does not vary.
+    """
+    a, b = _ranks(np.asarray(x, np.float64)), _ranks(np.asarray(y, np.float64))
+    a, b = a - a.mean(), b - b.mean()
+    scale = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / scale if scale > 0 else math.nan
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    mean_rank: NDArray[np.float64] = last - (counts - 1) / 2
+    return mean_rank[inverse.ravel()]
+
+
+def bhattacharyya(a: ArrayLike, b: ArrayLike, bins: Sequence[float] | NDArray[Any] = STEERING_BINS) -> float:
+    """Bhattacharyya distance of the histograms of two samples: -ln sum sqrt(p q) (Bhattacharyya 1943).
+
+    Args:
+        a, b: (n,) and (m,) values, such as the steering of a policy and of a human.
+        bins: edges of the histograms' bins; values beyond go into the outer ones.
+
+    Returns:
+        0 for the same histogram, infinity for two that share no bin.
+
+    Raises:
+        OptionError: One of them is empty.
+    """
+    edges = np.asarray(bins, np.float64)
+    shares = []
+    for values in (a, b):
+        known = np.asarray(values, np.float64).ravel()
+        if not len(known):
+            raise OptionError("there are no values to compare")
+        shares.append(np.histogram(np.clip(known, edges[0], edges[-1]), edges)[0] / len(known))
+    overlap = float(np.sqrt(shares[0] * shares[1]).sum())
+    return max(0.0, -math.log(overlap)) if overlap > 0 else math.inf
