@@ -44,9 +44,9 @@ class Incident:
         time: s since the evaluation began.
         distance: m driven since the evaluation began.
         s: m along the track.
-        kind: "edge" (a wheel over the edge line), "reference" (more than 1 m from the reference
-            line), "road" (the car's centre left the road; only where that is what it is put back for), "stuck" (no way forward for some seconds) or "terminated" (the environment ended
-            the episode, for example off the road).
+        kind: "edge" (a wheel over the edge line), "reference" (more than 1 m from the reference line), "road"
+            (the car's centre left the road, only where it is put back for that), "stuck" (no way forward for
+            some seconds) or "terminated" (the environment ended the episode, for example off the road).
         intervention: the car was put back because of it.
         x, y, z: m, where the car was.
         yaw: rad counter-clockwise from +x.
@@ -174,7 +174,7 @@ class Evaluation:
 
     @property
     def falls(self) -> int:
-        """How often the car left the road or got stuck; tells something where that is what it is put back for."""
+        """How often the car left the road or got stuck; means something with ``intervene="road"``."""
         return self._count("road") + self._failures
 
     @property

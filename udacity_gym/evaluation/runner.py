@@ -91,9 +91,10 @@ def evaluate(
 ) -> Evaluation:
     """Judge a policy by driving, with the autonomy of Bojarski et al. 2016, section 7.
 
-    The car starts at the environment's start pose, or as ``start`` says. Whenever it leaves the lane, gets stuck, or the
-    environment ends the episode, that is an intervention: the car is put back on the reference line
-    at the same place, with the speed it had unless that is too fast for the bend, and drives on.
+    The car starts at the environment's start pose, or as ``start`` says. Whenever it leaves the lane,
+    gets stuck, or the environment ends the episode, that is an intervention: the car is put back on the
+    reference line at the same place, with the speed it had unless that is too fast for the bend, and
+    drives on.
     ``autonomy = 1 - interventions * 6 s / elapsed time``.
 
     There are two meanings of leaving the lane, and both are counted: a wheel over the edge line

@@ -1,4 +1,4 @@
-"""Means with 95 % intervals, rank correlation, distance of histograms: what a comparison needs, without SciPy."""
+"""Means with 95 % intervals, rank correlation, distance of histograms, without SciPy."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def mean_estimate(
 
     Args:
         values: (n,) independent measurements; NaN is left out.
-        lowest, highest: between which the figure can be.
+        lowest: the figure can't be below.
+        highest: the figure can't be above.
         confidence: (0, 1) how often such intervals hold the true mean.
     """
     known = np.asarray(values, np.float64).ravel()
@@ -178,7 +179,8 @@ def bhattacharyya(a: ArrayLike, b: ArrayLike, bins: Sequence[float] | NDArray[An
     """Bhattacharyya distance of the histograms of two samples: -ln sum sqrt(p q) (Bhattacharyya 1943).
 
     Args:
-        a, b: (n,) and (m,) values, such as the steering of a policy and of a human.
+        a: (n,) values, such as the steering of a policy.
+        b: (m,) values, such as a human's.
         bins: edges of the histograms' bins; values beyond go into the outer ones.
 
     Returns:

@@ -1,0 +1,365 @@
+"""Does a lower validation loss drive better? Loss against autonomy over many checkpoints.
+
+After Codevilla et al. 2018, "On Offline Evaluation of Vision-based Driving Models", section 5: networks that
+differ in data, augmentation, seed and length of training are each judged twice, by the loss on held-out
+demonstrations and by driving, and the two rankings are compared by Spearman's correlation.
+
+Every network steers, a controller keeps 11 m/s. Demonstrations are a lap of the lake by an expert and a lap
+by the same expert perturbed (Laskey et al. 2017). The validation rows are the last fifth of the unperturbed
+lap for all of them, which nothing was trained on. Driving is the mean autonomy (Bojarski et al. 2016) of
+drives from random places. Intervals: percentile bootstrap, whole trainings drawn.
+
+Run it with: python benchmarks/loss_versus_driving.py [--output FOLDER] [--seeds 2] [--processes 2]
+It goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+import udacity_gym  # noqa: F401  (registers the environment)
+from algorithms import BehavioralCloning, BehavioralCloningConfig
+from algorithms.augment import Augmentation
+from algorithms.data import Frames
+from algorithms.policy import NetworkPolicy
+from algorithms.training import Training
+from udacity_gym.evaluation import evaluate
+from udacity_gym.evaluation.statistics import Estimate, bootstrap_estimate, mean_estimate, spearman
+from udacity_gym.experts import Noise, NoisyExpert, PurePursuit
+from udacity_gym.files import replacing, write_whole
+from udacity_gym.recording import open_recording, record
+from udacity_gym.telemetry import CAMERAS
+
+SPEED = 11.0
+"""m/s of demonstrations and of driving."""
+UNCHANGED = Augmentation(flip=0, shift=0, turn=0, vertical=0, brightness=0, shadow=0)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "center camera": {"side_cameras": 0.0, "augmentation": UNCHANGED},
+    "three cameras": {"side_cameras": 0.5, "augmentation": UNCHANGED},
+    "augmented": {"side_cameras": 0.5},
+}
+DEMONSTRATIONS = ("expert", "perturbed")
+COLOURS = {"center camera": "#dc2626", "three cameras": "#d97706", "augmented": "#2563eb"}
+
+
+@dataclass(frozen=True)
+class Args:
+    """The proof's settings.
+
+    Attributes:
+        seeds: trainings of each kind.
+        checkpoints: epochs after which the network is judged, in order; training ends with the last.
+        record_seconds: of demonstrations; a lap takes 105 s.
+        drives: from random places, for each checkpoint.
+        drive_seconds: of each of them.
+    """
+
+    seeds: int = 2
+    checkpoints: tuple[int, ...] = (1, 2, 4, 8)
+    record_seconds: float = 105.0
+    drives: int = 2
+    drive_seconds: float = 40.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network at an epoch of its training, judged.
+
+    Attributes:
+        training: which training it is of.
+        setting: name in `SETTINGS`.
+        demonstrations: name in `DEMONSTRATIONS`.
+        seed: of the training.
+        epoch: after which it was taken.
+        mse, mae: mean squared and absolute error of steering on the validation rows, full lock is 1.
+        autonomy: mean over its drives, [0, 1].
+        interventions_per_km: over its drives.
+    """
+
+    training: str
+    setting: str
+    demonstrations: str
+    seed: int
+    epoch: int
+    mse: float
+    mae: float
+    autonomy: float
+    interventions_per_km: float
+
+
+def demonstrate(folder: Path, seconds: float) -> None:
+    """Record what is learnt from, unless it is there."""
+    expert = PurePursuit("lake", speed=SPEED)
+    drivers = {"expert": expert, "perturbed": NoisyExpert(expert, Noise.of(0.15, correlation=0.5))}
+    for name, driver in drivers.items():
+        if (folder / name / "done").exists():
+            continue
+        env = gym.make("UdacitySim-v0", cameras=CAMERAS, mode="training", disable_env_checker=True)
+        with replacing(folder / name / "done"):
+            record(env, driver, folder / name / "laps", seconds=seconds, seed=0, append=False)
+        env.close()
+
+
+def judge_training(
+    folder: Path, args: Args, setting: str, demonstrations: str, seed: int
+) -> list[Checkpoint]:
+    """Train a network, and judge it after some of its epochs."""
+    torch.set_num_threads(1)
+    config = BehavioralCloningConfig(
+        epochs=args.checkpoints[-1],
+        schedule="constant",
+        learning_rate=5e-4,
+        throttle="speed_control",
+        target_speed=SPEED,
+        threads=1,
+        seed=seed,
+        **SETTINGS[setting],
+    )
+    data = open_recording(folder / demonstrations / "laps")
+    cloning = BehavioralCloning(data, config, progress=False)
+    held_out = BehavioralCloning(
+        open_recording(folder / "expert" / "laps"), config, progress=False
+    ).validation_frames
+    found: list[Checkpoint] = []
+
+    def judge(policy: NetworkPolicy) -> float:
+        epoch = len(training.history) + 1
+        if epoch in args.checkpoints:
+            error = errors(policy, held_out)
+            autonomy, interventions = drive(policy, args)
+            found.append(
+                Checkpoint(
+                    training=f"{setting}, {demonstrations}, seed {seed}",
+                    setting=setting,
+                    demonstrations=demonstrations,
+                    seed=seed,
+                    epoch=epoch,
+                    mse=float(np.mean(error**2)),
+                    mae=float(np.mean(np.abs(error))),
+                    autonomy=autonomy,
+                    interventions_per_km=interventions,
+                )
+            )
+        return 0.0
+
+    training = Training(config, cloning.train_frames, cloning.validation_frames, judge=judge)
+    training.run()
+    return found
+
+
+def errors(policy: NetworkPolicy, frames: Frames, batch: int = 64) -> Any:
+    """(n,) errors of steering on recorded rows, through the centre camera."""
+    found = []
+    for begin in range(0, len(frames), batch):
+        rows = range(begin, min(begin + batch, len(frames)))
+        pictures = np.stack([frames.image(row, "center") for row in rows])
+        found.append(policy.predict(pictures)[0][:, 0])
+    return np.concatenate(found) - frames.steering
+
+
+def drive(policy: NetworkPolicy, args: Args) -> tuple[float, float]:
+    """Mean autonomy and interventions per km of drives from random places."""
+    env = gym.make("UdacitySim-v0", disable_env_checker=True)
+    start = {"s": "random", "offset": (-0.3, 0.3), "speed": SPEED}
+    drives = [
+        evaluate(policy, env, laps=2, seed=seed, max_seconds=args.drive_seconds, start=start)
+        for seed in range(args.drives)
+    ]
+    env.close()
+    metres = sum(drive.distance for drive in drives)
+    interventions = sum(drive.interventions for drive in drives)
+    return float(np.mean([drive.autonomy for drive in drives])), interventions / max(metres, 1.0) * 1000
+
+
+def run(folder: Path, args: Args, processes: int = 1, log: Any = print) -> list[Checkpoint]:
+    """Judge all checkpoints, those left over from an interrupted run.
+
+    Args:
+        folder: keeps the demonstrations and what was found; it goes on where it was interrupted.
+        args: settings; those of an interrupted run must be the same.
+        processes: trainings at the same time.
+        log: is told of every training.
+    """
+    known = folder / "settings.json"
+    settings = json.loads(json.dumps(asdict(replace(args, seeds=0))))
+    if known.exists() and json.loads(known.read_text()) != settings:
+        raise SystemExit(f"{folder} was begun with other settings; choose another --output")
+    write_whole(known, json.dumps(settings))
+    demonstrate(folder, args.record_seconds)
+    done = {path.stem: path for path in sorted((folder / "trainings").glob("*.json"))}
+    kinds = [
+        kind
+        for seed in range(args.seeds)
+        for kind in product(SETTINGS, DEMONSTRATIONS, [seed])
+        if name_of(kind) not in done
+    ]
+    work = partial(_judge_and_keep, folder, args)
+    if processes == 1:
+        _tell(map(work, kinds), log)
+    else:
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            _tell(pool.imap_unordered(work, kinds), log)
+    names = {name_of(kind) for kind in product(SETTINGS, DEMONSTRATIONS, range(args.seeds))}
+    files = sorted(path for path in (folder / "trainings").glob("*.json") if path.stem in names)
+    return [Checkpoint(**row) for path in files for row in json.loads(path.read_text())]
+
+
+def name_of(kind: tuple[str, str, int]) -> str:
+    """The name of a training's file."""
+    return "-".join(str(part).replace(" ", "-") for part in kind)
+
+
+def _judge_and_keep(folder: Path, args: Args, kind: tuple[str, str, int]) -> list[Checkpoint]:
+    found = judge_training(folder, args, *kind)
+    rows = [asdict(checkpoint) for checkpoint in found]
+    write_whole(folder / "trainings" / f"{name_of(kind)}.json", json.dumps(rows))
+    return found
+
+
+def _tell(results: Iterable[list[Checkpoint]], log: Any) -> None:
+    for found in results:
+        shown = ", ".join(f"{c.epoch}: {c.mse:.5f} {c.autonomy:.0%}" for c in found)
+        log(f"{found[0].training}  (epoch: loss autonomy)  {shown}", flush=True)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the checkpoints say.
+
+    Attributes:
+        mse_correlation, mae_correlation: Spearman's, of low loss with high autonomy: 1 if the
+            checkpoint with less loss always drives better, 0 if the loss tells nothing.
+        least_loss: the checkpoint of the least squared error.
+        best_driver: the one that drives best; of several the one with the least loss.
+        drive_better: how many drive better than ``least_loss``.
+    """
+
+    mse_correlation: Estimate
+    mae_correlation: Estimate
+    least_loss: Checkpoint
+    best_driver: Checkpoint
+    drive_better: int
+
+
+def findings(checkpoints: Sequence[Checkpoint]) -> Findings:
+    """Compare the ranking by loss with that by driving."""
+    autonomy = [c.autonomy for c in checkpoints]
+    groups = [c.training for c in checkpoints]
+    least = min(checkpoints, key=lambda c: c.mse)
+
+    def correlation(loss: list[float]) -> Estimate:
+        return bootstrap_estimate(
+            spearman, [-value for value in loss], autonomy, groups=groups, resamples=4000
+        )
+
+    return Findings(
+        mse_correlation=correlation([c.mse for c in checkpoints]),
+        mae_correlation=correlation([c.mae for c in checkpoints]),
+        least_loss=least,
+        best_driver=min(checkpoints, key=lambda c: (-c.autonomy, c.mse)),
+        drive_better=sum(value > least.autonomy for value in autonomy),
+    )
+
+
+def plot(checkpoints: Sequence[Checkpoint], found: Findings, path: Path) -> None:
+    """Scatter plot of loss and autonomy, a colour per setting, a marker per kind of demonstrations."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(8.0, 5.2), layout="constrained")
+    axes = figure.subplots()
+    for setting, demonstrations in product(SETTINGS, DEMONSTRATIONS):
+        those = [c for c in checkpoints if (c.setting, c.demonstrations) == (setting, demonstrations)]
+        axes.scatter(
+            [c.mse for c in those],
+            [c.autonomy for c in those],
+            s=[14 + 7 * c.epoch for c in those],
+            marker="o" if demonstrations == "expert" else "^",
+            facecolor=COLOURS[setting] if demonstrations == "perturbed" else "none",
+            edgecolor=COLOURS[setting],
+            alpha=0.85,
+            label=f"{setting}, {demonstrations}",
+        )
+    for name, checkpoint, below in (
+        ("least loss", found.least_loss, -26),
+        ("best driver", found.best_driver, -26),
+    ):
+        axes.annotate(
+            name,
+            (checkpoint.mse, checkpoint.autonomy),
+            (24, below),
+            textcoords="offset points",
+            arrowprops={"arrowstyle": "->", "color": "#52606d"},
+            color="#1f2933",
+        )
+    axes.set_xscale("log")
+    axes.set_ylim(-0.04, 1.06)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel("validation loss: mean squared error of steering on held-out demonstrations")
+    axes.set_ylabel("autonomy, driving from random places")
+    axes.set_title(
+        f"{len(checkpoints)} checkpoints of {len({c.training for c in checkpoints})} trainings: "
+        f"rank correlation {found.mse_correlation} (larger: trained longer)",
+        fontsize=11,
+    )
+    axes.grid(color="#e4e7eb", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=150)
+
+
+def table(checkpoints: Sequence[Checkpoint]) -> str:
+    """Mean over seeds at the last epoch, by kind of training."""
+    last = max(c.epoch for c in checkpoints)
+    lines = [f"{f'after epoch {last}':<28} {'squared error':<36} autonomy, %"]
+    for setting, demonstrations in product(SETTINGS, DEMONSTRATIONS):
+        those = [
+            c
+            for c in checkpoints
+            if (c.setting, c.demonstrations, c.epoch) == (setting, demonstrations, last)
+        ]
+        if those:
+            loss = mean_estimate([c.mse for c in those], 0).text(5)
+            share = mean_estimate([c.autonomy for c in those], 0, 1).text(1, 100)
+            lines.append(f"{f'{setting}, {demonstrations}':<28} {loss:<36} {share}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Judge, compare, draw."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("loss-versus-driving"))
+    parser.add_argument("--seeds", type=int, default=Args.seeds)
+    parser.add_argument("--processes", type=int, default=2)
+    given = parser.parse_args()
+    checkpoints = run(given.output, Args(seeds=given.seeds), given.processes)
+    found = findings(checkpoints)
+    plot(checkpoints, found, given.output / "loss-versus-driving.png")
+    told = {**asdict(found), "checkpoints": [asdict(c) for c in checkpoints]}
+    write_whole(given.output / "loss-versus-driving.json", json.dumps(told, indent=1) + "\n")
+    print(f"\n{table(checkpoints)}\n")
+    print(f"rank correlation of low loss with autonomy: {found.mse_correlation} (squared error),")
+    print(f"                                            {found.mae_correlation} (absolute error)")
+    least, best = found.least_loss, found.best_driver
+    print(
+        f"least loss:  {least.mse:.5f}, autonomy {least.autonomy:.1%}: {least.training}, epoch {least.epoch}"
+    )
+    print(f"best driver: {best.mse:.5f}, autonomy {best.autonomy:.1%}: {best.training}, epoch {best.epoch}")
+    print(f"{found.drive_better} of {len(checkpoints)} checkpoints drive better than the one of least loss")
+
+
+if __name__ == "__main__":
+    main()
