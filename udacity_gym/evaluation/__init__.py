@@ -1,4 +1,7 @@
-"""Judging policies by driving: `evaluate`, what it finds, a video and a report of it."""
+"""Judging policies by driving: `evaluate` for one drive, `run_suite` and `compare` for many of several.
+
+Figures, their intervals, videos and reports.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,38 @@ from typing import TYPE_CHECKING, Any
 from udacity_gym.evaluation.metrics import autonomy
 from udacity_gym.evaluation.result import Evaluation, Incident, Trajectory
 from udacity_gym.evaluation.runner import Step, evaluate
+from udacity_gym.evaluation.statistics import Estimate, bootstrap_estimate, mean_estimate, spearman
+from udacity_gym.evaluation.suite_result import Comparison, SuiteResult, compare
+from udacity_gym.evaluation.suite_runner import ForEachTrack, run_suite
+from udacity_gym.evaluation.suites import Scenario, Suite, find_suite, register_suite, scenarios, suite_names
 
 if TYPE_CHECKING:
     from udacity_gym.evaluation.report import write_report
     from udacity_gym.evaluation.video import DriveVideo
 
 __all__ = [
+    "Comparison",
     "DriveVideo",
+    "Estimate",
     "Evaluation",
+    "ForEachTrack",
     "Incident",
+    "Scenario",
     "Step",
+    "Suite",
+    "SuiteResult",
     "Trajectory",
     "autonomy",
+    "bootstrap_estimate",
+    "compare",
     "evaluate",
+    "find_suite",
+    "mean_estimate",
+    "register_suite",
+    "run_suite",
+    "scenarios",
+    "spearman",
+    "suite_names",
     "write_report",
 ]
 

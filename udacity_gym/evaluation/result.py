@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -228,6 +228,10 @@ class Evaluation:
     def _count(self, kind: Kind) -> int:
         return sum(incident.kind == kind for incident in self.incidents)
 
+    def called(self, policy: str) -> Evaluation:
+        """The same under another name of who drove."""
+        return replace(self, policy=policy)
+
     def summary(self) -> dict[str, Any]:
         """The figures without incidents and trajectory, by name; SI units."""
         return {
@@ -302,11 +306,20 @@ class Evaluation:
             data = json.loads(path.read_text(encoding="utf-8"))
             if data.get("format") != FORMAT or data.get("version") != 1:
                 raise ValueError(f"'format' must be {FORMAT!r} and 'version' 1")
-            return _from_json(data)
+            return Evaluation.of(data)
         except OSError as error:
             raise UdacityGymError(f"can't read the evaluation {path}: {error.strerror}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UdacityGymError(f"{path} is not a saved evaluation with its trajectory: {error}") from error
+
+    @staticmethod
+    def of(data: Mapping[str, Any]) -> Evaluation:
+        """The evaluation that `to_json` has told, with its trajectory.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or of another kind.
+        """
+        return _from_json(data)
 
     def __repr__(self) -> str:
         return (

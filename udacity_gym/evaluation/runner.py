@@ -164,7 +164,7 @@ def evaluate(
             elif any(incident.intervention for incident in step.incidents):
                 drive.put_back()
     evaluation = Evaluation(
-        policy=_name(policy),
+        policy=name_of(policy),
         track=str(track.name),
         track_data=track.data,
         track_length=float(track.length),
@@ -392,7 +392,7 @@ def _pose(info: Mapping[str, Any]) -> tuple[float, float, float, float]:
     return x, y, z, yaw
 
 
-def _name(policy: object) -> str:
+def name_of(policy: object) -> str:
     """What to call who drives: its own name, that of its network, or that of its class."""
     for attribute in ("name", "__name__"):
         name = getattr(policy, attribute, None)

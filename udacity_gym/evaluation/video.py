@@ -189,16 +189,7 @@ class DriveVideo:
             )
 
     def _compose(self, step: Step) -> Image:
-        width, height = self._size
-        seen = _seen(step.observation)
-        try:
-            view: Image | None = step.env.unwrapped.simulator.view(self._view, width, height)  # type: ignore[attr-defined]
-        except (SimulatorError, AttributeError):  # no such view: what the car sees fills the frame
-            view, seen = _fit(seen, width, height), None
-        assert view is not None
-        picture = draw_telemetry(view, _telemetry(step), track_of(step.env).length)
-        if seen is not None:
-            _inset(picture, seen)
+        picture = compose(step, *self._size, self._view)
         self._notices(picture, step)
         return picture
 
@@ -219,6 +210,29 @@ class DriveVideo:
         x, y, pad = (width - wide) // 2, round(height * (1 - PANEL) - 12 * unit), round(6 * unit)
         cv2.rectangle(picture, (x - pad, y - high - pad), (x + wide + pad, y + pad), ALERT, -1)
         _text(picture, cause, x, y, 0.42 * unit)
+
+
+def compose(step: Step, width: int, height: int, view: str = "chase") -> Image:
+    """The car from a view with instruments, and what it sees in the corner.
+
+    Args:
+        step: of a drive, just now.
+        width: px.
+        height: px.
+        view: "chase" or "cockpit"; where the simulator has none, what the car sees fills the picture.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+    """
+    seen = picture_in(step.observation)
+    try:
+        picture: Image = step.env.unwrapped.simulator.view(view, width, height)  # type: ignore[attr-defined]
+    except (SimulatorError, AttributeError):
+        picture, seen = _fit(seen, width, height), None
+    picture = draw_telemetry(picture, _telemetry(step), track_of(step.env).length)
+    if seen is not None:
+        _inset(picture, seen)
+    return picture
 
 
 def _telemetry(step: Step) -> Telemetry:
@@ -244,7 +258,7 @@ def _telemetry(step: Step) -> Telemetry:
     )
 
 
-def _seen(observation: Any) -> Image | None:
+def picture_in(observation: Any) -> Image | None:
     """The picture in an observation, if there is one."""
     if isinstance(observation, Mapping):
         observation = observation.get("center", next(iter(observation.values()), None))

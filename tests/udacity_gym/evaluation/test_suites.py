@@ -1,0 +1,291 @@
+"""Suites of real drives: deterministic, in several processes, resumable, compared."""
+
+import json
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+
+from udacity_gym.errors import OptionError, TrackError, UdacityGymError
+from udacity_gym.evaluation import (
+    ForEachTrack,
+    Scenario,
+    Suite,
+    SuiteResult,
+    compare,
+    find_suite,
+    register_suite,
+    run_suite,
+    scenarios,
+    suite_names,
+)
+from udacity_gym.evaluation.episode_log import EpisodeLog
+from udacity_gym.evaluation.measures import MEASURES
+from udacity_gym.evaluation.suites import BUILT_IN
+from udacity_gym.experts import NoisyExpert, make_expert
+
+SHORT = Suite(
+    "short-v1",
+    scenarios(conditions=("clear", "dusk")),
+    seeds=(0, 1),
+    intervene=("edge", "road"),
+    max_seconds=6.0,
+)
+
+
+def drunk(track):
+    """An expert so perturbed that it leaves its lane."""
+    from udacity_gym.experts import Noise
+
+    return NoisyExpert(make_expert("pure_pursuit", track), Noise.of(0.9, correlation=2.0), seed=3)
+
+
+DRUNK = ForEachTrack(drunk, "drunk")
+
+
+class Straight:
+    """A policy that never steers."""
+
+    name = "straight"
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        """Choose an action."""
+        return np.array([0.0, 1.0], np.float32), state
+
+
+@pytest.fixture(scope="module")
+def sober_result(tmp_path_factory):
+    return run_suite("pure_pursuit", SHORT, folder=tmp_path_factory.mktemp("sober"))
+
+
+@pytest.fixture(scope="module")
+def drunk_result(tmp_path_factory):
+    return run_suite(DRUNK, SHORT, folder=tmp_path_factory.mktemp("drunk"), videos=True)
+
+
+def lines(result):
+    return [json.loads(line) for line in (result.folder / "episodes.jsonl").read_text().splitlines()]
+
+
+def test_a_suite_is_every_scenario_from_every_start_for_every_criterion():
+    cases = list(SHORT)
+    assert len(cases) == len(SHORT) == len(set(map(str, cases))) == 8
+    assert {case.scenario for case in cases} == set(SHORT.scenarios)
+    assert str(cases[0]) == "lake-forward-clear-edge-0"
+
+
+@pytest.mark.parametrize("name", list(BUILT_IN))
+def test_the_built_in_suites_know_their_tracks_and_conditions(name):
+    suite = find_suite(name)
+    suite.check()
+    assert suite.name == name
+    assert suite.about
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "short"}, "version"),
+        ({"scenarios": ()}, "scenarios"),
+        ({"seeds": (1, 1)}, "seeds"),
+        ({"seeds": (-1,)}, "seed"),
+        ({"intervene": ("never",)}, "intervene"),
+        ({"laps": 0}, "laps"),
+        ({"offset": -1.0}, "offset"),
+        ({"max_seconds": 0.0}, "max_seconds"),
+    ],
+)
+def test_a_suite_that_makes_no_sense_is_refused(change, message):
+    with pytest.raises(OptionError, match=message):
+        Suite(**{"name": "x-v1", "scenarios": scenarios(), **change})
+
+
+def test_a_scenario_that_there_is_not_is_refused_before_any_drive():
+    with pytest.raises(OptionError, match="conditions"):
+        run_suite("pid", Suite("x-v1", (Scenario(conditions="hail"),)))
+    with pytest.raises(TrackError, match="desert"):
+        run_suite("pid", Suite("x-v1", (Scenario("desert"),)))
+    with pytest.raises(OptionError, match="no suite 'x-v2'"):
+        run_suite("pid", "x-v2")
+    with pytest.raises(OptionError, match="no expert 'nobody'"):
+        run_suite("nobody", SHORT)
+
+
+def test_registered_suites_are_found_and_names_mean_one_suite():
+    suite = register_suite(Suite("registered-v1", scenarios()))
+    assert find_suite("registered-v1") is suite
+    assert "registered-v1" in suite_names()
+    register_suite(suite)
+    with pytest.raises(OptionError, match="version"):
+        register_suite(Suite("registered-v1", scenarios(), laps=2))
+    with pytest.raises(OptionError, match="version"):
+        register_suite(Suite("lake-v1", scenarios(), laps=2))
+
+
+def test_another_seed_starts_somewhere_else_and_the_criteria_share_their_starts(sober_result):
+    starts = {
+        (e.case.scenario, e.case.seed, e.case.intervene): (e.evaluation.trajectory.s[0], e.evaluation.seed)
+        for e in sober_result.episodes
+    }
+    for scenario in SHORT.scenarios:
+        assert starts[scenario, 0, "edge"] == starts[scenario, 0, "road"]
+        assert abs(starts[scenario, 0, "edge"][0] - starts[scenario, 1, "edge"][0]) > 10
+    assert max(abs(e.evaluation.trajectory.cte[0]) for e in sober_result.episodes) <= 0.5
+
+
+def test_an_expert_drives_a_suite_without_help(sober_result):
+    measures = sober_result.measures()
+    assert measures["autonomy"].value == measures["autonomy"].low == 1.0
+    assert measures["falls_per_lap"].value == 0.0
+    assert measures["off_lane_seconds"].value == 0.0
+    assert measures["interventions_per_km"].value == 0.0
+    assert math.isnan(measures["lap_time"].value)  # no lap in six seconds
+    assert measures["mean_speed"].n == 4
+    assert not any(e.films for e in sober_result.episodes)
+
+
+def test_who_leaves_the_lane_is_seen_by_every_measure_and_filmed(drunk_result, sober_result):
+    drunk, sober = drunk_result.measures(), sober_result.measures()
+    assert drunk["autonomy"].value < 0.8
+    for name in ("interventions_per_km", "off_lane_seconds", "mean_abs_cte", "steering_jerk"):
+        assert drunk[name].value > sober[name].value
+    films = [film for e in drunk_result.episodes for film in e.films]
+    assert len(films) == sum(e.evaluation.interventions for e in drunk_result.episodes)
+    for film in films:
+        assert (drunk_result.folder / film.strip).stat().st_size > 5000
+        assert (drunk_result.folder / film.video).stat().st_size > 5000
+
+
+def test_episodes_read_back_from_their_lines_as_they_were(drunk_result):
+    again = SuiteResult.load(drunk_result.folder)
+    assert again.suite == SHORT
+    assert again.complete
+    assert again.measures() == pytest.approx(drunk_result.measures())
+    for before, after in zip(drunk_result.episodes, again.episodes, strict=True):
+        assert after.case == before.case
+        assert after.films == before.films
+        assert after.evaluation.to_json() == before.evaluation.to_json()
+        np.testing.assert_array_equal(
+            after.evaluation.trajectory.off_lane, before.evaluation.trajectory.off_lane
+        )
+
+
+@pytest.mark.long
+def test_two_processes_find_what_one_finds(drunk_result, tmp_path):
+    parallel = run_suite(DRUNK, SHORT, folder=tmp_path, processes=2, videos=True)
+    for one, two in zip(drunk_result.episodes, parallel.episodes, strict=True):
+        assert one.case == two.case
+        assert one.evaluation.to_json() == two.evaluation.to_json()
+        for film in one.films:
+            assert (drunk_result.folder / film.strip).read_bytes() == (tmp_path / film.strip).read_bytes()
+
+
+def test_an_interrupted_suite_goes_on_and_a_torn_line_is_cut(drunk_result, tmp_path):
+    whole = (drunk_result.folder / "episodes.jsonl").read_bytes()
+    rows = whole.splitlines(keepends=True)
+    (tmp_path / "episodes.jsonl").write_bytes(b"".join(rows[:6]) + rows[6][:1000])
+    again = run_suite(DRUNK, SHORT, folder=tmp_path)
+    assert [e.evaluation.to_json() for e in again.episodes] == [
+        e.evaluation.to_json() for e in drunk_result.episodes
+    ]
+    found = lines(again)
+    assert len(found) == 8
+    assert found[:6] == lines(drunk_result)[:6]
+
+
+def test_a_finished_suite_is_not_driven_again(drunk_result):
+    def never(track):
+        raise AssertionError("it drives again")
+
+    assert run_suite(ForEachTrack(never, "drunk"), SHORT, folder=drunk_result.folder).complete
+
+
+def test_episodes_of_another_policy_or_suite_are_not_mixed(drunk_result):
+    with pytest.raises(UdacityGymError, match=r"policy 'drunk' were begun here, now it is 'pid'"):
+        run_suite("pid", SHORT, folder=drunk_result.folder)
+    with pytest.raises(UdacityGymError, match="identity None"):
+        run_suite(DRUNK, SHORT, folder=drunk_result.folder, identity="abc")
+    with pytest.raises(UdacityGymError, match="suite"):
+        run_suite(DRUNK, "smoke-v1", folder=drunk_result.folder)
+
+
+def test_a_file_that_is_no_log_is_told_by_its_line(tmp_path):
+    path = tmp_path / "episodes.jsonl"
+    path.write_text('{"format": "other"}\n')
+    with pytest.raises(UdacityGymError, match="line 1 is not an episode"):
+        EpisodeLog(path, SHORT, "x").read()
+    path.write_text("")
+    with pytest.raises(UdacityGymError, match="no episodes"):
+        SuiteResult.load(tmp_path)
+    with pytest.raises(UdacityGymError, match="can't read"):
+        SuiteResult.load(tmp_path / "nowhere.jsonl")
+
+
+def test_a_policy_that_can_not_be_pickled_is_refused_for_several_processes():
+    policy = Straight()
+    policy.hook = lambda: None
+    with pytest.raises(OptionError, match="processes=1"):
+        run_suite(policy, SHORT, processes=2)
+    with pytest.raises(OptionError, match="folder"):
+        run_suite(policy, SHORT, videos=True)
+
+
+def test_a_comparison_tells_who_is_best_and_by_how_much_from_the_same_starts(drunk_result, sober_result):
+    comparison = compare([drunk_result, sober_result.folder])
+    autonomy = next(m for m in MEASURES if m.name == "autonomy")
+    assert comparison.best(autonomy) == ("pure_pursuit",)
+    difference = comparison.differences(autonomy)["pure_pursuit"]
+    gains = [1.0 - e.autonomy for e in drunk_result.drives()]
+    assert difference.value == pytest.approx(np.mean(gains))
+    assert difference.n == 4
+    text = str(comparison)
+    assert "drunk" in text
+    assert "autonomy, %" in text
+    assert "lap time" not in text  # nobody has driven a lap
+    assert "Student" in text
+    json.dumps(comparison.summary(), allow_nan=False)
+
+
+def test_a_comparison_with_a_human_tells_the_distance_of_their_steering(drunk_result, sober_result):
+    own = np.concatenate([e.trajectory.steering for e in sober_result.drives()])
+    table = compare([drunk_result, sober_result], human=own).table()
+    assert table["drunk"]["steering_distance"].value > table["pure_pursuit"]["steering_distance"].value
+
+
+def test_only_drives_of_one_suite_by_policies_of_different_names_are_compared(drunk_result, sober_result):
+    with pytest.raises(OptionError, match="nothing"):
+        compare([])
+    with pytest.raises(OptionError, match="names"):
+        compare([drunk_result, drunk_result])
+    other = SuiteResult(Suite("other-v1", scenarios()), "x", sober_result.episodes)
+    with pytest.raises(OptionError, match="same suite"):
+        compare([drunk_result, other])
+
+
+def test_measures_are_worked_out_by_hand():
+    measure = {m.name: m for m in MEASURES}
+    steps = partial(np.arange, 7.0)
+    from udacity_gym.evaluation import Evaluation, Incident, Trajectory
+
+    at = {"s": 0.0, "x": 0.0, "y": 0.0, "z": 0.0, "yaw": 0.0, "cte": 0.0, "speed": 10.0}
+    drive = Evaluation(
+        policy="x", track="lake", track_data={}, track_length=25.0, laps_wanted=2, intervene="road", seed=0,
+        seconds=6.0, distance=50.0, ended="all laps driven",
+        incidents=(Incident(time=4.0, distance=30.0, kind="road", intervention=True, **at),),
+        trajectory=Trajectory(
+            time=steps(), distance=np.array([0.0, 10, 20, 25, 30, 40, 50]), s=steps(), x=steps(), y=steps(),
+            cte=np.array([0.0, 1, -2, 1, 0, 0, 0]), speed=steps(), throttle=steps(),
+            steering=np.array([0.5, 0.0, 0.1, 0.1, 0.9, 0.2, 0.4]),
+            stretch=np.array([0.0, 0, 0, 0, 0, 1, 1]), off_lane=np.array([0.0, 0, 1, 1, 1, 1, 0]),
+        ),
+    )  # fmt: skip
+    assert measure["falls_per_lap"].of(drive) == pytest.approx(0.5)
+    assert measure["interventions_per_km"].of(drive) == pytest.approx(20.0)
+    assert measure["clean_laps"].of(drive) == pytest.approx(0.5)
+    assert measure["lap_time"].of(drive) == pytest.approx(3.0)
+    assert measure["off_lane_seconds"].of(drive) == pytest.approx(3.0 / 2)  # not across the put-back
+    # Steering 0, 0.1, 0.1, 0.9 before the put-back, one row after its start.
+    assert measure["steering_rate"].of(drive) == pytest.approx((0.1 + 0.0 + 0.8) / 3)
+    assert measure["steering_jerk"].of(drive) == pytest.approx(math.sqrt((0.1**2 + 0.8**2) / 2))
+    assert measure["max_abs_cte"].of(drive) == 2.0

@@ -1,0 +1,199 @@
+"""Episodes of a suite as lines of JSON: one line each, added whole, read back: `Episode`, `EpisodeLog`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from udacity_gym.errors import UdacityGymError
+from udacity_gym.evaluation.result import Evaluation
+from udacity_gym.evaluation.suites import Case, Scenario, Suite
+from udacity_gym.world.track import Track
+
+FORMAT = "udacity-gym-episode"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """Pictures of an incident.
+
+    Attributes:
+        caption: what happened.
+        strip: file of the pictures side by side, relative to the folder of the log.
+        video: file of the video, None if there is none.
+    """
+
+    caption: str
+    strip: str
+    video: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One drive of a suite, as it went.
+
+    Attributes:
+        case: which one.
+        evaluation: what was found.
+        films: pictures of its incidents.
+    """
+
+    case: Case
+    evaluation: Evaluation
+    films: tuple[Film, ...] = ()
+
+
+class EpisodeLog:
+    """A file of episodes, a line of JSON each.
+
+    A line is written at once and flushed to the disk, so that whatever happens loses one line at most. A
+    torn last line is cut off when the log is opened to be written to.
+
+    Attributes:
+        path: the file.
+        about: who drove which suite; every line says so.
+    """
+
+    def __init__(self, path: str | Path, suite: Suite, policy: str, identity: str | None = None) -> None:
+        """Open a log to add to.
+
+        Args:
+            path: the file; made with its folder if there is none.
+            suite: whose episodes.
+            policy: who drives.
+            identity: what tells this policy from others of that name, such as a hash of its file.
+
+        Raises:
+            UdacityGymError: The file can't be written, or is no log.
+        """
+        self.path = Path(path)
+        self.about = _about(suite, policy, identity)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "ab+")  # noqa: SIM115 - closed in `close`
+            self._mend()
+        except OSError as error:
+            raise UdacityGymError(
+                f"can't write {path}: {error.strerror}; choose a place that can be written to"
+            ) from error
+
+    def _mend(self) -> None:
+        """Cut off a line that was not written to its end."""
+        self._file.seek(0)
+        content = self._file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            self._file.truncate(whole)
+
+    def read(self) -> list[Episode]:
+        """The episodes so far.
+
+        Raises:
+            UdacityGymError: They are of another policy or another suite, or no episodes.
+        """
+        episodes = []
+        for number, data in _lines(self.path):
+            for key, value in self.about.items():
+                if data.get(key) != value:
+                    raise UdacityGymError(
+                        f"{self.path}, line {number}: episodes with {key} {data.get(key)!r} were begun here, "
+                        f"now it is {value!r}; choose another folder, or delete this one to start anew"
+                    )
+            episodes.append(_episode(self.path, number, data))
+        return episodes
+
+    def add(self, episode: Episode) -> None:
+        """Write an episode.
+
+        Raises:
+            UdacityGymError: The disk is full, for example.
+        """
+        evaluation = json.loads(episode.evaluation.to_json())
+        del evaluation["track_data"]  # the case tells the track
+        data = {
+            **self.about,
+            "case": asdict(episode.case),
+            "films": [asdict(film) for film in episode.films],
+            "evaluation": evaluation,
+        }
+        try:
+            self._file.write(json.dumps(data, allow_nan=False).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise UdacityGymError(f"can't write {self.path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def read_log(path: str | Path) -> tuple[dict[str, Any], list[Episode]]:
+    """Read a log.
+
+    Returns:
+        What its first line says of suite and policy, and the episodes in the order of the file.
+
+    Raises:
+        UdacityGymError: There is no such file, or it holds something else, or nothing.
+    """
+    path = Path(path)
+    about: dict[str, Any] | None = None
+    episodes = []
+    for number, data in _lines(path):
+        told = {key: value for key, value in data.items() if key not in ("case", "films", "evaluation")}
+        if about not in (None, told):
+            raise UdacityGymError(f"{path}, line {number} is of another policy or suite than line 1")
+        about = told
+        episodes.append(_episode(path, number, data))
+    if about is None:
+        raise UdacityGymError(f"{path} holds no episodes")
+    return about, episodes
+
+
+def _about(suite: Suite, policy: str, identity: str | None) -> dict[str, Any]:
+    told = json.loads(json.dumps(asdict(suite)))
+    return {"format": FORMAT, "version": VERSION, "suite": told, "policy": policy, "identity": identity}
+
+
+def suite_of(about: Mapping[str, Any]) -> Suite:
+    """The suite as a line tells it."""
+    told = dict(about["suite"])
+    told["scenarios"] = tuple(Scenario(**scenario) for scenario in told["scenarios"])
+    told |= {name: tuple(told[name]) for name in ("seeds", "intervene")}
+    return Suite(**told)
+
+
+def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Whole lines of a log, with their numbers from 1."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UdacityGymError(f"can't read the episodes in {path}: {error.strerror}") from error
+    found = []
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            data = json.loads(line)
+            if data["format"] != FORMAT or data["version"] != VERSION:
+                raise ValueError(f"format must be {FORMAT!r} and version {VERSION}")
+        except (ValueError, KeyError, TypeError) as error:
+            raise UdacityGymError(f"{path}, line {number} is not an episode: {error}") from error
+        found.append((number, data))
+    return found
+
+
+def _episode(path: Path, number: int, data: Mapping[str, Any]) -> Episode:
+    try:
+        told = data["case"]
+        scenario = Scenario(**told["scenario"])
+        track = Track.load(scenario.track).facing(scenario.direction)
+        evaluation = Evaluation.of({**data["evaluation"], "track_data": track.data})
+        case = Case(scenario, told["seed"], told["intervene"])
+        return Episode(case, evaluation, tuple(Film(**film) for film in data["films"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UdacityGymError(f"{path}, line {number} is not a whole episode: {error!r}") from error

@@ -1,0 +1,205 @@
+"""Let a policy drive a suite, in several processes if wanted, resumably: `run_suite`."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+from udacity_gym.checks import whole_number
+from udacity_gym.errors import OptionError
+from udacity_gym.evaluation.episode_log import Episode, EpisodeLog
+from udacity_gym.evaluation.runner import Predictor, evaluate, name_of
+from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
+from udacity_gym.evaluation.suites import Case, Suite, find_suite
+from udacity_gym.world.track import Track
+
+if TYPE_CHECKING:
+    from udacity_gym.experts import Expert
+
+
+@dataclass(frozen=True)
+class ForEachTrack:
+    """Makes who drives anew for every episode, from its track: for experts that need to know the track.
+
+    Attributes:
+        make: ``make(track)`` returns a policy or an expert; with several processes it must be picklable,
+            such as a function of a module or a `functools.partial` of one.
+        name: who drives.
+    """
+
+    make: Callable[[Track], Any]
+    name: str
+
+
+def run_suite(
+    policy: Predictor | Expert | ForEachTrack | str,
+    suite: Suite | str,
+    *,
+    folder: str | Path | None = None,
+    processes: int = 1,
+    name: str | None = None,
+    identity: str | None = None,
+    videos: bool = False,
+    progress: bool = False,
+) -> SuiteResult:
+    """Judge a policy by the drives of a suite.
+
+    The same policy and suite give the same episodes, whatever the number of processes and however
+    often it was interrupted.
+
+    Args:
+        policy: anything with ``predict``, an expert, the name of an expert, or `ForEachTrack`. One object
+            drives all episodes; what it remembers other than in ``predict``'s state goes on.
+        suite: a suite or its name.
+        folder: where the episodes are kept, a line of JSON each, and films of what went wrong; None keeps
+            nothing. Episodes that are there are not driven again.
+        processes: drives at the same time; more than one need ``if __name__ == "__main__":`` in a script,
+            and a policy that can be pickled.
+        name: what to call who drives; None asks the policy.
+        identity: what tells this policy from others of that name, such as a hash of its checkpoint; a folder
+            with episodes of another one is refused.
+        videos: also videos of incidents.
+        progress: show a progress bar.
+
+    Returns:
+        The episodes and what they come to.
+
+    Raises:
+        OptionError: There is no such suite or expert, or the policy can't be sent to other processes.
+        UdacityGymError: The folder holds episodes of another policy or suite, or can't be written to.
+    """
+    suite = find_suite(suite) if isinstance(suite, str) else suite
+    suite.check()
+    whole_number("processes", processes, 1)
+    if videos and folder is None:
+        raise OptionError("videos need a folder to be in: run_suite(..., folder=...)")
+    if isinstance(policy, str):
+        policy = _expert(policy)
+    called = name or (policy.name if isinstance(policy, ForEachTrack) else name_of(policy))
+    place = None if folder is None else Path(folder)
+    with contextlib.ExitStack() as stack:
+        log = None
+        done: list[Episode] = []
+        if place is not None:
+            log = EpisodeLog(place / EPISODES, suite, called, identity)
+            stack.callback(log.close)
+            done = log.read()
+        known = {episode.case for episode in done}
+        left = [case for case in suite if case not in known]
+        bar = stack.enter_context(_bar(len(suite), len(known), progress))
+        for episode in _driven(left, partial(_drive, policy, called, suite, place, videos), processes, stack):
+            if log is not None:
+                log.add(episode)
+            done.append(episode)
+            bar.update()
+    order = {case: number for number, case in enumerate(suite)}
+    done.sort(key=lambda episode: order[episode.case])
+    return SuiteResult(suite, called, tuple(done), place)
+
+
+def _expert(name: str) -> ForEachTrack:
+    from udacity_gym.experts import expert_names, make_expert
+
+    if name not in expert_names():
+        raise OptionError(f"no expert {name!r}; there are {', '.join(expert_names())}")
+    return ForEachTrack(partial(make_expert, name), name)
+
+
+def _driven(
+    cases: Sequence[Case], drive: Callable[[Case], Episode], processes: int, stack: contextlib.ExitStack
+) -> Iterator[Episode]:
+    """Episodes as they are finished."""
+    if processes == 1 or len(cases) < 2:
+        stack.enter_context(_one_thread())
+        return map(drive, cases)
+    try:
+        pickle.dumps(drive)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise OptionError(
+            f"this policy can't be sent to other processes ({error}): use processes=1, or have it made there "
+            "by ForEachTrack(make, name) with a function of a module"
+        ) from error
+    with _one_thread():
+        # Spawned ones inherit no thread of torch's in the middle of something.
+        pool = multiprocessing.get_context("spawn").Pool(min(processes, len(cases)))
+    return stack.enter_context(pool).imap_unordered(drive, cases)
+
+
+def _drive(
+    policy: Predictor | Expert | ForEachTrack,
+    name: str,
+    suite: Suite,
+    folder: Path | None,
+    videos: bool,
+    case: Case,
+) -> Episode:
+    """Drive one case."""
+    scenario = case.scenario
+    track = Track.load(scenario.track).facing(scenario.direction)
+    driver: Any = policy.make(track) if isinstance(policy, ForEachTrack) else policy
+    import udacity_gym  # noqa: F401 - registers the environment
+
+    env = gym.make("UdacitySim-v0", track=track, conditions=scenario.conditions, disable_env_checker=True)
+    films: Any = None
+    if folder is not None:
+        from udacity_gym.evaluation.films import IncidentFilms  # needs OpenCV
+
+        films = IncidentFilms(folder, str(case), videos)
+    try:
+        with warnings.catch_warnings():
+            # A drive that was cut short says so in `ended`; the comparison shows it.
+            warnings.filterwarnings("ignore", message="only .* laps are judged")
+            evaluation = evaluate(
+                driver,
+                env,
+                suite.laps,
+                seed=case.seed,
+                max_seconds=suite.max_seconds,
+                intervene=case.intervene,
+                start=suite.start(track),
+                on_step=films,
+            )
+    finally:
+        env.close()
+    return Episode(case, evaluation.called(name), tuple(films.films) if films is not None else ())
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let libraries work in one thread each: pictures come one by one, and sums come out alike everywhere."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    torch = sys.modules.get("torch")  # ours never imports it; a policy may have
+    threads = None if torch is None else torch.get_num_threads()
+    if torch is not None:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+        if torch is not None:
+            torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _bar(total: int, done: int, show: bool) -> Iterator[Any]:
+    from tqdm import tqdm
+
+    with tqdm(total=total, initial=done, unit="drive", desc="driving", disable=not show) as bar:
+        yield bar
