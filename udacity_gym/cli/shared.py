@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from udacity_gym.evaluation import Evaluation, Step
     from udacity_gym.evaluation.result import Criterion
     from udacity_gym.telemetry import Image
+    from udacity_gym.world.track import Track
 
 EXPERT = "expert"
 """What to say instead of a policy's folder to have the built-in expert drive."""
@@ -71,7 +72,7 @@ def find_policy(path: Path) -> Path:
     return path
 
 
-def load_driver(policy: str, track: str) -> Any:
+def load_driver(policy: str, track: str | Track) -> Any:
     """Load who is to drive.
 
     Args:

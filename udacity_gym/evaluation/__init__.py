@@ -17,6 +17,7 @@ from udacity_gym.evaluation.suite_runner import ForEachTrack, run_suite
 from udacity_gym.evaluation.suites import Scenario, Suite, find_suite, register_suite, scenarios, suite_names
 
 if TYPE_CHECKING:
+    from udacity_gym.evaluation.comparison_report import write_comparison
     from udacity_gym.evaluation.report import write_report
     from udacity_gym.evaluation.video import DriveVideo
 
@@ -43,10 +44,15 @@ __all__ = [
     "scenarios",
     "spearman",
     "suite_names",
+    "write_comparison",
     "write_report",
 ]
 
-_LATER = {"DriveVideo": "udacity_gym.evaluation.video", "write_report": "udacity_gym.evaluation.report"}
+_LATER = {
+    "DriveVideo": "udacity_gym.evaluation.video",
+    "write_comparison": "udacity_gym.evaluation.comparison_report",
+    "write_report": "udacity_gym.evaluation.report",
+}
 """What needs OpenCV or matplotlib, imported when it is first used."""
 
 

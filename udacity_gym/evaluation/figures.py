@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.evaluation.metrics import REFERENCE_LIMIT
 from udacity_gym.evaluation.result import Evaluation, Trajectory
+from udacity_gym.evaluation.statistics import Estimate
 from udacity_gym.telemetry import MPH, Image
 from udacity_gym.world.track import Track
 
@@ -33,13 +34,20 @@ BLUE = "#2563eb"
 TEAL = "#0d9488"
 AMBER = "#d97706"
 RED = "#dc2626"
+POLICY_COLOURS = (BLUE, AMBER, TEAL, RED, "#7c3aed", "#db2777", "#65a30d", "#0891b2")
 CTE_COLOURS = LinearSegmentedColormap.from_list("cte", [TEAL, "#84cc16", "#facc15", "#f97316", RED])
 MOST_POINTS = 2000
 """Points of a curve beyond which it is thinned: no screen shows more."""
 
 
-def track_map(evaluation: Evaluation, track: Track) -> str:
-    """The track from above, the drive coloured by its distance from the reference line, incidents marked."""
+def track_map(evaluation: Evaluation | Sequence[Evaluation], track: Track) -> str:
+    """The track from above, drives coloured by their distance from the reference line, incidents marked.
+
+    Args:
+        evaluation: one drive, or several on the same track.
+        track: the track.
+    """
+    drives = [evaluation] if isinstance(evaluation, Evaluation) else list(evaluation)
     figure = Figure(figsize=(5.6, 4.6), dpi=220)
     axes = figure.add_axes((0.0, 0.08, 1.0, 0.92))
     x, y = _beside(track, 0.0)
@@ -48,14 +56,16 @@ def track_map(evaluation: Evaluation, track: Track) -> str:
     axes.fill(*ring, color=ROAD, linewidth=0, zorder=0)
     for edge in (left, right):
         axes.plot(*edge, color="#cbd2d9", linewidth=0.6, zorder=1)
-    drive = evaluation.trajectory
-    points = np.stack([drive.x, drive.y], axis=1)
-    pieces = np.stack([points[:-1], points[1:]], axis=1)
-    same = np.diff(drive.stretch) == 0
+    pieces, offsets = [], []
+    for drive in (e.trajectory for e in drives):
+        points = np.stack([drive.x, drive.y], axis=1)
+        same = np.diff(drive.stretch) == 0
+        pieces += list(np.stack([points[:-1], points[1:]], axis=1)[same])
+        offsets.append(np.abs(drive.cte[1:])[same])
     colour_of = Normalize(0.0, 1.5 * REFERENCE_LIMIT, clip=True)
     lines = LineCollection(
-        list(pieces[same]),
-        array=np.abs(drive.cte[1:])[same],
+        pieces,
+        array=np.concatenate(offsets),
         cmap=CTE_COLOURS,
         norm=colour_of,
         linewidths=1.6,
@@ -63,15 +73,17 @@ def track_map(evaluation: Evaluation, track: Track) -> str:
         zorder=2,
     )
     axes.add_collection(lines)
-    for incident in evaluation.incidents:
+    for incident in (incident for e in drives for incident in e.incidents):
         if incident.intervention:
             axes.plot(incident.x, incident.y, "X", color=RED, markersize=8, markeredgecolor="white", zorder=4)
         else:
             axes.plot(
                 incident.x, incident.y, "o", color="none", markeredgecolor=AMBER, markersize=6, zorder=3
             )
-    if len(drive):
+    for drive in (e.trajectory for e in drives if len(e.trajectory)):
         axes.plot(drive.x[0], drive.y[0], "o", color="white", markeredgecolor=INK, markersize=6, zorder=5)
+        if len(drives) > 1:
+            continue
         axes.annotate(
             "start",
             (drive.x[0], drive.y[0]),
@@ -140,6 +152,56 @@ def steering_histogram(
         share = np.histogram(np.clip(values, -reach, reach), bins)[0] / max(1, len(values)) * 100
         axes.stairs(share, bins, fill=True, color=colour, alpha=0.22)
         axes.stairs(share, bins, color=colour, linewidth=1.4, label=name)
+    axes.set_xlabel("steering (negative left, positive right)")
+    axes.set_ylabel("share of the time, %")
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    _plain(axes)
+    return _svg(figure, "Histogram of steering")
+
+
+def estimates(table: Mapping[str, Mapping[str, Estimate]], label: str, scale: float = 1.0) -> str:
+    """Figures with their intervals, a row each, a colour per policy.
+
+    Args:
+        table: policy to row to figure.
+        label: of the axis.
+        scale: what figures are multiplied by, such as 100 for per cent.
+    """
+    rows = list(dict.fromkeys(row for figures in table.values() for row in figures))
+    height = 0.9 + len(rows) * (0.22 + 0.17 * len(table))
+    figure = Figure(figsize=(11.6, height))
+    axes = figure.subplots()
+    for k, (policy, found) in enumerate(table.items()):
+        shift = (k - (len(table) - 1) / 2) * 0.7 / max(1, len(table))
+        at = np.array([rows.index(row) + shift for row in found])
+        values = np.array([[e.value, e.low, e.high] for e in found.values()]).reshape(-1, 3) * scale
+        low, high = (np.where(np.isnan(ends), values[:, 0], ends) for ends in values[:, 1:].T)
+        colour = POLICY_COLOURS[k % len(POLICY_COLOURS)]
+        axes.hlines(at, low, high, color=colour, linewidth=2.2, alpha=0.45)
+        axes.plot(values[:, 0], at, "o", color=colour, markersize=6, label=policy)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
+    _plain(axes)
+    axes.grid(axis="x", color=GRID, linewidth=0.7)
+    return _svg(figure, label)
+
+
+def steering_histograms(samples: Mapping[str, NDArray[np.floating[Any]]], human: bool) -> str:
+    """How often which steering was used, a line per name; the first one is filled if it is a human's."""
+    figure = Figure(figsize=(11.6, 3.2))
+    axes = figure.subplots()
+    everything = np.concatenate(list(samples.values()))
+    reach = min(1.0, max(0.1, float(np.quantile(np.abs(everything), 0.998)) * 1.1))
+    bins = np.linspace(-reach, reach, 42)
+    colours = [MUTED, *POLICY_COLOURS] if human else list(POLICY_COLOURS)
+    for k, (name, values) in enumerate(samples.items()):
+        share = np.histogram(np.clip(values, -reach, reach), bins)[0] / max(1, len(values)) * 100
+        colour = colours[k % len(colours)]
+        if human and k == 0:
+            axes.stairs(share, bins, fill=True, color=colour, alpha=0.22)
+        axes.stairs(share, bins, color=colour, linewidth=1.5, label=name)
     axes.set_xlabel("steering (negative left, positive right)")
     axes.set_ylabel("share of the time, %")
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)

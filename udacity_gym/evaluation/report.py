@@ -20,6 +20,7 @@ from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH, Image
 from udacity_gym.world.track import Track
 
+OUTSIDE = {"edge": "had a wheel over the edge line, ", "reference": "was more than 1 m off, ", "road": ""}
 MOST_INCIDENTS = 25
 """Rows of the table of incidents; the JSON has them all."""
 
@@ -55,8 +56,8 @@ def write_report(
         UdacityGymError: Nothing can be written there.
     """
     path = Path(path)
-    template = resources.files("udacity_gym.evaluation").joinpath("report.html").read_text(encoding="utf-8")
-    page = Template(template).substitute(
+    page = Template(part_of_page("report.html")).substitute(
+        style=part_of_page("report.css"),
         title=html.escape(title or f"{evaluation.policy} on the {evaluation.track} track"),
         verdict=html.escape(_verdict(evaluation)),
         tiles=_tiles(evaluation),
@@ -71,6 +72,11 @@ def write_report(
         version=html.escape(__version__),
     )
     return write_whole(path, page)
+
+
+def part_of_page(name: str) -> str:
+    """A template or a style sheet beside this module."""
+    return resources.files("udacity_gym.evaluation").joinpath(name).read_text(encoding="utf-8")
 
 
 def _verdict(evaluation: Evaluation) -> str:
@@ -128,13 +134,13 @@ def _departures(evaluation: Evaluation) -> str:
         f"<td>{count}</td><td>{share:.1%}</td></tr>"
         for kind, count, share in rows
     )
-    outside = "had a wheel over the edge line" if evaluation.intervene == "edge" else "was more than 1 m off"
+    outside = OUTSIDE[evaluation.intervene]
     return (
         "<table><thead><tr><th>What counts as leaving the lane</th><th>how often</th><th>autonomy</th></tr>"
         f"</thead><tbody>{body}</tbody></table>"
         '<p class="note">Autonomy after Bojarski et al. 2016, section 7: one minus 6&nbsp;s for each '
         f"intervention, over the {evaluation.seconds:.0f}&nbsp;s driven. In this drive the car was put back "
-        f"when it {outside}, when it was stuck, and when it left the road. "
+        f"when it {outside}when it was stuck, and when it left the road. "
         f"Largest distance from the line: {evaluation.max_abs_cte:.2f}&nbsp;m.</p>"
     )
 

@@ -30,7 +30,7 @@ SHORT = Suite(
     scenarios(conditions=("clear", "dusk")),
     seeds=(0, 1),
     intervene=("edge", "road"),
-    max_seconds=6.0,
+    max_seconds=4.0,
 )
 
 
@@ -61,7 +61,7 @@ def sober_result(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drunk_result(tmp_path_factory):
-    return run_suite(DRUNK, SHORT, folder=tmp_path_factory.mktemp("drunk"), videos=True)
+    return run_suite(DRUNK, SHORT, folder=tmp_path_factory.mktemp("drunk"))
 
 
 def lines(result):
@@ -154,7 +154,7 @@ def test_who_leaves_the_lane_is_seen_by_every_measure_and_filmed(drunk_result, s
     assert len(films) == sum(e.evaluation.interventions for e in drunk_result.episodes)
     for film in films:
         assert (drunk_result.folder / film.strip).stat().st_size > 5000
-        assert (drunk_result.folder / film.video).stat().st_size > 5000
+        assert film.video is None
 
 
 def test_episodes_read_back_from_their_lines_as_they_were(drunk_result):
@@ -173,7 +173,7 @@ def test_episodes_read_back_from_their_lines_as_they_were(drunk_result):
 
 @pytest.mark.long
 def test_two_processes_find_what_one_finds(drunk_result, tmp_path):
-    parallel = run_suite(DRUNK, SHORT, folder=tmp_path, processes=2, videos=True)
+    parallel = run_suite(DRUNK, SHORT, folder=tmp_path, processes=2)
     for one, two in zip(drunk_result.episodes, parallel.episodes, strict=True):
         assert one.case == two.case
         assert one.evaluation.to_json() == two.evaluation.to_json()
