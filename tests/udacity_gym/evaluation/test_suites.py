@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -213,8 +214,9 @@ def test_episodes_of_another_policy_or_suite_are_not_mixed(drunk_result):
 def test_a_file_that_is_no_log_is_told_by_its_line(tmp_path):
     path = tmp_path / "episodes.jsonl"
     path.write_text('{"format": "other"}\n')
-    with pytest.raises(UdacityGymError, match="line 1 is not an episode"):
-        EpisodeLog(path, SHORT, "x").read()
+    log = EpisodeLog(path, SHORT, "x")
+    with closing(log), pytest.raises(UdacityGymError, match="line 1 is not an episode"):
+        log.read()
     path.write_text("")
     with pytest.raises(UdacityGymError, match="no episodes"):
         SuiteResult.load(tmp_path)
