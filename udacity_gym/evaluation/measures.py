@@ -46,6 +46,13 @@ def laps_driven(evaluation: Evaluation) -> float:
     return max(evaluation.distance, 1.0) / evaluation.track_length
 
 
+def clean_laps(evaluation: Evaluation) -> float:
+    """Share of the laps driven without intervention; NaN if time ran out before anything went wrong."""
+    if not evaluation.complete and not evaluation.interventions:
+        return math.nan
+    return evaluation.laps_without_intervention / evaluation.laps_wanted
+
+
 def clean_lap_time(evaluation: Evaluation) -> float:
     """Mean time of the laps without intervention, s; NaN if there are none."""
     spoilt = {int(i.distance // evaluation.track_length) for i in evaluation.incidents if i.intervention}
@@ -103,7 +110,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "clean_laps",
         "laps without intervention, %",
-        lambda e: e.laps_without_intervention / e.laps_wanted,
+        clean_laps,
         HELPED,
         "more",
         0,
