@@ -198,13 +198,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--track", default="jungle", choices=list(SPEEDS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--labels", type=int, default=250, help="that DAgger asks for in each round")
+    parser.add_argument("--labels", type=int, default=100, help="that DAgger asks for in each round")
     parser.add_argument("--laps", type=float, default=1.0, help="that HG-DAgger drives in each round")
     parser.add_argument("--workers", type=int, default=2, help="runs side by side")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.track, options.seeds, options.rounds, options.labels = "lake", 1, 3, 150
+        options.track, options.seeds, options.rounds, options.labels = "lake", 1, 3, 30
     jobs = [
         Job(options.track, method, seed, options.rounds, options.labels, options.laps, folder)
         for seed in range(options.seeds)
