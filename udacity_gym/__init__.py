@@ -13,19 +13,24 @@ import gymnasium
 
 if TYPE_CHECKING:
     from udacity_gym.env import UdacityEnv
+    from udacity_gym.vector import UdacityVectorEnv
 
 __version__ = "0.1.0"
 
 ENV_ID = "UdacitySim-v0"
 """Id of the environment in Gymnasium's registry."""
 
-_ATTRIBUTES = {"UdacityEnv": "udacity_gym.env"}
+_ATTRIBUTES = {"UdacityEnv": "udacity_gym.env", "UdacityVectorEnv": "udacity_gym.vector"}
 _SUBMODULES = ("errors", "evaluation", "experts", "recording", "rewards", "telemetry", "wrappers")
 
-__all__ = ["ENV_ID", "UdacityEnv", "__version__"]
+__all__ = ["ENV_ID", "UdacityEnv", "UdacityVectorEnv", "__version__"]
 
 if ENV_ID not in gymnasium.registry:
-    gymnasium.register(id=ENV_ID, entry_point="udacity_gym.env:UdacityEnv")
+    gymnasium.register(
+        id=ENV_ID,
+        entry_point="udacity_gym.env:UdacityEnv",
+        vector_entry_point="udacity_gym.vector:UdacityVectorEnv",
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -191,6 +191,10 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     Same seed and same actions give the same bytes, pictures included.
 
+    ## Many Cars
+    `gymnasium.make_vec("UdacitySim-v0", num_envs=8, vectorization_mode="vector_entry_point")` has several
+    cars in one process and draws them together, see `udacity_gym.vector.UdacityVectorEnv`.
+
     ## Version History
     - v0: Original version
     """
