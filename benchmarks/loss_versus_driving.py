@@ -86,7 +86,6 @@ class Checkpoint:
         epoch: after which it was taken.
         mse, mae: mean squared and absolute error of steering on the validation rows, full lock is 1.
         autonomy: mean over its drives, [0, 1]; more than 1 m off the reference line is an intervention.
-        edge_autonomy: the same if a wheel over the edge line were one.
         interventions_per_km: over its drives.
     """
 
@@ -98,7 +97,6 @@ class Checkpoint:
     mse: float
     mae: float
     autonomy: float
-    edge_autonomy: float
     interventions_per_km: float
 
 
@@ -141,7 +139,7 @@ def judge_training(
         epoch = len(training.history) + 1
         if epoch in args.checkpoints:
             error = errors(policy, held_out)
-            autonomy, edge_autonomy, interventions = drive(policy, args)
+            autonomy, interventions = drive(policy, args)
             found.append(
                 Checkpoint(
                     training=f"{setting}, {demonstrations}, seed {seed}",
@@ -152,7 +150,6 @@ def judge_training(
                     mse=float(np.mean(error**2)),
                     mae=float(np.mean(np.abs(error))),
                     autonomy=autonomy,
-                    edge_autonomy=edge_autonomy,
                     interventions_per_km=interventions,
                 )
             )
@@ -173,8 +170,8 @@ def errors(policy: NetworkPolicy, frames: Frames, batch: int = 64) -> Any:
     return np.concatenate(found) - frames.steering
 
 
-def drive(policy: NetworkPolicy, args: Args) -> tuple[float, float, float]:
-    """Mean autonomy by either criterion, and interventions per km, of drives from random places."""
+def drive(policy: NetworkPolicy, args: Args) -> tuple[float, float]:
+    """Mean autonomy and interventions per km of drives from random places."""
     env = gym.make("UdacitySim-v0", disable_env_checker=True)
     start = {"s": "random", "offset": (-0.3, 0.3), "speed": SPEED}
     drives = [
@@ -192,11 +189,7 @@ def drive(policy: NetworkPolicy, args: Args) -> tuple[float, float, float]:
     env.close()
     metres = sum(drive.distance for drive in drives)
     interventions = sum(drive.interventions for drive in drives)
-    return (
-        float(np.mean([drive.autonomy for drive in drives])),
-        float(np.mean([drive.edge_autonomy for drive in drives])),
-        interventions / max(metres, 1.0) * 1000,
-    )
+    return float(np.mean([drive.autonomy for drive in drives])), interventions / max(metres, 1.0) * 1000
 
 
 def run(folder: Path, args: Args, processes: int = 1, log: Any = print) -> list[Checkpoint]:
