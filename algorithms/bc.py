@@ -116,7 +116,10 @@ class BehavioralCloning:
             RecordingError: A recording can't be read, or there is nothing in it to learn from.
             CheckpointError: The folder holds something else than a training.
         """
-        self.config = (config or BehavioralCloningConfig()).with_options(**options)
+        config = BehavioralCloningConfig() if config is None else config
+        if not isinstance(config, BehavioralCloningConfig):
+            raise OptionError(f"config must be a BehavioralCloningConfig, got {config!r}")
+        self.config = config.with_options(**options)
         self.folder = None if folder is None else Path(folder)
         self.history: list[Epoch] = []
         self._progress = progress

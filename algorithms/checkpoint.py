@@ -43,7 +43,7 @@ def write_checkpoint(
         The folder.
 
     Raises:
-        CheckpointError: The folder exists and holds something else.
+        CheckpointError: The folder exists and holds something else, or can't be written to.
     """
     folder = Path(folder)
     ours = {f"{name}.safetensors", f"{name}.json", *(path.name for path in _leftovers(folder, name))}
@@ -56,7 +56,6 @@ def write_checkpoint(
     weights = save_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     digest = hashlib.sha256(weights).hexdigest()
     text = json.dumps({**description, "weights_sha256": digest}, indent=2) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
     waiting = folder / _waiting(name, digest)
     _write_whole(waiting, weights)
     _write_whole(folder / f"{name}.json", text.encode())
@@ -81,7 +80,7 @@ def _leftovers(folder: Path, name: str) -> Iterator[Path]:
 
 def _write_whole(path: Path, data: bytes) -> None:
     """Write a file that has its name only when it is whole, and on the disk."""
-    with replacing(path) as part, part.open("wb") as file:
+    with replacing(path, CheckpointError) as part, part.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

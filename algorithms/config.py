@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
+import numpy as np
 from typing_extensions import Self
 
 from algorithms.augment import Augmentation, Geometry
@@ -124,6 +125,9 @@ class TrainingConfig:
             if not isinstance(getattr(self, name), kind):
                 raise OptionError(f"{name}={getattr(self, name)!r} must be an object of {kind.__name__}")
         for name, number in self.NUMBERS.items():
+            value = getattr(self, name)
+            if isinstance(value, np.generic):  # JSON, and so checkpoints, know Python's numbers only
+                object.__setattr__(self, name, value.item())
             number.check(name, getattr(self, name))
         if not isinstance(self.loss, Loss):
             find_loss(self.loss)

@@ -78,10 +78,10 @@ def find_learner(name: str) -> LearnerClass:
     """
     installed = installed_learners()
     package, colon, attribute = (name if ":" in name else installed.get(name, name)).partition(":")
-    if not colon:
+    if not (package and colon and attribute) or package.startswith("."):
         near = difflib.get_close_matches(name, installed, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(installed)}"
-        raise OptionError(f"no learner {name!r}; {hint} One that is not registered is named package:Class")
+        hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(installed)}"
+        raise OptionError(f"no learner {name!r}; {hint}; one that is not registered is named package:Class")
     try:
         module = import_module(package)
     except ImportError as error:

@@ -400,6 +400,14 @@ def test_settings_can_come_as_one_object(road_recording: Path) -> None:
     learner = BehavioralCloning(road_recording, config, seed=3)
     assert (learner.config.epochs, learner.config.seed, learner.config.augmentation.flip) == (2, 3, 0.0)
     assert isinstance(learner, Learner)
+    with pytest.raises(OptionError, match="config must be a BehavioralCloningConfig"):
+        BehavioralCloning(road_recording, {"epochs": 2})  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_are_settings_too() -> None:
+    config = BehavioralCloningConfig(seed=np.int64(3), learning_rate=np.float32(0.5))  # type: ignore[arg-type]
+    assert (type(config.seed), type(config.learning_rate)) == (int, float)
+    assert config == BehavioralCloningConfig(seed=3, learning_rate=0.5)
 
 
 def test_no_recording_at_all_is_said_so(tmp_path: Path) -> None:

@@ -146,3 +146,9 @@ def test_a_learner_of_your_own_is_made_with_what_its_signature_names() -> None:
     )
     with pytest.raises(OptionError, match="did you mean 'depth'"):
         make_learner(Mine, "laps", {"dept": 2})
+
+
+@pytest.mark.parametrize("name", ["", ":", "algorithms:", ":Class", ".algorithms:Class"])
+def test_a_name_that_is_half_of_one_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match="is named package:Class"):
+        find_learner(name)

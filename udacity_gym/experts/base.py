@@ -38,6 +38,16 @@ class Expert(Protocol):
         ...
 
 
+def check_expert(expert: object) -> None:
+    """Refuse what is no expert.
+
+    Raises:
+        OptionError: It can't be called.
+    """
+    if not callable(expert):
+        raise OptionError(f"an expert is a callable (observation, info) -> action, got {expert!r}")
+
+
 def throttle_for(
     speed: float, target: float, car: CarParameters, slope: float = 0.0, acceleration: float = 0.0
 ) -> float:
@@ -71,9 +81,7 @@ def check_told(info: Mapping[str, Any], needed: Sequence[str], expert: object) -
     """
     missing = [name for name in needed if name not in info]
     if missing:
-        advice = "PID needs cte alone, which term 2's build tells"
-        if missing == ["cte"]:
-            advice = "the embedded simulator and term 2's build do"
+        advice = "PID gets by without" if "s" in missing else "the embedded simulator and term 2's build do"
         raise SimulatorError(
             f"{type(expert).__name__} needs {', '.join(needed)} in info, and this simulator does not tell "
             f"{', '.join(missing)}; {advice}"

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from udacity_gym.checks import is_number, number
 from udacity_gym.errors import OptionError
-from udacity_gym.experts.base import Expert, action
+from udacity_gym.experts.base import Expert, action, check_expert
 
 MILD = ((0.01, 0.0), (0.0, 0.0))
 """Covariance of a tenth of full lock, and no noise on the throttle."""
@@ -39,7 +39,10 @@ class Noise:
         Raises:
             OptionError: The covariance is none, or the correlation is negative.
         """
-        matrix = np.asarray(self.covariance, np.float64)
+        try:
+            matrix = np.asarray(self.covariance, np.float64)
+        except (TypeError, ValueError):  # words, or rows of unlike length
+            matrix = np.empty(0)
         if matrix.shape != (2, 2) or not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T):
             raise OptionError(f"covariance must be a symmetric 2 x 2 matrix, got {self.covariance!r}")
         if np.linalg.eigvalsh(matrix).min() < -1e-9 * max(1.0, float(np.trace(matrix))):
@@ -124,8 +127,7 @@ class NoisyExpert:
         Raises:
             OptionError: The expert is not callable.
         """
-        if not callable(expert):
-            raise OptionError(f"an expert is a callable (observation, info) -> action, got {expert!r}")
+        check_expert(expert)
         self.expert = expert
         self.noise = Noise() if noise is None else noise
         self.label: NDArray[np.float32] | None = None

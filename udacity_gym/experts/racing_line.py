@@ -83,7 +83,7 @@ class RacingLine:
 def racing_line(
     track: Track,
     within: str | float = "lane",
-    top_speed: float = math.inf,
+    speed: float = math.inf,
     grip: float = 0.9,
     braking: float = 0.8,
     car: CarParameters | None = None,
@@ -104,7 +104,7 @@ def racing_line(
         track: the track.
         within: "lane" keeps to the reference line by `LANE`; "road" uses the whole road between the edge
             lines; a number is m from the reference line, 0 is that line itself.
-        top_speed: m/s at most; the car has its own limit.
+        speed: m/s at most; the car has its own limit.
         grip: share of the tyres' grip to use in bends.
         braking: share of the brakes to use.
         car: the kind of car; None is Udacity's.
@@ -113,16 +113,16 @@ def racing_line(
         OptionError: ``within`` is none of these, or a number is out of range.
     """
     car = CarParameters() if car is None else car
-    check_settings(within, top_speed, grip, braking, car)
+    check_settings(within, speed, grip, braking, car)
     lines = _known.setdefault(track, {})
-    key = (within, top_speed, grip, braking, car)
+    key = (within, speed, grip, braking, car)
     if key not in lines:
-        lines[key] = _quickest(track, within, min(top_speed, fastest(car)), grip, braking, car)
+        lines[key] = _quickest(track, within, min(speed, fastest(car)), grip, braking, car)
     return lines[key]
 
 
 def check_settings(
-    within: str | float, top_speed: float, grip: float, braking: float, car: CarParameters
+    within: str | float, speed: float, grip: float, braking: float, car: CarParameters
 ) -> None:
     """Check what `racing_line` takes.
 
@@ -135,8 +135,8 @@ def check_settings(
         number("within", within, 0.0)
     number("grip", grip, 0.0, 1.0, positive=True)
     number("braking", braking, 0.0, 1.0, positive=True)
-    if top_speed != math.inf:
-        number("top_speed", top_speed, positive=True)
+    if speed != math.inf:
+        number("speed", speed, positive=True)
 
 
 def fastest(car: CarParameters) -> float:

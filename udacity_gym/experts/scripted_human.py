@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.experts.base import Expert, action
+from udacity_gym.experts.base import Expert, action, check_expert
 
 
 class ScriptedHuman:
@@ -56,8 +56,10 @@ class ScriptedHuman:
             seed: of the noise, until `reset` gives another.
 
         Raises:
-            OptionError: A number is negative, not finite, or recovered is beyond the limit.
+            OptionError: The expert is not callable, or a number is negative, not finite, or recovered is
+                beyond the limit.
         """
+        check_expert(expert)
         self.expert = expert
         self.cte = number("cte", cte, positive=True)
         self.heading_error = number("heading_error", heading_error, positive=True)

@@ -112,7 +112,7 @@ def generate_track(
     chosen = str(rng.choice(sorted(SURROUNDINGS)))
     if surroundings is not None:
         chosen = surroundings
-    if chosen not in SURROUNDINGS:
+    if chosen not in list(SURROUNDINGS):
         raise OptionError(f"surroundings must be one of {', '.join(SURROUNDINGS)}, got {surroundings!r}")
 
     corners, radii = _corners(rng, difficulty, length, 1.0 / curvature)

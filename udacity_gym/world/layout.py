@@ -67,11 +67,14 @@ def lay_road(
         "segments" and "start" of a track file. The start line lies in the middle of the longest straight.
 
     Raises:
-        TrackError: A corner turns too sharply, or its curve does not fit between its neighbours.
+        TrackError: A number is not finite, a corner turns too sharply, or its curve does not fit between its
+            neighbours.
     """
     points, radius = np.asarray(corners, np.float64), np.asarray(radii, np.float64)
     if points.ndim != 2 or points.shape[1:] != (2,) or len(points) < 3 or radius.shape != (len(points),):
         raise TrackError("a road needs three or more corners [east, north], and a radius for each")
+    if not np.isfinite(points).all() or not np.isfinite(radius).all():
+        raise TrackError("the corners of a road and their radii must be finite numbers")
     turn = turns(points)
     sides = np.roll(points, -1, axis=0) - points
     tangent = radius * [tangent_length(abs(angle)) for angle in turn]
@@ -95,7 +98,7 @@ def lay_road(
             curvature = math.copysign(share / radius[k], turn[k])
             segments.append([angle * abs(turn[k]) * radius[k] / share, curvature])
         segments.append([straight[k] / (2 if k == first else 1), 0.0])
-    kept = [[round(length, _METRES), round(k, _CURVATURES)] for length, k in segments]
+    kept = [[round(float(length), _METRES), round(float(k), _CURVATURES)] for length, k in segments]
     ahead = sides[first] / np.hypot(*sides[first])
     x, y = points[first] + ahead * (tangent[first] + straight[first] / 2)
     start = {"x": x, "y": y, "z": 0.0, "heading": math.atan2(ahead[1], ahead[0])}

@@ -121,7 +121,8 @@ class _Check:
 
     def whole(self, value: Any, field: str, high: float = math.inf) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= high:
-            self.refuse(field, f"must be a whole number from 0 to {high:g}, got {value!r}")
+            span = "from 0 on" if math.isinf(high) else f"from 0 to {high:g}"
+            self.refuse(field, f"must be a whole number {span}, got {value!r}")
 
     def one_of(self, value: Any, field: str, choices: Sequence[str]) -> str:
         if not isinstance(value, str) or value not in choices:

@@ -109,7 +109,7 @@ def test_noise_is_fitted_to_how_long_a_policys_error_lasts():
 
 
 def test_noise_that_is_none_is_refused():
-    for covariance in (((1.0, 2.0), (2.0, 1.0)), ((1.0, 0.5), (0.0, 1.0)), (1.0, 2.0)):
+    for covariance in (((1.0, 2.0), (2.0, 1.0)), ((1.0, 0.5), (0.0, 1.0)), (1.0, 2.0), "mild"):
         with pytest.raises(OptionError, match="covariance"):
             Noise(covariance)
     with pytest.raises(OptionError, match="correlation"):

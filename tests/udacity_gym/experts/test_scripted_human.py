@@ -70,3 +70,5 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
         ScriptedHuman(straight, cte=0.5, recovered_cte=1.0)
     with pytest.raises(OptionError, match="reaction_time"):
         ScriptedHuman(straight, reaction_time=-1.0)
+    with pytest.raises(OptionError, match="an expert is a callable"):
+        ScriptedHuman(None)  # type: ignore[arg-type]

@@ -124,6 +124,7 @@ def test_arguments_are_what_comes_out():
         ({"width": 30}, "width"),
         ({"markings": "none"}, "edges, lanes"),
         ({"surroundings": "moon"}, "meadow"),
+        ({"surroundings": ["meadow"]}, "meadow"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, says):
@@ -170,6 +171,8 @@ def test_what_does_not_fit_is_refused_with_the_corner_named():
         lay_road([(0, 0), (100, 0), (0, 10), (0, 5)], [1] * 4)
     with pytest.raises(TrackError, match="three or more corners"):
         lay_road([(0, 0), (100, 0)], [1, 1])
+    with pytest.raises(TrackError, match="must be finite"):
+        lay_road([(0, 0), (100, 0), (math.nan, 100)], [1] * 3)
 
 
 def test_the_command_makes_a_track_and_draws_it(tmp_path, capsys):
