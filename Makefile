@@ -9,7 +9,7 @@ PYTEST_FLAGS ?=
 # What depends on the versions of gymnasium, Stable-Baselines3, imitation, NumPy and OpenCV.
 OLDEST_TESTS := tests/udacity_gym/test_env.py tests/udacity_gym/test_vector.py tests/udacity_gym/test_wrappers.py tests/udacity_gym/test_rewards.py \
 	tests/udacity_gym/simulators tests/udacity_gym/evaluation tests/algorithms/adapters/test_imitation.py tests/algorithms/adapters/test_adapters_pages.py \
-	tests/algorithms/adapters/test_stable_baselines3.py tests/algorithms/test_base.py tests/algorithms/test_preprocessing.py
+	tests/algorithms/adapters/test_stable_baselines3.py tests/algorithms/adapters/test_sb3_vec_env.py tests/algorithms/test_base.py tests/algorithms/test_preprocessing.py
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-oldest lint types format bench clean

@@ -73,6 +73,7 @@ class UdacityVectorEnv(_VectorEnv):
         envs: the environment of each car. Read from them; stepped or reset on their own they get out of step.
         infos: info of each car for the last step, as its own environment gives it; that of a car whose
             episode ended in this step is the last one of the episode.
+        reset_infos: info of each car for the beginning of its episode.
         autoreset_mode: as above.
 
     Raises:
@@ -121,6 +122,7 @@ class UdacityVectorEnv(_VectorEnv):
         self.viewer = None  # what gymnasium looks for before 1.0
         self.is_vector_env = True
         self.infos: list[dict[str, Any]] = [{} for _ in self.envs]
+        self.reset_infos: list[dict[str, Any]] = [{} for _ in self.envs]
         self._ended = np.zeros(self.num_envs, np.bool_)
         self._started = np.zeros(self.num_envs, np.bool_)
         self._planes: Planes | None = None
@@ -158,7 +160,7 @@ class UdacityVectorEnv(_VectorEnv):
                 raise OptionError(f"{what} must be one for each of {self.num_envs} cars, got {len(given)}")
         members = np.flatnonzero(mask).tolist()
         for i in members:
-            self.infos[i] = self.envs[i].begin(seeds[i], each[i])
+            self.infos[i] = self._begin(i, seeds[i], each[i])
             self._started[i], self._ended[i] = True, False
         self._check_started()
         self._look(members)
@@ -203,7 +205,7 @@ class UdacityVectorEnv(_VectorEnv):
         truncated = np.zeros(self.num_envs, np.bool_)
         for i, env in enumerate(self.envs):
             if self._ended[i]:
-                self.infos[i] = env.begin()
+                self.infos[i] = self._begin(i)
             else:
                 after = self._simulators[i].telemetry()
                 rewards[i], terminated[i], truncated[i], self.infos[i] = env.judge(after)
@@ -214,7 +216,7 @@ class UdacityVectorEnv(_VectorEnv):
             anew = np.flatnonzero(over).tolist()
             for i in anew:
                 last = {FINAL_OBSERVATION: self._seen_by(i), "final_info": told[i]}
-                told[i] = last | self.envs[i].begin()
+                told[i] = last | self._begin(i)
             self._look(anew)
         else:
             self._ended = over
@@ -253,6 +255,10 @@ class UdacityVectorEnv(_VectorEnv):
     def _check_started(self) -> None:
         if not self._started.all():
             raise ResetNeeded("call reset() for all cars before the first step()")
+
+    def _begin(self, car: int, seed: int | None = None, options: Any = None) -> dict[str, Any]:
+        self.reset_infos[car] = self.envs[car].begin(seed, options)
+        return self.reset_infos[car]
 
     def _look(self, members: Sequence[int]) -> None:
         """Bring the observations of some cars up to date."""
