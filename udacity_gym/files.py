@@ -33,10 +33,11 @@ def replacing(path: str | Path, error: type[UdacityGymError] = UdacityGymError) 
     # A name of its own for each writer: two that write the same file don't write into each other's.
     part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
         part.touch(exist_ok=False)
         yield part
-        if part.exists():
+        with contextlib.suppress(FileNotFoundError):  # the block has removed it
             os.replace(part, path)
     except OSError as problem:
         raise error(
