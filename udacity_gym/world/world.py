@@ -70,6 +70,15 @@ def _observe(state: NDArray[np.float64], line: CentreLine, near: float) -> None:
 
 
 @cached
+def _fall(state: NDArray[np.float64], height: float, dt: float) -> bool:
+    """The car is in the air, at a height in m, and goes where it went; True for `_stand`."""
+    state[Z] = height
+    state[RISE] -= GRAVITY * dt
+    state[PITCH], state[ROLL] = math.atan2(state[RISE], max(abs(state[SPEED]), 5.0)), 0.0
+    return True
+
+
+@cached
 def _stand(state: NDArray[np.float64], ground: Ground, height: float, dt: float) -> bool:
     """Put a car that is beside the road on the ground there, or let it fall.
 
@@ -84,7 +93,10 @@ def _stand(state: NDArray[np.float64], ground: Ground, height: float, dt: float)
     Returns:
         Whether the car is in the air.
     """
-    if abs(state[OFFSET]) <= ground.level:
+    falling = height + state[RISE] * dt - 0.5 * GRAVITY * dt * dt
+    if abs(state[OFFSET]) <= ground.level:  # nobody takes off here, but one may come down from beside
+        if state[AIR] > 0.0 and falling > state[Z] + CLEAR:
+            return _fall(state, falling, dt)
         state[RISE] = 0.0
         return False
     side = math.copysign(1.0, state[OFFSET])
@@ -98,12 +110,8 @@ def _stand(state: NDArray[np.float64], ground: Ground, height: float, dt: float)
     here = table[row, column] + b * (table[row, column + 1] - table[row, column])
     there = table[row + 1, column] + b * (table[row + 1, column + 1] - table[row + 1, column])
     surface = state[Z] + near + b * (far - near)
-    falling = height + state[RISE] * dt - 0.5 * GRAVITY * dt * dt
     if falling > max(surface, ground.water) + CLEAR:
-        state[Z] = falling
-        state[RISE] -= GRAVITY * dt
-        state[PITCH], state[ROLL] = math.atan2(state[RISE], max(abs(state[SPEED]), 5.0)), 0.0
-        return True
+        return _fall(state, falling, dt)
     error = state[HEADING_ERROR]
     cosine, sine = math.cos(error), math.sin(error)
     along = math.tan(state[PITCH] * cosine + state[ROLL] * sine)  # of the road beside the car

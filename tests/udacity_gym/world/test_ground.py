@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from udacity_gym.telemetry import Control
+from udacity_gym.world.car import Y
 from udacity_gym.world.daylight import Daylight
 from udacity_gym.world.ground import REACH, cliffs, ground_of
 from udacity_gym.world.land import lay_land
 from udacity_gym.world.terrain import Grid
 from udacity_gym.world.track import Track
-from udacity_gym.world.world import World
+from udacity_gym.world.world import OFFSET, World, Z
 
 OVAL = {
     "format": "udacity-gym-track",
@@ -66,6 +67,25 @@ def test_over_an_edge_the_car_falls_like_a_stone_and_lands():
     np.testing.assert_allclose(drop[end + 1 :], -20.0, atol=0.01)
     assert rows[begin + 3, 2] < -0.1, "nose down"
     assert (np.diff(rows[begin + 1 : end - 1, 3]) == 0).all(), "nothing brakes it in the air"
+
+
+def test_a_car_that_comes_down_onto_the_road_falls_there_as_well():
+    world = beside((8, 0, "rock"), (9, 10, "cliff"), (100, 10, "grass"))
+    world.reset(options={"s": 60.0, "offset": 4.0, "heading_error": -math.pi / 2, "speed": 8.0})
+    above = world.snapshot()
+    above.state[[Y, OFFSET, Z]] = -12.0, 12.0, 10.0
+    world.restore(above)
+    heights, offsets = [10.0], [12.0]
+    while heights[-1] > 0.0 and len(heights) < 60:
+        world.step(Control())
+        heights.append(world.pose.z)
+        offsets.append(world.track_state.cte)
+    begin = int(np.argmax(np.array(heights) < 9.7))
+    assert np.diff(heights[begin:-1], 2) * 15**2 == pytest.approx(-9.81, abs=0.2)
+    assert heights[int(np.argmax(np.array(offsets) < 4.7))] > 5.0, "still in the air above the road's edge"
+    assert abs(offsets[-1]) < 4.0, "it lands on the road"
+    world.step(Control())
+    assert world.pose.z == 0.0
 
 
 def test_a_cliff_holds_the_car_and_it_slides_along():
