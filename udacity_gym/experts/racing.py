@@ -32,9 +32,8 @@ class Racing:
     angle to it. The throttle is that of the line's acceleration, plus feedback on the speed.
 
     Which way around the car drives it sees from where the car points, and how slippery the road is from
-    "conditions". It has no memory, and reads "s",
-    "cte", "heading_error" and "speed". The line is computed when it is
-    needed first, which takes a tenth of a second, and kept with its track.
+    "conditions". It has no memory, and reads "s", "cte", "heading_error" and "speed". The line is computed
+    when it is needed first, which takes a tenth of a second, and kept with its track.
     """
 
     def __init__(
