@@ -321,9 +321,11 @@ def gather_infos(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     n = len(infos)
     gathered: dict[str, Any] = {}
-    for name in dict.fromkeys(name for info in infos for name in info):
-        mask = np.array([name in info for info in infos])
-        values = [info[name] for info in infos if name in info]
+    alike = all(info.keys() == infos[0].keys() for info in infos)  # nearly always, and quicker
+    names = infos[0] if alike else dict.fromkeys(name for info in infos for name in info)
+    for name in names:
+        mask = np.ones(n, np.bool_) if alike else np.array([name in info for info in infos])
+        values = [info[name] for info in infos if alike or name in info]
         first = values[0]
         column: Any
         as_it_is = name == FINAL_OBSERVATION or (name == "final_info" and _BEFORE_1_0)
