@@ -14,12 +14,23 @@ from numpy.typing import NDArray
 from udacity_gym.sensors import FAR, Label
 from udacity_gym.world import surface
 from udacity_gym.world.jit import LANES, F, cached_kernel, index
-from udacity_gym.world.surface import COBBLED, LINED, RAISED, STRIPED, WALL_UNIT, bilinear_node, locate
+from udacity_gym.world.surface import (
+    COBBLED,
+    LINED,
+    RAISED,
+    STRIPED,
+    WALL_UNIT,
+    bilinear_node,
+    cross_decks,
+    locate,
+)
 
 BONNET_DROP = F(0.66)
 """m below the camera of the plane that stands for the bonnet, which is an overlay without depth."""
 BONNET_TILT = F(0.147)
 """Slope at which the cameras look down onto that plane: the mean of how the car rides in its two modes."""
+BEHIND = F(1.0005)
+"""Times its depth a pixel is taken to be while bridges are looked for, so that a deck is before itself."""
 SHALLOW = F(0.04)
 """m by which the ground may be above the water's level and still be water."""
 
@@ -107,6 +118,14 @@ def survey(
             bottom, scratch.covered, scratch.t, scratch.s, scratch.d, scratch.cosines, scratch.sines,
             scratch.span,
         )  # fmt: skip
+        if scene.decks.shape[0] > 0:
+            for i in range(bottom):
+                for e in range(LANES):
+                    scratch.t[np.uint64(i), np.uint64(e)] *= BEHIND
+            cross_decks(
+                camera, focal, scene.decks, width, first, bottom, scratch.covered, scratch.t,
+                scratch.slope, scratch.s, scratch.d, scratch.cosines, scratch.sines, scratch.span,
+            )  # fmt: skip
         for i in range(bottom):
             row = np.uint64(i)
             v = (F(height) * _HALF - F(i) - _HALF) * inverse_focal

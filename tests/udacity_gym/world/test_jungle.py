@@ -11,6 +11,7 @@ import pytest
 
 from udacity_gym.errors import TrackError
 from udacity_gym.experts import PurePursuit
+from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Control
 from udacity_gym.world import scenery, shadows
 from udacity_gym.world.camera import FIELD_OF_VIEW, CameraRig, camera_row
@@ -217,6 +218,16 @@ def test_each_level_of_the_crossing_shows_its_own_road():
     rig = CameraRig(JUNGLE)
     rig.draw(JUNGLE.pose_at(OVER, 2.5), "center", "training")
     assert rig.renderer.scratch.depth[120, 160] < 6.0
+
+
+def test_the_road_on_the_bridge_is_told_to_be_road():
+    rig = CameraRig(JUNGLE)
+    camera = camera_row(JUNGLE.pose_at(OVER, 2.5), "center", "training")[None]
+    out, labels = np.empty((1, 160, 320, 3), np.uint8), np.empty((1, 160, 320), np.uint8)
+    rig.renderer.render(camera, out, labels=labels)
+    road = np.isin(labels[0, 100:130, 60:200], [Label.ROAD, Label.LANE_MARKING])
+    assert road.mean() > 0.99
+    assert (labels[0, 100:130] == Label.LANE_MARKING).sum() > 50
 
 
 def test_the_bridge_throws_its_shadow_on_the_road_below():
