@@ -284,6 +284,7 @@ def findings(checkpoints: Sequence[Checkpoint]) -> Findings:
 
 def plot(checkpoints: Sequence[Checkpoint], found: Findings, path: Path) -> None:
     """Scatter plot of loss and autonomy, a colour per setting, a marker per kind of demonstrations."""
+    from matplotlib.artist import setp
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
@@ -301,14 +302,14 @@ def plot(checkpoints: Sequence[Checkpoint], found: Findings, path: Path) -> None
             alpha=0.85,
             label=f"{setting}, {demonstrations}",
         )
-    for name, checkpoint, below in (
-        ("least loss", found.least_loss, -26),
-        ("best driver", found.best_driver, -26),
-    ):
+    marked = [("least loss", found.least_loss), ("best driver", found.best_driver)]
+    if found.least_loss == found.best_driver:
+        marked = [("least loss, best driver", found.best_driver)]
+    for k, (name, checkpoint) in enumerate(marked):
         axes.annotate(
             name,
             (checkpoint.mse, checkpoint.autonomy),
-            (24, below),
+            (24, -26 - 16 * k),
             textcoords="offset points",
             arrowprops={"arrowstyle": "->", "color": "#52606d"},
             color="#1f2933",
@@ -320,12 +321,20 @@ def plot(checkpoints: Sequence[Checkpoint], found: Findings, path: Path) -> None
     axes.set_ylabel("autonomy, driving from random places")
     axes.set_title(
         f"{len(checkpoints)} checkpoints of {len({c.training for c in checkpoints})} trainings: "
-        f"rank correlation {found.mse_correlation} (larger: trained longer)",
+        f"rank correlation {found.mse_correlation}",
         fontsize=11,
     )
     axes.grid(color="#e4e7eb", linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    legend = axes.legend(
+        title="larger: trained longer",
+        title_fontsize=8,
+        fontsize=8,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+    )
+    setp(legend.legend_handles, sizes=[40])
     with replacing(path) as part:
         figure.savefig(part, dpi=150)
 
