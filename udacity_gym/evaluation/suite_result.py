@@ -162,7 +162,9 @@ class Comparison:
         pick: Callable[[Iterable[float]], float] = max if measure.better == "more" else min
         values = {policy: row[measure.name].value for policy, row in self.table().items()}
         known = [value for value in values.values() if not math.isnan(value)]
-        return tuple(p for p, v in values.items() if known and v == pick(known))
+        if len(known) < min(2, len(values)):  # nothing to be better than
+            return ()
+        return tuple(p for p, v in values.items() if v == pick(known))
 
     def differences(self, measure: Measure) -> Mapping[str, Estimate]:
         """By how much the others differ from the first, drive by drive from the same starts.
