@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.world import cards
 from udacity_gym.world.polygons import FIELDS, box, face, ribbon
-from udacity_gym.world.terrain import Grid, decks_of
+from udacity_gym.world.terrain import DECK_END, Grid, decks_of
 from udacity_gym.world.track import BRIDGE_WALL, Track
 
 _SIDES = {"left": (-1.0,), "right": (1.0,), "both": (-1.0, 1.0)}
@@ -112,7 +112,8 @@ def deck_outlines(track: Track) -> list[tuple[NDArray[np.float64], float]]:
     found: list[tuple[NDArray[np.float64], float]] = []
     half = track.half_width + DECK_EDGE
     for item in decks_of(track):
-        stations = np.arange(float(item["from"]), float(item["to"]), 1.0)
+        # Not over its ends, where the ground is as high as what casts the shadow.
+        stations = np.arange(float(item["from"]) + DECK_END, float(item["to"]) - DECK_END, 1.0)
         for s in stations:
             corners = [(s, -half), (s, half), (s + 1.05, half), (s + 1.05, -half)]
             poses = [track.pose_at(at, offset) for at, offset in corners]

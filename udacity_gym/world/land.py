@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from udacity_gym.world.daylight import Daylight
 from udacity_gym.world.ground import LEVEL, PLAIN, REACH, STEP, blend
 from udacity_gym.world.jit import cached
-from udacity_gym.world.terrain import Grid
+from udacity_gym.world.terrain import DECK_END, Grid, decks_of
 from udacity_gym.world.track import Track
 
 COVERS: dict[str, tuple[float, float, float, float]] = {
@@ -37,6 +37,8 @@ COVERS: dict[str, tuple[float, float, float, float]] = {
 """Ground covers: RGB as seen level in the sun, measured on recordings of the lake and, the last three, of the
 jungle, and relative roughness."""
 WATER = (166.0, 197.0, 213.0, 0.012)
+UNDER_DECK = 2.0
+"""m below and beside a bridge's road that are kept free of land."""
 BARE_FROM, BARE_TO = 0.6, 1.3
 """Rise per m from which grass gives way to bare rock in canyons, and at which nothing else is left."""
 
@@ -82,7 +84,20 @@ def lay_land(
     colour[wet], rough[wet], height[wet] = WATER[:3], WATER[3], water_level
     near = grid.distance < level
     height[near] = road[near]
+    _dig_under_decks(height, track, grid)
     return height, colour.astype(np.float32), (rough * 255.0).astype(np.float32)
+
+
+def _dig_under_decks(height: NDArray[np.float32], track: Track, grid: Grid) -> None:
+    """Keep the land below the bridges over it."""
+    for item in decks_of(track):
+        begin = track.pose_at(float(item["from"]))
+        dx, dy = grid.x[None, :] - begin.x, grid.y[:, None] - begin.y
+        along = dx * math.cos(begin.yaw) + dy * math.sin(begin.yaw)
+        right = dx * math.sin(begin.yaw) - dy * math.cos(begin.yaw)
+        inside = (along > DECK_END) & (along < float(item["to"]) - float(item["from"]) - DECK_END)
+        under = inside & (np.abs(right) < track.half_width + UNDER_DECK)
+        height[under] = np.minimum(height[under], begin.z - UNDER_DECK)
 
 
 def _fluted(grid: Grid, level: float, rng: np.random.Generator) -> NDArray[np.float32]:

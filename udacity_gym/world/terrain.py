@@ -19,6 +19,9 @@ COARSE = 8
 CLOSE = 30
 """Samples that two starts may be apart and still lead to the same nearest sample."""
 
+DECK_END = 3.0
+"""m at either end of a bridge over which it rests on the ground."""
+
 
 @cached
 def _nearest_samples(

@@ -220,6 +220,12 @@ def test_each_level_of_the_crossing_shows_its_own_road():
     assert rig.renderer.scratch.depth[120, 160] < 6.0
 
 
+def test_nothing_of_the_land_reaches_through_the_bridge():
+    for s in np.arange(812.0, 858.0, 4.0):
+        road = looking(s, 0.0)[112:130, 130:190].min(axis=2)
+        assert road.min() > 70
+
+
 def test_the_road_on_the_bridge_is_told_to_be_road():
     rig = CameraRig(JUNGLE)
     camera = camera_row(JUNGLE.pose_at(OVER, 2.5), "center", "training")[None]
