@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -52,7 +51,15 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "highway": ("highway-env>=1.10", "gymnasium>=1.0"),
     "metadrive": ("metadrive-simulator",),
     "metadrive_lidar": ("metadrive-simulator",),
-    "duckietown": ("duckietown-gym-daffy",),
+    # It was made for the NumPy and the pyglet of its time; without a display it needs EGL.
+    "duckietown": (
+        "duckietown-gym-daffy",
+        "pyglet<2",
+        "numpy<1.24",
+        "scipy<1.12",
+        "opencv-python<4.10",
+        "opencv-python-headless<4.10",
+    ),
 }
 """Others by the names of `others/camera_env.py`, and what pip installs for them."""
 
@@ -120,12 +127,20 @@ def heading(title: str) -> None:
 def memory_of(cars: int) -> float:
     """MB that a process with so many cars takes at most."""
     program = (
-        "import resource, numpy as np; from udacity_gym.vector import UdacityVectorEnv; "
+        "import numpy as np; from udacity_gym.vector import UdacityVectorEnv; "
+        "from others.camera_env import peak_memory; "
         f"envs = UdacityVectorEnv({cars}); envs.reset(seed=0); "
         f"[envs.step(np.zeros(({cars}, 2), np.float32)) for _ in range(3)]; "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        "print(peak_memory())"
     )
-    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    paths = os.pathsep.join(path for path in (str(Path(__file__).parent), *sys.path) if path)
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
     return float(told.stdout)
 
 
@@ -197,8 +212,6 @@ def main() -> None:
         heading("steps/s of others, one process")
         for name in OTHERS:
             measure_other(name, options.others.resolve(), 6.0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"\nthis process took {peak:.0f} MB at most")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,10 @@ def test_the_page_about_conditions_runs_and_names_every_condition_field_and_labe
     assert re.findall(r"\| (\d) \| `(\w+)` \|", page) == [(str(int(label)), label.name) for label in Label]
 
 
+def test_the_page_about_performance_runs():
+    run_page(ROOT / "docs" / "performance.md")["envs"].close()
+
+
 def test_the_gallery_shows_udacitys_tracks_and_stays_small():
     folder = ROOT / "docs" / "images" / "gallery"
     page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
