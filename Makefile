@@ -6,6 +6,11 @@ PIP_FLAGS ?=
 OUTPUT ?= demo-output
 RECORDING ?=
 PYTEST_FLAGS ?=
+# Tests run side by side in so many processes, a file in one of them.
+JOBS ?= 2
+PYTEST = -m pytest -n $(JOBS) --dist loadfile
+# Benchmarks that measure speed, in minutes; what the others prove, and for how long, is told in docs/results.md.
+SPEED := import_time renderer_speed env_speed conditions_speed training_speed recordings protocol
 # What depends on the versions of gymnasium, Stable-Baselines3, imitation, NumPy and OpenCV.
 OLDEST_TESTS := tests/udacity_gym/test_env.py tests/udacity_gym/test_vector.py tests/udacity_gym/test_wrappers.py tests/udacity_gym/test_rewards.py \
 	tests/udacity_gym/simulators tests/udacity_gym/evaluation tests/algorithms/adapters/test_imitation.py tests/algorithms/adapters/test_adapters_pages.py \
@@ -34,7 +39,7 @@ demo: $(VENV)/installed  ## Record an expert, clone it, drive: the main job. REC
 	$(BIN)/udacity-gym demo --output "$(OUTPUT)" $(if $(RECORDING),--recording "$(RECORDING)")
 
 test: $(VENV)/installed-dev  ## Run all tests. PYTEST_FLAGS="-m 'not long'" leaves out the long ones.
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python $(PYTEST) $(PYTEST_FLAGS)
 
 $(VENV)-oldest/installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(VENV)-oldest
@@ -42,7 +47,7 @@ $(VENV)-oldest/installed: pyproject.toml constraints-oldest.txt
 	@touch $@
 
 test-oldest: $(VENV)-oldest/installed  ## Test what depends on versions with the oldest ones, and with imitation.
-	$(VENV)-oldest/bin/python -m pytest -W default --disable-warnings -m "not long" $(PYTEST_FLAGS) $(OLDEST_TESTS)
+	$(VENV)-oldest/bin/python $(PYTEST) -W default --disable-warnings -m "not long" $(PYTEST_FLAGS) $(OLDEST_TESTS)
 
 lint: $(VENV)/installed-dev  ## Check style and format.
 	$(BIN)/ruff check .
@@ -55,8 +60,8 @@ format: $(VENV)/installed-dev  ## Format the code and sort its imports.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed-dev  ## Run every benchmark once and print its figures.
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: $(VENV)/installed-dev  ## Run every benchmark of speed once and print its figures.
+	@for name in $(SPEED); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## Remove the virtual environment and caches, never recordings or results.
 	rm -rf $(VENV) $(VENV)-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis
