@@ -62,7 +62,7 @@ class Observer:
             if "depth" in sensors:
                 seen[f"{camera}_depth"] = spaces.Box(0.0, FAR, (height, width), np.float32)
             if "segmentation" in sensors:
-                seen[f"{camera}_segmentation"] = spaces.Box(0, max(Label), (height, width), np.uint8)
+                seen[f"{camera}_segmentation"] = spaces.Box(0, int(max(Label)), (height, width), np.uint8)
         self.space: spaces.Space[Any]
         if not cameras:
             self.space = spaces.Box(-1.0, 1.0, (len(STATE_SCALES),), np.float32)
