@@ -38,6 +38,8 @@ NARROWEST, WIDEST = 1.0, 7.0
 """m from the centre line to the edge of the road surface: land and kerbs are drawn for such roads."""
 NEAREST_WALL, FARTHEST_WALL = 1.5, 7.99
 """m from the centre line to a bridge's wall: the car fits between, and the ground is level up to there."""
+LEVEL_DECK = 0.05
+"""m that the road's height may change on a deck."""
 FARTHEST = 220.0
 """m from the road within which there is land."""
 BRIGHTEST = 400.0
@@ -167,6 +169,8 @@ class _Check:
             self.number(pose["offset"], f"{field}.offset", -self.half_width, self.half_width)
         for field, entry in self.entries(data.get("roadside", ()), "roadside"):
             self.roadside(entry, field)
+            if entry["kind"] == "deck":
+                self.deck(entry, field, data)
         self.surroundings(data.get("surroundings", {}))
 
     def road(self, value: Any) -> None:
@@ -259,6 +263,28 @@ class _Check:
             if kind != "bridge":
                 self.refuse(field, f"only a bridge has a 'wall_offset', not a {kind}")
             self.number(entry["wall_offset"], f"{field}.wall_offset", NEAREST_WALL, FARTHEST_WALL)
+
+    def deck(self, entry: Mapping[str, Any], field: str, data: Mapping[str, Any]) -> None:
+        """What carries the road over something is one straight and level slab."""
+        first, last = float(entry["from"]), float(entry["to"])
+        begin = 0.0
+        for length, curvature in data["segments"]:
+            if curvature and begin < last and begin + length > first:
+                self.refuse(
+                    field,
+                    f"a deck must be straight, but the road bends from s = {begin:g} to {begin + length:g}; "
+                    "let it begin after the bend, or end before it",
+                )
+            begin += length
+        knots = np.array(data.get("elevation", [[0.0, 0.0]]), np.float64)
+        inside = knots[(knots[:, 0] > first) & (knots[:, 0] < last), 0]
+        heights = np.interp([first, *inside, last], knots[:, 0], knots[:, 1], period=self.length)
+        if np.ptp(heights) > LEVEL_DECK:
+            self.refuse(
+                field,
+                f"a deck must be level, but the road's height changes by {np.ptp(heights):.2f} m on it; give "
+                "the elevation knots before and after it the same height",
+            )
 
     def surroundings(self, value: Any) -> None:
         lists: dict[str, Callable[[Any, str], None]] = {

@@ -152,6 +152,27 @@ def test_a_broken_line_is_refused_with_the_field_named(road, says):
         Track(data)
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "says"),
+    [(780.0, 840.0, "must be straight"), (840.0, 880.0, "must be straight"), (0.0, 35.0, None)],
+)
+def test_a_bridge_over_a_bend_is_refused(begin, end, says):
+    data = copy.deepcopy(JUNGLE.data)
+    data["roadside"] = [{"kind": "deck", "side": "both", "from": begin, "to": end}]
+    if says is None:
+        Track(data)
+        return
+    with pytest.raises(TrackError, match=says):
+        Track(data)
+
+
+def test_a_bridge_on_a_slope_is_refused():
+    data = copy.deepcopy(JUNGLE.data)
+    data["elevation"] = [[s, z + 2.0 if s == 861.3188 else z] for s, z in data["elevation"]]
+    with pytest.raises(TrackError, match=r"roadside\[0\].*must be level"):
+        Track(data)
+
+
 def looking(s, offset=2.5):
     return CameraRig(JUNGLE).draw(JUNGLE.pose_at(s, offset), "center", "training").astype(int)
 
