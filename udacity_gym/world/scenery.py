@@ -37,6 +37,8 @@ STRIPES_INSIDE, STRIPES_CLEAR, STRIPES_PERIOD = 0.26, 0.04, 0.6
 before the edge of the road; length of one red and one white bar."""
 ASPHALT_TEXELS, COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 32.0, 64.0
 """Texels per m of the road's patterns; cobblestones are 0.9 m long and 0.3 m wide."""
+GRAIN_SIZE = 1.875
+"""m, the largest blotches of asphalt."""
 
 PALETTE = (
     (103.4, 103.4, 90.8, 0.265),
@@ -127,7 +129,7 @@ def _build(content: str) -> Scene:
             section=np.array(_section(track), np.float32),
             palette=_palette(track),
             air=daylight.air(),
-            textures=_patterns(rng),
+            textures=_patterns(float(track.data["road"].get("grain_size", GRAIN_SIZE)), rng),
             cards=cards,
             card_texels=card_texels,
             card_labels=labels(),
@@ -257,11 +259,11 @@ def _kerb_colours(track: Track, daylight: Daylight) -> NDArray[np.int32]:
     return np.stack(sides, axis=1)
 
 
-def _patterns(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Asphalt, cobblestones and ground, one after the other."""
+def _patterns(grain_size: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Asphalt, whose blotches are at most so many m large, cobblestones and ground, one after the other."""
     return np.concatenate(
         [
-            textures.pyramid(textures.coloured_noise(rng, 0.55, 60.0)),
+            textures.pyramid(textures.coloured_noise(rng, 0.55, grain_size * ASPHALT_TEXELS)),
             textures.pyramid(textures.cobblestones(rng)),
             textures.pyramid(textures.coloured_noise(rng, 0.9, 80.0)),
         ]

@@ -174,7 +174,16 @@ class _Check:
         self.surroundings(data.get("surroundings", {}))
 
     def road(self, value: Any) -> None:
-        looks = ("reference_offset", "level", "kerb", "colour", "grain", "edge_line", "centre_line")
+        looks = (
+            "reference_offset",
+            "level",
+            "kerb",
+            "colour",
+            "grain",
+            "grain_size",
+            "edge_line",
+            "centre_line",
+        )
         road = self.fields(value, "road", ("half_width", "lane_half_width"), looks)
         self.half_width = self.number(road["half_width"], "road.half_width", NARROWEST, WIDEST)
         lane = self.number(road["lane_half_width"], "road.lane_half_width", 0.5, self.half_width)
@@ -186,6 +195,7 @@ class _Check:
         if "colour" in road:
             self.colour(road["colour"], "road.colour")
         self.number(road.get("grain", 0.0), "road.grain", 0.0, 1.0)
+        self.number(road.get("grain_size", 1.0), "road.grain_size", 0.05, 3.0)
         if "edge_line" in road:
             self.painted(road["edge_line"], "road.edge_line", ("solid", "double"), 0.5 * lane)
         if "centre_line" in road:
