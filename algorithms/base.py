@@ -123,12 +123,7 @@ class Policy(ABC):
         images = check_observation(observation, self.picture, self.camera)
         single = images.ndim == 3
         images = images[None] if single else images
-        if not self.inputs:
-            return images, np.empty((len(images), 0), np.float32), single
-        measurements = check_measurements(observation, self.inputs, single)
-        if len(measurements) != len(images):
-            raise ObservationError(f"{len(images)} pictures, but {len(measurements)} of {self.inputs}")
-        return images, measurements, single
+        return images, check_measurements(observation, self.inputs, len(images), single), single
 
     def _decide(
         self,

@@ -52,19 +52,26 @@ def check_observation(observation: Any, picture: tuple[int, int], camera: str = 
         raise ObservationError(f"expected {wanted}, got shape {shape}{_shape_hint(shape, picture)}")
     if images.dtype != np.uint8:
         raise ObservationError(f"expected {wanted}, got dtype {images.dtype}{_range_hint(images)}")
+    if not len(images):
+        raise ObservationError(
+            f"expected {wanted}, got a batch of no pictures; without a car there is nothing to decide"
+        )
     return images
 
 
-def check_measurements(observation: Any, names: Sequence[str], single: bool) -> NDArray[np.float32]:
+def check_measurements(
+    observation: Any, names: Sequence[str], pictures: int, single: bool
+) -> NDArray[np.float32]:
     """Get the numbers that a policy needs besides the picture, such as the speed.
 
     Args:
         observation: a mapping with the measurements by their names.
         names: which are needed, in order; see `MEASUREMENTS`.
+        pictures: how many pictures it has, 1 for a single one.
         single: the observation is of one moment, not a batch.
 
     Returns:
-        (n, len(names)) float32 in SI units, n is 1 for a single one.
+        (pictures, len(names)) float32 in SI units.
 
     Raises:
         ObservationError: One is missing, not finite, or not one number for each picture.
@@ -85,10 +92,10 @@ def check_measurements(observation: Any, names: Sequence[str], single: bool) -> 
                 f"{name} must be one finite number {'' if single else 'for each picture '}"
                 f"in {MEASUREMENTS[name]}, got {observation[name]!r}"
             )
+        if len(column) != pictures:
+            raise ObservationError(f"{pictures} pictures, but {len(column)} numbers of {name}")
         columns.append(column.reshape(-1))
-    if len({len(column) for column in columns}) > 1:
-        raise ObservationError(f"{', '.join(names)} are of different numbers of cars")
-    return np.stack(columns, axis=1) if columns else np.empty((0, 0), np.float32)
+    return np.stack(columns, axis=1) if columns else np.empty((pictures, 0), np.float32)
 
 
 def _shape_hint(shape: tuple[int, ...], picture: tuple[int, int]) -> str:

@@ -100,7 +100,7 @@ class OnnxPolicy:
         images = images[None] if single else images
         given: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(images)}
         if self.inputs:
-            given["measurements"] = check_measurements(observation, self.inputs, single)
+            given["measurements"] = check_measurements(observation, self.inputs, len(images), single)
         if self.history:
             given |= self._remembered(len(images), state, episode_start)
         action, *rest = self._session.run(None, given)

@@ -75,6 +75,7 @@ def test_a_dict_observation_is_looked_at_through_the_centre_camera(policy: Polic
         (np.zeros((160, 320, 1), np.uint8), "grey"),
         (np.zeros((160, 320, 12), np.uint8), "frames are stacked"),
         (np.zeros((66, 200, 3), np.uint8), "whole picture"),
+        (np.zeros((0, 160, 320, 3), np.uint8), "a batch of no pictures"),
         (np.zeros(9, np.float32), "state vector"),
         (np.full((160, 320, 3), 0.5), r"lie in \[0, 1\]"),
         (np.full((160, 320, 3), -0.5, np.float32), "negative values"),

@@ -140,6 +140,8 @@ def test_speed_memory_and_losses_are_exported_too(name: str, loss: Loss, suffix:
         wanted, states[0] = policy.predict(seen, states[0], start)
         action, states[1] = driver.predict(seen, states[1], start)
         np.testing.assert_allclose(action, wanted, atol=1e-3)
+    with pytest.raises(ObservationError, match="2 pictures, but 1 numbers of speed"):
+        driver.predict({**seen, "speed": np.zeros((1, 1), np.float32)}, states[1])
     with pytest.raises(ObservationError, match="begin with state=None"):
         driver.predict({"center": seen["center"][0], "speed": seen["speed"][0]}, states[1])
 
