@@ -1,0 +1,320 @@
+"""Learning from real pictures: our cloning against the course's recipe, on rows that neither was trained on.
+
+Both learn to steer from the first 80 % of a recording of Udacity's simulator, and both are judged on the last
+20 %: row by row, as the keys were pressed, and against the mean of the recorded steering over a second, which
+is what a person with two keys means. What needs no learning is judged beside them: the mean of the rows
+trained on, and always zero. Then both drive a lap of the same track in the embedded simulator, steering only.
+Neither chooses anything by the last 20 %: ours takes its last epoch. Both see about as many pictures.
+
+The recipe is the one that repositories of the course share (Keras, 2016 on): PilotNet on YUV pictures, Adam
+at 1e-4, batches of 40, mean squared error; the rows shuffled, four fifths trained on and the best of a few
+epochs chosen by the rest; each picture through one of the three cameras, 0.2 added to the steering of the
+left one and taken from that of the right one; half of the pictures mirrored. Dropout, which some have,
+is left out.
+
+    python benchmarks/real_pictures.py recordings/lake recordings/jungle --track lake jungle
+    python benchmarks/real_pictures.py recordings/lake --quick     a taste of a minute that checks its outcome
+
+Intervals are 95 % (Student's t) over seeds. It goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+import udacity_gym  # noqa: F401  (registers the environment)
+from algorithms import Augmentation
+from algorithms.augment import Geometry
+from algorithms.base import Floats
+from algorithms.config import TrainingConfig
+from algorithms.data import Frames, without_broken_pictures
+from algorithms.policy import NetworkPolicy
+from algorithms.training import Training, predictions
+from udacity_gym.evaluation import evaluate, mean_estimate
+from udacity_gym.files import write_whole
+from udacity_gym.recording import open_recording
+from udacity_gym.telemetry import MPH
+
+LEARNT = ("ours", "recipe")
+JUDGED = (*LEARNT, "mean", "zero")
+SMOOTHING = 1.0
+"""s over which recorded steering is averaged, for ours to learn from and for all to be judged by."""
+CORRECTION = 0.2
+"""What the recipe adds to the steering of the left camera's pictures."""
+PLAIN = Augmentation(flip=0.5, shift=0, turn=0, vertical=0, brightness=0, shadow=0)
+
+
+@dataclass(frozen=True)
+class Args:
+    """The proof's settings.
+
+    Attributes:
+        speed: m/s that both drive at.
+        epochs: of ours; an epoch has as many pictures as there are rows.
+        recipe_epochs: of the recipe; an epoch has three times as many, as each row has three.
+        laps: to drive.
+        max_seconds: s of simulated time after which driving ends; None allows for all laps.
+        threads: cores that training uses.
+    """
+
+    speed: float = 15 * MPH
+    epochs: int = 20
+    recipe_epochs: int = 8
+    laps: int = 1
+    max_seconds: float | None = None
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Of steering, full lock is 1.
+
+    Attributes:
+        mae: mean absolute error.
+        rmse: root mean square error.
+        correlation: with the truth; 0 for a guess that never changes.
+    """
+
+    mae: float
+    rmse: float
+    correlation: float
+
+    @classmethod
+    def of(cls, guess: Floats, truth: Floats) -> Errors:
+        """Compare guesses with the truth, both (n,)."""
+        error = guess - truth
+        correlation = float(np.corrcoef(guess, truth)[0, 1]) if np.ptp(guess) > 0 else 0.0
+        return cls(float(np.abs(error).mean()), float(np.sqrt((error**2).mean())), correlation)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A recording, split in time.
+
+    Attributes:
+        train: the first 80 % but for the last 2 s of them, steering as recorded.
+        test: the last 20 %.
+    """
+
+    train: Frames
+    test: Frames
+
+    @classmethod
+    def of(cls, recording: Path) -> Rows:
+        """Read and split a recording, without rows whose pictures are broken."""
+        usable, _ = without_broken_pictures(open_recording(recording), progress=False)
+        return cls(*Frames.of([usable]).split(0.2, gap=2.0))
+
+    def judge(self, guess: Floats) -> dict[str, dict[str, float]]:
+        """Errors of (n,) steering on the rows never trained on, by what it is compared with."""
+        truths = {"by_row": self.test.steering, "smoothed": self.test.smoothed(SMOOTHING).steering}
+        return {name: asdict(Errors.of(guess, truth)) for name, truth in truths.items()}
+
+
+def train_ours(rows: Rows, args: Args, seed: int, folder: Path) -> NetworkPolicy:
+    """Our learner, with the settings of ``examples/behavioral_cloning_from_log.py``."""
+    config = TrainingConfig(
+        epochs=args.epochs,
+        loss="mse",  # what is pressed hard counts most: it is a bend
+        recovery_time=1.2,  # people come back to the middle slowly,
+        augmentation=Augmentation(shift=0.3, turn=0.012),  # and wander by themselves
+        balance=0.25,
+        throttle="speed_control",
+        target_speed=args.speed,
+        threads=args.threads,
+        seed=seed,
+    )
+    return Training(config, rows.train.smoothed(SMOOTHING), folder=folder).run()
+
+
+def train_recipe(rows: Rows, args: Args, seed: int, folder: Path) -> NetworkPolicy:
+    """The course's recipe, see above."""
+    config = TrainingConfig(
+        epochs=args.recipe_epochs,
+        batch_size=40,
+        learning_rate=1e-4,
+        schedule="constant",
+        loss="mse",
+        side_cameras=2 / 3,
+        geometry=constant_correction(CORRECTION),
+        augmentation=PLAIN,
+        balance=0.0,
+        throttle="speed_control",
+        target_speed=args.speed,
+        threads=args.threads,
+        seed=seed,
+    )
+    # It knows no speed: rows in which the car stands count as all others, and corrections are the same.
+    every = replace(rows.train, speed=np.ones_like(rows.train.speed))
+    shuffled = np.random.default_rng(seed).permutation(len(every))
+    cut = round(0.8 * len(every))
+    train, validation = every.take(np.sort(shuffled[:cut])), every.take(np.sort(shuffled[cut:]))
+    config = config.with_options(steps_per_epoch=-(-3 * len(train) // config.batch_size))
+    return Training(config, train, validation, folder=folder).run()
+
+
+def constant_correction(steering: float) -> Geometry:
+    """A geometry whose side cameras are corrected by this steering, and that mirrors about the middle.
+
+    Its side cameras stand where coming back over the least distance takes just that.
+    """
+    plain = Geometry(vanishing_point=(159.5, 60.8), roll=0.0)
+    distance = TrainingConfig().recovery_distance
+    aside = math.tan(steering * plain.max_steering) * distance**2 / (2 * plain.wheelbase)
+    return replace(plain, camera_offsets=(("center", 0.0), ("left", -aside), ("right", aside)))
+
+
+def drive(policy: NetworkPolicy, track: str, args: Args) -> dict[str, Any]:
+    """Figures of a drive from the start of the autonomous mode."""
+    env = gym.make("UdacitySim-v0", track=track, disable_env_checker=True)
+    try:
+        return evaluate(policy, env, laps=args.laps, max_seconds=args.max_seconds).summary()
+    finally:
+        env.close()
+
+
+def run(
+    recordings: Sequence[Path], tracks: Sequence[str], seeds: int, folder: Path, args: Args
+) -> list[dict[str, Any]]:
+    """Train, judge and drive what is not done yet.
+
+    Args:
+        recordings: folders with a ``driving_log.csv``.
+        tracks: the track of each.
+        seeds: trainings of each kind.
+        folder: keeps trainings and what was found.
+        args: settings; those of an interrupted run must be the same.
+
+    Returns:
+        One row for each recording, seed and way of steering.
+    """
+    torch.set_num_threads(1)
+    known, settings = folder / "settings.json", asdict(replace(args, threads=0))
+    if known.exists() and json.loads(known.read_text()) != settings:
+        raise SystemExit(f"{folder} was begun with other settings; choose another --output")
+    write_whole(known, json.dumps(settings))
+    found: list[dict[str, Any]] = []
+    for recording, track in zip(recordings, tracks, strict=True):
+        rows = Rows.of(recording)
+        for seed in range(seeds):
+            for name in LEARNT:
+                place = folder / f"{recording.name}-{track}" / f"{name}-{seed}"
+                result = place.with_suffix(".json")
+                if not result.exists():
+                    train = train_ours if name == "ours" else train_recipe
+                    policy = train(rows, args, seed, place)
+                    row = {
+                        "recording": recording.name,
+                        "track": track,
+                        "name": name,
+                        "seed": seed,
+                        **rows.judge(predictions(policy, rows.test)[:, 0]),
+                        "drive": drive(policy, track, args),
+                    }
+                    write_whole(result, json.dumps(row, indent=1))
+                    print(told(row), flush=True)
+                found.append(json.loads(result.read_text()))
+        mean = float(rows.train.steering.mean())
+        for name, value in (("mean", mean), ("zero", 0.0)):
+            guess = np.full(len(rows.test), value, np.float32)
+            constant = {"recording": recording.name, "track": track, "name": name, "seed": 0}
+            found.append({**constant, **rows.judge(guess)})
+    return found
+
+
+def told(row: dict[str, Any]) -> str:
+    """A result in one line."""
+    drove, smoothed, by_row = row["drive"], row["smoothed"]["rmse"], row["by_row"]["rmse"]
+    return (
+        f"{row['recording']}, {row['name']}, seed {row['seed']}: "
+        f"RMSE {smoothed:.4f} smoothed, {by_row:.4f} by row; {drove['distance']:.0f} m, "
+        f"{drove['interventions']} interventions, autonomy {drove['autonomy']:.1%}"
+    )
+
+
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """All figures, means over seeds."""
+    titles = ("MAE by row", "RMSE by row", "MAE smoothed", "RMSE smoothed", "correlation smoothed")
+    driven = ("autonomy, %", "interventions", "over the edge", "1 m off")
+    lines = ["| recording | steering | " + " | ".join((*titles, *driven)) + " |"]
+    lines.append("|---" * (2 + len(titles) + len(driven)) + "|")
+    for recording in dict.fromkeys(row["recording"] for row in found):
+        for name in JUDGED:
+            rows = [row for row in found if (row["recording"], row["name"]) == (recording, name)]
+            cells = [
+                mean_estimate([row[truth][error] for row in rows], -1, math.inf).text(3)
+                for truth, error in (
+                    ("by_row", "mae"),
+                    ("by_row", "rmse"),
+                    ("smoothed", "mae"),
+                    ("smoothed", "rmse"),
+                    ("smoothed", "correlation"),
+                )
+            ]
+            drives = [row["drive"] for row in rows if "drive" in row]
+            cells.append(mean_estimate([d["autonomy"] for d in drives], 0, 1).text(1, 100))
+            cells += [
+                mean_estimate([d[what] for d in drives], 0).text(1)
+                for what in ("interventions", "edge_departures", "reference_departures")
+            ]
+            lines.append(f"| {recording} | {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Read the command line, learn, judge, drive."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recordings", type=Path, nargs="+", help="folders with a driving_log.csv")
+    parser.add_argument("--track", nargs="+", default=["lake"], help="the track of each recording")
+    parser.add_argument("--output", type=Path, default=Path("real-pictures"))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--speed", type=float, default=Args.speed / MPH, help="mph that both drive at")
+    parser.add_argument("--epochs", type=int, default=Args.epochs, help="of ours")
+    parser.add_argument("--recipe-epochs", type=int, default=Args.recipe_epochs, help="of the recipe")
+    parser.add_argument("--threads", type=int, default=Args.threads)
+    parser.add_argument("--quick", action="store_true", help="few epochs, seconds of driving")
+    given = parser.parse_args()
+    if len(given.track) != len(given.recordings):
+        parser.error(f"{len(given.recordings)} recordings, but --track names {len(given.track)} tracks")
+    args = Args(
+        speed=given.speed * MPH,
+        epochs=given.epochs,
+        recipe_epochs=given.recipe_epochs,
+        threads=given.threads,
+    )
+    if given.quick:
+        args = replace(args, epochs=7, recipe_epochs=1, max_seconds=15.0)
+    found = run(given.recordings, given.track, given.seeds, given.output, args)
+    told_whole = {"settings": asdict(args), "seeds": given.seeds, "rows": found}
+    write_whole(given.output / "real-pictures.json", json.dumps(told_whole, indent=1) + "\n")
+    print(f"\n{table(found)}")
+    if given.quick:
+        check(found)
+
+
+def check(found: Sequence[dict[str, Any]]) -> None:
+    """Make sure that ours has learnt to steer by the pictures.
+
+    Raises:
+        SystemExit: It has not.
+    """
+    rmse = {row["name"]: row["smoothed"]["rmse"] for row in found if row["seed"] == 0}
+    ours, mean = rmse["ours"], rmse["mean"]
+    if not ours < 0.9 * mean:
+        raise SystemExit(f"RMSE {ours:.4f} is not a tenth less than that of the mean, {mean:.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The proof on real pictures, in small."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from algorithms.config import TrainingConfig
+from tests.pages import ROOT
+
+SCRIPT = ROOT / "benchmarks" / "real_pictures.py"
+
+
+@pytest.fixture(scope="module")
+def proof() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("real_pictures", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_recipe_corrects_side_cameras_by_a_constant_and_mirrors_about_the_middle(
+    proof: ModuleType,
+) -> None:
+    geometry = proof.constant_correction(0.2)
+    distance = TrainingConfig().recovery_distance
+    assert geometry.camera_steering("left", distance) == pytest.approx(0.2)
+    assert geometry.camera_steering("right", distance) == pytest.approx(-0.2)
+    zero, mirrored = np.zeros(1), np.ones(1, np.bool_)
+    mirror = geometry.viewpoint(zero, zero, zero, mirrored)[0]
+    assert mirror @ [0.0, 30.0, 1.0] == pytest.approx([319.0, 30.0, 1.0])
+
+
+def test_nothing_near_the_rows_that_judge_is_trained_on(proof: ModuleType, lake_recording: Path) -> None:
+    rows = proof.Rows.of(lake_recording)
+    assert len(rows.test) == 400
+    assert rows.test.time[0] - rows.train.time[-1] >= 2.0 - 1e-6
+    assert rows.judge(rows.test.steering)["by_row"]["mae"] == 0.0
+    assert rows.judge(0 * rows.test.steering)["by_row"]["correlation"] == 0.0
+
+
+def test_the_table_has_every_way_of_steering_once(proof: ModuleType) -> None:
+    errors = {"mae": 0.1, "rmse": 0.2, "correlation": 0.5}
+    judged = {"recording": "lake", "by_row": errors, "smoothed": errors}
+    drive = {"autonomy": 0.5, "interventions": 3, "edge_departures": 3, "reference_departures": 9}
+    found: list[dict[str, Any]] = [
+        {**judged, "name": name, "seed": seed, "drive": {**drive, "interventions": 3 + seed}}
+        for name in ("ours", "recipe")
+        for seed in (0, 1)
+    ]
+    found += [{**judged, "name": name, "seed": 0} for name in ("mean", "zero")]
+    ours, recipe, mean, zero = proof.table(found).splitlines()[2:]
+    assert "3.5 [0.0, 9.9]" in ours  # Student's t with one degree of freedom, cut at 0
+    assert [line.split(" | ")[1] for line in (recipe, mean, zero)] == ["recipe", "mean", "zero"]
+    assert mean.endswith("| - | - | - | - |")
+
+
+@pytest.mark.long
+def test_ours_steers_better_than_the_mean_on_real_pictures(lake_recording: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), str(lake_recording), "--quick", "--output", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr  # it checks the errors itself
+    rows = json.loads((tmp_path / "out" / "real-pictures.json").read_text())["rows"]
+    named = {row["name"]: row for row in rows}
+    assert list(named) == ["ours", "recipe", "mean", "zero"]
+    assert named["ours"]["smoothed"]["correlation"] > 0.5
+    assert named["ours"]["drive"]["distance"] > 50
+    begun_again = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert begun_again.returncode == 0
+    assert "RMSE 0" not in begun_again.stdout  # nothing was trained again
