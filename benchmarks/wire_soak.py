@@ -52,7 +52,7 @@ def main() -> int:
     env = gymnasium.make(udacity_gym.ENV_ID, simulator="remote", port=0, disable_env_checker=True)
     port = env.unwrapped.simulator.server.port  # type: ignore[attr-defined]
     simulator = subprocess.Popen(
-        [sys.executable, "-m", "udacity_gym.cli", "sim", "--port", str(port)], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "udacity_gym", "sim", "--port", str(port)], stdout=subprocess.DEVNULL
     )
     expert, total = PurePursuit(), options.hours * 3600
     driven = begun = 0.0

@@ -344,7 +344,7 @@ def test_a_dialect_or_culture_that_there_is_not_is_refused(settings):
 
 def test_the_command_simulates_until_the_server_has_gone():
     with RemoteSimulator(port=0, cameras=()) as simulator:
-        command = [sys.executable, "-m", "udacity_gym.cli", "sim", "--patience", "1", "--port"]
+        command = [sys.executable, "-m", "udacity_gym", "sim", "--patience", "1", "--port"]
         process = subprocess.Popen(
             [*command, str(simulator.server.port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -360,7 +360,7 @@ def test_the_command_simulates_until_the_server_has_gone():
 
 def test_the_command_says_what_is_missing_when_nobody_listens():
     done = subprocess.run(
-        [sys.executable, "-m", "udacity_gym.cli", "sim", "--patience", "0.1", "--port", str(free_port())],
+        [sys.executable, "-m", "udacity_gym", "sim", "--patience", "0.1", "--port", str(free_port())],
         capture_output=True,
         text=True,
         timeout=60,
