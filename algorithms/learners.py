@@ -38,6 +38,9 @@ OURS = {
 GIVEN = ("recordings", "seed", "folder", "env", "expert")
 """Arguments that a learner gets by their names, where its signature has them; the others are its options."""
 
+IN_PYTHON = ("config", "labeller", "progress")
+"""Arguments beside the settings of a `Config` that nobody sets by a word: objects, and what is printed."""
+
 LearnerClass: TypeAlias = Callable[..., Any]
 """A class whose objects have ``learn() -> policy``."""
 
@@ -113,12 +116,14 @@ def options_of(learner: LearnerClass) -> list[Option] | None:
     """The settings of a learner.
 
     They are the arguments of its signature; a learner that takes ``**options`` tells them by the fields of
-    a dataclass, its attribute ``Config``.
+    a dataclass, its attribute ``Config``, together with those arguments of its signature that are not
+    `IN_PYTHON`.
 
     Returns:
         Its settings; None if it takes any.
     """
     config = getattr(learner, "Config", None)
+    hidden = (*GIVEN, *IN_PYTHON) if is_dataclass(config) else GIVEN
     found: dict[str, Option] = {}
     for parameter in list(inspect.signature(learner).parameters.values())[1:]:
         if parameter.kind is parameter.VAR_KEYWORD:
@@ -129,9 +134,9 @@ def options_of(learner: LearnerClass) -> list[Option] | None:
                 if default is MISSING:
                     default = field.default_factory() if field.default_factory is not MISSING else None
                 found[field.name] = Option(field.name, default)
-        elif parameter.name not in GIVEN:
+        else:
             found[parameter.name] = Option(parameter.name, parameter.default)
-    return [option for name, option in found.items() if name not in GIVEN]
+    return [option for name, option in found.items() if name not in hidden]
 
 
 def make_learner(learner: LearnerClass, recordings: Any, options: Mapping[str, Any], **given: Any) -> Any:

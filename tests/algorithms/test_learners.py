@@ -55,6 +55,27 @@ def test_our_own_learners_take_their_settings_from_the_command_line() -> None:
     assert "recordings" not in options
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_the_options_of_our_learners_are_such_that_words_can_set(name: str) -> None:
+    names = [option.name for option in options_of(find_learner(name)) or []]
+    assert names
+    assert not {"config", "labeller", "progress", "folder", "env", "expert", "self"} & set(names)
+
+
+def test_an_interactive_learner_that_is_stopped_says_how_it_goes_on(
+    road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("algorithms.interactive.collect_round", stopped)
+    arguments = ["train", str(road_recording), "--output", str(tmp_path / "out"), "--algorithm", "dagger"]
+    small = ["--option", "steps_per_epoch=2", "--epochs", "1", "--threads", "1", "--batch-size", "4"]
+    assert main([*arguments, *small]) == 130
+    assert "the same command goes on after the last whole round" in capsys.readouterr().err
+    assert (tmp_path / "out" / "policy" / "policy.json").is_file()  # of round 0, the recording
+
+
 @pytest.mark.usefixtures("tiny")
 def test_a_package_that_is_installed_offers_its_learner() -> None:
     assert installed_learners()["tiny"] == "tiny_learner:Average"

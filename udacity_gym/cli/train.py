@@ -69,6 +69,8 @@ class Options:
 
 
 _OURS = ("recordings", "output", "algorithm", "option", "track", "expert", "seed")
+_GOES_ON = {"state": "epoch", "settings.json": "round"}
+"""What our learners keep to go on from, and after what they do."""
 
 
 def run(options: Options) -> int:
@@ -100,9 +102,10 @@ def run(options: Options) -> int:
                 named = json.dumps({"learner": options.algorithm})
                 write_whole(options.output / LEARNER_FILE, f"{named}\n")
     except KeyboardInterrupt:
-        if not (options.output / "state").exists():
-            raise
-        raise KeyboardInterrupt("the same command goes on after the last whole epoch") from None
+        for name, whole in _GOES_ON.items():
+            if (options.output / name).exists():
+                raise KeyboardInterrupt(f"the same command goes on after the last whole {whole}") from None
+        raise
     print("\n".join(outcome(learner, policy)))
     print(f"\nThe policy is in {policy_folder}. Let it drive:")
     print(f"  udacity-gym evaluate {options.output}")
