@@ -28,15 +28,13 @@ from stable_baselines3 import PPO
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import BehavioralCloning, NetworkPolicy
 from algorithms.adapters.stable_baselines3 import CriticFirst, policy_of, start_from
-from udacity_gym.evaluation import Evaluation, evaluate
+from udacity_gym.evaluation import Evaluation, evaluate, mean_estimate
 from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import record
 from udacity_gym.telemetry import CAMERAS
 
 REWARDS = {"progress": 1.0, "off_lane": -3.0, "off_road": -50.0}
 STARTS = {"s": "random", "offset": (-1.0, 1.0), "heading_error": (-0.1, 0.1), "speed": (4.0, 12.0)}
-T95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
-"""Quantiles of Student's t by sample size, for 95 % intervals of a mean."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +144,9 @@ def lap_time(evaluation: Evaluation) -> float:
 
 def interval(values: list[float]) -> str:
     """Mean and 95 % interval."""
-    mean = statistics.mean(values)
-    if len(values) not in T95:
-        return f"{mean:.1f}"
-    return f"{mean:.1f} ± {T95[len(values)] * statistics.stdev(values) / len(values) ** 0.5:.1f}"
+    found = mean_estimate(values)
+    half = (found.high - found.low) / 2
+    return f"{found.value:.1f}" + (f" ± {half:.1f}" if found.n > 1 else "")
 
 
 def main() -> None:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shutil
 import statistics
 import sys
@@ -45,6 +44,7 @@ from algorithms.interactive import Round
 from algorithms.networks import NETWORKS
 from algorithms.rollouts import STUCK_METRES, STUCK_SECONDS, Novice
 from algorithms.schedules import Constant, Exponential, FirstRound, Linear, Schedule
+from udacity_gym.evaluation import mean_estimate
 from udacity_gym.experts import Expert, PurePursuit, Racing
 
 SPEEDS = {"lake": 13.0, "jungle": 8.0}
@@ -243,16 +243,10 @@ def work(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-T_975 = (math.inf, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-"""97.5 % quantiles of Student's t by degrees of freedom."""
-
-
 def interval(values: Sequence[float]) -> float:
     """Half the width of a 95 % confidence interval of the mean (Student's t); NaN for a single value."""
-    if len(values) < 2:
-        return math.nan
-    quantile = T_975[len(values) - 1] if len(values) <= len(T_975) else 2.0
-    return quantile * statistics.stdev(values) / math.sqrt(len(values))
+    found = mean_estimate(values)
+    return (found.high - found.low) / 2
 
 
 def cells(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, int], list[float]]:
