@@ -27,6 +27,9 @@ class Options:
     output: Annotated[Path, About("the video, .webm; if it exists, name-2.webm")] = Path("drive.webm")
     laps: Annotated[int, About("laps to drive")] = 1
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
+    direction: Annotated[
+        Literal["forward", "reverse"] | None, About("which way around, if not the track's own")
+    ] = None
     conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
     view: Annotated[Literal["chase", "cockpit"], About("where the camera is")] = "chase"
     width: Annotated[int, About("pixels")] = 640
@@ -49,9 +52,10 @@ def run(options: Options) -> int:
             "--record goes with --human; to record a policy: udacity-gym record --expert POLICY"
         )
     from udacity_gym.evaluation import DriveVideo, evaluate
+    from udacity_gym.world.track import Track
 
-    driver = load_driver(options.policy, options.track)
-    env = make_env(options.track, conditions=options.conditions)
+    driver = load_driver(options.policy, Track.load(options.track).facing(options.direction))
+    env = make_env(options.track, direction=options.direction, conditions=options.conditions)
     with ExitStack() as stack:
         stack.callback(env.close)
         path = stack.enter_context(new_video(options.output))
@@ -79,12 +83,18 @@ def run(options: Options) -> int:
 
 
 def _run_human(options: Options) -> int:
+    from udacity_gym.world.track import Track
+
     human = people(options.human or "any")
     if options.record is not None:
         check_writable(options.record, "record")
-    driver = make_expert(options.policy, options.track)
+    driver = make_expert(options.policy, Track.load(options.track).facing(options.direction))
     env = make_env(
-        options.track, conditions=options.conditions, render_mode="human", render_view=options.view
+        options.track,
+        direction=options.direction,
+        conditions=options.conditions,
+        render_mode="human",
+        render_view=options.view,
     )
     with closing(env):
         outcome = drive_with_people(

@@ -40,6 +40,9 @@ class Options:
     incident_videos: Annotated[bool, About("videos of what went wrong in a suite's drives")] = False
     laps: Annotated[int, About("laps to drive")] = 3
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
+    direction: Annotated[
+        Literal["forward", "reverse"] | None, About("which way around, if not the track's own")
+    ] = None
     conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
     intervene: Annotated[
         Literal["edge", "reference", "road"],
@@ -53,7 +56,9 @@ class Options:
     seed: Annotated[int, About("seed of the environment")] = 0
 
 
-ONE_DRIVE = ("laps", "track", "conditions", "intervene", "max_seconds", "video", "speed_up", "seed")
+ONE_DRIVE = (
+    "laps", "track", "direction", "conditions", "intervene", "max_seconds", "video", "speed_up", "seed",
+)  # fmt: skip
 """Options that a suite answers by itself."""
 SUITES = ("processes", "human", "incident_videos")
 """Options that only a suite has."""
@@ -86,14 +91,14 @@ def _judge(options: Options, policy: str) -> int:
     from udacity_gym.conditions import Conditions
     from udacity_gym.world.track import Track
 
-    Track.load(options.track)
     Conditions.named(options.conditions)
-    driver = load_driver(policy, options.track)
+    driver = load_driver(policy, Track.load(options.track).facing(options.direction))
     with new_folder(options.output) as folder:
         evaluation = judge(
             driver,
             folder,
             track=options.track,
+            direction=options.direction,
             conditions=options.conditions,
             laps=options.laps,
             seed=options.seed,

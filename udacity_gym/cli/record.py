@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from udacity_gym.checks import number
 from udacity_gym.cli.options import About
@@ -33,6 +33,9 @@ class Options:
     noise: Annotated[float, About("perturb its steering by this share of full lock; labels stay clean")] = 0.0
     human: Annotated[Devices | None, About("drive yourself, with a window and these")] = None
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
+    direction: Annotated[
+        Literal["forward", "reverse"] | None, About("which way around, if not the track's own")
+    ] = None
     conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
     seed: Annotated[int, About("seed of the environment")] = 0
     append: Annotated[bool, About("add a take to the recording that is in the folder")] = False
@@ -49,13 +52,21 @@ def run(options: Options) -> int:
         )
     from udacity_gym.recording import open_recording, record
     from udacity_gym.telemetry import CAMERAS
+    from udacity_gym.world.track import Track
 
     number("--noise", options.noise, 0.0, 1.0)
     if options.human is not None:
         return _run_human(options)
-    expert = make_expert(options.expert, options.track, options.speed, options.noise)
+    track = Track.load(options.track).facing(options.direction)
+    expert = make_expert(options.expert, track, options.speed, options.noise)
     check_writable(options.folder, "folder")
-    env = make_env(options.track, cameras=CAMERAS, mode="training", conditions=options.conditions)
+    env = make_env(
+        options.track,
+        direction=options.direction,
+        cameras=CAMERAS,
+        mode="training",
+        conditions=options.conditions,
+    )
     try:
         with no_empty_folders(options.folder):
             recording = record(
@@ -89,7 +100,12 @@ def _run_human(options: Options) -> int:
     human = people(options.human or "any")
     check_writable(options.folder, "folder")
     env = make_env(
-        options.track, cameras=CAMERAS, mode="training", conditions=options.conditions, render_mode="human"
+        options.track,
+        direction=options.direction,
+        cameras=CAMERAS,
+        mode="training",
+        conditions=options.conditions,
+        render_mode="human",
     )
     with closing(env), no_empty_folders(options.folder):
         record_people(

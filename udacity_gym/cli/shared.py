@@ -38,7 +38,7 @@ def make_env(track: str, **settings: Any) -> gymnasium.Env[Any, Any]:
     return gymnasium.make("UdacitySim-v0", track=track, disable_env_checker=True, **settings)
 
 
-def make_expert(expert: str, track: str, speed: float | None = None, noise: float = 0.0) -> Any:
+def make_expert(expert: str, track: str | Track, speed: float | None = None, noise: float = 0.0) -> Any:
     """The expert that demonstrates.
 
     Args:
@@ -174,6 +174,7 @@ def judge(
     folder: Path,
     *,
     track: str,
+    direction: str | None = None,
     conditions: str = "clear",
     laps: int,
     seed: int,
@@ -197,7 +198,7 @@ def judge(
     sightseer = Sightseer(Track.load(track).length)
     hooks: list[Callable[[Step], object]] = [sightseer]
     film = folder / "drive.webm" if video else None
-    env = make_env(track, conditions=conditions)
+    env = make_env(track, direction=direction, conditions=conditions)
     with ExitStack() as stack:
         stack.callback(env.close)
         if film is not None:

@@ -319,6 +319,23 @@ def test_record_writes_a_recording_and_adds_a_take(tmp_path, capsys):
     assert [len(episode) for episode in open_recording(folder).episodes] == [30, 30]
 
 
+def test_a_track_is_recorded_and_judged_the_other_way_around(tmp_path):
+    where = []
+    for direction in ("forward", "reverse"):
+        folder, result = tmp_path / direction, tmp_path / f"{direction}-judged"
+        assert main(["record", str(folder), "--seconds", "4", "--direction", direction]) == 0
+        (episode,) = open_recording(folder).episodes
+        where.append(np.array([extra["pose"][:2] for extra in episode.extras()]))
+        judge = ["evaluate", "expert", "--max-seconds", "4", "--no-video", "--direction", direction]
+        assert main([*judge, "--output", str(result)]) == 0
+        judged = json.loads((result / "evaluation.json").read_text())
+        assert judged["track_data"].get("direction", "forward") == direction
+        assert judged["autonomy"] == 1.0
+        assert judged["distance"] > 5
+    forward, reverse = (poses[-1] - poses[0] for poses in where)
+    assert forward @ reverse < 0
+
+
 def test_drive_makes_a_video_and_never_writes_over_one(tmp_path, monkeypatch, capsys):
     from udacity_gym.evaluation import runner
 
