@@ -129,8 +129,8 @@ class Ensemble(Policy):
         if description.get("version") != VERSION or not isinstance(names, list) or not names:
             raise CheckpointError(f"{where} names no members that this version can read")
         for name in names:
-            if not isinstance(name, str) or Path(name).name != name:
-                raise CheckpointError(f"{where}: {name!r} is no folder beside it")
+            if not isinstance(name, str) or Path(name).name != name or not name.startswith("member-"):
+                raise CheckpointError(f"{where}: {name!r} is no folder of a member beside it")
         return cls([load_policy(folder / name) for name in names])
 
     def __repr__(self) -> str:

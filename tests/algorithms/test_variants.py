@@ -1,5 +1,6 @@
 """Variants of DAgger: who drove, what was labelled, and the thresholds that were learnt."""
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -236,6 +237,11 @@ def test_an_ensemble_acts_by_the_mean_of_its_members_and_survives_its_checkpoint
     next((tmp_path / "policy").glob("member-1-*/policy.safetensors")).unlink()
     with pytest.raises(CheckpointError, match="incomplete"):
         load_policy(tmp_path / "policy")
+    for name in ("", "..", "member-0/../member-0"):  # not itself, for ever
+        description = json.loads((tmp_path / "policy" / "policy.json").read_text())
+        (tmp_path / "policy" / "policy.json").write_text(json.dumps({**description, "members": [name]}))
+        with pytest.raises(CheckpointError, match="no folder of a member"):
+            load_policy(tmp_path / "policy")
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "letter.txt").write_text("Dear mother")
     with pytest.raises(CheckpointError, match="something else"):
