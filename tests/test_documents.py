@@ -24,6 +24,17 @@ def test_every_link_leads_to_a_file(page: Path):
     assert missing == []
 
 
+def test_every_module_that_the_architecture_names_is_there():
+    named = set(
+        re.findall(r"[a-z0-9_]+\.py", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+    )
+    there = {
+        path.name for package in ("udacity_gym", "algorithms") for path in (ROOT / package).rglob("*.py")
+    }
+    assert len(named) > 50
+    assert named <= there
+
+
 def test_the_environments_page_is_the_environments_docstring():
     spec = importlib.util.spec_from_file_location("build", ROOT / "docs" / "build.py")
     assert spec is not None

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.storage import FolderStorage, Storage
+from udacity_gym.recording.storage import Storage
 from udacity_gym.telemetry import Image
 
 MOST_PIXELS = 1 << 24
@@ -99,21 +99,6 @@ class ImageFolder:
 def is_image_name(name: str) -> bool:
     """Whether a file name ends like a picture's."""
     return name.endswith((".jpg", ".png")) or name.lower().endswith((".jpg", ".jpeg", ".png"))
-
-
-def read_image(path: Path) -> Image:
-    """Read a picture.
-
-    Args:
-        path: a JPEG or PNG file.
-
-    Returns:
-        (height, width, 3) uint8 RGB.
-
-    Raises:
-        RecordingError: The file is gone, cut off, too large, or no picture.
-    """
-    return decode_image(FolderStorage(path.parent).read(path.name), path)
 
 
 def decode_image(data: bytes, path: Path) -> Image:
