@@ -17,6 +17,7 @@ from algorithms.base import Action, Floats, Policy
 from algorithms.ensemble import Ensemble, doubt_of
 from algorithms.gates import POLICY, Gate, Moment
 from udacity_gym.errors import OptionError, RecordingError
+from udacity_gym.evaluation.runner import STUCK_METRES, STUCK_SECONDS
 from udacity_gym.recording.recorder import RecordDrives, Recorder
 from udacity_gym.wrappers import SpeedController
 
@@ -28,9 +29,6 @@ EnvMaker: TypeAlias = gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, 
 
 START_SPEED = (0.0, 6.0)
 """m/s, between which the speed at the start of an episode is drawn; 6 m/s is safe in every bend."""
-
-STUCK_SECONDS, STUCK_METRES = 5.0, 1.0
-"""s without so many metres of progress after which a car is stuck, and the episode ends."""
 
 
 @dataclass(frozen=True)

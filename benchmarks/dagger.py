@@ -42,9 +42,10 @@ from algorithms import DAgger, Policy, Preprocessing, load_policy
 from algorithms.augment import Augmentation
 from algorithms.interactive import Round
 from algorithms.networks import NETWORKS
-from algorithms.rollouts import STUCK_METRES, STUCK_SECONDS, Novice
+from algorithms.rollouts import Novice
 from algorithms.schedules import Constant, Exponential, FirstRound, Linear, Schedule
 from udacity_gym.evaluation import mean_estimate
+from udacity_gym.evaluation.runner import STUCK_METRES, STUCK_SECONDS
 from udacity_gym.experts import Expert, PurePursuit, Racing
 
 SPEEDS = {"lake": 13.0, "jungle": 8.0}
