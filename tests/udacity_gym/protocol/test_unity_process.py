@@ -73,7 +73,7 @@ def test_a_program_that_may_not_be_executed_says_how_to_allow_it(tmp_path):
 def stand_in(folder):
     """A program that takes Unity's arguments: our own client, in dialect term1 and unannounced."""
     root = Path(udacity_gym.__file__).parents[1]
-    command = f'{sys.executable} -m udacity_gym.cli sim --port "$2" --no-announce --patience 20'
+    command = f'{sys.executable} -m udacity_gym sim --port "$2" --no-announce --patience 20'
     lines = ("#!/bin/sh", '[ "$1" = --port ] || exit 3', f"export PYTHONPATH={root}", f"exec {command}", "")
     return program(folder / "sim.x86_64", "\n".join(lines))
 
