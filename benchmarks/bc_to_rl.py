@@ -6,23 +6,26 @@ wheels over the edge line. After every few thousand steps the policy drives a la
 without noise, and the fastest one that never touches the line is kept. In the end expert, clone and the kept
 policy drive three laps each. Lap times are those of the laps after the standing start.
 
-Run it with: python benchmarks/bc_to_rl.py [--seeds 5] [--steps 32768]
-It takes about four minutes for each seed on two cores.
+Run it with: python benchmarks/bc_to_rl.py [--output FOLDER] [--seeds 5] [--steps 32768] [--processes 2]
+It takes about two minutes for each seed, and goes on where it was interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import torch
+from side_by_side import side_by_side
 from stable_baselines3 import PPO
 
 import udacity_gym  # noqa: F401  (registers the environment)
@@ -30,6 +33,7 @@ from algorithms import BehavioralCloning, NetworkPolicy
 from algorithms.adapters.stable_baselines3 import CriticFirst, policy_of, start_from
 from udacity_gym.evaluation import Evaluation, evaluate, mean_estimate
 from udacity_gym.experts import PurePursuit
+from udacity_gym.files import write_whole
 from udacity_gym.recording import record
 from udacity_gym.telemetry import CAMERAS
 
@@ -77,7 +81,9 @@ def clone(folder: Path, seed: int, args: Args) -> NetworkPolicy:
     return BehavioralCloning([recording], epochs=args.epochs, seed=seed, progress=False).learn()
 
 
-def improve(policy: NetworkPolicy, seed: int, args: Args, log: Any = print) -> NetworkPolicy:
+def improve(
+    policy: NetworkPolicy, seed: int, args: Args, log: Callable[[str], object] = print
+) -> NetworkPolicy:
     """Go on with PPO, and keep the fastest policy that stays between the lines for a lap."""
     env = gym.make("UdacitySim-v0", max_seconds=30.0, rewards=REWARDS, disable_env_checker=True)
     model = start_from(
@@ -102,9 +108,8 @@ def improve(policy: NetworkPolicy, seed: int, args: Args, log: Any = print) -> N
         lap = judge(now, 1, args.seconds)
         took = time.perf_counter() - begin
         log(
-            f"  {model.num_timesteps:>6} steps, {took:>4.0f} s: {lap.mean_speed:.1f} m/s, "
-            f"{lap.edge_departures} times over the line",
-            flush=True,
+            f"{model.num_timesteps:>6} steps, {took:>4.0f} s: {lap.mean_speed:.1f} m/s, "
+            f"{lap.edge_departures} times over the line"
         )
         clean = lap.interventions == 0 and lap.edge_departures == 0
         if clean and lap.mean_speed > best_speed:
@@ -127,7 +132,7 @@ def prove(seed: int, args: Args) -> Mapping[str, Evaluation]:
     torch.set_num_threads(1)  # one picture at a time is too little work for two
     with tempfile.TemporaryDirectory() as folder:
         cloned = clone(Path(folder), seed, args)
-    improved = improve(cloned, seed, args)
+    improved = improve(cloned, seed, args, lambda line: print(f"seed {seed}: {line}", flush=True))
     drivers = {
         "expert": PurePursuit("lake", speed=args.expert_speed),
         "clone": cloned,
@@ -136,39 +141,60 @@ def prove(seed: int, args: Args) -> Mapping[str, Evaluation]:
     return {name: judge(driver, args.laps, args.seconds) for name, driver in drivers.items()}
 
 
+def work(folder: Path, args: Args, seed: int) -> dict[str, dict[str, float]]:
+    """What there is to tell of one seed, by driver; proven unless that is in the folder already."""
+    result = folder / f"seed-{seed}.json"
+    if not result.exists():
+        found = {
+            name: {
+                "lap_time": lap_time(drive),
+                "interventions": drive.interventions,
+                "edge_departures": drive.edge_departures,
+                "mean_abs_cte": drive.mean_abs_cte,
+                "max_abs_cte": drive.max_abs_cte,
+            }
+            for name, drive in prove(seed, args).items()
+        }
+        write_whole(result, json.dumps({"settings": asdict(args), "drivers": found}, indent=1))
+    known = json.loads(result.read_text())
+    if known["settings"] != asdict(args):
+        raise SystemExit(f"{result} was found with other settings; choose another --output")
+    drivers: dict[str, dict[str, float]] = known["drivers"]
+    return drivers
+
+
 def lap_time(evaluation: Evaluation) -> float:
     """Mean lap time in s, without the lap of the standing start if there are others."""
     times = evaluation.lap_times
     return statistics.mean(times[1:] or times)
 
 
-def interval(values: list[float]) -> str:
-    """Mean and 95 % interval."""
-    found = mean_estimate(values)
-    half = (found.high - found.low) / 2
-    return f"{found.value:.1f}" + (f" ± {half:.1f}" if found.n > 1 else "")
+def table(found: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
+    """Figures of all seeds in Markdown, mean and 95 % interval."""
+    titles = ("lap time, s", "interventions", "over the line", "mean \\|cte\\|, m", "max \\|cte\\|, m")
+    lines = ["| | " + " | ".join(titles) + " |", "|---" * (1 + len(titles)) + "|"]
+    for name in found[0]:
+        those = [drivers[name] for drivers in found]
+        cells = [mean_estimate([one["lap_time"] for one in those]).text(1)]
+        cells += [f"{sum(one[what] for one in those):.0f}" for what in ("interventions", "edge_departures")]
+        cells += [
+            mean_estimate([one[what] for one in those], 0).text(2) for what in ("mean_abs_cte", "max_abs_cte")
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Prove it for several seeds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("bc-to-rl"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=Args.steps)
+    parser.add_argument("--processes", type=int, default=2, help="seeds at the same time")
     given = parser.parse_args()
-    found: dict[str, list[Evaluation]] = {}
-    for seed in range(given.seeds):
-        print(f"seed {seed}", flush=True)
-        for name, evaluation in prove(seed, Args(steps=given.steps)).items():
-            found.setdefault(name, []).append(evaluation)
-            print(f"  {name:<16}{lap_time(evaluation):>7.1f} s", flush=True)
-    print(f"\n{'':<16} lap time, s    interventions  over the line  mean |cte|, m  max |cte|, m")
-    for name, those in found.items():
-        interventions, over = (
-            sum(getattr(e, n) for e in those) for n in ("interventions", "edge_departures")
-        )
-        mean, most = statistics.mean(e.mean_abs_cte for e in those), max(e.max_abs_cte for e in those)
-        times = interval([lap_time(e) for e in those])
-        print(f"{name:<16} {times:<14} {interventions:>13}  {over:>13}  {mean:>13.2f}  {most:>13.2f}")
+    job = partial(work, given.output, Args(steps=given.steps))
+    done = dict(side_by_side(job, range(given.seeds), given.processes))
+    print(f"\n{table([done[seed] for seed in sorted(done)])}")
 
 
 if __name__ == "__main__":

@@ -26,15 +26,14 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
+from side_by_side import side_by_side
 from torch import Tensor, nn
 
 import udacity_gym  # noqa: F401  (registers the environment)
@@ -42,11 +41,11 @@ from algorithms import DAgger, Policy, Preprocessing, load_policy
 from algorithms.augment import Augmentation
 from algorithms.interactive import Round
 from algorithms.networks import NETWORKS
-from algorithms.rollouts import Novice
 from algorithms.schedules import Constant, Exponential, FirstRound, Linear, Schedule
-from udacity_gym.evaluation import mean_estimate
-from udacity_gym.evaluation.runner import STUCK_METRES, STUCK_SECONDS
+from udacity_gym.evaluation import evaluate, mean_estimate
+from udacity_gym.evaluation.measures import laps_driven
 from udacity_gym.experts import Expert, PurePursuit, Racing
+from udacity_gym.files import write_whole
 
 SPEEDS = {"lake": 13.0, "jungle": 8.0}
 """m/s that expert and policies are driven at, by track."""
@@ -169,31 +168,13 @@ def falls_per_lap(policy: Policy, env: gymnasium.Env[Any, Any], laps: int, speed
     """Let a policy drive, put it back on its lane where it falls, and count.
 
     Returns:
-        Falls per lap; a car that is put back four times a lap's seconds in a row is given up as if the rest
-        of the way went like the way before.
+        Falls per lap; of the way until then, if laps take more than three times as long as they should.
     """
     track: Any = env.get_wrapper_attr("track")
-    novice = Novice(policy, float(env.get_wrapper_attr("ctrl_dt")), wants_features=False)
-    place = {"s": 0.0, "offset": float(track.reference_offset), "heading_error": 0.0, "speed": speed}
-    falls, metres, seconds = 0, 0.0, 0.0
-    while metres < laps * track.length and seconds < 3 * laps * track.length / speed:
-        observation, info = env.reset(seed=0, options=place)
-        novice.begin()
-        furthest = (0.0, 0.0)
-        while True:
-            action, _, _ = novice(observation, info)
-            observation, _, terminated, _, info = env.step(action)
-            now, way = float(info["time"]), float(info["progress"])
-            if way >= furthest[1] + STUCK_METRES:
-                furthest = (now, way)
-            if terminated or now - furthest[0] >= STUCK_SECONDS:
-                falls += 1
-                break
-            if metres + way >= laps * track.length:
-                break
-        metres, seconds = metres + max(way, 1.0), seconds + now
-        place["s"] = float(info["s"])
-    return float(falls / (metres / track.length))
+    start = {"s": 0.0, "offset": float(track.reference_offset), "heading_error": 0.0, "speed": speed}
+    seconds = 3 * laps * track.length / speed
+    drive = evaluate(policy, env, laps, intervene="road", start=start, max_seconds=seconds)
+    return drive.falls / laps_driven(drive)
 
 
 def work(run: Run) -> list[dict[str, Any]]:
@@ -207,7 +188,6 @@ def work(run: Run) -> list[dict[str, Any]]:
     speed = SPEEDS[run.track]
 
     def judge(round: Round) -> None:
-        begin = time.perf_counter()
         policy = load_policy(run.folder / "learner" / "policies" / f"round_{round.round:03d}")
         rows.append(
             {
@@ -218,13 +198,9 @@ def work(run: Run) -> list[dict[str, Any]]:
                 "labels": round.train_frames,
                 "falls_per_lap": falls_per_lap(policy, env, run.laps, speed),
                 "train_loss": round.train_loss,
-                "judging_seconds": time.perf_counter() - begin,
             }
         )
-        run.folder.mkdir(parents=True, exist_ok=True)
-        part = judged.with_suffix(".part")
-        part.write_text(json.dumps(rows))
-        part.replace(judged)
+        write_whole(judged, json.dumps(rows))
 
     learner = DAgger(
         env=env,
@@ -314,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--frames", type=int, default=1000, help="labelled in each round")
     parser.add_argument("--laps", type=int, default=1, help="driven to judge each round")
-    parser.add_argument("--workers", type=int, default=2, help="runs side by side")
+    parser.add_argument("--processes", type=int, default=2, help="runs side by side")
     parser.add_argument("--network", default="Thumbnail", choices=("Thumbnail", "Linear24"))
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
@@ -330,17 +306,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     begin = time.perf_counter()
     rows: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
-        coming = {pool.submit(work, run): run for run in runs}
-        for done in as_completed(coming):
-            run, found = coming[done], done.result()
-            rows += found
-            minutes = (time.perf_counter() - begin) / 60
-            course = " ".join(f"{row['falls_per_lap']:.1f}" for row in found)
-            print(f"{minutes:5.1f} min  {run.track:<7}{run.method:<18} seed {run.seed}: {course}", flush=True)
+    for run, found in side_by_side(work, runs, options.processes):
+        rows += found
+        minutes = (time.perf_counter() - begin) / 60
+        course = " ".join(f"{row['falls_per_lap']:.1f}" for row in found)
+        print(f"{minutes:5.1f} min  {run.track:<7}{run.method:<18} seed {run.seed}: {course}", flush=True)
     order = list(schedules(1))
     rows.sort(key=lambda row: (row["track"] != "lake", order.index(row["method"]), row["seed"], row["round"]))
-    (options.output / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_whole(options.output / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     draw(rows, options.output / "falls.png")
     print("\n" + table(rows))
     return check(rows) if options.quick else 0

@@ -22,19 +22,19 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, interval, make_env, settings
+from side_by_side import side_by_side
 
 from algorithms import DAgger, HGDAgger, load_policy
 from algorithms.interactive import Round
 from udacity_gym.experts import PurePursuit, ScriptedHuman
+from udacity_gym.files import write_whole
 from udacity_gym.world.track import Track
 
 METHODS = ("DAgger", "HG-DAgger")
@@ -120,9 +120,7 @@ def work(job: Job) -> list[dict[str, Any]]:
         }
         if round.round >= len(rows):
             rows.append(row)
-            part = rows_file.with_suffix(".part")
-            part.write_text(json.dumps(rows))
-            part.replace(rows_file)
+            write_whole(rows_file, json.dumps(rows))
 
     learner = (HGDAgger if gated else DAgger)(
         demonstrations / "rounds" / "round_000",
@@ -200,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--labels", type=int, default=100, help="that DAgger asks for in each round")
     parser.add_argument("--laps", type=float, default=1.0, help="that HG-DAgger drives in each round")
-    parser.add_argument("--workers", type=int, default=2, help="runs side by side")
+    parser.add_argument("--processes", type=int, default=2, help="runs side by side")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -213,16 +211,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     begin = time.perf_counter()
     rows: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
-        coming = {pool.submit(work, job): job for job in jobs}
-        for done in as_completed(coming):
-            job, found = coming[done], done.result()
-            rows += found
-            minutes = (time.perf_counter() - begin) / 60
-            course = " ".join(f"{row['labels']}:{row['falls_per_lap']:.1f}" for row in found)
-            print(f"{minutes:5.1f} min  {job.method:<10} seed {job.seed}, labels:falls {course}", flush=True)
+    for job, found in side_by_side(work, jobs, options.processes):
+        rows += found
+        minutes = (time.perf_counter() - begin) / 60
+        course = " ".join(f"{row['labels']}:{row['falls_per_lap']:.1f}" for row in found)
+        print(f"{minutes:5.1f} min  {job.method:<10} seed {job.seed}, labels:falls {course}", flush=True)
     rows.sort(key=lambda row: (METHODS.index(row["method"]), row["seed"], row["round"]))
-    (options.output / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_whole(options.output / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     most = min(run[-1]["labels"] for method in METHODS for run in by_run(rows, method))
     budgets = sorted({round(most * i / 5) for i in range(6)})
     draw(rows, budgets, options.output / "human_gated.png")

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
@@ -29,6 +28,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from side_by_side import side_by_side
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import BehavioralCloning, BehavioralCloningConfig
@@ -214,12 +214,9 @@ def run(folder: Path, args: Args, processes: int = 1, log: Any = print) -> list[
         for kind in product(SETTINGS, DEMONSTRATIONS, [seed])
         if name_of(kind) not in done
     ]
-    work = partial(_judge_and_keep, folder, args)
-    if processes == 1:
-        _tell(map(work, kinds), log)
-    else:
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            _tell(pool.imap_unordered(work, kinds), log)
+    for _, found in side_by_side(partial(_judge_and_keep, folder, args), kinds, processes):
+        shown = ", ".join(f"{c.epoch}: {c.mse:.5f} {c.autonomy:.0%}" for c in found)
+        log(f"{found[0].training}  (epoch: loss autonomy)  {shown}", flush=True)
     names = {name_of(kind) for kind in product(SETTINGS, DEMONSTRATIONS, range(args.seeds))}
     files = sorted(path for path in (folder / "trainings").glob("*.json") if path.stem in names)
     return [Checkpoint(**row) for path in files for row in json.loads(path.read_text())]
@@ -235,12 +232,6 @@ def _judge_and_keep(folder: Path, args: Args, kind: tuple[str, str, int]) -> lis
     rows = [asdict(checkpoint) for checkpoint in found]
     write_whole(folder / "trainings" / f"{name_of(kind)}.json", json.dumps(rows))
     return found
-
-
-def _tell(results: Iterable[list[Checkpoint]], log: Any) -> None:
-    for found in results:
-        shown = ", ".join(f"{c.epoch}: {c.mse:.5f} {c.autonomy:.0%}" for c in found)
-        log(f"{found[0].training}  (epoch: loss autonomy)  {shown}", flush=True)
 
 
 @dataclass(frozen=True)

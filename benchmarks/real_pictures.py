@@ -25,12 +25,14 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
+from side_by_side import side_by_side
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import Augmentation
@@ -64,7 +66,6 @@ class Args:
         recipe_epochs: of the recipe; an epoch has three times as many, as each row has three.
         laps: to drive.
         max_seconds: s of simulated time after which driving ends; None allows for all laps.
-        threads: cores that training uses.
     """
 
     speed: float = 15 * MPH
@@ -72,7 +73,6 @@ class Args:
     recipe_epochs: int = 8
     laps: int = 1
     max_seconds: float | None = None
-    threads: int = 2
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def train_ours(rows: Rows, args: Args, seed: int, folder: Path) -> NetworkPolicy
         balance=0.25,
         throttle="speed_control",
         target_speed=args.speed,
-        threads=args.threads,
+        threads=1,
         seed=seed,
     )
     return Training(config, rows.train.smoothed(SMOOTHING), folder=folder).run()
@@ -151,7 +151,7 @@ def train_recipe(rows: Rows, args: Args, seed: int, folder: Path) -> NetworkPoli
         balance=0.0,
         throttle="speed_control",
         target_speed=args.speed,
-        threads=args.threads,
+        threads=1,
         seed=seed,
     )
     # It knows no speed: rows in which the car stands count as all others, and corrections are the same.
@@ -183,8 +183,58 @@ def drive(policy: NetworkPolicy, track: str, args: Args) -> dict[str, Any]:
         env.close()
 
 
+@dataclass(frozen=True)
+class Job:
+    """One training, and its judgement.
+
+    Attributes:
+        recording: folder with a ``driving_log.csv``.
+        track: that it was recorded on.
+        name: "ours" or "recipe".
+        seed: of the training.
+        folder: keeps trainings and what was found.
+    """
+
+    recording: Path
+    track: str
+    name: str
+    seed: int
+    folder: Path
+
+    @property
+    def place(self) -> Path:
+        """Where the training is kept."""
+        return self.folder / f"{self.recording.name}-{self.track}" / f"{self.name}-{self.seed}"
+
+
+def work(args: Args, job: Job) -> tuple[dict[str, Any], bool]:
+    """Train, judge, drive; or read what was found before. Returns that, and whether it is new."""
+    torch.set_num_threads(1)
+    result = job.place.with_suffix(".json")
+    if result.exists():
+        return json.loads(result.read_text()), False
+    rows = Rows.of(job.recording)
+    train = train_ours if job.name == "ours" else train_recipe
+    policy = train(rows, args, job.seed, job.place)
+    row = {
+        "recording": job.recording.name,
+        "track": job.track,
+        "name": job.name,
+        "seed": job.seed,
+        **rows.judge(predictions(policy, rows.test)[:, 0]),
+        "drive": drive(policy, job.track, args),
+    }
+    write_whole(result, json.dumps(row, indent=1))
+    return row, True
+
+
 def run(
-    recordings: Sequence[Path], tracks: Sequence[str], seeds: int, folder: Path, args: Args
+    recordings: Sequence[Path],
+    tracks: Sequence[str],
+    seeds: int,
+    folder: Path,
+    args: Args,
+    processes: int = 1,
 ) -> list[dict[str, Any]]:
     """Train, judge and drive what is not done yet.
 
@@ -194,42 +244,45 @@ def run(
         seeds: trainings of each kind.
         folder: keeps trainings and what was found.
         args: settings; those of an interrupted run must be the same.
+        processes: trainings at the same time.
 
     Returns:
         One row for each recording, seed and way of steering.
     """
-    torch.set_num_threads(1)
-    known, settings = folder / "settings.json", asdict(replace(args, threads=0))
+    known, settings = folder / "settings.json", asdict(args)
     if known.exists() and json.loads(known.read_text()) != settings:
         raise SystemExit(f"{folder} was begun with other settings; choose another --output")
     write_whole(known, json.dumps(settings))
-    found: list[dict[str, Any]] = []
-    for recording, track in zip(recordings, tracks, strict=True):
-        rows = Rows.of(recording)
-        for seed in range(seeds):
-            for name in LEARNT:
-                place = folder / f"{recording.name}-{track}" / f"{name}-{seed}"
-                result = place.with_suffix(".json")
-                if not result.exists():
-                    train = train_ours if name == "ours" else train_recipe
-                    policy = train(rows, args, seed, place)
-                    row = {
-                        "recording": recording.name,
-                        "track": track,
-                        "name": name,
-                        "seed": seed,
-                        **rows.judge(predictions(policy, rows.test)[:, 0]),
-                        "drive": drive(policy, track, args),
-                    }
-                    write_whole(result, json.dumps(row, indent=1))
-                    print(told(row), flush=True)
-                found.append(json.loads(result.read_text()))
-        mean = float(rows.train.steering.mean())
-        for name, value in (("mean", mean), ("zero", 0.0)):
-            guess = np.full(len(rows.test), value, np.float32)
-            constant = {"recording": recording.name, "track": track, "name": name, "seed": 0}
-            found.append({**constant, **rows.judge(guess)})
-    return found
+    jobs = [
+        Job(recording, track, name, seed, folder)
+        for recording, track in zip(recordings, tracks, strict=True)
+        for seed in range(seeds)
+        for name in LEARNT
+    ]
+    found: dict[Job, dict[str, Any]] = {}
+    for job, (row, new) in side_by_side(partial(work, args), jobs, processes):
+        found[job] = row
+        if new:
+            print(told(row), flush=True)
+    return [
+        row
+        for recording in recordings
+        for row in [*(found[job] for job in jobs if job.recording == recording), *constants(recording)]
+    ]
+
+
+def constants(recording: Path) -> list[dict[str, Any]]:
+    """What needs no learning, judged on a recording."""
+    rows = Rows.of(recording)
+    return [
+        {
+            "recording": recording.name,
+            "name": name,
+            "seed": 0,
+            **rows.judge(np.full(len(rows.test), value, np.float32)),
+        }
+        for name, value in (("mean", float(rows.train.steering.mean())), ("zero", 0.0))
+    ]
 
 
 def told(row: dict[str, Any]) -> str:
@@ -279,11 +332,11 @@ def main() -> None:
     parser.add_argument("recordings", type=Path, nargs="+", help="folders with a driving_log.csv")
     parser.add_argument("--track", nargs="+", default=["lake"], help="the track of each recording")
     parser.add_argument("--output", type=Path, default=Path("real-pictures"))
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--speed", type=float, default=Args.speed / MPH, help="mph that both drive at")
     parser.add_argument("--epochs", type=int, default=Args.epochs, help="of ours")
     parser.add_argument("--recipe-epochs", type=int, default=Args.recipe_epochs, help="of the recipe")
-    parser.add_argument("--threads", type=int, default=Args.threads)
+    parser.add_argument("--processes", type=int, default=2, help="trainings at the same time")
     parser.add_argument("--quick", action="store_true", help="few epochs, seconds of driving")
     given = parser.parse_args()
     if len(given.track) != len(given.recordings):
@@ -292,11 +345,11 @@ def main() -> None:
         speed=given.speed * MPH,
         epochs=given.epochs,
         recipe_epochs=given.recipe_epochs,
-        threads=given.threads,
     )
     if given.quick:
+        given.seeds = 1
         args = replace(args, epochs=7, recipe_epochs=1, max_seconds=15.0)
-    found = run(given.recordings, given.track, given.seeds, given.output, args)
+    found = run(given.recordings, given.track, given.seeds, given.output, args, given.processes)
     told_whole = {"settings": asdict(args), "seeds": given.seeds, "rows": found}
     write_whole(given.output / "real-pictures.json", json.dumps(told_whole, indent=1) + "\n")
     print(f"\n{table(found)}")

@@ -1,27 +1,14 @@
 """The twin's pictures of the poses of a real drive have its colours; the page about that runs."""
 
-import importlib.util
-import sys
-
+import fidelity
 import numpy as np
-import pytest
 
 from tests.pages import ROOT, run_page
 from udacity_gym.recording import open_recording
 from udacity_gym.world.track import Track
 
 
-@pytest.fixture(scope="module")
-def fidelity():
-    spec = importlib.util.spec_from_file_location("fidelity", ROOT / "benchmarks" / "fidelity.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fidelity"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["fidelity"]
-
-
-def compare(fidelity, recording, name, start, first, particles=300):
+def compare(recording, name, start, first, particles=300):
     episode = open_recording(recording).episodes[0][first : first + 60]
     track = Track.load(name)
     frames, aligned = fidelity.reconstruct(episode, track, start, 0, particles, seed=0)
@@ -34,8 +21,8 @@ def distance(region):
     return np.linalg.norm(np.subtract(region["real"], region["drawn"]))
 
 
-def test_the_lakes_road_has_the_colours_and_the_grain_of_the_real_one(fidelity, lake_recording):
-    regions, edges = compare(fidelity, lake_recording, "lake", (267.5, 0.05, 0.0), 300)
+def test_the_lakes_road_has_the_colours_and_the_grain_of_the_real_one(lake_recording):
+    regions, edges = compare(lake_recording, "lake", (267.5, 0.05, 0.0), 300)
     assert distance(regions["asphalt"]) < 25
     assert distance(regions["line"]) < 30
     assert 0.6 < regions["asphalt"]["drawn_spread"] / regions["asphalt"]["real_spread"] < 1.5
@@ -43,13 +30,13 @@ def test_the_lakes_road_has_the_colours_and_the_grain_of_the_real_one(fidelity, 
     assert edges["drawn"]["median"] < 1.2
 
 
-def test_the_jungles_lines_are_where_they_really_are(fidelity, jungle_recording):
-    _, edges = compare(fidelity, jungle_recording, "jungle", (1034.0, 1.8, -0.15), 196)
+def test_the_jungles_lines_are_where_they_really_are(jungle_recording):
+    _, edges = compare(jungle_recording, "jungle", (1034.0, 1.8, -0.15), 196)
     assert edges["real"]["median"] < 1.8
     assert edges["drawn"]["median"] < 1.2
 
 
-def test_sheets_show_real_and_drawn_pictures_side_by_side(fidelity, tmp_path):
+def test_sheets_show_real_and_drawn_pictures_side_by_side(tmp_path):
     picture = np.zeros((160, 320, 3), np.uint8)
     pairs = [fidelity.Pair(k, 10.0 * k, 0.0, picture, picture + 200, picture[..., 0]) for k in range(20)]
     fidelity.write_sheets(pairs, tmp_path, "lake")

@@ -1,29 +1,12 @@
 """The proof that a lower loss need not drive better, in small."""
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
+import loss_versus_driving as proof
 import pytest
 
-from tests.pages import ROOT
 
-
-@pytest.fixture(scope="module")
-def proof() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "loss_versus_driving", ROOT / "benchmarks" / "loss_versus_driving.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-def checkpoint(proof: ModuleType, training: str, mse: float, autonomy: float) -> object:
+def checkpoint(training: str, mse: float, autonomy: float) -> object:
     return proof.Checkpoint(
         training=training,
         setting="augmented",
@@ -39,10 +22,10 @@ def checkpoint(proof: ModuleType, training: str, mse: float, autonomy: float) ->
 
 @pytest.mark.parametrize(("sign", "better"), [(-1, 0), (1, 3)])
 def test_a_loss_that_orders_checkpoints_as_driving_does_has_the_rank_correlation_one(
-    proof: ModuleType, sign: int, better: int, tmp_path: Path
+    sign: int, better: int, tmp_path: Path
 ) -> None:
     losses = [0.1, 0.2, 0.3, 0.4]
-    found = [checkpoint(proof, str(k), x, 0.5 + sign * x) for k, x in enumerate(losses)]
+    found = [checkpoint(str(k), x, 0.5 + sign * x) for k, x in enumerate(losses)]
     findings = proof.findings(found)
     assert findings.mse_correlation.value == pytest.approx(-sign)
     assert findings.mae_correlation.value == pytest.approx(-sign)
@@ -54,9 +37,7 @@ def test_a_loss_that_orders_checkpoints_as_driving_does_has_the_rank_correlation
 
 
 @pytest.mark.long
-def test_the_checkpoint_of_the_least_loss_is_not_the_one_that_drives_best(
-    proof: ModuleType, tmp_path: Path
-) -> None:
+def test_the_checkpoint_of_the_least_loss_is_not_the_one_that_drives_best(tmp_path: Path) -> None:
     args = proof.Args(checkpoints=(1, 6), record_seconds=40, drives=1, drive_seconds=20)
     proof.demonstrate(tmp_path, args.record_seconds)
     checkpoints = [

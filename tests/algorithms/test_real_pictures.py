@@ -1,15 +1,14 @@
 """The proof on real pictures, in small."""
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import real_pictures as proof
 
 from algorithms.config import TrainingConfig
 from tests.pages import ROOT
@@ -17,20 +16,7 @@ from tests.pages import ROOT
 SCRIPT = ROOT / "benchmarks" / "real_pictures.py"
 
 
-@pytest.fixture(scope="module")
-def proof() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("real_pictures", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_recipe_corrects_side_cameras_by_a_constant_and_mirrors_about_the_middle(
-    proof: ModuleType,
-) -> None:
+def test_the_recipe_corrects_side_cameras_by_a_constant_and_mirrors_about_the_middle() -> None:
     geometry = proof.constant_correction(0.2)
     distance = TrainingConfig().recovery_distance
     assert geometry.camera_steering("left", distance) == pytest.approx(0.2)
@@ -40,7 +26,7 @@ def test_the_recipe_corrects_side_cameras_by_a_constant_and_mirrors_about_the_mi
     assert mirror @ [0.0, 30.0, 1.0] == pytest.approx([319.0, 30.0, 1.0])
 
 
-def test_nothing_near_the_rows_that_judge_is_trained_on(proof: ModuleType, lake_recording: Path) -> None:
+def test_nothing_near_the_rows_that_judge_is_trained_on(lake_recording: Path) -> None:
     rows = proof.Rows.of(lake_recording)
     assert len(rows.test) == 400
     assert rows.test.time[0] - rows.train.time[-1] >= 2.0 - 1e-6
@@ -48,7 +34,7 @@ def test_nothing_near_the_rows_that_judge_is_trained_on(proof: ModuleType, lake_
     assert rows.judge(0 * rows.test.steering)["by_row"]["correlation"] == 0.0
 
 
-def test_the_table_has_every_way_of_steering_once(proof: ModuleType) -> None:
+def test_the_table_has_every_way_of_steering_once() -> None:
     errors = {"mae": 0.1, "rmse": 0.2, "correlation": 0.5}
     judged = {"recording": "lake", "by_row": errors, "smoothed": errors}
     drive = {"autonomy": 0.5, "interventions": 3, "edge_departures": 3, "reference_departures": 9}

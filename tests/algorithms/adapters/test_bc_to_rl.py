@@ -1,16 +1,13 @@
 """A policy that was cloned from a slow expert learns to drive faster than it: the proof, shorter."""
 
-import runpy
-
+import bc_to_rl as proof
 import pytest
-from pages import ROOT
 
 
 @pytest.mark.long
 def test_ppo_makes_a_cloned_policy_faster_than_its_expert_and_keeps_it_between_the_lines() -> None:
-    proof = runpy.run_path(str(ROOT / "benchmarks" / "bc_to_rl.py"))
-    args = proof["Args"](epochs=4, steps=8_192, every=4_096, laps=1, seconds=40.0)
-    expert, clone, improved = proof["prove"](0, args).values()
+    args = proof.Args(epochs=4, steps=8_192, every=4_096, laps=1, seconds=40.0)
+    expert, clone, improved = proof.prove(0, args).values()
     for evaluation in (expert, clone, improved):
         assert evaluation.interventions == evaluation.edge_departures == 0
     assert clone.mean_speed < 1.05 * expert.mean_speed
