@@ -35,6 +35,9 @@ class Geometry:
         camera_headings: rad by camera, by which it points right of the centre camera; 0 if not named.
         wheelbase: m from axle to axle, divided by the gain of the measured yaw rate (2.87 m / 1.06).
         max_steering: rad of the front wheels at full lock.
+
+    Raises:
+        OptionError: A number can't be: lengths are above 0, angles are small.
     """
 
     focal_length: float = 138.56
@@ -45,6 +48,19 @@ class Geometry:
     camera_headings: tuple[tuple[str, float], ...] = ()
     wheelbase: float = 2.71
     max_steering: float = math.radians(25.0)
+
+    def __post_init__(self) -> None:
+        for name in ("focal_length", "camera_height", "wheelbase"):
+            Number(0, above=True).check(name, getattr(self, name))
+        Number(0, math.pi / 2, above=True).check("max_steering", self.max_steering)
+        Number(-math.pi / 2, math.pi / 2).check("roll", self.roll)
+        if len(self.vanishing_point) != 2:
+            raise OptionError(f"vanishing_point={self.vanishing_point!r} must be (column, row)")
+        for number in self.vanishing_point:
+            Number().check("vanishing_point", number)
+        for name in ("camera_offsets", "camera_headings"):
+            for camera, number in dict(getattr(self, name)).items():
+                Number().check(f"{name} of {camera!r}", number)
 
     def camera_offset(self, camera: str) -> float:
         """Metres by which a camera stands right of the car's centre line.

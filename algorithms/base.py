@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import UdacityGymError
-from udacity_gym.observation import ObservationError, check_measurements, check_observation
+from udacity_gym.policy_inputs import ObservationError, check_measurements, check_observation
 from udacity_gym.telemetry import Image
 
 __all__ = ["ACTION_MEANINGS", "Action", "Floats", "Learner", "ObservationError", "Policy", "TrainingError"]
@@ -43,7 +43,7 @@ class Policy(ABC):
         target_speed: m/s that a steering-only policy wants to be driven at, None if it works the throttle.
         picture: (height, width) px of the pictures it accepts.
         camera: which picture of a Dict observation it looks at.
-        inputs: what else it needs of a Dict observation, names from `udacity_gym.observation.MEASUREMENTS`;
+        inputs: what else it needs of a Dict observation, names from `udacity_gym.policy_inputs.MEASUREMENTS`;
             with ("speed",) the environment is wrapped in `udacity_gym.wrappers.SpeedObservation`.
         history: how many past pictures it looks at; it remembers them in ``state``.
     """

@@ -66,7 +66,8 @@ class InteractiveConfig(TrainingConfig):
             place a car, where that starts.
         put_back: after the car left the road, or was stuck, put it back on its lane where it was, as in
             section 5.1 of Ross et al. 2011, instead of starting as ``start`` says.
-        train_on: "all" rounds so far, as the paper says (data set aggregation), or the "last" one alone.
+        train_on: "all" rounds so far, as the paper says (data set aggregation), or the "last" one alone that
+            has labels.
         warm_start: each round's training goes on from the weights of the round before; False begins
             with random weights, as the paper does, and needs more epochs.
         members: networks that are trained on the same data with different seeds; more than one drive by their
@@ -337,7 +338,10 @@ class InteractiveLearner(ABC):
 
     def _data(self, number: int) -> list[Recording]:
         """The recordings that a round is trained on."""
-        numbers = range(number + 1) if self.config.train_on == "all" else range(number, number + 1)
+        numbers = range(number + 1)
+        if self.config.train_on == "last":  # that has labels: there may have been nothing to correct
+            last = next(i for i in reversed(numbers) if i == 0 or labelled(self._open(i)))
+            numbers = range(last, last + 1)
         rounds = [self._open(i) for i in numbers if i > 0 or not self._recordings]
         return [*(self._recordings if 0 in numbers else []), *rounds]
 

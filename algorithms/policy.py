@@ -20,7 +20,7 @@ from algorithms.losses import Loss, MeanSquare
 from algorithms.networks import check_fits, make_network
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import CheckpointError, OptionError
-from udacity_gym.observation import MEASUREMENTS
+from udacity_gym.policy_inputs import MEASUREMENTS
 from udacity_gym.telemetry import MPH, Image
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import CheckpointError, MissingDependencyError
-from udacity_gym.observation import ObservationError, check_measurements, check_observation
+from udacity_gym.policy_inputs import ObservationError, check_measurements, check_observation
 
 KEY = "udacity_gym"
 """Key of the file's metadata that has the JSON."""

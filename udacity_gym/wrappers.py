@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.checks import number
 from udacity_gym.errors import ActionError, OptionError
-from udacity_gym.observation import ObservationError
+from udacity_gym.policy_inputs import ObservationError
 from udacity_gym.telemetry import MPH
 
 GAINS = ("proportional", "integral", "brake_margin")

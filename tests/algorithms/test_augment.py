@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,3 +200,19 @@ def test_the_steering_of_a_side_camera_follows_from_its_mount_and_the_distance()
     assert wide.camera_steering("left", 8.0) == pytest.approx(0.31, abs=0.01)
     inward = Geometry(camera_headings=(("left", 0.1),))  # it looks where a car would that comes back already
     assert inward.camera_steering("left", 8.0) == pytest.approx(0.156 - 0.155, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"focal_length": 0.0}, "focal_length=0.0 must be a finite number above 0"),
+        ({"wheelbase": -2.7}, "wheelbase"),
+        ({"max_steering": 25.0}, "max_steering=25.0"),  # degrees
+        ({"vanishing_point": (158.0,)}, "column, row"),
+        ({"vanishing_point": (158.0, math.nan)}, "vanishing_point"),
+        ({"camera_offsets": (("center", "0"),)}, "camera_offsets of 'center'"),
+    ],
+)
+def test_a_geometry_that_can_not_be_is_refused(setting: dict[str, Any], told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        Geometry(**setting)

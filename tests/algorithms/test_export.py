@@ -20,8 +20,8 @@ from algorithms.preprocessing import COLORS
 from udacity_gym.cli import main
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation import evaluate
-from udacity_gym.observation import ObservationError
 from udacity_gym.onnx_policy import KEY, OnnxPolicy
+from udacity_gym.policy_inputs import ObservationError
 from udacity_gym.recording import open_recording
 
 # TorchScript still works, and is still what C++ loads.

@@ -114,6 +114,16 @@ def test_safe_dagger_labels_what_its_classifier_calls_unsafe(
     assert learner.history[1].train_frames == 90 + sum("expert_action" in extra for extra in rows)
 
 
+def test_a_round_without_labels_leaves_the_last_labelled_one_to_train_on(
+    env: Any, demonstrations: Path, tmp_path: Path
+) -> None:
+    options = {**SMALL, "rounds": 3, "tau": 100.0, "train_on": "last"}
+    learner = SafeDAgger(demonstrations, env=env, expert=PurePursuit(), folder=tmp_path, **options)
+    learner.learn()
+    assert [round.labels for round in learner.history] == [0, 0, 0]  # nothing is that unsafe
+    assert [round.train_frames for round in learner.history] == [90, 90, 90]
+
+
 def test_a_head_learns_rare_danger_and_knows_how_rare_it_is() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(2000, 6)).astype(np.float32)

@@ -16,6 +16,8 @@ from udacity_gym.world.track import Track
 
 FORMAT = "udacity-gym-episode"
 VERSION = 1
+BEGINNING = f'{{"format": "{FORMAT}", '.encode()
+"""What every line begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +78,30 @@ class EpisodeLog:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab+")  # noqa: SIM115 - closed in `close`
-            self._mend()
         except OSError as error:
             raise UdacityGymError(
                 f"can't write {path}: {error.strerror}; choose a place that can be written to"
             ) from error
+        try:
+            self._mend()
+        except BaseException:
+            self._file.close()
+            raise
 
     def _mend(self) -> None:
-        """Cut off a line that was not written to its end."""
+        """Cut off a line that was not written to its end, of a file that surely is a log."""
         self._file.seek(0)
         content = self._file.read()
         whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            self._file.truncate(whole)
+        torn = content[whole:]
+        if not torn:
+            return
+        _lines(self.path)
+        if not torn.startswith(BEGINNING[: len(torn)]):
+            raise UdacityGymError(
+                f"{self.path} ends with something that is not an episode: {torn[:40]!r}; choose another file"
+            )
+        self._file.truncate(whole)
 
     def read(self) -> list[Episode]:
         """The episodes so far.

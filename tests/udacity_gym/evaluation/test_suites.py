@@ -224,6 +224,24 @@ def test_a_file_that_is_no_log_is_told_by_its_line(tmp_path):
         SuiteResult.load(tmp_path / "nowhere.jsonl")
 
 
+@pytest.mark.parametrize("content", ["notes of a person", '{"format": "other"}\nand more'])
+def test_a_file_that_is_no_log_is_left_as_it_is(tmp_path, content):
+    path = tmp_path / "notes.txt"
+    path.write_text(content)
+    with pytest.raises(UdacityGymError, match="not an episode"):
+        EpisodeLog(path, SHORT, "x")
+    assert path.read_text() == content
+
+
+def test_a_torn_line_is_cut_off_a_log(drunk_result, tmp_path):
+    path = tmp_path / "episodes.jsonl"
+    whole = (drunk_result.folder / "episodes.jsonl").read_bytes()
+    for torn in (whole[:7], whole[:200]):
+        path.write_bytes(whole + torn)
+        EpisodeLog(path, SHORT, "x").close()
+        assert path.read_bytes() == whole
+
+
 def test_a_policy_that_can_not_be_pickled_is_refused_for_several_processes():
     policy = Straight()
     policy.hook = lambda: None
