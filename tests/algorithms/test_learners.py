@@ -14,6 +14,7 @@ from algorithms.learners import GROUP, OURS, find_learner, installed_learners, m
 from udacity_gym.cli import main
 from udacity_gym.errors import OptionError
 from udacity_gym.recording import open_recording
+from udacity_gym.world.track import Track
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -119,6 +120,28 @@ def test_a_learner_gets_the_environment_and_the_expert_that_its_signature_names(
 
 
 @pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny")
+def test_a_learner_learns_to_drive_the_other_way_around_in_the_weather_it_is_told(
+    road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tiny_learner
+
+    seen = {}
+
+    def learn(learner: object) -> object:
+        seen["env"], seen["expert"] = learner.env, learner.expert  # type: ignore[attr-defined]
+        _, seen["info"] = learner.env.reset(seed=0)  # type: ignore[attr-defined]
+        return tiny_learner.Always([0.0, 0.0])
+
+    monkeypatch.setattr(tiny_learner.Asker, "learn", learn)
+    arguments = ["train", str(road_recording), "--output", str(tmp_path / "out")]
+    arguments += ["--algorithm", "tiny_learner:Asker", "--option", "steps=1"]
+    assert main([*arguments, "--direction", "reverse", "--conditions", "rain"]) == 0
+    assert seen["info"]["conditions"].weather == "rain"
+    assert seen["env"].get_wrapper_attr("track").starts == seen["expert"].track.starts
+    assert seen["expert"].track.starts != Track.load("lake").starts
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -42,6 +42,10 @@ class Options:
         About("any other option of the learner; several times for several", repeated=True, shown="KEY=VALUE"),
     ] = ()
     track: Annotated[str, About("track that a learner drives on, if it drives")] = "lake"
+    direction: Annotated[
+        Literal["forward", "reverse"] | None, About("which way around, if not the track's own")
+    ] = None
+    conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
     expert: Annotated[
         str,
         About("whom a learner asks, if it asks: expert, racing, pid, a policy, or human (in a window)"),
@@ -68,7 +72,7 @@ class Options:
     seed: Annotated[int, About("seed of everything random")] = 0
 
 
-_OURS = ("recordings", "output", "algorithm", "option", "track", "expert", "seed")
+_OURS = ("recordings", "output", "algorithm", "option", "track", "direction", "conditions", "expert", "seed")
 _GOES_ON = {"state": "epoch", "settings.json": "round"}
 """What our learners keep to go on from, and after what they do."""
 
@@ -153,9 +157,16 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
         company["expert"] = Corrections(people("any"))
         print(f"Touch the controls to correct the policy.\n{STEERING}")
     elif asked:
-        company["expert"] = make_expert(options.expert, options.track)
+        from udacity_gym.world.track import Track
+
+        company["expert"] = make_expert(options.expert, Track.load(options.track).facing(options.direction))
     if wants(learner_class, "env"):
-        company["env"] = make_env(options.track, render_mode="human" if by_hand else None)
+        company["env"] = make_env(
+            options.track,
+            direction=options.direction,
+            conditions=options.conditions,
+            render_mode="human" if by_hand else None,
+        )
     try:
         yield company
     finally:
