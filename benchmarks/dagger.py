@@ -33,7 +33,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from side_by_side import side_by_side
+from proofs import go_on_with, side_by_side
 from torch import Tensor, nn
 
 import udacity_gym  # noqa: F401  (registers the environment)
@@ -304,6 +304,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for method in options.methods
         for folder in [options.output / "runs" / f"{track}-{list(schedules(1)).index(method)}-{seed}"]
     ]
+    names = ("rounds", "frames", "laps", "network")
+    go_on_with(options.output, {name: getattr(options, name) for name in names})
     begin = time.perf_counter()
     rows: list[dict[str, Any]] = []
     for run, found in side_by_side(work, runs, options.processes):

@@ -10,6 +10,7 @@ Run it with: python benchmarks/dagger_round.py [--rounds 5] [--workers 2]
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import tempfile
 import time
@@ -32,12 +33,12 @@ def make_env() -> gymnasium.Env[object, object]:
 
 
 def memory() -> float:
-    """Resident memory of this process in MB; 0 where the operating system does not tell."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return 0.0
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
+    """Resident memory of this process and its workers in MB; 0 where the operating system does not tell."""
+    processes = [os.getpid(), *(child.pid for child in multiprocessing.active_children())]
+    found = [Path(f"/proc/{process}/status") for process in processes]
+    texts = [status.read_text() for status in found if status.exists()]
+    lines = [line for text in texts for line in text.splitlines() if line.startswith("VmRSS")]
+    return sum(int(line.split()[1]) for line in lines) / 1024
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, interval, make_env, settings
-from side_by_side import side_by_side
+from proofs import go_on_with, side_by_side
 
 from algorithms import DAgger, HGDAgger, load_policy
 from algorithms.interactive import Round
@@ -209,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for method in METHODS
         for folder in [options.output / "runs" / f"{options.track}-{METHODS.index(method)}-{seed}"]
     ]
+    go_on_with(options.output, {name: getattr(options, name) for name in ("rounds", "labels", "laps")})
     begin = time.perf_counter()
     rows: list[dict[str, Any]] = []
     for job, found in side_by_side(work, jobs, options.processes):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -28,7 +28,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from side_by_side import side_by_side
+from proofs import go_on_with, side_by_side
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import BehavioralCloning, BehavioralCloningConfig
@@ -201,11 +201,7 @@ def run(folder: Path, args: Args, processes: int = 1, log: Any = print) -> list[
         processes: trainings at the same time.
         log: is told of every training.
     """
-    known = folder / "settings.json"
-    settings = json.loads(json.dumps(asdict(replace(args, seeds=0))))
-    if known.exists() and json.loads(known.read_text()) != settings:
-        raise SystemExit(f"{folder} was begun with other settings; choose another --output")
-    write_whole(known, json.dumps(settings))
+    go_on_with(folder, {k: v for k, v in asdict(args).items() if k != "seeds"})
     demonstrate(folder, args.record_seconds)
     done = {path.stem: path for path in sorted((folder / "trainings").glob("*.json"))}
     kinds = [

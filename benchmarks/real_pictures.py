@@ -32,7 +32,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from side_by_side import side_by_side
+from proofs import go_on_with, side_by_side
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import Augmentation
@@ -249,10 +249,7 @@ def run(
     Returns:
         One row for each recording, seed and way of steering.
     """
-    known, settings = folder / "settings.json", asdict(args)
-    if known.exists() and json.loads(known.read_text()) != settings:
-        raise SystemExit(f"{folder} was begun with other settings; choose another --output")
-    write_whole(known, json.dumps(settings))
+    go_on_with(folder, asdict(args))
     jobs = [
         Job(recording, track, name, seed, folder)
         for recording, track in zip(recordings, tracks, strict=True)
@@ -348,7 +345,7 @@ def main() -> None:
     )
     if given.quick:
         given.seeds = 1
-        args = replace(args, epochs=7, recipe_epochs=1, max_seconds=15.0)
+        args = replace(args, epochs=7, recipe_epochs=3, max_seconds=15.0)
     found = run(given.recordings, given.track, given.seeds, given.output, args, given.processes)
     told_whole = {"settings": asdict(args), "seeds": given.seeds, "rows": found}
     write_whole(given.output / "real-pictures.json", json.dumps(told_whole, indent=1) + "\n")
