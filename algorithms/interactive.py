@@ -148,12 +148,14 @@ class InteractiveLearner(ABC):
     Subclasses say who drives, by `gate`.
 
     Attributes:
+        asks_human: whether the expert is a human, who answers None while the hands are off the wheel.
         config: all settings.
         folder: where everything is kept; None keeps nothing.
         history: what the finished rounds came to.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = InteractiveConfig
+    asks_human: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -194,15 +196,19 @@ class InteractiveLearner(ABC):
         self._progress = progress
         opened = [] if recordings is None else open_recordings(recordings)
         self._recordings = [without_broken_pictures(recording, progress)[0] for recording in opened]
-        if expert is None and not self._recordings:
-            raise OptionError(
-                f"{type(self).__name__} needs somebody to learn from: expert=..., or recordings to begin with"
-            )
+        self._check_teachers()
         self._opened: dict[int, Recording] = {}
         self._work = self.folder or Path()
         self._cache = PictureCache(self.config.preprocessing, self.config.memory_budget)
         if self.folder is not None:
             self._check_folder(self.folder)
+
+    def _check_teachers(self) -> None:
+        """Refuse to begin without anybody to learn from."""
+        if self._expert is None and not self._recordings:
+            raise OptionError(
+                f"{type(self).__name__} needs somebody to learn from: expert=..., or recordings to begin with"
+            )
 
     @abstractmethod
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:

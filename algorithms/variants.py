@@ -13,7 +13,8 @@ Thresholds are learnt from the rounds on disk, so that a learner that was interr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -23,17 +24,22 @@ from algorithms.base import Floats, Policy
 from algorithms.checks import SHARE, Number
 from algorithms.data import Frames
 from algorithms.ensemble import Ensemble, doubt_of
-from algorithms.gates import EnsembleGate, Gate, HumanGate, NoiseGate, SafetyGate, ThriftyGate
+from algorithms.gates import HUMAN, EnsembleGate, Gate, HumanGate, NoiseGate, SafetyGate, ThriftyGate
 from algorithms.heads import FeatureTap, Head
-from algorithms.interactive import InteractiveConfig, InteractiveLearner
+from algorithms.interactive import InteractiveConfig, InteractiveLearner, Round
+from algorithms.rollouts import Collector
 from algorithms.rounds import SUMMARY, RoundSummary
-from udacity_gym.experts import Noise
+from udacity_gym.errors import OptionError
+from udacity_gym.experts import Human, Noise
 
 if TYPE_CHECKING:
     from udacity_gym.recording import Recording
 
 MOST_ROWS = 4000
 """Rows that thresholds and heads are learnt from at most, drawn evenly from all there are."""
+
+SEVERAL = Number(2, whole=True)
+"""Members of an ensemble whose doubt decides: one alone never doubts."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,12 @@ class HGDAgger(InteractiveLearner):
     callable whose answer is None while the hands are off the wheel: `udacity_gym.experts.Corrections` for
     people with a keyboard or gamepad, `udacity_gym.experts.ScriptedHuman` for experiments. It can't be
     asked to demonstrate, so demonstrations must be given.
+
+    ``round.json`` has the `doubt_threshold` with which a round began, the history that after it.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = HGDAggerConfig
+    asks_human: ClassVar[bool] = True
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """The human decides, see `InteractiveLearner.gate`."""
@@ -66,15 +75,45 @@ class HGDAgger(InteractiveLearner):
         Returns:
             The threshold; None before the first take-over, or without an ensemble.
         """
-        doubts = [
-            extra["doubt"]
-            for recording in self.rounds()
-            for episode in recording.episodes
-            for extra in episode.extras()
-            if extra.get("intervention") and "doubt" in extra
-        ]
+        return self.history[-1].about.get("doubt_threshold") if self.history else None
+
+    def _check_teachers(self) -> None:
+        if isinstance(self._expert, Human):
+            raise OptionError(
+                "HGDAgger learns from who takes over and hands back, and a Human drives always; wrap it: "
+                "expert=Corrections(Human(...))"
+            )
+        if not self._recordings:
+            raise OptionError(
+                "HGDAgger needs recordings to begin with: its expert takes over from a policy, so it can't "
+                "drive the first round"
+            )
+
+    def _round(self, number: int, collector: Collector) -> Round:
+        round = super()._round(number, collector)
+        if round.frames and round.expert_frames == round.frames:
+            warnings.warn(
+                f"the expert drove all {round.frames} frames of round {number}, so this is plain cloning; "
+                "HGDAgger's expert hands back, by answering None while its hands are off the wheel: "
+                "Corrections for people, ScriptedHuman around a program",
+                stacklevel=2,
+            )
+        doubts = self._doubts_at_take_overs(number)
         last = doubts[int(0.75 * len(doubts)) :]
-        return float(np.mean(last)) if last else None
+        threshold = float(np.mean(last)) if last else None
+        return replace(round, about={**round.about, "doubt_threshold": threshold})
+
+    def _doubts_at_take_overs(self, number: int) -> list[float]:
+        """The ensemble's doubt when the human took the wheel, in all rounds up to this one."""
+        doubts = []
+        for i in range(1, number + 1):
+            for episode in self._open(i).episodes:
+                driver = None
+                for extra in episode.extras():
+                    if extra.get("driver") == HUMAN != driver and "doubt" in extra:
+                        doubts.append(extra["doubt"])
+                    driver = extra.get("driver")
+        return doubts
 
 
 @dataclass(frozen=True)
@@ -90,7 +129,12 @@ class EnsembleDAggerConfig(InteractiveConfig):
     discrepancy: float = 0.05
     doubt: float = 0.02
 
-    NUMBERS: ClassVar[Any] = {**InteractiveConfig.NUMBERS, "discrepancy": Number(0), "doubt": Number(0)}
+    NUMBERS: ClassVar[Any] = {
+        **InteractiveConfig.NUMBERS,
+        "members": SEVERAL,
+        "discrepancy": Number(0),
+        "doubt": Number(0),
+    }
 
 
 class EnsembleDAgger(InteractiveLearner):
@@ -153,6 +197,7 @@ class ThriftyDAggerConfig(InteractiveConfig):
 
     NUMBERS: ClassVar[Any] = {
         **InteractiveConfig.NUMBERS,
+        "members": SEVERAL,
         "budget": SHARE,
         "horizon": Number(0, above=True),
     }

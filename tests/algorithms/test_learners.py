@@ -77,6 +77,17 @@ def test_an_interactive_learner_that_is_stopped_says_how_it_goes_on(
     assert (tmp_path / "out" / "policy" / "policy.json").is_file()  # of round 0, the recording
 
 
+def test_the_expert_of_the_command_acts_as_a_person_for_a_learner_that_needs_one(
+    road_recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", str(road_recording), "--output", str(tmp_path), "--algorithm", "hg_dagger"]
+    small = ["rounds=2", "frames=12", "members=1", "steps_per_epoch=2", "epochs=1", "batch_size=4"]
+    assert main([*arguments, *(word for option in small for word in ("--option", option))]) == 0
+    assert "expert acts as a person who takes over" in capsys.readouterr().out
+    rows = [frame.extra for frame in open_recording(tmp_path / "rounds" / "round_001").frames()]
+    assert "policy" in {extra["driver"] for extra in rows}
+
+
 @pytest.mark.usefixtures("tiny")
 def test_a_package_that_is_installed_offers_its_learner() -> None:
     assert installed_learners()["tiny"] == "tiny_learner:Average"

@@ -19,7 +19,7 @@ from algorithms.gates import Decision, EnsembleGate, Moment, ThriftyGate
 from algorithms.heads import Head
 from algorithms.variants import look
 from udacity_gym.errors import CheckpointError, OptionError
-from udacity_gym.experts import PurePursuit, ScriptedHuman
+from udacity_gym.experts import Human, PurePursuit, Reading, ScriptedHuman
 from udacity_gym.recording import open_recording
 
 SMALL: dict[str, Any] = {
@@ -71,16 +71,46 @@ def test_only_what_the_human_drove_is_learnt_and_doubt_at_take_overs_gives_the_t
     doubts: list[float] = []
     labels = 0
     for number in (1, 2):
+        driver = ""
         for extra in extras(tmp_path, number):
+            driver = "" if extra["time"] == 0.0 else driver
             assert ("expert_action" in extra) == (extra["driver"] == "human")
             labels += "expert_action" in extra
-            doubts += [extra["doubt"]] if extra.get("intervention") else []
+            takes_over = extra["driver"] == "human" and driver != "human"
+            doubts += [extra["doubt"]] if takes_over else []
+            driver = extra["driver"]
     assert 0 < labels < 180
     assert learner.history[-1].train_frames == 90 + labels
     assert len(doubts) >= 2
     last = doubts[int(0.75 * len(doubts)) :]
     assert learner.doubt_threshold() == pytest.approx(np.mean(last))
-    assert learner.history[1].about["doubt_threshold"] is None
+    assert learner.history[2].about["doubt_threshold"] == learner.doubt_threshold()
+    assert learner.history[0].about["doubt_threshold"] is None
+
+
+def test_the_doubt_threshold_is_there_without_a_folder_too(env: Any, demonstrations: Path) -> None:
+    human = ScriptedHuman(PurePursuit(), cte=0.6, reaction_time=0.2, recovered_cte=0.4)
+    learner = HGDAgger(demonstrations, env=env, expert=human, **{**SMALL, "members": 2})
+    assert learner.doubt_threshold() is None
+    learner.learn()
+    threshold = learner.doubt_threshold()
+    assert threshold is not None
+    assert threshold > 0
+
+
+def test_an_expert_that_never_hands_back_is_no_human(env: Any, demonstrations: Path) -> None:
+    options = {**SMALL, "frames": 10, "members": 1}
+    with pytest.raises(OptionError, match=r"Corrections\(Human"):
+        HGDAgger(demonstrations, env=env, expert=Human(Resting()), **options)
+    with pytest.warns(UserWarning, match="plain cloning"):
+        HGDAgger(demonstrations, env=env, expert=PurePursuit(), **options).learn()
+
+
+class Resting:
+    """A device with nobody at it."""
+
+    def read(self, time: float) -> Reading:
+        return Reading(time)
 
 
 @pytest.mark.parametrize(("limit", "driver"), [(0.0, "expert"), (10.0, "policy")])
@@ -262,8 +292,14 @@ def test_an_ensemble_acts_by_the_mean_of_its_members_and_survives_its_checkpoint
 
 def test_a_human_can_not_demonstrate_so_demonstrations_are_asked_for(env: Any) -> None:
     human = ScriptedHuman(PurePursuit())
-    with pytest.raises(OptionError, match="gave no action"):
-        HGDAgger(env=env, expert=human, **SMALL).learn()
+    with pytest.raises(OptionError, match="HGDAgger needs recordings to begin with"):
+        HGDAgger(env=env, expert=human, **SMALL)
+
+
+@pytest.mark.parametrize("learner", [EnsembleDAgger, ThriftyDAgger])
+def test_one_network_alone_has_no_doubt_to_go_by(env: Any, learner: Any) -> None:
+    with pytest.raises(OptionError, match="members=1 must be a whole number of at least 2"):
+        learner(env=env, expert=PurePursuit(), members=1)
 
 
 def test_gates_say_who_asked_for_nothing() -> None:

@@ -159,7 +159,13 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
     elif asked:
         from udacity_gym.world.track import Track
 
-        company["expert"] = make_expert(options.expert, Track.load(options.track).facing(options.direction))
+        expert = make_expert(options.expert, Track.load(options.track).facing(options.direction))
+        if getattr(learner_class, "asks_human", False):
+            from udacity_gym.experts import ScriptedHuman
+
+            expert = ScriptedHuman(expert)
+            print(f"{options.expert} acts as a person who takes over where the car goes astray.\n")
+        company["expert"] = expert
     if wants(learner_class, "env"):
         company["env"] = make_env(
             options.track,
