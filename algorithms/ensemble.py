@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from algorithms.base import Action, Floats, Policy
 from udacity_gym.errors import CheckpointError, OptionError
-from udacity_gym.files import write_whole
+from udacity_gym.files import digest_of, write_whole
 from udacity_gym.telemetry import Image
 
 FORMAT = "udacity-gym-ensemble"
@@ -103,13 +102,11 @@ class Ensemble(Policy):
             raise CheckpointError(
                 f"{folder} holds something else ({', '.join(strange)}); choose another folder"
             )
-        save = secrets.token_hex(4)  # members of their own for each save: policy.json says which count
-        names = [f"member-{i}-{save}" for i in range(len(self.members))]
-        for member, name in zip(self.members, names, strict=True):
-            member.save(folder / name)
+        # Named by what is in them, members of an older save keep their places until policy.json names others.
+        names = [_save_member(member, folder, i) for i, member in enumerate(self.members)]
         description = {"format": FORMAT, "version": VERSION, "members": names}
         write_whole(folder / "policy.json", json.dumps(description, indent=2) + "\n")
-        for path in folder.glob("member-*"):
+        for path in (*folder.glob("member-*"), *folder.glob(".member-*")):
             if path.name not in names:
                 shutil.rmtree(path)
         return folder
@@ -135,6 +132,21 @@ class Ensemble(Policy):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.members)} of {self.members[0]!r})"
+
+
+def _save_member(member: Policy, folder: Path, number: int) -> str:
+    """Save a member whole, in a folder whose name tells what is in it, and return that name."""
+    part = folder / f".member-{number}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    member.save(part)
+    digest = digest_of(part)
+    place = folder / f"member-{number}-{digest}"
+    if digest_of(place) == digest:
+        shutil.rmtree(part)
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+        part.rename(place)
+    return place.name
 
 
 def is_ensemble(folder: Path) -> bool:

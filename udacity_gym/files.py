@@ -1,8 +1,9 @@
-"""Files that have their name only when they are whole: `replacing` and `write_whole`."""
+"""Files that have their name only when they are whole: `replacing`, `write_whole`; their `digest_of`."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -62,3 +63,19 @@ def write_whole(
     with replacing(path, error) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
     return Path(path)
+
+
+def digest_of(path: str | Path) -> str | None:
+    """A hash of what is in a file, or in all files of a folder, in the order of their paths.
+
+    Returns:
+        16 hexadecimal digits; None if there is no file.
+    """
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    if not files:
+        return None
+    found = hashlib.sha256()
+    for file in files:
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()[:16]

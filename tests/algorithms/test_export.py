@@ -20,6 +20,8 @@ from algorithms.preprocessing import COLORS
 from udacity_gym.cli import main
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation import evaluate
+from udacity_gym.evaluation.identity import identity_of
+from udacity_gym.files import digest_of
 from udacity_gym.onnx_policy import KEY, OnnxPolicy
 from udacity_gym.policy_inputs import ObservationError
 from udacity_gym.recording import open_recording
@@ -98,6 +100,7 @@ def test_onnx_does_what_the_policy_does_on_real_pictures(
 def test_what_is_exported_knows_how_it_wants_to_be_driven(exported: Path, tmp_path: Path) -> None:
     again = OnnxPolicy(exported)
     assert (again.actions, again.target_speed) == (("steering", "throttle"), None)
+    assert identity_of(again) == digest_of(exported)
     make_policy(steers_only=True).export(tmp_path / "steers.pt")
     about: dict[str, Any] = {KEY: ""}
     torch.jit.load(str(tmp_path / "steers.pt"), _extra_files=about)

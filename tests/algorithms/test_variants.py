@@ -255,6 +255,10 @@ def test_a_variant_that_is_interrupted_comes_to_the_same(
     assert frames[0].read_bytes() == frames[1].read_bytes()
 
 
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 def test_an_ensemble_acts_by_the_mean_of_its_members_and_survives_its_checkpoint(
     demonstrations: Path, tmp_path: Path
 ) -> None:
@@ -269,11 +273,18 @@ def test_an_ensemble_acts_by_the_mean_of_its_members_and_survives_its_checkpoint
     np.testing.assert_allclose(ensemble.predict(images)[0], every.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(doubt_of(every), np.linalg.norm(every.var(axis=0), axis=-1), rtol=1e-5)
     assert doubt_of(np.stack([every[0], every[0]])).max() == 0.0
+    Ensemble(members[::-1]).save(tmp_path / "policy")
+    (tmp_path / "policy" / ".member-0.part").mkdir()  # of a save that was interrupted
     ensemble.save(tmp_path / "policy")
-    ensemble.save(tmp_path / "policy")  # over the older one
     assert len(list((tmp_path / "policy").iterdir())) == 3
     again = load_policy(tmp_path / "policy")
     np.testing.assert_array_equal(again.predict(images[0])[0], ensemble.predict(images[0])[0])
+    again.save(tmp_path / "again")
+    assert _files(tmp_path / "again") == _files(tmp_path / "policy")
+    damaged = next((tmp_path / "again").glob("member-1-*/policy.json"))
+    damaged.write_text("")
+    again.save(tmp_path / "again")
+    assert _files(tmp_path / "again") == _files(tmp_path / "policy")
     next((tmp_path / "policy").glob("member-1-*/policy.safetensors")).unlink()
     with pytest.raises(CheckpointError, match="incomplete"):
         load_policy(tmp_path / "policy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass, fields
@@ -116,7 +115,7 @@ def _judge(options: Options, policy: str) -> int:
 def _compare(options: Options, name: str) -> int:
     """Policies by a suite."""
     from udacity_gym.evaluation import ForEachTrack, compare, find_suite, run_suite, write_comparison
-    from udacity_gym.files import write_whole
+    from udacity_gym.files import digest_of, write_whole
 
     suite = find_suite(name)
     suite.check()
@@ -131,7 +130,7 @@ def _compare(options: Options, name: str) -> int:
             suite,
             folder=options.output / re.sub(r"[^\w.-]+", "-", called),
             processes=options.processes,
-            identity=identity_of(policy),
+            identity=digest_of(find_policy(Path(policy))),  # an expert by name has no files
             videos=options.incident_videos,
             progress=True,
         )
@@ -152,18 +151,6 @@ def _names(policies: tuple[str, ...]) -> list[str]:
     if len(set(names)) < len(names):
         raise OptionError(f"each policy once, got {', '.join(policies)}")
     return names
-
-
-def identity_of(policy: str) -> str | None:
-    """A hash of a policy's files; None for an expert by its name."""
-    path = find_policy(Path(policy))
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    if not files:
-        return None
-    found = hashlib.sha256()
-    for file in files:
-        found.update(hashlib.sha256(file.read_bytes()).digest())
-    return found.hexdigest()[:16]
 
 
 def _steering(recording: Path) -> NDArray[np.float32]:

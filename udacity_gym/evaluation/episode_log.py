@@ -68,7 +68,7 @@ class EpisodeLog:
             path: the file; made with its folder if there is none.
             suite: whose episodes.
             policy: who drives.
-            identity: what tells this policy from others of that name, such as a hash of its file.
+            identity: what tells this policy from others of that name, see `identity_of`.
 
         Raises:
             UdacityGymError: The file can't be written, or is no log.

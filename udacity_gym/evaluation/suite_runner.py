@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from udacity_gym.checks import whole_number
-from udacity_gym.errors import OptionError
+from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.evaluation.episode_log import Episode, EpisodeLog
+from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.evaluation.runner import Predictor, evaluate, name_of
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
 from udacity_gym.evaluation.suites import Case, Suite, find_suite
@@ -67,8 +68,8 @@ def run_suite(
         processes: drives at the same time; more than one need ``if __name__ == "__main__":`` in a script,
             and a policy that can be pickled.
         name: what to call who drives; None asks the policy.
-        identity: what tells this policy from others of that name, such as a hash of its checkpoint; a folder
-            with episodes of another one is refused.
+        identity: what tells this policy from others of that name, such as a version; a folder with episodes
+            of another one is refused. None takes a hash of the policy, see `identity_of`.
         videos: also videos of incidents.
         progress: show a progress bar.
 
@@ -77,7 +78,8 @@ def run_suite(
 
     Raises:
         OptionError: There is no such suite or expert, or the policy can't be sent to other processes.
-        UdacityGymError: The folder holds episodes of another policy or suite, or can't be written to.
+        UdacityGymError: The folder holds episodes of another policy or suite, or of one that nothing tells
+            from this one, or can't be written to.
     """
     suite = find_suite(suite) if isinstance(suite, str) else suite
     suite.check()
@@ -92,9 +94,15 @@ def run_suite(
         log = None
         done: list[Episode] = []
         if place is not None:
+            identity = identity or identity_of(policy)
             log = EpisodeLog(place / EPISODES, suite, called, identity)
             stack.callback(log.close)
             done = log.read()
+            if done and identity is None:
+                raise UdacityGymError(
+                    f"{place} has episodes of {called!r}, and nothing tells whether this is the same: it can "
+                    "be neither saved nor pickled; choose another folder, or give run_suite an identity=..."
+                )
         known = {episode.case for episode in done}
         left = [case for case in suite if case not in known]
         bar = stack.enter_context(_bar(len(suite), len(known), progress))

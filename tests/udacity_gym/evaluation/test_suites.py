@@ -8,6 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from algorithms import NetworkPolicy, Preprocessing, load_policy
+from algorithms.ensemble import Ensemble
+from algorithms.networks import make_network
 from udacity_gym.errors import OptionError, TrackError, UdacityGymError
 from udacity_gym.evaluation import (
     ForEachTrack,
@@ -22,9 +25,11 @@ from udacity_gym.evaluation import (
     suite_names,
 )
 from udacity_gym.evaluation.episode_log import EpisodeLog
+from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.evaluation.measures import MEASURES
 from udacity_gym.evaluation.suites import BUILT_IN
-from udacity_gym.experts import NoisyExpert, make_expert
+from udacity_gym.experts import Noise, NoisyExpert, PolicyExpert, make_expert
+from udacity_gym.files import digest_of
 
 SHORT = Suite(
     "short-v1",
@@ -34,11 +39,11 @@ SHORT = Suite(
     max_seconds=4.0,
 )
 
+BLINK = Suite("blink-v1", scenarios(), seeds=(0,), intervene=("edge",), max_seconds=0.2)
+
 
 def drunk(track):
     """An expert so perturbed that it leaves its lane."""
-    from udacity_gym.experts import Noise
-
     return NoisyExpert(make_expert("pure_pursuit", track), Noise.of(0.9, correlation=2.0), seed=3)
 
 
@@ -199,16 +204,55 @@ def test_a_finished_suite_is_not_driven_again(drunk_result):
     def never(track):
         raise AssertionError("it drives again")
 
-    assert run_suite(ForEachTrack(never, "drunk"), SHORT, folder=drunk_result.folder).complete
+    (identity,) = {line["identity"] for line in lines(drunk_result)}
+    driver = ForEachTrack(never, "drunk")
+    assert run_suite(driver, SHORT, folder=drunk_result.folder, identity=identity).complete
 
 
 def test_episodes_of_another_policy_or_suite_are_not_mixed(drunk_result):
     with pytest.raises(UdacityGymError, match=r"policy 'drunk' were begun here, now it is 'pid'"):
         run_suite("pid", SHORT, folder=drunk_result.folder)
-    with pytest.raises(UdacityGymError, match="identity None"):
+    with pytest.raises(UdacityGymError, match="now it is 'abc'"):
         run_suite(DRUNK, SHORT, folder=drunk_result.folder, identity="abc")
     with pytest.raises(UdacityGymError, match="suite"):
         run_suite(DRUNK, "smoke-v1", folder=drunk_result.folder)
+
+
+def test_policies_of_one_class_are_told_apart_by_what_is_in_them(tmp_path):
+    first, second = (NetworkPolicy(make_network("PilotNet", 2, seed), Preprocessing()) for seed in (0, 1))
+    result = run_suite(first, BLINK, folder=tmp_path)
+    with pytest.raises(UdacityGymError, match="were begun here"):
+        run_suite(second, BLINK, folder=tmp_path)
+    again = run_suite(load_policy(first.save(tmp_path / "saved")), BLINK, folder=tmp_path)
+    assert again.episodes[0].evaluation.to_json() == result.episodes[0].evaluation.to_json()
+    assert identity_of(first) == digest_of(tmp_path / "saved")  # so that the command finds the same
+
+
+def test_whoever_holds_something_else_has_another_identity():
+    def made(number):
+        policy = NetworkPolicy(make_network("PilotNet", 2, number), Preprocessing())
+        straight = Straight()
+        straight.network = policy.network  # neither a checkpoint nor bytes that pickle twice alike
+        return (
+            make_expert("pid", "lake", speed=10.0 + number),
+            NoisyExpert(make_expert("pure_pursuit", "lake"), Noise.of(0.1 + number)),
+            PolicyExpert(policy),
+            Ensemble([policy, policy]),
+            straight,
+            ForEachTrack(partial(make_expert, "pid", speed=10.0 + number), "pid"),
+        )
+
+    for one, same, other in zip(made(0), made(0), made(1), strict=True):
+        assert identity_of(one) == identity_of(same) != identity_of(other)
+        assert identity_of(one) is not None
+
+
+def test_a_folder_is_refused_where_nothing_tells_who_drove_in_it(tmp_path):
+    driver = Straight()
+    driver.hook = lambda: None
+    run_suite(driver, BLINK, folder=tmp_path)
+    with pytest.raises(UdacityGymError, match=r"nothing tells .* identity="):
+        run_suite(driver, BLINK, folder=tmp_path)
 
 
 def test_a_file_that_is_no_log_is_told_by_its_line(tmp_path):

@@ -1,0 +1,59 @@
+"""What tells who drives from everybody else: `identity_of`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from udacity_gym.files import digest_of
+from udacity_gym.onnx_policy import OnnxPolicy
+
+
+def identity_of(driver: object) -> str | None:
+    """A hash of what somebody who drives is made of; equal in every process.
+
+    A policy with ``save(folder)`` is what it saves, as its checkpoint is, and a policy in an ONNX file is
+    that file. Anybody else is what pickle would keep of them: the names of their classes and functions, not
+    the code of these, and every value they hold.
+
+    Args:
+        driver: a policy, an expert, or what makes one.
+
+    Returns:
+        16 hexadecimal digits; None if nothing tells, for a function within a function for example.
+    """
+    kept = io.BytesIO()
+    try:
+        saved = _saved(driver)
+        if saved is None:
+            _Pickler(kept, protocol=4).dump(driver)
+    except Exception:  # saving and pickling are the classes' own, and raise what they like
+        return None
+    return saved or hashlib.sha256(kept.getvalue()).hexdigest()[:16]
+
+
+class _Pickler(pickle.Pickler):
+    """Keeps hashes of policies and of torch's tensors, which pickle to other bytes each time."""
+
+    def persistent_id(self, thing: Any) -> object:
+        if isinstance(thing, type):
+            return None
+        if callable(getattr(thing, "detach", None)):
+            values = thing.detach().cpu().numpy()
+            return str(values.dtype), values.shape, hashlib.sha256(values.tobytes()).hexdigest()
+        return _saved(thing)
+
+
+def _saved(thing: Any) -> str | None:
+    """The hash of a policy's files; None for anything else."""
+    if isinstance(thing, OnnxPolicy):
+        return digest_of(thing.path)
+    if not all(callable(getattr(thing, name, None)) for name in ("predict", "save")):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        thing.save(Path(folder) / "policy")
+        return digest_of(folder)
