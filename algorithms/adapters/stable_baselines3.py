@@ -361,8 +361,29 @@ class _Unsquash(nn.Module):
         self.last = last
 
     def forward(self, latent: Tensor) -> Tensor:
-        out: Tensor = torch.atanh(self.last(latent).clamp(-_NEARLY_ONE, _NEARLY_ONE))
+        out: Tensor = torch.atanh(_Bounded.apply(self.last(latent)))  # type: ignore[no-untyped-call]
         return out
+
+
+class _Bounded(torch.autograd.Function):
+    """Clips to what tanh can reach. Unlike that of a clamp, its gradient leads back in from beyond.
+
+    Only what would lead further out is zero: the clone of an expert at full throttle is a little beyond
+    it, and has to be able to lift.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        """Clip values."""
+        ctx.save_for_backward(values)
+        return values.clamp(-_NEARLY_ONE, _NEARLY_ONE)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Pass a gradient on, unless following it (downhill) leads further out."""
+        (values,) = ctx.saved_tensors
+        outwards = (values.abs() > _NEARLY_ONE) & (values * gradient < 0)
+        return gradient.masked_fill(outwards, 0.0)
 
 
 _NEARLY_ONE = 0.999

@@ -83,6 +83,33 @@ def test_before_training_a_model_does_what_the_policy_does(
     np.testing.assert_allclose(action, wanted, atol=2e-3 if algorithm is SAC else 1e-5)
 
 
+def test_a_clone_of_an_expert_at_full_throttle_begins_with_it_and_can_learn_to_lift(pictures: Any) -> None:
+    policy = make_policy()
+    last: Any = policy.network.head[-1]  # type: ignore[union-attr, index]
+    with torch.no_grad():
+        last.weight[1], last.bias[1] = 0.0, 1.05
+    model = start_from(policy, SAC, make_env(), seed=0, **TINY[SAC])
+    shown = seen(model, policy, pictures)
+    np.testing.assert_allclose(
+        model.predict(shown, deterministic=True)[0], policy.predict(pictures)[0], atol=2e-3
+    )
+
+    bias = model.policy.cloned.head[-1].bias
+    for lift in (True, False):
+        bias.grad = None
+        throttle = model.policy.actor(torch.from_numpy(shown), deterministic=True)[:, 1].mean()
+        (throttle if lift else -throttle).backward()  # what is minimised
+        # Of an action that is squashed again, it is that of the throttle itself.
+        assert bias.grad[1].item() == pytest.approx(1.0 if lift else 0.0, abs=1e-3)
+
+    optimizer = torch.optim.Adam(model.policy.actor.parameters(), lr=0.01)
+    for _ in range(50):
+        optimizer.zero_grad()
+        model.policy.actor(torch.from_numpy(shown))[:, 1].mean().backward()
+        optimizer.step()
+    assert policy_of(model, policy).predict(pictures)[0][:, 1].mean() < 0.8
+
+
 @pytest.mark.parametrize("algorithm", TINY)
 def test_training_changes_the_head_and_not_the_convolutions_nor_the_policy_it_came_from(
     algorithm: type[Any], pictures: Any, tmp_path: Path
