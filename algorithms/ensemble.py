@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from algorithms.base import Action, Floats, Policy
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.files import digest_of, write_whole
 from udacity_gym.telemetry import Image
+
+if TYPE_CHECKING:
+    from algorithms.export import Exported
 
 FORMAT = "udacity-gym-ensemble"
 VERSION = 1
@@ -110,6 +113,16 @@ class Ensemble(Policy):
             if path.name not in names:
                 shutil.rmtree(path)
         return folder
+
+    def export(self, path: str | Path) -> Exported:
+        """Write the members' mean as one file that drives without this package; see `algorithms.export`.
+
+        Args:
+            path: ends in .onnx, or in .pt for TorchScript.
+        """
+        from algorithms.export import export
+
+        return export(self, path)
 
     @classmethod
     def load(cls, folder: Path) -> Ensemble:

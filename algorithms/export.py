@@ -11,7 +11,8 @@ Its input ``image`` is (n, *picture, 3) uint8 RGB, its output ``action`` (n, len
 with ``inputs`` has an input ``measurements``, (n, len(inputs)) float32 in SI units. One with a history has
 ``past``, (n, history, *size, 3) uint8, which it gives back as the output ``past_next``, and ``begins``, (n,)
 bool: where an episode begins, whatever is in ``past``. What else a driver must know (what actions mean,
-target speed) is in the file's metadata, as JSON, key "udacity_gym".
+target speed) is in the file's metadata, as JSON, key "udacity_gym". Of an ensemble, all members are in the
+model, and it gives their mean.
 
 Before a file appears, it is run on random and on smooth pictures and compared with the policy: the two differ
 by the arithmetic of OpenCV, which rounds resized pictures to whole numbers in its own ways, and of float32.
@@ -28,7 +29,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -36,15 +37,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from algorithms.policy import INPUT_SCALES
+from algorithms.ensemble import Ensemble
+from algorithms.policy import INPUT_SCALES, NetworkPolicy
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import MissingDependencyError, OptionError, UdacityGymError
+from udacity_gym.evaluation.runner import name_of
 from udacity_gym.files import replacing
 from udacity_gym.onnx_policy import KEY
 from udacity_gym.telemetry import Image
-
-if TYPE_CHECKING:
-    from algorithms import NetworkPolicy
 
 TOLERANCE = 0.02
 """Greatest difference of an action that is accepted, in shares of full lock. Usual are 1e-4 where pictures
@@ -80,18 +80,18 @@ class Exported:
     difference: float
 
 
-def export(policy: NetworkPolicy, path: str | Path) -> Exported:
+def export(policy: NetworkPolicy | Ensemble, path: str | Path) -> Exported:
     """Write a policy as ``.onnx`` or, TorchScript, as ``.pt``.
 
     Args:
-        policy: the policy.
+        policy: the policy; or an ensemble of such, whose members prepare pictures alike.
         path: the file; its suffix says the format.
 
     Returns:
         The file and how exactly it does what the policy does.
 
     Raises:
-        OptionError: The suffix is another one.
+        OptionError: The suffix is another one, or the policy is no network's.
         MissingDependencyError: ONNX is not installed.
         ExportError: The exported model's actions are not those of the policy; no file is left.
     """
@@ -114,10 +114,11 @@ def export(policy: NetworkPolicy, path: str | Path) -> Exported:
     return Exported(path, difference)
 
 
-def _difference(policy: NetworkPolicy, run: Run, pictures: Image) -> float:
+def _difference(policy: NetworkPolicy | Ensemble, run: Run, pictures: Image) -> float:
     """How much the actions of a model and of a policy differ on pictures, seen one drive after the other."""
     rng, n = np.random.default_rng(1), len(pictures)
-    state, past, most = None, np.zeros((n, policy.history, *policy.preprocessing.size, 3), np.uint8), 0.0
+    size = _members(policy)[0].preprocessing.size
+    state, past, most = None, np.zeros((n, policy.history, *size, 3), np.uint8), 0.0
     for first in (True, False, False)[: policy.history + 1]:
         told = {name: rng.uniform(0, 12, (n, 1)).astype(np.float32) for name in policy.inputs}
         wanted, state = policy.predict({policy.camera: pictures, **told}, state, np.full(n, first))
@@ -133,19 +134,33 @@ def _difference(policy: NetworkPolicy, run: Run, pictures: Image) -> float:
     return most
 
 
-def describe(policy: NetworkPolicy) -> dict[str, Any]:
+def describe(policy: NetworkPolicy | Ensemble) -> dict[str, Any]:
     """What a driver must know besides the model, as JSON-ready values."""
     return {
         "format": "udacity-gym-policy",
-        "network": type(policy.network).__name__,
+        "network": name_of(policy),
         "picture": list(policy.picture),
         "camera": policy.camera,
         "actions": list(policy.actions),
         "target_speed": policy.target_speed,
         "inputs": list(policy.inputs),
         "history": policy.history,
-        "size": list(policy.preprocessing.size),
+        "size": list(_members(policy)[0].preprocessing.size),
     }
+
+
+def _members(policy: NetworkPolicy | Ensemble) -> list[NetworkPolicy]:
+    """The policies, each of a network, whose mean a policy acts by."""
+    members = policy.members if isinstance(policy, Ensemble) else (policy,)
+    networks = [member for member in members if isinstance(member, NetworkPolicy)]
+    if len(networks) < len(members):
+        raise OptionError(f"{policy!r} can't be exported: only networks can, and ensembles of them")
+    if any(member.preprocessing != networks[0].preprocessing for member in networks):
+        raise OptionError(
+            "an ensemble can be exported if all members prepare pictures alike, these differ: "
+            + ", ".join(str(member.preprocessing) for member in networks)
+        )
+    return networks
 
 
 class PicturesToActions(nn.Module):
@@ -155,14 +170,16 @@ class PicturesToActions(nn.Module):
     what OpenCV makes of the identity.
 
     Args:
-        policy: its network is copied.
+        policy: its networks are copied.
     """
 
-    def __init__(self, policy: NetworkPolicy) -> None:
+    def __init__(self, policy: NetworkPolicy | Ensemble) -> None:
         super().__init__()
-        preprocessing = policy.preprocessing
-        self.network = copy.deepcopy(policy.network).requires_grad_(False)
-        self.loss, self.actions = policy.loss, len(policy.actions)
+        members = _members(policy)
+        preprocessing = members[0].preprocessing
+        networks = [copy.deepcopy(member.network).requires_grad_(False) for member in members]
+        self.networks = nn.ModuleList(networks)
+        self.losses, self.actions = [member.loss for member in members], len(policy.actions)
         self.picture, self.size = preprocessing.picture, preprocessing.size
         self.history, self.inputs = policy.history, policy.inputs
         self.top, self.bottom = preprocessing.crop
@@ -215,12 +232,12 @@ class PicturesToActions(nn.Module):
             after = (frames[:, 1:].permute(0, 1, 3, 4, 2).to(torch.uint8),)
             seen = frames.flatten(1, 2)
         pictures = seen * self.scale + self.offset
-        out = (
-            self.network(pictures)
-            if measurements is None
-            else self.network(pictures, measurements * self.input_scales)
-        )
-        action = self.loss.mean(out.reshape(-1, self.actions, self.loss.width)).clamp(-1.0, 1.0)
+        numbers = () if measurements is None else (measurements * self.input_scales,)
+        actions = [
+            loss.mean(network(pictures, *numbers).reshape(-1, self.actions, loss.width)).clamp(-1.0, 1.0)
+            for network, loss in zip(self.networks, self.losses, strict=True)
+        ]
+        action = actions[0] if len(actions) == 1 else torch.stack(actions).mean(dim=0)
         return (action, *after)
 
     def prepare(self, image: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from algorithms import NetworkPolicy, Preprocessing
+from algorithms.ensemble import Ensemble
 from algorithms.export import TOLERANCE, ExportError, PicturesToActions, _pictures, export
 from algorithms.losses import Classes, Gaussian, Huber, Loss
 from algorithms.networks import make_network
@@ -147,6 +148,49 @@ def test_speed_memory_and_losses_are_exported_too(name: str, loss: Loss, suffix:
         driver.predict({**seen, "speed": np.zeros((1, 1), np.float32)}, states[1])
     with pytest.raises(ObservationError, match="begin with state=None"):
         driver.predict({"center": seen["center"][0], "speed": seen["speed"][0]}, states[1])
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
+def test_an_ensemble_is_exported_as_the_mean_of_its_members(suffix: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"inputs": ("speed",), "history": 1}
+    members = [
+        NetworkPolicy(
+            make_network("PilotNet", 2 * loss.width, seed, frames=2, measurements=1),
+            Preprocessing(),
+            loss=loss,
+            **options,
+        )
+        for seed, loss in enumerate((Huber(), Huber(), Gaussian()))
+    ]
+    for member in members:
+        with torch.no_grad():
+            for weights in member.network.parameters():
+                weights.mul_(1.8 if weights.ndim > 1 else 1.0)
+    ensemble = Ensemble(members)
+    ensemble.save(tmp_path / "policy")
+    path = tmp_path / f"model{suffix}"
+    assert main(["export", str(tmp_path / "policy"), "--output", str(path)]) == 0
+    seen = _pictures((160, 320))[2]
+    speed, begins = np.full((8, 1), 5.0, np.float32), np.ones(8, np.bool_)
+    every, _ = ensemble.predict_all({"center": seen, "speed": speed})
+    assert every.std(axis=0).max() > 0.1  # one of them alone would be noticed
+    if suffix == ".onnx":
+        driver = OnnxPolicy(path)
+        found, _ = driver.predict({"center": seen, "speed": speed})
+        assert driver.name == "Ensemble"
+    else:
+        past = np.zeros((8, 1, 66, 200, 3), np.uint8)
+        given = {"image": seen, "measurements": speed, "past": past, "begins": begins}
+        found = torch.jit.load(path)(**{name: torch.from_numpy(value) for name, value in given.items()})[0]
+    np.testing.assert_allclose(found, every.mean(axis=0), atol=1e-3)
+
+
+def test_what_is_no_network_is_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    differing = Ensemble([make_policy(), make_policy(Preprocessing(crop=(50, 140)))])
+    with pytest.raises(OptionError, match="prepare pictures alike"):
+        differing.export(tmp_path / "model.pt")
+    assert main(["export", "pid", "--output", str(tmp_path / "model.pt")]) != 0
+    assert "only networks can" in capsys.readouterr().err
 
 
 def test_an_export_that_does_something_else_is_not_kept(tmp_path: Path) -> None:

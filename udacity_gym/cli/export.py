@@ -9,7 +9,6 @@ from typing import Annotated
 from udacity_gym.cli.options import About
 from udacity_gym.cli.outputs import check_writable
 from udacity_gym.cli.shared import load_driver
-from udacity_gym.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,8 @@ def run(options: Options) -> int:
     check_writable(options.output.parent, "--output")
     policy = load_driver(str(options.policy), "lake")
 
-    from algorithms import NetworkPolicy
     from algorithms.export import export
 
-    if not isinstance(policy, NetworkPolicy):
-        raise OptionError(f"{options.policy} is a {type(policy).__name__}, and only networks can be exported")
     exported = export(policy, options.output)
     print(f"{exported.path}: its actions differ from the policy's by {exported.difference:.1e} at most.")
     if exported.path.suffix == ".onnx":
