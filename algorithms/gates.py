@@ -42,6 +42,8 @@ class Moment:
             for a policy that is none.
         features: (k,) float32 what the policy's network makes of the picture, for gates that learn; None
             unless the gate wants them.
+        actions: what the policy itself works, see `algorithms.base.Policy`; the rest of ``policy_action``
+            comes from a controller, and no policy is judged by that.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class Moment:
         doubt: float | None,
         features: Floats | None,
         ask: Callable[[], Action | None],
+        actions: tuple[str, ...] = ("steering", "throttle"),
     ) -> None:
         self.observation = observation
         self.info = info
         self.policy_action = policy_action
         self.doubt = doubt
         self.features = features
+        self.actions = actions
         self._ask = ask
         self._answer: Action | None = None
         self._asked = False
@@ -85,6 +89,20 @@ class Moment:
                 "and hands back use HGDAgger"
             )
         return answer
+
+    @property
+    def own_action(self) -> Action:
+        """(len(actions),) float32 of ``policy_action``, what the policy itself works."""
+        return self.policy_action[: len(self.actions)]
+
+    def discrepancy(self) -> float:
+        """Squared distance between what policy and expert want, of what the policy itself works.
+
+        Raises:
+            OptionError: The expert has no answer.
+        """
+        own = self.own_action.astype(np.float64)
+        return float(np.square(own - self.expect()[: len(own)]).sum())
 
 
 @dataclass(frozen=True)
@@ -194,7 +212,7 @@ class EnsembleGate(_Memoryless):
     """The policy drives where it agrees with the expert and with itself (Menda et al. 2019, section III).
 
     Attributes:
-        discrepancy: greatest squared distance between the actions of policy and expert.
+        discrepancy: greatest squared distance between policy and expert, see `Moment.discrepancy`.
         doubt: greatest doubt of the ensemble.
     """
 
@@ -204,8 +222,7 @@ class EnsembleGate(_Memoryless):
     def decide(self, moment: Moment) -> Decision:
         """Compare the policy with the expert, and with itself."""
         label = moment.expect()
-        apart = squared_distance(moment.policy_action, label)
-        if apart <= self.discrepancy and (moment.doubt or 0.0) <= self.doubt:
+        if moment.discrepancy() <= self.discrepancy and (moment.doubt or 0.0) <= self.doubt:
             return Decision(POLICY, moment.policy_action, label)
         return Decision(EXPERT, label, label, {"intervention": True})
 
@@ -218,7 +235,7 @@ class Score(Protocol):
 
         Args:
             features: (k,) float32 what the policy's network makes of the picture.
-            action: (2,) float32 what the policy wants.
+            action: what the policy wants, see `Moment.own_action`.
         """
         ...
 
@@ -230,7 +247,7 @@ class SafetyGate(_Memoryless):
     Only what it calls unsafe is labelled.
 
     Attributes:
-        danger: probability that policy and expert are more than tau apart.
+        danger: probability that the policy steers too far from where the expert would.
         threshold: probability from which on a state is unsafe.
     """
 
@@ -240,7 +257,7 @@ class SafetyGate(_Memoryless):
 
     def decide(self, moment: Moment) -> Decision:
         """Ask the classifier, and the expert only if it says so."""
-        danger = self.danger(_features(moment), moment.policy_action)
+        danger = self.danger(_features(moment), moment.own_action)
         if danger < self.threshold:
             return Decision(POLICY, moment.policy_action, note={"danger": danger})
         label = moment.expect()
@@ -255,7 +272,7 @@ class ThriftyGate:
         risk: [0, 1] how surely the car is about to leave the road.
         call_doubt: doubt above which the expert is called.
         call_risk: risk above which the expert is called.
-        leave_discrepancy: squared distance between the actions of policy and expert below which, ...
+        leave_discrepancy: distance of policy and expert, see `Moment.discrepancy`, below which, ...
         leave_risk: ... together with a risk below this, the expert hands back.
     """
 
@@ -273,12 +290,11 @@ class ThriftyGate:
     def decide(self, moment: Moment) -> Decision:
         """Call the expert, or let it go."""
         doubt = moment.doubt or 0.0
-        risk = self.risk(_features(moment), moment.policy_action)
+        risk = self.risk(_features(moment), moment.own_action)
         note = {"risk": risk}
         was_called = self._called
         if was_called:
-            apart = squared_distance(moment.policy_action, moment.expect())
-            self._called = apart >= self.leave_discrepancy or risk > self.leave_risk
+            self._called = moment.discrepancy() >= self.leave_discrepancy or risk > self.leave_risk
         else:
             self._called = doubt > self.call_doubt or risk > self.call_risk
         if not self._called:
@@ -305,11 +321,6 @@ class NoiseGate(_Memoryless):
         """Disturb the expert."""
         self._wanted = moment.expect()
         return Decision(EXPERT, self._noisy(moment.observation, moment.info), self._wanted)
-
-
-def squared_distance(first: Action, second: Action) -> float:
-    """Between two actions, as the papers measure it."""
-    return float(np.square(np.asarray(first, np.float64) - second).sum())
 
 
 def _features(moment: Moment) -> Floats:

@@ -15,10 +15,11 @@ from udacity_gym.errors import OptionError
 
 
 class FeatureTap:
-    """Listens in to a policy's network: what goes into its first fully connected layer.
+    """Listens in to a policy's network: what goes into the first fully connected layer of its ``head``.
 
     Zhang & Cho 2017 feed their safety classifier the same: the activations of the primary policy's last
-    convolution. Of an ensemble, the first member is listened to.
+    convolution. In a network without an attribute ``head`` it is the first such layer of all. Of an ensemble,
+    the first member is listened to.
 
     Attributes:
         last: (n, k) float32, of the last ``n`` pictures that the policy was asked about.
@@ -31,7 +32,8 @@ class FeatureTap:
             OptionError: The policy has no network with a fully connected layer.
         """
         member = policy.members[0] if isinstance(policy, Ensemble) else policy
-        layers = member.network.modules() if isinstance(member, NetworkPolicy) else ()
+        network = member.network if isinstance(member, NetworkPolicy) else nn.Identity()
+        layers = getattr(network, "head", network).modules()
         first = next((layer for layer in layers if isinstance(layer, nn.Linear)), None)
         if first is None:
             raise OptionError(f"{policy!r} has no network with a fully connected layer to take features from")
@@ -62,7 +64,7 @@ class Head:
 
         Args:
             features: (k,) float32.
-            action: (2,) float32.
+            action: (m,) float32.
         """
         x = (np.concatenate([features, action]).astype(np.float32) - self._mean) / self._scale
         with one_thread(when=True):
@@ -86,7 +88,7 @@ class Head:
 
         Args:
             features: (n, k) float32.
-            actions: (n, 2) float32 what the policy wanted.
+            actions: (n, m) float32 what the policy wanted.
             targets: (n,) float32 in [0, 1]. Batches are drawn so that targets above and below one half come
                 alike often, where there are both: danger is rare.
             seed: of weights and batches.

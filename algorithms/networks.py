@@ -23,7 +23,8 @@ It is made with the number of its outputs, with ``frames`` if it is to see sever
 time, and with ``measurements`` if it is to be told numbers besides; a network whose signature lacks one of
 these can't. ``forward(pictures)`` or ``forward(pictures, measurements)`` maps (n, 3 * frames, height, width)
 float32, the oldest picture first, and (n, measurements) float32 to (n, outputs) float32. Its class attribute
-``input_size`` is the (height, width) of the pictures, None if any will do.
+``input_size`` is the (height, width) of the pictures, None if any will do. What goes into its attribute
+``head``, if it has one, is what learners of danger look at, see `algorithms.heads.FeatureTap`.
 
 Training works on the parts of a batch side by side, and repeats itself bit for bit (see `training`). A
 network must therefore neither draw random numbers nor change itself in ``forward``: no dropout, no batch

@@ -88,7 +88,11 @@ class Drive:
 
 
 class Novice:
-    """A policy at the wheel: observations in, (steering, throttle) out, whatever the policy itself works."""
+    """A policy at the wheel: observations in, (steering, throttle) out, whatever the policy itself works.
+
+    Attributes:
+        actions: what it works itself, see `Policy`.
+    """
 
     def __init__(self, policy: Policy | None, ctrl_dt: float, wants_features: bool) -> None:
         """Seat a policy; None is a seat that stays empty.
@@ -99,6 +103,7 @@ class Novice:
             wants_features: whether to tell what the policy's network makes of a picture.
         """
         self._policy, self._dt = policy, ctrl_dt
+        self.actions = ("steering", "throttle") if policy is None else policy.actions
         self._speed = SpeedController(getattr(policy, "target_speed", None) or 0.0)
         self._tap = None
         if wants_features and policy is not None:
@@ -292,7 +297,7 @@ def _episode(
         def ask(observation: Any = observation, info: Mapping[str, Any] = info) -> Action | None:
             return None if expert is None else _checked(expert(observation, info))
 
-        decision = gate.decide(Moment(observation, info, wanted, doubt, features, ask))
+        decision = gate.decide(Moment(observation, info, wanted, doubt, features, ask, novice.actions))
         frames += 1
         labels += decision.label is not None
         driven += decision.driver == POLICY

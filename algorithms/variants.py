@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Floats, Policy
+from algorithms.batches import targets_of
 from algorithms.checks import SHARE, Number
 from algorithms.data import Frames
 from algorithms.ensemble import Ensemble, doubt_of
@@ -121,7 +122,8 @@ class EnsembleDAggerConfig(InteractiveConfig):
     """Settings of `EnsembleDAgger`.
 
     Attributes:
-        discrepancy: greatest squared distance between policy's and expert's action; the paper's tau.
+        discrepancy: greatest squared distance between policy and expert, of what the policy works: steering,
+            and the throttle if it has learnt that; the paper's tau.
         doubt: greatest doubt of the ensemble, see `algorithms.ensemble.doubt_of`; the paper's chi.
     """
 
@@ -153,8 +155,8 @@ class SafeDAggerConfig(InteractiveConfig):
     """Settings of `SafeDAgger`.
 
     Attributes:
-        tau: squared distance between policy's and expert's action above which a state is unsafe; the paper
-            has 0.0025 for steering alone.
+        tau: squared difference between policy's and expert's steering above which a state is unsafe; the
+            paper's value. A throttle that differs is no danger by itself.
         threshold: probability of being unsafe from which on the expert is sent for.
     """
 
@@ -168,7 +170,7 @@ class SafeDAgger(InteractiveLearner):
     """A classifier learns where the policy errs, and sends the expert there (Zhang & Cho 2017, "SafeDAgger").
 
     The classifier sees what the policy's network makes of the picture, and is trained on all labelled
-    frames so far: is the policy's action further from the expert's than tau? The paper besides sets
+    frames so far: is the policy's steering further from the expert's than tau? The paper besides sets
     demonstrations aside for it, on which the policy is not trained; here nothing is set aside.
     """
 
@@ -177,7 +179,7 @@ class SafeDAgger(InteractiveLearner):
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Train the classifier, see `InteractiveLearner.gate`."""
         seen = look(policy, Frames.of(self._data(round - 1)), (self.config.seed, round))
-        unsafe = seen.discrepancies > self.config.tau
+        unsafe = np.square(seen.actions - seen.labels)[:, 0] > self.config.tau
         head = Head.fit(seen.features, seen.actions, unsafe.astype(np.float32), seed=self.config.seed)
         return SafetyGate(head, self.config.threshold), {"unsafe": float(unsafe.mean())}
 
@@ -277,6 +279,9 @@ class DART(InteractiveLearner):
     """The expert drives under noise as large as the policy's errors (Laskey et al. 2017, algorithm 1).
 
     So it gets to where the policy would get, and shows the way back, without the policy ever driving.
+
+    The errors are found on the newest data, which the policy has just been trained on, so they are rather
+    small; ``error`` scales them to what is expected elsewhere.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = DARTConfig
@@ -285,7 +290,8 @@ class DART(InteractiveLearner):
         """Fit the noise to the policy's errors in the newest data, see `InteractiveLearner.gate`."""
         newest = self._data(round - 1)[-1:]
         seen = look(policy, Frames.of(newest), (self.config.seed, round))
-        noise = Noise.fitted(seen.actions, seen.labels, self.config.error)
+        unworked = ((0, 0), (0, 2 - seen.actions.shape[1]))  # has no error
+        noise = Noise.fitted(np.pad(seen.actions, unworked), np.pad(seen.labels, unworked), self.config.error)
         return NoiseGate(noise), {"covariance": noise.covariance}
 
 
@@ -294,8 +300,8 @@ class Seen(NamedTuple):
 
     Attributes:
         rows: (n,) which frames, ascending.
-        actions: (n, 2) float32 what the policy wants; the throttle is the label's where it only steers.
-        labels: (n, 2) float32 what was to be learnt.
+        actions: (n, m) float32 what the policy wants, of what it works: m is 1 where it only steers.
+        labels: (n, m) float32 what was to be learnt.
         doubts: (n,) float32 of an ensemble, else 0.
         features: (n, k) float32 see `algorithms.heads.FeatureTap`.
     """
@@ -314,7 +320,7 @@ class Seen(NamedTuple):
 
 
 def look(policy: Policy, frames: Frames, seed: tuple[int, ...], driver: str | None = None) -> Seen:
-    """Show frames to a policy, `MOST_ROWS` of them at most, as if an episode began with each.
+    """Show frames to a policy, `MOST_ROWS` of them at most, each after its past if the policy remembers.
 
     Args:
         policy: the policy.
@@ -330,22 +336,25 @@ def look(policy: Policy, frames: Frames, seed: tuple[int, ...], driver: str | No
     if len(rows) > MOST_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
     tap = FeatureTap(policy)
-    labels = np.stack([frames.steering[rows], frames.throttle[rows]], axis=1)
-    actions, doubts = labels.copy(), np.zeros(len(rows), np.float32)
+    labels = targets_of(frames, policy.actions)[rows]
+    actions, doubts = np.empty_like(labels), np.zeros(len(rows), np.float32)
     features = np.empty((len(rows), tap.last.shape[1]), np.float32)
+    past = frames.past(policy.history)
     for start in range(0, len(rows), 32):
         part = slice(start, start + 32)
-        batch = rows[part]
-        observation: dict[str, Any] = {
-            policy.camera: np.stack([frames.image(row, policy.camera) for row in batch.tolist()]),
-            "speed": frames.speed[batch][:, None],
-        }
-        if isinstance(policy, Ensemble):
-            every, _ = policy.predict_all(observation)
-            wanted, doubts[part] = every.mean(axis=0), doubt_of(every)
-        else:
-            wanted, _ = policy.predict(observation)
-        actions[part, : wanted.shape[1]] = wanted
+        batch, state = rows[part], None
+        episodes = [frames.episodes[number] for number in frames.episode[batch].tolist()]
+        for indices in past[batch].T.tolist():
+            seen = zip(episodes, indices, strict=True)
+            observation = {
+                policy.camera: np.stack([episode[index].image(policy.camera) for episode, index in seen]),
+                "speed": frames.speed[batch][:, None],
+            }
+            if isinstance(policy, Ensemble):
+                every, state = policy.predict_all(observation, state)
+                actions[part], doubts[part] = every.mean(axis=0), doubt_of(every)
+            else:
+                actions[part], state = policy.predict(observation, state)
         features[part] = tap.last
     tap.close()
     return Seen(rows, actions, labels, doubts, features)

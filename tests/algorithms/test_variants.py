@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -12,12 +12,26 @@ import pytest
 from numpy.typing import NDArray
 
 import udacity_gym  # noqa: F401  (registers the environment)
-from algorithms import DART, DAgger, EnsembleDAgger, HGDAgger, SafeDAgger, ThriftyDAgger, load_policy
+from algorithms import (
+    DART,
+    DAgger,
+    EnsembleDAgger,
+    HGDAgger,
+    NetworkPolicy,
+    Policy,
+    SafeDAgger,
+    ThriftyDAgger,
+    load_policy,
+)
+from algorithms.base import Action, Floats
 from algorithms.data import Frames
 from algorithms.ensemble import Ensemble, doubt_of
-from algorithms.gates import Decision, EnsembleGate, Moment, ThriftyGate
+from algorithms.gates import Decision, EnsembleGate, Gate, Moment, SafetyGate, ThriftyGate
 from algorithms.heads import Head
-from algorithms.variants import look
+from algorithms.networks import make_network
+from algorithms.preprocessing import Preprocessing
+from algorithms.training import predictions
+from algorithms.variants import Seen, look
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.experts import Human, PurePursuit, Reading, ScriptedHuman
 from udacity_gym.recording import open_recording
@@ -128,6 +142,72 @@ def test_either_threshold_of_the_ensemble_calls_the_expert() -> None:
     gate = EnsembleGate(discrepancy=0.04, doubt=0.1)
     decisions = [gate.decide(moment(0.0, apart, doubt)) for apart, doubt in ((0.1, 0), (0.3, 0), (0.1, 0.2))]
     assert [decision.driver for decision in decisions] == ["policy", "expert", "expert"]
+
+
+def test_a_policy_that_only_steers_is_not_judged_by_the_throttle(
+    env: Any, demonstrations: Path, tmp_path: Path
+) -> None:
+    options = {**SMALL, "members": 2, "discrepancy": 0.01, "doubt": 10.0}
+    EnsembleDAgger(
+        demonstrations, env=env, expert=PurePursuit(), folder=tmp_path, throttle="speed_control", **options
+    ).learn()
+    rows = extras(tmp_path)
+    apart = np.square([np.subtract(extra["policy_action"], extra["expert_action"]) for extra in rows])
+    assert [extra["driver"] == "expert" for extra in rows] == (apart[:, 0] > 0.01).tolist()
+    assert ((apart.sum(axis=1) > 0.01) & (apart[:, 0] <= 0.01)).any()
+
+
+def test_a_head_is_told_only_what_the_policy_works() -> None:
+    told: list[Action] = []
+
+    def danger(features: Floats, action: Action) -> float:
+        told.append(action)
+        return 0.0
+
+    at_speed = moment(0.3, 0.0)
+    at_speed.actions = ("steering",)
+    SafetyGate(danger).decide(at_speed)
+    SafetyGate(danger).decide(moment(0.3, 0.0))
+    assert [action.tolist() for action in told] == [pytest.approx([0.3]), pytest.approx([0.3, 0.5])]
+
+
+def test_safe_dagger_takes_steering_alone_for_danger(env: Any, demonstrations: Path) -> None:
+    class Recorded(SafeDAgger):
+        seen: ClassVar[list[tuple[float, Seen]]] = []
+
+        def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
+            gate, about = super().gate(round, policy)
+            self.seen.append((about["unsafe"], look(policy, Frames.of(self._data(0)), (0,))))
+            return gate, about
+
+    Recorded(demonstrations, env=env, expert=PurePursuit(), **{**SMALL, "frames": 10}).learn()
+    ((unsafe, seen),) = Recorded.seen
+    steering = np.square(seen.actions - seen.labels)[:, 0]
+    assert unsafe == pytest.approx(np.mean(steering > 0.0025))
+    assert unsafe < np.mean(seen.discrepancies > 0.0025)
+
+
+@pytest.mark.parametrize("network", ["PilotNet", "PilotLSTM"])
+def test_a_policy_that_remembers_is_shown_the_past_of_each_frame(network: str, demonstrations: Path) -> None:
+    policies = [
+        NetworkPolicy(make_network(network, 2, seed, frames=3), Preprocessing(), history=2) for seed in (1, 2)
+    ]
+    frames = Frames.of([open_recording(demonstrations)]).take(np.arange(20))
+    seen = look(policies[0], frames, (0,))
+    np.testing.assert_allclose(seen.actions, predictions(policies[0], frames), atol=1e-5)
+    assert seen.features.shape == (20, 64 if network == "PilotLSTM" else 1152)
+    together = look(Ensemble(policies), frames, (0,))
+    each = [predictions(policy, frames) for policy in policies]
+    np.testing.assert_allclose(together.actions, np.mean(each, axis=0), atol=1e-5)
+    np.testing.assert_allclose(together.doubts, doubt_of(np.stack(each)), atol=1e-5)
+    np.testing.assert_array_equal(together.features, seen.features)
+
+
+def test_safe_dagger_learns_danger_from_a_network_with_a_memory(env: Any, demonstrations: Path) -> None:
+    options = {**SMALL, "frames": 10, "network": "PilotLSTM", "history": 2, "inputs": ("speed",)}
+    learner = SafeDAgger(demonstrations, env=env, expert=PurePursuit(), **options)
+    learner.learn()
+    assert learner.history[1].frames == 10
 
 
 def test_safe_dagger_labels_what_its_classifier_calls_unsafe(
