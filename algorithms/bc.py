@@ -32,7 +32,7 @@ class BehavioralCloningConfig(TrainingConfig):
             done; see `algorithms.data.Frames.of`.
         smoothing: s, width of the window over which recorded steering is averaged; for keyboards.
         validation: share of the rows that are not trained on.
-        validation_by: "time": the last rows in time; "episode": whole takes, drawn by the seed, for
+        validation_by: "time": each recording's last rows; "episode": whole takes, drawn by the seed, for
             recordings of many takes whose last one is unlike the others.
         gap: s before the last rows that nothing is trained on either.
         select: which epoch's policy is the best: "loss", of the least validation loss, or "driving", of the

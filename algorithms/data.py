@@ -39,6 +39,8 @@ class Frames:
 
     Attributes:
         episodes: the episodes that the rows come from.
+        recording: (n,) number of the recording that the row comes from; one that was joined from several
+            counts as these.
         episode: (n,) index into ``episodes``.
         index: (n,) index within the episode.
         time: (n,) s since the episode began.
@@ -49,6 +51,7 @@ class Frames:
     """
 
     episodes: tuple[Episode, ...]
+    recording: Indices
     episode: Indices
     index: Indices
     time: NDArray[np.float64]
@@ -82,33 +85,50 @@ class Frames:
         if labels not in get_args(Labels):
             raise OptionError(f"labels={labels!r} is unknown; choose one of {get_args(Labels)}")
         weights = _check_weights(weights, len(recordings))
-        sources = [
-            (episode, weight)
+        parts = [
+            (part, weight)
             for recording, weight in zip(recordings, weights, strict=True)
-            for episode in recording.episodes
+            for part in recording.parts
+        ]
+        sources = [
+            (number, episode, weight)
+            for number, (part, weight) in enumerate(parts)
+            for episode in part.episodes
             if len(episode)
         ]
-        columns = [_labelled(episode, labels) for episode, _ in sources]
+        columns = [_labelled(episode, labels) for _, episode, _ in sources]
         if not sum(len(rows) for rows, _, _ in columns):
             where = ", ".join(str(recording.path) for recording in recordings) or "no recording was given"
             hint = "; nobody labelled what the policy drove" if columns else ""
             raise RecordingError(f"nothing to learn from: no usable rows ({where}){hint}")
         rows = [rows for rows, _, _ in columns]
         lengths = [len(r) for r in rows]
-        taken = [(episode, r) for (episode, _), r in zip(sources, rows, strict=True)]
+        taken = [(episode, r) for (_, episode, _), r in zip(sources, rows, strict=True)]
         return cls(
-            episodes=tuple(episode for episode, _ in sources),
+            episodes=tuple(episode for _, episode, _ in sources),
+            recording=np.repeat([number for number, _, _ in sources], lengths),
             episode=np.repeat(np.arange(len(sources)), lengths),
             index=np.concatenate(rows),
             time=np.concatenate([np.asarray(e.time[r], np.float64) for e, r in taken]),
             steering=np.concatenate([np.asarray(steering, np.float32) for _, steering, _ in columns]),
             throttle=np.concatenate([np.asarray(throttle, np.float32) for _, _, throttle in columns]),
             speed=np.concatenate([np.asarray(e.speed[r], np.float32) for e, r in taken]),
-            weight=np.repeat([weight for _, weight in sources], lengths),
+            weight=np.repeat([weight for _, _, weight in sources], lengths),
         )
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def by_recording(self) -> list[Indices]:
+        """The rows of each recording."""
+        return [np.flatnonzero(self.recording == number) for number in np.unique(self.recording)]
+
+    @property
+    def usual_speed(self) -> float:
+        """m/s, median over all recordings that know their speed; 0 if none does."""
+        known = [rows for rows in self.by_recording if self.speed[rows].any()]
+        return float(np.median(self.speed[np.concatenate(known)])) if known else 0.0
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -153,39 +173,43 @@ class Frames:
 
     def take(self, rows: Indices | slice) -> Frames:
         """Some of the rows, in the given order."""
-        columns = ("episode", "index", "time", "steering", "throttle", "speed", "weight")
+        columns = ("recording", "episode", "index", "time", "steering", "throttle", "speed", "weight")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     def split(self, validation: float, gap: float) -> tuple[Frames, Frames]:
-        """Split into what comes first, to train on, and what comes last, to validate on.
+        """Split each recording into what comes first, to train on, and what comes last, to validate on.
 
         Frames are never shuffled before the split: neighbours in time are nearly the same picture,
         and a shuffled split would validate on what was trained on.
 
         Args:
-            validation: share of the rows that come last.
-            gap: s before the first validation row that nothing is trained on.
+            validation: share of each recording's rows that come last.
+            gap: s before the first of these that nothing is trained on.
 
         Returns:
             Training rows and validation rows.
 
         Raises:
-            OptionError: One of them would be empty.
+            OptionError: No row would be left to train on.
         """
         if not 0.0 <= validation < 1.0 or gap < 0.0:
             raise OptionError(
                 f"validation={validation} must lie in [0, 1) and gap={gap} s must not be negative"
             )
-        cut = len(self) - round(len(self) * validation)
-        if cut == len(self):
-            return self, self.take(slice(cut, None))
-        near = (self.episode[:cut] == self.episode[cut]) & (self.time[:cut] > self.time[cut] - gap)
-        train = self.take(np.flatnonzero(~near))
-        if not len(train):
+        train, aside = [], []
+        for rows in self.by_recording:
+            last = len(rows) - round(len(rows) * validation)
+            first, cut = rows[:last], rows[last:]
+            if len(cut):
+                same = self.episode[first] == self.episode[cut[0]]
+                first = first[~(same & (self.time[first] > self.time[cut[0]] - gap))]
+            train.append(first)
+            aside.append(cut)
+        if not sum(map(len, train)):
             raise OptionError(
                 f"{len(self)} rows are too few to train on {1 - validation:.0%} of them with a gap of {gap} s"
             )
-        return train, self.take(slice(cut, None))
+        return self.take(np.concatenate(train)), self.take(np.concatenate(aside))
 
     def split_episodes(self, validation: float, seed: int) -> tuple[Frames, Frames]:
         """Split into episodes to train on and episodes to validate on.
@@ -353,20 +377,27 @@ def balance_weights(steering: Floats, strength: float, bins: int = 25) -> NDArra
     return normalized
 
 
-def motion_weights(speed: Floats, throttle: Floats | None = None) -> NDArray[np.float64]:
+def motion_weights(
+    speed: Floats, throttle: Floats | None = None, usual: float | None = None
+) -> NDArray[np.float64]:
     """Weights that leave out standing and creeping: nobody shall learn to wait where a recording began.
 
     Args:
-        speed: (n,) m/s.
+        speed: (n,) m/s, of one recording.
         throttle: (n,) labels, for a network that is told the speed: it can tell starting off from driving,
             so rows in which the car is slow and driven off stay in.
+        usual: m/s, median of all recordings that are trained on; None takes that of this one.
 
     Returns:
-        (n,) weights that rise from 0 for a car that stands to 1 at half of the median speed; all 1 for
-        a recording that does not know its speed.
+        (n,) weights that rise from 0 for a car that stands to 1 at half of the usual speed, or at half of
+        the recording's own median where that is yet slower, since to be driven slowly is not to creep; all
+        1 for a recording that does not know its speed.
     """
-    enough = 0.5 * float(np.median(speed))
-    if enough <= 0.0:
+    own = float(np.median(speed))
+    enough = 0.5 * (own if usual is None else usual)
+    if 0.0 < own < enough:
+        enough = 0.5 * own
+    if enough <= 0.0 or not speed.any():
         return np.ones(len(speed))
     weights: NDArray[np.float64] = np.clip(speed.astype(np.float64) / enough, 0.0, 1.0)
     return weights if throttle is None else np.where(throttle > 0.0, 1.0, weights)

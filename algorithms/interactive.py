@@ -265,7 +265,7 @@ class InteractiveLearner(ABC):
 
     def _round(self, number: int, collector: Collector) -> Round:
         summary = self._collect(number, collector)
-        frames = Frames.of(self._data(number))
+        frames = self._frames(number)
         members, loss = self._train(number, frames)
         policy = members[0] if len(members) == 1 else Ensemble(members)
         folder = self._policy_folder(number)
@@ -350,6 +350,14 @@ class InteractiveLearner(ABC):
             numbers = range(last, last + 1)
         rounds = [self._open(i) for i in numbers if i > 0 or not self._recordings]
         return [*(self._recordings if 0 in numbers else []), *rounds]
+
+    def _frames(self, number: int) -> Frames:
+        """The rows that a round is trained on."""
+        frames = Frames.of(self._data(number))
+        # The rounds count as one recording: in one of them a bad policy may have stood most of the time,
+        # which is no speed to measure its rows by, see `motion_weights`.
+        first_round = sum(len(recording.parts) for recording in self._recordings)
+        return replace(frames, recording=np.minimum(frames.recording, first_round))
 
     def _open(self, number: int) -> Recording:
         if number not in self._opened:

@@ -127,7 +127,7 @@ class Training:
         self._validation_pictures = PictureStore(validation, ("center",), cache, config.history)
         self._validation_measurements = measurements_of(validation, config.inputs)
         self._validation_targets = targets_of(validation, config.actions)
-        self._row_weights = _row_weights(train, config)
+        self._row_weights = row_weights(train, config)
         self._threads = config.threads or min(os.cpu_count() or 1, 4)
         self._rows = (
             len(train) if config.steps_per_epoch is None else config.steps_per_epoch * config.batch_size
@@ -473,7 +473,7 @@ def target_speed_of(frames: Frames, config: TrainingConfig) -> float | None:
     """
     if config.throttle != "speed_control" or config.target_speed is not None:
         return config.target_speed
-    usual = float(np.median(frames.speed))
+    usual = frames.usual_speed
     if not usual > 0:
         raise OptionError(
             f"the recordings' median speed is {usual:g} m/s, no speed to drive at; give target_speed"
@@ -481,9 +481,17 @@ def target_speed_of(frames: Frames, config: TrainingConfig) -> float | None:
     return usual
 
 
-def _row_weights(frames: Frames, config: TrainingConfig) -> NDArray[np.float64]:
+def row_weights(frames: Frames, config: TrainingConfig) -> NDArray[np.float64]:
+    """How often each row is drawn, relative to the others: by its steering, its motion and its recording.
+
+    Returns:
+        (n,) not negative.
+    """
     driven_off = frames.throttle if "speed" in config.inputs and "throttle" in config.actions else None
-    motion = motion_weights(frames.speed, driven_off)
+    motion, usual = np.empty(len(frames)), frames.usual_speed
+    for rows in frames.by_recording:
+        throttle = None if driven_off is None else driven_off[rows]
+        motion[rows] = motion_weights(frames.speed[rows], throttle, usual)
     return balance_weights(frames.steering, config.balance) * motion * frames.weight
 
 

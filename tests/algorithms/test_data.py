@@ -74,6 +74,18 @@ def test_the_split_follows_episodes(takes: Frames) -> None:
     assert len(train) == 40  # another take is far enough away
 
 
+def test_each_of_several_recordings_is_split(tmp_path: Path) -> None:
+    for name, rows in (("one", 40), ("other", 60)):
+        write_road_recording(tmp_path / name, np.linspace(-1, 1, rows))
+    apart = Frames.of([open_recording(tmp_path / name) for name in ("one", "other")])
+    joined = Frames.of([open_recording(str(tmp_path / "*"))])
+    for frames in (apart, joined):
+        train, validation = frames.split(validation=0.25, gap=0.19)
+        assert validation.index.tolist() == [*range(30, 40), *range(45, 60)]
+        assert train.index.tolist() == [*range(28), *range(43)]
+        assert np.unique(train.episode).tolist() == np.unique(validation.episode).tolist() == [0, 1]
+
+
 def test_no_picture_is_in_both_parts_of_a_split(frames: Frames) -> None:
     train, validation = frames.split(validation=0.3, gap=0.5)
 
@@ -135,6 +147,15 @@ def test_standing_is_not_learnt() -> None:
     assert 0 not in rows
     assert len(rows) == len(speed)
     np.testing.assert_array_equal(motion_weights(np.zeros(3, np.float32)), 1.0)
+
+
+def test_who_was_driven_slowly_beside_others_did_not_creep() -> None:
+    speed = np.array([0.0, 1.0, 4.0, 4.0, 4.0], np.float32)
+    assert motion_weights(speed, usual=20.0).tolist() == [0.0, 0.5, 1.0, 1.0, 1.0]
+    assert motion_weights(speed, usual=8.0).tolist() == [0.0, 0.25, 1.0, 1.0, 1.0]
+    assert motion_weights(np.zeros(2, np.float32), usual=8.0).tolist() == [1.0, 1.0]
+    mostly_standing = np.array([0.0, 0.0, 2.0], np.float32)
+    assert motion_weights(mostly_standing, usual=8.0).tolist() == [0.0, 0.0, 0.5]
 
 
 def test_equal_weights_draw_every_row_once() -> None:

@@ -1,6 +1,7 @@
 """The training that all learners stand on: growing data, warm starts, whose labels, which weights."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from algorithms import (
 from algorithms.augment import Augmentation
 from algorithms.base import TrainingError
 from algorithms.losses import Classes
-from algorithms.training import Epoch, predictions
+from algorithms.training import Epoch, predictions, row_weights, target_speed_of
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import Episode, Recording, RecordingWriter, open_recording
 
@@ -112,6 +113,18 @@ def test_a_weight_of_a_recording_changes_what_is_learnt(road_recording: Path, tm
         policy = Training(config, frames).run()
         steering.append(float(policy.predict(road_pictures(0.0)["center"])[0][0]))
     assert steering[1] > steering[0] + 0.1
+
+
+def test_recordings_of_other_speeds_or_of_none_are_drawn_as_often_as_the_others(tmp_path: Path) -> None:
+    recordings = [
+        open_recording(write_road_recording(tmp_path / f"{speed}", np.linspace(-1, 1, 40), speed=speed))
+        for speed in (13.0, 3.0, 0.0)  # a log of 0 throughout does not know its speed
+    ]
+    frames = Frames.of(recordings, weights=[1, 1, 5])
+    shares = row_weights(frames, QUICK).reshape(3, 40).sum(axis=1)
+    assert shares / shares.sum() == pytest.approx([1 / 7, 1 / 7, 5 / 7])
+    steering_only = replace(QUICK, throttle="speed_control")
+    assert target_speed_of(frames, steering_only) == pytest.approx(8.0, rel=1e-3)
 
 
 def test_training_goes_on_from_the_policy_it_is_given(road_recording: Path) -> None:
