@@ -241,23 +241,6 @@ class NetworkPolicy(Policy):
                 past = np.where(begins[:, None, None, None, None], prepared[:, None], past)
         return np.concatenate([past, prepared[:, None]], axis=1)
 
-    def plain_network(self, what_for: str) -> nn.Module:
-        """The network with its loss's decoding: maps pictures alone to actions.
-
-        Args:
-            what_for: what needs it, for the message.
-
-        Raises:
-            OptionError: The network needs more than one picture.
-        """
-        if self.inputs or self.history:
-            needs = [*self.inputs, *(["past pictures"] if self.history else [])]
-            raise OptionError(
-                f"{what_for} takes policies that look at one picture; this one needs {', '.join(needs)} too: "
-                "train one with inputs=() and history=0 for it"
-            )
-        return self.network if isinstance(self.loss, MeanSquare) else Decoded(self.network, self.loss)
-
     def save(self, folder: str | Path) -> Path:
         """Write a checkpoint; see `Policy.save`.
 
@@ -297,18 +280,6 @@ class NetworkPolicy(Policy):
         return (
             f"{type(self).__name__}({type(self.network).__name__}, actions={self.actions}{at}{besides}{past})"
         )
-
-
-class Decoded(nn.Module):
-    """A network whose outputs are decoded to actions."""
-
-    def __init__(self, network: nn.Module, loss: Loss) -> None:
-        super().__init__()
-        self.network, self.loss = network, loss
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Normalised pictures to (n, actions)."""
-        return self.loss.mean(self.loss.split(self.network(pictures)))
 
 
 def load_policy(folder: str | Path) -> Policy:

@@ -20,17 +20,17 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from algorithms.policy import one_thread
+from algorithms.losses import Gaussian, MeanSquare
+from algorithms.policy import NetworkPolicy, one_thread
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import MissingDependencyError, OptionError
 from udacity_gym.observer import PREVIEW, STATE_SCALES
 from udacity_gym.telemetry import Image
 from udacity_gym.world.track import Track
+from udacity_gym.wrappers import fit_to
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from algorithms import NetworkPolicy
 
 try:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -38,6 +38,7 @@ try:
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
     from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+    from stable_baselines3.common.vec_env import VecEnv
     from stable_baselines3.sac.policies import SACPolicy
     from stable_baselines3.sac.sac import SAC
 except ImportError as error:
@@ -98,12 +99,12 @@ class NetworkFeatures(gymnasium.ObservationWrapper[NDArray[np.float32], Any, Any
             policy: whose network and preprocessing.
 
         Raises:
-            OptionError: The observation is something else, or the network has no part ``features``.
+            OptionError: The observation is something else, or the network can't be divided.
         """
+        self._features = _divide(_actor(policy), len(policy.actions))[0].requires_grad_(False)
         self._pictures = PreparedPictures(env, policy.preprocessing)
         super().__init__(self._pictures)
         self._preprocessing = policy.preprocessing
-        self._features = copy.deepcopy(_divide(policy.network, len(policy.actions))[0]).requires_grad_(False)
         shape = self._look(np.zeros(self._pictures.observation_space.shape or (), np.uint8)).shape
         self.observation_space = spaces.Box(-np.inf, np.inf, shape, np.float32)
 
@@ -125,7 +126,7 @@ class NetworkFeatures(gymnasium.ObservationWrapper[NDArray[np.float32], Any, Any
 def start_from(
     policy: NetworkPolicy,
     algorithm: type[Model],
-    env: gymnasium.Env[Any, Any],
+    env: gymnasium.Env[Any, Any] | VecEnv,
     *,
     train_features: bool = False,
     log_std: float | tuple[float, ...] = -2.5,
@@ -138,10 +139,12 @@ def start_from(
     yet: let it learn first with `CriticFirst`, or what the policy knows is lost to a wrong judge.
 
     Args:
-        policy: of a network with ``features`` and ``head``, such as PilotNet.
+        policy: of a network that is ``features`` and then ``head``, such as PilotNet, on one picture. Of one
+            that was trained with ``loss="gaussian"``, the mean is taken.
         algorithm: ``PPO``, ``A2C`` or ``SAC``, the class.
         env: a UdacityEnv with one camera. It is wrapped in `NetworkFeatures`, or `PreparedPictures` if the
-            convolutions are to learn, and for a policy that only steers in `SpeedControl`.
+            convolutions are to learn, and for a policy that only steers in `SpeedControl`. Or a ``VecEnv`` of
+            such, each wrapped already; then it says by itself whether the convolutions are to learn.
         train_features: whether the convolutions learn as well; without them training is several times
             faster, and does not forget what roads look like.
         log_std: natural logarithm of the noise's standard deviation at the beginning, in shares of full lock
@@ -153,25 +156,38 @@ def start_from(
         The model, ready to ``learn``.
 
     Raises:
-        OptionError: The network can't be divided, or the algorithm is of another kind.
+        OptionError: The network can't be divided, the environment is not wrapped as it should be, or the
+            algorithm is of another kind.
     """
-    network = policy.plain_network("Stable-Baselines3")
-    _divide(network, len(policy.actions))
-    if "throttle" not in policy.actions:
-        from udacity_gym.wrappers import SpeedControl
-
-        env = SpeedControl(env) if policy.target_speed is None else SpeedControl(env, policy.target_speed)
+    settings["policy_kwargs"] = {
+        **actor_settings(policy, log_std, critic),
+        **settings.get("policy_kwargs", {}),
+    }
     if issubclass(algorithm, SAC):
         kind: type[Any] = ClonedSACPolicy
     elif issubclass(algorithm, OffPolicyAlgorithm):
         raise OptionError(f"{algorithm.__name__} can't start from a policy here; PPO, A2C and SAC can")
     else:
         kind = ClonedActorCritic
-    given = settings.pop("policy_kwargs", {})
-    seen = PreparedPictures(env, policy.preprocessing) if train_features else NetworkFeatures(env, policy)
-    return algorithm(
-        kind, seen, policy_kwargs={**actor_settings(policy, log_std, critic), **given}, **settings
-    )
+    return algorithm(kind, _shown(env, policy, train_features), **settings)
+
+
+def _shown(
+    env: gymnasium.Env[Any, Any] | VecEnv, policy: NetworkPolicy, train_features: bool
+) -> gymnasium.Env[Any, Any] | VecEnv:
+    """An environment that shows what the actor is to see and takes the policy's actions."""
+    if isinstance(env, VecEnv):
+        fitting = env.action_space.shape == (len(policy.actions),)
+        if not fitting or not all(env.env_is_wrapped(PreparedPictures)):
+            raise OptionError(
+                "start_from can't reach into a VecEnv: wrap each of its environments before, "
+                "DummyVecEnv([lambda: NetworkFeatures(fit_to(policy, gym.make(...)), policy)] * 4)"
+            )
+        return env
+    if not isinstance(env, gymnasium.Env):
+        raise OptionError(f"env={env!r} must be an environment, or a VecEnv of Stable-Baselines3")
+    env = fit_to(policy, env)
+    return PreparedPictures(env, policy.preprocessing) if train_features else NetworkFeatures(env, policy)
 
 
 def actor_settings(
@@ -179,7 +195,7 @@ def actor_settings(
 ) -> dict[str, Any]:
     """Arguments of `ClonedActorCritic` and `ClonedSACPolicy`, with a copy of a policy's network."""
     return {
-        "network": copy.deepcopy(policy.plain_network("Stable-Baselines3")),
+        "network": _actor(policy),
         "preprocessing": policy.preprocessing,
         "log_std": log_std,
         "critic": critic,
@@ -199,13 +215,10 @@ def policy_of(model: BaseAlgorithm | BasePolicy, like: NetworkPolicy) -> Network
     Raises:
         OptionError: The model's actor is no cloned network.
     """
-    from algorithms import NetworkPolicy
-
     actor = model.policy if isinstance(model, BaseAlgorithm) else model
     if not isinstance(actor, (ClonedActorCritic, ClonedSACPolicy)):
         raise OptionError(f"{type(actor).__name__} is no cloned network; make the model with start_from")
-    network = copy.deepcopy(like.network)
-    network.load_state_dict(actor.cloned.state_dict())
+    network = copy.deepcopy(actor.cloned).cpu().requires_grad_(True)
     training = dict(like.training)
     if isinstance(model, BaseAlgorithm):
         training["then"] = f"{type(model).__name__}, {model.num_timesteps} steps"
@@ -472,6 +485,46 @@ class StateVectorExpert:
         values = [info["speed"], info["steering"], throttle, info["cte"], info["heading_error"], *ahead]
         scaled = np.array(values) / np.array(list(STATE_SCALES.values()))
         return np.asarray(np.clip(scaled, -1.0, 1.0), dtype=np.float32)
+
+
+def _actor(policy: NetworkPolicy) -> nn.Module:
+    """A copy of a policy's network whose outputs are the actions, and that can be divided."""
+    if not isinstance(policy, NetworkPolicy):
+        raise OptionError(
+            f"an actor is one network, {policy!r} is not; of an ensemble give one member, policy.members[0]"
+        )
+    if policy.inputs or policy.history:
+        needs = [*policy.inputs, *(["past pictures"] if policy.history else [])]
+        raise OptionError(
+            f"an actor looks at one picture, and this policy needs {', '.join(needs)} too: train one with "
+            "inputs=() and history=0"
+        )
+    network: Any = copy.deepcopy(policy.network)
+    if not isinstance(policy.loss, (MeanSquare, Gaussian)):
+        raise OptionError(
+            f'with loss="{policy.loss.name}" a network does not give actions itself, as an actor has to; '
+            'train with loss="huber", "mse" or "gaussian"'
+        )
+    width, actions = policy.loss.width, len(policy.actions)
+    features, hidden, last = _divide(network, actions * width)
+    picture = torch.rand(1, 3, *policy.preprocessing.size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        whole = network(picture)
+        try:
+            divided = torch.allclose(whole, last(hidden(features(picture))), atol=1e-4)
+        except RuntimeError:  # the head takes something else than features
+            divided = False
+    if not divided:
+        raise OptionError(
+            f"{type(network).__name__} can't be divided for actor and critic: it does more than 'features', "
+            "then 'head'; PilotNet and SmallResNet do no more"
+        )
+    if width > 1:  # the first of each action's outputs is its mean
+        means = nn.Linear(last.in_features, actions, bias=last.bias is not None)
+        means.load_state_dict({name: value[::width] for name, value in last.state_dict().items()})
+        network.head[-1] = means
+    divisible: nn.Module = network
+    return divisible
 
 
 def _divide(network: nn.Module, outputs: int) -> tuple[nn.Module, nn.Sequential, nn.Linear]:

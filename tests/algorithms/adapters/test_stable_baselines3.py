@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import A2C, PPO, SAC, TD3
+from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
 import udacity_gym
@@ -20,9 +21,12 @@ from algorithms.adapters.stable_baselines3 import (
     policy_of,
     start_from,
 )
+from algorithms.ensemble import Ensemble
+from algorithms.losses import Classes, Gaussian
 from algorithms.networks import make_network
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation import evaluate
+from udacity_gym.wrappers import fit_to
 
 TINY: dict[type[Any], dict[str, Any]] = {
     PPO: {"n_steps": 16, "batch_size": 8, "n_epochs": 2},
@@ -111,6 +115,28 @@ def test_a_clone_of_an_expert_at_full_throttle_begins_with_it_and_can_learn_to_l
 
 
 @pytest.mark.parametrize("algorithm", TINY)
+def test_the_mean_of_a_policy_with_a_gaussian_loss_goes_on(
+    algorithm: type[Any], pictures: Any, tmp_path: Path
+) -> None:
+    network = make_network("PilotNet", 4, seed=3)
+    policy = NetworkPolicy(network, Preprocessing(), loss=Gaussian())
+    model = start_from(policy, algorithm, make_env(), seed=0, **TINY[algorithm])
+    policy_of(model, policy).save(tmp_path / "policy")
+    again = load_policy(tmp_path / "policy")
+    np.testing.assert_allclose(again.predict(pictures)[0], policy.predict(pictures)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("actions", [1, 2])
+def test_several_cars_go_on_side_by_side(actions: int, pictures: Any) -> None:
+    policy = make_policy(actions)
+    cars = DummyVecEnv([lambda: NetworkFeatures(fit_to(policy, make_env()), policy)] * 2)
+    model = start_from(policy, PPO, cars, seed=0, **TINY[PPO])
+    action, _ = model.predict(seen(model, policy, pictures), deterministic=True)
+    np.testing.assert_allclose(action, policy.predict(pictures)[0], atol=1e-5)
+    model.learn(32)
+
+
+@pytest.mark.parametrize("algorithm", TINY)
 def test_training_changes_the_head_and_not_the_convolutions_nor_the_policy_it_came_from(
     algorithm: type[Any], pictures: Any, tmp_path: Path
 ) -> None:
@@ -195,6 +221,25 @@ def test_what_does_not_fit_is_refused_with_the_reason() -> None:
 
     with pytest.raises(OptionError, match="needs 'features'"):
         start_from(NetworkPolicy(Other(), Preprocessing()), PPO, make_env())
+    with pytest.raises(OptionError, match="PilotLSTM can't be divided"):
+        start_from(NetworkPolicy(make_network("PilotLSTM", 2), Preprocessing()), PPO, make_env())
+    votes = NetworkPolicy(make_network("PilotNet", 90), Preprocessing(), loss=Classes())
+    with pytest.raises(OptionError, match='loss="huber"'):
+        start_from(votes, PPO, make_env())
+    ensemble: Any = Ensemble([policy, policy])
+    for make in (
+        lambda: start_from(ensemble, PPO, make_env()),
+        lambda: NetworkFeatures(make_env(), ensemble),
+    ):
+        with pytest.raises(OptionError, match=r"members\[0\]"):
+            make()
+    with pytest.raises(OptionError, match="wrap each"):
+        start_from(policy, PPO, DummyVecEnv([make_env]))
+    steers = make_policy(1)
+    with pytest.raises(OptionError, match="fit_to"):
+        start_from(steers, PPO, DummyVecEnv([lambda: NetworkFeatures(make_env(), steers)]))
+    with pytest.raises(OptionError, match="must be an environment"):
+        start_from(policy, PPO, "UdacitySim-v0")  # type: ignore[arg-type]
 
 
 def test_a_prepared_picture_is_what_the_network_sees(pictures: Any) -> None:
