@@ -58,6 +58,7 @@ class EpisodeLog:
 
     Attributes:
         path: the file.
+        suite: whose episodes.
         about: who drove which suite; every line says so.
     """
 
@@ -74,6 +75,7 @@ class EpisodeLog:
             UdacityGymError: The file can't be written, or is no log.
         """
         self.path = Path(path)
+        self.suite = suite
         self.about = _about(suite, policy, identity)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +109,7 @@ class EpisodeLog:
         """The episodes so far.
 
         Raises:
-            UdacityGymError: They are of another policy or another suite, or no episodes.
+            UdacityGymError: They are of another policy or another suite, not of its cases, or no episodes.
         """
         episodes = []
         for number, data in _lines(self.path):
@@ -117,7 +119,7 @@ class EpisodeLog:
                         f"{self.path}, line {number}: episodes with {key} {data.get(key)!r} were begun here, "
                         f"now it is {value!r}; choose another folder, or delete this one to start anew"
                     )
-            episodes.append(_episode(self.path, number, data))
+            episodes.append(_episode(self.path, number, data, self.suite))
         return episodes
 
     def add(self, episode: Episode) -> None:
@@ -146,27 +148,29 @@ class EpisodeLog:
         self._file.close()
 
 
-def read_log(path: str | Path) -> tuple[dict[str, Any], list[Episode]]:
+def read_log(path: str | Path) -> tuple[Suite, str, list[Episode]]:
     """Read a log.
 
     Returns:
-        What its first line says of suite and policy, and the episodes in the order of the file.
+        Which suite, who drove, and the episodes in the order of the file.
 
     Raises:
         UdacityGymError: There is no such file, or it holds something else, or nothing.
     """
     path = Path(path)
     about: dict[str, Any] | None = None
+    suite: Suite | None = None
     episodes = []
     for number, data in _lines(path):
         told = {key: value for key, value in data.items() if key not in ("case", "films", "evaluation")}
         if about not in (None, told):
             raise UdacityGymError(f"{path}, line {number} is of another policy or suite than line 1")
         about = told
-        episodes.append(_episode(path, number, data))
-    if about is None:
+        suite = suite or _suite(path, number, data)
+        episodes.append(_episode(path, number, data, suite))
+    if about is None or suite is None:
         raise UdacityGymError(f"{path} holds no episodes")
-    return about, episodes
+    return suite, str(about["policy"]), episodes
 
 
 def _about(suite: Suite, policy: str, identity: str | None) -> dict[str, Any]:
@@ -174,12 +178,15 @@ def _about(suite: Suite, policy: str, identity: str | None) -> dict[str, Any]:
     return {"format": FORMAT, "version": VERSION, "suite": told, "policy": policy, "identity": identity}
 
 
-def suite_of(about: Mapping[str, Any]) -> Suite:
+def _suite(path: Path, number: int, data: Mapping[str, Any]) -> Suite:
     """The suite as a line tells it."""
-    told = dict(about["suite"])
-    told["scenarios"] = tuple(Scenario(**scenario) for scenario in told["scenarios"])
-    told |= {name: tuple(told[name]) for name in ("seeds", "intervene")}
-    return Suite(**told)
+    try:
+        told = dict(data["suite"])
+        told["scenarios"] = tuple(Scenario(**scenario) for scenario in told["scenarios"])
+        told |= {name: tuple(told[name]) for name in ("seeds", "intervene")}
+        return Suite(**told)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UdacityGymError(f"{path}, line {number} tells no suite: {error!r}") from error
 
 
 def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -200,13 +207,19 @@ def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     return found
 
 
-def _episode(path: Path, number: int, data: Mapping[str, Any]) -> Episode:
+def _episode(path: Path, number: int, data: Mapping[str, Any], suite: Suite) -> Episode:
     try:
         told = data["case"]
         scenario = Scenario(**told["scenario"])
         track = Track.load(scenario.track).facing(scenario.direction)
         evaluation = Evaluation.of({**data["evaluation"], "track_data": track.data})
         case = Case(scenario, told["seed"], told["intervene"])
-        return Episode(case, evaluation, tuple(Film(**film) for film in data["films"]))
+        episode = Episode(case, evaluation, tuple(Film(**film) for film in data["films"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UdacityGymError(f"{path}, line {number} is not a whole episode: {error!r}") from error
+    if case not in tuple(suite):
+        raise UdacityGymError(
+            f"{path}, line {number}: {case} is none of the drives of {suite.name}; delete that line, "
+            "or choose another folder"
+        )
+    return episode

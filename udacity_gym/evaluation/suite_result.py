@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import OptionError
-from udacity_gym.evaluation.episode_log import Episode, read_log, suite_of
+from udacity_gym.evaluation.episode_log import Episode, read_log
 from udacity_gym.evaluation.measures import HELPED, MEASURES, Measure
 from udacity_gym.evaluation.result import Criterion, Evaluation
 from udacity_gym.evaluation.statistics import Estimate, bhattacharyya, mean_estimate
@@ -53,12 +53,9 @@ class SuiteResult:
         """
         path = Path(path)
         path = path / EPISODES if path.is_dir() else path
-        about, episodes = read_log(path)
-        suite = suite_of(about)
+        suite, policy, episodes = read_log(path)
         order = {case: number for number, case in enumerate(suite)}
-        return SuiteResult(
-            suite, about["policy"], tuple(sorted(episodes, key=lambda e: order[e.case])), path.parent
-        )
+        return SuiteResult(suite, policy, tuple(sorted(episodes, key=lambda e: order[e.case])), path.parent)
 
     @property
     def complete(self) -> bool:

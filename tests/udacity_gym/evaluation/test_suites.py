@@ -268,6 +268,24 @@ def test_a_file_that_is_no_log_is_told_by_its_line(tmp_path):
         SuiteResult.load(tmp_path / "nowhere.jsonl")
 
 
+def test_a_line_that_does_not_belong_to_its_suite_is_told_by_its_number(drunk_result, tmp_path):
+    first, second = lines(drunk_result)[:2]
+    path = tmp_path / "episodes.jsonl"
+
+    def write(*rows):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    write(first, {**second, "case": {**second["case"], "seed": 7}})
+    with pytest.raises(UdacityGymError, match=r"line 2: lake-forward-.*-7 is none of the drives of short-v1"):
+        SuiteResult.load(tmp_path)
+    with pytest.raises(UdacityGymError, match="line 2: lake-forward"):
+        run_suite(DRUNK, SHORT, folder=tmp_path)
+    for wrong in (None, {**first["suite"], "scenarios": 3}, {**first["suite"], "laps": 0}):
+        write({**first, "suite": wrong})
+        with pytest.raises(UdacityGymError, match="line 1 tells no suite"):
+            SuiteResult.load(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["notes of a person", '{"format": "other"}\nand more'])
 def test_a_file_that_is_no_log_is_left_as_it_is(tmp_path, content):
     path = tmp_path / "notes.txt"
