@@ -147,7 +147,7 @@ class TrainingConfig:
         Raises:
             OptionError: There is no such setting; the message names the nearest.
         """
-        known = [f.name for f in fields(self)]
+        known = [f.name for f in fields(self) if f.init]
         for name in options:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)

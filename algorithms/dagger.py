@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from algorithms.base import Policy
-from algorithms.gates import Gate, Mixture
+from algorithms.gates import Gate, Mixture, PolicyAlone
 from algorithms.interactive import InteractiveConfig, InteractiveLearner
 from algorithms.schedules import Beta, Schedule, beta_of, make_schedule
 
@@ -34,6 +34,8 @@ class DAgger(InteractiveLearner):
     `algorithms.schedules`. The expert labels every step whoever drives, and the policy is trained on
     the labels of all rounds, so it learns what to do where it itself gets to.
 
+    Without an expert the policy drives alone, and somebody labels each round afterwards.
+
     The paper returns the best of all rounds' policies on validation; so does this learner if ``laps`` is
     set, and judges by driving. Else it returns the last.
 
@@ -43,6 +45,7 @@ class DAgger(InteractiveLearner):
     """
 
     Config: ClassVar[type[InteractiveConfig]] = DAggerConfig
+    needs_expert: ClassVar[bool] = False
 
     @property
     def _schedule(self) -> Schedule:
@@ -50,6 +53,8 @@ class DAgger(InteractiveLearner):
         return make_schedule(config.beta)
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
-        """The mixture of this round, see `InteractiveLearner.gate`."""
+        """The mixture of this round, or the policy alone where there is no expert to mix it with."""
+        if self._expert is None:
+            return PolicyAlone(), {}
         beta = beta_of(self._schedule, round)
         return Mixture(beta), {"beta": beta}

@@ -15,15 +15,18 @@ whole is collected again, and a training that is not finished is begun again.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
+import pickle
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import gymnasium
 import numpy as np
 from tqdm import tqdm
 
@@ -32,9 +35,9 @@ from algorithms.checks import Number
 from algorithms.config import TrainingConfig
 from algorithms.data import Frames, PictureCache, open_recordings, without_broken_pictures
 from algorithms.ensemble import Ensemble
-from algorithms.gates import Gate, Mixture, PolicyAlone
+from algorithms.gates import Gate, Mixture
 from algorithms.policy import NetworkPolicy, load_policy
-from algorithms.rollouts import Collector, EnvMaker
+from algorithms.rollouts import Collector, EnvMaker, recorded_cameras
 from algorithms.rounds import Labeller, RoundSummary, collect_round, label_round, labelled, round_folder
 from algorithms.training import Training
 from udacity_gym.errors import CheckpointError, OptionError
@@ -73,6 +76,8 @@ class InteractiveConfig(TrainingConfig):
         members: networks that are trained on the same data with different seeds; more than one drive by their
             mean, and their disagreement is doubt, see `algorithms.ensemble`.
         laps: laps that each round's policy is judged by; 0 judges none.
+
+    A round's training goes through all its epochs: there is no ``patience``, and no ``judge_every``.
     """
 
     epochs: int = 4
@@ -87,6 +92,8 @@ class InteractiveConfig(TrainingConfig):
     warm_start: bool = True
     members: int = 1
     laps: int = 0
+    patience: int | None = field(default=None, init=False, repr=False)
+    judge_every: int = field(default=1, init=False, repr=False)
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **TrainingConfig.CHOICES,
@@ -149,6 +156,7 @@ class InteractiveLearner(ABC):
 
     Attributes:
         asks_human: whether the expert is a human, who answers None while the hands are off the wheel.
+        needs_expert: whether there must be one while the rounds are driven, or may be a labeller afterwards.
         config: all settings.
         folder: where everything is kept; None keeps nothing.
         history: what the finished rounds came to.
@@ -156,6 +164,7 @@ class InteractiveLearner(ABC):
 
     Config: ClassVar[type[InteractiveConfig]] = InteractiveConfig
     asks_human: ClassVar[bool] = False
+    needs_expert: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -177,23 +186,27 @@ class InteractiveLearner(ABC):
             env: environment with pictures, whose action is (steering, throttle); or a function that makes
                 one. An environment is not closed.
             expert: who shows how to drive: ``expert(observation, info) -> (steering, throttle)``, see
-                `udacity_gym.experts`. One with ``reset(seed)`` is told when a drive begins.
+                `udacity_gym.experts`. One with ``reset(seed)`` is told when a drive begins. None is for
+                learners that can do without, see `needs_expert`.
             labeller: who labels each round's frames after it was driven, see `algorithms.rounds.label_round`.
             folder: where to keep everything; if a learner was interrupted in it, `learn` goes on.
             progress: show a progress bar.
             **options: single settings that differ from ``config``, by their names.
 
         Raises:
-            OptionError: A setting is misspelt or out of range, something given is no recording, or there is
-                neither somebody to drive round 0 nor recordings in its place.
+            OptionError: A setting is misspelt or out of range; something given is no recording, environment
+                or expert; or there is nobody to learn from.
             RecordingError: A recording can't be read.
             CheckpointError: The folder holds something else, or a learner with other settings.
         """
+        if config is not None and not isinstance(config, self.Config):
+            raise OptionError(f"config must be of type {self.Config.__name__}, got {config!r}")
         self.config: Any = (config or self.Config()).with_options(**options)
         self.folder = None if folder is None else Path(folder)
         self.history: list[Round] = []
         self._env, self._expert, self._labeller = env, expert, labeller
         self._progress = progress
+        self._check_drivers()
         opened = [] if recordings is None else open_recordings(recordings)
         self._recordings = [without_broken_pictures(recording, progress)[0] for recording in opened]
         self._check_teachers()
@@ -205,10 +218,47 @@ class InteractiveLearner(ABC):
 
     def _check_teachers(self) -> None:
         """Refuse to begin without anybody to learn from."""
-        if self._expert is None and not self._recordings:
+        name = type(self).__name__
+        if self._expert is not None:
+            return
+        if self.needs_expert:
             raise OptionError(
-                f"{type(self).__name__} needs somebody to learn from: expert=..., or recordings to begin with"
+                f"{name} needs expert=..., who drives or is asked while a round is driven; only DAgger "
+                "can do without, whose rounds somebody may label afterwards"
             )
+        if not self._recordings:
+            raise OptionError(f"{name} needs somebody to learn from: expert=..., or recordings to begin with")
+        if self._labeller is None and self.folder is None:
+            raise OptionError(
+                f"{name} without an expert waits for labels after each round: give labeller=..., or "
+                "folder=..., where the rounds are kept until somebody has labelled them"
+            )
+
+    def _check_drivers(self) -> None:
+        """Refuse what can't be driven in, asked, or sent to other processes."""
+        env: Any = self._env
+        expert: Any = self._expert
+        labeller: Any = self._labeller
+        if isinstance(env, gymnasium.Env):
+            recorded_cameras(env)
+        elif not callable(env):
+            name = f"gymnasium.make({env!r})" if isinstance(env, str) else "gymnasium.make(...)"
+            raise OptionError(f"env={env!r} is no environment: give {name}, or a function that makes one")
+        if inspect.isclass(expert):
+            raise OptionError(f"expert={expert.__name__} is a class: give an object of it")
+        if expert is not None and not callable(expert):
+            hint = "; wrap it: PolicyExpert(policy)" if callable(getattr(expert, "predict", None)) else ""
+            raise OptionError(f"an expert is asked expert(observation, info), {expert!r} can't be{hint}")
+        if labeller is not None and not callable(labeller):
+            raise OptionError(f"a labeller is asked labeller(frame), {labeller!r} can't be")
+        if self.config.workers > 1:
+            try:
+                pickle.dumps((env, expert))
+            except Exception as error:
+                raise OptionError(
+                    f"workers={self.config.workers} send env and expert to other processes, and these "
+                    f"can't be sent: {error}; a function that makes an env must stand at the top of a module"
+                ) from error
 
     @abstractmethod
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
@@ -294,10 +344,7 @@ class InteractiveLearner(ABC):
             policy, about = None, {"beta": 1.0}
         else:
             policy = self._policy_folder(number - 1)
-            if self._expert is None:
-                gate, about = PolicyAlone(), {}
-            else:
-                gate, about = self.gate(number, load_policy(policy))
+            gate, about = self.gate(number, load_policy(policy))
         summary = collect_round(
             collector,
             self._work / "rounds",

@@ -129,7 +129,7 @@ def options_of(learner: LearnerClass) -> list[Option] | None:
         if parameter.kind is parameter.VAR_KEYWORD:
             if not is_dataclass(config):
                 return None
-            for field in fields(config):
+            for field in (field for field in fields(config) if field.init):
                 default = field.default
                 if default is MISSING:
                     default = field.default_factory() if field.default_factory is not MISSING else None

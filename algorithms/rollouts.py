@@ -16,7 +16,7 @@ import numpy as np
 from algorithms.base import Action, Floats, Policy
 from algorithms.ensemble import Ensemble, doubt_of
 from algorithms.gates import POLICY, Gate, Moment
-from udacity_gym.errors import OptionError, RecordingError
+from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.runner import STUCK_METRES, STUCK_SECONDS
 from udacity_gym.recording.recorder import RecordDrives, Recorder
 from udacity_gym.wrappers import SpeedController
@@ -233,9 +233,7 @@ def collect(drive: Drive, env: gymnasium.Env[Any, Any], expert: Expert | None) -
     if reset is not None:
         reset(expert_seed)
     rng = np.random.default_rng(gate_seed)
-    cameras = tuple(getattr(env.unwrapped, "cameras", ("center",)))
-    if "center" not in cameras:
-        raise RecordingError(f"a round needs pictures of the center camera; the environment has {cameras}")
+    cameras = recorded_cameras(env)
     start = _anywhere(env) if drive.start is None else dict(drive.start)
     recorder = Recorder(drive.folder, cameras, about=drive.about, start=drive.stamp)
     recorded = RecordDrives(env, recorder)
@@ -251,6 +249,21 @@ def collect(drive: Drive, env: gymnasium.Env[Any, Any], expert: Expert | None) -
             if not take.frames:
                 raise OptionError(f"an episode with start={start} ended before its first step")
     return takes
+
+
+def recorded_cameras(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
+    """The cameras whose pictures a round keeps.
+
+    Raises:
+        OptionError: The centre one is not among them, by which policies drive.
+    """
+    cameras = tuple(getattr(env.unwrapped, "cameras", ("center",)))
+    if "center" not in cameras:
+        raise OptionError(
+            f"a round needs pictures of the center camera, and this environment has cameras={cameras}; make "
+            'it with cameras=("center",) or more of them'
+        )
+    return cameras
 
 
 def _anywhere(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:

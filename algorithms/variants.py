@@ -79,6 +79,7 @@ class HGDAgger(InteractiveLearner):
         return self.history[-1].about.get("doubt_threshold") if self.history else None
 
     def _check_teachers(self) -> None:
+        super()._check_teachers()
         if isinstance(self._expert, Human):
             raise OptionError(
                 "HGDAgger learns from who takes over and hands back, and a Human drives always; wrap it: "

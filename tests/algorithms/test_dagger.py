@@ -7,7 +7,7 @@ import math
 import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -15,7 +15,21 @@ import pytest
 from numpy.typing import NDArray
 
 import udacity_gym  # noqa: F401  (registers the environment)
-from algorithms import DAgger, DAggerConfig, NetworkPolicy, Policy, label_round, load_policy
+from algorithms import (
+    DART,
+    BehavioralCloning,
+    DAgger,
+    DAggerConfig,
+    EnsembleDAgger,
+    HGDAgger,
+    NetworkPolicy,
+    Policy,
+    SafeDAgger,
+    ThriftyDAgger,
+    TrainingConfig,
+    label_round,
+    load_policy,
+)
 from algorithms.base import TrainingError
 from algorithms.interactive import Round
 from algorithms.learners import find_learner, make_learner
@@ -33,6 +47,8 @@ SMALL: dict[str, Any] = {
     "threads": 1,
     "progress": False,
 }
+
+QUICK: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 3, "batch_size": 16, "threads": 1, "progress": False}
 
 
 def make_env() -> gymnasium.Env[Any, Any]:
@@ -290,12 +306,46 @@ def test_mistakes_are_named(env: Any) -> None:
         DAgger(env=env, **SMALL)
     with pytest.raises(OptionError, match="did you mean 'rounds'"):
         DAgger(env=env, expert=PurePursuit(), round=3)
+    with pytest.raises(OptionError, match="DAgger has no setting 'patience'"):
+        DAgger(env=env, expert=PurePursuit(), patience=3)
+    with pytest.raises(OptionError, match="config must be of type DAggerConfig"):
+        DAgger(env=env, expert=PurePursuit(), config=TrainingConfig())
     with pytest.raises(OptionError, match="beta='first' is no schedule"):
         DAggerConfig(beta="first")
     with pytest.raises(OptionError, match="the expert must give two finite numbers"):
         DAgger(env=env, expert=lambda o, i: [0.0], **SMALL).learn()
     with pytest.raises(OptionError, match="use HGDAgger"):
         DAgger(env=env, expert=lambda o, i: None, **SMALL).learn()
+
+
+def test_who_can_not_drive_or_teach_is_refused_at_once(env: Any, road_recording: Path) -> None:
+    clone: Any = BehavioralCloning(road_recording, **QUICK).learn()
+    with pytest.raises(OptionError, match=r"wrap it: PolicyExpert\(policy\)"):
+        DAgger(env=env, expert=clone, **SMALL)
+    with pytest.raises(OptionError, match="expert=PurePursuit is a class: give an object of it"):
+        DAgger(env=env, expert=PurePursuit, **SMALL)
+    with pytest.raises(OptionError, match="a labeller is asked labeller"):
+        DAgger(env=env, expert=PurePursuit(), labeller=cast("Any", 0.0), **SMALL)
+    with pytest.raises(OptionError, match=r"give gymnasium.make\('UdacitySim-v0'\), or a function"):
+        DAgger(env=cast("Any", "UdacitySim-v0"), expert=PurePursuit(), **SMALL)
+    with pytest.raises(OptionError, match=r"workers=2 send env and expert .* top of a module"):
+        DAgger(env=lambda: env, expert=PurePursuit(), workers=2, **SMALL)
+    blind = gymnasium.make("UdacitySim-v0", cameras=())
+    with pytest.raises(OptionError, match=r"pictures of the center camera.*cameras=\(\)"):
+        DAgger(env=blind, expert=PurePursuit(), **SMALL)
+
+
+@pytest.mark.parametrize("learner", [DART, EnsembleDAgger, HGDAgger, SafeDAgger, ThriftyDAgger])
+def test_only_dagger_can_do_without_an_expert(
+    env: Any, tmp_path: Path, road_recording: Path, learner: Any
+) -> None:
+    with pytest.raises(OptionError, match=f"{learner.__name__} needs expert="):
+        learner(road_recording, env=env, labeller=lambda frame: 0.0, folder=tmp_path / "run", **SMALL)
+
+
+def test_labels_can_not_come_later_if_nothing_is_kept(env: Any, road_recording: Path) -> None:
+    with pytest.raises(OptionError, match=r"give labeller=\.\.\., or folder="):
+        DAgger(road_recording, env=env, **SMALL)
 
 
 def test_it_is_a_learner_that_the_command_finds_by_its_name(env: Any, tmp_path: Path) -> None:
