@@ -113,7 +113,8 @@ class Decision:
         driver: "policy", "expert" or "human".
         action: (2,) float32 (steering, throttle) to execute.
         label: (2,) float32 what the expert would do, to learn from; None if it is not asked.
-        note: what else to keep of the frame in the side file.
+        note: what else to keep of the frame in the side file. Gates that watch the policy note
+            ``intervention``: whether somebody else drives instead.
     """
 
     driver: str
@@ -183,28 +184,18 @@ class PolicyAlone(_Memoryless):
         return Decision(POLICY, moment.policy_action)
 
 
-class HumanGate:
+@dataclass
+class HumanGate(_Memoryless):
     """The human decides: takes over, corrects, hands back (Kelly et al. 2019, algorithm 1).
 
     The human is an expert whose answer is None while the hands are off the wheel. Only what the human
-    drove is labelled, and the policy's doubt at each take-over is kept, from which the doubt threshold
-    is learnt.
+    drove is labelled.
     """
-
-    wants_features = False
-
-    def begin(self, rng: np.random.Generator) -> None:
-        """An episode begins, with the policy at the wheel."""
-        self._corrects = False
 
     def decide(self, moment: Moment) -> Decision:
         """Look whether the human has the wheel."""
         action = moment.ask()
-        takes_over = action is not None and not self._corrects
-        self._corrects = action is not None
-        if action is None:
-            return Decision(POLICY, moment.policy_action)
-        return Decision(HUMAN, action, action, {"intervention": takes_over})
+        return _watched(moment, intervenes=action is not None, label=action, who=HUMAN)
 
 
 @dataclass
@@ -222,9 +213,8 @@ class EnsembleGate(_Memoryless):
     def decide(self, moment: Moment) -> Decision:
         """Compare the policy with the expert, and with itself."""
         label = moment.expect()
-        if moment.discrepancy() <= self.discrepancy and (moment.doubt or 0.0) <= self.doubt:
-            return Decision(POLICY, moment.policy_action, label)
-        return Decision(EXPERT, label, label, {"intervention": True})
+        apart, doubt = moment.discrepancy(), moment.doubt or 0.0
+        return _watched(moment, apart > self.discrepancy or doubt > self.doubt, label)
 
 
 class Score(Protocol):
@@ -258,10 +248,8 @@ class SafetyGate(_Memoryless):
     def decide(self, moment: Moment) -> Decision:
         """Ask the classifier, and the expert only if it says so."""
         danger = self.danger(_features(moment), moment.own_action)
-        if danger < self.threshold:
-            return Decision(POLICY, moment.policy_action, note={"danger": danger})
-        label = moment.expect()
-        return Decision(EXPERT, label, label, {"intervention": True, "danger": danger})
+        unsafe = danger >= self.threshold
+        return _watched(moment, unsafe, moment.expect() if unsafe else None, danger=danger)
 
 
 @dataclass
@@ -291,16 +279,11 @@ class ThriftyGate:
         """Call the expert, or let it go."""
         doubt = moment.doubt or 0.0
         risk = self.risk(_features(moment), moment.own_action)
-        note = {"risk": risk}
-        was_called = self._called
-        if was_called:
+        if self._called:
             self._called = moment.discrepancy() >= self.leave_discrepancy or risk > self.leave_risk
         else:
             self._called = doubt > self.call_doubt or risk > self.call_risk
-        if not self._called:
-            return Decision(POLICY, moment.policy_action, note=note)
-        label = moment.expect()
-        return Decision(EXPERT, label, label, {**note, "intervention": not was_called})
+        return _watched(moment, self._called, moment.expect() if self._called else None, risk=risk)
 
 
 @dataclass
@@ -321,6 +304,17 @@ class NoiseGate(_Memoryless):
         """Disturb the expert."""
         self._wanted = moment.expect()
         return Decision(EXPERT, self._noisy(moment.observation, moment.info), self._wanted)
+
+
+def _watched(
+    moment: Moment, intervenes: bool, label: Action | None, who: str = EXPERT, **note: float
+) -> Decision:
+    """The policy drives unless somebody intervenes, whose label is then executed."""
+    note = {**note, "intervention": intervenes}
+    if not intervenes:
+        return Decision(POLICY, moment.policy_action, label, note)
+    assert label is not None, "who intervenes says how"
+    return Decision(who, label, label, note)
 
 
 def _features(moment: Moment) -> Floats:

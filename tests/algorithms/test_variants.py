@@ -88,7 +88,7 @@ def test_only_what_the_human_drove_is_learnt_and_doubt_at_take_overs_gives_the_t
         driver = ""
         for extra in extras(tmp_path, number):
             driver = "" if extra["time"] == 0.0 else driver
-            assert ("expert_action" in extra) == (extra["driver"] == "human")
+            assert ("expert_action" in extra) == (extra["driver"] == "human") == extra["intervention"]
             labels += "expert_action" in extra
             takes_over = extra["driver"] == "human" and driver != "human"
             doubts += [extra["doubt"]] if takes_over else []
@@ -136,6 +136,7 @@ def test_an_ensemble_drives_where_it_agrees_with_the_expert_and_itself(
     rows = extras(tmp_path)
     assert {extra["driver"] for extra in rows} == {driver}
     assert all("expert_action" in extra and extra["doubt"] > 0 for extra in rows)
+    assert {extra["intervention"] for extra in rows} == {driver == "expert"}
 
 
 def test_either_threshold_of_the_ensemble_calls_the_expert() -> None:
@@ -220,7 +221,7 @@ def test_safe_dagger_labels_what_its_classifier_calls_unsafe(
     rows = extras(tmp_path)
     for extra in rows:
         unsafe = extra["danger"] >= 0.5
-        assert (extra["driver"] == "expert") == unsafe == ("expert_action" in extra)
+        assert (extra["driver"] == "expert") == unsafe == ("expert_action" in extra) == extra["intervention"]
     assert learner.history[1].train_frames == 90 + sum("expert_action" in extra for extra in rows)
 
 
@@ -262,7 +263,7 @@ def test_the_expert_that_thrifty_dagger_calls_stays_until_it_is_over() -> None:
     decisions: list[Decision] = [gate.decide(moment(0.0, expert, doubt)) for expert, doubt in steps]
     assert [d.driver for d in decisions] == ["policy", "expert", "expert", "expert", "policy"]
     assert [d.label is not None for d in decisions] == [False, True, True, True, False]
-    assert [bool(d.note.get("intervention")) for d in decisions] == [False, True, False, False, False]
+    assert [d.note["intervention"] for d in decisions] == [False, True, True, True, False]
 
 
 def test_thrifty_dagger_keeps_its_budget_by_quantiles_of_doubt_and_risk(
@@ -282,9 +283,9 @@ def test_thrifty_dagger_keeps_its_budget_by_quantiles_of_doubt_and_risk(
         was = "policy"
         for extra in extras(tmp_path, number):
             calls = extra["doubt"] > limits["call_doubt"] or extra["risk"] > limits["call_risk"]
-            if was == "policy" and not extra.get("intervention") and extra["time"] > 0:
+            if was == "policy" and extra["time"] > 0:
                 assert (extra["driver"] == "expert") == calls
-            assert ("expert_action" in extra) == (extra["driver"] == "expert")
+            assert ("expert_action" in extra) == (extra["driver"] == "expert") == extra["intervention"]
             was = extra["driver"]
 
 

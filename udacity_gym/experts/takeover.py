@@ -162,8 +162,8 @@ class Takeover(gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.float
     ``info`` tells who drove: ``driver`` is "policy", "human", or "nobody" in a pause; ``takeover`` the
     state; ``policy_action`` what the policy wanted. Around an environment that records
     (`udacity_gym.recording.RecordDrives`, which must be the inner one) these go into the recording, with
-    the action executed: ``driver``, ``policy_action``, ``intervention``, and ``expert_action`` where
-    there is an ``expert`` to say.
+    the action executed: ``driver``, ``policy_action``, ``intervention`` (whether the person drove instead
+    of the policy), and ``expert_action`` where there is an ``expert`` to say.
     """
 
     def __init__(

@@ -120,8 +120,8 @@ class Recorder:
             speed: m/s at that moment.
             time: s, growing within a take.
             extra: what else to keep in the side file. By convention ``action`` is what was executed,
-                ``policy_action`` and ``expert_action`` what these wanted, ``intervention`` whether
-                somebody took over, ``driver`` who drove; see also `KEPT`.
+                ``policy_action`` and ``expert_action`` what these wanted, ``driver`` who drove,
+                ``intervention`` whether somebody drove instead of a policy; see also `KEPT`.
 
         Raises:
             RecordingError: No take is being recorded, the frame is not as described, or it can't be

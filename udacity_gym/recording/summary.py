@@ -35,7 +35,7 @@ class Summary:
         laps: laps driven, where the side file knows the way along a track that is known; else None.
         tracks: tracks that the side file names.
         drivers: who drove, and how many frames, where the side file knows.
-        interventions: frames at which somebody took over.
+        interventions: frames that somebody drove instead of a policy.
         edits: edits that are on top of the recording, in words.
     """
 
