@@ -105,7 +105,7 @@ class BehavioralCloning:
             initial: a policy to start from, or its folder, of the same network; None starts from random
                 weights.
             env: where to drive if ``select="driving"``, or what makes it; it is reset, driven, and closed
-                only if it was made here. None takes ``gym.make("UdacitySim-v0")``.
+                only if it was made here. None makes "UdacitySim-v0", with pictures of the policy's size.
             folder: where to keep the training; if training in it was interrupted, `learn` goes on
                 from the last whole epoch.
             progress: show a progress bar.
@@ -146,8 +146,8 @@ class BehavioralCloning:
             after_epoch: called with what each epoch came to, after it has been written to disk.
 
         Returns:
-            The policy of the epoch with the least validation loss (of the last epoch if nothing was
-            set aside for validation).
+            The policy of the best epoch: of the least validation loss, or of the best drive, as ``select``
+            says. With neither, if nothing was set aside for validation, it is that of the last one.
 
         Raises:
             CheckpointError: The folder holds a training with other settings or other data.
@@ -175,7 +175,8 @@ class BehavioralCloning:
 
         env: Any = self._env
         if not isinstance(env, gymnasium.Env):
-            env = gymnasium.make("UdacitySim-v0") if env is None else env()
+            size = self.config.preprocessing.picture
+            env = gymnasium.make("UdacitySim-v0", picture=size) if env is None else env()
             stack.callback(env.close)
         seconds = self.config.drive_seconds
         laps = 1 + int(seconds * FASTEST / env.unwrapped.track.length)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from udacity_gym.checks import number
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.policy_inputs import ObservationError
+from udacity_gym.sensors import PICTURE
 from udacity_gym.telemetry import MPH
 
 GAINS = ("proportional", "integral", "brake_margin")
@@ -207,6 +208,12 @@ class SpeedObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
             observation if isinstance(self.env.observation_space, spaces.Dict) else {self._name: observation}
         )
         return {**known, "speed": np.array([info["speed"]], np.float32)}
+
+
+def picture_for(policy: object) -> tuple[int, int]:
+    """(height, width) px of the pictures that a policy looks at: its own ``picture``, or Udacity's size."""
+    height, width = getattr(policy, "picture", PICTURE)
+    return int(height), int(width)
 
 
 def fit_to(policy: object, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from simple_road import road_picture, wanted_steering, write_road_recording
+from simple_road import road_picture, road_pictures, wanted_steering, write_road_recording
 
 from algorithms import (
     BehavioralCloning,
@@ -31,7 +31,7 @@ from algorithms.training import Epoch, Training
 from udacity_gym.errors import CheckpointError, OptionError, RecordingError
 from udacity_gym.evaluation import evaluate
 from udacity_gym.experts import PurePursuit
-from udacity_gym.recording import open_recording
+from udacity_gym.recording import RecordingWriter, open_recording
 
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 32, "validation": 0.25, "gap": 0.5, "progress": False}
 
@@ -514,6 +514,23 @@ def test_the_best_epoch_is_that_of_the_best_drive(road_recording: Path) -> None:
     assert best == max(np.array(scores, np.float64))
     env.reset()  # it is still open
     env.close()
+
+
+def test_small_pictures_are_driven_with_small_ones(tmp_path: Path) -> None:
+    with RecordingWriter(tmp_path) as writer:
+        for i, offset in enumerate(np.linspace(-1, 1, 32).tolist()):
+            images = {name: cv2.resize(p, (160, 80)) for name, p in road_pictures(offset).items()}
+            steering = wanted_steering(offset)
+            writer.write(images, steering=steering, throttle=0.5, brake=0.0, speed=10.0, time=i / 15)
+    learner = BehavioralCloning(
+        tmp_path,
+        **{**QUICK, "epochs": 1},
+        preprocessing=Preprocessing(picture=(80, 160), crop=(30, 68)),
+        select="driving",
+        drive_seconds=1.0,
+    )
+    assert learner.learn().picture == (80, 160)
+    assert learner.history[0].score is not None
 
 
 def test_a_drive_is_better_without_interventions_and_then_nearer_to_the_line() -> None:

@@ -53,9 +53,15 @@ def run(options: Options) -> int:
         )
     from udacity_gym.evaluation import DriveVideo, evaluate
     from udacity_gym.world.track import Track
+    from udacity_gym.wrappers import picture_for
 
     driver = load_driver(options.policy, Track.load(options.track).facing(options.direction))
-    env = make_env(options.track, direction=options.direction, conditions=options.conditions)
+    env = make_env(
+        options.track,
+        direction=options.direction,
+        conditions=options.conditions,
+        picture=picture_for(driver),
+    )
     with ExitStack() as stack:
         stack.callback(env.close)
         path = stack.enter_context(new_video(options.output))
@@ -84,6 +90,7 @@ def run(options: Options) -> int:
 
 def _run_human(options: Options) -> int:
     from udacity_gym.world.track import Track
+    from udacity_gym.wrappers import picture_for
 
     human = people(options.human or "any")
     if options.record is not None:
@@ -93,6 +100,7 @@ def _run_human(options: Options) -> int:
         options.track,
         direction=options.direction,
         conditions=options.conditions,
+        picture=picture_for(driver),
         render_mode="human",
         render_view=options.view,
     )

@@ -194,11 +194,12 @@ def judge(
     """
     from udacity_gym.evaluation import DriveVideo, evaluate, write_report
     from udacity_gym.world.track import Track
+    from udacity_gym.wrappers import picture_for
 
     sightseer = Sightseer(Track.load(track).length)
     hooks: list[Callable[[Step], object]] = [sightseer]
     film = folder / "drive.webm" if video else None
-    env = make_env(track, direction=direction, conditions=conditions)
+    env = make_env(track, direction=direction, conditions=conditions, picture=picture_for(driver))
     with ExitStack() as stack:
         stack.callback(env.close)
         if film is not None:

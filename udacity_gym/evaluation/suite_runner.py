@@ -24,6 +24,7 @@ from udacity_gym.evaluation.runner import Predictor, evaluate, name_of
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
 from udacity_gym.evaluation.suites import Case, Suite, find_suite
 from udacity_gym.world.track import Track
+from udacity_gym.wrappers import picture_for
 
 if TYPE_CHECKING:
     from udacity_gym.experts import Expert
@@ -158,7 +159,13 @@ def _drive(
     driver: Any = policy.make(track) if isinstance(policy, ForEachTrack) else policy
     import udacity_gym  # noqa: F401 - registers the environment
 
-    env = gym.make("UdacitySim-v0", track=track, conditions=scenario.conditions, disable_env_checker=True)
+    env = gym.make(
+        "UdacitySim-v0",
+        track=track,
+        conditions=scenario.conditions,
+        picture=picture_for(driver),
+        disable_env_checker=True,
+    )
     films: Any = None
     if folder is not None:
         from udacity_gym.evaluation.films import IncidentFilms  # needs OpenCV

@@ -247,6 +247,14 @@ def test_whoever_holds_something_else_has_another_identity():
         assert identity_of(one) is not None
 
 
+def test_a_policy_of_small_pictures_is_shown_small_ones():
+    small = NetworkPolicy(
+        make_network("PilotNet", 2, seed=0), Preprocessing(picture=(80, 160), crop=(30, 68))
+    )
+    for driver in (small, PolicyExpert(small), Ensemble([small])):
+        assert run_suite(driver, BLINK).complete
+
+
 def test_a_folder_is_refused_where_nothing_tells_who_drove_in_it(tmp_path):
     driver = Straight()
     driver.hook = lambda: None
