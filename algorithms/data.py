@@ -73,7 +73,8 @@ class Frames:
             recordings: the recordings.
             labels: "expert" takes the side file's ``expert_action`` where it has one, as it has in rounds
                 of DAgger and DART, else what was executed; rows that a policy drove (``driver`` is
-                "policy") and that nobody has labelled are left out, no policy shall learn from itself.
+                "policy") and that nobody has labelled are left out, no policy shall learn from itself; so
+                are those that were skipped, see `algorithms.rounds.label_round`.
                 "executed" takes what was executed, whoever drove.
             weights: for each recording, how often its rows are drawn relative to those of the others;
                 None takes 1 for all.
@@ -305,7 +306,7 @@ def _labelled(episode: Episode, labels: Labels) -> tuple[Indices, NDArray[np.flo
             steering[i] = action[0]
             throttle[i] = action[1] if len(action) == 2 else throttle[i]
         else:
-            keep[i] = extra.get("driver") != "policy"
+            keep[i] = extra.get("driver") != "policy" and not extra.get("skipped")
     rows = np.flatnonzero(keep)
     return rows, steering[rows], throttle[rows]
 

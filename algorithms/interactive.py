@@ -38,7 +38,16 @@ from algorithms.ensemble import Ensemble
 from algorithms.gates import Gate, Mixture
 from algorithms.policy import NetworkPolicy, load_policy
 from algorithms.rollouts import Collector, EnvMaker, recorded_cameras
-from algorithms.rounds import Labeller, RoundSummary, collect_round, label_round, labelled, round_folder
+from algorithms.rounds import (
+    SKIP,
+    Labeller,
+    RoundSummary,
+    collect_round,
+    label_round,
+    labelled,
+    round_folder,
+    unlabelled,
+)
 from algorithms.training import Training
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.files import write_whole
@@ -121,7 +130,7 @@ class Round:
     Attributes:
         round: its number, from 0.
         frames: rows collected; 0 where recordings took the place of round 0.
-        labels: of them, how many the expert labelled.
+        labels: of them, how many have a label, from the expert or from somebody afterwards.
         expert_frames: of them, how many the expert or the human drove.
         takeovers: how often the expert or the human took the wheel.
         falls: how often the car left the road or was stuck while the round was collected.
@@ -212,7 +221,7 @@ class InteractiveLearner(ABC):
         self._check_teachers()
         self._opened: dict[int, Recording] = {}
         self._work = self.folder or Path()
-        self._cache = PictureCache(self.config.preprocessing, self.config.memory_budget)
+        self._forget()
         if self.folder is not None:
             self._check_folder(self.folder)
 
@@ -260,6 +269,11 @@ class InteractiveLearner(ABC):
                     f"can't be sent: {error}; a function that makes an env must stand at the top of a module"
                 ) from error
 
+    def _forget(self) -> None:
+        """Forget recordings and pictures of rounds."""
+        self._opened.clear()
+        self._cache = PictureCache(self.config.preprocessing, self.config.memory_budget)
+
     @abstractmethod
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Say who drives in a round.
@@ -286,6 +300,7 @@ class InteractiveLearner(ABC):
             CheckpointError: The folder holds a learner with other settings.
             TrainingError: The loss is no longer finite, or a round waits for its labels.
         """
+        self._forget()  # those of a folder that was given up, or labelled since
         with _place(self.folder) as folder:
             self._work, self.history = folder, self._read_history(folder)
             collector = Collector(self._env, self._expert, self.config.workers)
@@ -325,7 +340,7 @@ class InteractiveLearner(ABC):
         round = Round(
             round=number,
             frames=summary.frames,
-            labels=summary.labels,
+            labels=labelled(self._open(number)) if summary.frames else 0,
             expert_frames=summary.frames - sum(take.policy for take in summary.takes),
             takeovers=sum(take.takeovers for take in summary.takes),
             falls=summary.falls,
@@ -361,11 +376,17 @@ class InteractiveLearner(ABC):
         folder = round_folder(self._work / "rounds", number)
         if self._labeller is not None and number > 0:
             label_round(folder, self._labeller)
-        if self._expert is None and not labelled(self._open(number)):
-            self._opened.pop(number)
+        if self._expert is None and (left := unlabelled(self._open(number))):
+            missing = f"{left} of {summary.frames} labels are missing"
+            skip = f"a labeller that answers {SKIP!r} leaves a frame out"
+            if self.folder is None:
+                raise TrainingError(
+                    f"{missing} in round {number}, which is not kept until they are there; give folder=..., "
+                    f"or label all: {skip}"
+                )
             raise TrainingError(
-                f"{folder} waits for labels: algorithms.label_round({str(folder)!r}, labeller), then learn "
-                "again, which goes on from there"
+                f"{folder} waits for labels, {missing}: algorithms.label_round({str(folder)!r}, labeller), "
+                f"then learn again, which goes on from there; {skip}"
             )
         return summary
 

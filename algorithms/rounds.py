@@ -182,23 +182,27 @@ def _merge(parts: Iterable[Path], folder: Path) -> None:
             shutil.rmtree(part)
 
 
+SKIP = "skip"
+"""Answer of a labeller who wants a frame left out, now and later."""
+
 Labeller = Callable[["Frame"], Any]
 """Says what to do on a frame, from its picture, ``frame.image()``: (steering, throttle) in [-1, 1], or the
-steering alone, or None to leave the frame unlabelled for now."""
+steering alone, or None to be asked again later, or `SKIP`."""
 
 
 def label_round(folder: str | Path, labeller: Labeller, again: bool = False) -> int:
     """Label the frames of a round, or of any recording, afterwards.
 
-    The labels go to the side file as ``expert_action``. It is replaced as a whole, every `SAVED_EVERY` labels
-    and at the end, so that whatever interrupts the work leaves a readable recording with the labels until
-    then; called again, it goes on with the frames that have none.
+    The labels go to the side file as ``expert_action``, ``skipped`` where the answer was `SKIP`. The file is
+    replaced as a whole, every `SAVED_EVERY` answers and at the end, so that whatever interrupts the work
+    leaves a readable recording with the answers until then; called again, it goes on with the other frames.
 
     Args:
         folder: the recording.
         labeller: says what to do on a frame: (steering, throttle) in [-1, 1], or steering alone, in which
-            case the throttle's label is what was executed; None leaves the frame as it is.
-        again: ask for the frames that have a label, too.
+            case the throttle's label is what was executed; "skip" leaves the frame out for good; None leaves
+            it as it is, to be asked again.
+        again: ask for the frames that have been labelled or skipped, too.
 
     Returns:
         How many frames have been labelled.
@@ -214,13 +218,16 @@ def label_round(folder: str | Path, labeller: Labeller, again: bool = False) -> 
         for frame in recording.frames():
             image = frame.path("center").name
             entry = lines.setdefault(image, {"image": image})
-            if not again and entry.get("expert_action") is not None:
+            if not again and not _waits(entry):
                 continue
             answer = labeller(frame)
             if answer is None:
                 continue
-            entry["expert_action"] = _label(answer, frame)
-            count, unsaved = count + 1, unsaved + 1
+            label = None if isinstance(answer, str) and answer == SKIP else _label(answer, frame)
+            for name in ("expert_action", "skipped"):
+                entry.pop(name, None)
+            entry.update({"skipped": True} if label is None else {"expert_action": label})
+            count, unsaved = count + (label is not None), unsaved + 1
             if unsaved == SAVED_EVERY:
                 _write_side_file(recording.path, lines)
                 unsaved = 0
@@ -234,6 +241,15 @@ def labelled(recording: Recording) -> int:
     """How many frames of a round have a label."""
     extras = (extra for episode in recording.episodes for extra in episode.extras())
     return sum(extra.get("expert_action") is not None for extra in extras)
+
+
+def unlabelled(recording: Recording) -> int:
+    """How many frames of a round wait for a label: those that have none and were not skipped."""
+    return sum(_waits(extra) for episode in recording.episodes for extra in episode.extras())
+
+
+def _waits(entry: Mapping[str, Any]) -> bool:
+    return entry.get("expert_action") is None and not entry.get("skipped")
 
 
 def _side_lines(recording: Recording) -> dict[str, dict[str, Any]]:
@@ -261,8 +277,8 @@ def _label(answer: Any, frame: Frame) -> list[float]:
         values = np.empty(0)
     if len(values) not in (1, 2) or not np.isfinite(values).all():
         raise OptionError(
-            f"row {frame.row}: a label is (steering, throttle) in [-1, 1], or the steering alone, or None; "
-            f"got {answer!r}"
+            f"row {frame.row}: a label is (steering, throttle) in [-1, 1], or the steering alone, or None, "
+            f"or {SKIP!r}; got {answer!r}"
         )
     throttle = values[1] if len(values) == 2 else frame.throttle - frame.brake
     return [float(np.clip(value, -1.0, 1.0)) for value in (values[0], throttle)]

@@ -4,6 +4,7 @@ import gc
 import itertools
 import json
 import math
+import shutil
 import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ from algorithms import (
     load_policy,
 )
 from algorithms.base import TrainingError
+from algorithms.data import Frames
 from algorithms.interactive import Round
 from algorithms.learners import find_learner, make_learner
 from algorithms.schedules import Linear
@@ -251,9 +253,46 @@ def test_somebody_may_label_a_round_afterwards(env: Any, tmp_path: Path, road_re
     assert label_round(folder / "rounds" / "round_001", lambda frame: -0.25) == 60
     learner = DAgger(road_recording, env=env, **options)
     learner.learn()
-    assert learner.history[1].train_frames == 160 + 60
+    assert (learner.history[1].labels, learner.history[1].train_frames) == (60, 160 + 60)
     for frame, extra in extras(folder / "rounds" / "round_001"):
         assert extra["expert_action"] == pytest.approx([-0.25, frame.throttle - frame.brake])
+
+
+def test_a_round_waits_until_each_frame_is_labelled_or_skipped(
+    env: Any, tmp_path: Path, road_recording: Path
+) -> None:
+    folder = tmp_path / "run" / "rounds" / "round_001"
+
+    def learner() -> DAgger:
+        return DAgger(road_recording, env=env, folder=tmp_path / "run", **{**SMALL, "rounds": 2})
+
+    def tired(frame: Frame) -> float:
+        if frame.row > 12:
+            raise KeyboardInterrupt
+        return 0.5
+
+    for left in (60, 48, 10):
+        with pytest.raises(
+            TrainingError, match=rf"{left} of 60 labels are missing.*'skip' leaves a frame out"
+        ):
+            learner().learn()
+        if left == 60:
+            with pytest.raises(KeyboardInterrupt):
+                label_round(folder, tired)
+        elif left == 48:
+            label_round(folder, lambda frame: "skip" if frame.row > 22 else None)
+    label_round(folder, lambda frame: 0.5)
+    finished = learner()
+    finished.learn()
+    assert (finished.history[1].labels, finished.history[1].train_frames) == (22, 160 + 22)
+    assert label_round(folder, lambda frame: 0.5 if frame.row > 50 else None, again=True) == 10
+    assert sum("skipped" in extra for _, extra in extras(folder)) == 28
+
+
+def test_a_skipped_frame_is_not_learnt_whoever_drove_it(road_recording: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(road_recording, tmp_path / "road"))
+    assert label_round(folder, lambda frame: "skip" if frame.row <= 40 else None) == 0
+    assert Frames.of([open_recording(folder)]).index.tolist() == list(range(40, 160))
 
 
 def test_a_labeller_labels_each_round_as_it_comes(env: Any, tmp_path: Path, road_recording: Path) -> None:
@@ -267,11 +306,23 @@ def test_a_labeller_labels_each_round_as_it_comes(env: Any, tmp_path: Path, road
     learner.learn()
     assert seen == [(160, 320, 3)] * 120
     assert [round.train_frames for round in learner.history] == [160, 220, 280]
+    assert [round.labels for round in learner.history] == [0, 60, 60]
+
+
+def test_a_learner_that_keeps_nothing_can_learn_again_and_waits_for_no_labels(
+    env: Any, road_recording: Path
+) -> None:
+    answers: list[Any] = [0.1] * 120
+    learner = DAgger(road_recording, env=env, labeller=lambda frame: answers.pop(), **SMALL)
+    first = learner.learn()
+    answers = [0.1] * 120
+    assert_same(first, learner.learn())
+    answers = [None] * 60
+    with pytest.raises(TrainingError, match=r"60 of 60 labels are missing in round 1, which is not kept"):
+        learner.learn()
 
 
 def test_labelling_goes_on_where_it_was_interrupted(road_recording: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = Path(shutil.copytree(road_recording, tmp_path / "road"))
 
     def tired(frame: Frame) -> float:
