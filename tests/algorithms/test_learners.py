@@ -88,6 +88,15 @@ def test_the_expert_of_the_command_acts_as_a_person_for_a_learner_that_needs_one
     assert "policy" in {extra["driver"] for extra in rows}
 
 
+def test_a_person_is_not_asked_what_a_person_can_not_answer(
+    road_recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", str(road_recording), "--output", str(tmp_path / "out"), "--algorithm", "dagger"]
+    assert main([*arguments, "--expert", "human"]) == 2
+    assert "--algorithm hg_dagger learns from people" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.usefixtures("tiny")
 def test_a_package_that_is_installed_offers_its_learner() -> None:
     assert installed_learners()["tiny"] == "tiny_learner:Average"

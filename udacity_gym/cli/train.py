@@ -151,7 +151,13 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
     company: dict[str, Any] = {}
     asked = wants(learner_class, "expert")
     by_hand = asked and options.expert == HUMAN
+    takes_over = getattr(learner_class, "asks_human", None)  # learners of others may not tell
     if by_hand:
+        if takes_over is False:
+            raise OptionError(
+                f"{options.algorithm} needs an expert that always has an answer, people have one only while "
+                "they drive; --algorithm hg_dagger learns from people who take over"
+            )
         from udacity_gym.experts import Corrections
 
         company["expert"] = Corrections(people("any"))
@@ -160,7 +166,7 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
         from udacity_gym.world.track import Track
 
         expert = make_expert(options.expert, Track.load(options.track).facing(options.direction))
-        if getattr(learner_class, "asks_human", False):
+        if takes_over:
             from udacity_gym.experts import ScriptedHuman
 
             expert = ScriptedHuman(expert)
