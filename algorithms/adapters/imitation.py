@@ -37,7 +37,7 @@ from algorithms.adapters.stable_baselines3 import (
     actor_settings,
     policy_of,
 )
-from algorithms.data import Frames
+from algorithms.data import Frames, open_recordings, without_broken_pictures
 from udacity_gym.errors import MissingDependencyError, OptionError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Demonstrations(Iterable[Batch]):
 
     Each pass is over all rows in a new random order, in batches of ``obs``, ``acts``, ``next_obs`` and
     ``dones``; what is left over at the end comes in another pass. Observations that have been made are kept
-    as far as ``memory_budget`` allows.
+    as far as ``memory_budget`` allows. Rows whose pictures are broken are left out, with a warning.
 
     Args:
         recordings: recordings or their folders.
@@ -88,10 +88,9 @@ class Demonstrations(Iterable[Batch]):
         seed: int = 0,
         memory_budget: float = 1e9,
     ) -> None:
-        from algorithms.data import open_recordings
-
         self._see = _see(env)
-        self._frames = Frames.of(open_recordings(recordings))
+        checked = [without_broken_pictures(r, progress=False)[0] for r in open_recordings(recordings)]
+        self._frames = Frames.of(checked)
         if not 1 <= batch_size <= len(self._frames):
             raise OptionError(
                 f"batch_size={batch_size} must be from 1 to the {len(self._frames)} rows there are"
@@ -101,9 +100,11 @@ class Demonstrations(Iterable[Batch]):
         actions: tuple[int, ...] = env.action_space.shape or ()
         self._acts = np.stack(columns[: actions[0]], axis=1).astype(np.float32)
         self._rng = np.random.default_rng(seed)
-        same = np.diff(self._frames.episode, append=-1) == 0
-        # The last row of a take is followed by itself: nobody knows what was seen then.
-        self._next = np.arange(len(self._frames)) + same
+        before = self._frames.past(1)[:, 0]
+        followed = np.diff(self._frames.episode, append=-1) == 0
+        followed[:-1] &= before[1:] == self._frames.index[:-1]
+        # The last row of a take, or before a cut, is followed by itself: nobody knows what was seen then.
+        self._next = np.arange(len(self._frames)) + followed
         space = env.observation_space
         shape, dtype = space.shape or (), space.dtype or np.float32
         row = int(np.prod(shape)) * np.dtype(dtype).itemsize

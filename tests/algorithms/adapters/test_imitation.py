@@ -15,6 +15,7 @@ from imitation.algorithms.adversarial.gail import GAIL
 from imitation.algorithms.bc import BC
 from imitation.data.wrappers import RolloutInfoWrapper
 from imitation.rewards.reward_nets import BasicRewardNet, BasicShapedRewardNet
+from simple_road import write_road_recording
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -89,6 +90,25 @@ def test_demonstrations_come_in_another_order_each_pass_and_the_same_for_each_se
         Demonstrations(road_recording, env, 161)
     with pytest.raises(OptionError, match="must be wrapped"):
         Demonstrations(road_recording, make_env())
+
+
+def test_broken_pictures_are_left_out_and_nobody_is_followed_by_a_row_of_much_later(
+    tmp_path: Path, policy: NetworkPolicy
+) -> None:
+    write_road_recording(tmp_path, np.linspace(-2, 2, 40))
+    (recording,) = open_recording(tmp_path).episodes
+    for i in (0, *range(10, 16)):
+        recording.path("center", i).write_bytes(b"")
+    env = PreparedPictures(make_env(), policy.preprocessing)
+    with pytest.warns(UserWarning, match="7 of 40 rows are left out"):
+        demonstrations = Demonstrations(tmp_path, env, 33)
+    (batch,) = demonstrations
+    order = np.argsort(-batch["acts"][:, 0])  # the driver steers back to the middle
+    obs, following = batch["obs"][order], batch["next_obs"][order]
+    followed = [np.array_equal(following[i], obs[i + 1]) for i in range(32)]
+    assert followed == [i != 8 for i in range(32)]  # the row before the six that are missing
+    for last in (8, 32):
+        np.testing.assert_array_equal(following[last], obs[last])
 
 
 def test_its_bc_learns_from_our_recordings(road_recording: Path, policy: NetworkPolicy) -> None:
