@@ -131,6 +131,9 @@ class TrainingConfig:
             number.check(name, getattr(self, name))
         if not isinstance(self.loss, Loss):
             find_loss(self.loss)
+        inputs: object = self.inputs
+        if isinstance(inputs, str):  # as --option inputs=speed gives it
+            object.__setattr__(self, "inputs", (inputs,))
         check_inputs(self.inputs, self.history)
         if self.network not in network_names():
             raise OptionError(f"network={self.network!r} is unknown; choose one of {network_names()}")

@@ -410,6 +410,12 @@ def test_numbers_of_numpy_are_settings_too() -> None:
     assert config == BehavioralCloningConfig(seed=3, learning_rate=0.5)
 
 
+def test_one_input_is_a_setting_as_it_is() -> None:
+    assert BehavioralCloningConfig(inputs="speed").inputs == ("speed",)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="there are"):
+        BehavioralCloningConfig(inputs="sped")  # type: ignore[arg-type]
+
+
 def test_no_recording_at_all_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(RecordingError):
         BehavioralCloning(tmp_path / "nowhere")

@@ -28,15 +28,19 @@ TAKING_OVER = """\
   P                      pause, and go on             start, options"""
 
 
-def people(devices: Devices) -> Human:
+def people(devices: Devices, option: str = "--human") -> Human:
     """Who is at the devices.
+
+    Args:
+        devices: what they drive with.
+        option: what was asked for them, for the message.
 
     Raises:
         DisplayError, MissingDependencyError: There is no window to drive in.
     """
     problem = why_no_window()
     if problem is not None:
-        raise type(problem)(f"--human needs a window to drive in; {problem}")
+        raise type(problem)(f"{option} needs a window to drive in; {problem}")
     from udacity_gym.experts import Human
 
     return Human() if devices == "any" else Human(devices)

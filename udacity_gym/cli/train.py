@@ -160,7 +160,7 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
             )
         from udacity_gym.experts import Corrections
 
-        company["expert"] = Corrections(people("any"))
+        company["expert"] = Corrections(people("any", f"--expert {HUMAN}"))
         print(f"Touch the controls to correct the policy.\n{STEERING}")
     elif asked:
         from udacity_gym.world.track import Track

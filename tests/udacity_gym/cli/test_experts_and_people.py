@@ -118,6 +118,16 @@ def test_without_a_display_people_are_told_why_they_can_not_drive(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_training_without_a_display_names_the_option_that_wants_one(
+    no_display, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert main(["record", "laps", "--seconds", "0.4"]) == 0
+    assert main(["train", "laps", "--algorithm", "hg_dagger", "--expert", "human"]) == 2
+    assert "--expert human needs a window to drive in" in capsys.readouterr().err
+
+
 def test_recording_a_drive_goes_with_people(capsys):
     assert main(["drive", "expert", "--record", "x"]) == 2
     assert "udacity-gym record --expert" in capsys.readouterr().err
