@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
+
+import gymnasium
 
 from algorithms.base import Policy
 from algorithms.gates import Gate, Mixture, PolicyAlone
-from algorithms.interactive import InteractiveConfig, InteractiveLearner
+from algorithms.interactive import InteractiveConfig, InteractiveLearner, Round
+from algorithms.rounds import RoundSummary, round_folder
 from algorithms.schedules import Beta, Schedule, beta_of, make_schedule
+from udacity_gym.errors import CheckpointError
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class DAggerConfig(InteractiveConfig):
     """
 
     beta: Beta = "first_round"
+
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = (*InteractiveConfig.MAY_CHANGE, "beta")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,3 +65,18 @@ class DAgger(InteractiveLearner):
             return PolicyAlone(), {}
         beta = beta_of(self._schedule, round)
         return Mixture(beta), {"beta": beta}
+
+    def _read_history(self, folder: Path, env: gymnasium.Env[Any, Any]) -> list[Round]:
+        history = super()._read_history(folder, env)
+        known = [round.about for round in history]
+        collected = round_folder(folder / "rounds", len(history))
+        if collected.is_dir():
+            known.append(RoundSummary.read(collected).about)
+        for number, about in enumerate(known):  # functions can only be compared by what they say
+            beta = beta_of(self._schedule, number)
+            if number > 0 and about.get("beta", beta) != beta:
+                raise CheckpointError(
+                    f"{folder}: round {number} was driven with beta={about['beta']:g}, now it would be "
+                    f"{beta:g}; choose another folder, or delete this one to start anew"
+                )
+        return history

@@ -172,6 +172,17 @@ class Frames:
         except RecordingError:  # in a zip file
             return len(self.episodes[int(self.episode[row])].data(camera, int(self.index[row])))
 
+    def identity(self, cameras: Sequence[str]) -> Iterator[bytes]:
+        """What tells these rows from others, for a hash: all but pixels, of which files' names and sizes."""
+        yield repr((len(self), cameras)).encode()
+        for column in (self.steering, self.throttle, self.speed):
+            yield column.tobytes()
+        if (self.weight != 1.0).any():
+            yield self.weight.tobytes()
+        for row in range(len(self)):
+            for camera in cameras:
+                yield f"{self.name(row, camera)} {self.size(row, camera)}\n".encode()
+
     def take(self, rows: Indices | slice) -> Frames:
         """Some of the rows, in the given order."""
         columns = ("recording", "episode", "index", "time", "steering", "throttle", "speed", "weight")

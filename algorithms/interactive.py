@@ -15,6 +15,7 @@ whole is collected again, and a training that is not finished is begun again.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
 import json
 import pickle
@@ -48,7 +49,7 @@ from algorithms.rounds import (
     round_folder,
     unlabelled,
 )
-from algorithms.training import Training
+from algorithms.training import Training, over_defaults
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
@@ -86,7 +87,8 @@ class InteractiveConfig(TrainingConfig):
             mean, and their disagreement is doubt, see `algorithms.ensemble`.
         laps: laps that each round's policy is judged by; 0 judges none.
 
-    A round's training goes through all its epochs: there is no ``patience``, and no ``judge_every``.
+    A round's training goes through all its epochs: there is no ``patience``, and no ``judge_every``. A
+    learner may go on with other `MAY_CHANGE` than it was begun with.
     """
 
     epochs: int = 4
@@ -104,6 +106,10 @@ class InteractiveConfig(TrainingConfig):
     patience: int | None = field(default=None, init=False, repr=False)
     judge_every: int = field(default=1, init=False, repr=False)
 
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = (
+        *("rounds", "workers", "memory_budget", "laps"),
+        *("patience", "judge_every"),  # which older versions had, and which did nothing
+    )
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **TrainingConfig.CHOICES,
         "train_on": ("all", "last"),
@@ -117,10 +123,6 @@ class InteractiveConfig(TrainingConfig):
         "members": Number(1, whole=True),
         "laps": Number(0, whole=True),
     }
-
-
-_MAY_CHANGE = ("rounds", "workers", "memory_budget", "laps")
-"""Settings that may be others when a learner goes on."""
 
 
 @dataclass(frozen=True)
@@ -297,27 +299,29 @@ class InteractiveLearner(ABC):
             the last round.
 
         Raises:
-            CheckpointError: The folder holds a learner with other settings.
+            CheckpointError: The folder holds a learner with other settings, demonstrations or track, or of
+                another kind of expert.
             TrainingError: The loss is no longer finite, or a round waits for its labels.
         """
         self._forget()  # those of a folder that was given up, or labelled since
-        with _place(self.folder) as folder:
-            self._work, self.history = folder, self._read_history(folder)
-            collector = Collector(self._env, self._expert, self.config.workers)
-            bar = tqdm(
-                total=self.config.rounds, initial=len(self.history), disable=not self._progress, unit="round"
+        with contextlib.ExitStack() as stack:
+            folder = self._work = stack.enter_context(_place(self.folder))
+            collector = stack.enter_context(
+                contextlib.closing(Collector(self._env, self._expert, self.config.workers))
             )
-            try:
-                while len(self.history) < self.config.rounds:
-                    round = self._round(len(self.history), collector)
-                    self._keep(round)
-                    bar.update()
-                    bar.set_postfix(_postfix(round))
-                    if after_round is not None:
-                        after_round(round)
-            finally:
-                bar.close()
-                collector.close()
+            recorded_cameras(collector.env)
+            self.history = self._read_history(folder, collector.env)
+            total, done = self.config.rounds, len(self.history)
+            bar = stack.enter_context(
+                tqdm(total=total, initial=done, disable=not self._progress, unit="round")
+            )
+            while len(self.history) < total:
+                round = self._round(len(self.history), collector)
+                self._keep(round)
+                bar.update()
+                bar.set_postfix(_postfix(round))
+                if after_round is not None:
+                    after_round(round)
             policy = load_policy(self._policy_folder(_best(self.history)))
             if self.folder is not None:
                 policy.save(self.folder / "policy")
@@ -455,23 +459,44 @@ class InteractiveLearner(ABC):
         if self.folder is not None and _best(self.history) == round.round:
             load_policy(self._policy_folder(round.round)).save(self.folder / "policy")
 
-    def _read_history(self, folder: Path) -> list[Round]:
-        names = [f.name for f in fields(self.config) if f.name not in _MAY_CHANGE]
-        known = {"learner": type(self).__name__, **{name: getattr(self.config, name) for name in names}}
-        settings = json.loads(json.dumps(known, default=repr))
+    def _read_history(self, folder: Path, env: gymnasium.Env[Any, Any]) -> list[Round]:
+        """What the finished rounds came to, if they were begun as this learner was."""
+        if self.folder is None:
+            return []
+        now = {"learner": type(self).__name__, **_settings(self.config), **self._begun_with(env)}
         path = folder / "settings.json"
         if not path.exists():
-            write_whole(path, json.dumps(settings, indent=1) + "\n")
-        before = _read_json(path)
-        for name in sorted(before.keys() | settings.keys()):
-            if before.get(name) != settings.get(name):
+            write_whole(path, json.dumps(now, indent=1) + "\n")
+        # Settings that the version which began the learner did not have were at their defaults.
+        before = over_defaults(_settings(self.Config()), _read_json(path))
+        for name in self.config.PARTS:
+            if before[name] == repr(getattr(self.config, name)):  # as older versions wrote it
+                before[name] = now[name]
+        for name in sorted((before.keys() | now.keys()) - set(self.config.MAY_CHANGE)):
+            if name in ("demonstrations", "expert", "track") and name not in before:
+                continue  # older versions did not write it
+            if before.get(name) != now.get(name):
                 raise CheckpointError(
                     f"{folder}: learning with {name}={before.get(name)!r} was begun here, now it is "
-                    f"{settings.get(name)!r}; choose another folder, or delete this one to start anew"
+                    f"{now.get(name)!r}; choose another folder, or delete this one to start anew"
                 )
         path = folder / "history.json"
         history = [Round(**entry) for entry in _read_json(path)] if path.exists() else []
         return history[: self.config.rounds]
+
+    def _begun_with(self, env: gymnasium.Env[Any, Any]) -> dict[str, str | None]:
+        """Names of what a learner learns from besides its settings."""
+        demonstrations = None
+        if self._recordings:
+            frames = Frames.of(self._recordings)
+            digest = hashlib.sha256(b"".join(frames.identity(frames.cameras))).hexdigest()
+            demonstrations = f"{len(frames)} rows, {digest[:16]}"
+        expert, track = self._expert, getattr(env.unwrapped, "track", None)
+        return {
+            "demonstrations": demonstrations,
+            "expert": None if expert is None else getattr(expert, "__name__", type(expert).__name__),
+            "track": None if track is None else f"{track.name}, {track.length:.0f} m",
+        }
 
     def _check_folder(self, folder: Path) -> None:
         if not folder.exists() or (folder / "settings.json").is_file():
@@ -482,6 +507,14 @@ class InteractiveLearner(ABC):
                 f"{folder} holds something else than an interactive learner's work "
                 f"({', '.join(sorted(found)[:5])}); choose another folder"
             )
+
+
+def _settings(config: InteractiveConfig) -> dict[str, Any]:
+    """The settings that a learner can't go on without, as JSON has them."""
+    values = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in config.MAY_CHANGE}
+    plain = {name: asdict(value) if name in config.PARTS else value for name, value in values.items()}
+    settings: dict[str, Any] = json.loads(json.dumps(plain, default=repr))
+    return settings
 
 
 def members_of(policy: Policy) -> list[NetworkPolicy]:

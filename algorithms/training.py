@@ -354,15 +354,8 @@ class Training:
             for name, value in initial.network.state_dict().items():
                 digest.update(name.encode() + value.numpy().tobytes())
         for store in (self._batches.pictures, self._validation_pictures):
-            frames = store.frames
-            digest.update(repr((len(frames), store.cameras)).encode())
-            for column in (frames.steering, frames.throttle, frames.speed):
-                digest.update(column.tobytes())
-            if (frames.weight != 1.0).any():
-                digest.update(frames.weight.tobytes())
-            for row in range(len(frames)):
-                for camera in store.cameras:
-                    digest.update(f"{frames.name(row, camera)} {frames.size(row, camera)}\n".encode())
+            for part in store.frames.identity(store.cameras):
+                digest.update(part)
         return digest.hexdigest()
 
     def _save(self, folder: Path) -> None:
@@ -409,7 +402,7 @@ class Training:
         advice = "choose another folder, or delete this one to start anew"
         now = json.loads(json.dumps(self.config.to_json()))
         # Settings that the version which began the training did not have were at their defaults.
-        before = _over(json.loads(json.dumps(type(self.config)().to_json())), description["settings"])
+        before = over_defaults(json.loads(json.dumps(type(self.config)().to_json())), description["settings"])
         for name in sorted((before.keys() | now.keys()) - {"memory_budget"}):
             if before.get(name) != now.get(name):
                 raise CheckpointError(
@@ -517,12 +510,12 @@ class _Log:
         self._writer.close()
 
 
-def _over(defaults: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+def over_defaults(defaults: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Settings, and the defaults of those that are missing, in parts of parts as well."""
     merged = {**defaults, **settings}
     for name, value in defaults.items():
         if isinstance(value, dict) and isinstance(merged[name], dict):
-            merged[name] = _over(value, merged[name])
+            merged[name] = over_defaults(value, merged[name])
     return merged
 
 

@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from simple_road import write_road_recording
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import (
@@ -31,6 +32,7 @@ from algorithms import (
     label_round,
     load_policy,
 )
+from algorithms.augment import Augmentation
 from algorithms.base import TrainingError
 from algorithms.data import Frames
 from algorithms.interactive import Round
@@ -138,7 +140,7 @@ def test_a_learner_that_is_killed_within_a_round_comes_to_the_same(
     whole = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "whole", **SMALL).learn()
     with pytest.raises(InterruptionError):
         DAgger(env=env, expert=Tired(questions), folder=tmp_path / "torn", **SMALL).learn()
-    again = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "torn", **SMALL)
+    again = DAgger(env=env, expert=Tired(), folder=tmp_path / "torn", **SMALL)
     assert_same(again.learn(), whole)
     assert files(tmp_path / "torn") == files(tmp_path / "whole")
     assert_same(load_policy(tmp_path / "torn" / "policy"), whole)
@@ -151,7 +153,7 @@ def test_a_learner_that_is_killed_between_rounds_comes_to_the_same(env: Any, tmp
         raise InterruptionError
 
     for number in range(3):
-        learner = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "torn", **SMALL)
+        learner = DAgger(env=env, expert=Tired(), folder=tmp_path / "torn", **SMALL)
         with pytest.raises(InterruptionError):
             learner.learn(stop)
         assert len(learner.history) == number + 1
@@ -352,6 +354,60 @@ def test_a_folder_of_something_else_or_of_other_settings_is_refused(env: Any, tm
         DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "letters", **options)
 
 
+def test_demonstrations_expert_and_track_of_another_learner_are_refused(
+    env: Any, tmp_path: Path, road_recording: Path
+) -> None:
+    options = {**SMALL, "rounds": 1}
+    other = write_road_recording(tmp_path / "other", np.linspace(-1, 1, 40))
+    shown, driven = tmp_path / "shown", tmp_path / "driven"
+    DAgger(road_recording, env=env, expert=PurePursuit(), folder=shown, **options).learn()
+    DAgger(env=env, expert=PurePursuit(), folder=driven, **options).learn()
+    begun = r"with {}=.* was begun here, now it is {}"
+    for recordings, folder, now in ((other, shown, "'40 rows"), (None, shown, None), (other, driven, "'40")):
+        with pytest.raises(CheckpointError, match=begun.format("demonstrations", now)):
+            DAgger(recordings, env=env, expert=PurePursuit(), folder=folder, **options).learn()
+    with pytest.raises(CheckpointError, match=begun.format("expert", "'Tired'")):
+        DAgger(env=env, expert=Tired(), folder=driven, **options).learn()
+    jungle = gymnasium.make("UdacitySim-v0", track="jungle")
+    with pytest.raises(CheckpointError, match=begun.format("track", "'jungle")):
+        DAgger(env=jungle, expert=PurePursuit(), folder=driven, **options).learn()
+    moved = shutil.copytree(road_recording, tmp_path / "moved")
+    DAgger(moved, env=env, expert=PurePursuit(), folder=shown, **options).learn()
+
+
+def test_learners_of_older_versions_go_on(env: Any, tmp_path: Path) -> None:
+    """They kept parts by their representation, did not know some settings, nor who taught and where."""
+    options = {**SMALL, "rounds": 1}
+    learner = DAgger(env=env, expert=PurePursuit(), folder=tmp_path, **options)
+    learner.learn()
+    path = tmp_path / "settings.json"
+    settings = json.loads(path.read_text())
+    for name in ("demonstrations", "expert", "track", "put_back"):
+        del settings[name]
+    settings |= {"beta": "FirstRound()", "preprocessing": repr(learner.config.preprocessing), "patience": 3}
+    del settings["augmentation"]["flip"]  # a part that has got a new setting since
+    path.write_text(json.dumps(settings))
+    DAgger(env=env, expert=Tired(0), folder=tmp_path, **options).learn()
+    for change in ({"put_back": True}, {"augmentation": Augmentation(flip=0.1)}):
+        with pytest.raises(CheckpointError, match=f"with {next(iter(change))}="):
+            DAgger(env=env, expert=PurePursuit(), folder=tmp_path, **options, **change).learn()
+
+
+def test_a_schedule_of_ones_own_goes_on_and_another_is_refused(env: Any, tmp_path: Path) -> None:
+    def learner(schedule: Any, rounds: int = 2) -> DAgger:
+        options = {**SMALL, "rounds": rounds, "frames": 30}
+        return DAgger(env=env, expert=PurePursuit(), folder=tmp_path, beta=schedule, **options)
+
+    learner(lambda round: 0.5).learn()
+    longer = learner(lambda round: 0.5 if round < 2 else 0.25, rounds=3)
+    longer.learn()
+    assert [round.about["beta"] for round in longer.history] == [1.0, 0.5, 0.25]
+    (tmp_path / "history.json").write_text("[]")  # killed before round 0 was finished
+    learner("first_round", rounds=1).learn()
+    with pytest.raises(CheckpointError, match=r"round 1 was driven with beta=0.5, now it would be 0;"):
+        learner("first_round").learn()
+
+
 def test_mistakes_are_named(env: Any) -> None:
     with pytest.raises(OptionError, match="somebody to learn from"):
         DAgger(env=env, **SMALL)
@@ -412,7 +468,7 @@ def test_it_is_a_learner_that_the_command_finds_by_its_name(env: Any, tmp_path: 
     )
     learner.learn().save(tmp_path / "run" / "policy")
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
-    assert (settings["seed"], settings["beta"]) == (5, "Linear(rounds=3)")
+    assert (settings["seed"], settings["expert"]) == (5, "PurePursuit")
 
 
 @pytest.mark.long
