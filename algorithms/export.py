@@ -154,7 +154,7 @@ def _members(policy: NetworkPolicy | Ensemble) -> list[NetworkPolicy]:
     members = policy.members if isinstance(policy, Ensemble) else (policy,)
     networks = [member for member in members if isinstance(member, NetworkPolicy)]
     if len(networks) < len(members):
-        raise OptionError(f"{policy!r} can't be exported: only networks can, and ensembles of them")
+        raise OptionError(f"{name_of(policy)} can't be exported: only networks can, and ensembles of them")
     if any(member.preprocessing != networks[0].preprocessing for member in networks):
         raise OptionError(
             "an ensemble can be exported if all members prepare pictures alike, these differ: "
