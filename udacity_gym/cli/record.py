@@ -53,6 +53,7 @@ def run(options: Options) -> int:
     from udacity_gym.recording import open_recording, record
     from udacity_gym.telemetry import CAMERAS
     from udacity_gym.world.track import Track
+    from udacity_gym.wrappers import picture_for
 
     number("--noise", options.noise, 0.0, 1.0)
     if options.human is not None:
@@ -66,6 +67,7 @@ def run(options: Options) -> int:
         cameras=CAMERAS,
         mode="training",
         conditions=options.conditions,
+        picture=picture_for(expert),
     )
     try:
         with no_empty_folders(options.folder):
