@@ -41,6 +41,9 @@ class DAgger(InteractiveLearner):
     `algorithms.schedules`. The expert labels every step whoever drives, and the policy is trained on
     the labels of all rounds, so it learns what to do where it itself gets to.
 
+    A policy that is given takes the place of round 0: in the paper the first expert drive and what is learnt
+    from it, where I(i = 1), is cloning.
+
     Without an expert the policy drives alone, and somebody labels each round afterwards.
 
     The paper returns the best of all rounds' policies on validation; so does this learner if ``laps`` is

@@ -49,7 +49,7 @@ from algorithms.rounds import (
     round_folder,
     unlabelled,
 )
-from algorithms.training import Training, over_defaults
+from algorithms.training import Training, check_initial, identity_of, network_of, over_defaults
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
@@ -68,7 +68,7 @@ class InteractiveConfig(TrainingConfig):
         steps_per_epoch: batches of an epoch, so that late rounds take no longer than early ones; None takes
             as many as the rows fill.
         rounds: how many, round 0 included, in which the expert drives alone, or in whose place recordings
-            are given.
+            or a policy are given.
         frames: rows that each round collects; a lap of the lake at 12 m/s has about 1400.
         drives: parts of a round, each with a seed of its own.
         workers: processes that collect the drives of a round side by side; the outcome does not depend on
@@ -131,7 +131,7 @@ class Round:
 
     Attributes:
         round: its number, from 0.
-        frames: rows collected; 0 where recordings took the place of round 0.
+        frames: rows collected; 0 where recordings or a policy took the place of round 0.
         labels: of them, how many have a label, from the expert or from somebody afterwards.
         expert_frames: of them, how many the expert or the human drove.
         takeovers: how often the expert or the human took the wheel.
@@ -139,7 +139,7 @@ class Round:
         metres: driven meanwhile; NaN where the environment does not tell.
         about: what the gate was, such as its beta.
         train_frames: rows with a label that were trained on.
-        train_loss: mean loss of the training's last epoch.
+        train_loss: mean loss of the training's last epoch; NaN where there was nothing to train.
         interventions: how often its policy had to be put back while it was judged; None if it was not.
         judged_metres: driven while it was judged.
         autonomy: of its policy, see `udacity_gym.evaluation`; None if it was not judged.
@@ -167,6 +167,7 @@ class InteractiveLearner(ABC):
 
     Attributes:
         asks_human: whether the expert is a human, who answers None while the hands are off the wheel.
+        gate_learns: whether who drives is learnt from rows with labels.
         needs_expert: whether there must be one while the rounds are driven, or may be a labeller afterwards.
         config: all settings.
         folder: where everything is kept; None keeps nothing.
@@ -175,6 +176,7 @@ class InteractiveLearner(ABC):
 
     Config: ClassVar[type[InteractiveConfig]] = InteractiveConfig
     asks_human: ClassVar[bool] = False
+    gate_learns: ClassVar[bool] = False
     needs_expert: ClassVar[bool] = True
 
     def __init__(
@@ -184,6 +186,7 @@ class InteractiveLearner(ABC):
         *,
         env: EnvMaker,
         expert: Expert | None = None,
+        initial: Policy | str | Path | None = None,
         labeller: Labeller | None = None,
         folder: str | Path | None = None,
         progress: bool = True,
@@ -199,6 +202,8 @@ class InteractiveLearner(ABC):
             expert: who shows how to drive: ``expert(observation, info) -> (steering, throttle)``, see
                 `udacity_gym.experts`. One with ``reset(seed)`` is told when a drive begins. None is for
                 learners that can do without, see `needs_expert`.
+            initial: policy to go on from, or its folder, such as a clone: it is the policy of round 0, which
+                nobody drives and in which nothing is trained; recordings are trained on from round 1 on.
             labeller: who labels each round's frames after it was driven, see `algorithms.rounds.label_round`.
             folder: where to keep everything; if a learner was interrupted in it, `learn` goes on.
             progress: show a progress bar.
@@ -206,7 +211,7 @@ class InteractiveLearner(ABC):
 
         Raises:
             OptionError: A setting is misspelt or out of range; something given is no recording, environment
-                or expert; or there is nobody to learn from.
+                or expert; the initial policy does not fit the settings; or there is nobody to learn from.
             RecordingError: A recording can't be read.
             CheckpointError: The folder holds something else, or a learner with other settings.
         """
@@ -218,6 +223,9 @@ class InteractiveLearner(ABC):
         self._env, self._expert, self._labeller = env, expert, labeller
         self._progress = progress
         self._check_drivers()
+        self._initial = load_policy(initial) if isinstance(initial, (str, Path)) else initial
+        if self._initial is not None:
+            self._check_initial(self._initial)
         opened = [] if recordings is None else open_recordings(recordings)
         self._recordings = [without_broken_pictures(recording, progress)[0] for recording in opened]
         self._check_teachers()
@@ -230,6 +238,11 @@ class InteractiveLearner(ABC):
     def _check_teachers(self) -> None:
         """Refuse to begin without anybody to learn from."""
         name = type(self).__name__
+        if self._initial is not None and self.gate_learns and not self._recordings:
+            raise OptionError(
+                f"{name} learns from demonstrations where the expert is to drive: give recordings beside "
+                "the initial policy"
+            )
         if self._expert is not None:
             return
         if self.needs_expert:
@@ -237,13 +250,20 @@ class InteractiveLearner(ABC):
                 f"{name} needs expert=..., who drives or is asked while a round is driven; only DAgger "
                 "can do without, whose rounds somebody may label afterwards"
             )
-        if not self._recordings:
-            raise OptionError(f"{name} needs somebody to learn from: expert=..., or recordings to begin with")
+        if self._drives_first:
+            raise OptionError(
+                f"{name} needs somebody to learn from: expert=..., or recordings or a policy to begin with"
+            )
         if self._labeller is None and self.folder is None:
             raise OptionError(
                 f"{name} without an expert waits for labels after each round: give labeller=..., or "
                 "folder=..., where the rounds are kept until somebody has labelled them"
             )
+
+    @property
+    def _drives_first(self) -> bool:
+        """Whether the expert drives round 0, and nothing takes its place."""
+        return not self._recordings and self._initial is None
 
     def _check_drivers(self) -> None:
         """Refuse what can't be driven in, asked, or sent to other processes."""
@@ -270,6 +290,25 @@ class InteractiveLearner(ABC):
                     f"workers={self.config.workers} send env and expert to other processes, and these "
                     f"can't be sent: {error}; a function that makes an env must stand at the top of a module"
                 ) from error
+
+    def _check_initial(self, policy: Policy) -> None:
+        """Refuse a policy that the rounds can't go on from."""
+        members = members_of(policy)
+        if not members:
+            raise OptionError(f"initial={policy!r} is neither a policy of a network nor the folder of one")
+        if len(members) != self.config.members:
+            raise OptionError(
+                f"initial={policy!r} is of {len(members)} networks, but members={self.config.members}; an "
+                "Ensemble joins policies that were trained with different seeds"
+            )
+        if self.config.warm_start:
+            for member in members:
+                check_initial(member, network_of(self.config), self.config)
+                if member.preprocessing != self.config.preprocessing:
+                    raise OptionError(
+                        f"initial={policy!r} sees its pictures through {member.preprocessing}; give the same "
+                        "preprocessing, or warm_start=False"
+                    )
 
     def _forget(self) -> None:
         """Forget recordings and pictures of rounds."""
@@ -335,8 +374,7 @@ class InteractiveLearner(ABC):
     def _round(self, number: int, collector: Collector) -> Round:
         summary = self._collect(number, collector)
         frames = self._frames(number)
-        members, loss = self._train(number, frames)
-        policy = members[0] if len(members) == 1 else Ensemble(members)
+        policy, loss = self._learnt(number, frames)
         folder = self._policy_folder(number)
         if folder.exists():
             shutil.rmtree(folder)  # of a round that was interrupted before it was finished
@@ -350,13 +388,13 @@ class InteractiveLearner(ABC):
             falls=summary.falls,
             metres=summary.metres,
             about=summary.about,
-            train_frames=len(frames),
+            train_frames=0 if frames is None else len(frames),
             train_loss=loss,
         )
         return self._judged(round, policy, collector)
 
     def _collect(self, number: int, collector: Collector) -> RoundSummary:
-        if number == 0 and self._recordings:
+        if number == 0 and not self._drives_first:
             return RoundSummary(0, (), {})
         if number == 0:
             gate: Gate = Mixture(1.0)
@@ -394,6 +432,15 @@ class InteractiveLearner(ABC):
             )
         return summary
 
+    def _learnt(self, number: int, frames: Frames | None) -> tuple[Policy, float]:
+        """The policy of a round, and its mean loss in training."""
+        if frames is None:
+            policy = self._initial if number == 0 else load_policy(self._policy_folder(number - 1))
+            assert policy is not None
+            return policy, float("nan")
+        members, loss = self._train(number, frames)
+        return (members[0] if len(members) == 1 else Ensemble(members)), loss
+
     def _train(self, number: int, frames: Frames) -> tuple[list[NetworkPolicy], float]:
         """Train on some rows; returns the members and their mean loss."""
         before: Sequence[NetworkPolicy | None] = [None] * self.config.members
@@ -420,12 +467,15 @@ class InteractiveLearner(ABC):
         if self.config.train_on == "last":  # that has labels: there may have been nothing to correct
             last = next(i for i in reversed(numbers) if i == 0 or labelled(self._open(i)))
             numbers = range(last, last + 1)
-        rounds = [self._open(i) for i in numbers if i > 0 or not self._recordings]
+        rounds = [self._open(i) for i in numbers if i > 0 or self._drives_first]
         return [*(self._recordings if 0 in numbers else []), *rounds]
 
-    def _frames(self, number: int) -> Frames:
-        """The rows that a round is trained on."""
-        frames = Frames.of(self._data(number))
+    def _frames(self, number: int) -> Frames | None:
+        """The rows that a round is trained on; None where the initial policy is to stay as it is."""
+        data = self._data(number)
+        if self._initial is not None and (number == 0 or not (self._recordings or any(map(labelled, data)))):
+            return None
+        frames = Frames.of(data)
         # The rounds count as one recording: in one of them a bad policy may have stood most of the time,
         # which is no speed to measure its rows by, see `motion_weights`.
         first_round = sum(len(recording.parts) for recording in self._recordings)
@@ -486,7 +536,10 @@ class InteractiveLearner(ABC):
 
     def _begun_with(self, env: gymnasium.Env[Any, Any]) -> dict[str, str | None]:
         """Names of what a learner learns from besides its settings."""
-        demonstrations = None
+        demonstrations = initial = None
+        if self._initial is not None:
+            weights = b"".join(map(identity_of, members_of(self._initial)))
+            initial = hashlib.sha256(weights).hexdigest()[:16]
         if self._recordings:
             frames = Frames.of(self._recordings)
             digest = hashlib.sha256(b"".join(frames.identity(frames.cameras))).hexdigest()
@@ -494,6 +547,7 @@ class InteractiveLearner(ABC):
         expert, track = self._expert, getattr(env.unwrapped, "track", None)
         return {
             "demonstrations": demonstrations,
+            "initial": initial,
             "expert": None if expert is None else getattr(expert, "__name__", type(expert).__name__),
             "track": None if track is None else f"{track.name}, {track.length:.0f} m",
         }

@@ -133,10 +133,11 @@ class Training:
             len(train) if config.steps_per_epoch is None else config.steps_per_epoch * config.batch_size
         )
         self._steps = -(-self._rows // config.batch_size)
-        self.network = _make_network(config, config.seed)
+        self.network = network_of(config, config.seed)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if initial is not None:
-            self._start_from(initial)
+            check_initial(initial, self.network, config)
+            self.network.load_state_dict(initial.network.state_dict())
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
         self._fingerprint = self._name_data(initial) if folder is not None else ""
         self._best_value = math.inf  # loss, or score with its sign turned
@@ -319,7 +320,7 @@ class Training:
 
     def _policy(self, weights: Mapping[str, Tensor]) -> NetworkPolicy:
         config = self.config
-        network = _make_network(config)
+        network = network_of(config)
         network.load_state_dict(weights)
         training = {
             "learner": self._learner,
@@ -337,22 +338,11 @@ class Training:
             history=config.history,
         )
 
-    def _start_from(self, policy: NetworkPolicy) -> None:
-        found, wanted = policy.network.state_dict(), self.network.state_dict()
-        shapes = {name: tuple(value.shape) for name, value in found.items()}
-        if shapes != {name: tuple(value.shape) for name, value in wanted.items()}:
-            raise OptionError(
-                f"{policy!r} can't be the initial policy of a {self.config.network} with the actions "
-                f"{self.config.actions}: its weights are others; take one of the same network and actions"
-            )
-        self.network.load_state_dict(found)
-
     def _name_data(self, initial: NetworkPolicy | None) -> str:
         """A name of the data: all that is trained on, but for pixels their files' names and sizes."""
         digest = hashlib.sha256()
         if initial is not None:
-            for name, value in initial.network.state_dict().items():
-                digest.update(name.encode() + value.numpy().tobytes())
+            digest.update(identity_of(initial))
         for store in (self._batches.pictures, self._validation_pictures):
             for part in store.frames.identity(store.cameras):
                 digest.update(part)
@@ -413,9 +403,33 @@ class Training:
             raise CheckpointError(f"{self.folder}: training on other data was begun here; {advice}")
 
 
-def _make_network(config: TrainingConfig, seed: int = 0) -> nn.Module:
+def network_of(config: TrainingConfig, seed: int = 0) -> nn.Module:
+    """A new network as the settings say."""
     outputs, frames = len(config.actions) * config.objective.width, config.history + 1
     return make_network(config.network, outputs, seed, frames=frames, measurements=len(config.inputs))
+
+
+def identity_of(policy: NetworkPolicy) -> bytes:
+    """What tells a policy's weights from others, for a hash."""
+    weights = policy.network.state_dict().items()
+    return b"".join(name.encode() + value.numpy().tobytes() for name, value in weights)
+
+
+def check_initial(policy: NetworkPolicy, network: nn.Module, config: TrainingConfig) -> None:
+    """Make sure that a policy's weights fit the network that is to be trained from them.
+
+    Raises:
+        OptionError: They don't.
+    """
+    found, wanted = (
+        {name: tuple(value.shape) for name, value in module.state_dict().items()}
+        for module in (policy.network, network)
+    )
+    if found != wanted:
+        raise OptionError(
+            f"{policy!r} can't be the initial policy of a {config.network} with the actions "
+            f"{config.actions}: its weights are others; take one of the same network and actions"
+        )
 
 
 def predictions(policy: Policy, frames: Frames) -> Floats:

@@ -85,10 +85,10 @@ class HGDAgger(InteractiveLearner):
                 "HGDAgger learns from who takes over and hands back, and a Human drives always; wrap it: "
                 "expert=Corrections(Human(...))"
             )
-        if not self._recordings:
+        if self._drives_first:
             raise OptionError(
-                "HGDAgger needs recordings to begin with: its expert takes over from a policy, so it can't "
-                "drive the first round"
+                "HGDAgger needs recordings or an initial policy to begin with: its expert takes over from a "
+                "policy, so it can't drive the first round"
             )
 
     def _round(self, number: int, collector: Collector) -> Round:
@@ -176,6 +176,7 @@ class SafeDAgger(InteractiveLearner):
     """
 
     Config: ClassVar[type[InteractiveConfig]] = SafeDAggerConfig
+    gate_learns: ClassVar[bool] = True
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Train the classifier, see `InteractiveLearner.gate`."""
@@ -220,6 +221,7 @@ class ThriftyDAgger(InteractiveLearner):
     """
 
     Config: ClassVar[type[InteractiveConfig]] = ThriftyDAggerConfig
+    gate_learns: ClassVar[bool] = True
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Learn risk and thresholds, see `InteractiveLearner.gate`."""
@@ -286,6 +288,7 @@ class DART(InteractiveLearner):
     """
 
     Config: ClassVar[type[InteractiveConfig]] = DARTConfig
+    gate_learns: ClassVar[bool] = True
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Fit the noise to the policy's errors in the newest data, see `InteractiveLearner.gate`."""

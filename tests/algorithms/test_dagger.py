@@ -26,6 +26,7 @@ from algorithms import (
     HGDAgger,
     NetworkPolicy,
     Policy,
+    Preprocessing,
     SafeDAgger,
     ThriftyDAgger,
     TrainingConfig,
@@ -201,6 +202,47 @@ def test_recordings_take_the_place_of_the_first_round(env: Any, tmp_path: Path, 
     assert [round.frames for round in learner.history] == [0, 60, 60]
     assert [round.train_frames for round in learner.history] == [160, 220, 280]
     assert not (tmp_path / "run" / "rounds" / "round_000").exists()
+
+
+def test_a_clone_takes_the_place_of_the_first_round(env: Any, tmp_path: Path, road_recording: Path) -> None:
+    clone = BehavioralCloning(road_recording, **QUICK).learn()
+    clone.save(tmp_path / "clone")
+    options = {**SMALL, "rounds": 2, "learning_rate": 1e-7}
+
+    def learner(recordings: Path | None, initial: Any) -> DAgger:
+        folder = tmp_path / ("alone" if recordings is None else "with recordings")
+        return DAgger(
+            recordings, env=env, expert=PurePursuit(), initial=initial, folder=folder, seed=2, **options
+        )
+
+    for recordings, rows in ((None, 60), (road_recording, 160 + 60)):
+        went_on = learner(recordings, tmp_path / "clone")
+        last = went_on.learn()
+        assert [(r.frames, r.train_frames) for r in went_on.history] == [(0, 0), (60, rows)]
+        assert_same(load_policy(went_on._policy_folder(0)), clone)
+        changes = [np.abs(a - b).max() for a, b in zip(weights(last), weights(clone), strict=True)]
+        assert 0.0 < max(changes) < 1e-4
+    rows_driven = extras(tmp_path / "alone" / "rounds" / "round_001")
+    assert {extra["driver"] for _, extra in rows_driven} == {"policy"}
+    finished = learner(None, clone)
+    assert_same(finished.learn(), load_policy(tmp_path / "alone" / "policy"))
+    with pytest.raises(CheckpointError, match="with initial='"):
+        learner(None, None).learn()
+
+
+def test_an_initial_policy_that_does_not_fit_is_refused_at_once(env: Any, road_recording: Path) -> None:
+    steering: Any = BehavioralCloning(road_recording, throttle="speed_control", **QUICK).learn()
+    given: dict[str, Any] = {"env": env, "expert": PurePursuit(), **SMALL}
+    with pytest.raises(OptionError, match="its weights are others"):
+        DAgger(initial=steering, **given)
+    with pytest.raises(OptionError, match="neither a policy of a network"):
+        DAgger(initial=cast("Any", PurePursuit()), **given)
+    given["throttle"] = "speed_control"
+    DAgger(initial=steering, **given)
+    with pytest.raises(OptionError, match="is of 1 networks, but members=3"):
+        HGDAgger(initial=steering, **given)
+    with pytest.raises(OptionError, match="give the same preprocessing"):
+        DAgger(initial=steering, preprocessing=Preprocessing(crop=(50, 140)), **given)
 
 
 def test_a_car_that_leaves_the_road_starts_again_elsewhere(env: Any, tmp_path: Path) -> None:

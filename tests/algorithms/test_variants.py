@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import (
     DART,
+    BehavioralCloning,
     DAgger,
     EnsembleDAgger,
     HGDAgger,
@@ -343,8 +344,6 @@ def _files(folder: Path) -> dict[str, bytes]:
 def test_an_ensemble_acts_by_the_mean_of_its_members_and_survives_its_checkpoint(
     demonstrations: Path, tmp_path: Path
 ) -> None:
-    from algorithms import BehavioralCloning
-
     options = {"epochs": 1, "validation": 0.0, "progress": False, "threads": 1, "side_cameras": 0.0}
     members = [BehavioralCloning(demonstrations, seed=seed, **options).learn() for seed in (1, 2)]
     ensemble = Ensemble(members)
@@ -384,7 +383,7 @@ def test_an_ensemble_acts_by_the_mean_of_its_members_and_survives_its_checkpoint
 
 def test_a_human_can_not_demonstrate_so_demonstrations_are_asked_for(env: Any) -> None:
     human = ScriptedHuman(PurePursuit())
-    with pytest.raises(OptionError, match="HGDAgger needs recordings to begin with"):
+    with pytest.raises(OptionError, match="HGDAgger needs recordings or an initial policy"):
         HGDAgger(env=env, expert=human, **SMALL)
 
 
@@ -392,6 +391,25 @@ def test_a_human_can_not_demonstrate_so_demonstrations_are_asked_for(env: Any) -
 def test_one_network_alone_has_no_doubt_to_go_by(env: Any, learner: Any) -> None:
     with pytest.raises(OptionError, match="members=1 must be a whole number of at least 2"):
         learner(env=env, expert=PurePursuit(), members=1)
+
+
+def test_a_policy_that_nobody_corrects_stays_as_it_is(env: Any, demonstrations: Path, tmp_path: Path) -> None:
+    clones = [
+        BehavioralCloning(demonstrations, seed=seed, epochs=1, steps_per_epoch=3, threads=1, progress=False)
+        for seed in (1, 2)
+    ]
+    initial = Ensemble([clone.learn() for clone in clones])
+    content = ScriptedHuman(PurePursuit(), cte=100.0, heading_error=3.0)
+    options = {**SMALL, "members": 2, "frames": 20}
+    learner = HGDAgger(env=env, expert=content, initial=initial, folder=tmp_path, **options)
+    policy = learner.learn()
+    assert isinstance(policy, Ensemble)
+    assert [(round.frames, round.train_frames) for round in learner.history] == [(0, 0), (20, 0)]
+    for before, after in zip(initial.members, policy.members, strict=True):
+        images = np.zeros((1, 160, 320, 3), np.uint8)
+        np.testing.assert_array_equal(before.act(images), after.act(images))
+    with pytest.raises(OptionError, match="SafeDAgger learns from demonstrations"):
+        SafeDAgger(env=env, expert=PurePursuit(), initial=initial, **options)
 
 
 def test_gates_say_who_asked_for_nothing() -> None:
