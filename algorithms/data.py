@@ -85,7 +85,7 @@ class Frames:
         """
         if labels not in get_args(Labels):
             raise OptionError(f"labels={labels!r} is unknown; choose one of {get_args(Labels)}")
-        weights = _check_weights(weights, len(recordings))
+        weights = check_weights(weights, len(recordings))
         parts = [
             (part, weight)
             for recording, weight in zip(recordings, weights, strict=True)
@@ -297,7 +297,12 @@ class Frames:
         return replace(self, steering=steering)
 
 
-def _check_weights(weights: Sequence[float] | None, count: int) -> Sequence[float]:
+def check_weights(weights: Sequence[float] | None, count: int) -> Sequence[float]:
+    """The weights of so many recordings, 1 for each if none are given.
+
+    Raises:
+        OptionError: They are not as many, or not above 0.
+    """
     if weights is None:
         return [1.0] * count
     if len(weights) != count:

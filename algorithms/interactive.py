@@ -34,7 +34,7 @@ from tqdm import tqdm
 from algorithms.base import Policy, TrainingError
 from algorithms.checks import Number
 from algorithms.config import TrainingConfig
-from algorithms.data import Frames, PictureCache, open_recordings, without_broken_pictures
+from algorithms.data import Frames, PictureCache, check_weights, open_recordings, without_broken_pictures
 from algorithms.ensemble import Ensemble
 from algorithms.gates import Gate, Mixture
 from algorithms.policy import NetworkPolicy, load_policy
@@ -184,6 +184,7 @@ class InteractiveLearner(ABC):
         recordings: str | Path | Recording | Iterable[str | Path | Recording] | None = None,
         config: Any = None,
         *,
+        weights: Sequence[float] | None = None,
         env: EnvMaker,
         expert: Expert | None = None,
         initial: Policy | str | Path | None = None,
@@ -197,6 +198,8 @@ class InteractiveLearner(ABC):
         Args:
             recordings: demonstrations, which take the place of round 0; None lets the expert drive it.
             config: settings, an object of `Config`; None takes the defaults.
+            weights: for each recording, how often its rows are drawn relative to those of the rounds; None
+                takes 1 for all.
             env: environment with pictures, whose action is (steering, throttle); or a function that makes
                 one. An environment is not closed.
             expert: who shows how to drive: ``expert(observation, info) -> (steering, throttle)``, see
@@ -228,6 +231,7 @@ class InteractiveLearner(ABC):
             self._check_initial(self._initial)
         opened = [] if recordings is None else open_recordings(recordings)
         self._recordings = [without_broken_pictures(recording, progress)[0] for recording in opened]
+        self._weights = check_weights(weights, len(self._recordings))
         self._check_teachers()
         self._opened: dict[int, Recording] = {}
         self._work = self.folder or Path()
@@ -313,7 +317,10 @@ class InteractiveLearner(ABC):
     def _forget(self) -> None:
         """Forget recordings and pictures of rounds."""
         self._opened.clear()
-        self._cache = PictureCache(self.config.preprocessing, self.config.memory_budget)
+        self._cache = self._empty_cache()
+
+    def _empty_cache(self) -> PictureCache:
+        return PictureCache(self.config.preprocessing, self.config.memory_budget)
 
     @abstractmethod
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
@@ -374,6 +381,8 @@ class InteractiveLearner(ABC):
     def _round(self, number: int, collector: Collector) -> Round:
         summary = self._collect(number, collector)
         frames = self._frames(number)
+        if self.config.train_on == "last":
+            self._cache = self._empty_cache()  # pictures of the rounds before would fill it in vain
         policy, loss = self._learnt(number, frames)
         folder = self._policy_folder(number)
         if folder.exists():
@@ -475,7 +484,8 @@ class InteractiveLearner(ABC):
         data = self._data(number)
         if self._initial is not None and (number == 0 or not (self._recordings or any(map(labelled, data)))):
             return None
-        frames = Frames.of(data)
+        weight_of = dict(zip(map(id, self._recordings), self._weights, strict=True))
+        frames = Frames.of(data, weights=[weight_of.get(id(recording), 1.0) for recording in data])
         # The rounds count as one recording: in one of them a bad policy may have stood most of the time,
         # which is no speed to measure its rows by, see `motion_weights`.
         first_round = sum(len(recording.parts) for recording in self._recordings)
@@ -541,7 +551,7 @@ class InteractiveLearner(ABC):
             weights = b"".join(map(identity_of, members_of(self._initial)))
             initial = hashlib.sha256(weights).hexdigest()[:16]
         if self._recordings:
-            frames = Frames.of(self._recordings)
+            frames = Frames.of(self._recordings, weights=self._weights)
             digest = hashlib.sha256(b"".join(frames.identity(frames.cameras))).hexdigest()
             demonstrations = f"{len(frames)} rows, {digest[:16]}"
         expert, track = self._expert, getattr(env.unwrapped, "track", None)

@@ -35,7 +35,7 @@ from algorithms import (
 )
 from algorithms.augment import Augmentation
 from algorithms.base import TrainingError
-from algorithms.data import Frames
+from algorithms.data import Frames, PictureStore
 from algorithms.interactive import Round
 from algorithms.learners import find_learner, make_learner
 from algorithms.schedules import Linear
@@ -185,6 +185,23 @@ def test_the_last_round_alone_is_trained_on_if_wanted(env: Any) -> None:
     assert [round.train_frames for round in learner.history] == [60, 60, 60]
 
 
+def test_pictures_of_rounds_that_are_over_leave_room_for_the_last(
+    env: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = 0
+    decode = PictureStore._decode
+
+    def counting(self: PictureStore, *which: Any) -> Any:
+        nonlocal decoded
+        decoded += 1
+        return decode(self, *which)
+
+    monkeypatch.setattr(PictureStore, "_decode", counting)
+    options = {**SMALL, "epochs": 3, "steps_per_epoch": None, "memory_budget": 60 * 66 * 200 * 3}
+    DAgger(env=env, expert=PurePursuit(), train_on="last", **options).learn()
+    assert decoded <= 3 * 60
+
+
 def test_a_warm_start_goes_on_from_the_weights_of_the_round_before(env: Any, tmp_path: Path) -> None:
     moved = {}
     for warm in (True, False):
@@ -202,6 +219,22 @@ def test_recordings_take_the_place_of_the_first_round(env: Any, tmp_path: Path, 
     assert [round.frames for round in learner.history] == [0, 60, 60]
     assert [round.train_frames for round in learner.history] == [160, 220, 280]
     assert not (tmp_path / "run" / "rounds" / "round_000").exists()
+
+
+def test_recordings_are_drawn_by_their_weights_beside_the_rounds(
+    env: Any, tmp_path: Path, road_recording: Path
+) -> None:
+    options = {**SMALL, "rounds": 2}
+    given: dict[str, Any] = {"env": env, "expert": PurePursuit(), "folder": tmp_path / "run", **options}
+    learner = DAgger(road_recording, weights=[0.25], **given)
+    learner.learn()
+    frames = learner._frames(1)
+    assert frames is not None
+    assert frames.weight.tolist() == [0.25] * 160 + [1.0] * 60
+    with pytest.raises(CheckpointError, match="with demonstrations="):
+        DAgger(road_recording, **given).learn()
+    with pytest.raises(OptionError, match="2 weights for 1 recordings"):
+        DAgger(road_recording, weights=[1, 2], **given)
 
 
 def test_a_clone_takes_the_place_of_the_first_round(env: Any, tmp_path: Path, road_recording: Path) -> None:
