@@ -53,6 +53,7 @@ from algorithms.training import Training, check_initial, identity_of, network_of
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
+from udacity_gym.world.track import Track
 
 if TYPE_CHECKING:
     from udacity_gym.experts import Expert
@@ -554,12 +555,15 @@ class InteractiveLearner(ABC):
             frames = Frames.of(self._recordings, weights=self._weights)
             digest = hashlib.sha256(b"".join(frames.identity(frames.cameras))).hexdigest()
             demonstrations = f"{len(frames)} rows, {digest[:16]}"
-        expert, track = self._expert, getattr(env.unwrapped, "track", None)
+        expert, track, place = self._expert, getattr(env.unwrapped, "track", None), None
+        if isinstance(track, Track):
+            direction = (self.config.start or {}).get("direction", track.direction)
+            place = f"{track.name} {direction}, {track.length:.0f} m"
         return {
             "demonstrations": demonstrations,
             "initial": initial,
             "expert": None if expert is None else getattr(expert, "__name__", type(expert).__name__),
-            "track": None if track is None else f"{track.name}, {track.length:.0f} m",
+            "track": place,
         }
 
     def _check_folder(self, folder: Path) -> None:

@@ -443,9 +443,10 @@ def test_demonstrations_expert_and_track_of_another_learner_are_refused(
             DAgger(recordings, env=env, expert=PurePursuit(), folder=folder, **options).learn()
     with pytest.raises(CheckpointError, match=begun.format("expert", "'Tired'")):
         DAgger(env=env, expert=Tired(), folder=driven, **options).learn()
-    jungle = gymnasium.make("UdacitySim-v0", track="jungle")
-    with pytest.raises(CheckpointError, match=begun.format("track", "'jungle")):
-        DAgger(env=jungle, expert=PurePursuit(), folder=driven, **options).learn()
+    for place, name in (({"track": "jungle"}, "jungle forward"), ({"direction": "reverse"}, "lake reverse")):
+        elsewhere = gymnasium.make("UdacitySim-v0", **place)
+        with pytest.raises(CheckpointError, match=begun.format("track", f"'{name}")):
+            DAgger(env=elsewhere, expert=PurePursuit(), folder=driven, **options).learn()
     moved = shutil.copytree(road_recording, tmp_path / "moved")
     DAgger(moved, env=env, expert=PurePursuit(), folder=shown, **options).learn()
 
