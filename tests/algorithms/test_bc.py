@@ -329,7 +329,6 @@ def test_a_misspelt_setting_is_recognised(road_recording: Path) -> None:
     [
         {"loss": "l1"},
         {"loss": ["mse"]},
-        {"inputs": "speed"},
         {"inputs": ("cte",)},
         {"history": 1.5},
         {"validation_by": "luck"},

@@ -140,7 +140,6 @@ def test_a_learner_gets_the_environment_and_the_expert_that_its_signature_names(
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.usefixtures("tiny")
 def test_a_learner_learns_to_drive_the_other_way_around_in_the_weather_it_is_told(
     road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +161,7 @@ def test_a_learner_learns_to_drive_the_other_way_around_in_the_weather_it_is_tol
     assert seen["expert"].track.starts != Track.load("lake").starts
 
 
+@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
