@@ -38,7 +38,7 @@ from algorithms.data import Frames, PictureCache, check_weights, open_recordings
 from algorithms.ensemble import Ensemble
 from algorithms.gates import Gate, Mixture
 from algorithms.policy import NetworkPolicy, load_policy
-from algorithms.rollouts import Collector, EnvMaker, recorded_cameras
+from algorithms.rollouts import Collector, EnvMaker, Teacher, recorded_cameras
 from algorithms.rounds import (
     SKIP,
     Labeller,
@@ -56,7 +56,6 @@ from udacity_gym.recording import open_recording
 from udacity_gym.world.track import Track
 
 if TYPE_CHECKING:
-    from udacity_gym.experts import Expert
     from udacity_gym.recording import Recording
 
 
@@ -140,7 +139,7 @@ class Round:
         metres: driven meanwhile; NaN where the environment does not tell.
         about: what the gate was, such as its beta.
         train_frames: rows with a label that were trained on.
-        train_loss: mean loss of the training's last epoch; NaN where there was nothing to train.
+        train_loss: mean loss of the training's last epoch; None where there was nothing to train.
         interventions: how often its policy had to be put back while it was judged; None if it was not.
         judged_metres: driven while it was judged.
         autonomy: of its policy, see `udacity_gym.evaluation`; None if it was not judged.
@@ -155,7 +154,7 @@ class Round:
     metres: float
     about: Mapping[str, Any]
     train_frames: int
-    train_loss: float
+    train_loss: float | None
     interventions: int | None = None
     judged_metres: float | None = None
     autonomy: float | None = None
@@ -187,7 +186,7 @@ class InteractiveLearner(ABC):
         *,
         weights: Sequence[float] | None = None,
         env: EnvMaker,
-        expert: Expert | None = None,
+        expert: Teacher | None = None,
         initial: Policy | str | Path | None = None,
         labeller: Labeller | None = None,
         folder: str | Path | None = None,
@@ -442,12 +441,12 @@ class InteractiveLearner(ABC):
             )
         return summary
 
-    def _learnt(self, number: int, frames: Frames | None) -> tuple[Policy, float]:
+    def _learnt(self, number: int, frames: Frames | None) -> tuple[Policy, float | None]:
         """The policy of a round, and its mean loss in training."""
         if frames is None:
             policy = self._initial if number == 0 else load_policy(self._policy_folder(number - 1))
             assert policy is not None
-            return policy, float("nan")
+            return policy, None
         members, loss = self._train(number, frames)
         return (members[0] if len(members) == 1 else Ensemble(members)), loss
 
@@ -618,7 +617,9 @@ def _read_json(path: Path) -> Any:
 
 
 def _postfix(round: Round) -> dict[str, str]:
-    shown = {"falls": str(round.falls), "labels": str(round.labels), "loss": f"{round.train_loss:.4f}"}
+    shown = {"falls": str(round.falls), "labels": str(round.labels)}
+    if round.train_loss is not None:
+        shown["loss"] = f"{round.train_loss:.4f}"
     if round.autonomy is not None:
         shown["autonomy"] = f"{round.autonomy:.0%}"
     return shown

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -21,11 +21,11 @@ from udacity_gym.evaluation.runner import STUCK_METRES, STUCK_SECONDS
 from udacity_gym.recording.recorder import RecordDrives, Recorder
 from udacity_gym.wrappers import SpeedController
 
-if TYPE_CHECKING:
-    from udacity_gym.experts import Expert
-
 EnvMaker: TypeAlias = gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
 """An environment, or a function that makes one."""
+
+Teacher: TypeAlias = Callable[[Any, Mapping[str, Any]], Action | None]
+"""An expert, see `udacity_gym.experts`; or one whose answer is None while the hands are off the wheel."""
 
 START_SPEED = (0.0, 6.0)
 """m/s, between which the speed at the start of an episode is drawn; 6 m/s is safe in every bend."""
@@ -157,7 +157,7 @@ class Collector:
     The outcome does not depend on how many there are: each drive has its own seed and folder.
     """
 
-    def __init__(self, env: EnvMaker, expert: Expert | None, workers: int) -> None:
+    def __init__(self, env: EnvMaker, expert: Teacher | None, workers: int) -> None:
         """Get ready.
 
         Args:
@@ -206,7 +206,7 @@ class Collector:
 _OF_THIS_PROCESS: dict[str, Any] = {}
 
 
-def _set_up(env: EnvMaker, expert: Expert | None) -> None:
+def _set_up(env: EnvMaker, expert: Teacher | None) -> None:
     _OF_THIS_PROCESS["env"] = env if isinstance(env, gymnasium.Env) else env()
     _OF_THIS_PROCESS["expert"] = expert
 
@@ -215,7 +215,7 @@ def _work(drive: Drive) -> list[Take]:
     return collect(drive, _OF_THIS_PROCESS["env"], _OF_THIS_PROCESS["expert"])
 
 
-def collect(drive: Drive, env: gymnasium.Env[Any, Any], expert: Expert | None) -> list[Take]:
+def collect(drive: Drive, env: gymnasium.Env[Any, Any], expert: Teacher | None) -> list[Take]:
     """Do one drive.
 
     Whenever an episode ends, because the car leaves the road, is stuck, or the environment says so, the
@@ -289,7 +289,7 @@ def _where_it_fell(
 
 def _episode(
     env: RecordDrives,
-    expert: Expert | None,
+    expert: Teacher | None,
     novice: Novice,
     gate: Gate,
     rng: np.random.Generator,
