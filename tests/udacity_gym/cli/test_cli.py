@@ -100,7 +100,8 @@ def test_the_options_of_train_are_options_of_behavioural_cloning_and_leave_its_d
     from udacity_gym.cli.train import Options
 
     known = {field.name for field in dataclasses.fields(BehavioralCloningConfig)}
-    ours = {"recordings", "output", "algorithm", "option", "track", "expert", "seed"}
+    ours = {"recordings", "output", "algorithm", "option", "expert", "seed"}
+    ours |= {"track", "direction", "conditions"}
     for field in dataclasses.fields(Options):
         assert field.name in ours or (field.name in known and field.default is None), field.name
 
@@ -267,6 +268,15 @@ class Interrupted:
         return np.array([0.0, 1.0], np.float32)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C interrupts, as in a terminal: a shell starts commands in the background deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_record_that_is_interrupted_says_what_it_keeps_and_how_to_go_on(kind, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("udacity_gym.cli.record.make_expert", lambda *_: Interrupted(20, kind))
