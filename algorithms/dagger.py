@@ -10,7 +10,8 @@ import gymnasium
 
 from algorithms.base import Policy
 from algorithms.gates import Gate, Mixture, PolicyAlone
-from algorithms.interactive import InteractiveConfig, InteractiveLearner, Round
+from algorithms.history import Round
+from algorithms.interactive import InteractiveConfig, InteractiveLearner
 from algorithms.rounds import RoundSummary, round_folder
 from algorithms.schedules import Beta, Schedule, beta_of, make_schedule
 from udacity_gym.errors import CheckpointError

@@ -1,7 +1,7 @@
 """What all interactive learners share: collect a round, train on what is there, again and again.
 
     folder/
-      settings.json        what the learner was begun with
+      settings.json        what the learner was begun with, see `algorithms.history`
       rounds/round_000/    recordings, see `algorithms.rounds`
       policies/round_000/  the policy after training on that round, and so on
       history.json         what the rounds came to; a round that is in there is finished
@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import json
-import pickle
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -37,8 +35,9 @@ from algorithms.config import TrainingConfig
 from algorithms.data import Frames, PictureCache, check_weights, open_recordings, without_broken_pictures
 from algorithms.ensemble import Ensemble
 from algorithms.gates import Gate, Mixture
+from algorithms.history import Round, best_of, check_folder, go_on_with, read_history, write_history
 from algorithms.policy import NetworkPolicy, load_policy
-from algorithms.rollouts import Collector, EnvMaker, Teacher, recorded_cameras
+from algorithms.rollouts import Collector, EnvMaker, Teacher, check_drivers, recorded_cameras
 from algorithms.rounds import (
     SKIP,
     Labeller,
@@ -49,9 +48,8 @@ from algorithms.rounds import (
     round_folder,
     unlabelled,
 )
-from algorithms.training import Training, check_initial, identity_of, network_of, over_defaults
-from udacity_gym.errors import CheckpointError, OptionError
-from udacity_gym.files import write_whole
+from algorithms.training import Training, check_initial, identity_of, network_of
+from udacity_gym.errors import OptionError
 from udacity_gym.recording import open_recording
 from udacity_gym.world.track import Track
 
@@ -106,10 +104,7 @@ class InteractiveConfig(TrainingConfig):
     patience: int | None = field(default=None, init=False, repr=False)
     judge_every: int = field(default=1, init=False, repr=False)
 
-    MAY_CHANGE: ClassVar[tuple[str, ...]] = (
-        *("rounds", "workers", "memory_budget", "laps"),
-        *("patience", "judge_every"),  # which older versions had, and which did nothing
-    )
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("rounds", "workers", "memory_budget", "laps")
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **TrainingConfig.CHOICES,
         "train_on": ("all", "last"),
@@ -123,41 +118,6 @@ class InteractiveConfig(TrainingConfig):
         "members": Number(1, whole=True),
         "laps": Number(0, whole=True),
     }
-
-
-@dataclass(frozen=True)
-class Round:
-    """What a round came to.
-
-    Attributes:
-        round: its number, from 0.
-        frames: rows collected; 0 where recordings or a policy took the place of round 0.
-        labels: of them, how many have a label, from the expert or from somebody afterwards.
-        expert_frames: of them, how many the expert or the human drove.
-        takeovers: how often the expert or the human took the wheel.
-        falls: how often the car left the road or was stuck while the round was collected.
-        metres: driven meanwhile; NaN where the environment does not tell.
-        about: what the gate was, such as its beta.
-        train_frames: rows with a label that were trained on.
-        train_loss: mean loss of the training's last epoch; None where there was nothing to train.
-        interventions: how often its policy had to be put back while it was judged; None if it was not.
-        judged_metres: driven while it was judged.
-        autonomy: of its policy, see `udacity_gym.evaluation`; None if it was not judged.
-    """
-
-    round: int
-    frames: int
-    labels: int
-    expert_frames: int
-    takeovers: int
-    falls: int
-    metres: float
-    about: Mapping[str, Any]
-    train_frames: int
-    train_loss: float | None
-    interventions: int | None = None
-    judged_metres: float | None = None
-    autonomy: float | None = None
 
 
 class InteractiveLearner(ABC):
@@ -225,7 +185,9 @@ class InteractiveLearner(ABC):
         self.history: list[Round] = []
         self._env, self._expert, self._labeller = env, expert, labeller
         self._progress = progress
-        self._check_drivers()
+        check_drivers(env, expert, self.config.workers)
+        if labeller is not None and not callable(labeller):
+            raise OptionError(f"a labeller is asked labeller(frame), {labeller!r} can't be")
         self._initial = load_policy(initial) if isinstance(initial, (str, Path)) else initial
         if self._initial is not None:
             self._check_initial(self._initial)
@@ -237,7 +199,7 @@ class InteractiveLearner(ABC):
         self._work = self.folder or Path()
         self._forget()
         if self.folder is not None:
-            self._check_folder(self.folder)
+            check_folder(self.folder)
 
     def _check_teachers(self) -> None:
         """Refuse to begin without anybody to learn from."""
@@ -268,32 +230,6 @@ class InteractiveLearner(ABC):
     def _drives_first(self) -> bool:
         """Whether the expert drives round 0, and nothing takes its place."""
         return not self._recordings and self._initial is None
-
-    def _check_drivers(self) -> None:
-        """Refuse what can't be driven in, asked, or sent to other processes."""
-        env: Any = self._env
-        expert: Any = self._expert
-        labeller: Any = self._labeller
-        if isinstance(env, gymnasium.Env):
-            recorded_cameras(env)
-        elif not callable(env):
-            name = f"gymnasium.make({env!r})" if isinstance(env, str) else "gymnasium.make(...)"
-            raise OptionError(f"env={env!r} is no environment: give {name}, or a function that makes one")
-        if inspect.isclass(expert):
-            raise OptionError(f"expert={expert.__name__} is a class: give an object of it")
-        if expert is not None and not callable(expert):
-            hint = "; wrap it: PolicyExpert(policy)" if callable(getattr(expert, "predict", None)) else ""
-            raise OptionError(f"an expert is asked expert(observation, info), {expert!r} can't be{hint}")
-        if labeller is not None and not callable(labeller):
-            raise OptionError(f"a labeller is asked labeller(frame), {labeller!r} can't be")
-        if self.config.workers > 1:
-            try:
-                pickle.dumps((env, expert))
-            except Exception as error:
-                raise OptionError(
-                    f"workers={self.config.workers} send env and expert to other processes, and these "
-                    f"can't be sent: {error}; a function that makes an env must stand at the top of a module"
-                ) from error
 
     def _check_initial(self, policy: Policy) -> None:
         """Refuse a policy that the rounds can't go on from."""
@@ -368,7 +304,7 @@ class InteractiveLearner(ABC):
                 bar.set_postfix(_postfix(round))
                 if after_round is not None:
                     after_round(round)
-            policy = load_policy(self._policy_folder(_best(self.history)))
+            policy = load_policy(self._policy_folder(best_of(self.history).round))
             if self.folder is not None:
                 policy.save(self.folder / "policy")
             return policy
@@ -514,9 +450,8 @@ class InteractiveLearner(ABC):
 
     def _keep(self, round: Round) -> None:
         self.history.append(round)
-        text = json.dumps([asdict(round) for round in self.history], indent=1)
-        write_whole(self._work / "history.json", f"{text}\n")
-        if self.folder is not None and _best(self.history) == round.round:
+        write_history(self._work, self.history)
+        if self.folder is not None and best_of(self.history) == round:
             load_policy(self._policy_folder(round.round)).save(self.folder / "policy")
 
     def _read_history(self, folder: Path, env: gymnasium.Env[Any, Any]) -> list[Round]:
@@ -524,25 +459,8 @@ class InteractiveLearner(ABC):
         if self.folder is None:
             return []
         now = {"learner": type(self).__name__, **_settings(self.config), **self._begun_with(env)}
-        path = folder / "settings.json"
-        if not path.exists():
-            write_whole(path, json.dumps(now, indent=1) + "\n")
-        # Settings that the version which began the learner did not have were at their defaults.
-        before = over_defaults(_settings(self.Config()), _read_json(path))
-        for name in self.config.PARTS:
-            if before[name] == repr(getattr(self.config, name)):  # as older versions wrote it
-                before[name] = now[name]
-        for name in sorted((before.keys() | now.keys()) - set(self.config.MAY_CHANGE)):
-            if name in ("demonstrations", "expert", "track") and name not in before:
-                continue  # older versions did not write it
-            if before.get(name) != now.get(name):
-                raise CheckpointError(
-                    f"{folder}: learning with {name}={before.get(name)!r} was begun here, now it is "
-                    f"{now.get(name)!r}; choose another folder, or delete this one to start anew"
-                )
-        path = folder / "history.json"
-        history = [Round(**entry) for entry in _read_json(path)] if path.exists() else []
-        return history[: self.config.rounds]
+        go_on_with(folder, now, defaults=_settings(self.Config()), may_change=self.config.MAY_CHANGE)
+        return read_history(folder)[: self.config.rounds]
 
     def _begun_with(self, env: gymnasium.Env[Any, Any]) -> dict[str, str | None]:
         """Names of what a learner learns from besides its settings."""
@@ -564,16 +482,6 @@ class InteractiveLearner(ABC):
             "expert": None if expert is None else getattr(expert, "__name__", type(expert).__name__),
             "track": place,
         }
-
-    def _check_folder(self, folder: Path) -> None:
-        if not folder.exists() or (folder / "settings.json").is_file():
-            return
-        found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
-        if found:
-            raise CheckpointError(
-                f"{folder} holds something else than an interactive learner's work "
-                f"({', '.join(sorted(found)[:5])}); choose another folder"
-            )
 
 
 def _settings(config: InteractiveConfig) -> dict[str, Any]:
@@ -597,23 +505,6 @@ def _place(folder: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="udacity-gym-") as name:
         yield Path(name)
-
-
-def _best(history: Sequence[Round]) -> int:
-    """The round with the fewest interventions per metre, of several the last; the last if none was judged."""
-    judged = [
-        ((round.interventions or 0) / max(round.judged_metres or 0.0, 1.0), -round.round)
-        for round in history
-        if round.interventions is not None
-    ]
-    return -min(judged)[1] if judged else history[-1].round
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} can't be read: {error}; delete the folder to start anew") from error
 
 
 def _postfix(round: Round) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import inspect
+import pickle
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -249,6 +251,37 @@ def collect(drive: Drive, env: gymnasium.Env[Any, Any], expert: Teacher | None) 
             if not take.frames:
                 raise OptionError(f"an episode with start={start} ended before its first step")
     return takes
+
+
+def check_drivers(env: object, expert: object, workers: int) -> None:
+    """Refuse at once what can't be driven in, asked, or sent to other processes.
+
+    Args:
+        env: to be an environment or a function that makes one.
+        expert: to be a `Teacher`; None is nobody.
+        workers: processes that they are sent to, if more than one.
+
+    Raises:
+        OptionError: It is not; the message says what to give instead.
+    """
+    if isinstance(env, gymnasium.Env):
+        recorded_cameras(env)
+    elif not callable(env):
+        name = f"gymnasium.make({env!r})" if isinstance(env, str) else "gymnasium.make(...)"
+        raise OptionError(f"env={env!r} is no environment: give {name}, or a function that makes one")
+    if inspect.isclass(expert):
+        raise OptionError(f"expert={expert.__name__} is a class: give an object of it")
+    if expert is not None and not callable(expert):
+        hint = "; wrap it: PolicyExpert(policy)" if callable(getattr(expert, "predict", None)) else ""
+        raise OptionError(f"an expert is asked expert(observation, info), {expert!r} can't be{hint}")
+    if workers > 1:
+        try:
+            pickle.dumps((env, expert))
+        except Exception as error:
+            raise OptionError(
+                f"workers={workers} send env and expert to other processes, and these "
+                f"can't be sent: {error}; a function that makes an env must stand at the top of a module"
+            ) from error
 
 
 def recorded_cameras(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:

@@ -27,7 +27,8 @@ from algorithms.data import Frames
 from algorithms.ensemble import Ensemble, doubt_of
 from algorithms.gates import HUMAN, EnsembleGate, Gate, HumanGate, NoiseGate, SafetyGate, ThriftyGate
 from algorithms.heads import FeatureTap, Head
-from algorithms.interactive import InteractiveConfig, InteractiveLearner, Round
+from algorithms.history import Round
+from algorithms.interactive import InteractiveConfig, InteractiveLearner
 from algorithms.rollouts import Collector
 from algorithms.rounds import SUMMARY, RoundSummary
 from udacity_gym.errors import OptionError

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import DAgger, Policy, Preprocessing, load_policy
 from algorithms.augment import Augmentation
-from algorithms.interactive import Round
+from algorithms.history import Round
 from algorithms.networks import NETWORKS
 from algorithms.schedules import Constant, Exponential, FirstRound, Linear, Schedule
 from udacity_gym.evaluation import evaluate, mean_estimate

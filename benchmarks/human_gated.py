@@ -32,7 +32,7 @@ from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, interval, make_env, sett
 from proofs import go_on_with, side_by_side
 
 from algorithms import DAgger, HGDAgger, load_policy
-from algorithms.interactive import Round
+from algorithms.history import Round
 from udacity_gym.experts import PurePursuit, ScriptedHuman
 from udacity_gym.files import write_whole
 from udacity_gym.world.track import Track
