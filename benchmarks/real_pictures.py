@@ -23,7 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,12 @@ from udacity_gym.recording import open_recording
 from udacity_gym.telemetry import MPH
 
 LEARNT = ("ours", "recipe")
-JUDGED = (*LEARNT, "mean", "zero")
+JUDGED = {
+    "ours": "ours",
+    "recipe": "published recipe",
+    "mean": "mean predictor",
+    "zero": "always zero",
+}
 SMOOTHING = 1.0
 """s over which recorded steering is averaged, for ours to learn from and for all to be judged by."""
 CORRECTION = 0.2
@@ -292,33 +297,41 @@ def told(row: dict[str, Any]) -> str:
     )
 
 
-def table(found: Sequence[dict[str, Any]]) -> str:
-    """All figures, means over seeds."""
-    titles = ("MAE by row", "RMSE by row", "MAE smoothed", "RMSE smoothed", "correlation smoothed")
-    driven = ("autonomy, %", "interventions", "over the edge", "1 m off")
-    lines = ["| recording | steering | " + " | ".join((*titles, *driven)) + " |"]
-    lines.append("|---" * (2 + len(titles) + len(driven)) + "|")
+def tables(found: Sequence[dict[str, Any]]) -> str:
+    """All figures in Markdown, means over seeds with 95 % intervals: errors, and what was driven."""
+    errors = {
+        "MAE by row": ("by_row", "mae"),
+        "RMSE by row": ("by_row", "rmse"),
+        "MAE smoothed": ("smoothed", "mae"),
+        "RMSE smoothed": ("smoothed", "rmse"),
+        "correlation smoothed": ("smoothed", "correlation"),
+    }
+    driven = {
+        "autonomy, %": ("autonomy", 1.0, 1, 100),
+        "interventions": ("interventions", math.inf, 1, 1),
+        "mean \\|cte\\|, m": ("mean_abs_cte", math.inf, 2, 1),
+        "over 1 m off": ("reference_departures", math.inf, 1, 1),
+    }
+    first, second = [_head(errors)], [_head(driven)]
     for recording in dict.fromkeys(row["recording"] for row in found):
-        for name in JUDGED:
+        for name, title in JUDGED.items():
             rows = [row for row in found if (row["recording"], row["name"]) == (recording, name)]
             cells = [
                 mean_estimate([row[truth][error] for row in rows], -1, math.inf).text(3)
-                for truth, error in (
-                    ("by_row", "mae"),
-                    ("by_row", "rmse"),
-                    ("smoothed", "mae"),
-                    ("smoothed", "rmse"),
-                    ("smoothed", "correlation"),
-                )
+                for truth, error in errors.values()
             ]
-            drives = [row["drive"] for row in rows if "drive" in row]
-            cells.append(mean_estimate([d["autonomy"] for d in drives], 0, 1).text(1, 100))
-            cells += [
-                mean_estimate([d[what] for d in drives], 0).text(1)
-                for what in ("interventions", "edge_departures", "reference_departures")
-            ]
-            lines.append(f"| {recording} | {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            first.append(f"| {recording} | {title} | " + " | ".join(cells) + " |")
+            if name in LEARNT:
+                cells = [
+                    mean_estimate([row["drive"][what] for row in rows], 0, most).text(digits, scale)
+                    for what, most, digits, scale in driven.values()
+                ]
+                second.append(f"| {recording} | {title} | " + " | ".join(cells) + " |")
+    return "\n".join((*first, "", *second))
+
+
+def _head(titles: Collection[str]) -> str:
+    return "| recording | steering | " + " | ".join(titles) + " |\n" + "|---" * (2 + len(titles)) + "|"
 
 
 def main() -> None:
@@ -349,7 +362,7 @@ def main() -> None:
     found = run(given.recordings, given.track, given.seeds, given.output, args, given.processes)
     told_whole = {"settings": asdict(args), "seeds": given.seeds, "rows": found}
     write_whole(given.output / "real-pictures.json", json.dumps(told_whole, indent=1) + "\n")
-    print(f"\n{table(found)}")
+    print(f"\n{tables(found)}")
     if given.quick:
         check(found)
 
