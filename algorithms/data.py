@@ -192,7 +192,8 @@ class Frames:
         """Split each recording into what comes first, to train on, and what comes last, to validate on.
 
         Frames are never shuffled before the split: neighbours in time are nearly the same picture,
-        and a shuffled split would validate on what was trained on.
+        and a shuffled split would validate on what was trained on. A recording too short to be split, of
+        which the gap would leave nothing to train on, is trained on as a whole.
 
         Args:
             validation: share of each recording's rows that come last.
@@ -202,22 +203,23 @@ class Frames:
             Training rows and validation rows.
 
         Raises:
-            OptionError: No row would be left to train on.
+            OptionError: All recordings are too short.
         """
         if not 0.0 <= validation < 1.0 or gap < 0.0:
             raise OptionError(
                 f"validation={validation} must lie in [0, 1) and gap={gap} s must not be negative"
             )
-        train, aside = [], []
+        train, aside, split = [], [], False
         for rows in self.by_recording:
             last = len(rows) - round(len(rows) * validation)
             first, cut = rows[:last], rows[last:]
             if len(cut):
                 same = self.episode[first] == self.episode[cut[0]]
                 first = first[~(same & (self.time[first] > self.time[cut[0]] - gap))]
-            train.append(first)
-            aside.append(cut)
-        if not sum(map(len, train)):
+            split |= len(first) > 0
+            train.append(first if len(first) else rows)
+            aside.append(cut if len(first) else rows[:0])
+        if not split:
             raise OptionError(
                 f"{len(self)} rows are too few to train on {1 - validation:.0%} of them with a gap of {gap} s"
             )
@@ -371,7 +373,7 @@ def without_broken_pictures(recording: Recording, progress: bool) -> tuple[Recor
     if missing:
         warnings.warn(
             f"{recording.path}: {missing} of {len(recording)} rows are left out, their pictures are broken "
-            "or of another size than the others; print the learner's reports to see which",
+            f"or of another size than the others; udacity-gym data check {recording.path} tells which",
             stacklevel=3,
         )
     return usable, report

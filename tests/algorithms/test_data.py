@@ -86,6 +86,15 @@ def test_each_of_several_recordings_is_split(tmp_path: Path) -> None:
         assert np.unique(train.episode).tolist() == np.unique(validation.episode).tolist() == [0, 1]
 
 
+def test_a_recording_too_short_to_be_split_is_trained_on_as_a_whole(tmp_path: Path) -> None:
+    for name, rows in (("long", 60), ("short", 20)):
+        write_road_recording(tmp_path / name, np.linspace(-1, 1, rows))
+    frames = Frames.of([open_recording(tmp_path / name) for name in ("long", "short")], weights=[1, 5])
+    train, validation = frames.split(validation=0.25, gap=1.01)
+    assert np.bincount(train.recording).tolist() == [30, 20]
+    assert np.bincount(validation.recording).tolist() == [15]
+
+
 def test_no_picture_is_in_both_parts_of_a_split(frames: Frames) -> None:
     train, validation = frames.split(validation=0.3, gap=0.5)
 

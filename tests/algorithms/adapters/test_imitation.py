@@ -100,7 +100,7 @@ def test_broken_pictures_are_left_out_and_nobody_is_followed_by_a_row_of_much_la
     for i in (0, *range(10, 16)):
         recording.path("center", i).write_bytes(b"")
     env = PreparedPictures(make_env(), policy.preprocessing)
-    with pytest.warns(UserWarning, match="7 of 40 rows are left out"):
+    with pytest.warns(UserWarning, match="7 of 40 rows are left out.*udacity-gym data check"):
         demonstrations = Demonstrations(tmp_path, env, 33)
     (batch,) = demonstrations
     order = np.argsort(-batch["acts"][:, 0])  # the driver steers back to the middle
