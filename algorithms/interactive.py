@@ -50,6 +50,7 @@ from algorithms.rounds import (
 )
 from algorithms.training import Training, check_initial, identity_of, network_of
 from udacity_gym.errors import OptionError
+from udacity_gym.evaluation.runner import elsewhere, evaluate, track_for
 from udacity_gym.recording import open_recording
 from udacity_gym.world.track import Track
 
@@ -83,7 +84,8 @@ class InteractiveConfig(TrainingConfig):
             with random weights, as the paper does, and needs more epochs.
         members: networks that are trained on the same data with different seeds; more than one drive by their
             mean, and their disagreement is doubt, see `algorithms.ensemble`.
-        laps: laps that each round's policy is judged by; 0 judges none.
+        laps: laps that each round's policy is judged by, from the start of the track that the rounds are
+            driven on; 0 judges none.
 
     A round's training goes through all its epochs: there is no ``patience``, and no ``judge_every``. A
     learner may go on with other `MAY_CHANGE` than it was begun with.
@@ -435,9 +437,8 @@ class InteractiveLearner(ABC):
     def _judged(self, round: Round, policy: Policy, collector: Collector) -> Round:
         if not self.config.laps:
             return round
-        from udacity_gym.evaluation import evaluate
-
-        evaluation = evaluate(policy, collector.env, self.config.laps, seed=self.config.seed)
+        start = elsewhere(self.config.start) or None
+        evaluation = evaluate(policy, collector.env, self.config.laps, seed=self.config.seed, start=start)
         return replace(
             round,
             interventions=evaluation.interventions,
@@ -472,10 +473,9 @@ class InteractiveLearner(ABC):
             frames = Frames.of(self._recordings, weights=self._weights)
             digest = hashlib.sha256(b"".join(frames.identity(frames.cameras))).hexdigest()
             demonstrations = f"{len(frames)} rows, {digest[:16]}"
-        expert, track, place = self._expert, getattr(env.unwrapped, "track", None), None
+        expert, track, place = self._expert, track_for(env, self.config.start), None
         if isinstance(track, Track):
-            direction = (self.config.start or {}).get("direction", track.direction)
-            place = f"{track.name} {direction}, {track.length:.0f} m"
+            place = f"{track.name} {track.direction}, {track.length:.0f} m"
         return {
             "demonstrations": demonstrations,
             "initial": initial,

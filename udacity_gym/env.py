@@ -287,6 +287,17 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """The track that the car drives on, in the direction of the episode."""
         return self._track
 
+    def track_for(self, options: Mapping[str, Any] | None) -> Track:
+        """The track, in the direction, that an episode with some options of `reset` is driven on.
+
+        Raises:
+            TrackError: No such track.
+            OptionError: There is no such direction.
+        """
+        chosen = options or {}
+        home = Track.load(chosen["track"]) if "track" in chosen else self._home
+        return home.facing(chosen.get("direction"))
+
     @property
     def telemetry(self) -> Telemetry | None:
         """What the simulator last said, pictures of all its cameras included; None before `reset`."""
@@ -344,9 +355,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         telemetry = self.simulator.reset(int(self.np_random.integers(2**63)), options)
         _check_cameras(self.cameras, self.simulator.capabilities.cameras)  # who connected may have less
         self._telemetry = telemetry
-        chosen = options or {}
-        home = Track.load(chosen["track"]) if "track" in chosen else self._home
-        self._track = home.facing(chosen.get("direction"))
+        self._track = self.track_for(options)
         if self.render_mode == "human":
             self._show()
         return self._info(telemetry, dict.fromkeys(self._terms, 0.0))

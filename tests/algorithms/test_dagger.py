@@ -335,6 +335,39 @@ def test_somebody_may_label_a_round_afterwards(env: Any, tmp_path: Path, road_re
         assert extra["expert_action"] == pytest.approx([-0.25, frame.throttle - frame.brake])
 
 
+def test_the_track_of_a_learner_is_the_one_its_rounds_are_driven_on(
+    env: Any, tmp_path: Path, road_recording: Path
+) -> None:
+    start = {"track": "jungle", "direction": "reverse", "s": "random"}
+    options: dict[str, Any] = {**SMALL, "rounds": 2, "frames": 20, "folder": tmp_path / "run", "start": start}
+    with pytest.raises(TrainingError, match="waits for labels"):
+        DAgger(road_recording, env=env, **options).learn()
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["track"].startswith("jungle reverse")
+    label_round(tmp_path / "run" / "rounds" / "round_001", lambda frame: 0.0)
+    assert len(DAgger(road_recording, env=env, **options).learn().actions) == 2
+    home: dict[str, Any] = {**SMALL, "rounds": 1, "folder": tmp_path / "home"}
+    DAgger(road_recording, env=env, expert=PurePursuit(), **home).learn()  # in what was left in the jungle
+    assert json.loads((tmp_path / "home" / "settings.json").read_text())["track"].startswith("lake forward")
+
+
+def test_rounds_are_judged_on_the_track_that_they_are_driven_on(road_recording: Path) -> None:
+    driven: set[tuple[str, str]] = set()
+
+    class Noting(gymnasium.Wrapper[Any, Any, Any, Any]):
+        def step(self, action: Any) -> Any:
+            track = self.env.unwrapped.track  # type: ignore[attr-defined]
+            driven.add((track.name, track.direction))
+            return super().step(action)
+
+    short = Noting(gymnasium.make("UdacitySim-v0", max_seconds=1.0))
+    start = {"track": "jungle", "direction": "reverse", "s": "random", "speed": 5.0}
+    options = {**SMALL, "rounds": 1, "laps": 1, "start": start}
+    with pytest.warns(UserWarning, match="only 0 of 1 laps are judged"):
+        DAgger(road_recording, env=short, expert=PurePursuit(), **options).learn()
+    assert driven == {("jungle", "reverse")}
+    short.close()
+
+
 def test_a_round_waits_until_each_frame_is_labelled_or_skipped(
     env: Any, tmp_path: Path, road_recording: Path
 ) -> None:

@@ -115,7 +115,8 @@ def evaluate(
         max_seconds: s of simulated time after which the evaluation ends whatever happens; None
             allows for a mean speed of 3 m/s.
         intervene: which departure to intervene on, "edge", "reference" or "road".
-        start: options of the first reset, such as ``{"s": "random"}``; None is the track's start.
+        start: options of the first reset, such as ``{"s": "random"}``; None is the track's start. On its
+            track and in its direction the whole evaluation is driven.
         on_step: called with a `Step` after each control step, for videos and the like.
         progress: show a progress bar.
 
@@ -142,14 +143,14 @@ def evaluate(
         raise OptionError(f"seed must be 0 or above, got {seed!r}")
     if intervene not in get_args(Criterion):
         raise OptionError(f"intervene must be one of {', '.join(get_args(Criterion))}, got {intervene!r}")
-    track = track_of(env)
+    track = track_for(env, start)
     if track is None:
         raise SimulatorError(NO_TRACK)
     limit = laps * track.length / SLOWEST if max_seconds is None else max_seconds
     if not limit > 0:
         raise OptionError(f"max_seconds must be above 0, got {max_seconds!r}")
 
-    drive = _Drive(_Driver(policy), fit_to(policy, env), track, intervene)
+    drive = _Drive(_Driver(policy), fit_to(policy, env), track, intervene, elsewhere(start))
     with _Progress(laps * track.length, progress) as bar:
         drive.begin(seed, None if start is None else dict(start))
         while drive.ended is None:
@@ -216,11 +217,19 @@ class _Driver:
 class _Drive:
     """The account of a drive over all its episodes."""
 
-    def __init__(self, driver: _Driver, env: gym.Env[Any, Any], track: Any, intervene: Criterion) -> None:
+    def __init__(
+        self,
+        driver: _Driver,
+        env: gym.Env[Any, Any],
+        track: Any,
+        intervene: Criterion,
+        elsewhere: Mapping[str, Any],
+    ) -> None:
         self.driver = driver
         self.env = env
         self.track = track
         self.intervene = intervene
+        self.elsewhere = elsewhere
         self.incidents: list[Incident] = []
         self.log = _Log()
         self.ended: str | None = None
@@ -257,6 +266,7 @@ class _Drive:
         self._time_before, self._distance_before = self.time, self.distance
         fits = math.sqrt(PUT_BACK_LATERAL / max(abs(float(self.info["curvature"])), 1e-3))
         options: dict[str, Any] = {
+            **self.elsewhere,
             "s": float(self.info["s"]),
             "offset": float(self.track.reference_offset),
             "heading_error": 0.0,
@@ -382,6 +392,17 @@ class _Progress:
 def track_of(env: gym.Env[Any, Any]) -> Any:
     """The track that the environment's car drives on, None if it has none."""
     return getattr(env.unwrapped, "track", None)
+
+
+def track_for(env: gym.Env[Any, Any], options: Mapping[str, Any] | None) -> Any:
+    """The track that an episode with some options of reset is driven on, None if the environment has none."""
+    find = getattr(env.unwrapped, "track_for", None)
+    return track_of(env) if find is None else find(options)
+
+
+def elsewhere(start: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Of a start, what says on which track and which way around, wherever on it the car is placed."""
+    return {name: value for name, value in (start or {}).items() if name in ("track", "direction")}
 
 
 def _pose(info: Mapping[str, Any]) -> tuple[float, float, float, float]:

@@ -79,6 +79,23 @@ def test_steering_always_left_needs_help_all_the_time(env):
     )
 
 
+def test_a_drive_stays_on_the_track_and_in_the_direction_that_it_started_with(env):
+    env.reset(options={"direction": "reverse"})  # what somebody left behind counts for nothing
+    places = set()
+
+    def note(step):
+        track = step.env.unwrapped.track
+        places.add((track.name, track.direction))
+
+    for start in (None, {"track": "jungle", "direction": "reverse"}):
+        evaluation = evaluate(always_left, env, laps=1, max_seconds=6.0, start=start, on_step=note)
+        assert evaluation.interventions > 1
+        wanted = ("lake", "forward") if start is None else ("jungle", "reverse")
+        assert places == {wanted}
+        assert (evaluation.track, evaluation.track_length) == (wanted[0], Track.load(wanted[0]).length)
+        places.clear()
+
+
 def test_a_car_at_its_top_speed_is_put_back_at_that_speed(env):
     fast = []
 
