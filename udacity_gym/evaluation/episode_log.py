@@ -115,9 +115,10 @@ class EpisodeLog:
         for number, data in _lines(self.path):
             for key, value in self.about.items():
                 if data.get(key) != value:
+                    same = "; run_suite(..., identity=...) says that it is the same" * (key == "identity")
                     raise UdacityGymError(
                         f"{self.path}, line {number}: episodes with {key} {data.get(key)!r} were begun here, "
-                        f"now it is {value!r}; choose another folder, or delete this one to start anew"
+                        f"now it is {value!r}; choose another folder, or delete this one to start anew{same}"
                     )
             episodes.append(_episode(self.path, number, data, self.suite))
         return episodes

@@ -18,7 +18,8 @@ def identity_of(driver: object) -> str | None:
 
     A policy with ``save(folder)`` is what it saves, as its checkpoint is, and a policy in an ONNX file is
     that file. Anybody else is what pickle would keep of them: the names of their classes and functions, not
-    the code of these, and every value they hold.
+    the code of these, and every value they hold. The built-in experts leave out what they remember of a
+    drive, and a class of your own does if its ``__getstate__`` does.
 
     Args:
         driver: a policy, an expert, or what makes one.
@@ -26,22 +27,27 @@ def identity_of(driver: object) -> str | None:
     Returns:
         16 hexadecimal digits; None if nothing tells, for a function within a function for example.
     """
-    kept = io.BytesIO()
     try:
-        saved = _saved(driver)
-        if saved is None:
-            _Pickler(kept, protocol=4).dump(driver)
+        return _saved(driver) or _pickled(driver)
     except Exception:  # saving and pickling are the classes' own, and raise what they like
         return None
-    return saved or hashlib.sha256(kept.getvalue()).hexdigest()[:16]
+
+
+def _pickled(thing: object) -> str:
+    """The hash of what pickle keeps of something."""
+    kept = io.BytesIO()
+    _Pickler(kept, protocol=4).dump(thing)
+    return hashlib.sha256(kept.getvalue()).hexdigest()[:16]
 
 
 class _Pickler(pickle.Pickler):
-    """Keeps hashes of policies and of torch's tensors, which pickle to other bytes each time."""
+    """Keeps hashes of what pickles to other bytes each time: sets, policies and torch's tensors."""
 
     def persistent_id(self, thing: Any) -> object:
         if isinstance(thing, type):
             return None
+        if type(thing) in (set, frozenset):
+            return type(thing), sorted(map(_pickled, thing))
         if callable(getattr(thing, "detach", None)):
             values = thing.detach().cpu().numpy()
             return str(values.dtype), values.shape, hashlib.sha256(values.tobytes()).hexdigest()

@@ -62,7 +62,8 @@ def run_suite(
 
     Args:
         policy: anything with ``predict``, an expert, the name of an expert, or `ForEachTrack`. One object
-            drives all episodes; what it remembers other than in ``predict``'s state goes on.
+            drives all episodes; what it remembers other than in ``predict``'s state goes on. An expert's
+            ``reset``, if it has one, is called before each with the seed of the case.
         suite: a suite or its name.
         folder: where the episodes are kept, a line of JSON each, and films of what went wrong; None keeps
             nothing. Episodes that are there are not driven again.
@@ -157,6 +158,8 @@ def _drive(
     scenario = case.scenario
     track = Track.load(scenario.track).facing(scenario.direction)
     driver: Any = policy.make(track) if isinstance(policy, ForEachTrack) else policy
+    if not isinstance(driver, Predictor) and hasattr(driver, "reset"):
+        driver.reset(case.seed)
     import udacity_gym  # noqa: F401 - registers the environment
 
     env = gym.make(

@@ -38,6 +38,20 @@ class Expert(Protocol):
         ...
 
 
+class Forgetful:
+    """Somebody whose memory of a drive is no part of who they are: copies and pickles begin anew."""
+
+    def _forget(self) -> None:
+        """Be as before the first drive, by new values: the old ones are shared when a copy is made."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        anew = object.__new__(type(self))
+        vars(anew).update(vars(self))
+        anew._forget()
+        return vars(anew)
+
+
 def check_expert(expert: object) -> None:
     """Refuse what is no expert.
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from udacity_gym.checks import is_number, number
 from udacity_gym.errors import OptionError
-from udacity_gym.experts.base import Expert, action, check_expert
+from udacity_gym.experts.base import Expert, Forgetful, action, check_expert
 
 MILD = ((0.01, 0.0), (0.0, 0.0))
 """Covariance of a tenth of full lock, and no noise on the throttle."""
@@ -104,7 +104,7 @@ class Noise:
         return cls(covariance.tolist(), correlation)
 
 
-class NoisyExpert:
+class NoisyExpert(Forgetful):
     """An expert whose actions are perturbed, while what it wanted remains the label (Laskey et al. 2017).
 
     Recordings made with it hold the action that was executed in the log, and the expert's own in the side
@@ -130,10 +130,13 @@ class NoisyExpert:
         check_expert(expert)
         self.expert = expert
         self.noise = Noise() if noise is None else noise
+        self._seed = seed
+        self._forget()
+
+    def _forget(self) -> None:
         self.label: NDArray[np.float32] | None = None
-        self._generator = np.random.default_rng(seed)
-        self._time = math.inf
         self._present = np.zeros(2)
+        self.reset(self._seed)
 
     def reset(self, seed: int) -> None:
         """Begin a drive with noise of its own, so that a drive can be repeated by itself."""

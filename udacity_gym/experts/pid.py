@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.experts.base import action, check_told, throttle_for
+from udacity_gym.experts.base import Forgetful, action, check_told, throttle_for
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.car import CarParameters
 
@@ -18,7 +18,7 @@ SHORTEST = 0.1
 """m driven, less than which says nothing about a direction."""
 
 
-class PID:
+class PID(Forgetful):
     """Steers against the cross-track error; needs no track, only "cte", "speed" and "time".
 
     ``steering = -(proportional · cte + derivative · d(cte)/dm + integral · sum of cte over metres)``:
@@ -54,6 +54,9 @@ class PID:
         self.derivative = number("derivative", derivative, 0.0)
         self.integral = number("integral", integral, 0.0)
         self._car = CarParameters()
+        self._forget()
+
+    def _forget(self) -> None:
         self._sum = self._time = self._cte = self._slope = 0.0
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:

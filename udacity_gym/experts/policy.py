@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import ActionError, OptionError
-from udacity_gym.experts.base import action
+from udacity_gym.experts.base import Forgetful, action
 from udacity_gym.telemetry import MPH
 from udacity_gym.wrappers import SpeedController, picture_for
 
@@ -18,7 +18,7 @@ CTRL_DT = 1 / 15
 """s taken for the first step of an episode, whose length is not known yet."""
 
 
-class PolicyExpert:
+class PolicyExpert(Forgetful):
     """Anything with Stable-Baselines3's ``predict`` as an expert.
 
     It goes by what the policy says of itself, where it does: a policy with ``actions == ("steering",)``
@@ -45,9 +45,12 @@ class PolicyExpert:
         self.policy = policy
         self.picture = picture_for(policy)
         self.deterministic = deterministic
+        self._forget()
+
+    def _forget(self) -> None:
         self._state: Any = None
         self._time = math.inf
-        target = getattr(policy, "target_speed", None)
+        target = getattr(self.policy, "target_speed", None)
         self._speed_control = SpeedController(25 * MPH if target is None else target)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:

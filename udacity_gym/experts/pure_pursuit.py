@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.experts.base import action, car_in, check_told, throttle_for, track_under
+from udacity_gym.experts.base import Forgetful, action, car_in, check_told, throttle_for, track_under
 from udacity_gym.experts.racing_line import RacingLine, line_at, with_speeds
 from udacity_gym.world.car import GRAVITY, CarParameters
 from udacity_gym.world.track import Track
 
 
-class PurePursuit:
+class PurePursuit(Forgetful):
     """Aims at a point of the reference line ahead of the car (Coulter 1992, CMU-RI-TR-92-01).
 
     The arc through car and goal point has curvature ``2 · lateral distance / distance²``. Because the car
@@ -69,15 +69,19 @@ class PurePursuit:
         for name, value in numbers.items():
             number(name, value, positive=True)
         number("delay", delay, 0.0)
-        self.track = Track.load(track)
+        self._track = Track.load(track)
         self.speed = speed
         self.lookahead = lookahead
         self.min_lookahead = min_lookahead
         self.delay = delay
-        self.car = self._car = CarParameters() if car is None else car
-        brakes = max(0.1, deceleration - self.car.drag * speed)  # the drag does the rest
+        self._car = CarParameters() if car is None else car
+        brakes = max(0.1, deceleration - self._car.drag * speed)  # the drag does the rest
         self._limits = (speed, lateral_acceleration, brakes)
-        self._lines = {(self.track.direction, self.car): self._line()}
+        self._forget()
+
+    def _forget(self) -> None:
+        self.track, self.car = self._track, self._car
+        self._lines: dict[tuple[str, CarParameters], RacingLine] = {}
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """Choose the next action, see `Expert`.

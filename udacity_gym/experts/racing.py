@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.experts.base import action, car_in, check_told, throttle_for, track_under
+from udacity_gym.experts.base import Forgetful, action, car_in, check_told, throttle_for, track_under
 from udacity_gym.experts.racing_line import RacingLine, check_settings, racing_line, scrub
 from udacity_gym.world.car import GRAVITY, CarParameters
 from udacity_gym.world.track import Track
@@ -23,7 +23,7 @@ STEP = 0.03
 """s until the middle of the control step."""
 
 
-class Racing:
+class Racing(Forgetful):
     """Follows an optimised line as fast as the car can, see `racing_line`.
 
     By default the line keeps to the lane, which makes a good teacher; ``within="road"`` uses the whole
@@ -61,11 +61,15 @@ class Racing:
             TrackError: No such track.
             OptionError: A setting is out of range.
         """
-        self.track = Track.load(track)
-        self.car = self._car = CarParameters() if car is None else car
+        self._track = Track.load(track)
+        self._car = CarParameters() if car is None else car
+        self._forget()
         self.delay = number("delay", delay, 0.0)
         self._settings = (within, speed, grip, braking)
         check_settings(*self._settings, self.car)
+
+    def _forget(self) -> None:
+        self.track, self.car = self._track, self._car
 
     @property
     def line(self) -> RacingLine:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import number
-from udacity_gym.experts.base import Expert, action, check_expert
+from udacity_gym.experts.base import Expert, Forgetful, action, check_expert
 
 
-class ScriptedHuman:
+class ScriptedHuman(Forgetful):
     """Watches, takes over when the car goes astray, corrects imperfectly, and hands back when it is over.
 
     It wants to take over where ``|cte|`` or ``|heading_error|`` is beyond a limit, does so a
@@ -71,7 +71,11 @@ class ScriptedHuman:
         self.calm = number("calm", calm, 0.0)
         self.noise = number("noise", noise, 0.0)
         self.noise_time = number("noise_time", noise_time, positive=True)
-        self.reset(seed)
+        self._seed = seed
+        self._forget()
+
+    def _forget(self) -> None:
+        self.reset(self._seed)
 
     def reset(self, seed: int) -> None:
         """A new episode begins: hands off the wheel, noise from this seed."""

@@ -169,6 +169,9 @@ class Track:
         self._sample(segments, elevation, start)
         self._other_way: Track | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_other_way": None}  # only kept so that it need not be made again
+
     @staticmethod
     def load(name_or_path: str | Path | Track) -> Track:
         """Load a track by the name of a built-in one, or from a track file; a track is returned as it is.

@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import pickle
+import subprocess
+import sys
 from contextlib import closing
 from functools import partial
 
@@ -48,6 +52,17 @@ def drunk(track):
 
 
 DRUNK = ForEachTrack(drunk, "drunk")
+
+
+class Counting:
+    """An expert that never steers, and counts."""
+
+    count = 0
+
+    def __call__(self, observation, info):
+        """Choose an action."""
+        self.count += 1
+        return np.array([0.0, 1.0], np.float32)
 
 
 class Straight:
@@ -245,6 +260,45 @@ def test_whoever_holds_something_else_has_another_identity():
     for one, same, other in zip(made(0), made(0), made(1), strict=True):
         assert identity_of(one) == identity_of(same) != identity_of(other)
         assert identity_of(one) is not None
+
+
+@pytest.mark.parametrize("who", ["pid", "pure_pursuit", "racing", "policy", "noisy"])
+def test_an_object_that_has_driven_a_suite_is_still_the_same(who, tmp_path):
+    policy = NetworkPolicy(make_network("PilotNet", 2, 0), Preprocessing())
+    made = {"policy": PolicyExpert(policy), "noisy": NoisyExpert(make_expert("pid", "lake"), seed=3)}
+    driver = made.get(who) or make_expert(who, "lake")
+    both_ways = Suite(
+        "both-ways-v1", scenarios(directions=("forward", "reverse")), (0,), ("edge",), max_seconds=0.2
+    )
+    first, second = (run_suite(driver, both_ways, folder=tmp_path / "in") for _ in range(2))
+    assert lines(first) == lines(second)
+    assert lines(run_suite(driver, both_ways, folder=tmp_path / "again")) == lines(first)
+    pickled = pickle.loads(pickle.dumps(driver))
+    assert lines(run_suite(pickled, both_ways, folder=tmp_path / "copy")) == lines(first)
+
+
+def test_whoever_counts_is_told_how_to_be_the_same(tmp_path):
+    driver = Counting()
+    run_suite(driver, BLINK, folder=tmp_path)
+    with pytest.raises(
+        UdacityGymError, match=r"were begun here, .* identity=\.\.\.\) says that it is the same"
+    ):
+        run_suite(driver, BLINK, folder=tmp_path)
+
+
+def test_a_set_has_one_identity_in_every_process():
+    code = (
+        "from udacity_gym.evaluation.identity import identity_of as i; print(i({'a', 'b', frozenset('cde')}))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert found == {f"{identity_of({'a', 'b', frozenset('cde')})}\n"}
+    assert found != {f"{identity_of({'a', 'b', frozenset('cdf')})}\n"}
 
 
 def test_a_policy_of_small_pictures_is_shown_small_ones():

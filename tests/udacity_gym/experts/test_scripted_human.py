@@ -8,6 +8,7 @@ import pytest
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from udacity_gym.errors import OptionError
+from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.experts import PurePursuit, ScriptedHuman
 
 
@@ -60,6 +61,7 @@ def test_it_brings_a_car_that_goes_astray_back_and_lets_it_go() -> None:
         observation, _, terminated, _, info = env.step(astray if action is None else action)
         assert not terminated
     env.close()
+    assert identity_of(human) == identity_of(ScriptedHuman(PurePursuit(speed=8.0)))
     changes = np.flatnonzero(np.diff(np.array(drivers, int)))
     assert len(changes) >= 6
     assert 0.2 < np.mean(drivers) < 0.9
