@@ -102,8 +102,8 @@ class BehavioralCloning:
             config: settings; None takes the defaults.
             weights: for each recording, how often its rows are drawn relative to those of the others;
                 None takes 1 for all.
-            initial: a policy to start from, or its folder, of the same network; None starts from random
-                weights.
+            initial: a policy of the same network to start from, or its folder or its training's; None starts
+                from random weights.
             env: where to drive if ``select="driving"``, or what makes it; it is reset, driven, and closed
                 only if it was made here. None makes "UdacitySim-v0", with pictures of the policy's size.
             folder: where to keep the training; if training in it was interrupted, `learn` goes on

@@ -167,8 +167,9 @@ class InteractiveLearner(ABC):
             expert: who shows how to drive: ``expert(observation, info) -> (steering, throttle)``, see
                 `udacity_gym.experts`. One with ``reset(seed)`` is told when a drive begins. None is for
                 learners that can do without, see `needs_expert`.
-            initial: policy to go on from, or its folder, such as a clone: it is the policy of round 0, which
-                nobody drives and in which nothing is trained; recordings are trained on from round 1 on.
+            initial: policy to go on from, or its folder or its training's, such as a clone: it is the policy
+                of round 0, which nobody drives and in which nothing is trained; recordings are trained on
+                from round 1 on.
             labeller: who labels each round's frames after it was driven, see `algorithms.rounds.label_round`.
             folder: where to keep everything; if a learner was interrupted in it, `learn` goes on.
             progress: show a progress bar.

@@ -20,6 +20,7 @@ from algorithms.losses import Loss, MeanSquare
 from algorithms.networks import check_fits, make_network
 from algorithms.preprocessing import Preprocessing
 from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.files import find_policy
 from udacity_gym.policy_inputs import MEASUREMENTS
 from udacity_gym.telemetry import MPH, Image
 
@@ -286,7 +287,7 @@ def load_policy(folder: str | Path) -> Policy:
     """Load a policy that `Policy.save` has written.
 
     Args:
-        folder: the checkpoint's folder.
+        folder: the checkpoint's folder, or that of the training with it in ``policy``.
 
     Returns:
         The policy, ready to ``predict``.
@@ -294,7 +295,7 @@ def load_policy(folder: str | Path) -> Policy:
     Raises:
         CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or of another network.
     """
-    folder = Path(folder)
+    folder = find_policy(Path(folder))
     if is_ensemble(folder):
         return Ensemble.load(folder)
     tensors, description = read_checkpoint(folder, "policy", FORMAT, (1, VERSION))

@@ -1,4 +1,4 @@
-"""Files that have their name only when they are whole: `replacing`, `write_whole`; their `digest_of`."""
+"""Files that have their name only when they are whole, hashes of files, and where a policy's are."""
 
 from __future__ import annotations
 
@@ -79,3 +79,11 @@ def digest_of(path: str | Path) -> str | None:
     for file in files:
         found.update(hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()[:16]
+
+
+def find_policy(path: Path) -> Path:
+    """The checkpoint in a folder: the folder itself, or ``policy`` in the folder of a training or a demo."""
+    for folder in (path, path / "policy", path / "training" / "policy"):
+        if (folder / "policy.json").is_file():
+            return folder
+    return path

@@ -485,7 +485,7 @@ def test_recordings_are_mixed_by_weights_and_training_begins_where_another_ended
     first = BehavioralCloning(road_recording, **options, folder=tmp_path / "first").learn()
     options |= {"weights": [1, 4], "learning_rate": 1e-9}
     both = [road_recording, road_recording]
-    second = BehavioralCloning(both, **options, initial=tmp_path / "first" / "policy", folder=tmp_path / "2")
+    second = BehavioralCloning(both, **options, initial=tmp_path / "first", folder=tmp_path / "2")
     for name, value in weights(second.learn()).items():
         np.testing.assert_allclose(value, weights(first)[name], atol=1e-7)
     with pytest.raises(CheckpointError, match="other data"):  # other initial weights are other data

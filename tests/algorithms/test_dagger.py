@@ -239,7 +239,7 @@ def test_recordings_are_drawn_by_their_weights_beside_the_rounds(
 
 def test_a_clone_takes_the_place_of_the_first_round(env: Any, tmp_path: Path, road_recording: Path) -> None:
     clone = BehavioralCloning(road_recording, **QUICK).learn()
-    clone.save(tmp_path / "clone")
+    clone.save(tmp_path / "clone" / "policy")  # as in the folder of a training
     options = {**SMALL, "rounds": 2, "learning_rate": 1e-7}
 
     def learner(recordings: Path | None, initial: Any) -> DAgger:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.outputs import check_writable, new_folder
-from udacity_gym.cli.shared import check_seed, find_policy, judge, load_driver, positive
+from udacity_gym.cli.shared import check_seed, judge, load_driver, positive
 from udacity_gym.errors import OptionError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _judge(options: Options, policy: str) -> int:
 def _compare(options: Options, name: str) -> int:
     """Policies by a suite."""
     from udacity_gym.evaluation import ForEachTrack, compare, find_suite, run_suite, write_comparison
-    from udacity_gym.files import digest_of, write_whole
+    from udacity_gym.files import digest_of, find_policy, write_whole
 
     suite = find_suite(name)
     suite.check()

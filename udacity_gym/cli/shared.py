@@ -64,14 +64,6 @@ def make_expert(expert: str, track: str | Track, speed: float | None = None, noi
     return NoisyExpert(made, Noise.of(noise)) if noise else made
 
 
-def find_policy(path: Path) -> Path:
-    """The checkpoint in a folder: the folder itself, or ``policy`` in the folder of a training or a demo."""
-    for folder in (path, path / "policy", path / "training" / "policy"):
-        if (folder / "policy.json").is_file():
-            return folder
-    return path
-
-
 def load_driver(policy: str, track: str | Track) -> Any:
     """Load who is to drive.
 
@@ -105,7 +97,7 @@ def load_driver(policy: str, track: str | Track) -> Any:
 
     if (folder / LEARNER_FILE).is_file():
         return _load_with_learner(folder)
-    return algorithms.load_policy(find_policy(folder))
+    return algorithms.load_policy(folder)
 
 
 def _load_with_learner(folder: Path) -> Any:

@@ -66,7 +66,9 @@ class Options:
         None
     )
     smoothing: Annotated[float | None, About("s over which steering is averaged; for keyboards")] = None
-    validation: Annotated[float | None, About("share of the rows, the last, that are not trained on")] = None
+    validation: Annotated[
+        float | None, About("share of each recording's rows, the last, that are set aside")
+    ] = None
     patience: Annotated[int | None, About("stop after so many epochs without getting better")] = None
     threads: Annotated[int | None, About("CPU threads; the learner's choice if not given")] = None
     seed: Annotated[int, About("seed of everything random")] = 0
@@ -212,7 +214,7 @@ def outcome(learner: Any, policy: Any) -> list[str]:
         "always straight": np.zeros_like(truth),
         "always the mean": np.full_like(truth, mean),
     }
-    title = f"steering on the last {len(truth)} rows, never trained on"
+    title = f"steering on {len(truth)} rows set aside, never trained on"
     lines = [f"{title:<52}error  correlation"]
     for name, guess in guesses.items():
         correlation = np.corrcoef(guess, truth)[0, 1] if np.ptp(guess) > 0 and np.ptp(truth) > 0 else 0.0
