@@ -48,7 +48,7 @@ from algorithms.rounds import (
     round_folder,
     unlabelled,
 )
-from algorithms.training import Training, check_initial, identity_of, network_of
+from algorithms.training import Training, check_initial, network_of, weights_bytes
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.runner import elsewhere, evaluate, track_for
 from udacity_gym.recording import open_recording
@@ -468,7 +468,7 @@ class InteractiveLearner(ABC):
         """Names of what a learner learns from besides its settings."""
         demonstrations = initial = None
         if self._initial is not None:
-            weights = b"".join(map(identity_of, members_of(self._initial)))
+            weights = b"".join(map(weights_bytes, members_of(self._initial)))
             initial = hashlib.sha256(weights).hexdigest()[:16]
         if self._recordings:
             frames = Frames.of(self._recordings, weights=self._weights)

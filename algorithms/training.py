@@ -342,7 +342,7 @@ class Training:
         """A name of the data: all that is trained on, but for pixels their files' names and sizes."""
         digest = hashlib.sha256()
         if initial is not None:
-            digest.update(identity_of(initial))
+            digest.update(weights_bytes(initial))
         for store in (self._batches.pictures, self._validation_pictures):
             for part in store.frames.identity(store.cameras):
                 digest.update(part)
@@ -409,8 +409,8 @@ def network_of(config: TrainingConfig, seed: int = 0) -> nn.Module:
     return make_network(config.network, outputs, seed, frames=frames, measurements=len(config.inputs))
 
 
-def identity_of(policy: NetworkPolicy) -> bytes:
-    """What tells a policy's weights from others, for a hash."""
+def weights_bytes(policy: NetworkPolicy) -> bytes:
+    """A policy's weights with their names, for a hash."""
     weights = policy.network.state_dict().items()
     return b"".join(name.encode() + value.numpy().tobytes() for name, value in weights)
 
