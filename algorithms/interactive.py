@@ -460,29 +460,44 @@ class InteractiveLearner(ABC):
         """What the finished rounds came to, if they were begun as this learner was."""
         if self.folder is None:
             return []
-        now = {"learner": type(self).__name__, **_settings(self.config), **self._begun_with(env)}
-        go_on_with(folder, now, defaults=_settings(self.Config()), may_change=self.config.MAY_CHANGE)
+        begun_with = self._begun_with(env)
+        now = {"learner": type(self).__name__, **_settings(self.config), **begun_with}
+        defaults = {**begun_with, **_settings(self.Config())}
+        go_on_with(folder, now, defaults=defaults, may_change=self.config.MAY_CHANGE)
         return read_history(folder)[: self.config.rounds]
 
-    def _begun_with(self, env: gymnasium.Env[Any, Any]) -> dict[str, str | None]:
-        """Names of what a learner learns from besides its settings."""
-        demonstrations = initial = None
-        if self._initial is not None:
-            weights = b"".join(map(weights_bytes, members_of(self._initial)))
-            initial = hashlib.sha256(weights).hexdigest()[:16]
+    def _begun_with(self, env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+        """Names of what a learner learns from besides its settings, as JSON has them."""
+        demonstrations = place = None
         if self._recordings:
             frames = Frames.of(self._recordings, weights=self._weights)
             digest = hashlib.sha256(b"".join(frames.identity(frames.cameras))).hexdigest()
             demonstrations = f"{len(frames)} rows, {digest[:16]}"
-        expert, track, place = self._expert, track_for(env, self.config.start), None
+        track = track_for(env, self.config.start)
         if isinstance(track, Track):
             place = f"{track.name} {track.direction}, {track.length:.0f} m"
         return {
             "demonstrations": demonstrations,
-            "initial": initial,
-            "expert": None if expert is None else getattr(expert, "__name__", type(expert).__name__),
+            "initial": None if self._initial is None else _weights_of(self._initial),
+            "expert": None if self._expert is None else _name_of(self._expert),
             "track": place,
+            "conditions": repr(getattr(env.unwrapped, "conditions", None)),
+            "ctrl_dt": env.get_wrapper_attr("ctrl_dt"),
         }
+
+
+def _weights_of(policy: Policy) -> str:
+    """What tells the networks of a policy from others."""
+    return hashlib.sha256(b"".join(map(weights_bytes, members_of(policy)))).hexdigest()[:16]
+
+
+def _name_of(driver: Any) -> str:
+    """What kind of expert somebody is, and around whom: ``ScriptedHuman(PurePursuit)``."""
+    name = str(getattr(driver, "__name__", type(driver).__name__))
+    if members_of(driver):
+        return f"{name} {_weights_of(driver)}"
+    within = [getattr(driver, role) for role in ("expert", "human", "policy") if hasattr(driver, role)]
+    return f"{name}({', '.join(map(_name_of, within))})" if within else name
 
 
 def _settings(config: InteractiveConfig) -> dict[str, Any]:

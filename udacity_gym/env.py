@@ -264,7 +264,9 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         except OptionError:
             self.simulator.close()  # it may hold a port
             raise
-        self.ctrl_dt = float(ctrl_dt)
+        self.ctrl_dt = settings.ctrl_dt
+        self.conditions = settings.conditions
+        """What it is like, or is drawn from, in episodes whose options say nothing else."""
         self.max_laps = max_laps
         self.max_seconds = max_seconds
         self.render_mode = render_mode

@@ -40,7 +40,7 @@ from algorithms.history import Round
 from algorithms.learners import find_learner, make_learner
 from algorithms.schedules import Linear
 from udacity_gym.errors import CheckpointError, OptionError
-from udacity_gym.experts import PurePursuit
+from udacity_gym.experts import NoisyExpert, PolicyExpert, PurePursuit
 from udacity_gym.recording import Frame, open_recording
 
 SMALL: dict[str, Any] = {
@@ -484,12 +484,34 @@ def test_demonstrations_expert_and_track_of_another_learner_are_refused(
     DAgger(moved, env=env, expert=PurePursuit(), folder=shown, **options).learn()
 
 
+def test_a_learner_does_not_go_on_in_other_weather_time_steps_or_with_another_network_for_an_expert(
+    env: Any, tmp_path: Path, road_recording: Path
+) -> None:
+    def learn(expert: Any, folder: str, env: Any = env) -> None:
+        DAgger(
+            env=env, expert=expert, folder=tmp_path / folder, **{**SMALL, "rounds": 1, "frames": 20}
+        ).learn()
+
+    clones = [BehavioralCloning(road_recording, **QUICK, seed=seed).learn() for seed in (0, 1)]
+    learn(PolicyExpert(clones[0]), "clone")
+    learn(PolicyExpert(clones[0]), "clone")
+    with pytest.raises(CheckpointError, match=r"expert='PolicyExpert\(NetworkPolicy \w+\)' was begun here"):
+        learn(PolicyExpert(clones[1]), "clone")
+    learn(NoisyExpert(PurePursuit()), "noisy")
+    with pytest.raises(CheckpointError, match=r"it is 'NoisyExpert\(Tired\)'"):
+        learn(NoisyExpert(Tired()), "noisy")
+    for name, value in {"conditions": "rain", "ctrl_dt": 0.1}.items():
+        other = gymnasium.make("UdacitySim-v0", **{name: value})
+        with pytest.raises(CheckpointError, match=f"with {name}="):
+            learn(NoisyExpert(PurePursuit()), "noisy", other)
+
+
 def test_learners_of_versions_that_did_not_know_a_setting_go_on(env: Any, tmp_path: Path) -> None:
     options = {**SMALL, "rounds": 1}
     DAgger(env=env, expert=PurePursuit(), folder=tmp_path, **options).learn()
     path = tmp_path / "settings.json"
     settings = json.loads(path.read_text())
-    del settings["put_back"]
+    del settings["put_back"], settings["conditions"]
     del settings["augmentation"]["flip"]
     path.write_text(json.dumps(settings))
     DAgger(env=env, expert=PurePursuit(), folder=tmp_path, **options).learn()
