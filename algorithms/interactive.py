@@ -344,26 +344,8 @@ class InteractiveLearner(ABC):
     def _collect(self, number: int, collector: Collector) -> RoundSummary:
         if number == 0 and not self._drives_first:
             return RoundSummary(0, (), {})
-        if number == 0:
-            gate: Gate = Mixture(1.0)
-            policy, about = None, {"beta": 1.0}
-        else:
-            policy = self._policy_folder(number - 1)
-            gate, about = self.gate(number, load_policy(policy))
-        summary = collect_round(
-            collector,
-            self._work / "rounds",
-            number,
-            gate,
-            policy,
-            frames=self.config.frames,
-            drives=self.config.drives,
-            start=self.config.start,
-            put_back=self.config.put_back,
-            seed=self.config.seed,
-            about=about,
-        )
         folder = round_folder(self._work / "rounds", number)
+        summary = RoundSummary.read(folder) if folder.is_dir() else self._drive(number, collector)
         if self._labeller is not None and number > 0:
             label_round(folder, self._labeller)
         if self._expert is None and (left := unlabelled(self._open(number))):
@@ -379,6 +361,27 @@ class InteractiveLearner(ABC):
                 f"then learn again, which goes on from there; {skip}"
             )
         return summary
+
+    def _drive(self, number: int, collector: Collector) -> RoundSummary:
+        if number == 0:
+            gate: Gate = Mixture(1.0)
+            policy, about = None, {"beta": 1.0}
+        else:
+            policy = self._policy_folder(number - 1)
+            gate, about = self.gate(number, load_policy(policy))
+        return collect_round(
+            collector,
+            self._work / "rounds",
+            number,
+            gate,
+            policy,
+            frames=self.config.frames,
+            drives=self.config.drives,
+            start=self.config.start,
+            put_back=self.config.put_back,
+            seed=self.config.seed,
+            about=about,
+        )
 
     def _learnt(self, number: int, frames: Frames | None) -> tuple[Policy, float | None]:
         """The policy of a round, and its mean loss in training."""

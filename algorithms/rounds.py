@@ -68,11 +68,6 @@ class RoundSummary:
         return sum(take.frames for take in self.takes)
 
     @property
-    def labels(self) -> int:
-        """Rows that the expert labelled while driving went on."""
-        return sum(take.labels for take in self.takes)
-
-    @property
     def falls(self) -> int:
         """How often the car left the road, or was stuck."""
         return sum(self.fell)
@@ -121,7 +116,7 @@ def collect_round(
     seed: int,
     about: Mapping[str, Any],
 ) -> RoundSummary:
-    """Collect a round, unless it is there already.
+    """Collect a round; what is left of one that was interrupted is thrown away.
 
     Args:
         collector: who drives.
@@ -140,8 +135,6 @@ def collect_round(
         What it came to.
     """
     whole = round_folder(folder, number)
-    if whole.is_dir():
-        return RoundSummary.read(whole)
     part = folder / f".{whole.name}.part"
     if part.exists():
         shutil.rmtree(part)

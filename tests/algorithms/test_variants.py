@@ -337,6 +337,22 @@ def test_a_variant_that_is_interrupted_comes_to_the_same(
     assert frames[0].read_bytes() == frames[1].read_bytes()
 
 
+def test_who_drives_is_not_learnt_again_for_a_round_that_is_whole(
+    env: Any, demonstrations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learner() -> SafeDAgger:
+        return SafeDAgger(demonstrations, env=env, expert=PurePursuit(), folder=tmp_path, **SMALL)
+
+    whole = learner()
+    whole.learn()
+    history = json.loads((tmp_path / "history.json").read_text())
+    (tmp_path / "history.json").write_text(json.dumps(history[:1]))  # killed in the training of round 1
+    monkeypatch.setattr(SafeDAgger, "gate", None)
+    again = learner()
+    again.learn()
+    assert again.history == whole.history
+
+
 def _files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
