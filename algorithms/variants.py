@@ -229,20 +229,11 @@ class ThriftyDAgger(InteractiveLearner):
         seed = (self.config.seed, round)
         labelled = look(policy, Frames.of(self._data(round - 1)), seed)
         recordings = [*self._recordings, *self.rounds()]
-        everything = [Frames.of([recording], "executed") for recording in recordings]
-        driven = look(policy, everything[-1], seed, driver="policy")
+        driven = look(policy, Frames.of(recordings[-1:], "executed"), seed, driver="policy")
         usual = driven if len(driven.actions) else labelled
-        lives = [look(policy, frames, seed) for frames in everything]
-        dangers = [
-            self._danger(recording, frames)[seen.rows]
-            for recording, frames, seen in zip(recordings, everything, lives, strict=True)
-        ]
-        head = Head.fit(
-            np.concatenate([seen.features for seen in lives]),
-            np.concatenate([seen.actions for seen in lives]),
-            np.concatenate(dangers),
-            seed=self.config.seed,
-        )
+        lives = look(policy, Frames.of(recordings, "executed"), seed)
+        danger = np.concatenate([self._danger(recording) for recording in recordings])
+        head = Head.fit(lives.features, lives.actions, danger[lives.rows], seed=self.config.seed)
         risks = [head(*pair) for pair in zip(usual.features, usual.actions, strict=True)]
         limits = {
             "call_doubt": float(np.quantile(usual.doubts, 1 - self.config.budget)),
@@ -252,8 +243,9 @@ class ThriftyDAgger(InteractiveLearner):
         }
         return ThriftyGate(head, **limits), limits
 
-    def _danger(self, recording: Recording, frames: Frames) -> Floats:
+    def _danger(self, recording: Recording) -> Floats:
         """How soon a fall follows on each row: (n,) in [0, 1]."""
+        frames = Frames.of([recording], "executed")
         danger = np.zeros(len(frames), np.float32)
         fell: tuple[bool, ...] = ()
         if (recording.path / SUMMARY).is_file():  # demonstrations have none, and no falls

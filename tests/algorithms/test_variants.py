@@ -23,6 +23,7 @@ from algorithms import (
     SafeDAgger,
     ThriftyDAgger,
     load_policy,
+    variants,
 )
 from algorithms.base import Action, Floats
 from algorithms.data import Frames
@@ -288,6 +289,22 @@ def test_thrifty_dagger_keeps_its_budget_by_quantiles_of_doubt_and_risk(
                 assert (extra["driver"] == "expert") == calls
             assert ("expert_action" in extra) == (extra["driver"] == "expert") == extra["intervention"]
             was = extra["driver"]
+
+
+def test_thrifty_dagger_looks_at_no_more_rows_as_rounds_go_by(
+    env: Any, demonstrations: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, rows = Head.fit, []
+
+    def counting(features: Floats, *rest: Any, **options: Any) -> Head:
+        rows.append(len(features))
+        return fit(features, *rest, **options)
+
+    monkeypatch.setattr(Head, "fit", counting)
+    monkeypatch.setattr(variants, "MOST_ROWS", 50)
+    options = {**SMALL, "rounds": 3, "frames": 60, "members": 2}
+    ThriftyDAgger(demonstrations, env=env, expert=PurePursuit(), **options).learn()
+    assert rows == [50, 50]
 
 
 def test_dart_disturbs_the_expert_as_much_as_the_policy_errs(
