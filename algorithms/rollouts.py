@@ -41,7 +41,7 @@ class Take:
         frames: rows that were recorded.
         labels: of them, how many the expert labelled.
         policy: of them, how many the policy drove.
-        takeovers: how often the expert took the wheel from the policy.
+        takeovers: how often the expert took the wheel from the policy, which must have had it.
         metres: driven along the track; NaN where the environment does not tell.
         seconds: driven.
         end: why it ended: "off_road", "stuck", another reason of the environment's, or "frames": enough.

@@ -25,7 +25,7 @@ from algorithms.batches import targets_of
 from algorithms.checks import SHARE, Number
 from algorithms.data import Frames
 from algorithms.ensemble import Ensemble, doubt_of
-from algorithms.gates import HUMAN, EnsembleGate, Gate, HumanGate, NoiseGate, SafetyGate, ThriftyGate
+from algorithms.gates import HUMAN, POLICY, EnsembleGate, Gate, HumanGate, NoiseGate, SafetyGate, ThriftyGate
 from algorithms.heads import FeatureTap, Head
 from algorithms.history import Round
 from algorithms.interactive import InteractiveConfig, InteractiveLearner
@@ -107,13 +107,13 @@ class HGDAgger(InteractiveLearner):
         return replace(round, about={**round.about, "doubt_threshold": threshold})
 
     def _doubts_at_take_overs(self, number: int) -> list[float]:
-        """The ensemble's doubt when the human took the wheel, in all rounds up to this one."""
+        """The ensemble's doubt when the human took the wheel from it, in all rounds up to this one."""
         doubts = []
         for i in range(1, number + 1):
             for episode in self._open(i).episodes:
                 driver = None
                 for extra in episode.extras():
-                    if extra.get("driver") == HUMAN != driver and "doubt" in extra:
+                    if extra.get("driver") == HUMAN and driver == POLICY and "doubt" in extra:
                         doubts.append(extra["doubt"])
                     driver = extra.get("driver")
         return doubts

@@ -79,25 +79,27 @@ def moment(policy: float, expert: float | None, doubt: float | None = None) -> M
 def test_only_what_the_human_drove_is_learnt_and_doubt_at_take_overs_gives_the_threshold(
     env: Any, demonstrations: Path, tmp_path: Path
 ) -> None:
-    human = ScriptedHuman(PurePursuit(), cte=0.6, reaction_time=0.2, recovered_cte=0.4)
+    human = ScriptedHuman(PurePursuit(), cte=0.6, reaction_time=0.0, recovered_cte=0.4)
     options = {**SMALL, "rounds": 3, "members": 2}
     learner = HGDAgger(demonstrations, env=env, expert=human, folder=tmp_path, **options)
     policy = learner.learn()
     assert isinstance(policy, Ensemble)
     doubts: list[float] = []
-    labels = 0
+    labels = from_the_start = 0
     for number in (1, 2):
         driver = ""
         for extra in extras(tmp_path, number):
             driver = "" if extra["time"] == 0.0 else driver
             assert ("expert_action" in extra) == (extra["driver"] == "human") == extra["intervention"]
             labels += "expert_action" in extra
-            takes_over = extra["driver"] == "human" and driver != "human"
+            from_the_start += extra["driver"] == "human" and extra["time"] == 0.0
+            takes_over = extra["driver"] == "human" and driver == "policy"
             doubts += [extra["doubt"]] if takes_over else []
             driver = extra["driver"]
     assert 0 < labels < 180
     assert learner.history[-1].train_frames == 90 + labels
-    assert len(doubts) >= 2
+    assert len(doubts) == sum(round.takeovers for round in learner.history) >= 2
+    assert from_the_start  # which is no take-over
     last = doubts[int(0.75 * len(doubts)) :]
     assert learner.doubt_threshold() == pytest.approx(np.mean(last))
     assert learner.history[2].about["doubt_threshold"] == learner.doubt_threshold()
