@@ -10,7 +10,7 @@ PYTEST_FLAGS ?=
 JOBS ?= 2
 PYTEST = -m pytest -n $(JOBS) --dist loadfile
 # Benchmarks that measure speed, in minutes; what the others prove, and for how long, is told in docs/results.md.
-SPEED := import_time renderer_speed env_speed conditions_speed training_speed recordings protocol
+SPEED := import_time renderer_speed env_speed conditions_speed training_speed dagger_round recordings protocol
 # What depends on the versions of gymnasium, Stable-Baselines3, imitation, NumPy and OpenCV.
 OLDEST_TESTS := tests/udacity_gym/test_env.py tests/udacity_gym/test_vector.py tests/udacity_gym/test_wrappers.py tests/udacity_gym/test_rewards.py \
 	tests/udacity_gym/simulators tests/udacity_gym/evaluation tests/algorithms/adapters/test_imitation.py tests/algorithms/adapters/test_adapters_pages.py \
