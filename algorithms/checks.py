@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from udacity_gym.errors import OptionError
+from udacity_gym.errors import CheckpointError, OptionError
+
+ANEW = "choose another folder, or delete this one to start anew"
+"""What to do where a folder holds work that can't be gone on with."""
 
 
 class Number(NamedTuple):
@@ -66,3 +70,40 @@ def check_pair(name: str, value: Any, least: int) -> None:
         raise OptionError(f"{name}={value!r} must be a tuple of two whole numbers")
     for number in value:
         Number(least, whole=True).check(name, number)
+
+
+def check_same_settings(
+    work: str,
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    *,
+    defaults: Mapping[str, Any],
+    may_change: Collection[str],
+) -> None:
+    """Make sure that work goes on with the settings that it was begun with.
+
+    Args:
+        work: folder and name of it, for the message.
+        before: settings as they were kept, as JSON has them.
+        now: settings as they are, as JSON has them.
+        defaults: of settings, for those that the version which began the work did not have.
+        may_change: names of settings that may be others than they were.
+
+    Raises:
+        CheckpointError: A setting is another one; the message names it.
+    """
+    before = _over(defaults, before)
+    for name in sorted((before.keys() | now.keys()) - set(may_change)):
+        if before.get(name) != now.get(name):
+            raise CheckpointError(
+                f"{work} with {name}={before.get(name)!r} was begun here, now it is {now.get(name)!r}; {ANEW}"
+            )
+
+
+def _over(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, and the defaults of those that are missing, in parts of parts as well."""
+    merged = {**defaults, **settings}
+    for name, value in defaults.items():
+        if isinstance(value, dict) and isinstance(merged[name], dict):
+            merged[name] = _over(value, merged[name])
+    return merged

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from algorithms.training import over_defaults
+from algorithms.checks import check_same_settings
 from udacity_gym.errors import CheckpointError
 from udacity_gym.files import write_whole
 
@@ -78,7 +78,7 @@ def check_folder(folder: Path) -> None:
 
 
 def go_on_with(
-    folder: Path, now: Mapping[str, Any], *, defaults: Mapping[str, Any], may_change: Iterable[str]
+    folder: Path, now: Mapping[str, Any], *, defaults: Mapping[str, Any], may_change: Collection[str]
 ) -> None:
     """Begin in a folder, or make sure that learning was begun there in the same way.
 
@@ -94,13 +94,9 @@ def go_on_with(
     path = folder / SETTINGS
     if not path.exists():
         write_whole(path, json.dumps(now, indent=1) + "\n")
-    before = over_defaults(dict(defaults), _read_json(path))
-    for name in sorted((before.keys() | now.keys()) - set(may_change)):
-        if before.get(name) != now.get(name):
-            raise CheckpointError(
-                f"{folder}: learning with {name}={before.get(name)!r} was begun here, now it is "
-                f"{now.get(name)!r}; choose another folder, or delete this one to start anew"
-            )
+    check_same_settings(
+        f"{folder}: learning", _read_json(path), now, defaults=defaults, may_change=may_change
+    )
 
 
 def read_history(folder: Path) -> list[Round]:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from algorithms.base import Floats, Policy, TrainingError
 from algorithms.batches import Batch, Batches, measurements_of, targets_of
 from algorithms.checkpoint import check_tensors, read_checkpoint, write_checkpoint
+from algorithms.checks import ANEW, check_same_settings
 from algorithms.config import TrainingConfig
 from algorithms.data import Frames, PictureCache, PictureStore, ahead, balance_weights, draw, motion_weights
 from algorithms.networks import make_network
@@ -389,18 +390,15 @@ class Training:
         self.history.extend(Epoch(**epoch) for epoch in description["history"])
 
     def _check_is_same_run(self, description: dict[str, Any]) -> None:
-        advice = "choose another folder, or delete this one to start anew"
-        now = json.loads(json.dumps(self.config.to_json()))
-        # Settings that the version which began the training did not have were at their defaults.
-        before = over_defaults(json.loads(json.dumps(type(self.config)().to_json())), description["settings"])
-        for name in sorted((before.keys() | now.keys()) - {"memory_budget"}):
-            if before.get(name) != now.get(name):
-                raise CheckpointError(
-                    f"{self.folder}: training with {name}={before.get(name)!r} was begun here, now it is "
-                    f"{now.get(name)!r}; {advice}"
-                )
+        check_same_settings(
+            f"{self.folder}: training",
+            description["settings"],
+            json.loads(json.dumps(self.config.to_json())),
+            defaults=json.loads(json.dumps(type(self.config)().to_json())),
+            may_change={"memory_budget"},
+        )
         if description["data"] != self._fingerprint:
-            raise CheckpointError(f"{self.folder}: training on other data was begun here; {advice}")
+            raise CheckpointError(f"{self.folder}: training on other data was begun here; {ANEW}")
 
 
 def network_of(config: TrainingConfig, seed: int = 0) -> nn.Module:
@@ -522,15 +520,6 @@ class _Log:
 
     def close(self) -> None:
         self._writer.close()
-
-
-def over_defaults(defaults: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings, and the defaults of those that are missing, in parts of parts as well."""
-    merged = {**defaults, **settings}
-    for name, value in defaults.items():
-        if isinstance(value, dict) and isinstance(merged[name], dict):
-            merged[name] = over_defaults(value, merged[name])
-    return merged
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
