@@ -31,18 +31,17 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 import torch
-from proofs import go_on_with, side_by_side
+from proofs import go_on_with, mean_text, plot_mean, side_by_side
 from torch import Tensor, nn
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import DAgger, Policy, Preprocessing, load_policy
 from algorithms.augment import Augmentation
-from algorithms.history import Round
+from algorithms.history import Round, read_history
 from algorithms.networks import NETWORKS
 from algorithms.schedules import Constant, Exponential, FirstRound, Linear, Schedule
-from udacity_gym.evaluation import evaluate, mean_estimate
+from udacity_gym.evaluation import evaluate
 from udacity_gym.evaluation.measures import laps_driven
 from udacity_gym.experts import Expert, PurePursuit, Racing
 from udacity_gym.files import write_whole
@@ -210,20 +209,12 @@ def work(run: Run) -> list[dict[str, Any]]:
         progress=False,
         **settings(run),
     )
-    history = run.folder / "learner" / "history.json"
-    if history.exists():  # rounds that were learnt, but not judged, before an interruption
-        for entry in json.loads(history.read_text())[len(rows) :]:
-            judge(Round(**entry))
+    for learnt in read_history(run.folder / "learner")[len(rows) :]:  # not judged before an interruption
+        judge(learnt)
     learner.learn(judge)
     env.close()
     shutil.rmtree(run.folder / "learner" / "rounds", ignore_errors=True)  # pictures: the bulk of it
     return rows
-
-
-def interval(values: Sequence[float]) -> float:
-    """Half the width of a 95 % confidence interval of the mean (Student's t); NaN for a single value."""
-    found = mean_estimate(values)
-    return (found.high - found.low) / 2
 
 
 def cells(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, int], list[float]]:
@@ -246,11 +237,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     for track, method in dict.fromkeys(key[:2] for key in found):
         values = [found.get((track, method, i), []) for i in shown]
-        texts = [
-            f"{statistics.mean(v):.2f} ± {interval(v):.2f}" if len(v) > 1 else f"{v[0]:.2f}" if v else ""
-            for v in values
-        ]
-        lines.append(f"| {track} | {method} | " + " | ".join(texts) + " |")
+        lines.append(f"| {track} | {method} | " + " | ".join(map(mean_text, values)) + " |")
     return "\n".join(lines)
 
 
@@ -264,12 +251,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     for axis, track in zip(axes[0], tracks, strict=True):
         for method in dict.fromkeys(key[1] for key in found if key[0] == track):
             rounds = sorted(key[2] for key in found if key[:2] == (track, method))
-            values = [found[track, method, i] for i in rounds]
-            mean = np.array([statistics.mean(v) for v in values])
-            half = np.nan_to_num([interval(v) for v in values])
-            (line,) = axis.plot(rounds, mean, marker="o", markersize=3, label=method)
-            color = line.get_color()
-            axis.fill_between(rounds, np.maximum(mean - half, 0), mean + half, color=color, alpha=0.15)
+            plot_mean(axis, rounds, [found[track, method, i] for i in rounds], method)
         axis.set(title=track, xlabel="round", ylabel="falls per lap", ylim=(0, None))
         axis.legend()
     figure.suptitle("Falls per lap against rounds, mean and 95 % interval over seeds")

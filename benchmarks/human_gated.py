@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -26,13 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, interval, make_env, settings
-from proofs import go_on_with, side_by_side
+from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, make_env, settings
+from proofs import go_on_with, mean_text, plot_mean, side_by_side
 
 from algorithms import DAgger, HGDAgger, load_policy
-from algorithms.history import Round
+from algorithms.history import Round, read_history
 from udacity_gym.experts import PurePursuit, ScriptedHuman
 from udacity_gym.files import write_whole
 from udacity_gym.world.track import Track
@@ -130,10 +128,8 @@ def work(job: Job) -> list[dict[str, Any]]:
         progress=False,
         **shared,
     )
-    history = job.folder / "learner" / "history.json"
-    if history.exists():  # what an interrupted run has finished
-        for entry in json.loads(history.read_text()):
-            judge(Round(**entry))
+    for finished in read_history(job.folder / "learner"):  # before an interruption
+        judge(finished)
     learner.learn(judge)
     env.close()
     for folder in (demonstrations, job.folder / "learner" / "rounds"):
@@ -157,11 +153,10 @@ def table(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int]) -> str:
     lines = ["| method | labels | falls per lap | falls on the way | driven, km |", "|---|---|---|---|---|"]
     for method in METHODS:
         for budget in budgets:
-            cells = []
-            for name in ("falls_per_lap", "falls_on_the_way", "driven_km"):
-                values = [at_budget(run, name, budget) for run in by_run(rows, method)]
-                mean = f"{statistics.mean(values):.2f}"
-                cells.append(f"{mean} ± {interval(values):.2f}" if len(values) > 1 else mean)
+            cells = [
+                mean_text([at_budget(run, name, budget) for run in by_run(rows, method)])
+                for name in ("falls_per_lap", "falls_on_the_way", "driven_km")
+            ]
             lines.append(f"| {method} | {budget} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -175,11 +170,7 @@ def draw(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int], path: Path) 
     for axis, (name, title) in zip(axes, titles.items(), strict=True):
         for method in METHODS:
             values = [[at_budget(run, name, b) for run in by_run(rows, method)] for b in budgets]
-            mean = np.array([statistics.mean(v) for v in values])
-            half = np.nan_to_num([interval(v) for v in values])
-            (line,) = axis.plot(budgets, mean, marker="o", markersize=3, label=method)
-            low = np.maximum(mean - half, 0)
-            axis.fill_between(budgets, low, mean + half, color=line.get_color(), alpha=0.15)
+            plot_mean(axis, budgets, values, method)
         axis.set(title=title, xlabel="labels after the demonstrations", ylim=(0, None))
         axis.legend()
     figure.tight_layout()

@@ -1,4 +1,4 @@
-"""What all proofs share: a folder that holds one set of settings, and jobs in several processes at once."""
+"""What proofs share: a folder with one set of settings, jobs in several processes, means with intervals."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
+from udacity_gym.evaluation import mean_estimate
 from udacity_gym.files import write_whole
 
 Job = TypeVar("Job")
@@ -51,3 +54,32 @@ def side_by_side(
         coming = {pool.submit(work, job): job for job in jobs}
         for done in as_completed(coming):
             yield coming[done], done.result()
+
+
+def interval(values: Sequence[float]) -> float:
+    """Half the width of a 95 % confidence interval of the mean (Student's t); NaN for a single value."""
+    found = mean_estimate(values)
+    return (found.high - found.low) / 2
+
+
+def mean_text(values: Sequence[float]) -> str:
+    """Mean and 95 % interval over seeds as "1.20 ± 0.56"; nothing of nothing."""
+    if not values:
+        return ""
+    mean = f"{np.mean(values):.2f}"
+    return f"{mean} ± {interval(values):.2f}" if len(values) > 1 else mean
+
+
+def plot_mean(axis: Any, x: Sequence[float], values: Sequence[Sequence[float]], label: str) -> None:
+    """Draw the mean over seeds of what can't be negative, and its 95 % interval as a band.
+
+    Args:
+        axis: of matplotlib.
+        x: (n,) where.
+        values: (n, seeds) what was found there.
+        label: of the curve.
+    """
+    mean = np.array([np.mean(v) for v in values])
+    half = np.nan_to_num([interval(v) for v in values])
+    (line,) = axis.plot(x, mean, marker="o", markersize=3, label=label)
+    axis.fill_between(x, np.maximum(mean - half, 0), mean + half, color=line.get_color(), alpha=0.15)
