@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import inspect
 import pickle
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -20,6 +19,7 @@ from algorithms.ensemble import Ensemble, doubt_of
 from algorithms.gates import POLICY, Gate, Moment
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.runner import STUCK_METRES, STUCK_SECONDS
+from udacity_gym.experts.base import check_expert
 from udacity_gym.recording.recorder import RecordDrives, Recorder
 from udacity_gym.wrappers import SpeedController
 
@@ -269,11 +269,8 @@ def check_drivers(env: object, expert: object, workers: int) -> None:
     elif not callable(env):
         name = f"gymnasium.make({env!r})" if isinstance(env, str) else "gymnasium.make(...)"
         raise OptionError(f"env={env!r} is no environment: give {name}, or a function that makes one")
-    if inspect.isclass(expert):
-        raise OptionError(f"expert={expert.__name__} is a class: give an object of it")
-    if expert is not None and not callable(expert):
-        hint = "; wrap it: PolicyExpert(policy)" if callable(getattr(expert, "predict", None)) else ""
-        raise OptionError(f"an expert is asked expert(observation, info), {expert!r} can't be{hint}")
+    if expert is not None:
+        check_expert(expert)
     if workers > 1:
         try:
             pickle.dumps((env, expert))

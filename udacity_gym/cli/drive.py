@@ -5,13 +5,16 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.outputs import check_writable, new_video
 from udacity_gym.cli.people import Devices, drive_with_people, people
 from udacity_gym.cli.shared import check_seed, load_driver, make_env, make_expert, positive
 from udacity_gym.errors import OptionError
+
+if TYPE_CHECKING:
+    import gymnasium
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,9 @@ def run(options: Options) -> int:
         )
     from udacity_gym.evaluation import DriveVideo, evaluate
     from udacity_gym.world.track import Track
-    from udacity_gym.wrappers import picture_for
 
     driver = load_driver(options.policy, Track.load(options.track).facing(options.direction))
-    env = make_env(
-        options.track,
-        direction=options.direction,
-        conditions=options.conditions,
-        picture=picture_for(driver),
-    )
+    env = _make_env(options, driver)
     with ExitStack() as stack:
         stack.callback(env.close)
         path = stack.enter_context(new_video(options.output))
@@ -88,22 +85,27 @@ def run(options: Options) -> int:
     return 0
 
 
+def _make_env(options: Options, driver: object, **settings: Any) -> gymnasium.Env[Any, Any]:
+    """The environment that was asked for, with pictures of the size that the driver looks at."""
+    from udacity_gym.wrappers import picture_for
+
+    return make_env(
+        options.track,
+        direction=options.direction,
+        conditions=options.conditions,
+        picture=picture_for(driver),
+        **settings,
+    )
+
+
 def _run_human(options: Options) -> int:
     from udacity_gym.world.track import Track
-    from udacity_gym.wrappers import picture_for
 
     human = people(options.human or "any")
     if options.record is not None:
         check_writable(options.record, "record")
     driver = make_expert(options.policy, Track.load(options.track).facing(options.direction))
-    env = make_env(
-        options.track,
-        direction=options.direction,
-        conditions=options.conditions,
-        picture=picture_for(driver),
-        render_mode="human",
-        render_view=options.view,
-    )
+    env = _make_env(options, driver, render_mode="human", render_view=options.view)
     with closing(env):
         outcome = drive_with_people(
             driver,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from udacity_gym.checks import number
 from udacity_gym.cli.options import About
@@ -15,6 +15,8 @@ from udacity_gym.cli.shared import check_seed, make_env, make_expert, positive
 from udacity_gym.errors import RecordingError
 
 if TYPE_CHECKING:
+    import gymnasium
+
     from udacity_gym.recording import Recording
 
 
@@ -51,7 +53,6 @@ def run(options: Options) -> int:
             f"{options.folder} holds a recording already; choose another folder, or add a take with --append"
         )
     from udacity_gym.recording import open_recording, record
-    from udacity_gym.telemetry import CAMERAS
     from udacity_gym.world.track import Track
     from udacity_gym.wrappers import picture_for
 
@@ -61,14 +62,7 @@ def run(options: Options) -> int:
     track = Track.load(options.track).facing(options.direction)
     expert = make_expert(options.expert, track, options.speed, options.noise)
     check_writable(options.folder, "folder")
-    env = make_env(
-        options.track,
-        direction=options.direction,
-        cameras=CAMERAS,
-        mode="training",
-        conditions=options.conditions,
-        picture=picture_for(expert),
-    )
+    env = _make_env(options, picture=picture_for(expert))
     try:
         with no_empty_folders(options.folder):
             recording = record(
@@ -95,20 +89,26 @@ def run(options: Options) -> int:
     return 0
 
 
-def _run_human(options: Options) -> int:
-    from udacity_gym.recording import open_recording
+def _make_env(options: Options, **settings: Any) -> gymnasium.Env[Any, Any]:
+    """The environment as recordings are made in it."""
     from udacity_gym.telemetry import CAMERAS
 
-    human = people(options.human or "any")
-    check_writable(options.folder, "folder")
-    env = make_env(
+    return make_env(
         options.track,
         direction=options.direction,
         cameras=CAMERAS,
         mode="training",
         conditions=options.conditions,
-        render_mode="human",
+        **settings,
     )
+
+
+def _run_human(options: Options) -> int:
+    from udacity_gym.recording import open_recording
+
+    human = people(options.human or "any")
+    check_writable(options.folder, "folder")
+    env = _make_env(options, render_mode="human")
     with closing(env), no_empty_folders(options.folder):
         record_people(
             human,

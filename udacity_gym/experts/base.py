@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -56,10 +57,13 @@ def check_expert(expert: object) -> None:
     """Refuse what is no expert.
 
     Raises:
-        OptionError: It can't be called.
+        OptionError: It can't be called, or is a class; the message says what to give instead.
     """
+    if inspect.isclass(expert):
+        raise OptionError(f"expert={expert.__name__} is a class: give an object of it")
     if not callable(expert):
-        raise OptionError(f"an expert is a callable (observation, info) -> action, got {expert!r}")
+        hint = "; wrap it: PolicyExpert(policy)" if callable(getattr(expert, "predict", None)) else ""
+        raise OptionError(f"an expert is a callable (observation, info) -> action, got {expert!r}{hint}")
 
 
 def throttle_for(
