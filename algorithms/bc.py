@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from algorithms.checks import SHARE, Number
-from algorithms.config import TrainingConfig
-from algorithms.data import Frames, Labels, open_recordings, without_broken_pictures
-from algorithms.policy import NetworkPolicy, load_policy
-from algorithms.training import Epoch, Training, cameras_of, target_speed_of
+from algorithms.policies.loading import load_policy
+from algorithms.policies.network_policy import NetworkPolicy
+from algorithms.training.config import TrainingConfig
+from algorithms.training.data import Frames, Labels, open_recordings, without_broken_pictures
+from algorithms.training.trainer import Epoch, Training, cameras_of, target_speed_of
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation.metrics import INTERVENTION_SECONDS
 
@@ -29,7 +30,7 @@ class BehavioralCloningConfig(TrainingConfig):
 
     Attributes:
         labels: "expert" learns what an expert wanted where the recording knows it, "executed" what was
-            done; see `algorithms.data.Frames.of`.
+            done; see `algorithms.training.data.Frames.of`.
         smoothing: s, width of the window over which recorded steering is averaged; for keyboards.
         validation: share of the rows that are not trained on.
         validation_by: "time": each recording's last rows; "episode": whole takes, drawn by the seed, for

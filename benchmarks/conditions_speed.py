@@ -13,9 +13,9 @@ import time
 import numpy as np
 
 from udacity_gym.conditions import NAMED
-from udacity_gym.world.camera import CameraRig, camera_row
-from udacity_gym.world.renderer import Look
-from udacity_gym.world.track import Track
+from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.rendering.renderer import Look
+from udacity_gym.world.track.track import Track
 
 PLACES, ROUNDS = 24, 7
 

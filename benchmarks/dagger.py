@@ -37,10 +37,10 @@ from torch import Tensor, nn
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import DAgger, Policy, Preprocessing, load_policy
-from algorithms.augment import Augmentation
-from algorithms.history import Round, read_history
-from algorithms.networks import NETWORKS
-from algorithms.schedules import Constant, Exponential, FirstRound, Linear, Schedule
+from algorithms.dagger.round_log import Round, read_history
+from algorithms.dagger.schedules import Constant, Exponential, FirstRound, Linear, Schedule
+from algorithms.policies.networks import NETWORKS
+from algorithms.training.augment import Augmentation
 from udacity_gym.evaluation import evaluate
 from udacity_gym.evaluation.measures import laps_driven
 from udacity_gym.experts import Expert, PurePursuit, Racing

@@ -20,7 +20,7 @@ import gymnasium
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import DAgger
-from algorithms.history import Round
+from algorithms.dagger.round_log import Round
 from udacity_gym.experts import PurePursuit
 
 LAP = 1424

@@ -4,7 +4,7 @@
     python benchmarks/fidelity.py path/to/recording --track jungle --start 955 2.5 0.4 --output fidelity
     python benchmarks/fidelity.py path/to/recording --track lake --cross --output fidelity
 
-Reconstructs the poses of a recording (see `udacity_gym.world.alignment`), draws the same poses, and
+Reconstructs the poses of a recording (see `alignment`), draws the same poses, and
 reports, per region of the picture, mean colour and spread of both, how far the lines found in
 either lie from where the track has them, and how alike one network steers on both. With --cross it
 trains two networks, one on the recording and one on an expert's laps in the twin, and lets each do
@@ -24,14 +24,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+from alignment import Aligner, Alignment, dead_reckon
 from numpy.typing import NDArray
 
 from udacity_gym.recording import open_recording
 from udacity_gym.recording.images import decode_image, encode_jpeg
 from udacity_gym.telemetry import Image
-from udacity_gym.world.alignment import Aligner, Alignment, dead_reckon
-from udacity_gym.world.camera import CameraRig
-from udacity_gym.world.track import Track
+from udacity_gym.world.rendering.camera import CameraRig
+from udacity_gym.world.track.track import Track
 
 STARTS = {"lake": (0.0, 0.46, 0.0), "jungle": (0.0, 2.5, 0.0)}
 """s, offset and heading error of training mode's start."""

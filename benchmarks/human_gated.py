@@ -30,10 +30,10 @@ from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, make_env, settings
 from proofs import go_on_with, mean_text, plot_mean, side_by_side
 
 from algorithms import DAgger, HGDAgger, load_policy
-from algorithms.history import Round, read_history
+from algorithms.dagger.round_log import Round, read_history
 from udacity_gym.experts import PurePursuit, ScriptedHuman
 from udacity_gym.files import write_whole
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 METHODS = ("DAgger", "HG-DAgger")
 MEMBERS = 3

@@ -10,7 +10,7 @@ import numpy as np
 
 from udacity_gym.env import UdacityEnv
 from udacity_gym.experts import PID, Expert, PurePursuit, Racing
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 EXPERTS: dict[str, Callable[[Track], Expert]] = {
     "PID()": lambda track: PID(),

@@ -32,10 +32,10 @@ from proofs import go_on_with, side_by_side
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import BehavioralCloning, BehavioralCloningConfig
-from algorithms.augment import Augmentation
-from algorithms.data import Frames
-from algorithms.policy import NetworkPolicy
-from algorithms.training import Training
+from algorithms.policies.network_policy import NetworkPolicy
+from algorithms.training.augment import Augmentation
+from algorithms.training.data import Frames
+from algorithms.training.trainer import Training
 from udacity_gym.evaluation import evaluate
 from udacity_gym.evaluation.statistics import Estimate, bootstrap_estimate, mean_estimate, spearman
 from udacity_gym.experts import Noise, NoisyExpert, PurePursuit

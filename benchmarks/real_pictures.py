@@ -36,12 +36,12 @@ from proofs import go_on_with, side_by_side
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import Augmentation
-from algorithms.augment import Geometry
 from algorithms.base import Floats
-from algorithms.config import TrainingConfig
-from algorithms.data import Frames, without_broken_pictures
-from algorithms.policy import NetworkPolicy
-from algorithms.training import Training, predictions
+from algorithms.policies.network_policy import NetworkPolicy
+from algorithms.training.augment import Geometry
+from algorithms.training.config import TrainingConfig
+from algorithms.training.data import Frames, without_broken_pictures
+from algorithms.training.trainer import Training, predictions
 from udacity_gym.evaluation import evaluate, mean_estimate
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording

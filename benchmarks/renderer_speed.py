@@ -32,9 +32,10 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from udacity_gym.telemetry import CAMERAS
-from udacity_gym.world import jit, renderer
-from udacity_gym.world.camera import CameraRig, camera_row
-from udacity_gym.world.track import Track
+from udacity_gym.world import jit
+from udacity_gym.world.rendering import renderer
+from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.track.track import Track
 
 SIZES = ((320, 160), (200, 66), (84, 84))
 TRACKS = ("lake", "jungle", "mountain")

@@ -35,7 +35,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import BehavioralCloning, Frames, PilotNet, Preprocessing
-from algorithms.training import Epoch
+from algorithms.training.trainer import Epoch
 from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import Recording, open_recording, record
 from udacity_gym.telemetry import CAMERAS

@@ -16,8 +16,8 @@ from udacity_gym.experts import PurePursuit, racing_line
 from udacity_gym.recording import open_recording, record, tools
 from udacity_gym.recording.plot import plot
 from udacity_gym.telemetry import CAMERAS, Image
-from udacity_gym.world.camera import CameraRig
-from udacity_gym.world.track import Track
+from udacity_gym.world.rendering.camera import CameraRig
+from udacity_gym.world.track.track import Track
 
 DOCS = Path(__file__).parent
 HEADER = (

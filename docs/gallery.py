@@ -10,8 +10,8 @@ import numpy as np
 from udacity_gym.conditions import NAMED
 from udacity_gym.sensors import colour_depth, colour_labels
 from udacity_gym.telemetry import Image
-from udacity_gym.world.camera import CameraRig
-from udacity_gym.world.track import Track, built_in_tracks
+from udacity_gym.world.rendering.camera import CameraRig
+from udacity_gym.world.track.track import Track, built_in_tracks
 
 DOCS = Path(__file__).parent
 FOLDER = DOCS / "images" / "gallery"

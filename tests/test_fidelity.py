@@ -5,7 +5,7 @@ import numpy as np
 
 from tests.pages import ROOT, run_page
 from udacity_gym.recording import open_recording
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 
 def compare(recording, name, start, first, particles=300):

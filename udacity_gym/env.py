@@ -22,9 +22,9 @@ from udacity_gym.sensors import check_field_of_view, check_picture
 from udacity_gym.simulators import SimulatorSettings, make_simulator
 from udacity_gym.telemetry import VIEWS, Control, Image, Telemetry, TrackState
 from udacity_gym.window import Window, why_no_window
-from udacity_gym.world.car import CarParameters
-from udacity_gym.world.track import Track
-from udacity_gym.world.track_file import MODES
+from udacity_gym.world.physics.car import CarParameters
+from udacity_gym.world.track.track import Track
+from udacity_gym.world.track.track_file import MODES
 
 RENDER_SIZE = (800, 448)
 """Width and height of rendered pictures, pixels."""
@@ -183,7 +183,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     * `sensors=()`: "depth", "segmentation" or both, for every camera; drawn only then.
     * `picture=(160, 320)`: height and width of the pictures in pixels; they are drawn at this size.
     * `field_of_view=None`: vertical, in rad; None is Udacity's, 60 degrees.
-    * `car=None`: the kind of car, `udacity_gym.world.car.CarParameters`, such as
+    * `car=None`: the kind of car, `udacity_gym.world.CarParameters`, such as
       `CarParameters(top_speed=20.0)` in m/s; None is Udacity's.
     * `rewards=DEFAULT_REWARDS`: reward terms and their weights, see `udacity_gym.rewards`.
     * `simulator_options=None`: what is the simulator's own, by name: `jpeg` for the embedded one, the fields

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from udacity_gym.errors import OptionError
 from udacity_gym.sensors import FAR, Label
 from udacity_gym.telemetry import SENSORS, Telemetry
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 Observation: TypeAlias = NDArray[Any] | dict[str, NDArray[Any]]
 """What the agent sees; which of the two depends on ``cameras`` and ``sensors``, see `UdacityEnv`."""

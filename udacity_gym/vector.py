@@ -22,13 +22,13 @@ from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.observer import Observation
 from udacity_gym.simulators.embedded import EmbeddedSimulator
 from udacity_gym.telemetry import split_name
-from udacity_gym.world.track import Track
-from udacity_gym.world.world import World
+from udacity_gym.world.physics.world import World
+from udacity_gym.world.track.track import Track
 
 if TYPE_CHECKING:
     from gymnasium.vector import AutoresetMode
 
-    from udacity_gym.world.camera import Planes
+    from udacity_gym.world.rendering.camera import Planes
 
     _VectorEnv = VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
 else:

@@ -37,7 +37,7 @@ from algorithms.adapters.stable_baselines3 import (
     actor_settings,
     policy_of,
 )
-from algorithms.data import Frames, open_recordings, without_broken_pictures
+from algorithms.training.data import Frames, open_recordings, without_broken_pictures
 from udacity_gym.errors import MissingDependencyError, OptionError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from udacity_gym.recording import Recording
 
 try:
-    from imitation.algorithms.dagger import DAggerTrainer, InteractiveTrajectoryCollector
+    from imitation.algorithms.dagger.dagger import DAggerTrainer, InteractiveTrajectoryCollector
     from imitation.data import rollout, serialize
     from imitation.data.types import Transitions
 except ImportError as error:

@@ -34,8 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.adapters.keras_layers import Builder, Layer, Weights
-from algorithms.policy import NetworkPolicy
-from algorithms.preprocessing import Preprocessing
+from algorithms.policies.network_policy import NetworkPolicy
+from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.errors import CheckpointError, MissingDependencyError, OptionError
 from udacity_gym.telemetry import MPH
 

@@ -20,13 +20,13 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from algorithms.losses import Gaussian, MeanSquare
-from algorithms.policy import NetworkPolicy, one_thread
-from algorithms.preprocessing import Preprocessing
+from algorithms.policies.losses import Gaussian, MeanSquare
+from algorithms.policies.network_policy import NetworkPolicy, one_thread
+from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.errors import MissingDependencyError, OptionError
 from udacity_gym.observer import PREVIEW, STATE_SCALES
 from udacity_gym.telemetry import Image
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 from udacity_gym.wrappers import fit_to
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from simple_road import CAMERA_OFFSETS, road_picture
 
 from algorithms import Augmentation, Preprocessing
-from algorithms.augment import Geometry, _in_prepared_pixels, shade, warp
+from algorithms.training.augment import Geometry, _in_prepared_pixels, shade, warp
 from udacity_gym.errors import OptionError
 from udacity_gym.recording import open_recording
 from udacity_gym.telemetry import Image
-from udacity_gym.world import camera
-from udacity_gym.world.car import CarParameters
+from udacity_gym.world.physics.car import CarParameters
+from udacity_gym.world.rendering import camera
 
 GEOMETRY, PREPROCESSING = Geometry(), Preprocessing()
 NOTHING = Augmentation(flip=0, shift=0, turn=0, vertical=0, brightness=0, shadow=0)

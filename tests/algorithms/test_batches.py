@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from algorithms import Augmentation, Preprocessing, TrainingConfig
-from algorithms.batches import Batches, targets_of
-from algorithms.data import Frames, PictureCache, PictureStore
+from algorithms.training.batches import Batches, targets_of
+from algorithms.training.data import Frames, PictureCache, PictureStore
 from udacity_gym.recording import open_recording
 
 NOTHING = Augmentation(flip=0, shift=0, turn=0, vertical=0, brightness=0, shadow=0)

@@ -23,11 +23,11 @@ from algorithms import (
     Preprocessing,
     load_policy,
 )
-from algorithms.augment import Augmentation
 from algorithms.base import TrainingError
 from algorithms.bc import driving_score
-from algorithms.losses import MeanSquare
-from algorithms.training import Epoch, Training
+from algorithms.policies.losses import MeanSquare
+from algorithms.training.augment import Augmentation
+from algorithms.training.trainer import Epoch, Training
 from udacity_gym.errors import CheckpointError, OptionError, RecordingError
 from udacity_gym.evaluation import evaluate
 from udacity_gym.experts import PurePursuit
@@ -175,18 +175,18 @@ def test_an_interruption_while_an_epoch_is_kept_does_not_lose_the_best_policy(
     road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([1.0, 2.0, 3.0, 1.0, 2.0, 3.0])
-    monkeypatch.setattr("algorithms.training.Training._validate", lambda self: (next(losses), 0.0))
+    monkeypatch.setattr("algorithms.training.trainer.Training._validate", lambda self: (next(losses), 0.0))
 
     def killed(*_: Any) -> None:
         raise InterruptionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("algorithms.training.NetworkPolicy.save", killed)
+        patch.setattr("algorithms.training.trainer.NetworkPolicy.save", killed)
         with pytest.raises(InterruptionError):
             BehavioralCloning(road_recording, **QUICK, folder=tmp_path).learn()
     assert not (tmp_path / "state").exists()  # so the epoch is trained again
     with monkeypatch.context() as patch:
-        patch.setattr("algorithms.training.Training._save", killed)
+        patch.setattr("algorithms.training.trainer.Training._save", killed)
         with pytest.raises(InterruptionError):
             BehavioralCloning(road_recording, **QUICK, folder=tmp_path).learn()
     assert isinstance(load_policy(tmp_path / "policy"), NetworkPolicy)
@@ -216,7 +216,9 @@ def test_training_begins_anew_if_its_first_state_was_never_whole(
 def test_the_kept_policy_has_the_whole_history(
     road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("algorithms.training.Training._validate", lambda self: (1.0 + len(self.history), 0.0))
+    monkeypatch.setattr(
+        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.history), 0.0)
+    )
     BehavioralCloning(road_recording, **QUICK, folder=tmp_path).learn()  # the first epoch is the best
     saved = load_policy(tmp_path / "policy")
     assert isinstance(saved, NetworkPolicy)
@@ -273,7 +275,9 @@ def test_the_policy_is_that_of_the_best_epoch(road_recording: Path) -> None:
 def test_training_stops_early_when_nothing_gets_better(
     road_recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("algorithms.training.Training._validate", lambda self: (1.0 + len(self.history), 0.0))
+    monkeypatch.setattr(
+        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.history), 0.0)
+    )
     learner = BehavioralCloning(road_recording, **{**QUICK, "epochs": 9}, patience=2)
     learner.learn()
     assert len(learner.history) == 3  # the first was best, two were not

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from simple_road import road_picture
 
 from algorithms import NetworkPolicy, PilotNet, Preprocessing, load_policy
-from algorithms.checkpoint import read_checkpoint, write_checkpoint
+from algorithms.policies.checkpoint import read_checkpoint, write_checkpoint
 from udacity_gym.errors import CheckpointError
 
 

@@ -33,12 +33,12 @@ from algorithms import (
     label_round,
     load_policy,
 )
-from algorithms.augment import Augmentation
 from algorithms.base import TrainingError
-from algorithms.data import Frames, PictureStore
-from algorithms.history import Round
+from algorithms.dagger.round_log import Round
+from algorithms.dagger.schedules import Linear
 from algorithms.learners import find_learner, make_learner
-from algorithms.schedules import Linear
+from algorithms.training.augment import Augmentation
+from algorithms.training.data import Frames, PictureStore
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.experts import NoisyExpert, PolicyExpert, PurePursuit
 from udacity_gym.recording import Frame, open_recording

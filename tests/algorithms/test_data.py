@@ -11,7 +11,15 @@ import pytest
 from simple_road import wanted_steering, write_road_recording
 
 from algorithms import Preprocessing
-from algorithms.data import Frames, PictureCache, PictureStore, ahead, balance_weights, draw, motion_weights
+from algorithms.training.data import (
+    Frames,
+    PictureCache,
+    PictureStore,
+    ahead,
+    balance_weights,
+    draw,
+    motion_weights,
+)
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import Episode, open_recording
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from algorithms import NetworkPolicy, Preprocessing
-from algorithms.ensemble import Ensemble
-from algorithms.export import TOLERANCE, ExportError, PicturesToActions, _pictures, export
-from algorithms.losses import Classes, Gaussian, Huber, Loss
-from algorithms.networks import make_network
-from algorithms.preprocessing import COLORS
+from algorithms.policies.ensemble import Ensemble
+from algorithms.policies.export import TOLERANCE, ExportError, PicturesToActions, _pictures, export
+from algorithms.policies.losses import Classes, Gaussian, Huber, Loss
+from algorithms.policies.networks import make_network
+from algorithms.policies.preprocessing import COLORS
 from udacity_gym.cli import main
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation import evaluate

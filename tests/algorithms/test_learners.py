@@ -14,7 +14,7 @@ from algorithms.learners import GROUP, OURS, find_learner, installed_learners, m
 from udacity_gym.cli import main
 from udacity_gym.errors import OptionError
 from udacity_gym.recording import open_recording
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -69,7 +69,7 @@ def test_an_interactive_learner_that_is_stopped_says_how_it_goes_on(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("algorithms.interactive.collect_round", stopped)
+    monkeypatch.setattr("algorithms.dagger.learner.collect_round", stopped)
     arguments = ["train", str(road_recording), "--output", str(tmp_path / "out"), "--algorithm", "dagger"]
     small = ["--option", "steps_per_epoch=2", "--epochs", "1", "--threads", "1", "--batch-size", "4"]
     assert main([*arguments, *small]) == 130

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.losses import LOSSES, Classes, Gaussian, Huber, Loss, MeanSquare
+from algorithms.policies.losses import LOSSES, Classes, Gaussian, Huber, Loss, MeanSquare
 from udacity_gym.errors import OptionError
 
 

@@ -7,7 +7,7 @@ from simple_road import road_picture
 from torch import nn
 
 from algorithms import NetworkPolicy, PilotNet, Preprocessing
-from algorithms.networks import NETWORKS, make_network
+from algorithms.policies.networks import NETWORKS, make_network
 from udacity_gym.errors import OptionError
 
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from algorithms import NetworkPolicy, PilotNet, Preprocessing, load_policy, networks
 from algorithms.base import ObservationError
-from algorithms.losses import Classes, Gaussian
-from algorithms.networks import NETWORKS, make_network
+from algorithms.policies.losses import Classes, Gaussian
+from algorithms.policies.networks import NETWORKS, make_network
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.wrappers import SpeedObservation

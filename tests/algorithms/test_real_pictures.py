@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import real_pictures as proof
 
-from algorithms.config import TrainingConfig
+from algorithms.training.config import TrainingConfig
 from tests.pages import ROOT
 
 SCRIPT = ROOT / "benchmarks" / "real_pictures.py"

@@ -3,10 +3,9 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from algorithms.schedules import Constant, Exponential, FirstRound, Linear, beta_of, make_schedule
+from algorithms.dagger.schedules import Constant, Exponential, FirstRound, Linear, beta_of, make_schedule
 from udacity_gym.errors import OptionError
 
 

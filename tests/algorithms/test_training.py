@@ -18,10 +18,10 @@ from algorithms import (
     TrainingConfig,
     load_policy,
 )
-from algorithms.augment import Augmentation
 from algorithms.base import TrainingError
-from algorithms.losses import Classes
-from algorithms.training import Epoch, predictions, row_weights, target_speed_of
+from algorithms.policies.losses import Classes
+from algorithms.training.augment import Augmentation
+from algorithms.training.trainer import Epoch, predictions, row_weights, target_speed_of
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import Episode, Recording, RecordingWriter, open_recording
 

@@ -26,14 +26,14 @@ from algorithms import (
     variants,
 )
 from algorithms.base import Action, Floats
-from algorithms.data import Frames
-from algorithms.ensemble import Ensemble, doubt_of
-from algorithms.gates import Decision, EnsembleGate, Gate, Moment, SafetyGate, ThriftyGate
-from algorithms.heads import Head
-from algorithms.networks import make_network
-from algorithms.preprocessing import Preprocessing
-from algorithms.training import predictions
-from algorithms.variants import Seen, look
+from algorithms.dagger.gates import Decision, EnsembleGate, Gate, Moment, SafetyGate, ThriftyGate
+from algorithms.dagger.heads import Head
+from algorithms.dagger.variants import Seen, look
+from algorithms.policies.ensemble import Ensemble, doubt_of
+from algorithms.policies.networks import make_network
+from algorithms.policies.preprocessing import Preprocessing
+from algorithms.training.data import Frames
+from algorithms.training.trainer import predictions
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.experts import Human, PurePursuit, Reading, ScriptedHuman
 from udacity_gym.recording import open_recording

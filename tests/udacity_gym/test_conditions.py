@@ -6,8 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from udacity_gym import conditions
 from udacity_gym.conditions import (
@@ -137,6 +136,6 @@ def test_single_fields_replace_what_a_name_says():
 
 
 def test_no_field_has_the_name_of_another_reset_option():
-    from udacity_gym.world.world import RESET_OPTIONS
+    from udacity_gym.world.physics.world import RESET_OPTIONS
 
     assert not set(FIELDS) & set(RESET_OPTIONS)

@@ -30,8 +30,8 @@ from udacity_gym.observer import PREVIEW, STATE_SCALES
 from udacity_gym.rewards import DEFAULT_REWARDS
 from udacity_gym.simulators.embedded import EmbeddedSimulator
 from udacity_gym.telemetry import CAMERAS, Control
-from udacity_gym.world.car import CarParameters
-from udacity_gym.world.track import Track
+from udacity_gym.world.physics.car import CarParameters
+from udacity_gym.world.track.track import Track
 
 ALL_CAMERAS = pytest.mark.parametrize("cameras", [("center",), ("left",), CAMERAS, ()])
 FORWARD = np.array([0.0, 1.0], np.float32)

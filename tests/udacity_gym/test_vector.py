@@ -11,8 +11,8 @@ from udacity_gym.conditions import Conditions
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.vector import FINAL_OBSERVATION, AutoresetMode, UdacityVectorEnv, gather_infos
-from udacity_gym.world.car import CarParameters
-from udacity_gym.world.renderer import Renderer
+from udacity_gym.world.physics.car import CarParameters
+from udacity_gym.world.rendering.renderer import Renderer
 
 BEFORE_1_0 = FINAL_OBSERVATION == "final_observation"
 SCATTER = {"s": "random", "offset": (-3.0, 3.0), "speed": (0.0, 13.0)}

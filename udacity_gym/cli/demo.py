@@ -53,7 +53,7 @@ def run(options: Options) -> int:
     )
     check_seed(options.seed)
     from udacity_gym.recording import open_recording
-    from udacity_gym.world.track import Track
+    from udacity_gym.world.track.track import Track
 
     Track.load(options.track)
     began = time.monotonic()

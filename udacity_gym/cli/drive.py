@@ -55,7 +55,7 @@ def run(options: Options) -> int:
             "--record goes with --human; to record a policy: udacity-gym record --expert POLICY"
         )
     from udacity_gym.evaluation import DriveVideo, evaluate
-    from udacity_gym.world.track import Track
+    from udacity_gym.world.track.track import Track
 
     driver = load_driver(options.policy, Track.load(options.track).facing(options.direction))
     env = _make_env(options, driver)
@@ -99,7 +99,7 @@ def _make_env(options: Options, driver: object, **settings: Any) -> gymnasium.En
 
 
 def _run_human(options: Options) -> int:
-    from udacity_gym.world.track import Track
+    from udacity_gym.world.track.track import Track
 
     human = people(options.human or "any")
     if options.record is not None:

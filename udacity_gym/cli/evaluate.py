@@ -88,7 +88,7 @@ def _refuse(options: Options, names: tuple[str, ...], why: str) -> None:
 def _judge(options: Options, policy: str) -> int:
     """One policy, one drive."""
     from udacity_gym.conditions import Conditions
-    from udacity_gym.world.track import Track
+    from udacity_gym.world.track.track import Track
 
     Conditions.named(options.conditions)
     driver = load_driver(policy, Track.load(options.track).facing(options.direction))

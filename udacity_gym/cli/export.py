@@ -27,7 +27,7 @@ def run(options: Options) -> int:
     check_writable(options.output.parent, "--output")
     policy = load_driver(str(options.policy), "lake")
 
-    from algorithms.export import export
+    from algorithms.policies.export import export
 
     exported = export(policy, options.output)
     print(f"{exported.path}: its actions differ from the policy's by {exported.difference:.1e} at most.")

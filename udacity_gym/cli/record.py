@@ -53,7 +53,7 @@ def run(options: Options) -> int:
             f"{options.folder} holds a recording already; choose another folder, or add a take with --append"
         )
     from udacity_gym.recording import open_recording, record
-    from udacity_gym.world.track import Track
+    from udacity_gym.world.track.track import Track
     from udacity_gym.wrappers import picture_for
 
     number("--noise", options.noise, 0.0, 1.0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from udacity_gym.evaluation import Evaluation, Step
     from udacity_gym.evaluation.result import Criterion
     from udacity_gym.telemetry import Image
-    from udacity_gym.world.track import Track
+    from udacity_gym.world.track.track import Track
 
 EXPERT = "expert"
 """What to say instead of a policy's folder to have the built-in expert drive."""
@@ -51,8 +51,7 @@ def make_expert(expert: str, track: str | Track, speed: float | None = None, noi
         OptionError: There is no such expert, or a policy was given a speed.
         CheckpointError: The folder holds no policy.
     """
-    from udacity_gym.experts import Noise, NoisyExpert, PolicyExpert, expert_names
-    from udacity_gym.experts import make_expert as by_name
+    from udacity_gym.experts import Noise, NoisyExpert, PolicyExpert, expert_names, make_expert as by_name
 
     expert = "pure_pursuit" if expert == EXPERT else expert
     if expert not in expert_names() and Path(expert).exists():
@@ -80,8 +79,7 @@ def load_driver(policy: str, track: str | Track) -> Any:
     """
     folder = Path(policy)
     if not folder.exists():
-        from udacity_gym.experts import expert_names
-        from udacity_gym.experts import make_expert as by_name
+        from udacity_gym.experts import expert_names, make_expert as by_name
 
         if policy == EXPERT or policy in expert_names():
             return by_name("pure_pursuit" if policy == EXPERT else policy, track)
@@ -185,7 +183,7 @@ def judge(
         The evaluation.
     """
     from udacity_gym.evaluation import DriveVideo, evaluate, write_report
-    from udacity_gym.world.track import Track
+    from udacity_gym.world.track.track import Track
     from udacity_gym.wrappers import picture_for
 
     sightseer = Sightseer(Track.load(track).length)

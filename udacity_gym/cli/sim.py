@@ -81,7 +81,7 @@ def run(options: Options) -> int:
         raise OptionError("--window is for people, who need --real-time")
     from udacity_gym.protocol.client import SimulatorClient
     from udacity_gym.simulators.embedded import EmbeddedSimulator
-    from udacity_gym.world.track import Track
+    from udacity_gym.world.track.track import Track
 
     track = Track.load(options.track)
     conditions = Conditions.named(options.conditions)

@@ -37,7 +37,7 @@ def new(options: NewOptions) -> int:
     """Make a track."""
     from dataclasses import asdict
 
-    from udacity_gym.world.generator import generate_track
+    from udacity_gym.world.track.generator import generate_track
 
     arguments = asdict(options)
     output = arguments.pop("output")
@@ -60,8 +60,8 @@ class ShowOptions:
 
 def show(options: ShowOptions) -> int:
     """Tell what a track is like."""
-    from udacity_gym.world.track import Track
-    from udacity_gym.world.track_map import draw_map
+    from udacity_gym.world.track.track import Track
+    from udacity_gym.world.track.track_map import draw_map
 
     track = Track.load(options.track)
     print(_facts(track))

@@ -165,7 +165,7 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
         company["expert"] = Corrections(people("any", f"--expert {HUMAN}"))
         print(f"Touch the controls to correct the policy.\n{STEERING}")
     elif asked:
-        from udacity_gym.world.track import Track
+        from udacity_gym.world.track.track import Track
 
         expert = make_expert(options.expert, Track.load(options.track).facing(options.direction))
         if takes_over:
@@ -205,7 +205,7 @@ def outcome(learner: Any, policy: Any) -> list[str]:
     if not len(frames):
         return [f"{len(learner.history)} epochs; no rows were set aside to validate on"]
     truth = np.asarray(frames.steering, np.float64)
-    from algorithms.training import predictions
+    from algorithms.training.trainer import predictions
 
     steering = predictions(policy, frames)[:, 0].astype(np.float64)
     mean = float(np.mean(learner.train_frames.steering))

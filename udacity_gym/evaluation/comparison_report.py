@@ -17,7 +17,7 @@ from udacity_gym.evaluation.report import part_of_page
 from udacity_gym.evaluation.statistics import Estimate
 from udacity_gym.evaluation.suite_result import METHOD, Comparison, SuiteResult
 from udacity_gym.files import write_whole
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 MOST_FILMS = 8
 """Incidents shown of each policy; all of them are in its folder."""

@@ -12,7 +12,7 @@ from typing import Any
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation.result import Evaluation
 from udacity_gym.evaluation.suites import Case, Scenario, Suite
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 FORMAT = "udacity-gym-episode"
 VERSION = 1

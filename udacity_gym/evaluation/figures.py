@@ -24,7 +24,7 @@ from udacity_gym.evaluation.metrics import REFERENCE_LIMIT
 from udacity_gym.evaluation.result import Evaluation, Trajectory
 from udacity_gym.evaluation.statistics import Estimate
 from udacity_gym.telemetry import MPH, Image
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 INK = "#1f2933"
 MUTED = "#7b8794"

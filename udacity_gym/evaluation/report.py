@@ -18,7 +18,7 @@ from udacity_gym.evaluation import figures
 from udacity_gym.evaluation.result import WORDS, Evaluation, Kind
 from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH, Image
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 OUTSIDE = {"edge": "had a wheel over the edge line, ", "reference": "was more than 1 m off, ", "road": ""}
 MOST_INCIDENTS = 25

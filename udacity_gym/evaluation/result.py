@@ -107,7 +107,7 @@ class Evaluation:
     Attributes:
         policy: who drove.
         track: where.
-        track_data: content of the track's file, as in `udacity_gym.world.track.Track.data`.
+        track_data: content of the track's file, as in `udacity_gym.world.track.track.Track.data`.
         track_length: m once around.
         laps_wanted: how many laps were asked for.
         intervene: which departure made the evaluation put the car back.

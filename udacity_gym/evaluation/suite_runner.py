@@ -23,7 +23,7 @@ from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.evaluation.runner import Predictor, evaluate, name_of
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
 from udacity_gym.evaluation.suites import Case, Suite, find_suite
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 from udacity_gym.wrappers import picture_for
 
 if TYPE_CHECKING:

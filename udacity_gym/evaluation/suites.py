@@ -12,7 +12,7 @@ from udacity_gym.checks import number, whole_number
 from udacity_gym.conditions import Conditions
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.result import Criterion
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 GROUP = "udacity_gym.suites"
 """Entry-point group in which other packages offer theirs, each a `Suite`."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import OptionError, SimulatorError
-from udacity_gym.world.car import GRAVITY, CarParameters
-from udacity_gym.world.track import Track
+from udacity_gym.world.physics.car import GRAVITY, CarParameters
+from udacity_gym.world.track.track import Track
 
 ELSEWHERE = 1.0
 """m between where the car is and where it would be on the expert's track, above which that is another one."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from udacity_gym.checks import number
 from udacity_gym.experts.base import Forgetful, action, check_told, throttle_for
 from udacity_gym.telemetry import MPH
-from udacity_gym.world.car import CarParameters
+from udacity_gym.world.physics.car import CarParameters
 
 SHORTEST = 0.1
 """m driven, less than which says nothing about a direction."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from udacity_gym.checks import number
 from udacity_gym.experts.base import Forgetful, action, car_in, check_told, throttle_for, track_under
 from udacity_gym.experts.racing_line import RacingLine, line_at, with_speeds
-from udacity_gym.world.car import GRAVITY, CarParameters
-from udacity_gym.world.track import Track
+from udacity_gym.world.physics.car import GRAVITY, CarParameters
+from udacity_gym.world.track.track import Track
 
 
 class PurePursuit(Forgetful):

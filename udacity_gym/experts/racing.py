@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from udacity_gym.checks import number
 from udacity_gym.experts.base import Forgetful, action, car_in, check_told, throttle_for, track_under
 from udacity_gym.experts.racing_line import RacingLine, check_settings, racing_line, scrub
-from udacity_gym.world.car import GRAVITY, CarParameters
-from udacity_gym.world.track import Track
+from udacity_gym.world.physics.car import GRAVITY, CarParameters
+from udacity_gym.world.track.track import Track
 
 POSITION, ANGLE = 0.03, 0.28
 """1/m², 1/m: curvature per metre beside the line and per sine of the angle to it. Together with the lag of

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from udacity_gym.checks import number
 from udacity_gym.errors import OptionError
 from udacity_gym.experts.quadratic import solve_between
-from udacity_gym.world.car import CAP_PERIOD, GRAVITY, CarParameters
 from udacity_gym.world.jit import cached
-from udacity_gym.world.track import Track
+from udacity_gym.world.physics.car import CAP_PERIOD, GRAVITY, CarParameters
+from udacity_gym.world.track.track import Track
 
 Floats = NDArray[np.float64]
 
@@ -140,7 +140,7 @@ def check_settings(
 
 
 def fastest(car: CarParameters) -> float:
-    """m/s at which full throttle settles on the level, see `udacity_gym.world.car.advance`."""
+    """m/s at which full throttle settles on the level, see `udacity_gym.world.physics.car.advance`."""
     return (car.top_speed + CAP_PERIOD * car.engine) * (1.0 - CAP_PERIOD * car.drag)
 
 
@@ -308,6 +308,6 @@ def _limit_speeds(
 
 @cached
 def scrub(speed: float, curvature: float, car: CarParameters) -> float:
-    """m/s² that turned front tyres cost, see `udacity_gym.world.car.advance`."""
+    """m/s² that turned front tyres cost, see `udacity_gym.world.physics.car.advance`."""
     wheel = abs(curvature) * car.wheelbase / car.steering_gain
     return abs(curvature) * speed * speed * car.rear_axle / car.wheelbase * math.sin(math.atan(wheel))

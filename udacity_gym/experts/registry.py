@@ -12,7 +12,7 @@ from udacity_gym.experts.base import Expert
 from udacity_gym.experts.pid import PID
 from udacity_gym.experts.pure_pursuit import PurePursuit
 from udacity_gym.experts.racing import Racing
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 GROUP = "udacity_gym.experts"
 """Entry-point group in which other packages offer theirs: callables ``(track, **speed) -> Expert``."""

@@ -140,7 +140,7 @@ def summarize(recording: Recording) -> Summary:
 
 def _laps(driven: float, tracks: list[str]) -> float | None:
     """Laps of so many metres, if one known track was driven."""
-    from udacity_gym.world.track import Track
+    from udacity_gym.world.track.track import Track
 
     if len(tracks) != 1:
         return None

@@ -12,8 +12,8 @@ from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.simulators.base import Simulator
 
 if TYPE_CHECKING:
-    from udacity_gym.world.car import CarParameters
-    from udacity_gym.world.track import Track
+    from udacity_gym.world.physics.car import CarParameters
+    from udacity_gym.world.track.track import Track
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,12 @@ from udacity_gym.telemetry import (
     Pose,
     Telemetry,
 )
-from udacity_gym.world.car import CarParameters
-from udacity_gym.world.track import Track
-from udacity_gym.world.world import RESET_OPTIONS as PLACING
-from udacity_gym.world.world import Snapshot, World
+from udacity_gym.world.physics.car import CarParameters
+from udacity_gym.world.physics.world import RESET_OPTIONS as PLACING, Snapshot, World
+from udacity_gym.world.track.track import Track
 
 if TYPE_CHECKING:
-    from udacity_gym.world.camera import CameraRig, Planes
+    from udacity_gym.world.rendering.camera import CameraRig, Planes
 
 
 RESET_OPTIONS = (*PLACING[:2], "track", "conditions", *PLACING[2:])
@@ -259,8 +258,8 @@ class EmbeddedSimulator(Simulator):
         """The renderer of a track, built when its first picture is asked for."""
         rig = self._rigs.get(track)
         if rig is None:
-            from udacity_gym.world.bonnet import FIELD_OF_VIEW
-            from udacity_gym.world.camera import CameraRig
+            from udacity_gym.world.rendering.bonnet import FIELD_OF_VIEW
+            from udacity_gym.world.rendering.camera import CameraRig
 
             height, width = self._picture
             if len(self._rigs) >= KEPT_TRACKS:
@@ -300,7 +299,7 @@ class EmbeddedSimulator(Simulator):
             cameras: names of the cameras.
             planes: see `planes`; pictures and what sensors tell, by camera and car.
         """
-        from udacity_gym.world.camera import Shot
+        from udacity_gym.world.rendering.camera import Shot
 
         first = simulators[0]
         tracks: dict[Track, list[int]] = {}

@@ -34,7 +34,7 @@ from udacity_gym.errors import (
 from udacity_gym.protocol.server import PORT, SimulatorServer
 from udacity_gym.simulators.base import Simulator
 from udacity_gym.telemetry import CAMERAS, MPH, Capabilities, Control, Image, Telemetry
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 OnReset = Literal["error", "brake", "restart"]
 """What `reset` does where the simulator has no reset: refuse, brake to a standstill, restart the program."""

@@ -62,14 +62,14 @@ def kernel(function: _Function) -> _Function:
 def _revision(folder: Path) -> str:
     """Fingerprint of all the sources that a kernel of a folder may have been compiled from."""
     fingerprint = hashlib.sha256()
-    for place in sorted({Path(__file__).parent, folder}):
-        for source in sorted(place.glob("*.py")):
-            fingerprint.update(source.read_bytes())
+    sources = {source for place in (Path(__file__).parent, folder) for source in place.rglob("*.py")}
+    for source in sorted(sources):
+        fingerprint.update(source.read_bytes())
     return fingerprint.hexdigest()
 
 
 class _Cache(FunctionCache):  # type: ignore[misc, unused-ignore]
-    """Compiled code on disk, good for as long as no source of this folder and of the function's changes.
+    """Compiled code on disk, good for as long as no source of `world` and of the function's folder changes.
 
     Numba's own looks at the file of the function alone, and would go on using what that file calls in
     others as it once was.

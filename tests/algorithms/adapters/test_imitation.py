@@ -30,7 +30,7 @@ from algorithms.adapters.imitation import (
     stay_in_training,
 )
 from algorithms.adapters.stable_baselines3 import NetworkFeatures, PreparedPictures
-from algorithms.networks import make_network
+from algorithms.policies.networks import make_network
 from udacity_gym.errors import OptionError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import open_recording

@@ -21,9 +21,9 @@ from algorithms.adapters.stable_baselines3 import (
     policy_of,
     start_from,
 )
-from algorithms.ensemble import Ensemble
-from algorithms.losses import Classes, Gaussian
-from algorithms.networks import make_network
+from algorithms.policies.ensemble import Ensemble
+from algorithms.policies.losses import Classes, Gaussian
+from algorithms.policies.networks import make_network
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation import evaluate
 from udacity_gym.wrappers import fit_to

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from udacity_gym.cli import VERBS, main
-from udacity_gym.cli.doctor import Options as DoctorOptions
-from udacity_gym.cli.doctor import checks
+from udacity_gym.cli.doctor import Options as DoctorOptions, checks
 from udacity_gym.cli.options import About, add_options, read_options
 from udacity_gym.cli.outputs import new_folder, new_video
 from udacity_gym.recording import open_recording
@@ -108,7 +107,7 @@ def test_the_options_of_train_are_options_of_behavioural_cloning_and_leave_its_d
 
 def test_the_views_of_drive_are_those_that_can_be_drawn():
     from udacity_gym.cli.drive import Options
-    from udacity_gym.world.camera import VIEWS
+    from udacity_gym.world.rendering.camera import VIEWS
 
     hint, _ = get_args(get_type_hints(Options, include_extras=True)["view"])
     assert get_args(hint) == VIEWS

@@ -11,7 +11,7 @@ import pytest
 from udacity_gym.errors import OptionError, SimulatorError, UdacityGymError
 from udacity_gym.evaluation import Evaluation, Step, Trajectory, autonomy, evaluate
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 DT = 0.1
 SPEED = 10.0

@@ -18,7 +18,7 @@ from udacity_gym.evaluation import DriveVideo, Evaluation, evaluate, write_repor
 from udacity_gym.evaluation.runner import Step
 from udacity_gym.experts import PurePursuit
 from udacity_gym.telemetry import MPH
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 
 @pytest.fixture

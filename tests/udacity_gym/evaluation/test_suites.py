@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from algorithms import NetworkPolicy, Preprocessing, load_policy
-from algorithms.ensemble import Ensemble
-from algorithms.networks import make_network
+from algorithms.policies.ensemble import Ensemble
+from algorithms.policies.networks import make_network
 from udacity_gym.errors import OptionError, TrackError, UdacityGymError
 from udacity_gym.evaluation import (
     ForEachTrack,

@@ -5,7 +5,7 @@ from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import OptionError, SimulatorError, TrackError
 from udacity_gym.experts import PID, PurePursuit, Racing
 from udacity_gym.telemetry import MPH
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 
 def lap(expert, options=None, laps=1, seed=0):

@@ -7,9 +7,9 @@ from udacity_gym.errors import OptionError
 from udacity_gym.experts import PurePursuit, Racing, racing_line
 from udacity_gym.experts.quadratic import solve_between, solve_cyclic
 from udacity_gym.experts.racing_line import LANE, fastest
-from udacity_gym.world.car import GRAVITY, CarParameters
-from udacity_gym.world.generator import generate_track
-from udacity_gym.world.track import Track
+from udacity_gym.world.physics.car import GRAVITY, CarParameters
+from udacity_gym.world.track.generator import generate_track
+from udacity_gym.world.track.track import Track
 
 
 def drive(expert, track, laps=2, conditions=None, **options):

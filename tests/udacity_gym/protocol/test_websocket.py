@@ -3,8 +3,7 @@ import socket
 import threading
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from udacity_gym.errors import SimulatorError
 from udacity_gym.protocol.websocket import WebSocket, WebSocketClosedError

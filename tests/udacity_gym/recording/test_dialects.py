@@ -3,8 +3,7 @@
 import math
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from udacity_gym.recording.dialect import LineError, Row, is_header, parse
 from udacity_gym.recording.writer import format_number

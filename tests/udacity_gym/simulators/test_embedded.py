@@ -6,7 +6,7 @@ from udacity_gym.errors import OptionError, SimulatorError, TrackError
 from udacity_gym.simulators import SIMULATORS, SimulatorSettings, make_simulator
 from udacity_gym.simulators.embedded import EmbeddedSimulator
 from udacity_gym.telemetry import CAMERAS, Control
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.track import Track
 
 
 def test_it_is_found_by_name():

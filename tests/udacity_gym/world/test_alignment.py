@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from alignment import Aligner, dead_reckon
 
 from udacity_gym.recording import open_recording
-from udacity_gym.world.alignment import Aligner, dead_reckon
-from udacity_gym.world.camera import CameraRig, camera_row
-from udacity_gym.world.track import Track
+from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.track.track import Track
 
 
 @pytest.mark.parametrize("name", ["lake", "jungle"])

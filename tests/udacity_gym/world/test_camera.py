@@ -5,8 +5,8 @@ import pytest
 
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import CAMERAS, Pose
-from udacity_gym.world.camera import CameraRig, camera_row
-from udacity_gym.world.track import Track
+from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.track.track import Track
 
 FOCAL = 80 / math.tan(math.radians(30))
 

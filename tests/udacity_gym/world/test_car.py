@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from udacity_gym.telemetry import MPH
-from udacity_gym.world.car import CAR_STATE, SPEED, YAW, CarParameters, X, Y, advance, standing_start
-from udacity_gym.world.track import Track, locate
+from udacity_gym.world.physics.car import CAR_STATE, SPEED, YAW, CarParameters, X, Y, advance, standing_start
+from udacity_gym.world.track.track import Track, locate
 
 CAR = CarParameters()
 DT = 1 / 60

@@ -10,8 +10,8 @@ import udacity_gym
 
 PICTURES = """
 import hashlib
-from udacity_gym.world.camera import CameraRig
-from udacity_gym.world.track import Track
+from udacity_gym.world.rendering.camera import CameraRig
+from udacity_gym.world.track.track import Track
 
 track = Track.load("lake")
 rig = CameraRig(track)
@@ -22,8 +22,8 @@ print(hashlib.sha256(rig.view("chase", track.pose_at(90.0), 320, 180).tobytes())
 """
 DRIVE = """
 from udacity_gym.telemetry import Control
-from udacity_gym.world.track import Track
-from udacity_gym.world.world import World
+from udacity_gym.world.track.track import Track
+from udacity_gym.world.physics.world import World
 
 world = World(Track.load("lake"))
 world.reset(0)
@@ -61,7 +61,7 @@ def test_pictures_are_the_same_whether_the_renderer_was_compiled_or_loaded(packa
 def test_a_change_of_any_source_of_the_physics_is_compiled_anew(package):
     before = run(DRIVE, package, package / "cache")
     assert run(DRIVE, package, package / "cache") == before
-    car = package / "udacity_gym" / "world" / "car.py"
+    car = package / "udacity_gym" / "world" / "physics" / "car.py"
     text = car.read_text(encoding="utf-8")
     changed = text.replace("force = car.engine *", "force = 0.5 * car.engine *")
     assert changed != text

@@ -7,8 +7,7 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.errors import OptionError
@@ -16,9 +15,9 @@ from udacity_gym.evaluation import evaluate
 from udacity_gym.experts import PID, PurePursuit
 from udacity_gym.recording import record
 from udacity_gym.telemetry import Control
-from udacity_gym.world.scenery import scene_of
-from udacity_gym.world.track import Track
-from udacity_gym.world.world import World
+from udacity_gym.world.physics.world import World
+from udacity_gym.world.scene.scenery import scene_of
+from udacity_gym.world.track.track import Track
 
 LAKE = Track.load("lake")
 BACK = LAKE.reversed()

@@ -6,18 +6,23 @@ import math
 import gymnasium as gym
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.cli import main
 from udacity_gym.errors import OptionError, TrackError
 from udacity_gym.evaluation import evaluate
 from udacity_gym.experts import PurePursuit
-from udacity_gym.world.generator import APART, CLEARANCE, VERTICAL_CURVATURE, generate_track
-from udacity_gym.world.landscape import SURROUNDINGS
-from udacity_gym.world.layout import lay_road, nearest_approach, points_along, tangent_length, widest_radii
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.generator import APART, CLEARANCE, VERTICAL_CURVATURE, generate_track
+from udacity_gym.world.track.landscape import SURROUNDINGS
+from udacity_gym.world.track.layout import (
+    lay_road,
+    nearest_approach,
+    points_along,
+    tangent_length,
+    widest_radii,
+)
+from udacity_gym.world.track.track import Track
 
 SEEDS = st.integers(0, 2**32)
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from udacity_gym.telemetry import Control
-from udacity_gym.world.car import Y
-from udacity_gym.world.daylight import Daylight
-from udacity_gym.world.ground import REACH, cliffs, ground_of
-from udacity_gym.world.land import lay_land
-from udacity_gym.world.terrain import Grid
-from udacity_gym.world.track import Track
-from udacity_gym.world.world import OFFSET, World, Z
+from udacity_gym.world.physics.car import Y
+from udacity_gym.world.physics.ground import REACH, cliffs, ground_of
+from udacity_gym.world.physics.world import OFFSET, World, Z
+from udacity_gym.world.scene.daylight import Daylight
+from udacity_gym.world.scene.land import lay_land
+from udacity_gym.world.scene.terrain import Grid
+from udacity_gym.world.track.track import Track
 
 OVAL = {
     "format": "udacity-gym-track",

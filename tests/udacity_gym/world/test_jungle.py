@@ -13,12 +13,12 @@ from udacity_gym.errors import TrackError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Control
-from udacity_gym.world import scenery, shadows
-from udacity_gym.world.camera import FIELD_OF_VIEW, CameraRig, camera_row
-from udacity_gym.world.daylight import Daylight
-from udacity_gym.world.scenery import scene_of
-from udacity_gym.world.track import Track
-from udacity_gym.world.world import World
+from udacity_gym.world.physics.world import World
+from udacity_gym.world.rendering.camera import FIELD_OF_VIEW, CameraRig, camera_row
+from udacity_gym.world.scene import scenery, shadows
+from udacity_gym.world.scene.daylight import Daylight
+from udacity_gym.world.scene.scenery import scene_of
+from udacity_gym.world.track.track import Track
 
 JUNGLE = Track.load("jungle")
 REFERENCE = Path(__file__).with_name("reference") / "jungle.png"

@@ -7,9 +7,9 @@ import pytest
 import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.evaluation import evaluate
 from udacity_gym.experts import PurePursuit
-from udacity_gym.world.generator import APART, CLEARANCE
-from udacity_gym.world.layout import nearest_approach
-from udacity_gym.world.track import Track
+from udacity_gym.world.track.generator import APART, CLEARANCE
+from udacity_gym.world.track.layout import nearest_approach
+from udacity_gym.world.track.track import Track
 
 MOUNTAIN = Track.load("mountain")
 

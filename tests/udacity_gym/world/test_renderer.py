@@ -11,12 +11,13 @@ import pytest
 from numba import njit
 
 from udacity_gym.telemetry import CAMERAS
-from udacity_gym.world import jit, paint, surface
-from udacity_gym.world.bonnet import FIELD_OF_VIEW
-from udacity_gym.world.camera import CameraRig, camera_row
-from udacity_gym.world.renderer import Renderer
-from udacity_gym.world.scenery import scene_of
-from udacity_gym.world.track import Track
+from udacity_gym.world import jit
+from udacity_gym.world.rendering import paint, surface
+from udacity_gym.world.rendering.bonnet import FIELD_OF_VIEW
+from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.rendering.renderer import Renderer
+from udacity_gym.world.scene.scenery import scene_of
+from udacity_gym.world.track.track import Track
 
 REFERENCE = Path(__file__).with_name("reference") / "lake.png"
 PLACES = (0.0, 100.0, 300.0, 515.0, 640.0, 740.0, 865.0, 1000.0)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from udacity_gym.errors import TrackError
-from udacity_gym.world import surface
-from udacity_gym.world.bonnet import FIELD_OF_VIEW
-from udacity_gym.world.camera import CameraRig, camera_row
-from udacity_gym.world.cards import KINDS
-from udacity_gym.world.scenery import scene_of
-from udacity_gym.world.terrain import Grid
-from udacity_gym.world.track import Track
+from udacity_gym.world.rendering import surface
+from udacity_gym.world.rendering.bonnet import FIELD_OF_VIEW
+from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.scene.cards import KINDS
+from udacity_gym.world.scene.scenery import scene_of
+from udacity_gym.world.scene.terrain import Grid
+from udacity_gym.world.track.track import Track
 
 
 @pytest.fixture(scope="module")

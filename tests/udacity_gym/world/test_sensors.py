@@ -7,9 +7,9 @@ import pytest
 
 from udacity_gym.conditions import NAMED
 from udacity_gym.sensors import FAR, PALETTE, Label, colour_depth, colour_labels
-from udacity_gym.world.bonnet import FIELD_OF_VIEW
-from udacity_gym.world.camera import CameraRig, camera_row
-from udacity_gym.world.track import Track
+from udacity_gym.world.rendering.bonnet import FIELD_OF_VIEW
+from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.track.track import Track
 
 NAMES = ("center", "center_depth", "center_segmentation")
 

@@ -4,13 +4,13 @@ from importlib import resources
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from udacity_gym.errors import TrackError
-from udacity_gym.world import cards, land, track_file
-from udacity_gym.world.camera import RIDES
-from udacity_gym.world.track import Track, built_in_tracks
+from udacity_gym.world.rendering.camera import RIDES
+from udacity_gym.world.scene import cards, land
+from udacity_gym.world.track import track_file
+from udacity_gym.world.track.track import Track, built_in_tracks
 
 LAKE = Track.load("lake")
 

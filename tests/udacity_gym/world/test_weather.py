@@ -12,10 +12,10 @@ import pytest
 
 from udacity_gym.conditions import NAMED, Conditions
 from udacity_gym.sensors import Label
-from udacity_gym.world.camera import CameraRig
-from udacity_gym.world.scenery import scene_of
-from udacity_gym.world.track import Track
-from udacity_gym.world.weather import weather
+from udacity_gym.world.rendering.camera import CameraRig
+from udacity_gym.world.rendering.weather import weather
+from udacity_gym.world.scene.scenery import scene_of
+from udacity_gym.world.track.track import Track
 
 ROAD = np.s_[90:130, 120:200]
 SKY = np.s_[:30]

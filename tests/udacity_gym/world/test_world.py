@@ -4,14 +4,13 @@ from importlib import resources
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.telemetry import MPH, Control
-from udacity_gym.world.car import CarParameters
-from udacity_gym.world.track import Track
-from udacity_gym.world.world import World
+from udacity_gym.world.physics.car import CarParameters
+from udacity_gym.world.physics.world import World
+from udacity_gym.world.track.track import Track
 
 LAKE = Track.load("lake")
 

@@ -1,0 +1,69 @@
+from .base import (
+    Learner as Learner,
+    Policy as Policy,
+    TrainingError as TrainingError,
+)
+from .bc import (
+    BehavioralCloning as BehavioralCloning,
+    BehavioralCloningConfig as BehavioralCloningConfig,
+)
+from .dagger.dagger import (
+    DAgger as DAgger,
+    DAggerConfig as DAggerConfig,
+)
+from .dagger.learner import (
+    InteractiveConfig as InteractiveConfig,
+    InteractiveLearner as InteractiveLearner,
+)
+from .dagger.rounds import label_round as label_round
+from .dagger.schedules import (
+    Constant as Constant,
+    Exponential as Exponential,
+    FirstRound as FirstRound,
+    Linear as Linear,
+)
+from .dagger.variants import (
+    DART as DART,
+    DARTConfig as DARTConfig,
+    EnsembleDAgger as EnsembleDAgger,
+    EnsembleDAggerConfig as EnsembleDAggerConfig,
+    HGDAgger as HGDAgger,
+    HGDAggerConfig as HGDAggerConfig,
+    SafeDAgger as SafeDAgger,
+    SafeDAggerConfig as SafeDAggerConfig,
+    ThriftyDAgger as ThriftyDAgger,
+    ThriftyDAggerConfig as ThriftyDAggerConfig,
+)
+from .learners import find_learner as find_learner
+from .policies.ensemble import Ensemble as Ensemble
+from .policies.export import (
+    ExportError as ExportError,
+    export as export,
+)
+from .policies.loading import load_policy as load_policy
+from .policies.losses import (
+    Classes as Classes,
+    Gaussian as Gaussian,
+    Huber as Huber,
+    Loss as Loss,
+    MeanSquare as MeanSquare,
+)
+from .policies.network_policy import NetworkPolicy as NetworkPolicy
+from .policies.networks import (
+    PilotLSTM as PilotLSTM,
+    PilotNet as PilotNet,
+    SmallResNet as SmallResNet,
+    make_network as make_network,
+    network_names as network_names,
+)
+from .policies.preprocessing import Preprocessing as Preprocessing
+from .training.augment import (
+    Augmentation as Augmentation,
+    Geometry as Geometry,
+)
+from .training.config import TrainingConfig as TrainingConfig
+from .training.data import (
+    Frames as Frames,
+    PictureCache as PictureCache,
+)
+from .training.trainer import Training as Training

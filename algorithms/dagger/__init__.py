@@ -1,0 +1,1 @@
+"""DAgger and its family: learners that collect data with their own policy, round by round."""

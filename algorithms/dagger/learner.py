@@ -1,0 +1,542 @@
+"""What all interactive learners share: collect a round, train on what is there, again and again.
+
+    folder/
+      settings.json        what the learner was begun with, see `algorithms.dagger.round_log`
+      rounds/round_000/    recordings, see `algorithms.dagger.rounds`
+      policies/round_000/  the policy after training on that round, and so on
+      history.json         what the rounds came to; a round that is in there is finished
+      policy/              the best policy so far
+
+A learner with a folder goes on where it was interrupted, and comes to the same policies as one that never
+was: each round's seeds follow from the learner's seed and the number of the round, a round that is not
+whole is collected again, and a training that is not finished is begun again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gymnasium
+import numpy as np
+from tqdm import tqdm
+
+from algorithms.base import Policy, TrainingError
+from algorithms.checks import Number
+from algorithms.dagger.collect import Collector, EnvMaker, Teacher, check_drivers, recorded_cameras
+from algorithms.dagger.gates import Gate, Mixture
+from algorithms.dagger.round_log import Round, best_of, check_folder, go_on_with, read_history, write_history
+from algorithms.dagger.rounds import (
+    SKIP,
+    Labeller,
+    RoundSummary,
+    collect_round,
+    label_round,
+    labelled,
+    round_folder,
+    unlabelled,
+)
+from algorithms.policies.ensemble import Ensemble
+from algorithms.policies.loading import load_policy
+from algorithms.policies.network_policy import NetworkPolicy
+from algorithms.training.config import TrainingConfig
+from algorithms.training.data import (
+    Frames,
+    PictureCache,
+    check_weights,
+    open_recordings,
+    without_broken_pictures,
+)
+from algorithms.training.trainer import Training, check_initial, network_of, weights_bytes
+from udacity_gym.errors import OptionError
+from udacity_gym.evaluation.runner import elsewhere, evaluate, track_for
+from udacity_gym.recording import open_recording
+from udacity_gym.world.track.track import Track
+
+if TYPE_CHECKING:
+    from udacity_gym.recording import Recording
+
+
+@dataclass(frozen=True)
+class InteractiveConfig(TrainingConfig):
+    """Settings of every interactive learner: those of `TrainingConfig` for each round's training, and these.
+
+    Attributes:
+        epochs: of each round's training.
+        steps_per_epoch: batches of an epoch, so that late rounds take no longer than early ones; None takes
+            as many as the rows fill.
+        rounds: how many, round 0 included, in which the expert drives alone, or in whose place recordings
+            or a policy are given.
+        frames: rows that each round collects; a lap of the lake at 12 m/s has about 1400.
+        drives: parts of a round, each with a seed of its own.
+        workers: processes that collect the drives of a round side by side; the outcome does not depend on
+            how many. More than one needs an environment that can be pickled, or a function that makes one,
+            and a script that is guarded by ``if __name__ == "__main__"``.
+        start: options of the environment's reset for every episode, such as ``{"s": "random", "speed": (0,
+            10)}``; None starts anywhere on the lap at up to 6 m/s, or where the simulator can't
+            place a car, where that starts.
+        put_back: after the car left the road, or was stuck, put it back on its lane where it was, as in
+            section 5.1 of Ross et al. 2011, instead of starting as ``start`` says.
+        train_on: "all" rounds so far, as the paper says (data set aggregation), or the "last" one alone that
+            has labels.
+        warm_start: each round's training goes on from the weights of the round before; False begins
+            with random weights, as the paper does, and needs more epochs.
+        members: networks that are trained on the same data with different seeds; more than one drive by their
+            mean, and their disagreement is doubt, see `algorithms.policies.ensemble`.
+        laps: laps that each round's policy is judged by, from the start of the track that the rounds are
+            driven on; 0 judges none.
+
+    A round's training goes through all its epochs: there is no ``patience``, and no ``judge_every``. A
+    learner may go on with other `MAY_CHANGE` than it was begun with.
+    """
+
+    epochs: int = 4
+    steps_per_epoch: int | None = 100
+    rounds: int = 10
+    frames: int = 1000
+    drives: int = 2
+    workers: int = 1
+    start: Mapping[str, Any] | None = None
+    put_back: bool = False
+    train_on: str = "all"
+    warm_start: bool = True
+    members: int = 1
+    laps: int = 0
+    patience: int | None = field(default=None, init=False, repr=False)
+    judge_every: int = field(default=1, init=False, repr=False)
+
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("rounds", "workers", "memory_budget", "laps")
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **TrainingConfig.CHOICES,
+        "train_on": ("all", "last"),
+    }
+    NUMBERS: ClassVar[Mapping[str, Number]] = {
+        **TrainingConfig.NUMBERS,
+        "rounds": Number(1, whole=True),
+        "frames": Number(1, whole=True),
+        "drives": Number(1, whole=True),
+        "workers": Number(1, whole=True),
+        "members": Number(1, whole=True),
+        "laps": Number(0, whole=True),
+    }
+
+
+class InteractiveLearner(ABC):
+    """Collects rounds with a policy and an expert at one wheel, and trains after each.
+
+    Subclasses say who drives, by `gate`.
+
+    Attributes:
+        asks_human: whether the expert is a human, who answers None while the hands are off the wheel.
+        gate_learns: whether who drives is learnt from rows with labels.
+        needs_expert: whether there must be one while the rounds are driven, or may be a labeller afterwards.
+        config: all settings.
+        folder: where everything is kept; None keeps nothing.
+        history: what the finished rounds came to.
+    """
+
+    Config: ClassVar[type[InteractiveConfig]] = InteractiveConfig
+    asks_human: ClassVar[bool] = False
+    gate_learns: ClassVar[bool] = False
+    needs_expert: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        recordings: str | Path | Recording | Iterable[str | Path | Recording] | None = None,
+        config: Any = None,
+        *,
+        weights: Sequence[float] | None = None,
+        env: EnvMaker,
+        expert: Teacher | None = None,
+        initial: Policy | str | Path | None = None,
+        labeller: Labeller | None = None,
+        folder: str | Path | None = None,
+        progress: bool = True,
+        **options: Any,
+    ) -> None:
+        """Get ready to learn.
+
+        Args:
+            recordings: demonstrations, which take the place of round 0; None lets the expert drive it.
+            config: settings, an object of `Config`; None takes the defaults.
+            weights: for each recording, how often its rows are drawn relative to those of the rounds; None
+                takes 1 for all.
+            env: environment with pictures, whose action is (steering, throttle); or a function that makes
+                one. An environment is not closed.
+            expert: who shows how to drive: ``expert(observation, info) -> (steering, throttle)``, see
+                `udacity_gym.experts`. One with ``reset(seed)`` is told when a drive begins. None is for
+                learners that can do without, see `needs_expert`.
+            initial: policy to go on from, or its folder or its training's, such as a clone: it is the policy
+                of round 0, which nobody drives and in which nothing is trained; recordings are trained on
+                from round 1 on.
+            labeller: who labels each round's frames after it was driven, see `algorithms.label_round`.
+            folder: where to keep everything; if a learner was interrupted in it, `learn` goes on.
+            progress: show a progress bar.
+            **options: single settings that differ from ``config``, by their names.
+
+        Raises:
+            OptionError: A setting is misspelt or out of range; something given is no recording, environment
+                or expert; the initial policy does not fit the settings; or there is nobody to learn from.
+            RecordingError: A recording can't be read.
+            CheckpointError: The folder holds something else, or a learner with other settings.
+        """
+        if config is not None and not isinstance(config, self.Config):
+            raise OptionError(f"config must be of type {self.Config.__name__}, got {config!r}")
+        self.config: Any = (config or self.Config()).with_options(**options)
+        self.folder = None if folder is None else Path(folder)
+        self.history: list[Round] = []
+        self._env, self._expert, self._labeller = env, expert, labeller
+        self._progress = progress
+        check_drivers(env, expert, self.config.workers)
+        if labeller is not None and not callable(labeller):
+            raise OptionError(f"a labeller is asked labeller(frame), {labeller!r} can't be")
+        self._initial = load_policy(initial) if isinstance(initial, (str, Path)) else initial
+        if self._initial is not None:
+            self._check_initial(self._initial)
+        opened = [] if recordings is None else open_recordings(recordings)
+        self._recordings = [without_broken_pictures(recording, progress)[0] for recording in opened]
+        self._weights = check_weights(weights, len(self._recordings))
+        self._check_teachers()
+        self._opened: dict[int, Recording] = {}
+        self._work = self.folder or Path()
+        self._forget()
+        if self.folder is not None:
+            check_folder(self.folder)
+
+    def _check_teachers(self) -> None:
+        """Refuse to begin without anybody to learn from."""
+        name = type(self).__name__
+        if self._initial is not None and self.gate_learns and not self._recordings:
+            raise OptionError(
+                f"{name} learns from demonstrations where the expert is to drive: give recordings beside "
+                "the initial policy"
+            )
+        if self._expert is not None:
+            return
+        if self.needs_expert:
+            raise OptionError(
+                f"{name} needs expert=..., who drives or is asked while a round is driven; only DAgger "
+                "can do without, whose rounds somebody may label afterwards"
+            )
+        if self._drives_first:
+            raise OptionError(
+                f"{name} needs somebody to learn from: expert=..., or recordings or a policy to begin with"
+            )
+        if self._labeller is None and self.folder is None:
+            raise OptionError(
+                f"{name} without an expert waits for labels after each round: give labeller=..., or "
+                "folder=..., where the rounds are kept until somebody has labelled them"
+            )
+
+    @property
+    def _drives_first(self) -> bool:
+        """Whether the expert drives round 0, and nothing takes its place."""
+        return not self._recordings and self._initial is None
+
+    def _check_initial(self, policy: Policy) -> None:
+        """Refuse a policy that the rounds can't go on from."""
+        members = members_of(policy)
+        if not members:
+            raise OptionError(f"initial={policy!r} is neither a policy of a network nor the folder of one")
+        if len(members) != self.config.members:
+            raise OptionError(
+                f"initial={policy!r} is of {len(members)} networks, but members={self.config.members}; an "
+                "Ensemble joins policies that were trained with different seeds"
+            )
+        if self.config.warm_start:
+            for member in members:
+                check_initial(member, network_of(self.config), self.config)
+                if member.preprocessing != self.config.preprocessing:
+                    raise OptionError(
+                        f"initial={policy!r} sees its pictures through {member.preprocessing}; give the same "
+                        "preprocessing, or warm_start=False"
+                    )
+
+    def _forget(self) -> None:
+        """Forget recordings and pictures of rounds."""
+        self._opened.clear()
+        self._cache = self._empty_cache()
+
+    def _empty_cache(self) -> PictureCache:
+        return PictureCache(self.config.preprocessing, self.config.memory_budget)
+
+    @abstractmethod
+    def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
+        """Say who drives in a round.
+
+        Args:
+            round: its number, above 0.
+            policy: the policy of the round before.
+
+        Returns:
+            The gate, and what to keep about it in the history.
+        """
+
+    def learn(self, after_round: Callable[[Round], object] | None = None) -> Policy:
+        """Do all rounds, or go on from where that stopped in the same folder.
+
+        Args:
+            after_round: called with what each round came to, after it has been written to disk.
+
+        Returns:
+            The policy of the round with the fewest interventions per metre if rounds are judged, else of
+            the last round.
+
+        Raises:
+            CheckpointError: The folder holds a learner with other settings, demonstrations or track, or of
+                another kind of expert.
+            TrainingError: The loss is no longer finite, or a round waits for its labels.
+        """
+        self._forget()  # those of a folder that was given up, or labelled since
+        with contextlib.ExitStack() as stack:
+            folder = self._work = stack.enter_context(_place(self.folder))
+            collector = stack.enter_context(
+                contextlib.closing(Collector(self._env, self._expert, self.config.workers))
+            )
+            recorded_cameras(collector.env)
+            self.history = self._read_history(folder, collector.env)
+            total, done = self.config.rounds, len(self.history)
+            bar = stack.enter_context(
+                tqdm(total=total, initial=done, disable=not self._progress, unit="round")
+            )
+            while len(self.history) < total:
+                round = self._round(len(self.history), collector)
+                self._keep(round)
+                bar.update()
+                bar.set_postfix(_postfix(round))
+                if after_round is not None:
+                    after_round(round)
+            policy = load_policy(self._policy_folder(best_of(self.history).round))
+            if self.folder is not None:
+                policy.save(self.folder / "policy")
+            return policy
+
+    def rounds(self) -> list[Recording]:
+        """The finished rounds that were collected, opened, in their order; for learners with a folder."""
+        numbers = range(len(self.history))
+        return [self._open(i) for i in numbers if round_folder(self._work / "rounds", i).is_dir()]
+
+    def _round(self, number: int, collector: Collector) -> Round:
+        summary = self._collect(number, collector)
+        frames = self._frames(number)
+        if self.config.train_on == "last":
+            self._cache = self._empty_cache()  # pictures of the rounds before would fill it in vain
+        policy, loss = self._learnt(number, frames)
+        folder = self._policy_folder(number)
+        if folder.exists():
+            shutil.rmtree(folder)  # of a round that was interrupted before it was finished
+        policy.save(folder)
+        round = Round(
+            round=number,
+            frames=summary.frames,
+            labels=labelled(self._open(number)) if summary.frames else 0,
+            expert_frames=summary.frames - sum(take.policy for take in summary.takes),
+            takeovers=sum(take.takeovers for take in summary.takes),
+            falls=summary.falls,
+            metres=summary.metres,
+            about=summary.about,
+            train_frames=0 if frames is None else len(frames),
+            train_loss=loss,
+        )
+        return self._judged(round, policy, collector)
+
+    def _collect(self, number: int, collector: Collector) -> RoundSummary:
+        if number == 0 and not self._drives_first:
+            return RoundSummary(0, (), {})
+        folder = round_folder(self._work / "rounds", number)
+        summary = RoundSummary.read(folder) if folder.is_dir() else self._drive(number, collector)
+        if self._labeller is not None and number > 0:
+            label_round(folder, self._labeller)
+        if self._expert is None and (left := unlabelled(self._open(number))):
+            missing = f"{left} of {summary.frames} labels are missing"
+            skip = f"a labeller that answers {SKIP!r} leaves a frame out"
+            if self.folder is None:
+                raise TrainingError(
+                    f"{missing} in round {number}, which is not kept until they are there; give folder=..., "
+                    f"or label all: {skip}"
+                )
+            raise TrainingError(
+                f"{folder} waits for labels, {missing}: algorithms.label_round({str(folder)!r}, labeller), "
+                f"then learn again, which goes on from there; {skip}"
+            )
+        return summary
+
+    def _drive(self, number: int, collector: Collector) -> RoundSummary:
+        if number == 0:
+            gate: Gate = Mixture(1.0)
+            policy, about = None, {"beta": 1.0}
+        else:
+            policy = self._policy_folder(number - 1)
+            gate, about = self.gate(number, load_policy(policy))
+        return collect_round(
+            collector,
+            self._work / "rounds",
+            number,
+            gate,
+            policy,
+            frames=self.config.frames,
+            drives=self.config.drives,
+            start=self.config.start,
+            put_back=self.config.put_back,
+            seed=self.config.seed,
+            about=about,
+        )
+
+    def _learnt(self, number: int, frames: Frames | None) -> tuple[Policy, float | None]:
+        """The policy of a round, and its mean loss in training."""
+        if frames is None:
+            policy = self._initial if number == 0 else load_policy(self._policy_folder(number - 1))
+            assert policy is not None
+            return policy, None
+        members, loss = self._train(number, frames)
+        return (members[0] if len(members) == 1 else Ensemble(members)), loss
+
+    def _train(self, number: int, frames: Frames) -> tuple[list[NetworkPolicy], float]:
+        """Train on some rows; returns the members and their mean loss."""
+        before: Sequence[NetworkPolicy | None] = [None] * self.config.members
+        if number > 0 and self.config.warm_start:
+            before = members_of(load_policy(self._policy_folder(number - 1)))
+        plain = TrainingConfig(**{f.name: getattr(self.config, f.name) for f in fields(TrainingConfig)})
+        members, losses = [], []
+        for i, initial in enumerate(before):
+            seed = int(np.random.SeedSequence((self.config.seed, number, i)).generate_state(1)[0])
+            training = Training(
+                replace(plain, seed=seed),
+                frames,
+                initial=initial,
+                cache=self._cache,
+                learner=type(self).__name__,
+            )
+            members.append(training.run())
+            losses.append(training.history[-1].train_loss)
+        return members, float(np.mean(losses))
+
+    def _data(self, number: int) -> list[Recording]:
+        """The recordings that a round is trained on."""
+        numbers = range(number + 1)
+        if self.config.train_on == "last":  # that has labels: there may have been nothing to correct
+            last = next(i for i in reversed(numbers) if i == 0 or labelled(self._open(i)))
+            numbers = range(last, last + 1)
+        rounds = [self._open(i) for i in numbers if i > 0 or self._drives_first]
+        return [*(self._recordings if 0 in numbers else []), *rounds]
+
+    def _frames(self, number: int) -> Frames | None:
+        """The rows that a round is trained on; None where the initial policy is to stay as it is."""
+        data = self._data(number)
+        if self._initial is not None and (number == 0 or not (self._recordings or any(map(labelled, data)))):
+            return None
+        weight_of = dict(zip(map(id, self._recordings), self._weights, strict=True))
+        frames = Frames.of(data, weights=[weight_of.get(id(recording), 1.0) for recording in data])
+        # The rounds count as one recording: in one of them a bad policy may have stood most of the time,
+        # which is no speed to measure its rows by, see `motion_weights`.
+        first_round = sum(len(recording.parts) for recording in self._recordings)
+        return replace(frames, recording=np.minimum(frames.recording, first_round))
+
+    def _open(self, number: int) -> Recording:
+        if number not in self._opened:
+            self._opened[number] = open_recording(round_folder(self._work / "rounds", number))
+        return self._opened[number]
+
+    def _judged(self, round: Round, policy: Policy, collector: Collector) -> Round:
+        if not self.config.laps:
+            return round
+        start = elsewhere(self.config.start) or None
+        evaluation = evaluate(policy, collector.env, self.config.laps, seed=self.config.seed, start=start)
+        return replace(
+            round,
+            interventions=evaluation.interventions,
+            judged_metres=evaluation.distance,
+            autonomy=evaluation.autonomy,
+        )
+
+    def _policy_folder(self, number: int) -> Path:
+        return round_folder(self._work / "policies", number)
+
+    def _keep(self, round: Round) -> None:
+        self.history.append(round)
+        write_history(self._work, self.history)
+        if self.folder is not None and best_of(self.history) == round:
+            load_policy(self._policy_folder(round.round)).save(self.folder / "policy")
+
+    def _read_history(self, folder: Path, env: gymnasium.Env[Any, Any]) -> list[Round]:
+        """What the finished rounds came to, if they were begun as this learner was."""
+        if self.folder is None:
+            return []
+        begun_with = self._begun_with(env)
+        now = {"learner": type(self).__name__, **_settings(self.config), **begun_with}
+        defaults = {**begun_with, **_settings(self.Config())}
+        go_on_with(folder, now, defaults=defaults, may_change=self.config.MAY_CHANGE)
+        return read_history(folder)[: self.config.rounds]
+
+    def _begun_with(self, env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+        """Names of what a learner learns from besides its settings, as JSON has them."""
+        demonstrations = place = None
+        if self._recordings:
+            frames = Frames.of(self._recordings, weights=self._weights)
+            digest = hashlib.sha256(b"".join(frames.identity(frames.cameras))).hexdigest()
+            demonstrations = f"{len(frames)} rows, {digest[:16]}"
+        track = track_for(env, self.config.start)
+        if isinstance(track, Track):
+            place = f"{track.name} {track.direction}, {track.length:.0f} m"
+        return {
+            "demonstrations": demonstrations,
+            "initial": None if self._initial is None else _weights_of(self._initial),
+            "expert": None if self._expert is None else _name_of(self._expert),
+            "track": place,
+            "conditions": repr(getattr(env.unwrapped, "conditions", None)),
+            "ctrl_dt": env.get_wrapper_attr("ctrl_dt"),
+        }
+
+
+def _weights_of(policy: Policy) -> str:
+    """What tells the networks of a policy from others."""
+    return hashlib.sha256(b"".join(map(weights_bytes, members_of(policy)))).hexdigest()[:16]
+
+
+def _name_of(driver: Any) -> str:
+    """What kind of expert somebody is, and around whom: ``ScriptedHuman(PurePursuit)``."""
+    name = str(getattr(driver, "__name__", type(driver).__name__))
+    if members_of(driver):
+        return f"{name} {_weights_of(driver)}"
+    within = [getattr(driver, role) for role in ("expert", "human", "policy") if hasattr(driver, role)]
+    return f"{name}({', '.join(map(_name_of, within))})" if within else name
+
+
+def _settings(config: InteractiveConfig) -> dict[str, Any]:
+    """The settings that a learner can't go on without, as JSON has them."""
+    values = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in config.MAY_CHANGE}
+    plain = {name: asdict(value) if name in config.PARTS else value for name, value in values.items()}
+    settings: dict[str, Any] = json.loads(json.dumps(plain, default=repr))
+    return settings
+
+
+def members_of(policy: Policy) -> list[NetworkPolicy]:
+    """The networks of a policy that an interactive learner has trained."""
+    members = policy.members if isinstance(policy, Ensemble) else (policy,)
+    return [member for member in members if isinstance(member, NetworkPolicy)]
+
+
+@contextlib.contextmanager
+def _place(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="udacity-gym-") as name:
+        yield Path(name)
+
+
+def _postfix(round: Round) -> dict[str, str]:
+    shown = {"falls": str(round.falls), "labels": str(round.labels)}
+    if round.train_loss is not None:
+        shown["loss"] = f"{round.train_loss:.4f}"
+    if round.autonomy is not None:
+        shown["autonomy"] = f"{round.autonomy:.0%}"
+    return shown

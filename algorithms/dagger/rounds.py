@@ -1,0 +1,277 @@
+"""The rounds of an interactive learner on disk, each a recording in Udacity's format.
+
+``round_000`` and so on have ``driving_log.csv``, ``IMG/`` and ``frames.jsonl`` as every recording. The log's
+columns are what was executed; the side file keeps for each frame ``driver`` ("policy", "expert", "human"),
+``policy_action``, ``expert_action`` where the expert was asked, and what else the gate noted.
+``round.json`` says what the round came to. A round appears under its name when it is whole: what a killed
+process left is thrown away and collected again, with the same seeds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from algorithms.dagger.collect import Collector, Drive, Take
+from udacity_gym.errors import OptionError, RecordingError
+from udacity_gym.files import replacing, write_whole
+from udacity_gym.recording import Recording, open_recording
+from udacity_gym.recording.reader import LOG_NAME
+from udacity_gym.recording.side_file import SIDE_FILE
+from udacity_gym.recording.writer import IMAGE_FOLDER
+
+if TYPE_CHECKING:
+    from algorithms.dagger.gates import Gate
+    from udacity_gym.recording import Frame
+
+SUMMARY = "round.json"
+"""What a round came to, beside its log."""
+
+FIRST_STAMP = datetime.datetime(2020, 1, 1)
+"""Time that the first frame of round 0 pretends to be of; every drive has a day of its own. With the
+true time the same seeds would not give the same bytes."""
+
+SAVED_EVERY = 50
+"""Labels after which `label_round` writes down what it has."""
+
+
+@dataclass(frozen=True)
+class RoundSummary:
+    """What collecting a round came to.
+
+    Attributes:
+        round: its number, from 0.
+        takes: its episodes, which are the recording's takes.
+        about: what the gate was, such as its beta.
+    """
+
+    round: int
+    takes: tuple[Take, ...]
+    about: Mapping[str, Any]
+
+    @property
+    def fell(self) -> tuple[bool, ...]:
+        """Of each take, whether it ended off the road, or stuck."""
+        return tuple(take.fell for take in self.takes)
+
+    @property
+    def frames(self) -> int:
+        """Rows that were recorded."""
+        return sum(take.frames for take in self.takes)
+
+    @property
+    def falls(self) -> int:
+        """How often the car left the road, or was stuck."""
+        return sum(self.fell)
+
+    @property
+    def metres(self) -> float:
+        """Metres driven along the track."""
+        return float(sum(take.metres for take in self.takes))
+
+    def to_json(self) -> str:
+        """The summary as text."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> RoundSummary:
+        """Read the summary of a round.
+
+        Raises:
+            RecordingError: There is none, or it is not one.
+        """
+        path = folder / SUMMARY
+        try:
+            entry = json.loads(path.read_text(encoding="utf-8"))
+            takes = tuple(Take(**take) for take in entry["takes"])
+            return cls(int(entry["round"]), takes, dict(entry["about"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RecordingError(f"{path} does not tell what the round came to: {error!r}") from error
+
+
+def round_folder(folder: Path, number: int) -> Path:
+    """Where a round is, below the folder of all rounds."""
+    return folder / f"round_{number:03d}"
+
+
+def collect_round(
+    collector: Collector,
+    folder: Path,
+    number: int,
+    gate: Gate,
+    policy: Path | None,
+    *,
+    frames: int,
+    drives: int,
+    start: Mapping[str, Any] | None,
+    put_back: bool,
+    seed: int,
+    about: Mapping[str, Any],
+) -> RoundSummary:
+    """Collect a round; what is left of one that was interrupted is thrown away.
+
+    Args:
+        collector: who drives.
+        folder: of all rounds.
+        number: of this one.
+        gate: who drives, and what is labelled.
+        policy: checkpoint of the policy; None in a round that the expert drives alone.
+        frames: rows of the whole round.
+        drives: parts of it, each with a seed of its own, which may be collected side by side.
+        start: options of the environment's reset.
+        put_back: see `algorithms.dagger.collect.Drive`.
+        seed: of the learner.
+        about: what to keep in the round's summary.
+
+    Returns:
+        What it came to.
+    """
+    whole = round_folder(folder, number)
+    part = folder / f".{whole.name}.part"
+    if part.exists():
+        shutil.rmtree(part)
+    part.mkdir(parents=True)
+    shares = [frames * (i + 1) // drives - frames * i // drives for i in range(drives)]
+    jobs = [
+        Drive(
+            folder=part / f"drive_{i}",
+            policy=policy,
+            gate=gate,
+            frames=share,
+            seed=(seed, number, i),
+            start=start,
+            put_back=put_back,
+            stamp=FIRST_STAMP + datetime.timedelta(days=number * drives + i),
+            about={"round": number},
+        )
+        for i, share in enumerate(shares)
+        if share
+    ]
+    takes = [take for found in collector.run(jobs) for take in found]
+    _merge([job.folder for job in jobs], part)
+    summary = RoundSummary(number, tuple(takes), dict(about))
+    write_whole(part / SUMMARY, summary.to_json())
+    part.rename(whole)
+    return summary
+
+
+def _merge(parts: Iterable[Path], folder: Path) -> None:
+    """Make one recording of several, whose pictures have different names."""
+    (folder / IMAGE_FOLDER).mkdir()
+    with (folder / LOG_NAME).open("wb") as log, (folder / SIDE_FILE).open("wb") as side:
+        for part in parts:
+            for picture in sorted((part / IMAGE_FOLDER).iterdir()):
+                picture.rename(folder / IMAGE_FOLDER / picture.name)
+            log.write((part / LOG_NAME).read_bytes())
+            side.write((part / SIDE_FILE).read_bytes())
+            shutil.rmtree(part)
+
+
+SKIP = "skip"
+"""Answer of a labeller who wants a frame left out, now and later."""
+
+Labeller = Callable[["Frame"], Any]
+"""Says what to do on a frame, from its picture, ``frame.image()``: (steering, throttle) in [-1, 1], or the
+steering alone, or None to be asked again later, or `SKIP`."""
+
+
+def label_round(folder: str | Path, labeller: Labeller, again: bool = False) -> int:
+    """Label the frames of a round, or of any recording, afterwards.
+
+    The labels go to the side file as ``expert_action``, ``skipped`` where the answer was `SKIP`. The file is
+    replaced as a whole, every `SAVED_EVERY` answers and at the end, so that whatever interrupts the work
+    leaves a readable recording with the answers until then; called again, it goes on with the other frames.
+
+    Args:
+        folder: the recording.
+        labeller: says what to do on a frame: (steering, throttle) in [-1, 1], or steering alone, in which
+            case the throttle's label is what was executed; "skip" leaves the frame out for good; None leaves
+            it as it is, to be asked again.
+        again: ask for the frames that have been labelled or skipped, too.
+
+    Returns:
+        How many frames have been labelled.
+
+    Raises:
+        RecordingError: The recording can't be read or written.
+        OptionError: The labeller gave something else than an action.
+    """
+    recording = open_recording(folder)
+    lines = _side_lines(recording)
+    count = unsaved = 0
+    try:
+        for frame in recording.frames():
+            image = frame.path("center").name
+            entry = lines.setdefault(image, {"image": image})
+            if not again and not _waits(entry):
+                continue
+            answer = labeller(frame)
+            if answer is None:
+                continue
+            label = None if isinstance(answer, str) and answer == SKIP else _label(answer, frame)
+            for name in ("expert_action", "skipped"):
+                entry.pop(name, None)
+            entry.update({"skipped": True} if label is None else {"expert_action": label})
+            count, unsaved = count + (label is not None), unsaved + 1
+            if unsaved == SAVED_EVERY:
+                _write_side_file(recording.path, lines)
+                unsaved = 0
+    finally:  # also if the person presses Ctrl-C
+        if unsaved:
+            _write_side_file(recording.path, lines)
+    return count
+
+
+def labelled(recording: Recording) -> int:
+    """How many frames of a round have a label."""
+    extras = (extra for episode in recording.episodes for extra in episode.extras())
+    return sum(extra.get("expert_action") is not None for extra in extras)
+
+
+def unlabelled(recording: Recording) -> int:
+    """How many frames of a round wait for a label: those that have none and were not skipped."""
+    return sum(_waits(extra) for episode in recording.episodes for extra in episode.extras())
+
+
+def _waits(entry: Mapping[str, Any]) -> bool:
+    return entry.get("expert_action") is None and not entry.get("skipped")
+
+
+def _side_lines(recording: Recording) -> dict[str, dict[str, Any]]:
+    lines: dict[str, dict[str, Any]] = {}
+    path = recording.path / SIDE_FILE
+    if not path.is_file():
+        return lines
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was cut off
+            entry = json.loads(line)
+            lines[entry["image"]] = entry
+    return lines
+
+
+def _write_side_file(folder: Path, lines: Mapping[str, Mapping[str, Any]]) -> None:
+    with replacing(folder / SIDE_FILE) as part, part.open("w", encoding="utf-8") as file:
+        for entry in lines.values():
+            file.write(json.dumps(entry, allow_nan=False) + "\n")
+
+
+def _label(answer: Any, frame: Frame) -> list[float]:
+    try:
+        values = np.asarray(answer, np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if len(values) not in (1, 2) or not np.isfinite(values).all():
+        raise OptionError(
+            f"row {frame.row}: a label is (steering, throttle) in [-1, 1], or the steering alone, or None, "
+            f"or {SKIP!r}; got {answer!r}"
+        )
+    throttle = values[1] if len(values) == 2 else frame.throttle - frame.brake
+    return [float(np.clip(value, -1.0, 1.0)) for value in (values[0], throttle)]

@@ -1,0 +1,366 @@
+"""Variants of DAgger, which differ in who drives and what is labelled: see `algorithms.dagger.gates`.
+
+| learner | the expert drives | labelled | for |
+|---|---|---|---|
+| `HGDAgger` | while the human wants to | what the human drove | people who take over |
+| `EnsembleDAgger` | where policy and expert differ, or the ensemble doubts | all | safe collection |
+| `SafeDAgger` | where a classifier foresees an error | those steps | fewer questions |
+| `ThriftyDAgger` | in novel and risky states, within a budget | those steps | few calls for help |
+| `DART` | always, disturbed | all | never letting the policy drive |
+
+Thresholds are learnt from the rounds on disk, so that a learner that was interrupted comes to the same ones.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.base import Floats, Policy
+from algorithms.checks import SHARE, Number
+from algorithms.dagger.collect import Collector
+from algorithms.dagger.gates import (
+    HUMAN,
+    POLICY,
+    EnsembleGate,
+    Gate,
+    HumanGate,
+    NoiseGate,
+    SafetyGate,
+    ThriftyGate,
+)
+from algorithms.dagger.heads import FeatureTap, Head
+from algorithms.dagger.learner import InteractiveConfig, InteractiveLearner
+from algorithms.dagger.round_log import Round
+from algorithms.dagger.rounds import SUMMARY, RoundSummary
+from algorithms.policies.ensemble import Ensemble, doubt_of
+from algorithms.training.batches import targets_of
+from algorithms.training.data import Frames
+from udacity_gym.errors import OptionError
+from udacity_gym.experts import Human, Noise
+
+if TYPE_CHECKING:
+    from udacity_gym.recording import Recording
+
+MOST_ROWS = 4000
+"""Rows that thresholds and heads are learnt from at most, drawn evenly from all there are."""
+
+SEVERAL = Number(2, whole=True)
+"""Members of an ensemble whose doubt decides: one alone never doubts."""
+
+
+@dataclass(frozen=True)
+class HGDAggerConfig(InteractiveConfig):
+    """Settings of `HGDAgger`; its ``members`` are those of the ensemble whose doubt is watched."""
+
+    members: int = 3
+
+
+class HGDAgger(InteractiveLearner):
+    """The human watches, takes over, corrects, and hands back (Kelly et al. 2019, "HG-DAgger", algorithm 1).
+
+    The policy is trained on demonstrations first, and then on what the human drove. The expert is a human: a
+    callable whose answer is None while the hands are off the wheel: `udacity_gym.experts.Corrections` for
+    people with a keyboard or gamepad, `udacity_gym.experts.ScriptedHuman` for experiments. It can't be
+    asked to demonstrate, so demonstrations must be given.
+
+    ``round.json`` has the `doubt_threshold` with which a round began, the history that after it.
+    """
+
+    Config: ClassVar[type[InteractiveConfig]] = HGDAggerConfig
+    asks_human: ClassVar[bool] = True
+
+    def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
+        """The human decides, see `InteractiveLearner.gate`."""
+        return HumanGate(), {"doubt_threshold": self.doubt_threshold()}
+
+    def doubt_threshold(self) -> float | None:
+        """Doubt from which on the human would rather take over: mean of the last quarter of the take-overs.
+
+        Kelly et al. 2019, section III-C. It says of the trained policy where it can be trusted.
+
+        Returns:
+            The threshold; None before the first take-over, or without an ensemble.
+        """
+        return self.history[-1].about.get("doubt_threshold") if self.history else None
+
+    def _check_teachers(self) -> None:
+        super()._check_teachers()
+        if isinstance(self._expert, Human):
+            raise OptionError(
+                "HGDAgger learns from who takes over and hands back, and a Human drives always; wrap it: "
+                "expert=Corrections(Human(...))"
+            )
+        if self._drives_first:
+            raise OptionError(
+                "HGDAgger needs recordings or an initial policy to begin with: its expert takes over from a "
+                "policy, so it can't drive the first round"
+            )
+
+    def _round(self, number: int, collector: Collector) -> Round:
+        round = super()._round(number, collector)
+        if round.frames and round.expert_frames == round.frames:
+            warnings.warn(
+                f"the expert drove all {round.frames} frames of round {number}, so this is plain cloning; "
+                "HGDAgger's expert hands back, by answering None while its hands are off the wheel: "
+                "Corrections for people, ScriptedHuman around a program",
+                stacklevel=2,
+            )
+        doubts = self._doubts_at_take_overs(number)
+        last = doubts[int(0.75 * len(doubts)) :]
+        threshold = float(np.mean(last)) if last else None
+        return replace(round, about={**round.about, "doubt_threshold": threshold})
+
+    def _doubts_at_take_overs(self, number: int) -> list[float]:
+        """The ensemble's doubt when the human took the wheel from it, in all rounds up to this one."""
+        doubts = []
+        for i in range(1, number + 1):
+            for episode in self._open(i).episodes:
+                driver = None
+                for extra in episode.extras():
+                    if extra.get("driver") == HUMAN and driver == POLICY and "doubt" in extra:
+                        doubts.append(extra["doubt"])
+                    driver = extra.get("driver")
+        return doubts
+
+
+@dataclass(frozen=True)
+class EnsembleDAggerConfig(InteractiveConfig):
+    """Settings of `EnsembleDAgger`.
+
+    Attributes:
+        discrepancy: greatest squared distance between policy and expert, of what the policy works: steering,
+            and the throttle if it has learnt that; the paper's tau.
+        doubt: greatest doubt of the ensemble, see `algorithms.policies.ensemble.doubt_of`; the paper's chi.
+    """
+
+    members: int = 3
+    discrepancy: float = 0.05
+    doubt: float = 0.02
+
+    NUMBERS: ClassVar[Any] = {
+        **InteractiveConfig.NUMBERS,
+        "members": SEVERAL,
+        "discrepancy": Number(0),
+        "doubt": Number(0),
+    }
+
+
+class EnsembleDAgger(InteractiveLearner):
+    """The policy drives where it agrees with the expert and with itself (Menda et al. 2019, section III)."""
+
+    Config: ClassVar[type[InteractiveConfig]] = EnsembleDAggerConfig
+
+    def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
+        """Both thresholds, see `InteractiveLearner.gate`."""
+        limits = {"discrepancy": self.config.discrepancy, "doubt": self.config.doubt}
+        return EnsembleGate(**limits), limits
+
+
+@dataclass(frozen=True)
+class SafeDAggerConfig(InteractiveConfig):
+    """Settings of `SafeDAgger`.
+
+    Attributes:
+        tau: squared difference between policy's and expert's steering above which a state is unsafe; the
+            paper's value. A throttle that differs is no danger by itself.
+        threshold: probability of being unsafe from which on the expert is sent for.
+    """
+
+    tau: float = 0.0025
+    threshold: float = 0.5
+
+    NUMBERS: ClassVar[Any] = {**InteractiveConfig.NUMBERS, "tau": Number(0), "threshold": SHARE}
+
+
+class SafeDAgger(InteractiveLearner):
+    """A classifier learns where the policy errs, and sends the expert there (Zhang & Cho 2017, "SafeDAgger").
+
+    The classifier sees what the policy's network makes of the picture, and is trained on all labelled
+    frames so far: is the policy's steering further from the expert's than tau? The paper besides sets
+    demonstrations aside for it, on which the policy is not trained; here nothing is set aside.
+    """
+
+    Config: ClassVar[type[InteractiveConfig]] = SafeDAggerConfig
+    gate_learns: ClassVar[bool] = True
+
+    def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
+        """Train the classifier, see `InteractiveLearner.gate`."""
+        seen = look(policy, Frames.of(self._data(round - 1)), (self.config.seed, round))
+        unsafe = np.square(seen.actions - seen.labels)[:, 0] > self.config.tau
+        head = Head.fit(seen.features, seen.actions, unsafe.astype(np.float32), seed=self.config.seed)
+        return SafetyGate(head, self.config.threshold), {"unsafe": float(unsafe.mean())}
+
+
+@dataclass(frozen=True)
+class ThriftyDAggerConfig(InteractiveConfig):
+    """Settings of `ThriftyDAgger`.
+
+    Attributes:
+        budget: share of the time that the expert may be called in; the paper's alpha.
+        horizon: s before leaving the road in which a state is risky, risk growing to 1.
+    """
+
+    members: int = 3
+    budget: float = 0.1
+    horizon: float = 2.0
+
+    NUMBERS: ClassVar[Any] = {
+        **InteractiveConfig.NUMBERS,
+        "members": SEVERAL,
+        "budget": SHARE,
+        "horizon": Number(0, above=True),
+    }
+
+
+class ThriftyDAgger(InteractiveLearner):
+    """The expert is called to novel or risky states, as often as a budget allows (Hoque et al. 2021).
+
+    Novelty is the ensemble's doubt. Call thresholds are the (1 - budget) quantiles of doubt and risk where
+    the policy drove in the round before (in the demonstrations, before there is one); the expert leaves when
+    its actions are closer to the policy's than on average in the labelled data, and the risk is below its
+    median: section 4 of the paper.
+
+    What differs: the paper's risk is one minus the probability of reaching a goal, learnt by temporal
+    differences. A lap has no goal, so here risk is how surely and how soon the car leaves the road: a head on
+    the network's features is fitted to ``1 - t / horizon``, t being the s until a fall, 0 where none follows.
+    """
+
+    Config: ClassVar[type[InteractiveConfig]] = ThriftyDAggerConfig
+    gate_learns: ClassVar[bool] = True
+
+    def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
+        """Learn risk and thresholds, see `InteractiveLearner.gate`."""
+        seed = (self.config.seed, round)
+        labelled = look(policy, Frames.of(self._data(round - 1)), seed)
+        recordings = [*self._recordings, *self.rounds()]
+        driven = look(policy, Frames.of(recordings[-1:], "executed"), seed, driver="policy")
+        usual = driven if len(driven.actions) else labelled
+        lives = look(policy, Frames.of(recordings, "executed"), seed)
+        danger = np.concatenate([self._danger(recording) for recording in recordings])
+        head = Head.fit(lives.features, lives.actions, danger[lives.rows], seed=self.config.seed)
+        risks = [head(*pair) for pair in zip(usual.features, usual.actions, strict=True)]
+        limits = {
+            "call_doubt": float(np.quantile(usual.doubts, 1 - self.config.budget)),
+            "call_risk": float(np.quantile(risks, 1 - self.config.budget)),
+            "leave_discrepancy": float(labelled.discrepancies.mean()),
+            "leave_risk": float(np.median(risks)),
+        }
+        return ThriftyGate(head, **limits), limits
+
+    def _danger(self, recording: Recording) -> Floats:
+        """How soon a fall follows on each row: (n,) in [0, 1]."""
+        frames = Frames.of([recording], "executed")
+        danger = np.zeros(len(frames), np.float32)
+        fell: tuple[bool, ...] = ()
+        if (recording.path / SUMMARY).is_file():  # demonstrations have none, and no falls
+            fell = RoundSummary.read(recording.path).fell
+        for i in np.flatnonzero(fell):
+            rows = np.flatnonzero(frames.episode == i)
+            left = frames.time[rows[-1]] - frames.time[rows]
+            danger[rows] = np.clip(1.0 - left / self.config.horizon, 0.0, 1.0)
+        return danger
+
+
+@dataclass(frozen=True)
+class DARTConfig(InteractiveConfig):
+    """Settings of `DART`.
+
+    Attributes:
+        error: squared distance between the actions of the final policy and the expert that is expected, to
+            which the noise is scaled, see `udacity_gym.experts.Noise.fitted`; None takes the error found.
+    """
+
+    error: float | None = None
+
+    NUMBERS: ClassVar[Any] = {**InteractiveConfig.NUMBERS, "error": Number(0, optional=True)}
+
+
+class DART(InteractiveLearner):
+    """The expert drives under noise as large as the policy's errors (Laskey et al. 2017, algorithm 1).
+
+    So it gets to where the policy would get, and shows the way back, without the policy ever driving.
+
+    The errors are found on the newest data, which the policy has just been trained on, so they are rather
+    small; ``error`` scales them to what is expected elsewhere.
+    """
+
+    Config: ClassVar[type[InteractiveConfig]] = DARTConfig
+    gate_learns: ClassVar[bool] = True
+
+    def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
+        """Fit the noise to the policy's errors in the newest data, see `InteractiveLearner.gate`."""
+        newest = self._data(round - 1)[-1:]
+        seen = look(policy, Frames.of(newest), (self.config.seed, round))
+        unworked = ((0, 0), (0, 2 - seen.actions.shape[1]))  # has no error
+        noise = Noise.fitted(np.pad(seen.actions, unworked), np.pad(seen.labels, unworked), self.config.error)
+        return NoiseGate(noise), {"covariance": noise.covariance}
+
+
+class Seen(NamedTuple):
+    """What a policy makes of frames.
+
+    Attributes:
+        rows: (n,) which frames, ascending.
+        actions: (n, m) float32 what the policy wants, of what it works: m is 1 where it only steers.
+        labels: (n, m) float32 what was to be learnt.
+        doubts: (n,) float32 of an ensemble, else 0.
+        features: (n, k) float32 see `algorithms.dagger.heads.FeatureTap`.
+    """
+
+    rows: NDArray[np.int64]
+    actions: Floats
+    labels: Floats
+    doubts: Floats
+    features: Floats
+
+    @property
+    def discrepancies(self) -> Floats:
+        """(n,) squared distances between what the policy wants and what was to be learnt."""
+        apart: Floats = np.square(self.actions - self.labels).sum(axis=1)
+        return apart
+
+
+def look(policy: Policy, frames: Frames, seed: tuple[int, ...], driver: str | None = None) -> Seen:
+    """Show frames to a policy, `MOST_ROWS` of them at most, each after its past if the policy remembers.
+
+    Args:
+        policy: the policy.
+        frames: the frames.
+        seed: of the draw, where there are more.
+        driver: only frames that this one drove.
+    """
+    rows = np.arange(len(frames))
+    if driver is not None:
+        drivers = [extra.get("driver") for episode in frames.episodes for extra in episode.extras()]
+        starts = np.cumsum([0, *(len(episode) for episode in frames.episodes)])
+        rows = np.flatnonzero(np.array(drivers, object)[starts[frames.episode] + frames.index] == driver)
+    if len(rows) > MOST_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
+    tap = FeatureTap(policy)
+    labels = targets_of(frames, policy.actions)[rows]
+    actions, doubts = np.empty_like(labels), np.zeros(len(rows), np.float32)
+    features = np.empty((len(rows), tap.last.shape[1]), np.float32)
+    past = frames.past(policy.history)
+    for start in range(0, len(rows), 32):
+        part = slice(start, start + 32)
+        batch, state = rows[part], None
+        episodes = [frames.episodes[number] for number in frames.episode[batch].tolist()]
+        for indices in past[batch].T.tolist():
+            seen = zip(episodes, indices, strict=True)
+            observation = {
+                policy.camera: np.stack([episode[index].image(policy.camera) for episode, index in seen]),
+                "speed": frames.speed[batch][:, None],
+            }
+            if isinstance(policy, Ensemble):
+                every, state = policy.predict_all(observation, state)
+                actions[part], doubts[part] = every.mean(axis=0), doubt_of(every)
+            else:
+                actions[part], state = policy.predict(observation, state)
+        features[part] = tap.last
+    tap.close()
+    return Seen(rows, actions, labels, doubts, features)

@@ -1,0 +1,1 @@
+"""Policies: networks, losses, preprocessing, ensembles, checkpoints, export. All that driving needs."""

@@ -1,0 +1,162 @@
+"""Checkpoints: a folder with weights (safetensors) and everything else (JSON). Nothing is ever pickled.
+
+A policy's folder holds ``policy.safetensors`` and ``policy.json``. The JSON says which network it is,
+how pictures are prepared, what the actions mean, the target speed, and the SHA-256 of the weights, so
+that half a copy is noticed. A save that is interrupted, at whatever moment, leaves the checkpoint that was
+there before or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors, save as save_tensors
+from torch import Tensor
+
+from udacity_gym.errors import CheckpointError
+from udacity_gym.files import replacing
+
+
+def write_checkpoint(
+    folder: str | Path, name: str, tensors: Mapping[str, Tensor], description: Mapping[str, Any]
+) -> Path:
+    """Write ``name.safetensors`` and ``name.json`` into a folder.
+
+    The checkpoint is the one whose weights the JSON names by their SHA-256, so replacing the JSON
+    replaces the checkpoint: before that the new weights wait beside the old ones under a name of their
+    own, afterwards they take the place of the old ones. `read_checkpoint` looks at both names.
+
+    Args:
+        folder: where to; an older checkpoint of the same name there is replaced.
+        name: stem of the two files.
+        tensors: the weights.
+        description: everything else; the weights' SHA-256 is added.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: The folder exists and holds something else, or can't be written to.
+    """
+    folder = Path(folder)
+    ours = {f"{name}.safetensors", f"{name}.json", *(path.name for path in _leftovers(folder, name))}
+    if folder.exists():
+        found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
+        if found - ours:
+            raise CheckpointError(
+                f"{folder} holds something else ({', '.join(sorted(found - ours))}); choose another folder"
+            )
+    weights = save_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+    digest = hashlib.sha256(weights).hexdigest()
+    text = json.dumps({**description, "weights_sha256": digest}, indent=2) + "\n"
+    waiting = folder / _waiting(name, digest)
+    _write_whole(waiting, weights)
+    _write_whole(folder / f"{name}.json", text.encode())
+    os.replace(waiting, folder / f"{name}.safetensors")
+    for path in _leftovers(folder, name):
+        path.unlink()
+    return folder
+
+
+def _waiting(name: str, digest: str) -> str:
+    """Name of weights that wait for the JSON that names them."""
+    return f"{name}-{digest}.safetensors"
+
+
+def _leftovers(folder: Path, name: str) -> Iterator[Path]:
+    """What interrupted saves have left behind."""
+    digest = "[0-9a-f]" * 64
+    hidden = f".{name}*.part.*"  # what `udacity_gym.files.replacing` had not finished
+    for pattern in (_waiting(name, digest), hidden):
+        yield from folder.glob(pattern)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file that has its name only when it is whole, and on the disk."""
+    with replacing(path, CheckpointError) as part, part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_checkpoint(
+    folder: Path, name: str, expected_format: str, versions: tuple[int, ...]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_checkpoint` has written, and make sure that it is whole.
+
+    Args:
+        folder: where it is.
+        name: stem of the two files.
+        expected_format: what the description calls its format.
+        versions: of the format that the caller can read.
+
+    Returns:
+        The tensors and the description.
+
+    Raises:
+        CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or of another kind.
+    """
+    description_path, weights_path = folder / f"{name}.json", folder / f"{name}.safetensors"
+    if not folder.is_dir():
+        raise CheckpointError(f"no checkpoint at {folder}: there is no such folder")
+    if not description_path.is_file():
+        raise _incomplete(description_path)
+    try:
+        description = json.loads(description_path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{description_path} is corrupt: {error}") from error
+    if not isinstance(description, dict) or description.get("format") != expected_format:
+        raise CheckpointError(
+            f"{description_path}: 'format' is not {expected_format!r}; it belongs to something else"
+        )
+    if description.get("version") not in versions:
+        raise CheckpointError(
+            f"{description_path}: version {description.get('version')!r}, but this library reads "
+            f"{' and '.join(map(str, versions))}; it was written by another version of this library"
+        )
+    digest = str(description.get("weights_sha256"))
+    waiting = folder / _waiting(name, digest)  # there if a save was interrupted
+    if waiting.is_file():
+        weights_path = waiting
+    if not weights_path.is_file():
+        raise _incomplete(weights_path)
+    weights = weights_path.read_bytes()
+    if hashlib.sha256(weights).hexdigest() != digest:
+        raise CheckpointError(
+            f"{weights_path} is corrupt or of another checkpoint: its SHA-256 is not the one written in "
+            f"{description_path.name}; copy both files again"
+        )
+    try:
+        return load_tensors(weights), description
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights_path} is corrupt: {error}") from error
+
+
+def _incomplete(missing: Path) -> CheckpointError:
+    found = sorted(entry.name for entry in missing.parent.iterdir())[:5]
+    return CheckpointError(
+        f"{missing.parent} is no checkpoint or an incomplete one: it has no {missing.name}; it has {found}"
+    )
+
+
+def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
+    """Make sure that the tensors of a file are those of a network.
+
+    Raises:
+        CheckpointError: Names or shapes differ; the message names the first difference.
+    """
+    for name in sorted(found.keys() ^ wanted.keys()):
+        what = "is missing" if name in wanted else "is not known to it"
+        raise CheckpointError(f"{where}: weights of another network: {name} {what}")
+    for name, tensor in wanted.items():
+        if found[name].shape != tensor.shape:
+            raise CheckpointError(
+                f"{where}: weights of another network: {name} has shape {tuple(found[name].shape)}, "
+                f"expected {tuple(tensor.shape)}"
+            )

@@ -1,0 +1,158 @@
+"""Several policies as one: they act by their mean, and their disagreement is doubt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.base import Action, Floats, Policy
+from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.files import digest_of, write_whole
+from udacity_gym.telemetry import Image
+
+if TYPE_CHECKING:
+    from algorithms.policies.export import Exported
+
+FORMAT = "udacity-gym-ensemble"
+VERSION = 1
+
+State = tuple[NDArray[Any], ...]
+
+
+class Ensemble(Policy):
+    """Policies that were trained alike but for their seeds (Lakshminarayanan et al. 2017; Menda et al. 2019).
+
+    A checkpoint is a folder with ``policy.json``, which names a folder for each member; `load_policy` reads
+    it as any other.
+
+    Attributes:
+        members: the policies.
+    """
+
+    def __init__(self, members: Sequence[Policy]) -> None:
+        """Join policies.
+
+        Raises:
+            OptionError: There is none, or they differ in what they see or do.
+        """
+        if not members:
+            raise OptionError("an ensemble needs members")
+        self.members = tuple(members)
+        for name in ("actions", "picture", "camera", "target_speed", "inputs", "history"):
+            values = [getattr(member, name) for member in self.members]
+            if any(value != values[0] for value in values):
+                raise OptionError(f"members of an ensemble must have the same {name}, got {values}")
+            setattr(self, name, values[0])
+
+    def act(self, images: Image, measurements: Floats | None = None) -> Action:
+        """The members' mean; see `Policy.act`."""
+        told = (measurements,) if self.inputs else ()
+        actions = np.stack([member.act(images, *told) for member in self.members])
+        mean: Action = actions.mean(axis=0)
+        return mean
+
+    def predict_all(
+        self, observation: Any, state: State | None = None, episode_start: NDArray[np.bool_] | None = None
+    ) -> tuple[Floats, State | None]:
+        """What each member would do.
+
+        Args:
+            observation: see `Policy.predict`.
+            state: what the members remember, from the call before.
+            episode_start: see `Policy.predict`.
+
+        Returns:
+            (members, len(actions)) float32 for one observation or (members, n, len(actions)) for n, and
+            the new state.
+        """
+        size = 0 if state is None else len(state) // len(self.members)
+        actions, states = [], []
+        for i, member in enumerate(self.members):
+            own = None if state is None else state[i * size : (i + 1) * size]
+            action, own = member.predict(observation, own, episode_start)
+            actions.append(action)
+            states.append(own)
+        told = [own for own in states if own is not None]
+        return np.stack(actions), sum(told, ()) if told else None
+
+    def predict(
+        self,
+        observation: Any,
+        state: State | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Action, State | None]:
+        """The members' mean; see `Policy.predict`."""
+        actions, state = self.predict_all(observation, state, episode_start)
+        return actions.mean(axis=0), state
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a checkpoint; see `Policy.save`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        strange = sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.name != "policy.json" and not path.name.startswith(("member-", "."))
+        )
+        if strange:
+            raise CheckpointError(
+                f"{folder} holds something else ({', '.join(strange)}); choose another folder"
+            )
+        # Named by what is in them, members of an older save keep their places until policy.json names others.
+        names = [_save_member(member, folder, i) for i, member in enumerate(self.members)]
+        description = {"format": FORMAT, "version": VERSION, "members": names}
+        write_whole(folder / "policy.json", json.dumps(description, indent=2) + "\n")
+        for path in (*folder.glob("member-*"), *folder.glob(".member-*")):
+            if path.name not in names:
+                shutil.rmtree(path)
+        return folder
+
+    def export(self, path: str | Path) -> Exported:
+        """Write the members' mean as one file that drives without this package; see `algorithms.export`.
+
+        Args:
+            path: ends in .onnx, or in .pt for TorchScript.
+        """
+        from algorithms.policies.export import export
+
+        return export(self, path)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.members)} of {self.members[0]!r})"
+
+
+def _save_member(member: Policy, folder: Path, number: int) -> str:
+    """Save a member whole, in a folder whose name tells what is in it, and return that name."""
+    part = folder / f".member-{number}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    member.save(part)
+    digest = digest_of(part)
+    place = folder / f"member-{number}-{digest}"
+    if digest_of(place) == digest:
+        shutil.rmtree(part)
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+        part.rename(place)
+    return place.name
+
+
+def doubt_of(actions: Floats) -> Floats:
+    """How far the members of an ensemble disagree: the norm of the diagonal of their actions' covariance.
+
+    Kelly et al. 2019, section III.
+
+    Args:
+        actions: (members, ..., k).
+
+    Returns:
+        (...) float32.
+    """
+    doubt: Floats = np.linalg.norm(actions.var(axis=0), axis=-1).astype(np.float32)
+    return doubt

@@ -1,0 +1,103 @@
+"""Loading policies from checkpoints: `load_policy`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from algorithms.base import Policy
+from algorithms.policies import ensemble
+from algorithms.policies.checkpoint import check_tensors, read_checkpoint
+from algorithms.policies.ensemble import Ensemble
+from algorithms.policies.losses import Loss
+from algorithms.policies.network_policy import FORMAT, VERSION, NetworkPolicy, check_actions, check_inputs
+from algorithms.policies.networks import check_fits, make_network
+from algorithms.policies.preprocessing import Preprocessing
+from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.files import find_policy
+
+_VERSION_1 = {"loss": {"name": "mse"}, "inputs": {}, "history": 0}
+"""What a checkpoint of version 1 has no fields for."""
+
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "network": str,
+    "preprocessing": dict,
+    "actions": dict,
+    "target_speed": (int, float, type(None)),
+    "loss": dict,
+    "inputs": dict,
+    "history": int,
+    "training": dict,
+}
+
+
+def load_policy(folder: str | Path) -> Policy:
+    """Load a policy that `Policy.save` has written.
+
+    Args:
+        folder: the checkpoint's folder, or that of the training with it in ``policy``.
+
+    Returns:
+        The policy, ready to ``predict``.
+
+    Raises:
+        CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or of another network.
+    """
+    folder = find_policy(Path(folder))
+    if is_ensemble(folder):
+        return _load_ensemble(folder)
+    tensors, description = read_checkpoint(folder, "policy", FORMAT, (1, VERSION))
+    if description["version"] == 1:
+        description = {**description, **_VERSION_1}
+    where = folder / "policy.json"
+    for field, kind in _FIELDS.items():
+        if field not in description:
+            raise CheckpointError(f"{where}: {field!r} is missing; save the policy again")
+        if not isinstance(description[field], kind):
+            raise CheckpointError(f"{where}: {field}={description[field]!r} has the wrong type")
+    name, target_speed, history = description["network"], description["target_speed"], description["history"]
+    actions, inputs = tuple(description["actions"]), tuple(description["inputs"])
+    try:
+        check_actions(actions, target_speed)
+        check_inputs(inputs, history)
+        loss = Loss.from_json(description["loss"])
+        preprocessing = Preprocessing.from_json(description["preprocessing"])
+        outputs = len(actions) * loss.width
+        network = make_network(name, outputs, frames=history + 1, measurements=len(inputs))
+        check_fits(name, preprocessing)
+    except OptionError as error:
+        raise CheckpointError(f"{where}: {error}") from error
+    check_tensors(tensors, network.state_dict(), f"{folder / 'policy.safetensors'} ({name})")
+    network.load_state_dict(tensors)
+    return NetworkPolicy(
+        network,
+        preprocessing,
+        actions,
+        target_speed,
+        description["training"],
+        loss=loss,
+        inputs=inputs,
+        history=history,
+    )
+
+
+def is_ensemble(folder: Path) -> bool:
+    """Whether a folder has the checkpoint of an ensemble."""
+    try:
+        description = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(description, dict) and description.get("format") == ensemble.FORMAT
+
+
+def _load_ensemble(folder: Path) -> Ensemble:
+    """Load a checkpoint that `Ensemble.save` has written."""
+    where = folder / "policy.json"
+    description = json.loads(where.read_text(encoding="utf-8"))
+    names = description.get("members")
+    if description.get("version") != ensemble.VERSION or not isinstance(names, list) or not names:
+        raise CheckpointError(f"{where} names no members that this version can read")
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name or not name.startswith("member-"):
+            raise CheckpointError(f"{where}: {name!r} is no folder of a member beside it")
+    return Ensemble([load_policy(folder / name) for name in names])

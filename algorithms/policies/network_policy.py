@@ -1,0 +1,267 @@
+"""The policy that drives with a network, and its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from algorithms.base import ACTION_MEANINGS, Action, Floats, ObservationError, Policy
+from algorithms.checks import Number
+from algorithms.policies.checkpoint import write_checkpoint
+from algorithms.policies.losses import Loss, MeanSquare
+from algorithms.policies.preprocessing import Preprocessing
+from udacity_gym.errors import OptionError
+from udacity_gym.policy_inputs import MEASUREMENTS
+from udacity_gym.telemetry import MPH, Image
+
+if TYPE_CHECKING:
+    from algorithms.policies.export import Exported
+
+FORMAT = "udacity-gym-policy"
+VERSION = 2
+"""Version 1 had no ``loss``, ``inputs`` and ``history``: networks gave the action itself, on one picture."""
+
+FEW = 8
+"""Pictures up to which a network is asked in one thread: for so little work, threads wait for each other
+longer than they work, and for tens of milliseconds where other programs use the cores too."""
+
+
+def check_actions(actions: tuple[str, ...], target_speed: float | None) -> None:
+    """Make sure that a policy works steering and throttle, or steering alone at a target speed.
+
+    Raises:
+        OptionError: It does not.
+    """
+    if actions not in (("steering",), ("steering", "throttle")):
+        raise OptionError(f"actions={actions} must be ('steering',) or ('steering', 'throttle')")
+    Number(0, above=True, optional=True).check("target_speed", target_speed)
+    if (target_speed is None) != ("throttle" in actions):
+        raise OptionError(
+            f"target_speed={target_speed} with actions={actions}: a policy that only steers needs one, "
+            "a policy that works the throttle must have none"
+        )
+
+
+@contextmanager
+def one_thread(when: bool) -> Iterator[None]:
+    """Let torch work in one thread within the block, if ``when`` is true."""
+    threads = torch.get_num_threads()
+    if not when or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+INPUT_SCALES = {"speed": 1 / (30 * MPH)}
+"""What measurements are multiplied by before a network sees them; 30 mph is the car's top speed."""
+
+
+def scale_measurements(measurements: Floats, inputs: tuple[str, ...]) -> Tensor:
+    """Make measurements fit for a network: (n, len(inputs)) in SI units to values of about [0, 1]."""
+    return torch.from_numpy(measurements * np.array([INPUT_SCALES[name] for name in inputs], np.float32))
+
+
+def check_inputs(inputs: tuple[str, ...], history: int) -> None:
+    """Make sure that there are such inputs.
+
+    Raises:
+        OptionError: There are not.
+    """
+    if not isinstance(inputs, tuple) or len(set(inputs)) != len(inputs) or set(inputs) - set(INPUT_SCALES):
+        raise OptionError(f"inputs={inputs!r} must be a tuple of names; there are {tuple(INPUT_SCALES)}")
+    Number(0, 64, whole=True).check("history", history)
+
+
+class Distribution(NamedTuple):
+    """What a policy would do, and how sure it is.
+
+    Attributes:
+        mean: (len(actions),) or (n, len(actions)) float32 in [-1, 1], what `predict` gives.
+        std: standard deviation, of the same shape.
+    """
+
+    mean: Action
+    std: Floats
+
+
+class NetworkPolicy(Policy):
+    """A policy that asks a network, and takes its preprocessing with it.
+
+    Attributes:
+        network: the network, in evaluation mode; see `algorithms.policies.networks.Network`.
+        preprocessing: what becomes of a picture before the network sees it.
+        loss: what the network's outputs mean.
+        training: how it came about: settings, seed, losses. Kept in the checkpoint for people to read.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        preprocessing: Preprocessing,
+        actions: tuple[str, ...] = ("steering", "throttle"),
+        target_speed: float | None = None,
+        training: dict[str, Any] | None = None,
+        *,
+        loss: Loss | None = None,
+        inputs: tuple[str, ...] = (),
+        history: int = 0,
+    ) -> None:
+        """Make a policy.
+
+        Args:
+            network: maps prepared, normalised pictures, and scaled measurements if there are ``inputs``,
+                to outputs.
+            preprocessing: see the attributes.
+            actions: ("steering", "throttle") or ("steering",).
+            target_speed: m/s, for a policy that only steers.
+            training: see the attributes.
+            loss: see the attributes; None: the outputs are the actions.
+            inputs: what the network is told besides pictures, names from `INPUT_SCALES`.
+            history: how many past pictures the network sees before the present one.
+
+        Raises:
+            OptionError: Actions and target speed do not go together, or there are no such inputs.
+        """
+        check_actions(actions, target_speed)
+        check_inputs(inputs, history)
+        self.network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.preprocessing = preprocessing
+        self.actions = actions
+        self.target_speed = target_speed
+        self.picture = preprocessing.picture
+        self.training = training or {}
+        self.loss = loss or MeanSquare()
+        self.inputs = inputs
+        self.history = history
+
+    def act(self, images: Image, measurements: Floats | None = None) -> Action:
+        """Choose an action for each picture, as if an episode began with it; see `Policy.act`."""
+        if measurements is None:
+            measurements = np.empty((len(images), 0), np.float32)
+        return self._decide(images, measurements, None, None)[0]
+
+    def predict_distribution(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+    ) -> tuple[Distribution, tuple[NDArray[Any], ...] | None]:
+        """What `predict` would choose, and how sure the network is of it.
+
+        Args:
+            observation: see `predict`.
+            state: see `predict`.
+            episode_start: see `predict`.
+
+        Returns:
+            Mean and standard deviation of the action, and the state.
+
+        Raises:
+            ObservationError: See `predict`.
+            OptionError: The network was trained with a loss that knows no uncertainty.
+        """
+        images, measurements, single = self.check(observation)
+        out, state = self._ask(images, measurements, state, episode_start)
+        mean, std = self.loss.mean(out).numpy().clip(-1.0, 1.0), self.loss.std(out).numpy()
+        return (Distribution(mean[0], std[0]) if single else Distribution(mean, std)), state
+
+    def _decide(
+        self,
+        images: Image,
+        measurements: Floats,
+        state: tuple[NDArray[Any], ...] | None,
+        episode_start: NDArray[np.bool_] | None,
+    ) -> tuple[Action, tuple[NDArray[Any], ...] | None]:
+        out, state = self._ask(images, measurements, state, episode_start)
+        action: Action = self.loss.mean(out).numpy()
+        return action, state
+
+    def _ask(
+        self,
+        images: Image,
+        measurements: Floats,
+        state: tuple[NDArray[Any], ...] | None,
+        episode_start: NDArray[np.bool_] | None,
+    ) -> tuple[Tensor, tuple[NDArray[Any], ...] | None]:
+        """The network's outputs by action, (n, len(actions), width), and the state."""
+        prepared = self.preprocessing.prepare_batch(images)
+        if self.history:
+            prepared = self._remembered(prepared, state, episode_start)
+            state = (prepared[:, 1:],)
+        with one_thread(when=len(images) <= FEW), torch.inference_mode():
+            pictures = self.preprocessing.normalize(torch.from_numpy(prepared))
+            numbers = (scale_measurements(measurements, self.inputs),) if self.inputs else ()
+            return self.loss.split(self.network(pictures, *numbers)), state
+
+    def _remembered(
+        self, prepared: Image, state: tuple[NDArray[Any], ...] | None, episode_start: Any
+    ) -> Image:
+        """(n, history + 1, *size, 3): past pictures and the present one.
+
+        Where an episode begins, nothing is remembered: the first picture stands for all before it.
+        """
+        n, shape = len(prepared), prepared.shape[1:]
+        if state is None:
+            past = np.repeat(prepared[:, None], self.history, axis=1)
+        else:
+            past = np.asarray(state[0])
+            if past.shape != (n, self.history, *shape):
+                raise ObservationError(
+                    f"the state is of shape {past.shape}, but {n} pictures with a history of {self.history} "
+                    f"need {(n, self.history, *shape)}; begin with state=None"
+                )
+            if episode_start is not None:
+                begins = np.broadcast_to(np.asarray(episode_start, np.bool_), (n,))
+                past = np.where(begins[:, None, None, None, None], prepared[:, None], past)
+        return np.concatenate([past, prepared[:, None]], axis=1)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a checkpoint; see `Policy.save`.
+
+        Raises:
+            CheckpointError: The folder exists and holds something else than a checkpoint.
+        """
+        description = {
+            "format": FORMAT,
+            "version": VERSION,
+            "network": type(self.network).__name__,
+            "preprocessing": self.preprocessing.to_json(),
+            "actions": {name: ACTION_MEANINGS[name] for name in self.actions},
+            "target_speed": self.target_speed,
+            "loss": self.loss.to_json(),
+            "inputs": {
+                name: {"unit": MEASUREMENTS[name], "scale": INPUT_SCALES[name]} for name in self.inputs
+            },
+            "history": self.history,
+            "training": self.training,
+        }
+        return write_checkpoint(folder, "policy", self.network.state_dict(), description)
+
+    def export(self, path: str | Path) -> Exported:
+        """Write the policy as one file that drives without this package, see `algorithms.export`.
+
+        Args:
+            path: ends in .onnx, or in .pt for TorchScript.
+        """
+        from algorithms.policies.export import export
+
+        return export(self, path)
+
+    def __repr__(self) -> str:
+        at = "" if self.target_speed is None else f", target_speed={self.target_speed:.1f} m/s"
+        besides = f", inputs={self.inputs}" if self.inputs else ""
+        past = f", history={self.history}" if self.history else ""
+        return (
+            f"{type(self).__name__}({type(self.network).__name__}, actions={self.actions}{at}{besides}{past})"
+        )

@@ -1,0 +1,1 @@
+"""Training: data sets, batches, augmentation, the training loop and its settings."""

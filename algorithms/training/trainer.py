@@ -1,0 +1,543 @@
+"""Supervised training: epochs, validation, the best policy, and going on after an interruption."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from algorithms.base import Floats, Policy, TrainingError
+from algorithms.checks import ANEW, check_same_settings
+from algorithms.policies.checkpoint import check_tensors, read_checkpoint, write_checkpoint
+from algorithms.policies.network_policy import NetworkPolicy, scale_measurements
+from algorithms.policies.networks import make_network
+from algorithms.training.batches import Batch, Batches, measurements_of, targets_of
+from algorithms.training.config import TrainingConfig
+from algorithms.training.data import (
+    Frames,
+    PictureCache,
+    PictureStore,
+    ahead,
+    balance_weights,
+    draw,
+    motion_weights,
+)
+from udacity_gym.errors import CheckpointError, OptionError, RecordingError
+from udacity_gym.telemetry import Image
+
+STATE_FORMAT = "udacity-gym-training-state"
+STATE_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        train_loss: mean loss over the epoch's augmented batches.
+        validation_loss: loss on the validation rows, through the centre camera and not augmented; None
+            if no rows were set aside.
+        steering_mae: mean absolute steering error on them, in shares of full lock.
+        score: what the judge gave, greater is better; None if there is none or it was not asked.
+    """
+
+    epoch: int
+    train_loss: float
+    validation_loss: float | None
+    steering_mae: float | None
+    score: float | None = None
+
+
+class Training:
+    """One training run: a network, rows to train on, and a number of epochs.
+
+    All randomness of an epoch follows from (seed, number of the epoch), so a run that goes on from a
+    saved epoch is the run that was never interrupted.
+
+    Learners on data that grows make one of these each round: ``initial`` goes on with the weights of the
+    round before, ``cache`` keeps its pictures, ``steps_per_epoch`` keeps rounds equally long.
+
+    Example:
+        >>> config = TrainingConfig(epochs=2, steps_per_epoch=50)
+        >>> cache = PictureCache(config.preprocessing, config.memory_budget)
+        >>> policy = None
+        >>> for rounds in ([first], [first, second]):                              # doctest: +SKIP
+        ...     policy = Training(config, Frames.of(rounds), initial=policy, cache=cache).run()
+
+    Attributes:
+        config: all settings.
+        cameras: cameras that are trained with, the centre one first.
+        target_speed: m/s that a steering-only policy is to be driven at, else None.
+        history: what the epochs came to so far.
+        network: the network as it is now.
+        best: weights of the best epoch so far: that of the greatest score if there is a judge, else that
+            of the least validation loss, else the last one.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        train: Frames,
+        validation: Frames | None = None,
+        *,
+        folder: Path | None = None,
+        initial: NetworkPolicy | None = None,
+        cache: PictureCache | None = None,
+        judge: Callable[[NetworkPolicy], float] | None = None,
+        learner: str = "Training",
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            config: all settings.
+            train: rows to train on.
+            validation: rows to validate on; None or no rows: the last epoch is the best one.
+            folder: where the run is kept, None for nowhere: ``policy/`` the best checkpoint so far,
+                ``state/`` what is needed to go on, ``tensorboard/`` the log. A run that was interrupted
+                in this folder goes on.
+            initial: a policy to start from, of the same network; its weights are copied. None starts
+                from random ones.
+            cache: prepared pictures of earlier runs, and room for those of this one; None makes one of
+                ``config.memory_budget`` bytes.
+            judge: gives a policy a score, greater is better, by driving for example; it is asked every
+                ``config.judge_every`` epochs and after the last one, and decides which epoch is the best.
+            learner: what the checkpoint says who made it.
+
+        Raises:
+            OptionError: The initial policy or the cache does not fit the settings.
+            RecordingError: There are no rows, or none has a picture of the centre camera.
+        """
+        self.config, self.folder, self._learner = config, folder, learner
+        self._objective = config.objective
+        self._judge = judge
+        self.history: list[Epoch] = []
+        self.cameras = cameras_of(train, config)
+        self.target_speed = target_speed_of(train, config)
+        validation = train.take(slice(0, 0)) if validation is None else validation
+        if cache is None:
+            cache = PictureCache(config.preprocessing, config.memory_budget)
+        if cache.preprocessing != config.preprocessing:
+            raise OptionError("the cache's pictures were prepared otherwise than preprocessing says")
+        self._batches = Batches(PictureStore(train, self.cameras, cache, config.history), config)
+        self._validation_pictures = PictureStore(validation, ("center",), cache, config.history)
+        self._validation_measurements = measurements_of(validation, config.inputs)
+        self._validation_targets = targets_of(validation, config.actions)
+        self._row_weights = row_weights(train, config)
+        self._threads = config.threads or min(os.cpu_count() or 1, 4)
+        self._rows = (
+            len(train) if config.steps_per_epoch is None else config.steps_per_epoch * config.batch_size
+        )
+        self._steps = -(-self._rows // config.batch_size)
+        self.network = network_of(config, config.seed)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if initial is not None:
+            check_initial(initial, self.network, config)
+            self.network.load_state_dict(initial.network.state_dict())
+        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
+        self._fingerprint = self._name_data(initial) if folder is not None else ""
+        self._best_value = math.inf  # loss, or score with its sign turned
+        self.best = _copy(self.network)
+
+    def run(
+        self, progress: bool = False, after_epoch: Callable[[Epoch], object] | None = None
+    ) -> NetworkPolicy:
+        """Train to the end, or go on from where training in the same folder stopped.
+
+        Args:
+            progress: show a progress bar.
+            after_epoch: called with what each epoch came to, after it has been written to disk.
+
+        Returns:
+            The policy of the best epoch.
+
+        Raises:
+            CheckpointError: The folder holds a training with other settings or other data.
+            TrainingError: The loss is no longer finite.
+        """
+        self._resume()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # within an operation; threads work on parts of a batch, see `_step`
+        log = None if self.folder is None else _Log(self.folder / "tensorboard", len(self.history))
+        bar = tqdm(
+            total=self.config.epochs * self._steps,
+            initial=len(self.history) * self._steps,
+            disable=not progress,
+            unit="batch",
+            desc="training",
+        )
+        try:
+            with ThreadPoolExecutor(self._threads) as pool:
+                while len(self.history) < self.config.epochs and not self._is_out_of_patience():
+                    epoch = self._epoch(len(self.history), pool, bar)
+                    self._keep(epoch)
+                    if log is not None:
+                        log.write(epoch)
+                    bar.set_postfix(_postfix(epoch))
+                    if after_epoch is not None:
+                        after_epoch(epoch)
+        finally:
+            torch.set_num_threads(threads)
+            bar.close()
+            if log is not None:
+                log.close()
+        policy = self._policy(self.best)
+        if self.folder is not None:
+            policy.save(self.folder / "policy")  # once more, with the history to its end
+        return policy
+
+    def _epoch(self, number: int, pool: Executor, bar: Any) -> Epoch:
+        rng = np.random.default_rng([self.config.seed, number])
+        order, size = draw(self._row_weights, rng, self._rows), self.config.batch_size
+        self.network.train()
+        total = 0.0
+        batches = ahead(lambda i: self._batches.make(order[i * size : (i + 1) * size], rng), self._steps)
+        for step, batch in enumerate(batches):
+            rate = self._learning_rate(number * self._steps + step)
+            loss = self._step(batch, rate, pool)
+            if not math.isfinite(loss):
+                raise self._diverged(f"the loss of step {step + 1} of {self._steps} is {loss}", number)
+            total += loss * len(batch.images)
+            bar.update()
+        validation_loss, mae = self._validate()
+        if not all(bool(value.isfinite().all()) for value in self.network.parameters()):
+            raise self._diverged("weights are no longer finite after the last step", number)
+        if validation_loss is not None and not math.isfinite(validation_loss):
+            raise self._diverged(f"the validation loss is {validation_loss}", number)
+        return Epoch(number + 1, total / len(order), validation_loss, mae, self._score(number + 1))
+
+    def _score(self, epoch: int) -> float | None:
+        """What the judge says of the network as it is, if it is asked after this epoch."""
+        if self._judge is None or (epoch % self.config.judge_every and epoch < self.config.epochs):
+            return None
+        threads = torch.get_num_threads()
+        score = float(self._judge(self._policy(self.network.state_dict())))
+        torch.set_num_threads(threads)
+        if not math.isfinite(score):
+            raise self._diverged(f"the judge's score is {score}", epoch - 1)
+        return score
+
+    def _diverged(self, what: str, epoch: int) -> TrainingError:
+        elsewhere = "" if self.folder is None else ", and train in another folder"
+        return TrainingError(
+            f"training diverged in epoch {epoch + 1}: {what}; "
+            f"lower learning_rate={self.config.learning_rate:g}{elsewhere}"
+        )
+
+    def _step(self, batch: Batch, rate: float, pool: Executor) -> float:
+        """One step of the optimizer; returns the batch's loss.
+
+        The batch is cut into parts, whose gradients are computed in a thread each. Against threads
+        within every operation, as torch has them, that needs one meeting per step instead of one per
+        layer, which is faster on few cores and much faster where other programs use them too.
+        Networks that draw random numbers or change themselves in ``forward`` don't fit, see `NETWORKS`.
+        """
+        parameters, whole = list(self.network.parameters()), len(batch.images)
+
+        def part(images: Image, measurements: Floats, targets: Floats) -> tuple[float, tuple[Tensor, ...]]:
+            out = self._ask(images, measurements)
+            loss = self._loss(out, torch.from_numpy(targets)) * (len(images) / whole)
+            return loss.item(), torch.autograd.grad(loss, parameters)
+
+        parts = min(self._threads, whole)
+        results = list(pool.map(part, *(np.array_split(column, parts) for column in batch)))
+        for parameter, *gradients in zip(parameters, *(gradients for _, gradients in results), strict=True):
+            parameter.grad = functools.reduce(torch.add, gradients)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        return sum(loss for loss, _ in results)
+
+    def _ask(self, images: Image, measurements: Floats) -> Tensor:
+        """What the network gives, by action: (n, actions, width)."""
+        pictures = self.config.preprocessing.normalize(torch.from_numpy(images))
+        inputs = self.config.inputs
+        numbers = (scale_measurements(measurements, inputs),) if inputs else ()
+        return self._objective.split(self.network(pictures, *numbers))
+
+    def _loss(self, out: Tensor, targets: Tensor) -> Tensor:
+        errors = self._objective.loss(out, targets)
+        weights = torch.tensor([1.0, self.config.throttle_weight][: errors.shape[1]])
+        return (errors.mean(dim=0) * weights).sum()
+
+    def _learning_rate(self, step: int) -> float:
+        if self.config.schedule == "constant":
+            return self.config.learning_rate
+        total = self.config.epochs * self._steps
+        warm_up = min(self._steps, total // 5)
+        if step < warm_up:
+            return self.config.learning_rate * (step + 1) / warm_up
+        done = (step - warm_up) / (total - warm_up)
+        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+    @torch.inference_mode()
+    def _validate(self) -> tuple[float | None, float | None]:
+        """Loss and mean absolute steering error on the validation rows."""
+        targets, size = self._validation_targets, self.config.batch_size
+        if not len(targets):
+            return None, None
+        self.network.eval()
+        loss = error = 0.0
+        for start in range(0, len(targets), size):
+            rows = np.arange(start, min(start + size, len(targets)))
+            images = self._validation_pictures.take(rows, np.zeros(len(rows), np.int64))
+            out = self._ask(images, self._validation_measurements[rows])
+            wanted = torch.from_numpy(targets[rows])
+            loss += float(self._loss(out, wanted)) * len(rows)
+            error += float((self._objective.mean(out)[:, 0] - wanted[:, 0]).abs().sum())
+        return loss / len(targets), error / len(targets)
+
+    def _is_out_of_patience(self) -> bool:
+        if self.config.patience is None:
+            return False
+        values = [(value, e.epoch) for e in self.history if (value := self._value(e)) is not None]
+        return bool(values) and self.history[-1].epoch - min(values)[1] >= self.config.patience
+
+    def _value(self, epoch: Epoch) -> float | None:
+        """By what epochs are compared, the least is the best; None if this one can't be."""
+        if self._judge is None:
+            return epoch.validation_loss
+        return None if epoch.score is None else -epoch.score
+
+    def _keep(self, epoch: Epoch) -> None:
+        self.history.append(epoch)
+        value = self._value(epoch)
+        compared = self._judge is not None or epoch.validation_loss is not None
+        better = not compared or (value is not None and value < self._best_value)
+        if better:
+            self._best_value = math.inf if value is None else value
+            self.best = _copy(self.network)
+        if self.folder is not None:
+            # In this order: an epoch whose policy is kept but not its state is trained again, the other
+            # way round its policy would be lost for ever.
+            if better:
+                self._policy(self.best).save(self.folder / "policy")
+            self._save(self.folder / "state")
+
+    def _policy(self, weights: Mapping[str, Tensor]) -> NetworkPolicy:
+        config = self.config
+        network = network_of(config)
+        network.load_state_dict(weights)
+        training = {
+            "learner": self._learner,
+            "settings": config.to_json(),
+            "history": [asdict(epoch) for epoch in self.history],
+        }
+        return NetworkPolicy(
+            network,
+            config.preprocessing,
+            config.actions,
+            self.target_speed,
+            training,
+            loss=self._objective,
+            inputs=config.inputs,
+            history=config.history,
+        )
+
+    def _name_data(self, initial: NetworkPolicy | None) -> str:
+        """A name of the data: all that is trained on, but for pixels their files' names and sizes."""
+        digest = hashlib.sha256()
+        if initial is not None:
+            digest.update(weights_bytes(initial))
+        for store in (self._batches.pictures, self._validation_pictures):
+            for part in store.frames.identity(store.cameras):
+                digest.update(part)
+        return digest.hexdigest()
+
+    def _save(self, folder: Path) -> None:
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for number, moments in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{name}": value for name, value in moments.items()}
+        description = {
+            "format": STATE_FORMAT,
+            "version": STATE_VERSION,
+            "settings": self.config.to_json(),
+            "data": self._fingerprint,
+            "history": [asdict(epoch) for epoch in self.history],
+            "best_value": None if self._best_value == math.inf else self._best_value,
+        }
+        write_checkpoint(folder, "state", tensors, description)
+
+    def _resume(self) -> None:
+        """Go on from the folder's last whole epoch, if there is one."""
+        if self.folder is None:
+            return
+        folder = self.folder / "state"
+        if not (folder / "state.json").exists() and not (folder / "state.safetensors").exists():
+            return  # interrupted before the first epoch was kept
+        tensors, description = read_checkpoint(folder, "state", STATE_FORMAT, (1, STATE_VERSION))
+        self._check_is_same_run(description)
+        groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "adam": {}}
+        for name, value in tensors.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = value
+        check_tensors(groups["network"], self.network.state_dict(), str(folder))
+        self.network.load_state_dict(groups["network"])
+        self.best = groups["best"]
+        adam = self._optimizer.state_dict()
+        for name, value in groups["adam"].items():
+            number, _, moment = name.partition(".")
+            adam["state"].setdefault(int(number), {})[moment] = value
+        self._optimizer.load_state_dict(adam)
+        best = description["best_loss" if description["version"] == 1 else "best_value"]
+        self._best_value = math.inf if best is None else best
+        self.history.extend(Epoch(**epoch) for epoch in description["history"])
+
+    def _check_is_same_run(self, description: dict[str, Any]) -> None:
+        check_same_settings(
+            f"{self.folder}: training",
+            description["settings"],
+            json.loads(json.dumps(self.config.to_json())),
+            defaults=json.loads(json.dumps(type(self.config)().to_json())),
+            may_change={"memory_budget"},
+        )
+        if description["data"] != self._fingerprint:
+            raise CheckpointError(f"{self.folder}: training on other data was begun here; {ANEW}")
+
+
+def network_of(config: TrainingConfig, seed: int = 0) -> nn.Module:
+    """A new network as the settings say."""
+    outputs, frames = len(config.actions) * config.objective.width, config.history + 1
+    return make_network(config.network, outputs, seed, frames=frames, measurements=len(config.inputs))
+
+
+def weights_bytes(policy: NetworkPolicy) -> bytes:
+    """A policy's weights with their names, for a hash."""
+    weights = policy.network.state_dict().items()
+    return b"".join(name.encode() + value.numpy().tobytes() for name, value in weights)
+
+
+def check_initial(policy: NetworkPolicy, network: nn.Module, config: TrainingConfig) -> None:
+    """Make sure that a policy's weights fit the network that is to be trained from them.
+
+    Raises:
+        OptionError: They don't.
+    """
+    found, wanted = (
+        {name: tuple(value.shape) for name, value in module.state_dict().items()}
+        for module in (policy.network, network)
+    )
+    if found != wanted:
+        raise OptionError(
+            f"{policy!r} can't be the initial policy of a {config.network} with the actions "
+            f"{config.actions}: its weights are others; take one of the same network and actions"
+        )
+
+
+def predictions(policy: Policy, frames: Frames) -> Floats:
+    """What a policy would have done on recorded rows, one by one, with the past that it was trained with.
+
+    Args:
+        policy: any policy.
+        frames: rows with pictures of its camera.
+
+    Returns:
+        (n, actions) float32.
+    """
+    # Policies of others may have `predict` and nothing else.
+    camera, inputs = getattr(policy, "camera", "center"), getattr(policy, "inputs", ())
+    measurements, past = measurements_of(frames, inputs), frames.past(getattr(policy, "history", 0))
+    actions = []
+    for row in range(len(frames)):
+        episode, state = frames.episodes[int(frames.episode[row])], None
+        for index in past[row].tolist():
+            observation: Any = episode[index].image(camera)
+            if inputs:
+                observation = {
+                    camera: observation,
+                    **dict(zip(inputs, measurements[row, :, None], strict=True)),
+                }
+            action, state = policy.predict(observation, state)
+        actions.append(action)
+    return np.array(actions, np.float32)
+
+
+def cameras_of(frames: Frames, config: TrainingConfig) -> tuple[str, ...]:
+    """The cameras to train with, the centre one first.
+
+    Raises:
+        RecordingError: There are no pictures of the centre camera.
+    """
+    if "center" not in frames.cameras:
+        raise RecordingError(f"the recordings have no pictures of the center camera, only {frames.cameras}")
+    sides = tuple(c for c in frames.cameras if c != "center") if config.side_cameras > 0 else ()
+    return ("center", *sides)
+
+
+def target_speed_of(frames: Frames, config: TrainingConfig) -> float | None:
+    """The speed that a steering-only policy is to be driven at, m/s; None if the throttle is learned.
+
+    Raises:
+        OptionError: The recordings do not know their speed, and the settings don't give one.
+    """
+    if config.throttle != "speed_control" or config.target_speed is not None:
+        return config.target_speed
+    usual = frames.usual_speed
+    if not usual > 0:
+        raise OptionError(
+            f"the recordings' median speed is {usual:g} m/s, no speed to drive at; give target_speed"
+        )
+    return usual
+
+
+def row_weights(frames: Frames, config: TrainingConfig) -> NDArray[np.float64]:
+    """How often each row is drawn, relative to the others: by its steering, its motion and its recording.
+
+    Returns:
+        (n,) not negative.
+    """
+    driven_off = frames.throttle if "speed" in config.inputs and "throttle" in config.actions else None
+    motion, usual = np.empty(len(frames)), frames.usual_speed
+    for rows in frames.by_recording:
+        throttle = None if driven_off is None else driven_off[rows]
+        motion[rows] = motion_weights(frames.speed[rows], throttle, usual)
+    return balance_weights(frames.steering, config.balance) * motion * frames.weight
+
+
+class _Log:
+    """The TensorBoard log."""
+
+    def __init__(self, folder: Path, epochs: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        # What was logged after the last whole epoch of an interrupted run is logged again.
+        self._writer: Any = SummaryWriter(str(folder), purge_step=epochs + 1)
+
+    def write(self, epoch: Epoch) -> None:
+        self._writer.add_scalar("loss/train", epoch.train_loss, epoch.epoch)
+        if epoch.validation_loss is not None:
+            self._writer.add_scalar("loss/validation", epoch.validation_loss, epoch.epoch)
+            self._writer.add_scalar("error/steering_mae", epoch.steering_mae, epoch.epoch)
+        if epoch.score is not None:
+            self._writer.add_scalar("score", epoch.score, epoch.epoch)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def _postfix(epoch: Epoch) -> dict[str, str]:
+    shown = {"epoch": str(epoch.epoch), "loss": f"{epoch.train_loss:.4f}"}
+    if epoch.validation_loss is not None:
+        shown["validation"] = f"{epoch.validation_loss:.4f}"
+    if epoch.score is not None:
+        shown["score"] = f"{epoch.score:.3f}"
+    return shown

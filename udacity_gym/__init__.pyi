@@ -1,0 +1,28 @@
+from . import (
+    cli as cli,
+    conditions as conditions,
+    env as env,
+    errors as errors,
+    evaluation as evaluation,
+    experts as experts,
+    files as files,
+    observer as observer,
+    onnx_policy as onnx_policy,
+    overlay as overlay,
+    policy_inputs as policy_inputs,
+    protocol as protocol,
+    recording as recording,
+    rewards as rewards,
+    sensors as sensors,
+    simulators as simulators,
+    telemetry as telemetry,
+    vector as vector,
+    window as window,
+    world as world,
+    wrappers as wrappers,
+)
+from .env import UdacityEnv as UdacityEnv
+from .vector import UdacityVectorEnv as UdacityVectorEnv
+
+ENV_ID: str
+__version__: str

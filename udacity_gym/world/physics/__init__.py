@@ -1,0 +1,1 @@
+"""Physics: the car, the ground under it, the fixed-step loop."""

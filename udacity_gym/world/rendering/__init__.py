@@ -1,0 +1,1 @@
+"""Images of the scene: cameras, compiled kernels, weather."""

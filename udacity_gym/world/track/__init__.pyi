@@ -1,0 +1,7 @@
+from .generator import generate_track as generate_track
+from .track import (
+    Track as Track,
+    TrackPoint as TrackPoint,
+    built_in_tracks as built_in_tracks,
+)
+from .track_map import draw_map as draw_map
