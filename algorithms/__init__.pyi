@@ -64,6 +64,6 @@ from .training.augment import (
 from .training.config import TrainingConfig as TrainingConfig
 from .training.data import (
     Frames as Frames,
-    PictureCache as PictureCache,
+    ImageCache as ImageCache,
 )
 from .training.trainer import Training as Training

@@ -31,7 +31,7 @@ class TrainingError(UdacityGymError, RuntimeError):
 
 
 class Policy(ABC):
-    """Something that drives: pictures in, actions out.
+    """Something that drives: images in, actions out.
 
     ``predict`` keeps the contract of Stable-Baselines3, so its tools and those of ``imitation`` accept
     a policy. Subclasses write `act` and `save`.
@@ -41,28 +41,28 @@ class Policy(ABC):
             ("steering", "throttle") fits ``env.step`` directly; ("steering",) leaves the speed to
             `udacity_gym.wrappers.SpeedControl`.
         target_speed: m/s that a steering-only policy wants to be driven at, None if it works the throttle.
-        picture: (height, width) px of the pictures it accepts.
-        camera: which picture of a Dict observation it looks at.
+        image_size: (height, width) px of the images it accepts.
+        camera: which image of a Dict observation it looks at.
         inputs: what else it needs of a Dict observation, names from `udacity_gym.policy_inputs.MEASUREMENTS`;
             with ("speed",) the environment is wrapped in `udacity_gym.wrappers.SpeedObservation`.
-        history: how many past pictures it looks at; it remembers them in ``state``.
+        past_frames: how many past images it looks at; it remembers them in ``state``.
     """
 
     actions: tuple[str, ...] = ("steering", "throttle")
     target_speed: float | None = None
-    picture: tuple[int, int] = (160, 320)
+    image_size: tuple[int, int] = (160, 320)
     camera: str = "center"
     inputs: tuple[str, ...] = ()
-    history: int = 0
+    past_frames: int = 0
 
     @abstractmethod
     def act(self, images: Image, measurements: Floats | None = None) -> Action:
-        """Choose an action for each picture.
+        """Choose an action for each image.
 
         A policy without ``inputs`` may leave the second argument out of its signature.
 
         Args:
-            images: (n, *picture, 3) uint8 RGB, checked.
+            images: (n, *image_size, 3) uint8 RGB, checked.
             measurements: (n, len(inputs)) float32 in SI units, checked; handed in if there are ``inputs``.
 
         Returns:
@@ -90,8 +90,8 @@ class Policy(ABC):
         """Choose the action for one observation or a batch of them.
 
         Args:
-            observation: (*picture, 3) or (n, *picture, 3) uint8 RGB, or a mapping from camera names
-                to such pictures, of which `camera` is used, and from `inputs` to numbers, (1,) or (n, 1).
+            observation: (*image_size, 3) or (n, *image_size, 3) uint8 RGB, or a mapping from camera names
+                to such images, of which `camera` is used, and from `inputs` to numbers, (1,) or (n, 1).
             state: what the last call gave back, None at first. A policy that remembers nothing hands
                 it back untouched.
             episode_start: (n,) for which of the cars an episode begins, whose past is forgotten; or one
@@ -114,13 +114,13 @@ class Policy(ABC):
         """Take an observation apart.
 
         Returns:
-            (n, *picture, 3) uint8 pictures, (n, len(inputs)) float32 measurements, and whether the
+            (n, *image_size, 3) uint8 images, (n, len(inputs)) float32 measurements, and whether the
             observation was a single one; n is 1 then.
 
         Raises:
             ObservationError: See `predict`.
         """
-        images = check_observation(observation, self.picture, self.camera)
+        images = check_observation(observation, self.image_size, self.camera)
         single = images.ndim == 3
         images = images[None] if single else images
         return images, check_measurements(observation, self.inputs, len(images), single), single

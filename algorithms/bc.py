@@ -12,7 +12,7 @@ from algorithms.checks import SHARE, Number
 from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
-from algorithms.training.data import Frames, Labels, open_recordings, without_broken_pictures
+from algorithms.training.data import Frames, Labels, open_recordings, without_broken_images
 from algorithms.training.trainer import Epoch, Training, cameras_of, target_speed_of
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation.metrics import INTERVENTION_SECONDS
@@ -33,8 +33,8 @@ class BehavioralCloningConfig(TrainingConfig):
             done; see `algorithms.training.data.Frames.of`.
         smoothing: s, width of the window over which recorded steering is averaged; for keyboards.
         validation: share of the rows that are not trained on.
-        validation_by: "time": each recording's last rows; "episode": whole takes, drawn by the seed, for
-            recordings of many takes whose last one is unlike the others.
+        validation_by: "time": each recording's last rows; "episode": whole episodes, drawn by the seed, for
+            recordings of many episodes whose last one is unlike the others.
         gap: s before the last rows that nothing is trained on either.
         select: which epoch's policy is the best: "loss", of the least validation loss, or "driving", of the
             best drive, see `driving_score`. The loss says little of driving (Codevilla et al. 2018).
@@ -75,8 +75,8 @@ class BehavioralCloning:
         config: all settings.
         folder: where the training is kept: ``policy/`` the best checkpoint so far, ``state/`` what is
             needed to go on, ``tensorboard/`` the log. None keeps nothing on disk.
-        reports: what was noticed in each recording; its broken pictures are among it.
-        history: what the epochs came to so far.
+        reports: what was noticed in each recording; its broken images are among it.
+        epoch_log: what the epochs came to so far.
     """
 
     Config = BehavioralCloningConfig
@@ -95,7 +95,7 @@ class BehavioralCloning:
     ) -> None:
         """Get ready to learn.
 
-        Every picture is decoded once, so that a broken one does not stop the training half-way: its
+        Every image is decoded once, so that a broken one does not stop the training half-way: its
         row is left out, with a warning.
 
         Args:
@@ -106,7 +106,7 @@ class BehavioralCloning:
             initial: a policy of the same network to start from, or its folder or its training's; None starts
                 from random weights.
             env: where to drive if ``select="driving"``, or what makes it; it is reset, driven, and closed
-                only if it was made here. None makes "UdacitySim-v0", with pictures of the policy's size.
+                only if it was made here. None makes "UdacitySim-v0", with images of the policy's size.
             folder: where to keep the training; if training in it was interrupted, `learn` goes on
                 from the last whole epoch.
             progress: show a progress bar.
@@ -122,11 +122,11 @@ class BehavioralCloning:
             raise OptionError(f"config must be a BehavioralCloningConfig, got {config!r}")
         self.config = config.with_options(**options)
         self.folder = None if folder is None else Path(folder)
-        self.history: list[Epoch] = []
+        self.epoch_log: list[Epoch] = []
         self._progress = progress
         if self.folder is not None:
             _check_folder(self.folder)
-        checked = [without_broken_pictures(recording, progress) for recording in open_recordings(recordings)]
+        checked = [without_broken_images(recording, progress) for recording in open_recordings(recordings)]
         self.reports = tuple(report for _, report in checked)
         frames = Frames.of([recording for recording, _ in checked], self.config.labels, weights)
         if self.config.validation_by == "episode":
@@ -164,7 +164,7 @@ class BehavioralCloning:
                 judge=self._judge(stack) if self.config.select == "driving" else None,
                 learner=type(self).__name__,
             )
-            self.history = training.history
+            self.epoch_log = training.epoch_log
             return training.run(self._progress, after_epoch)
 
     def _judge(self, stack: ExitStack) -> Callable[[NetworkPolicy], float]:
@@ -176,8 +176,8 @@ class BehavioralCloning:
 
         env: Any = self._env
         if not isinstance(env, gymnasium.Env):
-            size = self.config.preprocessing.picture
-            env = gymnasium.make("UdacitySim-v0", picture=size) if env is None else env()
+            size = self.config.preprocessing.camera_size
+            env = gymnasium.make("UdacitySim-v0", image_size=size) if env is None else env()
             stack.callback(env.close)
         seconds = self.config.drive_seconds
         laps = 1 + int(seconds * FASTEST / env.unwrapped.track.length)

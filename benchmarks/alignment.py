@@ -1,10 +1,10 @@
-"""Where was the car in a real recording: poses from the log and the pictures.
+"""Where was the car in a real recording: poses from the log and the images.
 
 Udacity's logs hold no poses. Steering and speed give the path by dead reckoning, which drifts; the
-pictures show the road's edges and lines, which stay where the track is. Two passes bring them
+images show the road's edges and lines, which stay where the track is. Two passes bring them
 together. A particle filter (Gordon, Salmond and Smith 1993) follows the car through ambiguous views:
 each particle is a pose on the track, weighed by how well road, verge and lines would lie in the
-picture. Then every picture's lines are searched across where the filter expects them, and an
+image. Then every image's lines are searched across where the filter expects them, and an
 extended Kalman smoother (Rauch, Tung and Striebel 1965) fits the poses to what was found.
 """
 
@@ -28,9 +28,9 @@ Floats = NDArray[np.float64]
 Plane = NDArray[np.float32]
 
 FOCAL = 80.0 / math.tan(math.radians(30.0))
-"""px, of the recorded pictures, 320x160 with a vertical field of view of 60 degrees."""
+"""px, of the recorded images, 320x160 with a vertical field of view of 60 degrees."""
 ROWS = (20.0, 134.0)
-"""Rows of a picture to look at: below the treetops, above the bonnet."""
+"""Rows of an image to look at: below the treetops, above the bonnet."""
 NEAR, FAR = 2.4, 32.0
 """m before the car's root between which the road is looked at; what is nearer lies under the bonnet."""
 REACH = 14.0
@@ -47,8 +47,8 @@ class Look:
         solid: for each line whether it is solid; dashes are looked for less.
         inside: m right of the centre line where there is always road surface.
         outside: m right of the centre line where there is none.
-        surface: picture to (h, w) float32 in [0, 1], how much each pixel looks like road surface.
-        paint: picture to (h, w) float32, brighter where there is line paint.
+        surface: image to (h, w) float32 in [0, 1], how much each pixel looks like road surface.
+        paint: image to (h, w) float32, brighter where there is line paint.
         contrast: rise of ``paint`` from beside a line to its middle that counts as a line.
         bars: m from the centre line to the middle of red and white bars, where the track has a kerb of
             them; they begin and end at known places. 0 for roads without.
@@ -103,8 +103,8 @@ def _lake_surface(image: Image) -> Plane:
 
 def _lake_paint(image: Image) -> Plane:
     """Yellow lines: red and green without blue; the red and white bars beside them don't count."""
-    picture = image.astype(np.float32)
-    return (np.minimum(picture[..., 0], picture[..., 1]) - picture[..., 2]) / 60.0
+    red, green, blue = (image[..., i].astype(np.float32) for i in range(3))
+    return (np.minimum(red, green) - blue) / 60.0
 
 
 LOOKS = {
@@ -130,8 +130,8 @@ class Alignment(NamedTuple):
         heading_error: (n,) rad by which the car points to the right of the track.
         pitch: (n,) rad that the body is nose-up beyond how it usually rides.
         deviation: (n, 4) standard deviations of these.
-        found: (n,) points of lines found in each picture.
-        error: (n,) px, median distance in a picture between lines found and lines of the aligned
+        found: (n,) points of lines found in each image.
+        error: (n,) px, median distance in an image between lines found and lines of the aligned
             track; nan where none was found.
     """
 
@@ -233,7 +233,7 @@ class Aligner:
         return point, heading, i
 
     def project(self, states: Floats, s: Floats, offset: Floats) -> tuple[Floats, Floats, Floats]:
-        """Where points of the road lie in the center camera's pictures.
+        """Where points of the road lie in the center camera's images.
 
         Args:
             states: (n, 4) s, offset, heading error and pitch of the car.
@@ -277,7 +277,7 @@ class Aligner:
         return np.stack([s, offset, error, pitch], axis=1)
 
     def _likelihood(self, states: Floats, image: Image) -> Floats:
-        """How well road, verges and lines of each pose agree with the picture, about -1 to 1."""
+        """How well road, verges and lines of each pose agree with the image, about -1 to 1."""
         look = self.look
         ahead = np.concatenate([np.arange(NEAR, 12.0, 1.0), np.arange(12.0, FAR, 2.0)])
         bars = (-look.bars, look.bars) if look.bars else ()
@@ -285,7 +285,7 @@ class Aligner:
         shape = (len(states), len(offsets), len(ahead))
         s = np.broadcast_to(states[:, 0, None, None] + ahead, shape)
         column, row, depth = self.project(states, s, np.broadcast_to(offsets[:, None], shape))
-        # What lies behind a crest doesn't rise in the picture.
+        # What lies behind a crest doesn't rise in the image.
         before = np.minimum.accumulate(
             np.concatenate([np.full((*shape[:2], 1), 1e9), row[..., :-1]], axis=2), axis=2
         )
@@ -316,7 +316,7 @@ class Aligner:
         return np.asarray((value * seen).sum(axis=(1, 2)) / (seen.sum(axis=(1, 2)) + 15.0))
 
     def _ridge(self, image: Image, surface: Plane) -> Plane:
-        """Lines in a picture, blurred so that near misses count."""
+        """Lines in an image, blurred so that near misses count."""
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
         hat = cv2.morphologyEx(self.look.paint(image), cv2.MORPH_TOPHAT, kernel)
         hat[: int(ROWS[0])] = 0
@@ -339,7 +339,7 @@ class Aligner:
         """First pass: the particle filter.
 
         Args:
-            image: gives the center picture of a frame.
+            image: gives the center image of a frame.
             frames: indices of the frames to look at, in order.
             driven: (rows,) m, of `dead_reckon` for the whole log.
             turned: (rows,) rad, likewise.
@@ -378,7 +378,7 @@ class Aligner:
         """Look for the lines around where they are expected.
 
         Args:
-            image: (160, 320, 3) uint8 RGB, the center picture.
+            image: (160, 320, 3) uint8 RGB, the center image.
             state: (4,) s, offset, heading error and pitch.
             deviation: (4, 4) their covariance: how far to search.
 
@@ -437,10 +437,10 @@ class Aligner:
         expected: Floats,
         trust: tuple[float, float, float] = (0.8, 0.2, 0.05),
     ) -> Alignment:
-        """Second pass: fit the poses to the lines found in each picture, over time.
+        """Second pass: fit the poses to the lines found in each image, over time.
 
         Args:
-            image: gives the center picture of a frame.
+            image: gives the center image of a frame.
             frames: indices of the frames, in order.
             driven: (rows,) m, of `dead_reckon` for the whole log.
             turned: (rows,) rad, likewise.
@@ -475,9 +475,9 @@ class Aligner:
             centre = x + np.linalg.solve(inverse + prior, prior @ (pull - x))
             inverse = inverse + prior
             x, p = centre, np.linalg.inv(inverse)
-            picture = image(k)
+            seen = image(k)
             for attempt in range(4):
-                r, slope, _ = self.search(picture, x, p)
+                r, slope, _ = self.search(seen, x, p)
                 if len(r) < 4:
                     break
                 # Points of one line are not independent, and far ones may lie on something else.
@@ -506,7 +506,7 @@ class Aligner:
 def _responses(
     paint: Plane, place: Floats, normal: Floats, width: Floats
 ) -> tuple[Floats, NDArray[np.float64]]:
-    """How much like a line the picture is at places across each point: shifts (px) and (m, shifts)."""
+    """How much like a line the image is at places across each point: shifts (px) and (m, shifts)."""
     step, margin = 0.5, 12.0
     shift = np.arange(-(REACH + margin), REACH + margin + step / 2, step)
     at = place[:, None] + normal[:, None] * shift[None, :, None]

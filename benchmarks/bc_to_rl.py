@@ -1,7 +1,7 @@
 """Behavioural cloning, then reinforcement learning: the pupil drives faster than its teacher.
 
 An expert that drives the lake slowly is recorded for a lap; PilotNet is cloned from that; PPO (Schulman et
-al. 2017) goes on from the clone, on pictures alone, rewarded for metres along the track and punished for
+al. 2017) goes on from the clone, on images alone, rewarded for metres along the track and punished for
 wheels over the edge line. After every few thousand steps the policy drives a lap as it would for good,
 without noise, and the fastest one that never touches the line is kept. In the end expert, clone and the kept
 policy drive three laps each. Lap times are those of the laps after the standing start.
@@ -129,7 +129,7 @@ def judge(driver: Any, laps: int, seconds: float | None = None) -> Evaluation:
 
 def prove(seed: int, args: Args) -> Mapping[str, Evaluation]:
     """Expert, clone and improved policy of one seed, judged."""
-    torch.set_num_threads(1)  # one picture at a time is too little work for two
+    torch.set_num_threads(1)  # one image at a time is too little work for two
     with tempfile.TemporaryDirectory() as folder:
         cloned = clone(Path(folder), seed, args)
     improved = improve(cloned, seed, args, lambda line: print(f"seed {seed}: {line}", flush=True))

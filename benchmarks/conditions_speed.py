@@ -1,4 +1,4 @@
-"""What conditions and sensors cost: ms per picture of 320x160, on one core, around a track.
+"""What conditions and sensors cost: ms per image of 320x160, on one core, around a track.
 
     python benchmarks/conditions_speed.py [--track lake]
 
@@ -32,7 +32,7 @@ def main() -> None:
         camera_row(track.pose_at(s, track.reference_offset), "center", "autonomous")[None] for s in stations
     ]
     shape = (1, rig.height, rig.width)
-    picture, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
+    image, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
     labels = np.empty(shape, np.uint8)
 
     def measure(**settings: object) -> float:
@@ -40,7 +40,7 @@ def main() -> None:
         for _ in range(ROUNDS):
             for place, row in enumerate(rows):
                 start = time.perf_counter()
-                rig.renderer.render(row, picture, [0], **settings)
+                rig.renderer.render(row, image, [0], **settings)
                 best[place] = min(best[place], time.perf_counter() - start)
         return 1e3 * sum(best) / PLACES
 

@@ -8,7 +8,7 @@ policy drives laps alone; whenever it leaves the road or is stuck it is put back
 as a fall.
 
 As in the paper the speed is given, the policy steers by linear regression on a thumbnail of the camera's
-picture, and cloning learns from the expert's clean drives alone: no side cameras, no augmentation. Those are
+image, and cloning learns from the expert's clean drives alone: no side cameras, no augmentation. Those are
 other cures of the same disease, see docs/learners.md; so is a better controller, see --network.
 
 Everything is kept in the output folder: an interrupted run goes on with the same command.
@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import DAgger, Policy, Preprocessing, load_policy
-from algorithms.dagger.round_log import Round, read_history
+from algorithms.dagger.round_log import Round, read_round_log
 from algorithms.dagger.schedules import Constant, Exponential, FirstRound, Linear, Schedule
 from algorithms.policies.networks import NETWORKS
 from algorithms.training.augment import Augmentation
@@ -56,7 +56,7 @@ of that wide road even cloning does not fall, however little it is like driving 
 CTRL_DT = 1 / 15
 """s of a step."""
 
-PICTURE = (80, 160)
+IMAGE_SIZE = (80, 160)
 NO_AUGMENTATION = Augmentation(flip=0.0, shift=0.0, turn=0.0, vertical=0.0, brightness=0.0, shadow=0.0)
 
 
@@ -69,9 +69,9 @@ class Linear24(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 64, outputs))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Map (n, 3, 24, 64) normalised pictures to (n, outputs)."""
-        out: Tensor = self.layers(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (n, 3, 24, 64) normalised images to (n, outputs)."""
+        out: Tensor = self.layers(images)
         return out
 
 
@@ -95,9 +95,9 @@ class Thumbnail(nn.Module):
             nn.Linear(32, outputs),
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Map (n, 3, 24, 64) normalised pictures to (n, outputs)."""
-        out: Tensor = self.layers(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (n, 3, 24, 64) normalised images to (n, outputs)."""
+        out: Tensor = self.layers(images)
         return out
 
 
@@ -131,7 +131,7 @@ class Run:
 
 def make_env(track: str) -> gymnasium.Env[Any, Any]:
     """The environment of all runs."""
-    return gymnasium.make("UdacitySim-v0", track=track, picture=PICTURE, ctrl_dt=CTRL_DT)
+    return gymnasium.make("UdacitySim-v0", track=track, image_size=IMAGE_SIZE, ctrl_dt=CTRL_DT)
 
 
 def make_expert(track: str) -> Expert:
@@ -151,7 +151,7 @@ def settings(run: Run) -> dict[str, Any]:
         "throttle": "speed_control",
         "target_speed": speed,
         "network": run.network,
-        "preprocessing": Preprocessing(picture=PICTURE, crop=(30, 68), size=(24, 64)),
+        "preprocessing": Preprocessing(camera_size=IMAGE_SIZE, crop=(30, 68), size=(24, 64)),
         "augmentation": NO_AUGMENTATION,
         "side_cameras": 0.0,
         "balance": 0.0,
@@ -209,11 +209,11 @@ def work(run: Run) -> list[dict[str, Any]]:
         progress=False,
         **settings(run),
     )
-    for learnt in read_history(run.folder / "learner")[len(rows) :]:  # not judged before an interruption
+    for learnt in read_round_log(run.folder / "learner")[len(rows) :]:  # not judged before an interruption
         judge(learnt)
     learner.learn(judge)
     env.close()
-    shutil.rmtree(run.folder / "learner" / "rounds", ignore_errors=True)  # pictures: the bulk of it
+    shutil.rmtree(run.folder / "learner" / "rounds", ignore_errors=True)  # images: the bulk of it
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Steps per second with pictures in one process: ours by size, cars and track, and what people use.
+"""Steps per second with images in one process: ours by size, cars and track, and what people use.
 
     python benchmarks/env_speed.py                        # ours, about a minute and a half
     python benchmarks/env_speed.py --others FOLDER        # and others, each installed once into FOLDER/NAME
@@ -6,7 +6,7 @@
 
 A row is the median of several runs. "wall" is by the clock on the wall, "processor" by the time that this
 process had on a core, the fairer one where other programs share it. A step is one car's, returned to Python
-with its picture: of 8 cars that step once, 8. Cars drive recorded actions of an expert, or, many in one
+with its image: of 8 cars that step once, 8. Cars drive recorded actions of an expert, or, many in one
 environment, gently straight on.
 """
 
@@ -41,8 +41,8 @@ TRACKS = ("lake", "jungle", "mountain")
 SINGLE: dict[str, dict[str, Any]] = {
     "no camera (state vector)": {"cameras": ()},
     "one camera, 320x160": {},
-    "one camera, 200x66": {"picture": (66, 200)},
-    "one camera, 84x84": {"picture": (84, 84)},
+    "one camera, 200x66": {"image": (66, 200)},
+    "one camera, 84x84": {"image": (84, 84)},
     "three cameras, 320x160": {"cameras": CAMERAS},
     "one camera with depth and labels": {"sensors": ("depth", "segmentation")},
 }
@@ -160,9 +160,9 @@ def measure_other(name: str, folder: Path, seconds: float) -> None:
         print(f"{name:<34}left out: {reasons[-1][:160]}")
         return
     told = json.loads(done.stdout.strip().splitlines()[-1])
-    shape = told["shape"] if told["picture"] else [0, 0]
+    shape = told["shape"] if told["image"] else [0, 0]
     black = ", BLACK" if told["black"] else "" if told["changes"] else ", NEVER CHANGES"
-    what = "x".join(map(str, told["shape"])) if told["picture"] else "no picture"
+    what = "x".join(map(str, told["shape"])) if told["image"] else "no image"
     pixels = shape[0] * shape[1] if len(shape) < 3 or shape[0] > 4 else shape[1] * shape[2]
     also = f"{what}{black}, version {told['version']}, {told['memory']:.0f} MB"
     row(name, (told["wall"], told["processor"]), pixels, also)
@@ -185,19 +185,19 @@ def main() -> None:
     if "single" in options.only:
         heading("steps/s, one car")
         for name, arguments in SINGLE.items():
-            height, width = arguments.get("picture", (160, 320))
+            height, width = arguments.get("image", (160, 320))
             pixels = height * width * len(arguments.get("cameras", ("center",)))
             row(name, clock.rates(driving(**arguments)), pixels)
     if "sizes" in options.only:
-        heading("steps/s, 8 cars, by picture")
+        heading("steps/s, 8 cars, by image")
         for height, width in SIZES:
-            rates = clock.rates(together(8, picture=(height, width)), 8)
+            rates = clock.rates(together(8, image_size=(height, width)), 8)
             row(f"{width}x{height}", rates, height * width)
     if "cars" in options.only:
         for height, width in ((66, 200), (84, 84)):
             heading(f"steps/s, by cars, {width}x{height}")
             for cars in CARS:
-                rates = clock.rates(together(cars, picture=(height, width)), cars)
+                rates = clock.rates(together(cars, image_size=(height, width)), cars)
                 row(f"{cars} cars", rates, height * width)
     if "tracks" in options.only:
         heading("steps/s, 8 cars, by track, 320x160")

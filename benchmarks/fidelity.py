@@ -5,10 +5,10 @@
     python benchmarks/fidelity.py path/to/recording --track lake --cross --output fidelity
 
 Reconstructs the poses of a recording (see `alignment`), draws the same poses, and
-reports, per region of the picture, mean colour and spread of both, how far the lines found in
+reports, per region of the image, mean colour and spread of both, how far the lines found in
 either lie from where the track has them, and how alike one network steers on both. With --cross it
 trains two networks, one on the recording and one on an expert's laps in the twin, and lets each do
-the other's job. Sheets of pictures side by side, the poses and the figures go to the output folder.
+the other's job. Sheets of images side by side, the poses and the figures go to the output folder.
 
 Recordings of others may carry no licence: keep the sheets to yourself.
 """
@@ -56,7 +56,7 @@ SKY, LAND = "sky", "terrain"
 
 @dataclass
 class Pair:
-    """A real picture and the twin's of the same pose."""
+    """A real image and the twin's of the same pose."""
 
     frame: int
     s: float
@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("recording", type=Path, help="folder with a driving_log.csv of one take")
+    parser.add_argument("recording", type=Path, help="folder with a driving_log.csv of one episode")
     parser.add_argument("--track", choices=sorted(REGIONS), default="lake")
     parser.add_argument(
         "--start", type=float, nargs=3, metavar=("S", "OFFSET", "HEADING_ERROR"),
@@ -112,7 +112,7 @@ def main() -> None:
 def reconstruct(
     episode: Any, track: Track, start: tuple[float, float, float], first: int, particles: int, seed: int
 ) -> tuple[list[int], Alignment]:
-    """Align a take; looks at every fourth frame first, then at all."""
+    """Align an episode; looks at every fourth frame first, then at all."""
     aligner = Aligner(track)
     driven, turned = dead_reckon(episode.time, episode.steering, episode.speed)
 
@@ -140,7 +140,7 @@ def load_poses(path: Path) -> tuple[list[int], Alignment]:
 
 
 def draw_pairs(episode: Any, track: Track, frames: list[int], aligned: Alignment, every: int) -> list[Pair]:
-    """Real and drawn pictures of every ``every``-th pose."""
+    """Real and drawn images of every ``every``-th pose."""
     rig = CameraRig(track)
     pairs = []
     for i in range(0, len(frames), every):
@@ -159,9 +159,9 @@ def draw_pairs(episode: Any, track: Track, frames: list[int], aligned: Alignment
     return pairs
 
 
-def _through_jpeg(picture: Image) -> Image:
-    """What is left of a picture by Unity's JPEG encoder: quality 75, half the colour."""
-    return np.asarray(decode_image(encode_jpeg(picture), Path("drawn")))
+def _through_jpeg(image: Image) -> Image:
+    """What is left of an image by Unity's JPEG encoder: quality 75, half the colour."""
+    return np.asarray(decode_image(encode_jpeg(image), Path("drawn")))
 
 
 def compare_regions(
@@ -205,15 +205,15 @@ def compare_regions(
 def compare_edges(
     pairs: list[Pair], track: Track, frames: list[int], aligned: Alignment
 ) -> dict[str, dict[str, float]]:
-    """Distances (px) of the lines found in real and in drawn pictures from those of the aligned track."""
+    """Distances (px) of the lines found in real and in drawn images from those of the aligned track."""
     aligner = Aligner(track)
     distances: dict[str, list[float]] = {"real": [], "drawn": []}
     for pair in pairs:
         i = frames.index(pair.frame)
         state = np.array([aligned.s[i], aligned.offset[i], aligned.heading_error[i], aligned.pitch[i]])
         spread = np.diag(np.square(aligned.deviation[i]))
-        for name, picture in (("real", pair.real), ("drawn", pair.drawn)):
-            distances[name] += np.abs(aligner.search(picture, state, spread)[0]).tolist()
+        for name, image in (("real", pair.real), ("drawn", pair.drawn)):
+            distances[name] += np.abs(aligner.search(image, state, spread)[0]).tolist()
     return {
         name: {
             "points": len(found),
@@ -226,7 +226,7 @@ def compare_edges(
 
 
 def write_sheets(pairs: list[Pair], folder: Path, name: str, rows: int = 6, columns: int = 3) -> None:
-    """Sheets with the real picture at the left of each pair."""
+    """Sheets with the real image at the left of each pair."""
     for begin in range(0, len(pairs), rows * columns):
         cells = []
         for pair in pairs[begin : begin + rows * columns]:
@@ -295,8 +295,8 @@ def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:
         env.close()
     _, of_twin = learn(laps, f"{options.track}-policy-twin", augmentation=Augmentation(shift=0.5, turn=0.02))
 
-    def steer(policy: Any, pictures: list[Image]) -> NDArray[np.float64]:
-        return np.array([policy.predict(picture)[0][0] for picture in pictures], np.float64)
+    def steer(policy: Any, inputs: list[Image]) -> NDArray[np.float64]:
+        return np.array([policy.predict(image)[0][0] for image in inputs], np.float64)
 
     env = gymnasium.make("UdacitySim-v0", track=options.track)
     drive = evaluate(of_real, env, laps=2)
@@ -325,7 +325,7 @@ def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:
         print(name, found[name])
     ratio = found["trained on the twin"]["correlation"] / found["trained on real"]["correlation"]
     found["ratio"] = round(ratio, 3)
-    print(f"one network on real and drawn pictures: correlation {found['one network on both']}")
+    print(f"one network on real and drawn images: correlation {found['one network on both']}")
     print(f"twin-trained over real-trained: {ratio:.2f}")
     return found
 

@@ -30,7 +30,7 @@ from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, make_env, settings
 from proofs import go_on_with, mean_text, plot_mean, side_by_side
 
 from algorithms import DAgger, HGDAgger, load_policy
-from algorithms.dagger.round_log import Round, read_history
+from algorithms.dagger.round_log import Round, read_round_log
 from udacity_gym.experts import PurePursuit, ScriptedHuman
 from udacity_gym.files import write_whole
 from udacity_gym.world.track.track import Track
@@ -128,7 +128,7 @@ def work(job: Job) -> list[dict[str, Any]]:
         progress=False,
         **shared,
     )
-    for finished in read_history(job.folder / "learner"):  # before an interruption
+    for finished in read_round_log(job.folder / "learner"):  # before an interruption
         judge(finished)
     learner.learn(judge)
     env.close()

@@ -136,7 +136,7 @@ def judge_training(
     found: list[Checkpoint] = []
 
     def judge(policy: NetworkPolicy) -> float:
-        epoch = len(training.history) + 1
+        epoch = len(training.epoch_log) + 1
         if epoch in args.checkpoints:
             error = errors(policy, held_out)
             autonomy, interventions = drive(policy, args)
@@ -165,8 +165,8 @@ def errors(policy: NetworkPolicy, frames: Frames, batch: int = 64) -> Any:
     found = []
     for begin in range(0, len(frames), batch):
         rows = range(begin, min(begin + batch, len(frames)))
-        pictures = np.stack([frames.image(row, "center") for row in rows])
-        found.append(policy.predict(pictures)[0][:, 0])
+        images = np.stack([frames.image(row, "center") for row in rows])
+        found.append(policy.predict(images)[0][:, 0])
     return np.concatenate(found) - frames.steering
 
 

@@ -1,6 +1,6 @@
 """Steps per second and latency over the wire: our server against everybody's drive.py, in one run.
 
-Both are fed by the same client, which sends as Udacity's simulator does: a telemetry with a picture of
+Both are fed by the same client, which sends as Udacity's simulator does: a telemetry with an image of
 14 KB in fragments of 1016 bytes, one write each, with Nagle's algorithm on; once at 60 frames per second,
 once as fast as it can. The classic loop (Flask, eventlet, python-socketio 4.6.1) is installed into a
 virtual environment of its own. Latency is from the telemetry to the command that answers it, as the
@@ -43,8 +43,8 @@ CLASSIC = ("flask", "eventlet", "python-socketio==4.6.1", "python-engineio==3.13
 def telemetry_frame() -> str:
     """What the simulator sends: about 14 KB."""
     noise = np.random.default_rng(0).normal(110, 9, (160, 320, 3)).clip(0, 255).astype(np.uint8)
-    picture = base64.b64encode(cv2.imencode(".jpg", cv2.blur(noise, (3, 3)))[1].tobytes()).decode()
-    data = {"steering_angle": "0.0000", "throttle": "0.0000", "speed": "0.0000", "image": picture}
+    image = base64.b64encode(cv2.imencode(".jpg", cv2.blur(noise, (3, 3)))[1].tobytes()).decode()
+    data = {"steering_angle": "0.0000", "throttle": "0.0000", "speed": "0.0000", "image": image}
     return "42" + json.dumps(["telemetry", data], separators=(",", ":"))
 
 

@@ -2,10 +2,10 @@
 
     python benchmarks/recordings.py [--rows 100000] [--frames 1500] [--memory 1000 30000 1000000]
 
-Index: a generated log of 100,000 rows and 300,000 (empty) pictures, opened without reading them.
-Read: frames at random from a written recording, one picture and three, decoded to RGB.
-Write: frames of three 320x160 pictures, encoded and written.
-Training: centre pictures, decoded and scaled to 66x200, in batches of 64; ours beside what others do.
+Index: a generated log of 100,000 rows and 300,000 (empty) images, opened without reading them.
+Read: frames at random from a written recording, one image and three, decoded to RGB.
+Write: frames of three 320x160 images, encoded and written.
+Training: centre images, decoded and scaled to 66x200, in batches of 64; ours beside what others do.
 Memory: what a process that trains takes more, over the number of frames (a million needs 4 GB of disk).
 """
 
@@ -32,7 +32,7 @@ from udacity_gym.telemetry import CAMERAS, Image
 
 
 def make_log(folder: Path, rows: int) -> None:
-    """Write a log as the 2017 simulator does, with pictures that are there but empty."""
+    """Write a log as the 2017 simulator does, with images that are there but empty."""
     (folder / "IMG").mkdir(parents=True)
     rng = np.random.default_rng(0)
     lines = []
@@ -49,16 +49,16 @@ def make_log(folder: Path, rows: int) -> None:
     (folder / "driving_log.csv").write_text("".join(lines))
 
 
-def make_pictures(number: int) -> list[dict[str, Image]]:
-    """Pictures about as hard to encode as those of a road: smooth noise, some 12 kB as JPEG."""
+def make_images(number: int) -> list[dict[str, Image]]:
+    """Images about as hard to encode as those of a road: smooth noise, some 12 kB as JPEG."""
     rng = np.random.default_rng(1)
 
-    def picture() -> Image:
+    def image() -> Image:
         rough = cv2.GaussianBlur(rng.integers(0, 256, (160, 320, 3), dtype=np.uint8), (0, 0), 1.2)
         smooth = cv2.resize(rng.integers(0, 256, (10, 20, 3), dtype=np.uint8), (320, 160))
         return np.asarray(cv2.addWeighted(rough, 0.5, smooth, 0.5, 0), dtype=np.uint8)
 
-    return [{camera: picture() for camera in CAMERAS} for _ in range(number)]
+    return [{camera: image() for camera in CAMERAS} for _ in range(number)]
 
 
 def measure_index(folder: Path, rows: int) -> None:
@@ -74,12 +74,12 @@ def measure_index(folder: Path, rows: int) -> None:
 
 
 def measure_write(folder: Path, frames: int) -> None:
-    """Write frames of three pictures."""
-    pictures = make_pictures(50)
+    """Write frames of three images."""
+    drawn = make_images(50)
     begin = time.perf_counter()
     with RecordingWriter(folder) as writer:
         for i in range(frames):
-            images = pictures[i % len(pictures)]
+            images = drawn[i % len(drawn)]
             writer.write(images, 0.1, 0.5, 0.0, 10.0, time=i / 15, extra={"cte": 0.5, "s": i * 0.7})
     seconds = time.perf_counter() - begin
     size = sum(path.stat().st_size for path in (folder / "IMG").iterdir()) / (3 * frames)
@@ -102,7 +102,7 @@ def measure_read(folder: Path, frames: int) -> None:
 
 
 def measure_training(folder: Path) -> None:
-    """Pictures per second that are ready to learn from; every way does the same to them, in turn."""
+    """Images per second that are ready to learn from; every way does the same to them, in turn."""
     recording = open_recording(folder)
     prepare = Downscale()
     ways: dict[str, Callable[[], int]] = {
@@ -122,7 +122,7 @@ def measure_training(folder: Path) -> None:
             best[name] = max(best[name], run() / (time.perf_counter() - begin))
     base = best["cv2 row by row, one process"]
     for name, rate in best.items():
-        print(f"training pictures, 66x200, {name}: {rate:.0f}/s, {rate / base:.2f} x cv2 row by row")
+        print(f"training images, 66x200, {name}: {rate:.0f}/s, {rate / base:.2f} x cv2 row by row")
 
 
 def _count(loader: TrainingLoader) -> int:
@@ -136,7 +136,7 @@ def _row_by_row(folder: Path, prepare: Downscale) -> Iterator[Image]:
 
 
 def _course_generator(folder: Path, prepare: Downscale, batch_size: int = 64) -> Iterator[tuple[Any, Any]]:
-    """One epoch of the generator that the courses write: pandas, shuffled rows, lists of pictures."""
+    """One epoch of the generator that the courses write: pandas, shuffled rows, lists of images."""
     import pandas as pd
 
     columns = ["center", "left", "right", "steering", "throttle", "reverse", "speed"]
@@ -217,9 +217,9 @@ def measure_memory(folder: Path, sizes: Sequence[int]) -> None:
 
 
 def make_linked(folder: Path, rows: int) -> None:
-    """A log with a centre picture per row; the pictures are links to a few files."""
+    """A log with a centre image per row; the images are links to a few files."""
     (folder / "IMG").mkdir(parents=True)
-    pictures = [encode_jpeg(images["center"]) for images in make_pictures(20)]
+    files = [encode_jpeg(images["center"]) for images in make_images(20)]
     moment = datetime(2018, 7, 16, 17, 11, 43)
     with (folder / "driving_log.csv").open("w") as log:
         first = ""
@@ -228,17 +228,17 @@ def make_linked(folder: Path, rows: int) -> None:
             name = f"center_{moment:%Y_%m_%d_%H_%M_%S}_{moment.microsecond // 1000:03d}.jpg"
             if row % 50_000 == 0:  # a file can have some 65,000 names
                 first = name
-                (folder / "IMG" / name).write_bytes(pictures[row // 50_000 % len(pictures)])
+                (folder / "IMG" / name).write_bytes(files[row // 50_000 % len(files)])
             else:
                 os.link(folder / "IMG" / first, folder / "IMG" / name)
             log.write(f"IMG/{name},,,{row % 200 / 100 - 1:g},0.5,0,20\n")
 
 
 def make_packed(path: Path, frames: int) -> None:
-    """A packed file of pictures of 20x64 pixels, as `pack` writes it, all alike."""
+    """A packed file of images of 20x64 pixels, as `pack` writes it, all alike."""
     seed = path.parent / "seed"
     with RecordingWriter(seed, cameras=("center",)) as writer:
-        writer.write({"center": make_pictures(1)[0]["center"]}, 0.1, 0.5, 0, 9.0, time=0)
+        writer.write({"center": make_images(1)[0]["center"]}, 0.1, 0.5, 0, 9.0, time=0)
     one = path.with_suffix(".one")
     pack(open_recording(seed), one, prepare=Downscale((20, 64))).close()
     data = one.read_bytes()

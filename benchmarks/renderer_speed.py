@@ -1,9 +1,9 @@
-"""Pictures per second of the renderer around the lap of every track, on one core and on two.
+"""Images per second of the renderer around the lap of every track, on one core and on two.
 
     python benchmarks/renderer_speed.py             # about two minutes
-    python benchmarks/renderer_speed.py --profile   # and where the time of a picture goes
+    python benchmarks/renderer_speed.py --profile   # and where the time of an image goes
 
-Every round draws pictures at places all around the lap; printed are the median over rounds by the
+Every round draws images at places all around the lap; printed are the median over rounds by the
 clock on the wall and by the processor time of this process (the fairer figure where other programs
 share the cores), and the best place-by-place figure (what an undisturbed core reaches).
 """
@@ -74,7 +74,7 @@ def places_around(track: Track, places: int, cameras: int = 1) -> list[NDArray[n
 
 
 def measure(rig: CameraRig, rows: list[NDArray[np.float32]], rounds: int) -> tuple[float, float, float]:
-    """Sets of pictures per second: median by wall clock, median by processor time, best."""
+    """Sets of images per second: median by wall clock, median by processor time, best."""
     cameras = len(rows[0])
     out = np.empty((cameras, rig.height, rig.width, 3), np.uint8)
     overlays = list(range(cameras))
@@ -93,7 +93,7 @@ def measure(rig: CameraRig, rows: list[NDArray[np.float32]], rounds: int) -> tup
 
 
 def in_processes(track: str, args: Args) -> float:
-    """Pictures of 320x160 per second by the wall clock, of several processes together."""
+    """Images of 320x160 per second by the wall clock, of several processes together."""
     command = [sys.executable, __file__, "--tracks", track, "--places", str(args.places), "--processes", "-1"]
     running = [
         subprocess.Popen([*command, "--rounds", str(2 * args.rounds)], stdout=subprocess.PIPE, text=True)
@@ -149,7 +149,7 @@ def with_a_clock(kernel: Any) -> tuple[Callable[..., None], list[str]]:
 
 
 def profile(tracks: list[Track], args: Args) -> None:
-    """Print where the time of a picture goes, and how much of the memory's bandwidth it takes."""
+    """Print where the time of an image goes, and how much of the memory's bandwidth it takes."""
     plain = renderer._render
     compiled, stages = with_a_clock(plain)
     spent = np.zeros(len(stages), np.uint64)
@@ -175,7 +175,7 @@ def profile(tracks: list[Track], args: Args) -> None:
                 spent[:], total[:] = 0, 0
                 rig.renderer.render(row, out, [0])
                 counted = [*spent.astype(np.int64).tolist(), int(total[0])]
-                if counted[-1] < least[place, -1]:  # the least disturbed picture there
+                if counted[-1] < least[place, -1]:  # the least disturbed image there
                     least[place] = counted
         renderer._render = plain
         columns[track.name] = least.mean(axis=0) / (rig.width * rig.height)
@@ -199,7 +199,7 @@ def profile(tracks: list[Track], args: Args) -> None:
         quickest = min(quickest, time.perf_counter() - begun)
     bandwidth = 2 * big.nbytes / quickest / 1e9
     print(f"\nvector instructions: {widest}, LLVM's name of the processor: {binding.get_host_cpu_name()}")
-    print(f"memory: {bandwidth:.1f} GB/s of copying; 1,000 pictures/s of 320x160 are 0.15 GB/s")
+    print(f"memory: {bandwidth:.1f} GB/s of copying; 1,000 images/s of 320x160 are 0.15 GB/s")
 
 
 def main() -> None:
@@ -219,12 +219,12 @@ def main() -> None:
         return
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}{load}")
-    head = f"{'size':>9} {'cameras':>8} {'pictures/s, wall':>17} {'processor':>10} {'undisturbed':>12}"
+    head = f"{'size':>9} {'cameras':>8} {'images/s, wall':>17} {'processor':>10} {'undisturbed':>12}"
     alone = {}
     for track in tracks:
         begun = time.perf_counter()
         CameraRig(track).draw(track.pose_at(0.0), "center", "autonomous")
-        print(f"\n{track.name}: scene and first picture in {time.perf_counter() - begun:.2f} s\n{head}")
+        print(f"\n{track.name}: scene and first image in {time.perf_counter() - begun:.2f} s\n{head}")
         for width, height in SIZES:
             sized = CameraRig(track, width, height)
             for cameras in (1, 3):
@@ -234,7 +234,7 @@ def main() -> None:
                 wall, cpu, best = (f"{figure:,.0f}" for figure in figures)
                 print(f"{width:>5}x{height:<3} {cameras:>8} {wall:>17} {cpu:>10} {best:>12}", flush=True)
     if args.processes:
-        print(f"\n{args.processes} processes at once, pictures/s of 320x160, wall")
+        print(f"\n{args.processes} processes at once, images/s of 320x160, wall")
         for name, one in alone.items():
             several = in_processes(name, args)
             print(f"{name:<10} {one:>9,.0f} alone {several:>9,.0f} together, times {several / one:.2f}")

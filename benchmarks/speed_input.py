@@ -59,7 +59,7 @@ def main() -> None:
                 time, speed = drive.trajectory.time, drive.trajectory.speed
                 row = "".join(f"{np.interp(at, time, speed):>12.1f}" for at in MOMENTS)
                 mean = speed[time > 8.0].mean()
-                name = ", ".join(inputs) or "picture only"
+                name = ", ".join(inputs) or "image only"
                 print(f"{name:<12}{seed:>5}{row}{mean:>16.1f}{drive.interventions:>10}", flush=True)
     env.close()
 

@@ -3,7 +3,7 @@
 All train the same network with Adam on the same rows with batches of the same size. The plain loop
 is what a tutorial would write: a Dataset that opens a JPEG, crops, resizes and converts it, a shuffling
 DataLoader, no augmentation; once with as many threads as torch takes by itself, once with one. imitation
-1.0.1 gets the pictures prepared and in memory, in an environment of its own, which is made once. Ours has
+1.0.1 gets the images prepared and in memory, in an environment of its own, which is made once. Ours has
 side cameras, augmentation, and balance on top. The network alone, a copy on each core, trains on one batch
 over and over: nothing can be faster with it. Rounds of all take turns, so that other load on the machine
 meets them alike; medians count.
@@ -44,7 +44,7 @@ BATCH = 64
 
 
 class PlainDataset(Dataset[tuple[Tensor, Tensor]]):
-    """One picture and its steering and throttle, the way tutorials do it."""
+    """One image and its steering and throttle, the way tutorials do it."""
 
     def __init__(self, recording: Recording) -> None:
         self.rows = [
@@ -86,10 +86,10 @@ class Imitation:
 
     def __init__(self, recording: Recording, rows: int, folder: Path) -> None:
         frames, preprocessing = Frames.of([recording]), Preprocessing()
-        pictures = np.stack([preprocessing.prepare(frames.image(row, "center")) for row in range(rows)])
+        images = np.stack([preprocessing.prepare(frames.image(row, "center")) for row in range(rows)])
         actions = np.stack([frames.steering, frames.throttle], axis=1)[:rows]
         data = folder / "data.npz"
-        np.savez(data, pictures=pictures.transpose(0, 3, 1, 2), actions=actions)
+        np.savez(data, images=images.transpose(0, 3, 1, 2), actions=actions)
         versions = Path(__file__).parents[1] / "constraints-oldest.txt"  # those that imitation needs
         python = make_environment("imitation", "-c", str(versions), "imitation", "torch")
         script = Path(__file__).parent / "others" / "imitation_bc.py"
@@ -208,7 +208,7 @@ def measure(recording: Recording, rounds: int, folder: Path | None) -> None:
         ("plain torch loop, 1 thread", median["plain, 1 thread"]),
         (f"imitation 1.0.1, {torch_threads} threads", median.get("imitation")),
         ("imitation 1.0.1, 1 thread", median.get("imitation, 1 thread")),
-        ("ours, first epoch (decodes the pictures)", first),
+        ("ours, first epoch (decodes the images)", first),
         (f"ours, median of the {len(later)} epochs after it", median["ours"]),
         ("network alone, a copy per core", median["alone"]),
     ):

@@ -1,7 +1,7 @@
 """Hours of simulated driving over the wire in lock-step: memory and thread count must stay flat.
 
 The simulator runs in a process of its own (udacity-gym sim), the environment with an expert in this one,
-with the center camera's picture in every step and an episode every ten simulated minutes. Memory is the
+with the center camera's image in every step and an episode every ten simulated minutes. Memory is the
 resident set of either process. It ends with an error if something grew.
 
 Run it with: python benchmarks/wire_soak.py --hours 2

@@ -1,4 +1,4 @@
-"""Make what the docs show from the library itself: python docs/build.py [pictures | gallery [TRACK ...]]."""
+"""Make what the docs show from the library itself: python docs/build.py [images | gallery [TRACK ...]]."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def environment_page() -> str:
     return f"{HEADER}\n\n# UdacitySim-v0\n\n{inspect.getdoc(UdacityEnv)}\n"
 
 
-def pictures() -> dict[str, Image]:
-    """Pictures of the lake track by file name, (height, width, 3) uint8 RGB."""
+def images() -> dict[str, Image]:
+    """Images of the lake track by file name, (height, width, 3) uint8 RGB."""
     track = Track.load("lake")
     rig = CameraRig(track)
     start = track.pose_at(1000.0)
@@ -45,7 +45,7 @@ def pictures() -> dict[str, Image]:
     return {"cameras.jpg": np.vstack([three, chase]), "lake.jpg": lap}
 
 
-def recording_picture(path: Path) -> None:
+def recording_image(path: Path) -> None:
     """The page that ``udacity-gym data plot`` draws, of a lap and a bit by the built-in expert."""
     with tempfile.TemporaryDirectory() as folder:
         drive = Path(folder) / "my-drive"
@@ -57,7 +57,7 @@ def recording_picture(path: Path) -> None:
         plot(open_recording(drive), path, open_recording(drive, edits=False))
 
 
-def racing_line_picture(path: Path) -> None:
+def racing_line_image(path: Path) -> None:
     """The jungle from above, with the lines that `Racing` drives in its lane and on the whole road."""
     import matplotlib
 
@@ -81,19 +81,19 @@ def racing_line_picture(path: Path) -> None:
 
 
 def main() -> None:
-    """Write the page and, if asked for, pictures."""
+    """Write the page and, if asked for, images."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["page", "pictures", "gallery"], default="page")
+    parser.add_argument("what", nargs="?", choices=["page", "images", "gallery"], default="page")
     parser.add_argument("tracks", nargs="*", help="of the gallery; all if not given")
     options = parser.parse_args()
     what = options.what
     (DOCS / "environment.md").write_text(environment_page(), encoding="utf-8")
-    if what == "pictures":
+    if what == "images":
         (DOCS / "images").mkdir(exist_ok=True)
-        for name, picture in pictures().items():
-            cv2.imwrite(str(DOCS / "images" / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-        recording_picture(DOCS / "images" / "recording.jpg")
-        racing_line_picture(DOCS / "images" / "racing-line.jpg")
+        for name, image in images().items():
+            cv2.imwrite(str(DOCS / "images" / name), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+        recording_image(DOCS / "images" / "recording.jpg")
+        racing_line_image(DOCS / "images" / "racing-line.jpg")
     elif what == "gallery":
         import gallery  # lies beside this file
 

@@ -1,4 +1,4 @@
-"""The gallery: pictures of every track, and the page that shows them; made by `docs/build.py gallery`."""
+"""The gallery: images of every track, and the page that shows them; made by `docs/build.py gallery`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SECTION = """
 
 {length:.0f} m around the lap, in autonomous mode, from the reference line:
 
-![Twelve pictures around the lap](images/gallery/{name}-lap.webp)
+![Twelve images around the lap](images/gallery/{name}-lap.webp)
 
 The three cameras, how far everything is (light is near), and what it is: `sensors=("depth", "segmentation")`.
 
@@ -50,7 +50,7 @@ The same place in all [conditions](conditions.md):
 
 
 def build(tracks: tuple[str, ...] = ()) -> None:
-    """Write the pictures of some tracks, and the page of all that have pictures.
+    """Write the images of some tracks, and the page of all that have images.
 
     Args:
         tracks: names of built-in tracks; none means all there are.
@@ -58,9 +58,9 @@ def build(tracks: tuple[str, ...] = ()) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in tracks or built_in_tracks():
         track = Track.load(name)
-        for kind, picture in pictures(track).items():
+        for kind, image in images(track).items():
             path = FOLDER / f"{name}-{kind}.webp"
-            cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+            cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
     page = PAGE
     for name in sorted(built_in_tracks(), key=lambda name: (name != "lake", name)):
         if (FOLDER / f"{name}-lap.webp").exists():
@@ -68,7 +68,7 @@ def build(tracks: tuple[str, ...] = ()) -> None:
     (DOCS / "gallery.md").write_text(page, encoding="utf-8")
 
 
-def pictures(track: Track) -> dict[str, Image]:
+def images(track: Track) -> dict[str, Image]:
     """Sheets of a track by what they show, (height, width, 3) uint8 RGB."""
     rig, offset = CameraRig(track), track.reference_offset
     around = [track.pose_at(s, offset) for s in np.linspace(0.0, track.length, 12, endpoint=False)]
@@ -89,7 +89,7 @@ def pictures(track: Track) -> dict[str, Image]:
     weather = [captioned(rig.draw(places[1], conditions=NAMED[name], seed=1), name) for name in SHOWN]
     return {
         "lap": sheet([rig.draw(pose) for pose in around], 4),
-        "sensors": sheet([picture for row in sensed for picture in row], 3),
+        "sensors": sheet([image for row in sensed for image in row], 3),
         "chase": sheet(chase, 2),
         "conditions": sheet(weather, 3),
     }
@@ -99,21 +99,21 @@ SENSED = ("_depth", "_segmentation")
 
 
 def show(seen: np.ndarray) -> Image:
-    """A picture of whatever a camera or a sensor tells."""
+    """An image of whatever a camera or a sensor tells."""
     if seen.ndim == 3:
         return seen
     return colour_depth(seen) if seen.dtype == np.float32 else colour_labels(seen)
 
 
 def sheet(seen: list[Image], columns: int) -> Image:
-    """Pictures of one size, row by row."""
+    """Images of one size, row by row."""
     rows = [np.hstack(seen[k : k + columns]) for k in range(0, len(seen), columns)]
     return np.vstack(rows)
 
 
-def captioned(picture: Image, caption: str) -> Image:
-    """A picture with a word on it."""
-    written = np.ascontiguousarray(picture)
+def captioned(image: Image, caption: str) -> Image:
+    """An image with a word on it."""
+    written = np.ascontiguousarray(image)
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(written, caption, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness, cv2.LINE_AA)
     return written

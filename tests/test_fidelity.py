@@ -1,4 +1,4 @@
-"""The twin's pictures of the poses of a real drive have its colours; the page about that runs."""
+"""The twin's images of the poses of a real drive have its colours; the page about that runs."""
 
 import fidelity
 import numpy as np
@@ -36,9 +36,9 @@ def test_the_jungles_lines_are_where_they_really_are(jungle_recording):
     assert edges["drawn"]["median"] < 1.2
 
 
-def test_sheets_show_real_and_drawn_pictures_side_by_side(tmp_path):
-    picture = np.zeros((160, 320, 3), np.uint8)
-    pairs = [fidelity.Pair(k, 10.0 * k, 0.0, picture, picture + 200, picture[..., 0]) for k in range(20)]
+def test_sheets_show_real_and_drawn_images_side_by_side(tmp_path):
+    image = np.zeros((160, 320, 3), np.uint8)
+    pairs = [fidelity.Pair(k, 10.0 * k, 0.0, image, image + 200, image[..., 0]) for k in range(20)]
     fidelity.write_sheets(pairs, tmp_path, "lake")
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["lake-sheet-00.png", "lake-sheet-01.png"]
 

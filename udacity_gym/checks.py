@@ -17,7 +17,7 @@ def is_number(value: Any) -> bool:
         return False
 
 
-def number(
+def check_number(
     name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, positive: bool = False
 ) -> float:
     """Check a number.
@@ -42,7 +42,7 @@ def number(
     return float(value)
 
 
-def whole_number(name: str, value: Any, low: int, high: float = math.inf) -> int:
+def check_integer(name: str, value: Any, low: int, high: float = math.inf) -> int:
     """Check a whole number from ``low`` to ``high``.
 
     Raises:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from udacity_gym.checks import is_number, number, whole_number
+from udacity_gym.checks import check_integer, check_number, is_number
 from udacity_gym.errors import OptionError
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def _checked(name: str, value: Any) -> Any:
             raise OptionError(f"{name} must be one of {', '.join(map(repr, _CHOICES[name]))}, got {value!r}")
         return value
     if name == "jpeg":
-        return whole_number(name, value, 1, 100)
-    return number(name, value, *_RANGES[name])
+        return check_integer(name, value, 1, 100)
+    return check_number(name, value, *_RANGES[name])
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Conditions:
         exposure: stops by which the camera gathers more light (2 ** exposure times) or, if negative, less.
         noise: standard deviation of the camera's noise at mid grey, in levels of 255; shot noise, which
             grows with the light's square root, and read noise half and half.
-        jpeg: quality, 1 to 100, of the compression that pictures have gone through; None is none.
+        jpeg: quality, 1 to 100, of the compression that images have gone through; None is none.
 
     Raises:
         OptionError: A field is none of its choices, or out of range.

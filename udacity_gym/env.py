@@ -13,12 +13,12 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from udacity_gym.checks import is_number, number, whole_number
+from udacity_gym.checks import check_integer, check_number, is_number
 from udacity_gym.conditions import ConditionsLike, read_conditions
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.observer import Observation, Observer, check_sensors
 from udacity_gym.rewards import DEFAULT_REWARDS, RewardTerm, Transition, compile_rewards, is_off_road
-from udacity_gym.sensors import check_field_of_view, check_picture
+from udacity_gym.sensors import check_field_of_view, check_image_size
 from udacity_gym.simulators import SimulatorSettings, make_simulator
 from udacity_gym.telemetry import VIEWS, Control, Image, Telemetry, TrackState
 from udacity_gym.window import Window, why_no_window
@@ -27,7 +27,7 @@ from udacity_gym.world.track.track import Track
 from udacity_gym.world.track.track_file import MODES
 
 RENDER_SIZE = (800, 448)
-"""Width and height of rendered pictures, pixels."""
+"""Width and height of rendered images, pixels."""
 
 
 class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -35,7 +35,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     ## Description
     A car with Udacity's dimensions, engine, steering and three forward cameras drives around a closed
-    track. The agent steers and works the throttle from the pictures, 15 times a second by default; the
+    track. The agent steers and works the throttle from the images, 15 times a second by default; the
     simulator stands still between two steps. It is the task of NVIDIA's "End to End Learning for
     Self-Driving Cars" (Bojarski et al. 2016) and of Udacity's course on behavioural cloning.
 
@@ -51,15 +51,15 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     pedal already brakes fully. For steering alone see `udacity_gym.wrappers.SpeedControl`.
 
     ## Observation Space
-    - one camera (the default): its picture, `Box(0, 255, (160, 320, 3), uint8)`, RGB;
-    - several cameras: `Dict` of camera name to such a picture;
-    - with `sensors`: `Dict` of camera name to such a picture, and besides, by the same pixels,
+    - one camera (the default): its image, `Box(0, 255, (160, 320, 3), uint8)`, RGB;
+    - several cameras: `Dict` of camera name to such an image;
+    - with `sensors`: `Dict` of camera name to such an image, and besides, by the same pixels,
       `"center_depth"`: `Box(0, 1000, (160, 320), float32)`, m along the optical axis, 1000 for the sky, and
       `"center_segmentation"`: `Box(0, 8, (160, 320), uint8)`, see `udacity_gym.sensors.Label`: sky 0, road 1,
       lane marking 2, kerb 3, terrain 4, water 5, vegetation 6, structure 7 (walls, signs, tyres), car 8 (the
       bonnet, whose depth is that of a plane 0.66 m below the camera); they see through rain and fog;
     - no camera, `cameras=()`: `Box(-1, 1, (10,), float32)`, a state vector for learning without
-      pictures, which are then never drawn. Each entry is divided by its scale and clipped to [-1, 1]:
+      images, which are then never drawn. Each entry is divided by its scale and clipped to [-1, 1]:
 
     | Num | Entry             | Scale   | Meaning                                                    |
     |-----|-------------------|---------|------------------------------------------------------------|
@@ -181,7 +181,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
       "rain" or "dusk", `Conditions`, or a `Randomization` from which each episode draws, see
       `udacity_gym.conditions`; None looks like Udacity's simulator.
     * `sensors=()`: "depth", "segmentation" or both, for every camera; drawn only then.
-    * `picture=(160, 320)`: height and width of the pictures in pixels; they are drawn at this size.
+    * `image_size=(160, 320)`: height and width of the images in pixels; they are drawn at this size.
     * `field_of_view=None`: vertical, in rad; None is Udacity's, 60 degrees.
     * `car=None`: the kind of car, `udacity_gym.world.CarParameters`, such as
       `CarParameters(top_speed=20.0)` in m/s; None is Udacity's.
@@ -189,7 +189,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     * `simulator_options=None`: what is the simulator's own, by name: `jpeg` for the embedded one, the fields
       of `udacity_gym.simulators.remote.RemoteOptions` for others.
 
-    Same seed and same actions give the same bytes, pictures included.
+    Same seed and same actions give the same bytes, images included.
 
     ## Many Cars
     `gymnasium.make_vec("UdacitySim-v0", num_envs=8, vectorization_mode="vector_entry_point")` has several
@@ -217,7 +217,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         direction: str | None = None,
         conditions: ConditionsLike = None,
         sensors: Sequence[str] = (),
-        picture: tuple[int, int] = (160, 320),
+        image_size: tuple[int, int] = (160, 320),
         field_of_view: float | None = None,
         car: CarParameters | None = None,
         rewards: Mapping[str, float | RewardTerm] = DEFAULT_REWARDS,
@@ -228,16 +228,16 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             raise problem
         if render_view not in VIEWS:
             raise OptionError(f"render_view must be 'chase' or 'cockpit', got {render_view!r}")
-        number("ctrl_dt", ctrl_dt, high=1.0, positive=True)
+        check_number("ctrl_dt", ctrl_dt, high=1.0, positive=True)
         if max_laps is not None:
-            whole_number("max_laps", max_laps, 1)
+            check_integer("max_laps", max_laps, 1)
         if max_seconds is not None:
-            number("max_seconds", max_seconds, positive=True)
+            check_number("max_seconds", max_seconds, positive=True)
         if not isinstance(mode, str) or mode not in MODES:
             raise OptionError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
         if not isinstance(host, str):
             raise OptionError(f"host must be an address such as '127.0.0.1', got {host!r}")
-        whole_number("port", port, 0, 65535)
+        check_integer("port", port, 0, 65535)
         names = _names(cameras)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise OptionError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
@@ -251,7 +251,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             port=port,
             cameras=names,
             conditions=read_conditions(conditions),
-            picture=check_picture(picture),
+            image_size=check_image_size(image_size),
             field_of_view=None if field_of_view is None else check_field_of_view(field_of_view),
             car=_check_car(car),
             options=dict(simulator_options or {}),
@@ -277,10 +277,10 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             "render_fps": max(1, round(1 / ctrl_dt)),
         }
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self._observer = Observer(self.cameras, self.sensors, settings.picture)
+        self._observer = Observer(self.cameras, self.sensors, settings.image_size)
         self.observation_space = self._observer.space
         self.caption = ""
-        """What rendered pictures say in their corner, such as who drives."""
+        """What rendered images say in their corner, such as who drives."""
         self._telemetry: Telemetry | None = None
         self._window: Window | None = None
 
@@ -302,7 +302,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     @property
     def telemetry(self) -> Telemetry | None:
-        """What the simulator last said, pictures of all its cameras included; None before `reset`."""
+        """What the simulator last said, images of all its cameras included; None before `reset`."""
         return self._telemetry
 
     def reset(
@@ -320,8 +320,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         Raises:
             OptionError: An option is unknown or out of range.
         """
-        info = self.begin(seed, options)
-        return self.look(), info
+        info = self._reset_state(seed, options)
+        return self._observe(), info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Drive for ``ctrl_dt`` seconds.
@@ -338,10 +338,12 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             ResetNeeded: `reset` was never called.
         """
         self._present()
-        reward, terminated, truncated, info = self.judge(self.simulator.step(read_action(action)))
-        return self.look(), reward, terminated, truncated, info
+        reward, terminated, truncated, info = self._score(self.simulator.step(read_action(action)))
+        return self._observe(), reward, terminated, truncated, info
 
-    def begin(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _reset_state(
+        self, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Start an episode without looking: `reset` but for the observation.
 
         Returns:
@@ -362,7 +364,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._show()
         return self._info(telemetry, dict.fromkeys(self._terms, 0.0))
 
-    def judge(self, after: Telemetry) -> tuple[float, bool, bool, dict[str, Any]]:
+    def _score(self, after: Telemetry) -> tuple[float, bool, bool, dict[str, Any]]:
         """Say what a step is worth that led to a moment: `step` but for driving and the observation.
 
         Args:
@@ -386,7 +388,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         terminated = end in ("off_road", "stuck")
         return float(sum(terms.values())), terminated, end is not None and not terminated, info
 
-    def look(self) -> Observation:
+    def _observe(self) -> Observation:
         """What the agent sees of the present moment, fresh arrays.
 
         Raises:
@@ -436,14 +438,14 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
         if self._telemetry is None:
             raise ResetNeeded("call reset() before the first render()")
-        picture = self.simulator.view(self.render_view, *RENDER_SIZE)
-        return draw_telemetry(picture, self._telemetry, self._track.length, self.caption)
+        image = self.simulator.view(self.render_view, *RENDER_SIZE)
+        return draw_telemetry(image, self._telemetry, self._track.length, self.caption)
 
     def _show(self) -> None:
-        picture = self._draw()
+        image = self._draw()
         if self._window is None:
             self._window = Window("udacity-gym", *RENDER_SIZE)
-        self._window.show(picture, self.metadata["render_fps"])
+        self._window.show(image, self.metadata["render_fps"])
 
     def _end_reason(self, telemetry: Telemetry) -> str | None:
         track, extra = telemetry.track, telemetry.extra

@@ -1,4 +1,4 @@
-"""What the agent sees: telemetry becomes a picture, several with their sensors, or a state vector."""
+"""What the agent sees: telemetry becomes an image, several with their sensors, or a state vector."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Observer:
 
     Args:
         cameras: names of the cameras; none makes state vectors.
-        sensors: what each camera tells besides its picture.
-        picture: (height, width) of the pictures in pixels.
+        sensors: what each camera tells besides its image.
+        image_size: (height, width) of the images in pixels.
 
     Attributes:
         space: what all its observations are in.
@@ -50,11 +50,11 @@ class Observer:
     """
 
     def __init__(
-        self, cameras: Sequence[str], sensors: Sequence[str] = (), picture: tuple[int, int] = (160, 320)
+        self, cameras: Sequence[str], sensors: Sequence[str] = (), image_size: tuple[int, int] = (160, 320)
     ) -> None:
         self._cameras = tuple(cameras)
         self._names = (*cameras, *(f"{camera}_{sensor}" for camera in cameras for sensor in sensors))
-        height, width = picture
+        height, width = image_size
         seen: dict[str, spaces.Space[Any]] = {
             camera: spaces.Box(0, 255, (height, width, 3), np.uint8) for camera in cameras
         }

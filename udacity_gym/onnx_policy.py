@@ -15,9 +15,12 @@ from udacity_gym.policy_inputs import ObservationError, check_measurements, chec
 KEY = "udacity_gym"
 """Key of the file's metadata that has the JSON."""
 
+OLD_NAMES = {"picture": "image_size", "history": "past_frames"}
+"""What older versions called entries of it."""
+
 
 class OnnxPolicy:
-    """A policy in an ONNX file: the camera's picture in, actions out; crop, resize and colours are inside.
+    """A policy in an ONNX file: the camera's image in, actions out; crop, resize and colours are inside.
 
     ``predict`` keeps the contract of Stable-Baselines3, as other policies here do.
 
@@ -26,10 +29,10 @@ class OnnxPolicy:
         name: what the file says its network is.
         actions: ("steering", "throttle"), or ("steering",) for a policy whose speed is kept for it.
         target_speed: m/s that a steering-only policy wants to be driven at, else None.
-        picture: (height, width) px of the pictures it accepts.
-        camera: which picture of a Dict observation it looks at.
+        image_size: (height, width) px of the images it accepts.
+        camera: which image of a Dict observation it looks at.
         inputs: what else it needs of a Dict observation: ("speed",) or nothing.
-        history: how many past pictures it looks at; it remembers them in ``state``.
+        past_frames: how many past images it looks at; it remembers them in ``state``.
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
@@ -37,7 +40,7 @@ class OnnxPolicy:
 
         Args:
             path: the file.
-            threads: CPU threads for one picture; more than one seldom helps so small networks.
+            threads: CPU threads for one image; more than one seldom helps so small networks.
 
         Raises:
             MissingDependencyError: onnxruntime is not installed.
@@ -64,12 +67,12 @@ class OnnxPolicy:
         self.name = str(about["network"])
         self.actions: tuple[str, ...] = tuple(about["actions"])
         self.target_speed: float | None = about["target_speed"]
-        height, width = about["picture"]
-        self.picture: tuple[int, int] = (int(height), int(width))
+        height, width = about["image_size"]
+        self.image_size: tuple[int, int] = (int(height), int(width))
         self.camera = str(about["camera"])
         self.inputs: tuple[str, ...] = tuple(about.get("inputs", ()))
-        self.history = int(about.get("history", 0))
-        self._past = (self.history, *about.get("size", (0, 0)), 3)
+        self.past_frames = int(about.get("past_frames", 0))
+        self._past = (self.past_frames, *about.get("size", (0, 0)), 3)
 
     def predict(
         self,
@@ -81,8 +84,8 @@ class OnnxPolicy:
         """Choose the action for one observation or a batch of them.
 
         Args:
-            observation: (*picture, 3) or (n, *picture, 3) uint8 RGB, or a mapping from camera names
-                to such pictures, of which `camera` is used, and from `inputs` to numbers, (1,) or (n, 1).
+            observation: (*image_size, 3) or (n, *image_size, 3) uint8 RGB, or a mapping from camera names
+                to such images, of which `camera` is used, and from `inputs` to numbers, (1,) or (n, 1).
             state: what the last call gave back, None at first.
             episode_start: (n,) for which of the cars an episode begins, whose past is forgotten; or one
                 for all.
@@ -95,16 +98,16 @@ class OnnxPolicy:
             ObservationError: The observation has the wrong shape, dtype, range or channel order, lacks an
                 input, or the state is of another number of cars.
         """
-        images = check_observation(observation, self.picture, self.camera)
+        images = check_observation(observation, self.image_size, self.camera)
         single = images.ndim == 3
         images = images[None] if single else images
         given: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(images)}
         if self.inputs:
             given["measurements"] = check_measurements(observation, self.inputs, len(images), single)
-        if self.history:
+        if self.past_frames:
             given |= self._remembered(len(images), state, episode_start)
         action, *rest = self._session.run(None, given)
-        return (action[0] if single else action), (tuple(rest) if self.history else state)
+        return (action[0] if single else action), (tuple(rest) if self.past_frames else state)
 
     def _remembered(self, n: int, state: tuple[NDArray[Any], ...] | None, start: Any) -> dict[str, Any]:
         shape = (n, *self._past)
@@ -112,7 +115,7 @@ class OnnxPolicy:
         past = np.zeros(shape, np.uint8) if state is None else np.asarray(state[0])
         if past.shape != shape:
             raise ObservationError(
-                f"the state is of shape {past.shape}, {n} pictures need {shape}; begin with state=None"
+                f"the state is of shape {past.shape}, {n} images need {shape}; begin with state=None"
             )
         if start is not None:
             begins = begins | np.broadcast_to(np.asarray(start, np.bool_), (n,))
@@ -129,8 +132,10 @@ class OnnxPolicy:
                 f"{inputs}, its outputs {outputs}; export one with udacity-gym export FOLDER model.onnx"
             )
         try:
-            about: dict[str, Any] = json.loads(text)
-            missing = {"network", "actions", "target_speed", "picture", "camera"} - about.keys()
+            about: dict[str, Any] = {
+                OLD_NAMES.get(name, name): value for name, value in json.loads(text).items()
+            }
+            missing = {"network", "actions", "target_speed", "image_size", "camera"} - about.keys()
         except (ValueError, AttributeError) as error:
             raise CheckpointError(f"{self.path}: its description is no JSON object: {error}") from error
         if missing:

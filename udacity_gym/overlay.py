@@ -1,4 +1,4 @@
-"""The instruments drawn over a picture for people: speed, pedals, steering, place on the road, lap."""
+"""The instruments drawn over an image for people: speed, pedals, steering, place on the road, lap."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ ACCENT: Colour = (92, 172, 240)
 """Colours, RGB."""
 
 PANEL = 0.18
-"""Height of the panel as a share of the picture's."""
+"""Height of the panel as a share of the image's."""
 SHADE = 0.38
-"""What is left of the picture's brightness under the panel."""
+"""What is left of the image's brightness under the panel."""
 CTE_RANGE = 4.0
 """m of cross-track error at the ends of its scale."""
 
 
 def draw_telemetry(
-    picture: Image, telemetry: Telemetry, track_length: float | None = None, caption: str = ""
+    image: Image, telemetry: Telemetry, track_length: float | None = None, caption: str = ""
 ) -> Image:
-    """Draw the instruments over the lower edge of a picture.
+    """Draw the instruments over the lower edge of an image.
 
     Args:
-        picture: (height, width, 3) uint8 RGB; from 320x180 on everything is readable.
+        image: (height, width, 3) uint8 RGB; from 320x180 on everything is readable.
         telemetry: what to show; what the simulator does not tell is left out.
         track_length: m once around the track, to show the share of the lap that is done; None leaves it out.
         caption: what to write into the upper left corner, such as who drives.
@@ -39,7 +39,7 @@ def draw_telemetry(
     Returns:
         (height, width, 3) uint8 RGB, a new array.
     """
-    canvas: Image = np.array(picture, order="C")
+    canvas: Image = np.array(image, order="C")
     height, width = canvas.shape[:2]
     top = height - round(PANEL * height)
     canvas[top:] = (canvas[top:] * SHADE).astype(np.uint8)

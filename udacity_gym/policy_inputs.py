@@ -1,4 +1,4 @@
-"""What a policy may be shown: a camera's picture, or a batch of them. Common mistakes are recognised."""
+"""What a policy may be shown: a camera's image, or a batch of them. Common mistakes are recognised."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from udacity_gym.errors import UdacityGymError
 from udacity_gym.telemetry import Image
 
 MEASUREMENTS = {"speed": "m/s, forwards"}
-"""What a policy may be told besides pictures: entries of a Dict observation, and their units."""
+"""What a policy may be told besides images: entries of a Dict observation, and their units."""
 
 
 class ObservationError(UdacityGymError, ValueError):
     """An observation is not what the policy was trained on; the message says what it looks like instead."""
 
 
-def check_observation(observation: Any, picture: tuple[int, int], camera: str = "center") -> Image:
-    """Make sure that an observation is a picture or a batch of them, and recognise common mistakes.
+def check_observation(observation: Any, image_size: tuple[int, int], camera: str = "center") -> Image:
+    """Make sure that an observation is an image or a batch of them, and recognise common mistakes.
 
     Args:
         observation: what the user handed in.
-        picture: (height, width) px that are expected.
-        camera: which picture of a mapping is meant.
+        image_size: (height, width) px that are expected.
+        camera: which image of a mapping is meant.
 
     Returns:
-        (*picture, 3) or (n, *picture, 3) uint8.
+        (*image_size, 3) or (n, *image_size, 3) uint8.
 
     Raises:
         ObservationError: It is neither.
@@ -45,43 +45,43 @@ def check_observation(observation: Any, picture: tuple[int, int], camera: str = 
             "the observation is a tuple; env.reset() returns (observation, info): hand in the first of them"
         )
     images = np.asarray(observation)
-    height, width = picture
+    height, width = image_size
     wanted = f"({height}, {width}, 3) or (n, {height}, {width}, 3) uint8 RGB"
     shape = images.shape
     if images.ndim not in (3, 4) or shape[-3:] != (height, width, 3):
-        raise ObservationError(f"expected {wanted}, got shape {shape}{_shape_hint(shape, picture)}")
+        raise ObservationError(f"expected {wanted}, got shape {shape}{_shape_hint(shape, image_size)}")
     if images.dtype != np.uint8:
         raise ObservationError(f"expected {wanted}, got dtype {images.dtype}{_range_hint(images)}")
     if not len(images):
         raise ObservationError(
-            f"expected {wanted}, got a batch of no pictures; without a car there is nothing to decide"
+            f"expected {wanted}, got a batch of no images; without a car there is nothing to decide"
         )
     return images
 
 
 def check_measurements(
-    observation: Any, names: Sequence[str], pictures: int, single: bool
+    observation: Any, names: Sequence[str], images: int, single: bool
 ) -> NDArray[np.float32]:
-    """Get the numbers that a policy needs besides the picture, such as the speed.
+    """Get the numbers that a policy needs besides the image, such as the speed.
 
     Args:
         observation: a mapping with the measurements by their names.
         names: which are needed, in order; see `MEASUREMENTS`.
-        pictures: how many pictures it has, 1 for a single one.
+        images: how many images it has, 1 for a single one.
         single: the observation is of one moment, not a batch.
 
     Returns:
-        (pictures, len(names)) float32 in SI units.
+        (images, len(names)) float32 in SI units.
 
     Raises:
-        ObservationError: One is missing, not finite, or not one number for each picture.
+        ObservationError: One is missing, not finite, or not one number for each image.
     """
     columns = []
     for name in names:
         if not isinstance(observation, Mapping) or name not in observation:
             found = f"only {sorted(map(str, observation))}" if isinstance(observation, Mapping) else "none"
             raise ObservationError(
-                f"the policy needs the {name} besides the picture, but this observation has {found}; "
+                f"the policy needs the {name} besides the image, but this observation has {found}; "
                 "wrap the environment: udacity_gym.wrappers.SpeedObservation(env)"
             )
         column = np.asarray(observation[name], np.float32)
@@ -89,17 +89,17 @@ def check_measurements(
             column = column[None]
         if column.ndim > 2 or column.size != len(column) or not np.isfinite(column).all():
             raise ObservationError(
-                f"{name} must be one finite number {'' if single else 'for each picture '}"
+                f"{name} must be one finite number {'' if single else 'for each image '}"
                 f"in {MEASUREMENTS[name]}, got {observation[name]!r}"
             )
-        if len(column) != pictures:
-            raise ObservationError(f"{pictures} pictures, but {len(column)} numbers of {name}")
+        if len(column) != images:
+            raise ObservationError(f"{images} images, but {len(column)} numbers of {name}")
         columns.append(column.reshape(-1))
-    return np.stack(columns, axis=1) if columns else np.empty((pictures, 0), np.float32)
+    return np.stack(columns, axis=1) if columns else np.empty((images, 0), np.float32)
 
 
-def _shape_hint(shape: tuple[int, ...], picture: tuple[int, int]) -> str:
-    height, width = picture
+def _shape_hint(shape: tuple[int, ...], image_size: tuple[int, int]) -> str:
+    height, width = image_size
     if len(shape) not in (3, 4):
         return ": is it a state vector? Make the env with cameras=('center',)" if len(shape) <= 2 else ""
     last = shape[-3:]
@@ -112,9 +112,9 @@ def _shape_hint(shape: tuple[int, ...], picture: tuple[int, int]) -> str:
     if last == (height, width, 1):
         return ": it is grey; this policy needs colours"
     if last[0] == height and last[1] == width and last[2] % 3 == 0:
-        return ": frames are stacked, but the policy was trained on single pictures"
+        return ": frames are stacked, but the policy was trained on single images"
     if last[2] == 3:
-        return ": give the policy the camera's whole picture, it crops and resizes by itself"
+        return ": give the policy the camera's whole image, it crops and resizes by itself"
     return ""
 
 
@@ -123,7 +123,7 @@ def _range_hint(images: NDArray[Any]) -> str:
         return ""
     low, high = float(np.nanmin(images)), float(np.nanmax(images))
     if low >= 0 and 0 < high <= 1:
-        return ": values lie in [0, 1], as if normalised; hand in the camera's uint8 picture"
+        return ": values lie in [0, 1], as if normalised; hand in the camera's uint8 image"
     if low < 0:
-        return ": there are negative values, as if normalised; hand in the camera's uint8 picture"
+        return ": there are negative values, as if normalised; hand in the camera's uint8 image"
     return ": convert with observation.astype(np.uint8)"

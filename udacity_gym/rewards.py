@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from udacity_gym.checks import number
+from udacity_gym.checks import check_number
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Telemetry, TrackState
 
@@ -123,7 +123,7 @@ def compile_rewards(rewards: Mapping[str, float | RewardTerm]) -> Mapping[str, R
                 f"no reward term {name!r}: a weight needs one of {', '.join(TERMS)}; "
                 "a term of your own is given as a function of a Transition"
             )
-        compiled[name] = _Weighted(TERMS[name], number(f"the weight of reward term {name!r}", value))
+        compiled[name] = _Weighted(TERMS[name], check_number(f"the weight of reward term {name!r}", value))
     return compiled
 
 

@@ -1,7 +1,7 @@
 """What cameras see, and what they can tell besides: how far everything is, and what it is.
 
-Depth and segmentation come from the same pass as the picture, pixel by pixel. `colour_depth` and
-`colour_labels` turn them into pictures for people.
+Depth and segmentation come from the same pass as the image, pixel by pixel. `colour_depth` and
+`colour_labels` turn them into images for people.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.checks import number, whole_number
+from udacity_gym.checks import check_integer, check_number
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Image
 
-PICTURE = (160, 320)
-"""Rows and columns of the pictures of Udacity's cameras."""
+IMAGE_SIZE = (160, 320)
+"""Rows and columns of the images of Udacity's cameras."""
 SMALLEST, LARGEST = 16, 4096
-"""Rows and columns that pictures may have."""
+"""Rows and columns that images may have."""
 NARROWEST, WIDEST = math.radians(10.0), math.radians(120.0)
 """rad, vertical fields of view that cameras may have."""
 FAR = 1000.0
@@ -60,7 +60,7 @@ PALETTE: NDArray[np.uint8] = np.array(
 
 
 def colour_labels(labels: NDArray[np.uint8]) -> Image:
-    """Make a picture of a segmentation.
+    """Make an image of a segmentation.
 
     Args:
         labels: (...) uint8, see `Label`.
@@ -73,7 +73,7 @@ def colour_labels(labels: NDArray[np.uint8]) -> Image:
 
 
 def colour_depth(depth: NDArray[np.float32], nearest: float = 1.0) -> Image:
-    """Make a picture of depths: near is light and warm, far dark and blue, on a logarithmic scale.
+    """Make an image of depths: near is light and warm, far dark and blue, on a logarithmic scale.
 
     Args:
         depth: (...) float32 m along the optical axis.
@@ -89,15 +89,17 @@ def colour_depth(depth: NDArray[np.float32], nearest: float = 1.0) -> Image:
     return coloured
 
 
-def check_picture(picture: Any) -> tuple[int, int]:
-    """Rows and columns of a picture, or an error that says what they may be.
+def check_image_size(image_size: Any) -> tuple[int, int]:
+    """Rows and columns of an image, or an error that says what they may be.
 
     Raises:
         OptionError: They are no whole numbers, or out of range.
     """
-    if isinstance(picture, str) or not isinstance(picture, Sequence) or len(picture) != 2:
-        raise OptionError(f"picture must be (height, width) in pixels, such as (160, 320), got {picture!r}")
-    height, width = (whole_number("picture's height and width", n, SMALLEST, LARGEST) for n in picture)
+    if isinstance(image_size, str) or not isinstance(image_size, Sequence) or len(image_size) != 2:
+        raise OptionError(
+            f"image_size must be (height, width) in pixels, such as (160, 320), got {image_size!r}"
+        )
+    height, width = (check_integer("image_size's height and width", n, SMALLEST, LARGEST) for n in image_size)
     return height, width
 
 
@@ -107,4 +109,4 @@ def check_field_of_view(angle: Any) -> float:
     Raises:
         OptionError: It is no number, or out of range.
     """
-    return number("field_of_view (rad, vertical)", angle, NARROWEST, WIDEST)
+    return check_number("field_of_view (rad, vertical)", angle, NARROWEST, WIDEST)

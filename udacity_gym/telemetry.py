@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image: TypeAlias = NDArray[np.uint8]
-"""A picture, (height, width, 3) uint8 RGB."""
+"""An image, (height, width, 3) uint8 RGB."""
 
 CAMERAS = ("center", "left", "right")
 """The three cameras of Udacity's car, in the order of the columns of ``driving_log.csv``."""
 
 VIEWS = ("chase", "cockpit")
-"""The pictures for people: from behind and above the car, and through its windscreen."""
+"""The images for people: from behind and above the car, and through its windscreen."""
 
 SENSORS = ("depth", "segmentation")
-"""What a camera can tell besides its picture, see `udacity_gym.sensors`; named "center_depth" and so on."""
+"""What a camera can tell besides its image, see `udacity_gym.sensors`; named "center_depth" and so on."""
 
 MPH = 0.44704
 """Metres per second in one mile per hour (exact)."""
@@ -108,10 +108,10 @@ class Telemetry:
         brake: [0, 1] brake in force.
         pose: pose of the car, None where the simulator does not tell.
         track: position relative to the track, None where the simulator does not tell.
-        cameras: names of the cameras that have a picture of this moment.
+        cameras: names of the cameras that have an image of this moment.
         sensors: what each camera tells besides: those of `SENSORS` that there are.
-        draw: gives the pictures of the cameras named, and what their sensors tell, by name; None where
-            there is no camera. Pictures are drawn or decoded only when asked for.
+        draw: gives the images of the cameras named, and what their sensors tell, by name; None where
+            there is no camera. Images are drawn or decoded only when asked for.
         extra: whatever else the simulator told, by its own names.
     """
 
@@ -128,11 +128,11 @@ class Telemetry:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def images(self, cameras: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
-        """Draw or fetch the pictures of several cameras at once.
+        """Draw or fetch the images of several cameras at once.
 
         Args:
             cameras: names of cameras, and of their sensors such as "center_depth"; None means the
-                pictures of all cameras there are.
+                images of all cameras there are.
 
         Returns:
             Camera name to (height, width, 3) uint8 RGB, fresh arrays; a depth sensor's name to
@@ -150,7 +150,7 @@ class Telemetry:
         return {} if self.draw is None else self.draw(wanted)
 
     def image(self, camera: str = "center") -> NDArray[Any]:
-        """Draw or fetch the picture of one camera.
+        """Draw or fetch the image of one camera.
 
         Args:
             camera: name of the camera, see `Capabilities.cameras`, or of one of its sensors.
@@ -178,8 +178,8 @@ class Capabilities:
         has_pose: telemetry has a pose.
         has_track: telemetry has the position relative to the track.
         is_lockstep: nothing moves between two calls of ``step``.
-        is_deterministic: same seed and controls give the same telemetry and pictures.
-        sensors: what its cameras can tell besides their pictures.
+        is_deterministic: same seed and controls give the same telemetry and images.
+        sensors: what its cameras can tell besides their images.
     """
 
     cameras: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Many cars in one process: physics in one compiled loop, all pictures of a step in one call of the renderer.
+"""Many cars in one process: physics in one compiled loop, all images of a step in one call of the renderer.
 
 envs = gymnasium.make_vec("UdacitySim-v0", num_envs=8, vectorization_mode="vector_entry_point")
 """
@@ -16,7 +16,7 @@ from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from udacity_gym.checks import whole_number
+from udacity_gym.checks import check_integer
 from udacity_gym.env import UdacityEnv, read_action
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.observer import Observation
@@ -89,7 +89,7 @@ class UdacityVectorEnv(_VectorEnv):
         max_episode_steps: int | None = None,
         **arguments: Any,
     ) -> None:
-        self.num_envs = whole_number("num_envs", num_envs, 1)
+        self.num_envs = check_integer("num_envs", num_envs, 1)
         self.copy = copy
         self.autoreset_mode = _read_mode(autoreset_mode)
         if arguments.get("simulator", "embedded") != "embedded":
@@ -103,7 +103,7 @@ class UdacityVectorEnv(_VectorEnv):
             )
         arguments["track"] = Track.load(arguments.get("track", "lake"))
         if max_episode_steps is not None:
-            seconds = whole_number("max_episode_steps", max_episode_steps, 1) * arguments.get(
+            seconds = check_integer("max_episode_steps", max_episode_steps, 1) * arguments.get(
                 "ctrl_dt", 1 / 15
             )
             arguments["max_seconds"] = min(seconds, arguments.get("max_seconds") or seconds)
@@ -208,7 +208,7 @@ class UdacityVectorEnv(_VectorEnv):
                 self.infos[i] = self._begin(i)
             else:
                 after = self._simulators[i].telemetry()
-                rewards[i], terminated[i], truncated[i], self.infos[i] = env.judge(after)
+                rewards[i], terminated[i], truncated[i], self.infos[i] = env._score(after)
         self._look(self._cars)
         over = terminated | truncated
         told = list(self.infos)
@@ -257,7 +257,7 @@ class UdacityVectorEnv(_VectorEnv):
             raise ResetNeeded("call reset() for all cars before the first step()")
 
     def _begin(self, car: int, seed: int | None = None, options: Any = None) -> dict[str, Any]:
-        self.reset_infos[car] = self.envs[car].begin(seed, options)
+        self.reset_infos[car] = self.envs[car]._reset_state(seed, options)
         return self.reset_infos[car]
 
     def _look(self, members: Sequence[int]) -> None:
@@ -269,7 +269,7 @@ class UdacityVectorEnv(_VectorEnv):
             if self._observations is None:
                 self._observations = np.zeros(self.observation_space.shape or (), np.float32)
             for i in members:
-                cast("NDArray[Any]", self._observations)[i] = cast("NDArray[Any]", self.envs[i].look())
+                cast("NDArray[Any]", self._observations)[i] = cast("NDArray[Any]", self.envs[i]._observe())
             return
         painter = self._simulators[0]
         if self._planes is None:

@@ -44,7 +44,7 @@ def why_no_window() -> UdacityGymError | None:
 
 
 class Window:
-    """A window that shows one picture after the other. Closing it stops the program as Ctrl-C does.
+    """A window that shows one image after the other. Closing it stops the program as Ctrl-C does.
 
     What people do at keyboards and gamepads stays in pygame's queue, for `udacity_gym.experts.Human`.
     """
@@ -79,18 +79,18 @@ class Window:
         pygame.display.set_caption(title)
         self._clock = pygame.time.Clock()
 
-    def show(self, picture: Image, fps: float) -> None:
-        """Show a picture, and wait until the last one was there for 1/fps seconds.
+    def show(self, image: Image, fps: float) -> None:
+        """Show an image, and wait until the last one was there for 1/fps seconds.
 
         Args:
-            picture: (height, width, 3) uint8 RGB of the window's size.
-            fps: pictures per second at most.
+            image: (height, width, 3) uint8 RGB of the window's size.
+            fps: images per second at most.
 
         Raises:
             KeyboardInterrupt: The window was closed.
         """
         pygame = self._pygame
-        pygame.surfarray.blit_array(self._surface, np.swapaxes(picture, 0, 1))
+        pygame.surfarray.blit_array(self._surface, np.swapaxes(image, 0, 1))
         pygame.display.flip()
         self._clock.tick(fps)
         for event in pygame.event.get(exclude=[getattr(pygame, name) for name in INPUT_EVENTS]):

@@ -11,10 +11,10 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from udacity_gym.checks import number
+from udacity_gym.checks import check_number
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.policy_inputs import ObservationError
-from udacity_gym.sensors import PICTURE
+from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import MPH
 
 GAINS = ("proportional", "integral", "brake_margin")
@@ -44,10 +44,10 @@ class SpeedController:
         integral: float = 0.002 * 15 / MPH,
         brake_margin: float = 1.0,
     ) -> None:
-        self.target_speed = number("target_speed", target_speed, 0.0)
-        self.proportional = number("proportional", proportional, 0.0)
-        self.integral = number("integral", integral, 0.0)
-        self.brake_margin = number("brake_margin", brake_margin, 0.0)
+        self.target_speed = check_number("target_speed", target_speed, 0.0)
+        self.proportional = check_number("proportional", proportional, 0.0)
+        self.integral = check_number("integral", integral, 0.0)
+        self.brake_margin = check_number("brake_margin", brake_margin, 0.0)
         self._sum = 0.0
 
     def reset(self) -> None:
@@ -148,7 +148,7 @@ class SpeedControl(
 class SpeedObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Tells the agent its speed besides what it sees.
 
-    The observation becomes a `Dict`: the pictures by their cameras' names (the state vector as "state", if
+    The observation becomes a `Dict`: the images by their cameras' names (the state vector as "state", if
     the environment has no camera), and "speed", (1,) float32 in m/s forwards.
 
     Example:
@@ -210,9 +210,9 @@ class SpeedObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
         return {**known, "speed": np.array([info["speed"]], np.float32)}
 
 
-def picture_for(policy: object) -> tuple[int, int]:
-    """(height, width) px of the pictures that a policy looks at: its own ``picture``, or Udacity's size."""
-    height, width = getattr(policy, "picture", PICTURE)
+def image_size_for(policy: object) -> tuple[int, int]:
+    """(height, width) px of the images that a policy looks at: its own ``image_size``, or Udacity's size."""
+    height, width = getattr(policy, "image_size", IMAGE_SIZE)
     return int(height), int(width)
 
 

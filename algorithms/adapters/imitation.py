@@ -2,16 +2,16 @@
 
 - `Demonstrations` are recordings as ``demonstrations=`` of any of its algorithms, decoded batch by batch;
 - `actor_critic` is a policy of ours as the ``policy=`` of its `BC`, and `policy_of` takes it out again;
-- `DAgger` is its ``DAggerTrainer`` with pictures that stay uint8, and `demonstrate` lets an expert of ours,
+- `DAgger` is its ``DAggerTrainer`` with images that stay uint8, and `demonstrate` lets an expert of ours,
   who wants to know ``info``, label a round.
 
 imitation 1.0.1 needs gymnasium 0.29 and Stable-Baselines3 2.2: ``pip install "udacity-gym[imitation]"`` in an
 environment of its own. What is wrong with it, and what is done about it here:
 
-- flattening trajectories keeps every picture twice, as observation and as next one: `Demonstrations` hold
+- flattening trajectories keeps every image twice, as observation and as next one: `Demonstrations` hold
   each once, and never more than ``memory_budget``;
-- its DAgger writes pictures as lists of numbers and reads them as int64, eight times the size: `DAgger` casts
-  them back, take by take;
+- its DAgger writes images as lists of numbers and reads them as int64, eight times the size: `DAgger` casts
+  them back, episode by episode;
 - its BC leaves the policy in evaluation mode after the first rollout (``log_rollouts_venv``):
   `stay_in_training` is the ``on_batch_end`` that puts it back. Our own networks do the same in both modes;
 - it has no validation: judge by driving, with `udacity_gym.evaluation.evaluate`;
@@ -33,11 +33,11 @@ from numpy.typing import NDArray
 from algorithms.adapters.stable_baselines3 import (
     ClonedActorCritic,
     NetworkFeatures,
-    PreparedPictures,
+    PreparedImages,
     actor_settings,
     policy_of,
 )
-from algorithms.training.data import Frames, open_recordings, without_broken_pictures
+from algorithms.training.data import Frames, open_recordings, without_broken_images
 from udacity_gym.errors import MissingDependencyError, OptionError
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class Demonstrations(Iterable[Batch]):
 
     Each pass is over all rows in a new random order, in batches of ``obs``, ``acts``, ``next_obs`` and
     ``dones``; what is left over at the end comes in another pass. Observations that have been made are kept
-    as far as ``memory_budget`` allows. Rows whose pictures are broken are left out, with a warning.
+    as far as ``memory_budget`` allows. Rows whose images are broken are left out, with a warning.
 
     Args:
         recordings: recordings or their folders.
-        env: the environment to train in, `PreparedPictures` or `NetworkFeatures`: pictures are seen as
+        env: the environment to train in, `PreparedImages` or `NetworkFeatures`: images are seen as
             it shows them. Its action space says whether the throttle is learnt too.
         batch_size: rows of a batch; the algorithm's ``demo_batch_size`` or ``batch_size``.
         seed: of the order.
@@ -89,7 +89,7 @@ class Demonstrations(Iterable[Batch]):
         memory_budget: float = 1e9,
     ) -> None:
         self._see = _see(env)
-        checked = [without_broken_pictures(r, progress=False)[0] for r in open_recordings(recordings)]
+        checked = [without_broken_images(r, progress=False)[0] for r in open_recordings(recordings)]
         self._frames = Frames.of(checked)
         if not 1 <= batch_size <= len(self._frames):
             raise OptionError(
@@ -103,7 +103,7 @@ class Demonstrations(Iterable[Batch]):
         before = self._frames.past(1)[:, 0]
         followed = np.diff(self._frames.episode, append=-1) == 0
         followed[:-1] &= before[1:] == self._frames.index[:-1]
-        # The last row of a take, or before a cut, is followed by itself: nobody knows what was seen then.
+        # The last row of an episode, or before a cut, is followed by itself: nobody knows what was seen then.
         self._next = np.arange(len(self._frames)) + followed
         space = env.observation_space
         shape, dtype = space.shape or (), space.dtype or np.float32
@@ -145,7 +145,7 @@ def actor_critic(policy: NetworkPolicy, env: gymnasium.Env[Any, Any]) -> ClonedA
 
     Args:
         policy: its network is copied; `policy_of` takes the trained one out again.
-        env: `PreparedPictures`, to train all of it, or `NetworkFeatures`, to train its head.
+        env: `PreparedImages`, to train all of it, or `NetworkFeatures`, to train its head.
     """
     _see(env)
     # Whoever uses the policy's own optimizer by mistake is to notice; imitation's BC has one of its own.
@@ -213,10 +213,10 @@ def stay_in_training(trainer: Any) -> Callable[[], None]:
 
 
 def _see(env: gymnasium.Env[Any, Any]) -> Callable[[Any], NDArray[Any]]:
-    if not isinstance(env, (PreparedPictures, NetworkFeatures)):
+    if not isinstance(env, (PreparedImages, NetworkFeatures)):
         raise OptionError(
-            f"{env} must be wrapped, outermost, in PreparedPictures or NetworkFeatures of "
-            "algorithms.adapters.stable_baselines3, so that recorded pictures are seen as it shows its own"
+            f"{env} must be wrapped, outermost, in PreparedImages or NetworkFeatures of "
+            "algorithms.adapters.stable_baselines3, so that recorded images are seen as it shows its own"
         )
     return env.see
 

@@ -4,7 +4,7 @@
 itself is not needed, and would not do: Keras 3 reads neither the files of Keras 1 nor most of Keras 2.
 Nothing in the file is ever executed. A Lambda layer is code, so what it does must be said in a description.
 
-What was done to a picture before the network saw it stood in the course's ``drive.py``, not in the model. It
+What was done to an image before the network saw it stood in the course's ``drive.py``, not in the model. It
 is told by a JSON file beside the model, ``model.policy.json`` beside ``model.h5``::
 
     {
@@ -14,8 +14,8 @@ is told by a JSON file beside the model, ``model.policy.json`` beside ``model.h5
       "lambdas": {"lambda_1": {"scale": 0.00784313725, "offset": -1}}
     }
 
-Everything in it may be left out: then the whole picture is resized to the model's input, in RGB and not
-scaled; one output steers, two are steering and throttle. ``crop`` is as in ``picture[60:-25]``; the other
+Everything in it may be left out: then the whole image is resized to the model's input, in RGB and not
+scaled; one output steers, two are steering and throttle. ``crop`` is as in ``image[60:-25]``; the other
 fields of "preprocessing" are those of `algorithms.Preprocessing`. A network that was trained with ``RGB2YUV``
 of OpenCV before 3.2 needs the colour "yuv_before_3.2".
 """
@@ -43,7 +43,7 @@ SUFFIXES = (".h5", ".hdf5", ".keras")
 TARGET_SPEED = 9.0 * MPH
 """m/s that the course's ``drive.py`` keeps, where the description names no speed."""
 
-_PICTURE = (160, 320)
+_CAMERA_SIZE = (160, 320)
 _ACTIONS = {1: ("steering",), 2: ("steering", "throttle")}
 _FIELDS = ("preprocessing", "actions", "target_speed", "lambdas")
 
@@ -123,14 +123,14 @@ def _description(path: Path, given: str | Path | Mapping[str, Any] | None) -> Ma
 
 
 def _preprocessing(path: Path, given: Mapping[str, Any], shape: tuple[int, int, int]) -> Preprocessing:
-    """The preparation of pictures that a description tells, for a model with an input shape."""
+    """The preparation of images that a description tells, for a model with an input shape."""
     height, width, channels = shape
     if channels != 3:
         raise CheckpointError(
-            f"{path} looks at pictures of {channels} channels; only three can be prepared here"
+            f"{path} looks at images of {channels} channels; only three can be prepared here"
         )
     values: dict[str, Any] = {
-        "picture": _PICTURE,
+        "camera_size": _CAMERA_SIZE,
         "crop": (0, None),
         "size": (height, width),
         "color": "rgb",
@@ -139,14 +139,14 @@ def _preprocessing(path: Path, given: Mapping[str, Any], shape: tuple[int, int, 
         "interpolation": "linear",
     }
     values |= {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    rows, crop = values["picture"][0], values["crop"]
+    rows, crop = values["camera_size"][0], values["crop"]
     if not isinstance(crop, tuple) or len(crop) != 2:
         raise OptionError(f"crop={crop!r} must be two rows, such as [60, -25]")
     top, bottom, _ = slice(*crop).indices(rows)
     preprocessing = Preprocessing.from_json({**values, "crop": (top, bottom)})
     if preprocessing.size != (height, width):
         raise OptionError(
-            f"{path} takes pictures of {(height, width)} px, its description says {preprocessing.size}"
+            f"{path} takes images of {(height, width)} px, its description says {preprocessing.size}"
         )
     return preprocessing
 

@@ -38,7 +38,7 @@ class Built:
     """What a `Builder` makes.
 
     Attributes:
-        network: pictures (n, channels, height, width) to (n, outputs).
+        network: images (n, channels, height, width) to (n, outputs).
         input_shape: (height, width, channels).
         outputs: how many numbers come out.
     """
@@ -51,7 +51,7 @@ class Built:
 class Builder:
     """Makes torch layers of Keras layers.
 
-    Pictures are (n, channels, height, width) in torch, whatever they are in Keras; so are weights turned.
+    Images are (n, channels, height, width) in torch, whatever they are in Keras; so are weights turned.
 
     Args:
         path: the file that the layers come from, for messages.
@@ -132,7 +132,7 @@ class Builder:
                 if len(shape) != 4 or None in shape[1:]:
                     break
                 return int(shape[1]), int(shape[2]), int(shape[3])
-        raise CheckpointError(f"{self.path}: the shape of the pictures it takes is not in the file")
+        raise CheckpointError(f"{self.path}: the shape of the images it takes is not in the file")
 
     def _refuse(self, layer: Layer, why: str) -> NoReturn:
         raise CheckpointError(f"{self.path}, layer {layer.name!r}: {why}")
@@ -191,7 +191,7 @@ class Builder:
         pool = nn.AvgPool2d(size, stride)
         if not any(padding):
             return pool
-        # The mean is of the pixels within the picture alone.
+        # The mean is of the pixels within the image alone.
         pad = nn.ZeroPad2d(padding)
         return nn.Sequential(pad, pool, _Affine(1.0 / pool(pad(torch.ones_like(x[:, :1]))), 0.0))
 

@@ -1,6 +1,6 @@
 """Stable-Baselines3's kind of vector environment over ours: many cars, drawn together.
 
-envs = UdacityVecEnv(8, picture=(84, 84), max_seconds=60)
+envs = UdacityVecEnv(8, image_size=(84, 84), max_seconds=60)
 model = PPO("CnnPolicy", envs)
 """
 

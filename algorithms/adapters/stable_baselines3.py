@@ -49,7 +49,7 @@ except ImportError as error:
 Model = TypeVar("Model", bound=BaseAlgorithm)
 
 
-class PreparedPictures(gymnasium.ObservationWrapper[Image, Any, Any]):
+class PreparedImages(gymnasium.ObservationWrapper[Image, Any, Any]):
     """Shows what a network sees, instead of what the camera sees: a quarter of the memory in SB3's buffers.
 
     The observation becomes ``Box(0, 255, (3, *preprocessing.size), uint8)``, channels first as SB3 has them.
@@ -59,66 +59,66 @@ class PreparedPictures(gymnasium.ObservationWrapper[Image, Any, Any]):
         """Wrap an environment.
 
         Args:
-            env: its observation is one picture.
+            env: its observation is one image.
             preprocessing: that of the policy.
 
         Raises:
             OptionError: The observation is something else, or of another size.
         """
         super().__init__(env)
-        wanted = (*preprocessing.picture, 3)
+        wanted = (*preprocessing.camera_size, 3)
         if env.observation_space.shape != wanted:
             raise OptionError(
-                f"the policy looks at one picture {wanted}, this environment shows {env.observation_space}; "
+                f"the policy looks at one image {wanted}, this environment shows {env.observation_space}; "
                 "make it with cameras=('center',)"
             )
         self.preprocessing = preprocessing
         self.observation_space = spaces.Box(0, 255, (3, *preprocessing.size), np.uint8)
 
     def observation(self, observation: Image) -> Image:
-        """Prepare a picture."""
+        """Prepare an image."""
         return self.see(observation)
 
-    def see(self, picture: Image) -> Image:
-        """The observation that a camera's picture, (*preprocessing.picture, 3) uint8 RGB, becomes."""
-        return np.ascontiguousarray(np.moveaxis(self.preprocessing.prepare(picture), 2, 0))
+    def see(self, image: Image) -> Image:
+        """The observation that a camera's image, (*preprocessing.camera_size, 3) uint8 RGB, becomes."""
+        return np.ascontiguousarray(np.moveaxis(self.preprocessing.prepare(image), 2, 0))
 
 
 class NetworkFeatures(gymnasium.ObservationWrapper[NDArray[np.float32], Any, Any]):
-    """Shows what a network's convolutions make of the picture, as a vector.
+    """Shows what a network's convolutions make of the image, as a vector.
 
     Where the convolutions don't learn, that is all an actor needs to see. They are asked once for each step
-    instead of once in every epoch of training, and a buffer holds a thousand numbers for each picture.
+    instead of once in every epoch of training, and a buffer holds a thousand numbers for each image.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], policy: NetworkPolicy) -> None:
         """Wrap an environment.
 
         Args:
-            env: its observation is one picture.
+            env: its observation is one image.
             policy: whose network and preprocessing.
 
         Raises:
             OptionError: The observation is something else, or the network can't be divided.
         """
         self._features = _divide(_actor(policy), len(policy.actions))[0].requires_grad_(False)
-        self._pictures = PreparedPictures(env, policy.preprocessing)
-        super().__init__(self._pictures)
+        self._images = PreparedImages(env, policy.preprocessing)
+        super().__init__(self._images)
         self._preprocessing = policy.preprocessing
-        shape = self._look(np.zeros(self._pictures.observation_space.shape or (), np.uint8)).shape
+        shape = self._look(np.zeros(self._images.observation_space.shape or (), np.uint8)).shape
         self.observation_space = spaces.Box(-np.inf, np.inf, shape, np.float32)
 
     def observation(self, observation: Image) -> NDArray[np.float32]:
-        """Look at a prepared picture."""
+        """Look at a prepared image."""
         return self._look(observation)
 
-    def see(self, picture: Image) -> NDArray[np.float32]:
-        """The observation that a camera's picture, (*preprocessing.picture, 3) uint8 RGB, becomes."""
-        return self._look(self._pictures.see(picture))
+    def see(self, image: Image) -> NDArray[np.float32]:
+        """The observation that a camera's image, (*preprocessing.camera_size, 3) uint8 RGB, becomes."""
+        return self._look(self._images.see(image))
 
-    def _look(self, picture: Image) -> NDArray[np.float32]:
+    def _look(self, image: Image) -> NDArray[np.float32]:
         with torch.inference_mode(), one_thread(when=True):
-            batch = self._preprocessing.normalize(torch.from_numpy(picture).permute(1, 2, 0)[None])
+            batch = self._preprocessing.normalize(torch.from_numpy(image).permute(1, 2, 0)[None])
             features: NDArray[np.float32] = self._features(batch)[0].numpy()
         return features
 
@@ -139,10 +139,10 @@ def start_from(
     yet: let it learn first with `CriticFirst`, or what the policy knows is lost to a wrong judge.
 
     Args:
-        policy: of a network that is ``features`` and then ``head``, such as PilotNet, on one picture. Of one
+        policy: of a network that is ``features`` and then ``head``, such as PilotNet, on one image. Of one
             that was trained with ``loss="gaussian"``, the mean is taken.
         algorithm: ``PPO``, ``A2C`` or ``SAC``, the class.
-        env: a UdacityEnv with one camera. It is wrapped in `NetworkFeatures`, or `PreparedPictures` if the
+        env: a UdacityEnv with one camera. It is wrapped in `NetworkFeatures`, or `PreparedImages` if the
             convolutions are to learn, and for a policy that only steers in `SpeedControl`. Or a ``VecEnv`` of
             such, each wrapped already; then it says by itself whether the convolutions are to learn.
         train_features: whether the convolutions learn as well; without them training is several times
@@ -178,7 +178,7 @@ def _shown(
     """An environment that shows what the actor is to see and takes the policy's actions."""
     if isinstance(env, VecEnv):
         fitting = env.action_space.shape == (len(policy.actions),)
-        if not fitting or not all(env.env_is_wrapped(PreparedPictures)):
+        if not fitting or not all(env.env_is_wrapped(PreparedImages)):
             raise OptionError(
                 "start_from can't reach into a VecEnv: wrap each of its environments before, "
                 "DummyVecEnv([lambda: NetworkFeatures(fit_to(policy, gym.make(...)), policy)] * 4)"
@@ -187,7 +187,7 @@ def _shown(
     if not isinstance(env, gymnasium.Env):
         raise OptionError(f"env={env!r} must be an environment, or a VecEnv of Stable-Baselines3")
     env = fit_to(policy, env)
-    return PreparedPictures(env, policy.preprocessing) if train_features else NetworkFeatures(env, policy)
+    return PreparedImages(env, policy.preprocessing) if train_features else NetworkFeatures(env, policy)
 
 
 def actor_settings(
@@ -254,7 +254,7 @@ class CriticFirst(BaseCallback):
 
 
 class ClonedFeatures(BaseFeaturesExtractor):
-    """A cloned network's convolutions, from prepared pictures (n, 3, height, width) to features (n, k).
+    """A cloned network's convolutions, from prepared images (n, 3, height, width) to features (n, k).
 
     Where the environment shows features already, it hands them through.
     """
@@ -456,7 +456,7 @@ class ClonedSACPolicy(SACPolicy):
 
 
 class StateVectorExpert:
-    """A model that drives by the state vector, as an expert that can teach a policy which sees pictures.
+    """A model that drives by the state vector, as an expert that can teach a policy which sees images.
 
     Args:
         model: anything with SB3's ``predict``, trained in an environment with ``cameras=()``.
@@ -468,7 +468,7 @@ class StateVectorExpert:
         if shape != (len(STATE_SCALES),):
             raise OptionError(
                 f"the model observes {model.observation_space}, not the state vector of an environment with "
-                "cameras=(); a model that sees pictures is a policy as it is, evaluate takes it"
+                "cameras=(); a model that sees images is a policy as it is, evaluate takes it"
             )
         self.model = model
         self.track = Track.load(track)
@@ -493,11 +493,11 @@ def _actor(policy: NetworkPolicy) -> nn.Module:
         raise OptionError(
             f"an actor is one network, {policy!r} is not; of an ensemble give one member, policy.members[0]"
         )
-    if policy.inputs or policy.history:
-        needs = [*policy.inputs, *(["past pictures"] if policy.history else [])]
+    if policy.inputs or policy.past_frames:
+        needs = [*policy.inputs, *(["past images"] if policy.past_frames else [])]
         raise OptionError(
-            f"an actor looks at one picture, and this policy needs {', '.join(needs)} too: train one with "
-            "inputs=() and history=0"
+            f"an actor looks at one image, and this policy needs {', '.join(needs)} too: train one with "
+            "inputs=() and past_frames=0"
         )
     network: Any = copy.deepcopy(policy.network)
     if not isinstance(policy.loss, (MeanSquare, Gaussian)):
@@ -507,11 +507,11 @@ def _actor(policy: NetworkPolicy) -> nn.Module:
         )
     width, actions = policy.loss.width, len(policy.actions)
     features, hidden, last = _divide(network, actions * width)
-    picture = torch.rand(1, 3, *policy.preprocessing.size, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 3, *policy.preprocessing.size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        whole = network(picture)
+        whole = network(image)
         try:
-            divided = torch.allclose(whole, last(hidden(features(picture))), atol=1e-4)
+            divided = torch.allclose(whole, last(hidden(features(image))), atol=1e-4)
         except RuntimeError:  # the head takes something else than features
             divided = False
     if not divided:

@@ -34,8 +34,8 @@ START_SPEED = (0.0, 6.0)
 
 
 @dataclass(frozen=True)
-class Take:
-    """What one episode of a drive came to.
+class EpisodeSummary:
+    """What one episode of a rollout came to.
 
     Attributes:
         frames: rows that were recorded.
@@ -62,7 +62,7 @@ class Take:
 
 
 @dataclass(frozen=True)
-class Drive:
+class Rollout:
     """A part of a round, for one process: so many frames, in as many episodes as that takes.
 
     Attributes:
@@ -102,7 +102,7 @@ class Novice:
         Args:
             policy: the policy.
             ctrl_dt: s of one step, for a policy that only steers.
-            wants_features: whether to tell what the policy's network makes of a picture.
+            wants_features: whether to tell what the policy's network makes of an image.
         """
         self._policy, self._dt = policy, ctrl_dt
         self.actions = ("steering", "throttle") if policy is None else policy.actions
@@ -149,21 +149,21 @@ def policy_observation(policy: Policy, observation: Any, info: Mapping[str, Any]
     """What a policy is to see: the environment's observation, and the speed where it wants that."""
     if "speed" not in getattr(policy, "inputs", ()):
         return observation
-    pictures = observation if isinstance(observation, Mapping) else {policy.camera: observation}
-    return {**pictures, "speed": np.array([info["speed"]], np.float32)}
+    images = observation if isinstance(observation, Mapping) else {policy.camera: observation}
+    return {**images, "speed": np.array([info["speed"]], np.float32)}
 
 
 class Collector:
-    """Does drives: here, or in several processes at once.
+    """Does rollouts: here, or in several processes at once.
 
-    The outcome does not depend on how many there are: each drive has its own seed and folder.
+    The outcome does not depend on how many there are: each rollout has its own seed and folder.
     """
 
     def __init__(self, env: EnvMaker, expert: Teacher | None, workers: int) -> None:
         """Get ready.
 
         Args:
-            env: environment with pictures, whose action is (steering, throttle).
+            env: environment with images, whose action is (steering, throttle).
             expert: who shows how to drive.
             workers: processes; 1 drives in this one.
         """
@@ -180,20 +180,20 @@ class Collector:
             self._made = self._env()
         return self._made
 
-    def run(self, drives: list[Drive]) -> list[list[Take]]:
-        """Do some drives.
+    def run(self, rollouts: list[Rollout]) -> list[list[EpisodeSummary]]:
+        """Do some rollouts.
 
         Returns:
-            For each drive its takes.
+            For each rollout its episodes.
         """
         if self._workers == 1:
-            return [collect(drive, self.env, self._expert) for drive in drives]
+            return [collect(rollout, self.env, self._expert) for rollout in rollouts]
         if self._pool is None:
             # Spawned, not forked: a fork of a process with threads, such as torch's, may hang.
             self._pool = ProcessPoolExecutor(
                 self._workers, get_context("spawn"), initializer=_set_up, initargs=(self._env, self._expert)
             )
-        return list(self._pool.map(_work, drives))
+        return list(self._pool.map(_work, rollouts))
 
     def close(self) -> None:
         """End the processes, and close the environment if it was made here."""
@@ -213,44 +213,44 @@ def _set_up(env: EnvMaker, expert: Teacher | None) -> None:
     _OF_THIS_PROCESS["expert"] = expert
 
 
-def _work(drive: Drive) -> list[Take]:
-    return collect(drive, _OF_THIS_PROCESS["env"], _OF_THIS_PROCESS["expert"])
+def _work(rollout: Rollout) -> list[EpisodeSummary]:
+    return collect(rollout, _OF_THIS_PROCESS["env"], _OF_THIS_PROCESS["expert"])
 
 
-def collect(drive: Drive, env: gymnasium.Env[Any, Any], expert: Teacher | None) -> list[Take]:
-    """Do one drive.
+def collect(rollout: Rollout, env: gymnasium.Env[Any, Any], expert: Teacher | None) -> list[EpisodeSummary]:
+    """Do one rollout.
 
     Whenever an episode ends, because the car leaves the road, is stuck, or the environment says so, the
-    next one starts elsewhere, as ``drive.start`` says, until there are enough frames.
+    next one starts elsewhere, as ``rollout.start`` says, until there are enough frames.
 
     Returns:
-        What each episode came to, in their order; they are the takes of the recording.
+        What each episode came to, in their order; they are the episodes of the recording.
     """
     from algorithms.policies.loading import load_policy
 
-    policy = None if drive.policy is None else load_policy(drive.policy)
-    novice = Novice(policy, float(env.get_wrapper_attr("ctrl_dt")), drive.gate.wants_features)
-    env_seed, expert_seed, gate_seed = np.random.SeedSequence(drive.seed).generate_state(3).tolist()
+    policy = None if rollout.policy is None else load_policy(rollout.policy)
+    novice = Novice(policy, float(env.get_wrapper_attr("ctrl_dt")), rollout.gate.wants_features)
+    env_seed, expert_seed, gate_seed = np.random.SeedSequence(rollout.seed).generate_state(3).tolist()
     reset = getattr(expert, "reset", None)
     if reset is not None:
         reset(expert_seed)
     rng = np.random.default_rng(gate_seed)
     cameras = recorded_cameras(env)
-    start = _anywhere(env) if drive.start is None else dict(drive.start)
-    recorder = Recorder(drive.folder, cameras, about=drive.about, start=drive.stamp)
+    start = _anywhere(env) if rollout.start is None else dict(rollout.start)
+    recorder = Recorder(rollout.folder, cameras, about=rollout.about, start=rollout.stamp)
     recorded = RecordDrives(env, recorder)
-    takes: list[Take] = []
-    left, seed, place = drive.frames, env_seed, start
+    episodes: list[EpisodeSummary] = []
+    left, seed, place = rollout.frames, env_seed, start
     with recorder:
         while left > 0:
             recorder.start()
-            take, info = _episode(recorded, expert, novice, drive.gate, rng, left, seed, place)
-            takes.append(take)
-            left, seed = left - take.frames, None
-            place = _where_it_fell(env, info, start) if drive.put_back and take.fell else start
-            if not take.frames:
+            episode, info = _episode(recorded, expert, novice, rollout.gate, rng, left, seed, place)
+            episodes.append(episode)
+            left, seed = left - episode.frames, None
+            place = _where_it_fell(env, info, start) if rollout.put_back and episode.fell else start
+            if not episode.frames:
                 raise OptionError(f"an episode with start={start} ended before its first step")
-    return takes
+    return episodes
 
 
 def check_drivers(env: object, expert: object, workers: int) -> None:
@@ -282,7 +282,7 @@ def check_drivers(env: object, expert: object, workers: int) -> None:
 
 
 def recorded_cameras(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
-    """The cameras whose pictures a round keeps.
+    """The cameras whose images a round keeps.
 
     Raises:
         OptionError: The centre one is not among them, by which policies drive.
@@ -290,7 +290,7 @@ def recorded_cameras(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
     cameras = tuple(getattr(env.unwrapped, "cameras", ("center",)))
     if "center" not in cameras:
         raise OptionError(
-            f"a round needs pictures of the center camera, and this environment has cameras={cameras}; make "
+            f"a round needs images of the center camera, and this environment has cameras={cameras}; make "
             'it with cameras=("center",) or more of them'
         )
     return cameras
@@ -326,7 +326,7 @@ def _episode(
     most: int,
     seed: int | None,
     start: dict[str, Any],
-) -> tuple[Take, Mapping[str, Any]]:
+) -> tuple[EpisodeSummary, Mapping[str, Any]]:
     """Drive one episode, ``most`` steps of it; tells what it came to, and the last info."""
     observation, info = env.reset(seed=seed, options=start or None)
     novice.begin()
@@ -364,7 +364,7 @@ def _episode(
         else:
             furthest = (time, progress)
     metres = float(info["progress"]) if "progress" in info else float("nan")
-    return Take(frames, labels, driven, takeovers, metres, float(info["time"]) - begin, end), info
+    return EpisodeSummary(frames, labels, driven, takeovers, metres, float(info["time"]) - begin, end), info
 
 
 def _checked(wanted: Any) -> Action | None:

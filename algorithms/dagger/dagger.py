@@ -70,10 +70,10 @@ class DAgger(InteractiveLearner):
         beta = beta_of(self._schedule, round)
         return Mixture(beta), {"beta": beta}
 
-    def _read_history(self, folder: Path, env: gymnasium.Env[Any, Any]) -> list[Round]:
-        history = super()._read_history(folder, env)
-        known = [round.about for round in history]
-        collected = round_folder(folder / "rounds", len(history))
+    def _read_round_log(self, folder: Path, env: gymnasium.Env[Any, Any]) -> list[Round]:
+        round_log = super()._read_round_log(folder, env)
+        known = [round.about for round in round_log]
+        collected = round_folder(folder / "rounds", len(round_log))
         if collected.is_dir():
             known.append(RoundSummary.read(collected).about)
         for number, about in enumerate(known):  # functions can only be compared by what they say
@@ -83,4 +83,4 @@ class DAgger(InteractiveLearner):
                     f"{folder}: round {number} was driven with beta={about['beta']:g}, now it would be "
                     f"{beta:g}; choose another folder, or delete this one to start anew"
                 )
-        return history
+        return round_log

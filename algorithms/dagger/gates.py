@@ -40,7 +40,7 @@ class Moment:
         policy_action: (2,) float32 (steering, throttle) that the policy wants.
         doubt: how far the members of an ensemble disagree, see `algorithms.policies.ensemble.Ensemble`; None
             for a policy that is none.
-        features: (k,) float32 what the policy's network makes of the picture, for gates that learn; None
+        features: (k,) float32 what the policy's network makes of the image, for gates that learn; None
             unless the gate wants them.
         actions: what the policy itself works, see `algorithms.base.Policy`; the rest of ``policy_action``
             comes from a controller, and no policy is judged by that.
@@ -224,7 +224,7 @@ class Score(Protocol):
         """The number.
 
         Args:
-            features: (k,) float32 what the policy's network makes of the picture.
+            features: (k,) float32 what the policy's network makes of the image.
             action: what the policy wants, see `Moment.own_action`.
         """
         ...

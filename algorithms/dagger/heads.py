@@ -22,7 +22,7 @@ class FeatureTap:
     the first member is listened to.
 
     Attributes:
-        last: (n, k) float32, of the last ``n`` pictures that the policy was asked about.
+        last: (n, k) float32, of the last ``n`` images that the policy was asked about.
     """
 
     def __init__(self, policy: Policy) -> None:

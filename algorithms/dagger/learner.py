@@ -4,7 +4,7 @@
       settings.json        what the learner was begun with, see `algorithms.dagger.round_log`
       rounds/round_000/    recordings, see `algorithms.dagger.rounds`
       policies/round_000/  the policy after training on that round, and so on
-      history.json         what the rounds came to; a round that is in there is finished
+      rounds.json         what the rounds came to; a round that is in there is finished
       policy/              the best policy so far
 
 A learner with a folder goes on where it was interrupted, and comes to the same policies as one that never
@@ -33,7 +33,14 @@ from algorithms.base import Policy, TrainingError
 from algorithms.checks import Number
 from algorithms.dagger.collect import Collector, EnvMaker, Teacher, check_drivers, recorded_cameras
 from algorithms.dagger.gates import Gate, Mixture
-from algorithms.dagger.round_log import Round, best_of, check_folder, go_on_with, read_history, write_history
+from algorithms.dagger.round_log import (
+    Round,
+    best_of,
+    check_folder,
+    go_on_with,
+    read_round_log,
+    write_round_log,
+)
 from algorithms.dagger.rounds import (
     SKIP,
     Labeller,
@@ -50,10 +57,10 @@ from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import (
     Frames,
-    PictureCache,
+    ImageCache,
     check_weights,
     open_recordings,
-    without_broken_pictures,
+    without_broken_images,
 )
 from algorithms.training.trainer import Training, check_initial, network_of, weights_bytes
 from udacity_gym.errors import OptionError
@@ -76,8 +83,8 @@ class InteractiveConfig(TrainingConfig):
         rounds: how many, round 0 included, in which the expert drives alone, or in whose place recordings
             or a policy are given.
         frames: rows that each round collects; a lap of the lake at 12 m/s has about 1400.
-        drives: parts of a round, each with a seed of its own.
-        workers: processes that collect the drives of a round side by side; the outcome does not depend on
+        rollouts: parts of a round, each with a seed of its own.
+        workers: processes that collect the rollouts of a round side by side; the outcome does not depend on
             how many. More than one needs an environment that can be pickled, or a function that makes one,
             and a script that is guarded by ``if __name__ == "__main__"``.
         start: options of the environment's reset for every episode, such as ``{"s": "random", "speed": (0,
@@ -102,7 +109,7 @@ class InteractiveConfig(TrainingConfig):
     steps_per_epoch: int | None = 100
     rounds: int = 10
     frames: int = 1000
-    drives: int = 2
+    rollouts: int = 2
     workers: int = 1
     start: Mapping[str, Any] | None = None
     put_back: bool = False
@@ -122,7 +129,7 @@ class InteractiveConfig(TrainingConfig):
         **TrainingConfig.NUMBERS,
         "rounds": Number(1, whole=True),
         "frames": Number(1, whole=True),
-        "drives": Number(1, whole=True),
+        "rollouts": Number(1, whole=True),
         "workers": Number(1, whole=True),
         "members": Number(1, whole=True),
         "laps": Number(0, whole=True),
@@ -140,7 +147,7 @@ class InteractiveLearner(ABC):
         needs_expert: whether there must be one while the rounds are driven, or may be a labeller afterwards.
         config: all settings.
         folder: where everything is kept; None keeps nothing.
-        history: what the finished rounds came to.
+        round_log: what the finished rounds came to.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = InteractiveConfig
@@ -169,10 +176,10 @@ class InteractiveLearner(ABC):
             config: settings, an object of `Config`; None takes the defaults.
             weights: for each recording, how often its rows are drawn relative to those of the rounds; None
                 takes 1 for all.
-            env: environment with pictures, whose action is (steering, throttle); or a function that makes
+            env: environment with images, whose action is (steering, throttle); or a function that makes
                 one. An environment is not closed.
             expert: who shows how to drive: ``expert(observation, info) -> (steering, throttle)``, see
-                `udacity_gym.experts`. One with ``reset(seed)`` is told when a drive begins. None is for
+                `udacity_gym.experts`. One with ``reset(seed)`` is told when a rollout begins. None is for
                 learners that can do without, see `needs_expert`.
             initial: policy to go on from, or its folder or its training's, such as a clone: it is the policy
                 of round 0, which nobody drives and in which nothing is trained; recordings are trained on
@@ -192,7 +199,7 @@ class InteractiveLearner(ABC):
             raise OptionError(f"config must be of type {self.Config.__name__}, got {config!r}")
         self.config: Any = (config or self.Config()).with_options(**options)
         self.folder = None if folder is None else Path(folder)
-        self.history: list[Round] = []
+        self.round_log: list[Round] = []
         self._env, self._expert, self._labeller = env, expert, labeller
         self._progress = progress
         check_drivers(env, expert, self.config.workers)
@@ -202,7 +209,7 @@ class InteractiveLearner(ABC):
         if self._initial is not None:
             self._check_initial(self._initial)
         opened = [] if recordings is None else open_recordings(recordings)
-        self._recordings = [without_broken_pictures(recording, progress)[0] for recording in opened]
+        self._recordings = [without_broken_images(recording, progress)[0] for recording in opened]
         self._weights = check_weights(weights, len(self._recordings))
         self._check_teachers()
         self._opened: dict[int, Recording] = {}
@@ -256,17 +263,17 @@ class InteractiveLearner(ABC):
                 check_initial(member, network_of(self.config), self.config)
                 if member.preprocessing != self.config.preprocessing:
                     raise OptionError(
-                        f"initial={policy!r} sees its pictures through {member.preprocessing}; give the same "
+                        f"initial={policy!r} sees its images through {member.preprocessing}; give the same "
                         "preprocessing, or warm_start=False"
                     )
 
     def _forget(self) -> None:
-        """Forget recordings and pictures of rounds."""
+        """Forget recordings and images of rounds."""
         self._opened.clear()
         self._cache = self._empty_cache()
 
-    def _empty_cache(self) -> PictureCache:
-        return PictureCache(self.config.preprocessing, self.config.memory_budget)
+    def _empty_cache(self) -> ImageCache:
+        return ImageCache(self.config.preprocessing, self.config.memory_budget)
 
     @abstractmethod
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
@@ -277,7 +284,7 @@ class InteractiveLearner(ABC):
             policy: the policy of the round before.
 
         Returns:
-            The gate, and what to keep about it in the history.
+            The gate, and what to keep about it in the round log.
         """
 
     def learn(self, after_round: Callable[[Round], object] | None = None) -> Policy:
@@ -302,33 +309,33 @@ class InteractiveLearner(ABC):
                 contextlib.closing(Collector(self._env, self._expert, self.config.workers))
             )
             recorded_cameras(collector.env)
-            self.history = self._read_history(folder, collector.env)
-            total, done = self.config.rounds, len(self.history)
+            self.round_log = self._read_round_log(folder, collector.env)
+            total, done = self.config.rounds, len(self.round_log)
             bar = stack.enter_context(
                 tqdm(total=total, initial=done, disable=not self._progress, unit="round")
             )
-            while len(self.history) < total:
-                round = self._round(len(self.history), collector)
+            while len(self.round_log) < total:
+                round = self._round(len(self.round_log), collector)
                 self._keep(round)
                 bar.update()
                 bar.set_postfix(_postfix(round))
                 if after_round is not None:
                     after_round(round)
-            policy = load_policy(self._policy_folder(best_of(self.history).round))
+            policy = load_policy(self._policy_folder(best_of(self.round_log).round))
             if self.folder is not None:
                 policy.save(self.folder / "policy")
             return policy
 
     def rounds(self) -> list[Recording]:
         """The finished rounds that were collected, opened, in their order; for learners with a folder."""
-        numbers = range(len(self.history))
+        numbers = range(len(self.round_log))
         return [self._open(i) for i in numbers if round_folder(self._work / "rounds", i).is_dir()]
 
     def _round(self, number: int, collector: Collector) -> Round:
         summary = self._collect(number, collector)
         frames = self._frames(number)
         if self.config.train_on == "last":
-            self._cache = self._empty_cache()  # pictures of the rounds before would fill it in vain
+            self._cache = self._empty_cache()  # images of the rounds before would fill it in vain
         policy, loss = self._learnt(number, frames)
         folder = self._policy_folder(number)
         if folder.exists():
@@ -338,8 +345,8 @@ class InteractiveLearner(ABC):
             round=number,
             frames=summary.frames,
             labels=labelled(self._open(number)) if summary.frames else 0,
-            expert_frames=summary.frames - sum(take.policy for take in summary.takes),
-            takeovers=sum(take.takeovers for take in summary.takes),
+            expert_frames=summary.frames - sum(episode.policy for episode in summary.episodes),
+            takeovers=sum(episode.takeovers for episode in summary.episodes),
             falls=summary.falls,
             metres=summary.metres,
             about=summary.about,
@@ -383,7 +390,7 @@ class InteractiveLearner(ABC):
             gate,
             policy,
             frames=self.config.frames,
-            drives=self.config.drives,
+            rollouts=self.config.rollouts,
             start=self.config.start,
             put_back=self.config.put_back,
             seed=self.config.seed,
@@ -416,7 +423,7 @@ class InteractiveLearner(ABC):
                 learner=type(self).__name__,
             )
             members.append(training.run())
-            losses.append(training.history[-1].train_loss)
+            losses.append(training.epoch_log[-1].train_loss)
         return members, float(np.mean(losses))
 
     def _data(self, number: int) -> list[Recording]:
@@ -461,12 +468,12 @@ class InteractiveLearner(ABC):
         return round_folder(self._work / "policies", number)
 
     def _keep(self, round: Round) -> None:
-        self.history.append(round)
-        write_history(self._work, self.history)
-        if self.folder is not None and best_of(self.history) == round:
+        self.round_log.append(round)
+        write_round_log(self._work, self.round_log)
+        if self.folder is not None and best_of(self.round_log) == round:
             load_policy(self._policy_folder(round.round)).save(self.folder / "policy")
 
-    def _read_history(self, folder: Path, env: gymnasium.Env[Any, Any]) -> list[Round]:
+    def _read_round_log(self, folder: Path, env: gymnasium.Env[Any, Any]) -> list[Round]:
         """What the finished rounds came to, if they were begun as this learner was."""
         if self.folder is None:
             return []
@@ -474,7 +481,7 @@ class InteractiveLearner(ABC):
         now = {"learner": type(self).__name__, **_settings(self.config), **begun_with}
         defaults = {**begun_with, **_settings(self.Config())}
         go_on_with(folder, now, defaults=defaults, may_change=self.config.MAY_CHANGE)
-        return read_history(folder)[: self.config.rounds]
+        return read_round_log(folder)[: self.config.rounds]
 
     def _begun_with(self, env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
         """Names of what a learner learns from besides its settings, as JSON has them."""

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from algorithms.checks import check_same_settings
+from algorithms.older_files import renamed_settings
 from udacity_gym.errors import CheckpointError
 from udacity_gym.files import write_whole
 
 SETTINGS = "settings.json"
-HISTORY = "history.json"
+ROUNDS = "rounds.json"
+OLD_ROUNDS = "history.json"
+"""What `ROUNDS` was called once; a folder with it goes on, and has both from its next round on."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,14 @@ class Round:
     autonomy: float | None = None
 
 
-def best_of(history: Sequence[Round]) -> Round:
+def best_of(round_log: Sequence[Round]) -> Round:
     """The round with the fewest interventions per metre, of several the last; the last if none was judged."""
-    judged = [round for round in history if round.interventions is not None]
+    judged = [round for round in round_log if round.interventions is not None]
 
     def interventions_per_metre(round: Round) -> float:
         return (round.interventions or 0) / max(round.judged_metres or 0.0, 1.0)
 
-    return min(judged[::-1], key=interventions_per_metre) if judged else history[-1]
+    return min(judged[::-1], key=interventions_per_metre) if judged else round_log[-1]
 
 
 def check_folder(folder: Path) -> None:
@@ -95,24 +98,28 @@ def go_on_with(
     if not path.exists():
         write_whole(path, json.dumps(now, indent=1) + "\n")
     check_same_settings(
-        f"{folder}: learning", _read_json(path), now, defaults=defaults, may_change=may_change
+        f"{folder}: learning",
+        renamed_settings(_read_json(path)),
+        now,
+        defaults=defaults,
+        may_change=may_change,
     )
 
 
-def read_history(folder: Path) -> list[Round]:
+def read_round_log(folder: Path) -> list[Round]:
     """What the finished rounds came to.
 
     Raises:
         CheckpointError: The file can't be read.
     """
-    path = folder / HISTORY
-    return [Round(**entry) for entry in _read_json(path)] if path.exists() else []
+    path = next((path for name in (ROUNDS, OLD_ROUNDS) if (path := folder / name).exists()), None)
+    return [] if path is None else [Round(**entry) for entry in _read_json(path)]
 
 
-def write_history(folder: Path, history: Sequence[Round]) -> None:
+def write_round_log(folder: Path, round_log: Sequence[Round]) -> None:
     """Keep what the finished rounds came to."""
-    text = json.dumps([asdict(round) for round in history], indent=1)
-    write_whole(folder / HISTORY, f"{text}\n")
+    text = json.dumps([asdict(round) for round in round_log], indent=1)
+    write_whole(folder / ROUNDS, f"{text}\n")
 
 
 def _read_json(path: Path) -> Any:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.dagger.collect import Collector, Drive, Take
+from algorithms.dagger.collect import Collector, EpisodeSummary, Rollout
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.files import replacing, write_whole
 from udacity_gym.recording import Recording, open_recording
@@ -36,7 +36,7 @@ SUMMARY = "round.json"
 """What a round came to, beside its log."""
 
 FIRST_STAMP = datetime.datetime(2020, 1, 1)
-"""Time that the first frame of round 0 pretends to be of; every drive has a day of its own. With the
+"""Time that the first frame of round 0 pretends to be of; every rollout has a day of its own. With the
 true time the same seeds would not give the same bytes."""
 
 SAVED_EVERY = 50
@@ -49,23 +49,23 @@ class RoundSummary:
 
     Attributes:
         round: its number, from 0.
-        takes: its episodes, which are the recording's takes.
+        episodes: its episodes, those of its recordings.
         about: what the gate was, such as its beta.
     """
 
     round: int
-    takes: tuple[Take, ...]
+    episodes: tuple[EpisodeSummary, ...]
     about: Mapping[str, Any]
 
     @property
     def fell(self) -> tuple[bool, ...]:
-        """Of each take, whether it ended off the road, or stuck."""
-        return tuple(take.fell for take in self.takes)
+        """Of each episode, whether it ended off the road, or stuck."""
+        return tuple(episode.fell for episode in self.episodes)
 
     @property
     def frames(self) -> int:
         """Rows that were recorded."""
-        return sum(take.frames for take in self.takes)
+        return sum(episode.frames for episode in self.episodes)
 
     @property
     def falls(self) -> int:
@@ -75,7 +75,7 @@ class RoundSummary:
     @property
     def metres(self) -> float:
         """Metres driven along the track."""
-        return float(sum(take.metres for take in self.takes))
+        return float(sum(episode.metres for episode in self.episodes))
 
     def to_json(self) -> str:
         """The summary as text."""
@@ -91,8 +91,10 @@ class RoundSummary:
         path = folder / SUMMARY
         try:
             entry = json.loads(path.read_text(encoding="utf-8"))
-            takes = tuple(Take(**take) for take in entry["takes"])
-            return cls(int(entry["round"]), takes, dict(entry["about"]))
+            episodes = tuple(
+                EpisodeSummary(**episode) for episode in entry["episodes" if "episodes" in entry else "takes"]
+            )
+            return cls(int(entry["round"]), episodes, dict(entry["about"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RecordingError(f"{path} does not tell what the round came to: {error!r}") from error
 
@@ -110,7 +112,7 @@ def collect_round(
     policy: Path | None,
     *,
     frames: int,
-    drives: int,
+    rollouts: int,
     start: Mapping[str, Any] | None,
     put_back: bool,
     seed: int,
@@ -125,9 +127,9 @@ def collect_round(
         gate: who drives, and what is labelled.
         policy: checkpoint of the policy; None in a round that the expert drives alone.
         frames: rows of the whole round.
-        drives: parts of it, each with a seed of its own, which may be collected side by side.
+        rollouts: parts of it, each with a seed of its own, which may be collected side by side.
         start: options of the environment's reset.
-        put_back: see `algorithms.dagger.collect.Drive`.
+        put_back: see `algorithms.dagger.collect.Rollout`.
         seed: of the learner.
         about: what to keep in the round's summary.
 
@@ -139,9 +141,9 @@ def collect_round(
     if part.exists():
         shutil.rmtree(part)
     part.mkdir(parents=True)
-    shares = [frames * (i + 1) // drives - frames * i // drives for i in range(drives)]
+    shares = [frames * (i + 1) // rollouts - frames * i // rollouts for i in range(rollouts)]
     jobs = [
-        Drive(
+        Rollout(
             folder=part / f"drive_{i}",
             policy=policy,
             gate=gate,
@@ -149,27 +151,27 @@ def collect_round(
             seed=(seed, number, i),
             start=start,
             put_back=put_back,
-            stamp=FIRST_STAMP + datetime.timedelta(days=number * drives + i),
+            stamp=FIRST_STAMP + datetime.timedelta(days=number * rollouts + i),
             about={"round": number},
         )
         for i, share in enumerate(shares)
         if share
     ]
-    takes = [take for found in collector.run(jobs) for take in found]
+    episodes = [episode for found in collector.run(jobs) for episode in found]
     _merge([job.folder for job in jobs], part)
-    summary = RoundSummary(number, tuple(takes), dict(about))
+    summary = RoundSummary(number, tuple(episodes), dict(about))
     write_whole(part / SUMMARY, summary.to_json())
     part.rename(whole)
     return summary
 
 
 def _merge(parts: Iterable[Path], folder: Path) -> None:
-    """Make one recording of several, whose pictures have different names."""
+    """Make one recording of several, whose images have different names."""
     (folder / IMAGE_FOLDER).mkdir()
     with (folder / LOG_NAME).open("wb") as log, (folder / SIDE_FILE).open("wb") as side:
         for part in parts:
-            for picture in sorted((part / IMAGE_FOLDER).iterdir()):
-                picture.rename(folder / IMAGE_FOLDER / picture.name)
+            for image in sorted((part / IMAGE_FOLDER).iterdir()):
+                image.rename(folder / IMAGE_FOLDER / image.name)
             log.write((part / LOG_NAME).read_bytes())
             side.write((part / SIDE_FILE).read_bytes())
             shutil.rmtree(part)
@@ -179,7 +181,7 @@ SKIP = "skip"
 """Answer of a labeller who wants a frame left out, now and later."""
 
 Labeller = Callable[["Frame"], Any]
-"""Says what to do on a frame, from its picture, ``frame.image()``: (steering, throttle) in [-1, 1], or the
+"""Says what to do on a frame, from its image, ``frame.image()``: (steering, throttle) in [-1, 1], or the
 steering alone, or None to be asked again later, or `SKIP`."""
 
 

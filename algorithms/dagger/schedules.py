@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from udacity_gym.checks import is_number, number, whole_number
+from udacity_gym.checks import check_integer, check_number, is_number
 from udacity_gym.errors import OptionError
 
 
@@ -68,7 +68,7 @@ class Linear:
     rounds: int = 10
 
     def __post_init__(self) -> None:
-        whole_number("rounds", self.rounds, 1)
+        check_integer("rounds", self.rounds, 1)
 
     def __call__(self, round: int) -> float:
         """Beta of a round."""
@@ -86,7 +86,7 @@ class Constant:
     beta: float
 
     def __post_init__(self) -> None:
-        number("beta", self.beta, 0.0, 1.0)
+        check_number("beta", self.beta, 0.0, 1.0)
 
     def __call__(self, round: int) -> float:
         """Beta of a round."""
@@ -131,4 +131,4 @@ def beta_of(schedule: Schedule, round: int) -> float:
     Raises:
         OptionError: The schedule gives something else than a number in [0, 1].
     """
-    return number(f"beta of round {round}", schedule(round), 0.0, 1.0)
+    return check_number(f"beta of round {round}", schedule(round), 0.0, 1.0)

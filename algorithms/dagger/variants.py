@@ -68,7 +68,7 @@ class HGDAgger(InteractiveLearner):
     people with a keyboard or gamepad, `udacity_gym.experts.ScriptedHuman` for experiments. It can't be
     asked to demonstrate, so demonstrations must be given.
 
-    ``round.json`` has the `doubt_threshold` with which a round began, the history that after it.
+    ``round.json`` has the `doubt_threshold` with which a round began, the round log has the one after it.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = HGDAggerConfig
@@ -86,7 +86,7 @@ class HGDAgger(InteractiveLearner):
         Returns:
             The threshold; None before the first take-over, or without an ensemble.
         """
-        return self.history[-1].about.get("doubt_threshold") if self.history else None
+        return self.round_log[-1].about.get("doubt_threshold") if self.round_log else None
 
     def _check_teachers(self) -> None:
         super()._check_teachers()
@@ -180,7 +180,7 @@ class SafeDAggerConfig(InteractiveConfig):
 class SafeDAgger(InteractiveLearner):
     """A classifier learns where the policy errs, and sends the expert there (Zhang & Cho 2017, "SafeDAgger").
 
-    The classifier sees what the policy's network makes of the picture, and is trained on all labelled
+    The classifier sees what the policy's network makes of the image, and is trained on all labelled
     frames so far: is the policy's steering further from the expert's than tau? The paper besides sets
     demonstrations aside for it, on which the policy is not trained; here nothing is set aside.
     """
@@ -345,7 +345,7 @@ def look(policy: Policy, frames: Frames, seed: tuple[int, ...], driver: str | No
     labels = targets_of(frames, policy.actions)[rows]
     actions, doubts = np.empty_like(labels), np.zeros(len(rows), np.float32)
     features = np.empty((len(rows), tap.last.shape[1]), np.float32)
-    past = frames.past(policy.history)
+    past = frames.past(policy.past_frames)
     for start in range(0, len(rows), 32):
         part = slice(start, start + 32)
         batch, state = rows[part], None

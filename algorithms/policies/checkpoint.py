@@ -1,7 +1,7 @@
 """Checkpoints: a folder with weights (safetensors) and everything else (JSON). Nothing is ever pickled.
 
 A policy's folder holds ``policy.safetensors`` and ``policy.json``. The JSON says which network it is,
-how pictures are prepared, what the actions mean, the target speed, and the SHA-256 of the weights, so
+how images are prepared, what the actions mean, the target speed, and the SHA-256 of the weights, so
 that half a copy is noticed. A save that is interrupted, at whatever moment, leaves the checkpoint that was
 there before or the new one.
 """

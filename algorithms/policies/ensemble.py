@@ -44,7 +44,7 @@ class Ensemble(Policy):
         if not members:
             raise OptionError("an ensemble needs members")
         self.members = tuple(members)
-        for name in ("actions", "picture", "camera", "target_speed", "inputs", "history"):
+        for name in ("actions", "image_size", "camera", "target_speed", "inputs", "past_frames"):
             values = [getattr(member, name) for member in self.members]
             if any(value != values[0] for value in values):
                 raise OptionError(f"members of an ensemble must have the same {name}, got {values}")

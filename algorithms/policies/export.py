@@ -1,21 +1,21 @@
 """Export: a policy as one file that needs nothing of this package, and no torch, to drive.
 
-The exported model takes the camera's whole picture, crops, resizes and converts it by itself, and gives
+The exported model takes the camera's whole image, crops, resizes and converts it by itself, and gives
 actions in [-1, 1]:
 
 - ``model.onnx`` (https://onnx.ai) is for onnxruntime, in any language; `udacity_gym.onnx_policy.OnnxPolicy`
   drives with it without torch;
 - ``model.pt``, TorchScript, is for ``torch.jit.load`` in Python or C++.
 
-Its input ``image`` is (n, *picture, 3) uint8 RGB, its output ``action`` (n, len(actions)) float32. A policy
-with ``inputs`` has an input ``measurements``, (n, len(inputs)) float32 in SI units. One with a history has
-``past``, (n, history, *size, 3) uint8, which it gives back as the output ``past_next``, and ``begins``, (n,)
-bool: where an episode begins, whatever is in ``past``. What else a driver must know (what actions mean,
-target speed) is in the file's metadata, as JSON, key "udacity_gym". Of an ensemble, all members are in the
+Its input ``image`` is (n, *image_size, 3) uint8 RGB, its output ``action`` (n, len(actions)) float32. A
+policy with ``inputs`` has an input ``measurements``, (n, len(inputs)) float32 in SI units. One with past
+frames has ``past``, (n, past_frames, *size, 3) uint8, which it gives back as the output ``past_next``, and
+``begins``, (n,) bool: where an episode begins, whatever is in ``past``. What else a driver must know (what
+actions mean, target speed) is in the file's metadata, as JSON, key "udacity_gym". Of an ensemble, all members are in the
 model, and it gives their mean.
 
-Before a file appears, it is run on random and on smooth pictures and compared with the policy: the two differ
-by the arithmetic of OpenCV, which rounds resized pictures to whole numbers in its own ways, and of float32.
+Before a file appears, it is run on random and on smooth images and compared with the policy: the two differ
+by the arithmetic of OpenCV, which rounds resized images to whole numbers in its own ways, and of float32.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from udacity_gym.onnx_policy import KEY
 from udacity_gym.telemetry import Image
 
 TOLERANCE = 0.02
-"""Greatest difference of an action that is accepted, in shares of full lock. Usual are 1e-4 where pictures
+"""Greatest difference of an action that is accepted, in shares of full lock. Usual are 1e-4 where images
 shrink by areas, of which one value in a thousand is rounded otherwise, and 3e-3 where they are interpolated
 linearly, which OpenCV does with eleven binary digits."""
 
@@ -73,7 +73,7 @@ class Exported:
 
     Attributes:
         path: the file.
-        difference: greatest difference of an action to the policy's, on the pictures that were tried.
+        difference: greatest difference of an action to the policy's, on the images that were tried.
     """
 
     path: Path
@@ -84,7 +84,7 @@ def export(policy: NetworkPolicy | Ensemble, path: str | Path) -> Exported:
     """Write a policy as ``.onnx`` or, TorchScript, as ``.pt``.
 
     Args:
-        policy: the policy; or an ensemble of such, whose members prepare pictures alike.
+        policy: the policy; or an ensemble of such, whose members prepare images alike.
         path: the file; its suffix says the format.
 
     Returns:
@@ -96,16 +96,16 @@ def export(policy: NetworkPolicy | Ensemble, path: str | Path) -> Exported:
         ExportError: The exported model's actions are not those of the policy; no file is left.
     """
     path = Path(path)
-    kinds: dict[str, Callable[[PicturesToActions, str, Path], Run]] = {
+    kinds: dict[str, Callable[[ImagesToActions, str, Path], Run]] = {
         ".onnx": _write_onnx,
         ".pt": _write_torchscript,
     }
     if path.suffix not in kinds:
         raise OptionError(f"{path}: export to a file that ends in .onnx, or in .pt for TorchScript")
-    model = PicturesToActions(policy).eval()
+    model = ImagesToActions(policy).eval()
     with replacing(path) as part:
         run = kinds[path.suffix](model, json.dumps(describe(policy)), part)
-        difference = max(_difference(policy, run, pictures) for pictures in _pictures(policy.picture))
+        difference = max(_difference(policy, run, images) for images in _images(policy.image_size))
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"{path}: the exported model's actions differ from the policy's by {difference:g}, more than "
@@ -114,23 +114,23 @@ def export(policy: NetworkPolicy | Ensemble, path: str | Path) -> Exported:
     return Exported(path, difference)
 
 
-def _difference(policy: NetworkPolicy | Ensemble, run: Run, pictures: Image) -> float:
-    """How much the actions of a model and of a policy differ on pictures, seen one drive after the other."""
-    rng, n = np.random.default_rng(1), len(pictures)
+def _difference(policy: NetworkPolicy | Ensemble, run: Run, images: Image) -> float:
+    """How much the actions of a model and of a policy differ on images, seen one drive after the other."""
+    rng, n = np.random.default_rng(1), len(images)
     size = _members(policy)[0].preprocessing.size
-    state, past, most = None, np.zeros((n, policy.history, *size, 3), np.uint8), 0.0
-    for first in (True, False, False)[: policy.history + 1]:
+    state, past, most = None, np.zeros((n, policy.past_frames, *size, 3), np.uint8), 0.0
+    for first in (True, False, False)[: policy.past_frames + 1]:
         told = {name: rng.uniform(0, 12, (n, 1)).astype(np.float32) for name in policy.inputs}
-        wanted, state = policy.predict({policy.camera: pictures, **told}, state, np.full(n, first))
-        given: dict[str, NDArray[Any]] = {"image": pictures}
+        wanted, state = policy.predict({policy.camera: images, **told}, state, np.full(n, first))
+        given: dict[str, NDArray[Any]] = {"image": images}
         if policy.inputs:
             given["measurements"] = np.concatenate([told[name] for name in policy.inputs], axis=1)
-        if policy.history:
+        if policy.past_frames:
             given |= {"past": past, "begins": np.full(n, first)}
         found = run(given)
         most = max(most, float(np.abs(found[0] - wanted).max()))
-        past = found[1] if policy.history else past
-        pictures = pictures[::-1].copy()
+        past = found[1] if policy.past_frames else past
+        images = images[::-1].copy()
     return most
 
 
@@ -139,12 +139,12 @@ def describe(policy: NetworkPolicy | Ensemble) -> dict[str, Any]:
     return {
         "format": "udacity-gym-policy",
         "network": name_of(policy),
-        "picture": list(policy.picture),
+        "image_size": list(policy.image_size),
         "camera": policy.camera,
         "actions": list(policy.actions),
         "target_speed": policy.target_speed,
         "inputs": list(policy.inputs),
-        "history": policy.history,
+        "past_frames": policy.past_frames,
         "size": list(_members(policy)[0].preprocessing.size),
     }
 
@@ -157,13 +157,13 @@ def _members(policy: NetworkPolicy | Ensemble) -> list[NetworkPolicy]:
         raise OptionError(f"{name_of(policy)} can't be exported: only networks can, and ensembles of them")
     if any(member.preprocessing != networks[0].preprocessing for member in networks):
         raise OptionError(
-            "an ensemble can be exported if all members prepare pictures alike, these differ: "
+            "an ensemble can be exported if all members prepare images alike, these differ: "
             + ", ".join(str(member.preprocessing) for member in networks)
         )
     return networks
 
 
-class PicturesToActions(nn.Module):
+class ImagesToActions(nn.Module):
     """A policy with its preprocessing, all in torch.
 
     A resize is linear and works on rows and columns apart, so it is two matrix products; the matrices are
@@ -180,12 +180,12 @@ class PicturesToActions(nn.Module):
         networks = [copy.deepcopy(member.network).requires_grad_(False) for member in members]
         self.networks = nn.ModuleList(networks)
         self.losses, self.actions = [member.loss for member in members], len(policy.actions)
-        self.picture, self.size = preprocessing.picture, preprocessing.size
-        self.history, self.inputs = policy.history, policy.inputs
+        self.image_size, self.size = preprocessing.camera_size, preprocessing.size
+        self.past_frames, self.inputs = policy.past_frames, policy.inputs
         self.top, self.bottom = preprocessing.crop
         self.color = preprocessing.color
         self.scale, self.offset = preprocessing.scale, preprocessing.offset
-        rows, columns = self.bottom - self.top, preprocessing.picture[1]
+        rows, columns = self.bottom - self.top, preprocessing.camera_size[1]
         self.resizes = (rows, columns) != tuple(preprocessing.size)
         by_rows, by_columns = _resize_matrices((rows, columns), preprocessing)
         self.register_buffer("by_rows", torch.from_numpy(by_rows))
@@ -202,18 +202,18 @@ class PicturesToActions(nn.Module):
 
     def examples(self) -> dict[str, Tensor]:
         """Inputs by their names, for two cars."""
-        found = {"image": torch.zeros(2, *self.picture, 3, dtype=torch.uint8)}
+        found = {"image": torch.zeros(2, *self.image_size, 3, dtype=torch.uint8)}
         if self.inputs:
             found["measurements"] = torch.zeros(2, len(self.inputs))
-        if self.history:
-            found["past"] = torch.zeros(2, self.history, *self.size, 3, dtype=torch.uint8)
+        if self.past_frames:
+            found["past"] = torch.zeros(2, self.past_frames, *self.size, 3, dtype=torch.uint8)
             found["begins"] = torch.ones(2, dtype=torch.bool)
         return found
 
     @property
     def outputs(self) -> list[str]:
         """Names of the outputs."""
-        return ["action", "past_next"] if self.history else ["action"]
+        return ["action", "past_next"] if self.past_frames else ["action"]
 
     def forward(
         self,
@@ -222,7 +222,7 @@ class PicturesToActions(nn.Module):
         past: Tensor | None = None,
         begins: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Map pictures to actions, see the module."""
+        """Map images to actions, see the module."""
         seen = self.prepare(image)
         after: tuple[Tensor, ...] = ()
         if past is not None and begins is not None:
@@ -231,17 +231,17 @@ class PicturesToActions(nn.Module):
             frames = torch.cat([before, now], dim=1)
             after = (frames[:, 1:].permute(0, 1, 3, 4, 2).to(torch.uint8),)
             seen = frames.flatten(1, 2)
-        pictures = seen * self.scale + self.offset
+        images = seen * self.scale + self.offset
         numbers = () if measurements is None else (measurements * self.input_scales,)
         actions = [
-            loss.mean(network(pictures, *numbers).reshape(-1, self.actions, loss.width)).clamp(-1.0, 1.0)
+            loss.mean(network(images, *numbers).reshape(-1, self.actions, loss.width)).clamp(-1.0, 1.0)
             for network, loss in zip(self.networks, self.losses, strict=True)
         ]
         action = actions[0] if len(actions) == 1 else torch.stack(actions).mean(dim=0)
         return (action, *after)
 
     def prepare(self, image: Tensor) -> Tensor:
-        """What `Preprocessing.prepare` makes of pictures: (n, 3, *size) float32 in [0, 255]."""
+        """What `Preprocessing.prepare` makes of images: (n, 3, *size) float32 in [0, 255]."""
         x = image[:, self.top : self.bottom].permute(0, 3, 1, 2).to(torch.float32)
         if self.resizes:
             x = torch.round(self.by_rows @ x @ self.by_columns).clamp(0.0, 255.0)
@@ -262,7 +262,7 @@ class PicturesToActions(nn.Module):
 
 
 def _resize_matrices(part: tuple[int, int], preprocessing: Preprocessing) -> tuple[Any, Any]:
-    """(height, rows) and (columns, width) float32 that resize a part of a picture from both sides."""
+    """(height, rows) and (columns, width) float32 that resize a part of an image from both sides."""
     height, width = preprocessing.size
     method = preprocessing.resize_method
     rows = cv2.resize(np.eye(part[0], dtype=np.float32), (part[0], height), interpolation=method)
@@ -270,8 +270,8 @@ def _resize_matrices(part: tuple[int, int], preprocessing: Preprocessing) -> tup
     return rows, columns
 
 
-def _pictures(size: tuple[int, int]) -> list[Image]:
-    """Pictures to try an exported model on: noise, and smooth ones as cameras take; one and several."""
+def _images(size: tuple[int, int]) -> list[Image]:
+    """Images to try an exported model on: noise, and smooth ones as cameras take; one and several."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (3, *size, 3), np.uint8)
     coarse = rng.integers(0, 256, (8, 5, 9, 3), np.uint8)
@@ -279,7 +279,7 @@ def _pictures(size: tuple[int, int]) -> list[Image]:
     return [noise[:1], noise, smooth]
 
 
-def _write_onnx(model: PicturesToActions, description: str, part: Path) -> Run:
+def _write_onnx(model: ImagesToActions, description: str, part: Path) -> Run:
     try:
         import onnx
         import onnxruntime
@@ -311,7 +311,7 @@ def _write_onnx(model: PicturesToActions, description: str, part: Path) -> Run:
     return lambda given: session.run(model.outputs, dict(given))
 
 
-def _write_torchscript(model: PicturesToActions, description: str, part: Path) -> Run:
+def _write_torchscript(model: ImagesToActions, description: str, part: Path) -> Run:
     jit: Any = torch.jit
     with _quiet("torch.jit"), _as_export_error(), torch.no_grad():  # would say that there is torch.export
         traced = jit.trace(model, example_kwarg_inputs=model.examples())

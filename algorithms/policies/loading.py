@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from algorithms.base import Policy
+from algorithms.older_files import renamed, renamed_preprocessing, renamed_training
 from algorithms.policies import ensemble
 from algorithms.policies.checkpoint import check_tensors, read_checkpoint
 from algorithms.policies.ensemble import Ensemble
@@ -16,7 +19,7 @@ from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.files import find_policy
 
-_VERSION_1 = {"loss": {"name": "mse"}, "inputs": {}, "history": 0}
+_VERSION_1 = {"loss": {"name": "mse"}, "inputs": {}, "past_frames": 0}
 """What a checkpoint of version 1 has no fields for."""
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -26,7 +29,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "target_speed": (int, float, type(None)),
     "loss": dict,
     "inputs": dict,
-    "history": int,
+    "past_frames": int,
     "training": dict,
 }
 
@@ -46,24 +49,30 @@ def load_policy(folder: str | Path) -> Policy:
     folder = find_policy(Path(folder))
     if is_ensemble(folder):
         return _load_ensemble(folder)
-    tensors, description = read_checkpoint(folder, "policy", FORMAT, (1, VERSION))
+    tensors, description = read_checkpoint(folder, "policy", FORMAT, (1, 2, VERSION))
     if description["version"] == 1:
         description = {**description, **_VERSION_1}
+    if description["version"] < 3:
+        description = _renamed(description)
     where = folder / "policy.json"
     for field, kind in _FIELDS.items():
         if field not in description:
             raise CheckpointError(f"{where}: {field!r} is missing; save the policy again")
         if not isinstance(description[field], kind):
             raise CheckpointError(f"{where}: {field}={description[field]!r} has the wrong type")
-    name, target_speed, history = description["network"], description["target_speed"], description["history"]
+    name, target_speed, past_frames = (
+        description["network"],
+        description["target_speed"],
+        description["past_frames"],
+    )
     actions, inputs = tuple(description["actions"]), tuple(description["inputs"])
     try:
         check_actions(actions, target_speed)
-        check_inputs(inputs, history)
+        check_inputs(inputs, past_frames)
         loss = Loss.from_json(description["loss"])
         preprocessing = Preprocessing.from_json(description["preprocessing"])
         outputs = len(actions) * loss.width
-        network = make_network(name, outputs, frames=history + 1, measurements=len(inputs))
+        network = make_network(name, outputs, frames=past_frames + 1, measurements=len(inputs))
         check_fits(name, preprocessing)
     except OptionError as error:
         raise CheckpointError(f"{where}: {error}") from error
@@ -77,8 +86,17 @@ def load_policy(folder: str | Path) -> Policy:
         description["training"],
         loss=loss,
         inputs=inputs,
-        history=history,
+        past_frames=past_frames,
     )
+
+
+def _renamed(description: Mapping[str, Any]) -> dict[str, Any]:
+    """A description of version 1 or 2, under the names of version 3."""
+    present = renamed(description, {"history": "past_frames"})
+    for name, rename in (("preprocessing", renamed_preprocessing), ("training", renamed_training)):
+        if isinstance(present.get(name), dict):
+            present[name] = rename(present[name])
+    return present
 
 
 def is_ensemble(folder: Path) -> bool:

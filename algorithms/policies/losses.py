@@ -126,7 +126,7 @@ class Gaussian(Loss):
 
     Attributes:
         least_std: standard deviation below which no prediction goes, in units of the action; keeps a few
-            easy pictures from counting for everything.
+            easy images from counting for everything.
     """
 
     name: ClassVar[str] = "gaussian"

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from algorithms.policies.export import Exported
 
 FORMAT = "udacity-gym-policy"
-VERSION = 2
-"""Version 1 had no ``loss``, ``inputs`` and ``history``: networks gave the action itself, on one picture."""
+VERSION = 3
+"""Version 2 used other names, see `algorithms.older_files`. Version 1 had no ``loss``, ``inputs`` and past
+frames: networks gave the action itself, on one image."""
 
 FEW = 8
-"""Pictures up to which a network is asked in one thread: for so little work, threads wait for each other
+"""Images up to which a network is asked in one thread: for so little work, threads wait for each other
 longer than they work, and for tens of milliseconds where other programs use the cores too."""
 
 
@@ -72,7 +73,7 @@ def scale_measurements(measurements: Floats, inputs: tuple[str, ...]) -> Tensor:
     return torch.from_numpy(measurements * np.array([INPUT_SCALES[name] for name in inputs], np.float32))
 
 
-def check_inputs(inputs: tuple[str, ...], history: int) -> None:
+def check_inputs(inputs: tuple[str, ...], past_frames: int) -> None:
     """Make sure that there are such inputs.
 
     Raises:
@@ -80,7 +81,7 @@ def check_inputs(inputs: tuple[str, ...], history: int) -> None:
     """
     if not isinstance(inputs, tuple) or len(set(inputs)) != len(inputs) or set(inputs) - set(INPUT_SCALES):
         raise OptionError(f"inputs={inputs!r} must be a tuple of names; there are {tuple(INPUT_SCALES)}")
-    Number(0, 64, whole=True).check("history", history)
+    Number(0, 64, whole=True).check("past_frames", past_frames)
 
 
 class Distribution(NamedTuple):
@@ -100,7 +101,7 @@ class NetworkPolicy(Policy):
 
     Attributes:
         network: the network, in evaluation mode; see `algorithms.policies.networks.Network`.
-        preprocessing: what becomes of a picture before the network sees it.
+        preprocessing: what becomes of an image before the network sees it.
         loss: what the network's outputs mean.
         training: how it came about: settings, seed, losses. Kept in the checkpoint for people to read.
     """
@@ -115,38 +116,38 @@ class NetworkPolicy(Policy):
         *,
         loss: Loss | None = None,
         inputs: tuple[str, ...] = (),
-        history: int = 0,
+        past_frames: int = 0,
     ) -> None:
         """Make a policy.
 
         Args:
-            network: maps prepared, normalised pictures, and scaled measurements if there are ``inputs``,
+            network: maps prepared, normalised images, and scaled measurements if there are ``inputs``,
                 to outputs.
             preprocessing: see the attributes.
             actions: ("steering", "throttle") or ("steering",).
             target_speed: m/s, for a policy that only steers.
             training: see the attributes.
             loss: see the attributes; None: the outputs are the actions.
-            inputs: what the network is told besides pictures, names from `INPUT_SCALES`.
-            history: how many past pictures the network sees before the present one.
+            inputs: what the network is told besides images, names from `INPUT_SCALES`.
+            past_frames: how many past images the network sees before the present one.
 
         Raises:
             OptionError: Actions and target speed do not go together, or there are no such inputs.
         """
         check_actions(actions, target_speed)
-        check_inputs(inputs, history)
+        check_inputs(inputs, past_frames)
         self.network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocessing = preprocessing
         self.actions = actions
         self.target_speed = target_speed
-        self.picture = preprocessing.picture
+        self.image_size = preprocessing.camera_size
         self.training = training or {}
         self.loss = loss or MeanSquare()
         self.inputs = inputs
-        self.history = history
+        self.past_frames = past_frames
 
     def act(self, images: Image, measurements: Floats | None = None) -> Action:
-        """Choose an action for each picture, as if an episode began with it; see `Policy.act`."""
+        """Choose an action for each image, as if an episode began with it; see `Policy.act`."""
         if measurements is None:
             measurements = np.empty((len(images), 0), np.float32)
         return self._decide(images, measurements, None, None)[0]
@@ -196,30 +197,30 @@ class NetworkPolicy(Policy):
     ) -> tuple[Tensor, tuple[NDArray[Any], ...] | None]:
         """The network's outputs by action, (n, len(actions), width), and the state."""
         prepared = self.preprocessing.prepare_batch(images)
-        if self.history:
+        if self.past_frames:
             prepared = self._remembered(prepared, state, episode_start)
             state = (prepared[:, 1:],)
         with one_thread(when=len(images) <= FEW), torch.inference_mode():
-            pictures = self.preprocessing.normalize(torch.from_numpy(prepared))
+            normalized = self.preprocessing.normalize(torch.from_numpy(prepared))
             numbers = (scale_measurements(measurements, self.inputs),) if self.inputs else ()
-            return self.loss.split(self.network(pictures, *numbers)), state
+            return self.loss.split(self.network(normalized, *numbers)), state
 
     def _remembered(
         self, prepared: Image, state: tuple[NDArray[Any], ...] | None, episode_start: Any
     ) -> Image:
-        """(n, history + 1, *size, 3): past pictures and the present one.
+        """(n, past_frames + 1, *size, 3): past images and the present one.
 
-        Where an episode begins, nothing is remembered: the first picture stands for all before it.
+        Where an episode begins, nothing is remembered: the first image stands for all before it.
         """
         n, shape = len(prepared), prepared.shape[1:]
         if state is None:
-            past = np.repeat(prepared[:, None], self.history, axis=1)
+            past = np.repeat(prepared[:, None], self.past_frames, axis=1)
         else:
             past = np.asarray(state[0])
-            if past.shape != (n, self.history, *shape):
+            if past.shape != (n, self.past_frames, *shape):
                 raise ObservationError(
-                    f"the state is of shape {past.shape}, but {n} pictures with a history of {self.history} "
-                    f"need {(n, self.history, *shape)}; begin with state=None"
+                    f"the state is of shape {past.shape}, but {n} images with past_frames={self.past_frames} "
+                    f"need {(n, self.past_frames, *shape)}; begin with state=None"
                 )
             if episode_start is not None:
                 begins = np.broadcast_to(np.asarray(episode_start, np.bool_), (n,))
@@ -243,7 +244,7 @@ class NetworkPolicy(Policy):
             "inputs": {
                 name: {"unit": MEASUREMENTS[name], "scale": INPUT_SCALES[name]} for name in self.inputs
             },
-            "history": self.history,
+            "past_frames": self.past_frames,
             "training": self.training,
         }
         return write_checkpoint(folder, "policy", self.network.state_dict(), description)
@@ -261,7 +262,7 @@ class NetworkPolicy(Policy):
     def __repr__(self) -> str:
         at = "" if self.target_speed is None else f", target_speed={self.target_speed:.1f} m/s"
         besides = f", inputs={self.inputs}" if self.inputs else ""
-        past = f", history={self.history}" if self.history else ""
+        past = f", past_frames={self.past_frames}" if self.past_frames else ""
         return (
             f"{type(self).__name__}({type(self.network).__name__}, actions={self.actions}{at}{besides}{past})"
         )

@@ -19,11 +19,11 @@ GROUP = "udacity_gym.networks"
 Network: TypeAlias = Callable[..., nn.Module]
 """A class of networks.
 
-It is made with the number of its outputs, with ``frames`` if it is to see several pictures of a camera at a
+It is made with the number of its outputs, with ``frames`` if it is to see several images of a camera at a
 time, and with ``measurements`` if it is to be told numbers besides; a network whose signature lacks one of
-these can't. ``forward(pictures)`` or ``forward(pictures, measurements)`` maps (n, 3 * frames, height, width)
-float32, the oldest picture first, and (n, measurements) float32 to (n, outputs) float32. Its class attribute
-``input_size`` is the (height, width) of the pictures, None if any will do. What goes into its attribute
+these can't. ``forward(images)`` or ``forward(images, measurements)`` maps (n, 3 * frames, height, width)
+float32, the oldest image first, and (n, measurements) float32 to (n, outputs) float32. Its class attribute
+``input_size`` is the (height, width) of the images, None if any will do. What goes into its attribute
 ``head``, if it has one, is what learners of danger look at, see `algorithms.dagger.heads.FeatureTap`.
 
 Training works on the parts of a batch side by side, and repeats itself bit for bit (see `training`). A
@@ -51,7 +51,7 @@ class PilotNet(nn.Module):
     most reproductions use. Several frames are stacked as further channels.
 
     Attributes:
-        input_size: (height, width) px of the pictures it takes.
+        input_size: (height, width) px of the images it takes.
         outputs: number of outputs.
     """
 
@@ -74,17 +74,17 @@ class PilotNet(nn.Module):
         )
         self.measure = measure
 
-    def forward(self, pictures: Tensor, measurements: Tensor | None = None) -> Tensor:
-        """Map pictures to outputs.
+    def forward(self, images: Tensor, measurements: Tensor | None = None) -> Tensor:
+        """Map images to outputs.
 
         Args:
-            pictures: (n, 3 * frames, 66, 200) float32, normalised.
+            images: (n, 3 * frames, 66, 200) float32, normalised.
             measurements: (n, measurements) float32 around 1, if the network takes any.
 
         Returns:
             (n, outputs) float32.
         """
-        out: Tensor = self.head(_joined(self.features(pictures), self.measure, measurements))
+        out: Tensor = self.head(_joined(self.features(images), self.measure, measurements))
         return out
 
 
@@ -108,7 +108,7 @@ class PilotLSTM(nn.Module):
     """PilotNet's convolutions on each frame, an LSTM over the frames (after Eraqi et al. 2017, "C-LSTM").
 
     Attributes:
-        input_size: (height, width) px of the pictures it takes.
+        input_size: (height, width) px of the images it takes.
         outputs: number of outputs.
     """
 
@@ -124,10 +124,10 @@ class PilotLSTM(nn.Module):
         self.head = nn.Sequential(nn.Linear(64 + width, 50), nn.ELU(), nn.Linear(50, outputs))
         self.measure = measure
 
-    def forward(self, pictures: Tensor, measurements: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, measurements: Tensor | None = None) -> Tensor:
         """Map frames to outputs; see `PilotNet.forward`."""
-        n, channels, *size = pictures.shape
-        each = pictures.reshape(n * (channels // 3), 3, *size)  # one picture after the other
+        n, channels, *size = images.shape
+        each = images.reshape(n * (channels // 3), 3, *size)  # one image after the other
         features = self.features(each.contiguous(memory_format=torch.channels_last))
         seen = self.squeeze(features).reshape(n, channels // 3, -1)  # (n, frames, 100)
         remembered, _ = self.memory(seen)  # (n, frames, 64)
@@ -157,12 +157,12 @@ class ResidualBlock(nn.Module):
 class SmallResNet(nn.Module):
     """A residual network (He et al. 2016) of three basic blocks.
 
-    Some 370 thousand weights and 45 million connections. Its last features keep their place in the picture
+    Some 370 thousand weights and 45 million connections. Its last features keep their place in the image
     instead of being averaged: steering is about where things are. Several frames are stacked as
     further channels.
 
     Attributes:
-        input_size: (height, width) px of the pictures it takes.
+        input_size: (height, width) px of the images it takes.
         outputs: number of outputs.
     """
 
@@ -185,9 +185,9 @@ class SmallResNet(nn.Module):
         self.head = nn.Sequential(nn.Linear(1040 + width, 64), nn.ReLU(), nn.Linear(64, outputs))
         self.measure = measure
 
-    def forward(self, pictures: Tensor, measurements: Tensor | None = None) -> Tensor:
-        """Map pictures to outputs; see `PilotNet.forward`."""
-        out: Tensor = self.head(_joined(self.features(pictures), self.measure, measurements))
+    def forward(self, images: Tensor, measurements: Tensor | None = None) -> Tensor:
+        """Map images to outputs; see `PilotNet.forward`."""
+        out: Tensor = self.head(_joined(self.features(images), self.measure, measurements))
         return out
 
 
@@ -230,7 +230,7 @@ def make_network(
         name: one of `network_names`.
         outputs: number of outputs.
         seed: of the initial weights.
-        frames: pictures that it sees at a time.
+        frames: images that it sees at a time.
         measurements: numbers that it is told besides.
 
     Raises:
@@ -256,7 +256,7 @@ def make_network(
 
 
 def check_fits(name: str, preprocessing: Preprocessing) -> None:
-    """Make sure that pictures are prepared in the size that a network takes.
+    """Make sure that images are prepared in the size that a network takes.
 
     Raises:
         OptionError: They are not.

@@ -1,7 +1,7 @@
-"""From the camera's picture to what a network sees: one description, used alike in training and driving.
+"""From the camera's image to what a network sees: one description, used alike in training and driving.
 
 The cheap, integer part (crop, resize, colour space) is done by OpenCV on uint8, so that training can
-keep finished pictures in memory; the normalisation to floats is done in torch, on the whole batch.
+keep finished images in memory; the normalisation to floats is done in torch, on the whole batch.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ INTERPOLATIONS = ("auto", "linear", "area")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What becomes of a picture before the network sees it.
+    """What becomes of an image before the network sees it.
 
-    The defaults are those of Bojarski et al. 2016 (66x200 YUV) on the part of Udacity's picture that
+    The defaults are those of Bojarski et al. 2016 (66x200 YUV) on the part of Udacity's image that
     lies between the horizon and the bonnet.
 
     Attributes:
-        picture: (height, width) px of the camera's picture.
-        crop: (top, bottom) rows of that picture that are kept: ``picture[top:bottom]``.
+        camera_size: (height, width) px of the camera's image.
+        crop: (top, bottom) rows of that image that are kept: ``image[top:bottom]``.
         size: (height, width) px of what the network sees.
         color: "yuv" (OpenCV's RGB2YUV, chroma around 128), "rgb", or another of `COLORS`.
         scale: factor of the normalisation ``x * scale + offset`` of uint8 values.
         offset: summand of the normalisation; the defaults give [-1, 1].
-        interpolation: how pictures are resized: "auto" averages areas where they shrink and interpolates
+        interpolation: how images are resized: "auto" averages areas where they shrink and interpolates
             where they grow, "linear" is what ``cv2.resize`` does if nothing is said, "area" its INTER_AREA.
     """
 
-    picture: tuple[int, int] = (160, 320)
+    camera_size: tuple[int, int] = (160, 320)
     crop: tuple[int, int] = (60, 135)
     size: tuple[int, int] = (66, 200)
     color: str = "yuv"
@@ -60,13 +60,13 @@ class Preprocessing:
     interpolation: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in (("picture", 1), ("crop", 0), ("size", 1)):
+        for name, least in (("camera_size", 1), ("crop", 0), ("size", 1)):
             check_pair(name, getattr(self, name), least)
         for name in ("scale", "offset"):
             Number().check(name, getattr(self, name))
-        if not 0 <= self.crop[0] < self.crop[1] <= self.picture[0]:
+        if not 0 <= self.crop[0] < self.crop[1] <= self.camera_size[0]:
             raise OptionError(
-                f"crop={self.crop} must be (top, bottom) rows within a picture {self.picture[0]} px high"
+                f"crop={self.crop} must be (top, bottom) rows within an image {self.camera_size[0]} px high"
             )
         if self.color not in COLORS:
             raise OptionError(f"color={self.color!r} is unknown; choose one of {tuple(COLORS)}")
@@ -76,10 +76,10 @@ class Preprocessing:
             )
 
     def prepare(self, image: Image) -> Image:
-        """Crop, resize and convert one picture.
+        """Crop, resize and convert one image.
 
         Args:
-            image: (*picture, 3) uint8 RGB.
+            image: (*camera_size, 3) uint8 RGB.
 
         Returns:
             (*size, 3) uint8 in the colour space ``color``.
@@ -95,16 +95,16 @@ class Preprocessing:
     @property
     def resize_method(self) -> int:
         """OpenCV's number of the interpolation that resizes the crop."""
-        rows, columns = self.crop[1] - self.crop[0], self.picture[1]
+        rows, columns = self.crop[1] - self.crop[0], self.camera_size[1]
         shrinks = self.size[0] <= rows and self.size[1] <= columns
         area = self.interpolation == "area" or (self.interpolation == "auto" and shrinks)
         return int(cv2.INTER_AREA if area else cv2.INTER_LINEAR)
 
     def prepare_batch(self, images: Image) -> Image:
-        """Prepare several pictures.
+        """Prepare several images.
 
         Args:
-            images: (n, *picture, 3) uint8 RGB.
+            images: (n, *camera_size, 3) uint8 RGB.
 
         Returns:
             (n, *size, 3) uint8.
@@ -115,7 +115,7 @@ class Preprocessing:
         return out
 
     def normalize(self, batch: Tensor) -> Tensor:
-        """Scale prepared pictures for the network.
+        """Scale prepared images for the network.
 
         Args:
             batch: (n, *size, 3) uint8 as `prepare_batch` gives them, or (n, frames, *size, 3), the

@@ -1,6 +1,6 @@
 """Augmentation that knows what it does to the labels.
 
-A picture is changed as if the car stood elsewhere, and the steering label is changed to what brings
+An image is changed as if the car stood elsewhere, and the steering label is changed to what brings
 the car back. How much that is follows from the geometry of camera and car, not from a guess: the
 viewpoint is moved as in Bojarski et al. 2016, section 5.2 (everything below the horizon lies on flat
 ground), the steering is that of pure pursuit (Coulter 1992) to a point on the path that was recorded.
@@ -29,7 +29,7 @@ class Geometry:
     Attributes:
         focal_length: px.
         vanishing_point: (column, row) px where the road's direction meets the horizon.
-        roll: rad by which the horizon falls to the right in the picture.
+        roll: rad by which the horizon falls to the right in the image.
         camera_height: m above the road.
         camera_offsets: m by camera, positive right of the car's centre line.
         camera_headings: rad by camera, by which it points right of the centre camera; 0 if not named.
@@ -78,9 +78,9 @@ class Geometry:
         return dict(self.camera_headings).get(camera, 0.0)
 
     def camera_steering(self, camera: str, distance: float) -> float:
-        """Steering to add to the label of a side camera's picture, the course's "correction angle".
+        """Steering to add to the label of a side camera's image, the course's "correction angle".
 
-        The picture looks like one of the centre camera of a car that stands and points where the side
+        The image looks like one of the centre camera of a car that stands and points where the side
         camera does, so what it adds is what brings that car back to its path; see `recovery_steering`.
 
         Args:
@@ -126,12 +126,12 @@ class Geometry:
         raised: NDArray[np.floating],
         flip: NDArray[np.bool_],
     ) -> NDArray[np.float64]:
-        """Affine maps that move the camera: from pixels of the new picture to pixels of the old one.
+        """Affine maps that move the camera: from pixels of the new image to pixels of the old one.
 
         Args:
             offset: (n,) m to move the camera right.
             heading: (n,) rad to turn it right.
-            raised: (n,) px to move the picture's content up, as looking down does.
+            raised: (n,) px to move the image's content up, as looking down does.
             flip: (n,) mirror the world, after the move.
 
         Returns:
@@ -160,14 +160,14 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of a picture and its steering label; 0 turns a change off.
+    """Random changes of an image and its steering label; 0 turns a change off.
 
     Attributes:
         flip: probability of mirroring the world left to right; steering is negated. Mirrored about
             the vanishing point and the camera's roll, so that straight ahead stays straight ahead.
         shift: m, greatest sideways move of the camera, uniform; steering is corrected by geometry.
         turn: rad, greatest turn of the camera, uniform; steering is corrected by geometry.
-        vertical: px of the camera's picture, greatest move up or down (bumps, nose up or down); the
+        vertical: px of the camera's image, greatest move up or down (bumps, nose up or down); the
             label stays. 6 px are 2.5 degrees: recordings are driven 1.5 degrees nose-up.
         brightness: greatest relative change of brightness, uniform; the label stays.
         shadow: probability of a shadow over one side of a random line; the label stays.
@@ -205,7 +205,7 @@ class Augmentation:
             steering: (n,) labels, positive turns right.
             distance: (n,) m after which the car shall be back on its path.
             rng: where the randomness comes from.
-            preprocessing: how the pictures were prepared.
+            preprocessing: how the images were prepared.
             geometry: of camera and car.
 
         Returns:
@@ -237,7 +237,7 @@ class Augmentation:
 
 
 def warp(images: Image, maps: NDArray[np.float64]) -> Image:
-    """Resample pictures through affine maps, bilinear, borders repeated.
+    """Resample images through affine maps, bilinear, borders repeated.
 
     Args:
         images: (n, height, width, 3) uint8.
@@ -261,7 +261,7 @@ def warp(images: Image, maps: NDArray[np.float64]) -> Image:
 
 
 def shade(images: Image, light: Floats, color: str) -> Image:
-    """Multiply the light of pictures.
+    """Multiply the light of images.
 
     Args:
         images: (n, height, width, 3) uint8.
@@ -284,9 +284,9 @@ def shade(images: Image, light: Floats, color: str) -> Image:
 
 
 def _in_prepared_pixels(maps: NDArray[np.float64], preprocessing: Preprocessing) -> NDArray[np.float64]:
-    """The same maps between pixels of cropped and resized pictures. Pixel centres lie at whole numbers."""
+    """The same maps between pixels of cropped and resized images. Pixel centres lie at whole numbers."""
     (top, bottom), (height, width) = preprocessing.crop, preprocessing.size
-    x, y = preprocessing.picture[1] / width, (bottom - top) / height
-    to_picture = np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5 + top], [0, 0, 1]])
-    inner: NDArray[np.float64] = np.linalg.inv(to_picture) @ maps @ to_picture
+    x, y = preprocessing.camera_size[1] / width, (bottom - top) / height
+    to_image = np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5 + top], [0, 0, 1]])
+    inner: NDArray[np.float64] = np.linalg.inv(to_image) @ maps @ to_image
     return inner

@@ -28,28 +28,28 @@ class TrainingConfig:
             one of its cameras. Rows in which the car stands are left out, see `data.motion_weights`.
         steps_per_epoch: batches of an epoch; None takes as many as the rows fill. With a number, training
             takes the same time however much data there is, as for rounds on growing data.
-        batch_size: pictures per step of the optimizer.
+        batch_size: images per step of the optimizer.
         learning_rate: greatest learning rate of Adam (Kingma & Ba 2015).
         schedule: "cosine" lets the rate rise over the first epoch and fall to zero along a cosine
             (Loshchilov & Hutter 2017), "constant" keeps it.
         loss: name of the loss, see `algorithms.policies.losses.LOSSES`, or a `Loss`, for one with its own
             settings. "huber" where a few rows are unlike the rest, like full throttle at the start; "mse"
-            where those are what counts, like keys pressed in bends; "gaussian" predicts how far demonstrations
-            scatter as well; "classes" keeps different opinions apart instead of steering between them.
+            where those are what counts, like keys pressed in bends; "gaussian" also predicts how far
+            demonstrations scatter; "classes" keeps different opinions apart instead of steering between them.
         huber_delta: where the Huber loss turns from square to linear, in units of the action.
-        inputs: what the network is told besides pictures: () or ("speed",). With the speed it can tell
+        inputs: what the network is told besides images: () or ("speed",). With the speed it can tell
             standing from driving, and learns to start off and to brake; see `data.motion_weights`.
-        history: how many past pictures the network sees besides the present one.
+        past_frames: how many past images the network sees besides the present one.
         throttle: "learned": the policy works steering and throttle; "speed_control": steering only,
             a controller keeps the car at ``target_speed``.
         throttle_weight: weight of the throttle's loss; steering has weight 1.
         target_speed: m/s that a steering-only policy is to be driven at; None takes the median speed
             of the training rows. Only with ``throttle="speed_control"``.
         network: name of the network, see `algorithms.policies.networks.NETWORKS`.
-        preprocessing: what becomes of a picture before the network sees it.
-        augmentation: random changes of pictures and labels.
+        preprocessing: what becomes of an image before the network sees it.
+        augmentation: random changes of images and labels.
         geometry: of cameras and car.
-        side_cameras: share of the training pictures taken through the left and the right camera, with
+        side_cameras: share of the training images taken through the left and the right camera, with
             corrected steering, where they were recorded.
         recovery_time: s after which a car that was moved sideways (side camera, shift, turn) shall be
             back on its path; less makes corrections stronger.
@@ -57,7 +57,7 @@ class TrainingConfig:
         balance: [0, 1] how far the peak of the steering histogram is flattened.
         patience: stop after so many epochs without a better one, by loss or by score; None never stops early.
         judge_every: epochs between two scores, where something else than the loss chooses the best one.
-        memory_budget: bytes of prepared pictures kept in memory; what does not fit is decoded anew.
+        memory_budget: bytes of prepared images kept in memory; what does not fit is decoded anew.
         threads: parts of each batch that are worked on side by side, one CPU core each; None takes the
             machine's cores, at most 4. The weights depend on it in their last digits.
         seed: same seed, data and settings give the same weights on the same machine.
@@ -71,7 +71,7 @@ class TrainingConfig:
     loss: str | Loss = "huber"
     huber_delta: float = 0.05
     inputs: tuple[str, ...] = ()
-    history: int = 0
+    past_frames: int = 0
     throttle: str = "learned"
     throttle_weight: float = 0.1
     target_speed: float | None = None
@@ -134,7 +134,7 @@ class TrainingConfig:
         inputs: object = self.inputs
         if isinstance(inputs, str):  # as --option inputs=speed gives it
             object.__setattr__(self, "inputs", (inputs,))
-        check_inputs(self.inputs, self.history)
+        check_inputs(self.inputs, self.past_frames)
         if self.network not in network_names():
             raise OptionError(f"network={self.network!r} is unknown; choose one of {network_names()}")
         check_fits(self.network, self.preprocessing)

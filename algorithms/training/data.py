@@ -1,4 +1,4 @@
-"""Driving data for learners: recordings as columns in memory, pictures on disk or in a bounded store."""
+"""Driving data for learners: recordings as columns in memory, images on disk or in a bounded store."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Labels: TypeAlias = Literal["expert", "executed"]
 
 @dataclass(frozen=True)
 class Frames:
-    """Rows of recordings as columns, in order of episode and time. The pictures stay on disk.
+    """Rows of recordings as columns, in order of episode and time. The images stay on disk.
 
     Attributes:
         episodes: the episodes that the rows come from.
@@ -133,7 +133,7 @@ class Frames:
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """Cameras that every episode has pictures of."""
+        """Cameras that every episode has images of."""
         return tuple(c for c in self.episodes[0].cameras if all(c in e.cameras for e in self.episodes))
 
     @property
@@ -143,18 +143,18 @@ class Frames:
         return np.array([self.episodes[e].steering[i] for e, i in rows], np.float32)
 
     def image(self, row: int, camera: str) -> Image:
-        """Read the picture of one row.
+        """Read the image of one row.
 
         Returns:
             (height, width, 3) uint8 RGB.
 
         Raises:
-            RecordingError: The picture can't be read.
+            RecordingError: The image can't be read.
         """
         return self.episodes[int(self.episode[row])][int(self.index[row])].image(camera)
 
     def path(self, row: int, camera: str) -> Path:
-        """Where the picture of one row is.
+        """Where the image of one row is.
 
         Raises:
             RecordingError: The recording is in a zip file.
@@ -162,11 +162,11 @@ class Frames:
         return self.episodes[int(self.episode[row])].path(camera, int(self.index[row]))
 
     def name(self, row: int, camera: str) -> str:
-        """The name of the file with the picture of one row, without folders."""
+        """The name of the file with the image of one row, without folders."""
         return self.episodes[int(self.episode[row])].name(camera, int(self.index[row])).rpartition("/")[2]
 
     def size(self, row: int, camera: str) -> int:
-        """Bytes of the file with the picture of one row."""
+        """Bytes of the file with the image of one row."""
         try:
             return self.path(row, camera).stat().st_size
         except RecordingError:  # in a zip file
@@ -191,7 +191,7 @@ class Frames:
     def split(self, validation: float, gap: float) -> tuple[Frames, Frames]:
         """Split each recording into what comes first, to train on, and what comes last, to validate on.
 
-        Frames are never shuffled before the split: neighbours in time are nearly the same picture,
+        Frames are never shuffled before the split: neighbours in time are nearly the same image,
         and a shuffled split would validate on what was trained on. A recording too short to be split, of
         which the gap would leave nothing to train on, is trained on as a whole.
 
@@ -245,7 +245,7 @@ class Frames:
             return self, self.take(slice(0, 0))
         if len(numbers) < 2:
             raise OptionError(
-                "all rows are of one episode: nothing would be left to train on. Record several takes, or "
+                "all rows are of one episode: nothing would be left to train on. Record several episodes, or "
                 'choose validation_by="time"'
             )
         order = np.random.default_rng(seed).permutation(len(numbers))
@@ -254,19 +254,19 @@ class Frames:
         aside = np.isin(self.episode, numbers[order[:count]])
         return self.take(np.flatnonzero(~aside)), self.take(np.flatnonzero(aside))
 
-    def past(self, history: int) -> Indices:
+    def past(self, past_frames: int) -> Indices:
         """Where each row's past is: rows of the same episode, one after the other.
 
         Args:
-            history: how many rows before each row.
+            past_frames: how many rows before each row.
 
         Returns:
-            (n, history + 1) indices within the row's episode, the oldest first, the row's own last. What
+            (n, past_frames + 1) indices within the row's episode, the oldest first, the row's own last. What
             lies before the episode's beginning, or before a cut in it (see `CUT`), is replaced by the first
             row after it, as a policy does when an episode begins.
         """
-        past = np.repeat(self.index[:, None], history + 1, axis=1) - np.arange(history, -1, -1)
-        for number in np.unique(self.episode) if history else ():
+        past = np.repeat(self.index[:, None], past_frames + 1, axis=1) - np.arange(past_frames, -1, -1)
+        for number in np.unique(self.episode) if past_frames else ():
             time = np.asarray(self.episodes[number].time, np.float64)
             step = np.diff(time)
             cut = step > max(CUT, 2.5 * float(np.median(step))) if len(step) else np.empty(0, np.bool_)
@@ -365,14 +365,14 @@ def open_recordings(
     return opened
 
 
-def without_broken_pictures(recording: Recording, progress: bool) -> tuple[Recording, Report]:
-    """The rows whose pictures can be decoded and have the usual size, and what was noticed."""
+def without_broken_images(recording: Recording, progress: bool) -> tuple[Recording, Report]:
+    """The rows whose images can be decoded and have the usual size, and what was noticed."""
     report = recording.check(progress)
     usable = recording.without(report.unusable)
     missing = len(recording) - len(usable)
     if missing:
         warnings.warn(
-            f"{recording.path}: {missing} of {len(recording)} rows are left out, their pictures are broken "
+            f"{recording.path}: {missing} of {len(recording)} rows are left out, their images are broken "
             f"or of another size than the others; udacity-gym data check {recording.path} tells which",
             stacklevel=3,
         )
@@ -443,15 +443,15 @@ def draw(weights: NDArray[np.float64], rng: np.random.Generator, count: int | No
     return drawn
 
 
-class PictureCache:
-    """Prepared pictures in memory, up to a budget; several stores may share one.
+class ImageCache:
+    """Prepared images in memory, up to a budget; several stores may share one.
 
-    Trainings on data that grows hand the same cache on, so that each picture is decoded once. Pages of
+    Trainings on data that grows hand the same cache on, so that each image is decoded once. Pages of
     the memory are taken as they are filled.
 
     Attributes:
-        preprocessing: what is done to a picture before it is kept.
-        capacity: how many pictures have room.
+        preprocessing: what is done to an image before it is kept.
+        capacity: how many images have room.
     """
 
     _PAGE = 256
@@ -466,16 +466,16 @@ class PictureCache:
         self._known: list[bool] = []
 
     def __len__(self) -> int:
-        """Pictures that have a place of their own."""
+        """Images that have a place of their own."""
         return len(self._slots)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the pictures take."""
+        """Bytes that the images take."""
         return sum(page.nbytes for page in self._pages)
 
     def slot(self, log: Path, name: str) -> int:
-        """The place of a picture, by its log and its name there; -1 if there is no room for it."""
+        """The place of an image, by its log and its name there; -1 if there is no room for it."""
         key = (str(log), name)
         slot = self._slots.get(key, -1)
         if slot < 0 and len(self._slots) < self.capacity:
@@ -484,37 +484,39 @@ class PictureCache:
         return slot
 
     def get(self, slot: int) -> Image | None:
-        """The picture in a place, None if none was put there yet."""
+        """The image in a place, None if none was put there yet."""
         return self._pages[slot // self._PAGE][slot % self._PAGE] if self._known[slot] else None
 
-    def put(self, slot: int, picture: Image) -> None:
-        """Keep a prepared picture."""
+    def put(self, slot: int, image: Image) -> None:
+        """Keep a prepared image."""
         while slot // self._PAGE >= len(self._pages):
             room = min(self._PAGE, self.capacity - len(self._pages) * self._PAGE)
             self._pages.append(np.zeros((room, *self._shape), np.uint8))
-        self._pages[slot // self._PAGE][slot % self._PAGE] = picture
+        self._pages[slot // self._PAGE][slot % self._PAGE] = image
         self._known[slot] = True
 
 
-class PictureStore:
-    """Prepared pictures of rows, decoded when first wanted and kept as far as a memory budget allows.
+class ImageStore:
+    """Prepared images of rows, decoded when first wanted and kept as far as a memory budget allows.
 
     What does not fit is decoded anew each time, so memory stays within the budget however long the
-    recording is: one 66x200 picture takes 39.6 kB, 2000 rows of three cameras 238 MB.
+    recording is: one 66x200 image takes 39.6 kB, 2000 rows of three cameras 238 MB.
     """
 
-    def __init__(self, frames: Frames, cameras: Sequence[str], cache: PictureCache, history: int = 0) -> None:
-        """Find places for the rows' pictures.
+    def __init__(
+        self, frames: Frames, cameras: Sequence[str], cache: ImageCache, past_frames: int = 0
+    ) -> None:
+        """Find places for the rows' images.
 
         Args:
             frames: the rows.
-            cameras: the cameras whose pictures will be asked for.
-            cache: where pictures are kept.
-            history: how many past pictures come with each.
+            cameras: the cameras whose images will be asked for.
+            cache: where images are kept.
+            past_frames: how many past images come with each.
         """
         self.frames, self.cameras, self.cache = frames, tuple(cameras), cache
-        self.history = history
-        self._past = frames.past(history)
+        self.past_frames = past_frames
+        self._past = frames.past(past_frames)
         self._slots: dict[int, Indices] = {}
         for number in np.unique(frames.episode).tolist():
             episode = frames.episodes[number]
@@ -524,28 +526,28 @@ class PictureStore:
             self._slots[number] = slots
 
     def take(self, rows: Indices, cameras: Indices) -> Image:
-        """Prepared pictures of some rows.
+        """Prepared images of some rows.
 
         Args:
             rows: (n,) row numbers.
             cameras: (n,) indices into ``cameras``.
 
         Returns:
-            (n, height, width, 3) uint8, a fresh array; with a history (n, history + 1, height, width, 3),
-            the oldest first.
+            (n, height, width, 3) uint8, a fresh array; with past frames (n, past_frames + 1, height,
+            width, 3), the oldest first.
 
         Raises:
-            RecordingError: A picture can't be read or has another size than the preprocessing expects.
+            RecordingError: An image can't be read or has another size than the preprocessing expects.
         """
         size = (*self.cache.preprocessing.size, 3)
-        out: Image = np.empty((len(rows), self.history + 1, *size), np.uint8)
+        out: Image = np.empty((len(rows), self.past_frames + 1, *size), np.uint8)
         for k, (row, camera) in enumerate(zip(rows.tolist(), cameras.tolist(), strict=True)):
             episode = int(self.frames.episode[row])
             for j, index in enumerate(self._past[row].tolist()):
-                out[k, j] = self._picture(episode, index, camera)
-        return out if self.history else out[:, 0]
+                out[k, j] = self._image(episode, index, camera)
+        return out if self.past_frames else out[:, 0]
 
-    def _picture(self, episode: int, index: int, camera: int) -> Image:
+    def _image(self, episode: int, index: int, camera: int) -> Image:
         slot = int(self._slots[episode][index, camera])
         kept = self.cache.get(slot) if slot >= 0 else None
         if kept is None:
@@ -557,12 +559,12 @@ class PictureStore:
     def _decode(self, episode: int, index: int, camera: str) -> Image:
         frame = self.frames.episodes[episode][index]
         image = frame.image(camera)
-        found, wanted = image.shape[:2], self.cache.preprocessing.picture
+        found, wanted = image.shape[:2], self.cache.preprocessing.camera_size
         if found != wanted:
             name = self.frames.episodes[episode].name(camera, index)
             raise RecordingError(
                 f"{self.frames.episodes[episode].log.parent / name}: {found[0]}x{found[1]} px, but "
-                f"Preprocessing.picture says {wanted[0]}x{wanted[1]}; set picture and crop to fit"
+                f"Preprocessing.camera_size says {wanted[0]}x{wanted[1]}; set camera_size and crop to fit"
             )
         return self.cache.preprocessing.prepare(image)
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from algorithms.base import Floats, Policy, TrainingError
 from algorithms.checks import ANEW, check_same_settings
+from algorithms.older_files import renamed_training
 from algorithms.policies.checkpoint import check_tensors, read_checkpoint, write_checkpoint
 from algorithms.policies.network_policy import NetworkPolicy, scale_measurements
 from algorithms.policies.networks import make_network
@@ -28,8 +29,8 @@ from algorithms.training.batches import Batch, Batches, measurements_of, targets
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import (
     Frames,
-    PictureCache,
-    PictureStore,
+    ImageCache,
+    ImageStore,
     ahead,
     balance_weights,
     draw,
@@ -39,7 +40,7 @@ from udacity_gym.errors import CheckpointError, OptionError, RecordingError
 from udacity_gym.telemetry import Image
 
 STATE_FORMAT = "udacity-gym-training-state"
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,11 @@ class Training:
     saved epoch is the run that was never interrupted.
 
     Learners on data that grows make one of these each round: ``initial`` goes on with the weights of the
-    round before, ``cache`` keeps its pictures, ``steps_per_epoch`` keeps rounds equally long.
+    round before, ``cache`` keeps its images, ``steps_per_epoch`` keeps rounds equally long.
 
     Example:
         >>> config = TrainingConfig(epochs=2, steps_per_epoch=50)
-        >>> cache = PictureCache(config.preprocessing, config.memory_budget)
+        >>> cache = ImageCache(config.preprocessing, config.memory_budget)
         >>> policy = None
         >>> for rounds in ([first], [first, second]):                              # doctest: +SKIP
         ...     policy = Training(config, Frames.of(rounds), initial=policy, cache=cache).run()
@@ -82,7 +83,7 @@ class Training:
         config: all settings.
         cameras: cameras that are trained with, the centre one first.
         target_speed: m/s that a steering-only policy is to be driven at, else None.
-        history: what the epochs came to so far.
+        epoch_log: what the epochs came to so far.
         network: the network as it is now.
         best: weights of the best epoch so far: that of the greatest score if there is a judge, else that
             of the least validation loss, else the last one.
@@ -96,7 +97,7 @@ class Training:
         *,
         folder: Path | None = None,
         initial: NetworkPolicy | None = None,
-        cache: PictureCache | None = None,
+        cache: ImageCache | None = None,
         judge: Callable[[NetworkPolicy], float] | None = None,
         learner: str = "Training",
     ) -> None:
@@ -111,7 +112,7 @@ class Training:
                 in this folder goes on.
             initial: a policy to start from, of the same network; its weights are copied. None starts
                 from random ones.
-            cache: prepared pictures of earlier runs, and room for those of this one; None makes one of
+            cache: prepared images of earlier runs, and room for those of this one; None makes one of
                 ``config.memory_budget`` bytes.
             judge: gives a policy a score, greater is better, by driving for example; it is asked every
                 ``config.judge_every`` epochs and after the last one, and decides which epoch is the best.
@@ -119,21 +120,21 @@ class Training:
 
         Raises:
             OptionError: The initial policy or the cache does not fit the settings.
-            RecordingError: There are no rows, or none has a picture of the centre camera.
+            RecordingError: There are no rows, or none has an image of the centre camera.
         """
         self.config, self.folder, self._learner = config, folder, learner
         self._objective = config.objective
         self._judge = judge
-        self.history: list[Epoch] = []
+        self.epoch_log: list[Epoch] = []
         self.cameras = cameras_of(train, config)
         self.target_speed = target_speed_of(train, config)
         validation = train.take(slice(0, 0)) if validation is None else validation
         if cache is None:
-            cache = PictureCache(config.preprocessing, config.memory_budget)
+            cache = ImageCache(config.preprocessing, config.memory_budget)
         if cache.preprocessing != config.preprocessing:
-            raise OptionError("the cache's pictures were prepared otherwise than preprocessing says")
-        self._batches = Batches(PictureStore(train, self.cameras, cache, config.history), config)
-        self._validation_pictures = PictureStore(validation, ("center",), cache, config.history)
+            raise OptionError("the cache's images were prepared otherwise than preprocessing says")
+        self._batches = Batches(ImageStore(train, self.cameras, cache, config.past_frames), config)
+        self._validation_images = ImageStore(validation, ("center",), cache, config.past_frames)
         self._validation_measurements = measurements_of(validation, config.inputs)
         self._validation_targets = targets_of(validation, config.actions)
         self._row_weights = row_weights(train, config)
@@ -171,18 +172,18 @@ class Training:
         self._resume()
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # within an operation; threads work on parts of a batch, see `_step`
-        log = None if self.folder is None else _Log(self.folder / "tensorboard", len(self.history))
+        log = None if self.folder is None else _Log(self.folder / "tensorboard", len(self.epoch_log))
         bar = tqdm(
             total=self.config.epochs * self._steps,
-            initial=len(self.history) * self._steps,
+            initial=len(self.epoch_log) * self._steps,
             disable=not progress,
             unit="batch",
             desc="training",
         )
         try:
             with ThreadPoolExecutor(self._threads) as pool:
-                while len(self.history) < self.config.epochs and not self._is_out_of_patience():
-                    epoch = self._epoch(len(self.history), pool, bar)
+                while len(self.epoch_log) < self.config.epochs and not self._is_out_of_patience():
+                    epoch = self._epoch(len(self.epoch_log), pool, bar)
                     self._keep(epoch)
                     if log is not None:
                         log.write(epoch)
@@ -196,7 +197,7 @@ class Training:
                 log.close()
         policy = self._policy(self.best)
         if self.folder is not None:
-            policy.save(self.folder / "policy")  # once more, with the history to its end
+            policy.save(self.folder / "policy")  # once more, with the whole epoch log
         return policy
 
     def _epoch(self, number: int, pool: Executor, bar: Any) -> Epoch:
@@ -263,10 +264,10 @@ class Training:
 
     def _ask(self, images: Image, measurements: Floats) -> Tensor:
         """What the network gives, by action: (n, actions, width)."""
-        pictures = self.config.preprocessing.normalize(torch.from_numpy(images))
+        normalized = self.config.preprocessing.normalize(torch.from_numpy(images))
         inputs = self.config.inputs
         numbers = (scale_measurements(measurements, inputs),) if inputs else ()
-        return self._objective.split(self.network(pictures, *numbers))
+        return self._objective.split(self.network(normalized, *numbers))
 
     def _loss(self, out: Tensor, targets: Tensor) -> Tensor:
         errors = self._objective.loss(out, targets)
@@ -293,7 +294,7 @@ class Training:
         loss = error = 0.0
         for start in range(0, len(targets), size):
             rows = np.arange(start, min(start + size, len(targets)))
-            images = self._validation_pictures.take(rows, np.zeros(len(rows), np.int64))
+            images = self._validation_images.take(rows, np.zeros(len(rows), np.int64))
             out = self._ask(images, self._validation_measurements[rows])
             wanted = torch.from_numpy(targets[rows])
             loss += float(self._loss(out, wanted)) * len(rows)
@@ -303,8 +304,8 @@ class Training:
     def _is_out_of_patience(self) -> bool:
         if self.config.patience is None:
             return False
-        values = [(value, e.epoch) for e in self.history if (value := self._value(e)) is not None]
-        return bool(values) and self.history[-1].epoch - min(values)[1] >= self.config.patience
+        values = [(value, e.epoch) for e in self.epoch_log if (value := self._value(e)) is not None]
+        return bool(values) and self.epoch_log[-1].epoch - min(values)[1] >= self.config.patience
 
     def _value(self, epoch: Epoch) -> float | None:
         """By what epochs are compared, the least is the best; None if this one can't be."""
@@ -313,7 +314,7 @@ class Training:
         return None if epoch.score is None else -epoch.score
 
     def _keep(self, epoch: Epoch) -> None:
-        self.history.append(epoch)
+        self.epoch_log.append(epoch)
         value = self._value(epoch)
         compared = self._judge is not None or epoch.validation_loss is not None
         better = not compared or (value is not None and value < self._best_value)
@@ -334,7 +335,7 @@ class Training:
         training = {
             "learner": self._learner,
             "settings": config.to_json(),
-            "history": [asdict(epoch) for epoch in self.history],
+            "epoch_log": [asdict(epoch) for epoch in self.epoch_log],
         }
         return NetworkPolicy(
             network,
@@ -344,7 +345,7 @@ class Training:
             training,
             loss=self._objective,
             inputs=config.inputs,
-            history=config.history,
+            past_frames=config.past_frames,
         )
 
     def _name_data(self, initial: NetworkPolicy | None) -> str:
@@ -352,7 +353,7 @@ class Training:
         digest = hashlib.sha256()
         if initial is not None:
             digest.update(weights_bytes(initial))
-        for store in (self._batches.pictures, self._validation_pictures):
+        for store in (self._batches.images, self._validation_images):
             for part in store.frames.identity(store.cameras):
                 digest.update(part)
         return digest.hexdigest()
@@ -367,7 +368,7 @@ class Training:
             "version": STATE_VERSION,
             "settings": self.config.to_json(),
             "data": self._fingerprint,
-            "history": [asdict(epoch) for epoch in self.history],
+            "epoch_log": [asdict(epoch) for epoch in self.epoch_log],
             "best_value": None if self._best_value == math.inf else self._best_value,
         }
         write_checkpoint(folder, "state", tensors, description)
@@ -379,7 +380,9 @@ class Training:
         folder = self.folder / "state"
         if not (folder / "state.json").exists() and not (folder / "state.safetensors").exists():
             return  # interrupted before the first epoch was kept
-        tensors, description = read_checkpoint(folder, "state", STATE_FORMAT, (1, STATE_VERSION))
+        tensors, description = read_checkpoint(folder, "state", STATE_FORMAT, (1, 2, STATE_VERSION))
+        if description["version"] < 3:
+            description = renamed_training(description)
         self._check_is_same_run(description)
         groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "adam": {}}
         for name, value in tensors.items():
@@ -395,7 +398,7 @@ class Training:
         self._optimizer.load_state_dict(adam)
         best = description["best_loss" if description["version"] == 1 else "best_value"]
         self._best_value = math.inf if best is None else best
-        self.history.extend(Epoch(**epoch) for epoch in description["history"])
+        self.epoch_log.extend(Epoch(**epoch) for epoch in description["epoch_log"])
 
     def _check_is_same_run(self, description: dict[str, Any]) -> None:
         check_same_settings(
@@ -411,7 +414,7 @@ class Training:
 
 def network_of(config: TrainingConfig, seed: int = 0) -> nn.Module:
     """A new network as the settings say."""
-    outputs, frames = len(config.actions) * config.objective.width, config.history + 1
+    outputs, frames = len(config.actions) * config.objective.width, config.past_frames + 1
     return make_network(config.network, outputs, seed, frames=frames, measurements=len(config.inputs))
 
 
@@ -443,14 +446,14 @@ def predictions(policy: Policy, frames: Frames) -> Floats:
 
     Args:
         policy: any policy.
-        frames: rows with pictures of its camera.
+        frames: rows with images of its camera.
 
     Returns:
         (n, actions) float32.
     """
     # Policies of others may have `predict` and nothing else.
     camera, inputs = getattr(policy, "camera", "center"), getattr(policy, "inputs", ())
-    measurements, past = measurements_of(frames, inputs), frames.past(getattr(policy, "history", 0))
+    measurements, past = measurements_of(frames, inputs), frames.past(getattr(policy, "past_frames", 0))
     actions = []
     for row in range(len(frames)):
         episode, state = frames.episodes[int(frames.episode[row])], None
@@ -470,10 +473,10 @@ def cameras_of(frames: Frames, config: TrainingConfig) -> tuple[str, ...]:
     """The cameras to train with, the centre one first.
 
     Raises:
-        RecordingError: There are no pictures of the centre camera.
+        RecordingError: There are no images of the centre camera.
     """
     if "center" not in frames.cameras:
-        raise RecordingError(f"the recordings have no pictures of the center camera, only {frames.cameras}")
+        raise RecordingError(f"the recordings have no images of the center camera, only {frames.cameras}")
     sides = tuple(c for c in frames.cameras if c != "center") if config.side_cameras > 0 else ()
     return ("center", *sides)
 

@@ -1,7 +1,7 @@
 """Steps per second of one other environment with a camera, in one process; prints a line of JSON.
 
 Runs in a virtual environment of its own, see `env_speed.py`, so it imports nothing of this project.
-Every step returns the picture, which must not be black or for ever the same.
+Every step returns the image, which must not be black or for ever the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def car_racing() -> tuple[Any, Any, str]:
 
 
 def highway() -> tuple[Any, Any, str]:
-    """HighwayEnv with its grey picture from above, 128x64, four frames stacked."""
+    """HighwayEnv with its grey image from above, 128x64, four frames stacked."""
     import gymnasium
     import highway_env
 
@@ -55,7 +55,7 @@ def metadrive() -> tuple[Any, Any, str]:
 
 
 def metadrive_lidar() -> tuple[Any, Any, str]:
-    """MetaDrive without picture: lidar, without traffic."""
+    """MetaDrive without image: lidar, without traffic."""
     from metadrive.envs import MetaDriveEnv
 
     env = MetaDriveEnv({"traffic_density": 0.0, "log_level": 50})
@@ -84,8 +84,8 @@ def peak_memory() -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def picture_of(observation: Any) -> Any:
-    """The newest picture of an observation, as an array."""
+def image_of(observation: Any) -> Any:
+    """The newest image of an observation, as an array."""
     import numpy as np
 
     if isinstance(observation, dict):
@@ -97,15 +97,15 @@ def main() -> None:
     """Measure and print."""
     name, seconds = sys.argv[1], float(sys.argv[2])
     os.environ.setdefault("PYGLET_HEADLESS", "1")  # Duckietown without a display
-    os.environ.pop("SDL_VIDEODRIVER", None)  # "dummy" makes highway-env's pictures black without a word
+    os.environ.pop("SDL_VIDEODRIVER", None)  # "dummy" makes highway-env's images black without a word
     env, act, release = ENVIRONMENTS[name]()
 
     def reset() -> Any:
         told = env.reset()
         return told[0] if isinstance(told, tuple) else told
 
-    picture = picture_of(reset())
-    first = picture.copy()
+    image = image_of(reset())
+    first = image.copy()
     for _ in range(20):  # warm up
         env.step(act())
     rates = []
@@ -117,15 +117,15 @@ def main() -> None:
             if any(over):
                 reset()
         rates.append((steps / (time.perf_counter() - begun), steps / (time.process_time() - cpu)))
-    picture = picture_of(observation)
+    image = image_of(observation)
     wall, processor = sorted(rates)[1]
     told = {
         "version": release,
-        "shape": list(picture.shape),
-        "dtype": str(picture.dtype),
-        "picture": picture.ndim >= 2 and name != "metadrive_lidar",
-        "black": bool(picture.ndim >= 2 and (picture.max() == picture.min())),
-        "changes": bool((picture != first).any()),
+        "shape": list(image.shape),
+        "dtype": str(image.dtype),
+        "image": image.ndim >= 2 and name != "metadrive_lidar",
+        "black": bool(image.ndim >= 2 and (image.max() == image.min())),
+        "changes": bool((image != first).any()),
         "wall": wall,
         "processor": processor,
         "memory": peak_memory(),

@@ -1,6 +1,6 @@
 """Behavioural cloning with `imitation`, PilotNet as its policy; runs in an environment of its own.
 
-Reads prepared pictures and actions from a file, then, for each line "THREADS" on standard input, trains for
+Reads prepared images and actions from a file, then, for each line "THREADS" on standard input, trains for
 one pass over them and answers with the images per second.
 """
 
@@ -34,9 +34,9 @@ class Convolutions(BaseFeaturesExtractor):
             layers += [nn.Conv2d(channels, out, kernel, stride), nn.ELU()]
         self.layers = nn.Sequential(*layers, nn.Flatten())
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(n, 3, 66, 200) -> (n, 1152)."""
-        out: torch.Tensor = self.layers(pictures)
+        out: torch.Tensor = self.layers(images)
         return out
 
 
@@ -44,8 +44,8 @@ def main(path: str, batch: int) -> None:
     """Serve."""
     logging.disable()
     data = np.load(path)
-    pictures, actions = data["pictures"], data["actions"]
-    observation_space = spaces.Box(0, 255, pictures.shape[1:], np.uint8)
+    images, actions = data["images"], data["actions"]
+    observation_space = spaces.Box(0, 255, images.shape[1:], np.uint8)
     action_space = spaces.Box(-1.0, 1.0, actions.shape[1:], np.float32)
     network: dict[str, Any] = {"pi": [100, 50, 10], "vf": []}
     policy = ActorCriticPolicy(
@@ -62,10 +62,10 @@ def main(path: str, batch: int) -> None:
         rng=np.random.default_rng(0),
         policy=policy,
         demonstrations=Transitions(
-            obs=pictures,
+            obs=images,
             acts=actions,
             infos=np.array([{}] * len(actions)),
-            next_obs=pictures,  # it collates them, and does not use them
+            next_obs=images,  # it collates them, and does not use them
             dones=np.zeros(len(actions), np.bool_),
         ),
         batch_size=batch,
@@ -77,7 +77,7 @@ def main(path: str, batch: int) -> None:
         torch.set_num_threads(int(line))
         begin = time.perf_counter()
         trainer.train(n_epochs=1, log_interval=10**9, progress_bar=False)
-        print(len(pictures) // batch * batch / (time.perf_counter() - begin), flush=True)
+        print(len(images) // batch * batch / (time.perf_counter() - begin), flush=True)
 
 
 if __name__ == "__main__":

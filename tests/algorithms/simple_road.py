@@ -16,13 +16,13 @@ CAMERA_OFFSETS = {"center": 0.0, "left": -0.806, "right": 0.825}
 FOCAL, COLUMN, HORIZON, HEIGHT, ROLL = 138.56, 158.0, 60.8, 1.25, math.radians(1.2)
 
 
-def road_picture(offset: float, heading: float = 0.0, raised: float = 0.0) -> Image:
+def road_image(offset: float, heading: float = 0.0, raised: float = 0.0) -> Image:
     """A straight grey road between yellow lines on green, as Udacity's camera would see it.
 
     Args:
         offset: m by which the camera stands right of the middle of the road.
         heading: rad by which it looks to the right.
-        raised: px by which the picture's content lies higher, from looking down.
+        raised: px by which the image's content lies higher, from looking down.
     """
     rows, columns = np.mgrid[0:160, 0:320].astype(np.float64)
     columns = columns - COLUMN + FOCAL * math.tan(heading) * math.cos(ROLL)
@@ -30,17 +30,17 @@ def road_picture(offset: float, heading: float = 0.0, raised: float = 0.0) -> Im
     below = -columns * math.sin(ROLL) + rows * math.cos(ROLL)
     along = columns * math.cos(ROLL) + rows * math.sin(ROLL)
     lateral = offset + HEIGHT * along / np.maximum(below, 1e-6)
-    picture = np.full((160, 320, 3), (110, 160, 220), np.uint8)
+    image = np.full((160, 320, 3), (110, 160, 220), np.uint8)
     ground = below > 0
-    picture[ground] = (90, 130, 60)
-    picture[ground & (np.abs(lateral) < 4.0)] = (90, 90, 90)
-    picture[ground & (np.abs(np.abs(lateral) - 3.6) < 0.3)] = (220, 200, 40)
-    return np.asarray(cv2.GaussianBlur(picture, (3, 3), 0), np.uint8)
+    image[ground] = (90, 130, 60)
+    image[ground & (np.abs(lateral) < 4.0)] = (90, 90, 90)
+    image[ground & (np.abs(np.abs(lateral) - 3.6) < 0.3)] = (220, 200, 40)
+    return np.asarray(cv2.GaussianBlur(image, (3, 3), 0), np.uint8)
 
 
-def road_pictures(offset: float, heading: float = 0.0) -> Mapping[str, Image]:
+def road_images(offset: float, heading: float = 0.0) -> Mapping[str, Image]:
     """What the three cameras see of the simple road."""
-    return {name: road_picture(offset + CAMERA_OFFSETS[name], heading) for name in CAMERAS}
+    return {name: road_image(offset + CAMERA_OFFSETS[name], heading) for name in CAMERAS}
 
 
 def wanted_steering(offset: float) -> float:
@@ -49,14 +49,14 @@ def wanted_steering(offset: float) -> float:
 
 
 def write_road_recording(
-    folder: Path, offsets: NDArray[np.float64], takes: int = 1, speed: float = 10.0
+    folder: Path, offsets: NDArray[np.float64], episodes: int = 1, speed: float = 10.0
 ) -> Path:
-    """Record the simple road, 15 rows a second at a speed in m/s, cut into takes."""
-    for take, part in enumerate(np.array_split(offsets, takes)):
-        with RecordingWriter(folder, start=datetime(2024, 1, 1, take), append=take > 0) as writer:
+    """Record the simple road, 15 rows a second at a speed in m/s, cut into episodes."""
+    for number, part in enumerate(np.array_split(offsets, episodes)):
+        with RecordingWriter(folder, start=datetime(2024, 1, 1, number), append=number > 0) as writer:
             for i, offset in enumerate(part.tolist()):
                 writer.write(
-                    road_pictures(offset),
+                    road_images(offset),
                     steering=wanted_steering(offset),
                     throttle=0.5,
                     brake=0.0,

@@ -1,4 +1,4 @@
-"""Augmentation that keeps picture and label true to each other."""
+"""Augmentation that keeps image and label true to each other."""
 
 import math
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from simple_road import CAMERA_OFFSETS, road_picture
+from simple_road import CAMERA_OFFSETS, road_image
 
 from algorithms import Augmentation, Preprocessing
 from algorithms.training.augment import Geometry, _in_prepared_pixels, shade, warp
@@ -22,13 +22,13 @@ NOTHING = Augmentation(flip=0, shift=0, turn=0, vertical=0, brightness=0, shadow
 
 
 def look_from(
-    picture: Image, offset: float = 0.0, heading: float = 0.0, raised: float = 0.0, flip: bool = False
+    image: Image, offset: float = 0.0, heading: float = 0.0, raised: float = 0.0, flip: bool = False
 ) -> Image:
-    """A prepared picture, seen from elsewhere."""
+    """A prepared image, seen from elsewhere."""
     maps = GEOMETRY.viewpoint(
         np.array([offset]), np.array([heading]), np.array([raised]), np.array([flip], np.bool_)
     )
-    return warp(PREPROCESSING.prepare(picture)[None], _in_prepared_pixels(maps, PREPROCESSING))[0]
+    return warp(PREPROCESSING.prepare(image)[None], _in_prepared_pixels(maps, PREPROCESSING))[0]
 
 
 def difference(first: Image, second: Image) -> float:
@@ -42,7 +42,7 @@ def augment(
 ) -> tuple[Image, NDArray[np.float32]]:
     """Augment the simple road seen from its middle, with these labels."""
     n = len(steering)
-    images = np.repeat(PREPROCESSING.prepare(road_picture(0.0))[None], n, axis=0)
+    images = np.repeat(PREPROCESSING.prepare(road_image(0.0))[None], n, axis=0)
     labels, distance = np.array(steering, np.float32), np.full(n, 8.0, np.float32)
     rng = np.random.default_rng(seed)
     return augmentation.apply(images, labels, distance, rng, PREPROCESSING, GEOMETRY)
@@ -51,21 +51,19 @@ def augment(
 @pytest.mark.parametrize(
     ("offset", "heading", "raised"), [(0.5, 0.0, 0.0), (-0.8, 0.0, 0.0), (0.0, 0.05, 0.0), (0.3, -0.04, 4.0)]
 )
-def test_a_moved_picture_is_what_the_moved_camera_sees(offset: float, heading: float, raised: float) -> None:
-    truth = PREPROCESSING.prepare(road_picture(offset, heading, raised))
-    moved = look_from(road_picture(0.0), offset, heading, raised)
-    assert difference(moved, truth) < 0.25 * difference(PREPROCESSING.prepare(road_picture(0.0)), truth)
+def test_a_moved_image_is_what_the_moved_camera_sees(offset: float, heading: float, raised: float) -> None:
+    truth = PREPROCESSING.prepare(road_image(offset, heading, raised))
+    moved = look_from(road_image(0.0), offset, heading, raised)
+    assert difference(moved, truth) < 0.25 * difference(PREPROCESSING.prepare(road_image(0.0)), truth)
 
 
-def test_a_mirrored_picture_is_what_the_camera_sees_on_the_other_side() -> None:
-    mirrored = look_from(road_picture(0.7, 0.02), flip=True)
-    truth = PREPROCESSING.prepare(road_picture(-0.7, -0.02))
-    assert difference(mirrored, truth) < 0.2 * difference(
-        PREPROCESSING.prepare(road_picture(0.7, 0.02)), truth
-    )
+def test_a_mirrored_image_is_what_the_camera_sees_on_the_other_side() -> None:
+    mirrored = look_from(road_image(0.7, 0.02), flip=True)
+    truth = PREPROCESSING.prepare(road_image(-0.7, -0.02))
+    assert difference(mirrored, truth) < 0.2 * difference(PREPROCESSING.prepare(road_image(0.7, 0.02)), truth)
 
 
-def test_real_side_pictures_are_the_centre_picture_moved_by_the_cameras_offset(lake_recording: Path) -> None:
+def test_real_side_images_are_the_centre_image_moved_by_the_cameras_offset(lake_recording: Path) -> None:
     episode = open_recording(lake_recording).episodes[0]
     for side in ("left", "right"):
         offset = GEOMETRY.camera_offset(side)
@@ -120,37 +118,37 @@ def test_recovery_steering_leads_back_to_the_path() -> None:
 def test_flipping_negates_steering() -> None:
     flipped, steering = augment(Augmentation(1.0, 0, 0, 0, 0, 0), [0.3, -0.1, 0.0])
     np.testing.assert_allclose(steering, [-0.3, 0.1, 0.0])
-    np.testing.assert_array_equal(flipped[0], look_from(road_picture(0.0), flip=True))
+    np.testing.assert_array_equal(flipped[0], look_from(road_image(0.0), flip=True))
 
 
-def test_half_of_the_pictures_are_flipped_by_default() -> None:
+def test_half_of_the_images_are_flipped_by_default() -> None:
     _, steering = augment(Augmentation(0.5, 0, 0, 0, 0, 0), [0.5] * 200)
     assert 70 < np.count_nonzero(steering < 0) < 130
 
 
-def test_a_picture_shifted_right_is_steered_left() -> None:
+def test_a_image_shifted_right_is_steered_left() -> None:
     images, steering = augment(Augmentation(0, 1.0, 0, 0, 0, 0), [0.0] * 50)
     greatest = abs(float(GEOMETRY.recovery_steering(np.array([1.0]), 0.0, np.array([8.0]))[0]))
     assert steering.min() == pytest.approx(-greatest, rel=0.2)
     assert steering.max() == pytest.approx(greatest, rel=0.2)
-    centre, from_the_right, from_the_left = (PREPROCESSING.prepare(road_picture(x)) for x in (0.0, 0.9, -0.9))
+    centre, from_the_right, from_the_left = (PREPROCESSING.prepare(road_image(x)) for x in (0.0, 0.9, -0.9))
     steered_left, steered_right = images[int(np.argmin(steering))], images[int(np.argmax(steering))]
     assert difference(steered_left, from_the_right) < 0.4 * difference(centre, from_the_right)
     assert difference(steered_right, from_the_left) < 0.4 * difference(centre, from_the_left)
 
 
 @pytest.mark.parametrize("change", [{"vertical": 6.0}, {"brightness": 0.5}, {"shadow": 1.0}])
-def test_bumps_and_light_change_the_picture_but_not_the_label(change: dict[str, float]) -> None:
+def test_bumps_and_light_change_the_image_but_not_the_label(change: dict[str, float]) -> None:
     settings = {"flip": 0.0, "shift": 0.0, "turn": 0.0, "vertical": 0.0, "brightness": 0.0, "shadow": 0.0}
     images, steering = augment(Augmentation(**{**settings, **change}), [0.2] * 8)
     np.testing.assert_array_equal(steering, np.float32(0.2))
-    assert all(difference(image, PREPROCESSING.prepare(road_picture(0.0))) > 0.5 for image in images)
+    assert all(difference(image, PREPROCESSING.prepare(road_image(0.0))) > 0.5 for image in images)
 
 
-def test_without_any_change_the_picture_stays_as_it_is() -> None:
+def test_without_any_change_the_image_stays_as_it_is() -> None:
     images, steering = augment(NOTHING, [0.1, -0.1])
     np.testing.assert_allclose(steering, [0.1, -0.1])
-    np.testing.assert_array_equal(images[0], PREPROCESSING.prepare(road_picture(0.0)))
+    np.testing.assert_array_equal(images[0], PREPROCESSING.prepare(road_image(0.0)))
 
 
 def test_same_seed_same_augmentation() -> None:
@@ -180,13 +178,13 @@ def test_wrong_settings_of_augmentation_are_refused(change: dict[str, float]) ->
 
 
 def test_all_frames_of_a_sample_are_changed_alike() -> None:
-    picture = PREPROCESSING.prepare(road_picture(0.3))
-    images, steering = np.repeat(picture[None, None], 3, axis=1), np.zeros(1, np.float32)
+    image = PREPROCESSING.prepare(road_image(0.3))
+    images, steering = np.repeat(image[None, None], 3, axis=1), np.zeros(1, np.float32)
     arguments = (np.full(1, 8.0, np.float32), np.random.default_rng(3), PREPROCESSING, GEOMETRY)
     changed, _ = Augmentation().apply(images, steering, *arguments)
     assert changed.shape == (1, 3, 66, 200, 3)
     np.testing.assert_array_equal(changed[0, 0], changed[0, 2])
-    assert (changed[0, 0] != picture).any()
+    assert (changed[0, 0] != image).any()
     arguments = (np.full(1, 8.0, np.float32), np.random.default_rng(3), PREPROCESSING, GEOMETRY)
     alone, _ = Augmentation().apply(images[:, 0], steering, *arguments)
     np.testing.assert_array_equal(alone[0], changed[0, 0])

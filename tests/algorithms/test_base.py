@@ -30,36 +30,36 @@ def policy() -> Policy:
 
 
 @pytest.fixture
-def picture() -> NDArray[np.uint8]:
+def image() -> NDArray[np.uint8]:
     return np.full((160, 320, 3), 200, np.uint8)
 
 
-def test_one_picture_gives_one_action(policy: Policy, picture: Image) -> None:
-    action, state = policy.predict(picture)
+def test_one_image_gives_one_action(policy: Policy, image: Image) -> None:
+    action, state = policy.predict(image)
     assert action.shape == (2,)
     assert action.dtype == np.float32
     assert state is None
 
 
-def test_a_batch_of_pictures_gives_a_batch_of_actions(policy: Policy, picture: Image) -> None:
-    action, _ = policy.predict(np.stack([picture, np.zeros_like(picture), picture]))
+def test_a_batch_of_images_gives_a_batch_of_actions(policy: Policy, image: Image) -> None:
+    action, _ = policy.predict(np.stack([image, np.zeros_like(image), image]))
     assert action.shape == (3, 2)
     np.testing.assert_array_equal(action[1], [0, 0])
 
 
-def test_actions_are_clipped_to_what_the_env_accepts(policy: Policy, picture: Image) -> None:
-    action, _ = policy.predict(picture)
+def test_actions_are_clipped_to_what_the_env_accepts(policy: Policy, image: Image) -> None:
+    action, _ = policy.predict(image)
     np.testing.assert_array_equal(action, [1, -1])
 
 
-def test_the_state_is_handed_back(policy: Policy, picture: Image) -> None:
+def test_the_state_is_handed_back(policy: Policy, image: Image) -> None:
     state = (np.zeros(3),)
-    assert policy.predict(picture, state, np.array([True]), deterministic=False)[1] is state
+    assert policy.predict(image, state, np.array([True]), deterministic=False)[1] is state
 
 
-def test_a_dict_observation_is_looked_at_through_the_centre_camera(policy: Policy, picture: Image) -> None:
-    black = np.zeros_like(picture)
-    action, _ = policy.predict({"left": picture, "center": black, "right": picture})
+def test_a_dict_observation_is_looked_at_through_the_centre_camera(policy: Policy, image: Image) -> None:
+    black = np.zeros_like(image)
+    action, _ = policy.predict({"left": image, "center": black, "right": image})
     np.testing.assert_array_equal(action, [0, 0])
 
 
@@ -74,8 +74,8 @@ def test_a_dict_observation_is_looked_at_through_the_centre_camera(policy: Polic
         (np.zeros((160, 320, 4), np.uint8), "alpha channel"),
         (np.zeros((160, 320, 1), np.uint8), "grey"),
         (np.zeros((160, 320, 12), np.uint8), "frames are stacked"),
-        (np.zeros((66, 200, 3), np.uint8), "whole picture"),
-        (np.zeros((0, 160, 320, 3), np.uint8), "a batch of no pictures"),
+        (np.zeros((66, 200, 3), np.uint8), "whole image"),
+        (np.zeros((0, 160, 320, 3), np.uint8), "a batch of no images"),
         (np.zeros(9, np.float32), "state vector"),
         (np.full((160, 320, 3), 0.5), r"lie in \[0, 1\]"),
         (np.full((160, 320, 3), -0.5, np.float32), "negative values"),

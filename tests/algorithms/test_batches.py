@@ -7,7 +7,7 @@ import pytest
 
 from algorithms import Augmentation, Preprocessing, TrainingConfig
 from algorithms.training.batches import Batches, targets_of
-from algorithms.training.data import Frames, PictureCache, PictureStore
+from algorithms.training.data import Frames, ImageCache, ImageStore
 from udacity_gym.recording import open_recording
 
 NOTHING = Augmentation(flip=0, shift=0, turn=0, vertical=0, brightness=0, shadow=0)
@@ -21,7 +21,7 @@ def frames(road_recording: Path) -> Frames:
 def make_batches(
     frames: Frames, cameras: tuple[str, ...], share: float, augmentation: Augmentation = NOTHING
 ) -> Batches:
-    store = PictureStore(frames, cameras, PictureCache(Preprocessing(), 1e8))
+    store = ImageStore(frames, cameras, ImageCache(Preprocessing(), 1e8))
     config = TrainingConfig(augmentation=augmentation, side_cameras=share, recovery_time=0.8)
     return Batches(store, config)
 
@@ -33,7 +33,7 @@ def test_the_left_camera_is_steered_right_and_the_right_camera_left(frames: Fram
         # 0.8 m beside the path, to be back after 0.8 s at 10 m/s: 2 · 0.8 m / (8 m)² of curvature.
         np.testing.assert_allclose(targets[:, 0] - frames.steering[rows], sign * 0.156, atol=0.005)
         np.testing.assert_allclose(targets[:, 1], 0.5, atol=1e-6)
-        seen = PictureStore(frames, (camera,), PictureCache(Preprocessing(), 0)).take(
+        seen = ImageStore(frames, (camera,), ImageCache(Preprocessing(), 0)).take(
             rows, np.zeros(50, np.int64)
         )
         np.testing.assert_array_equal(images, seen)

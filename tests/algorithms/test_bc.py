@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from simple_road import road_picture, road_pictures, wanted_steering, write_road_recording
+from simple_road import road_image, road_images, wanted_steering, write_road_recording
 
 from algorithms import (
     BehavioralCloning,
@@ -65,7 +65,7 @@ def test_it_learns_to_steer_back_to_the_middle_of_a_simple_road(road_recording: 
     policy = BehavioralCloning(road_recording, **options).learn()
     offsets = np.linspace(-1.2, 1.2, 9)
     wanted = np.array([wanted_steering(x) for x in offsets.tolist()])
-    steering = policy.predict(np.stack([road_picture(x) for x in offsets.tolist()]))[0][:, 0]
+    steering = policy.predict(np.stack([road_image(x) for x in offsets.tolist()]))[0][:, 0]
     assert np.abs(steering - wanted).mean() < 0.4 * np.abs(wanted).mean()
     assert np.corrcoef(steering, wanted)[0, 1] > 0.97
 
@@ -100,7 +100,7 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
     resumed = second_half.learn(lambda epoch: epochs.append(epoch.epoch))
     assert epochs == [3]
     assert_same_weights(uninterrupted, resumed)
-    assert second_half.history == whole.history
+    assert second_half.epoch_log == whole.epoch_log
 
 
 def test_the_training_folder_holds_the_best_policy_and_a_log(road_recording: Path, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_training_begins_anew_if_its_first_state_was_never_whole(
     assert list((tmp_path / "state").iterdir())  # weights that no JSON names
     learner = BehavioralCloning(road_recording, **options, folder=tmp_path)
     learner.learn()
-    assert len(learner.history) == 1
+    assert len(learner.epoch_log) == 1
     assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["state.json", "state.safetensors"]
 
 
@@ -217,16 +217,16 @@ def test_the_kept_policy_has_the_whole_history(
     road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.history), 0.0)
+        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.epoch_log), 0.0)
     )
     BehavioralCloning(road_recording, **QUICK, folder=tmp_path).learn()  # the first epoch is the best
     saved = load_policy(tmp_path / "policy")
     assert isinstance(saved, NetworkPolicy)
-    assert [epoch["epoch"] for epoch in saved.training["history"]] == [1, 2, 3]
+    assert [epoch["epoch"] for epoch in saved.training["epoch_log"]] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("changed", ["speed", "picture", "camera"])
-def test_going_on_with_data_that_differs_only_in_speed_or_pictures_is_refused(
+@pytest.mark.parametrize("changed", ["speed", "image", "camera"])
+def test_going_on_with_data_that_differs_only_in_speed_or_images_is_refused(
     tmp_path: Path, changed: str
 ) -> None:
     laps, options = tmp_path / "laps", {**QUICK, "epochs": 1, "gap": 0.0}
@@ -236,9 +236,9 @@ def test_going_on_with_data_that_differs_only_in_speed_or_pictures_is_refused(
     lines = log.read_text().splitlines()
     if changed == "speed":
         log.write_text("\n".join(f"{line.rsplit(',', 1)[0]},9.5" for line in lines) + "\n")
-    elif changed == "picture":
-        pictures = sorted((laps / "IMG").glob("center*"))
-        pictures[3].write_bytes(cv2.imencode(".jpg", road_picture(2.0))[1].tobytes())
+    elif changed == "image":
+        images = sorted((laps / "IMG").glob("center*"))
+        images[3].write_bytes(cv2.imencode(".jpg", road_image(2.0))[1].tobytes())
     else:
         for path in (laps / "IMG").glob("right*"):
             path.unlink()
@@ -263,12 +263,12 @@ def test_the_policy_is_that_of_the_best_epoch(road_recording: Path) -> None:
         road_recording, **{**QUICK, "epochs": 4}, learning_rate=0.01, schedule="constant"
     )
     policy = learner.learn()
-    losses = [epoch.validation_loss for epoch in learner.history]
+    losses = [epoch.validation_loss for epoch in learner.epoch_log]
     best = int(np.argmin(np.array(losses, np.float64)))
-    mae = learner.history[best].steering_mae
+    mae = learner.epoch_log[best].steering_mae
     frames = learner.validation_frames
-    pictures = np.stack([frames.image(row, "center") for row in range(len(frames))])
-    error = np.abs(policy.act(pictures)[:, 0] - frames.steering).mean()
+    images = np.stack([frames.image(row, "center") for row in range(len(frames))])
+    error = np.abs(policy.act(images)[:, 0] - frames.steering).mean()
     assert error == pytest.approx(mae, rel=1e-4)
 
 
@@ -276,17 +276,17 @@ def test_training_stops_early_when_nothing_gets_better(
     road_recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.history), 0.0)
+        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.epoch_log), 0.0)
     )
     learner = BehavioralCloning(road_recording, **{**QUICK, "epochs": 9}, patience=2)
     learner.learn()
-    assert len(learner.history) == 3  # the first was best, two were not
+    assert len(learner.epoch_log) == 3  # the first was best, two were not
 
 
 def test_without_validation_rows_the_last_epoch_counts(road_recording: Path) -> None:
     learner = BehavioralCloning(road_recording, **{**QUICK, "epochs": 1, "validation": 0.0})
     learner.learn()
-    assert [epoch.validation_loss for epoch in learner.history] == [None]
+    assert [epoch.validation_loss for epoch in learner.epoch_log] == [None]
 
 
 def test_throttle_is_learnt_or_left_to_a_controller(road_recording: Path) -> None:
@@ -294,7 +294,7 @@ def test_throttle_is_learnt_or_left_to_a_controller(road_recording: Path) -> Non
     both = BehavioralCloning(road_recording, **options).learn()
     assert both.actions == ("steering", "throttle")
     assert both.target_speed is None
-    assert both.predict(road_picture(0.0))[0].shape == (2,)
+    assert both.predict(road_image(0.0))[0].shape == (2,)
     steering = BehavioralCloning(road_recording, **options, throttle="speed_control").learn()
     assert steering.actions == ("steering",)
     assert steering.target_speed == pytest.approx(10.0)
@@ -319,7 +319,7 @@ def test_both_losses_and_all_settings_train(road_recording: Path, loss: str, tmp
     assert learner.cameras == ("center",)
     policy = learner.learn()
     assert policy.training["settings"]["loss"] == loss
-    assert np.isfinite(learner.history[0].train_loss)
+    assert np.isfinite(learner.epoch_log[0].train_loss)
     policy.save(tmp_path / "policy")
 
 
@@ -334,7 +334,7 @@ def test_a_misspelt_setting_is_recognised(road_recording: Path) -> None:
         {"loss": "l1"},
         {"loss": ["mse"]},
         {"inputs": ("cte",)},
-        {"history": 1.5},
+        {"past_frames": 1.5},
         {"validation_by": "luck"},
         {"select": "beauty"},
         {"labels": "mine"},
@@ -443,7 +443,7 @@ def test_recordings_without_the_centre_camera_are_refused(tmp_path: Path) -> Non
         BehavioralCloning(laps, **QUICK)
 
 
-def test_rows_with_broken_pictures_are_left_out_and_reported(tmp_path: Path) -> None:
+def test_rows_with_broken_images_are_left_out_and_reported(tmp_path: Path) -> None:
     laps = write_road_recording(tmp_path / "laps", np.linspace(-1, 1, 40))
     centre, left = (sorted((laps / "IMG").glob(f"{camera}*")) for camera in ("center", "left"))
     centre[3].write_bytes(centre[3].read_bytes()[:500])
@@ -457,10 +457,10 @@ def test_rows_with_broken_pictures_are_left_out_and_reported(tmp_path: Path) -> 
     learner.learn()
 
 
-def test_a_recording_of_broken_pictures_only_is_nothing_to_learn_from(tmp_path: Path) -> None:
+def test_a_recording_of_broken_images_only_is_nothing_to_learn_from(tmp_path: Path) -> None:
     laps = write_road_recording(tmp_path / "laps", np.zeros(3))
-    for picture in (laps / "IMG").iterdir():
-        picture.write_bytes(b"")
+    for image in (laps / "IMG").iterdir():
+        image.write_bytes(b"")
     with pytest.warns(UserWarning, match="3 of 3"), pytest.raises(RecordingError, match="nothing to learn"):
         BehavioralCloning(laps, **QUICK)
 
@@ -477,7 +477,7 @@ def test_a_folder_that_holds_something_else_is_refused(road_recording: Path, tmp
 
 
 def test_takes_are_set_aside_on_request(tmp_path: Path) -> None:
-    laps = write_road_recording(tmp_path / "laps", np.linspace(-1, 1, 60), takes=3)
+    laps = write_road_recording(tmp_path / "laps", np.linspace(-1, 1, 60), episodes=3)
     learner = BehavioralCloning(laps, **{**QUICK, "validation_by": "episode"})
     assert (len(learner.train_frames), len(learner.validation_frames)) == (40, 20)
 
@@ -517,7 +517,7 @@ def test_the_best_epoch_is_that_of_the_best_drive(road_recording: Path) -> None:
     )
     policy = learner.learn()
     assert resets
-    scores = [epoch.score for epoch in learner.history]
+    scores = [epoch.score for epoch in learner.epoch_log]
     assert None not in scores
     best = driving_score(evaluate(policy, env, laps=1, seed=0, max_seconds=4.0))
     assert best == max(np.array(scores, np.float64))
@@ -525,21 +525,21 @@ def test_the_best_epoch_is_that_of_the_best_drive(road_recording: Path) -> None:
     env.close()
 
 
-def test_small_pictures_are_driven_with_small_ones(tmp_path: Path) -> None:
+def test_small_images_are_driven_with_small_ones(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path) as writer:
         for i, offset in enumerate(np.linspace(-1, 1, 32).tolist()):
-            images = {name: cv2.resize(p, (160, 80)) for name, p in road_pictures(offset).items()}
+            images = {name: cv2.resize(p, (160, 80)) for name, p in road_images(offset).items()}
             steering = wanted_steering(offset)
             writer.write(images, steering=steering, throttle=0.5, brake=0.0, speed=10.0, time=i / 15)
     learner = BehavioralCloning(
         tmp_path,
         **{**QUICK, "epochs": 1},
-        preprocessing=Preprocessing(picture=(80, 160), crop=(30, 68)),
+        preprocessing=Preprocessing(camera_size=(80, 160), crop=(30, 68)),
         select="driving",
         drive_seconds=1.0,
     )
-    assert learner.learn().picture == (80, 160)
-    assert learner.history[0].score is not None
+    assert learner.learn().image_size == (80, 160)
+    assert learner.epoch_log[0].score is not None
 
 
 def test_a_drive_is_better_without_interventions_and_then_nearer_to_the_line() -> None:
@@ -560,7 +560,7 @@ def test_a_drive_is_better_without_interventions_and_then_nearer_to_the_line() -
 
 def test_a_policy_that_needs_the_speed_is_told_it_while_it_is_judged(road_recording: Path) -> None:
     options = {**QUICK, "epochs": 1, "steps_per_epoch": 1}
-    policy = BehavioralCloning(road_recording, **options, inputs=("speed",), history=1).learn()
+    policy = BehavioralCloning(road_recording, **options, inputs=("speed",), past_frames=1).learn()
     env = gymnasium.make("UdacitySim-v0")
     assert evaluate(policy, env, laps=1, max_seconds=1.0).seconds >= 1.0
     env.close()

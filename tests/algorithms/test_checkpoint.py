@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from simple_road import road_picture
+from simple_road import road_image
 
 from algorithms import NetworkPolicy, PilotNet, Preprocessing, load_policy
 from algorithms.policies.checkpoint import read_checkpoint, write_checkpoint
@@ -33,8 +33,8 @@ def checkpoint(policy: NetworkPolicy, tmp_path: Path) -> Path:
 
 def test_a_loaded_policy_drives_like_the_saved_one(policy: NetworkPolicy, checkpoint: Path) -> None:
     loaded = load_policy(checkpoint)
-    picture = road_picture(0.3)
-    np.testing.assert_array_equal(loaded.predict(picture)[0], policy.predict(picture)[0])
+    image = road_image(0.3)
+    np.testing.assert_array_equal(loaded.predict(image)[0], policy.predict(image)[0])
     assert loaded.actions == ("steering",)
     assert loaded.target_speed == 11.5
     assert isinstance(loaded, NetworkPolicy)
@@ -101,15 +101,15 @@ def test_a_save_interrupted_at_any_moment_leaves_the_old_checkpoint_or_the_new_o
     error: type[BaseException],
     late: bool,
 ) -> None:
-    picture = road_picture(0.3)
-    steering = {11.5: float(policy.predict(picture)[0][0])}
+    image = road_image(0.3)
+    steering = {11.5: float(policy.predict(image)[0][0])}
     seen = set()
     for moment in range(1, 99):
         speed = float(moment)
         with torch.no_grad():
             list(policy.network.parameters())[-1].add_(0.01)
         policy.target_speed = speed
-        steering[speed] = float(policy.predict(picture)[0][0])
+        steering[speed] = float(policy.predict(image)[0][0])
         before = load_policy(checkpoint).target_speed
         with monkeypatch.context() as patch:
             trap = Trap(patch, moment, error, late)
@@ -118,7 +118,7 @@ def test_a_save_interrupted_at_any_moment_leaves_the_old_checkpoint_or_the_new_o
         loaded = load_policy(checkpoint)
         assert loaded.target_speed in (before, speed)
         assert loaded.target_speed is not None
-        assert loaded.predict(picture)[0][0] == pytest.approx(steering[loaded.target_speed], abs=1e-7)
+        assert loaded.predict(image)[0][0] == pytest.approx(steering[loaded.target_speed], abs=1e-7)
         seen.add(loaded.target_speed == speed)
         if trap.changes < moment:
             break
@@ -207,7 +207,7 @@ def flip_a_bit(folder: Path) -> None:
         (prepare(size=[10, 10]), "preprocessing.size"),
         (prepare(crop=[140, 50]), "crop"),
         (prepare(scale=float("nan")), "scale=nan"),
-        (prepare(picture="big"), "picture='big'"),
+        (prepare(camera_size="big"), "camera_size='big'"),
         (describe(actions={"steering": "", "throttle": ""}, target_speed=None), "another network: head.6"),
         (describe(actions={"throttle": "", "steering": ""}, target_speed=None), "actions"),
         (describe(actions=["steering", "steering"]), "actions"),

@@ -38,7 +38,7 @@ from algorithms.dagger.round_log import Round
 from algorithms.dagger.schedules import Linear
 from algorithms.learners import find_learner, make_learner
 from algorithms.training.augment import Augmentation
-from algorithms.training.data import Frames, PictureStore
+from algorithms.training.data import Frames, ImageStore
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.experts import NoisyExpert, PolicyExpert, PurePursuit
 from udacity_gym.recording import Frame, open_recording
@@ -120,9 +120,9 @@ def test_each_round_is_a_recording_with_what_was_done_and_what_the_expert_would_
             np.testing.assert_allclose(logged, executed, atol=1e-6)
             wanted = expert(None, {**extra, "speed": frame.speed, "pose": None})
             np.testing.assert_allclose(extra["expert_action"], wanted, atol=1e-4)
-    assert [round.train_frames for round in learner.history] == [60, 120, 180]
-    assert [round.about["beta"] for round in learner.history] == [1.0, 0.0, 0.0]
-    assert learner.history[0].metres > 20
+    assert [round.train_frames for round in learner.round_log] == [60, 120, 180]
+    assert [round.about["beta"] for round in learner.round_log] == [1.0, 0.0, 0.0]
+    assert learner.round_log[0].metres > 20
 
 
 def test_expert_and_policy_take_turns_step_by_step_as_beta_says(env: Any, tmp_path: Path) -> None:
@@ -157,14 +157,14 @@ def test_a_learner_that_is_killed_between_rounds_comes_to_the_same(env: Any, tmp
         learner = DAgger(env=env, expert=Tired(), folder=tmp_path / "torn", **SMALL)
         with pytest.raises(InterruptionError):
             learner.learn(stop)
-        assert len(learner.history) == number + 1
+        assert len(learner.round_log) == number + 1
     finished = DAgger(env=env, expert=Tired(0), folder=tmp_path / "torn", **SMALL)
     assert_same(finished.learn(), whole)
 
 
 @pytest.mark.long
 def test_several_processes_collect_what_one_would(tmp_path: Path) -> None:
-    options = {**SMALL, "rounds": 2, "drives": 3, "beta": 0.5}
+    options = {**SMALL, "rounds": 2, "rollouts": 3, "beta": 0.5}
     one = DAgger(env=make_env, expert=PurePursuit(), folder=tmp_path / "one", **options).learn()
     two = DAgger(env=make_env, expert=PurePursuit(), folder=tmp_path / "two", workers=2, **options).learn()
     assert_same(one, two)
@@ -182,21 +182,21 @@ def test_more_rounds_are_added_to_a_finished_learner(env: Any, tmp_path: Path) -
 def test_the_last_round_alone_is_trained_on_if_wanted(env: Any) -> None:
     learner = DAgger(env=env, expert=PurePursuit(), train_on="last", **SMALL)
     learner.learn()
-    assert [round.train_frames for round in learner.history] == [60, 60, 60]
+    assert [round.train_frames for round in learner.round_log] == [60, 60, 60]
 
 
-def test_pictures_of_rounds_that_are_over_leave_room_for_the_last(
+def test_images_of_rounds_that_are_over_leave_room_for_the_last(
     env: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded = 0
-    decode = PictureStore._decode
+    decode = ImageStore._decode
 
-    def counting(self: PictureStore, *which: Any) -> Any:
+    def counting(self: ImageStore, *which: Any) -> Any:
         nonlocal decoded
         decoded += 1
         return decode(self, *which)
 
-    monkeypatch.setattr(PictureStore, "_decode", counting)
+    monkeypatch.setattr(ImageStore, "_decode", counting)
     options = {**SMALL, "epochs": 3, "steps_per_epoch": None, "memory_budget": 60 * 66 * 200 * 3}
     DAgger(env=env, expert=PurePursuit(), train_on="last", **options).learn()
     assert decoded <= 3 * 60
@@ -216,8 +216,8 @@ def test_a_warm_start_goes_on_from_the_weights_of_the_round_before(env: Any, tmp
 def test_recordings_take_the_place_of_the_first_round(env: Any, tmp_path: Path, road_recording: Path) -> None:
     learner = DAgger(road_recording, env=env, expert=PurePursuit(), folder=tmp_path / "run", **SMALL)
     learner.learn()
-    assert [round.frames for round in learner.history] == [0, 60, 60]
-    assert [round.train_frames for round in learner.history] == [160, 220, 280]
+    assert [round.frames for round in learner.round_log] == [0, 60, 60]
+    assert [round.train_frames for round in learner.round_log] == [160, 220, 280]
     assert not (tmp_path / "run" / "rounds" / "round_000").exists()
 
 
@@ -251,7 +251,7 @@ def test_a_clone_takes_the_place_of_the_first_round(env: Any, tmp_path: Path, ro
     for recordings, rows in ((None, 60), (road_recording, 160 + 60)):
         went_on = learner(recordings, tmp_path / "clone")
         last = went_on.learn()
-        assert [(r.frames, r.train_frames) for r in went_on.history] == [(0, 0), (60, rows)]
+        assert [(r.frames, r.train_frames) for r in went_on.round_log] == [(0, 0), (60, rows)]
         assert_same(load_policy(went_on._policy_folder(0)), clone)
         changes = [np.abs(a - b).max() for a, b in zip(weights(last), weights(clone), strict=True)]
         assert 0.0 < max(changes) < 1e-4
@@ -288,8 +288,8 @@ def test_a_car_that_leaves_the_road_starts_again_elsewhere(env: Any, tmp_path: P
     learner.learn()
     recording = open_recording(tmp_path / "run" / "rounds" / "round_000")
     starts = [episode[0].extra["s"] for episode in recording.episodes]
-    assert learner.history[0].falls >= 4
-    assert learner.history[0].falls <= len(starts) <= learner.history[0].falls + 2
+    assert learner.round_log[0].falls >= 4
+    assert learner.round_log[0].falls <= len(starts) <= learner.round_log[0].falls + 2
     assert np.std(starts) > 100
     assert len(recording) == 300
 
@@ -298,7 +298,7 @@ def test_a_car_may_be_put_back_where_it_fell(env: Any, tmp_path: Path) -> None:
     def reckless(observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         return np.array([0.6, 1.0], np.float32)
 
-    options = {**SMALL, "rounds": 1, "frames": 90, "drives": 1, "put_back": True, "start": {"s": 50.0}}
+    options = {**SMALL, "rounds": 1, "frames": 90, "rollouts": 1, "put_back": True, "start": {"s": 50.0}}
     DAgger(env=env, expert=reckless, folder=tmp_path / "run", **options).learn()
     episodes = open_recording(tmp_path / "run" / "rounds" / "round_000").episodes
     assert len(episodes) >= 2
@@ -315,7 +315,7 @@ def test_the_best_policy_by_driving_is_returned_if_rounds_are_judged(env: Any, t
     learner = DAgger(env=short, expert=PurePursuit(), folder=tmp_path / "run", **options)
     with pytest.warns(UserWarning, match="only 0 of 1 laps are judged"):
         policy = learner.learn()
-    judged = [(round.interventions, round.judged_metres) for round in learner.history]
+    judged = [(round.interventions, round.judged_metres) for round in learner.round_log]
     assert all(count is not None and metres is not None for count, metres in judged)
     rates = [(i or 0) / max(m or 0.0, 1.0) for i, m in judged]
     best = max(i for i, rate in enumerate(rates) if rate == min(rates))
@@ -330,7 +330,7 @@ def test_somebody_may_label_a_round_afterwards(env: Any, tmp_path: Path, road_re
     assert label_round(folder / "rounds" / "round_001", lambda frame: -0.25) == 60
     learner = DAgger(road_recording, env=env, **options)
     learner.learn()
-    assert (learner.history[1].labels, learner.history[1].train_frames) == (60, 160 + 60)
+    assert (learner.round_log[1].labels, learner.round_log[1].train_frames) == (60, 160 + 60)
     for frame, extra in extras(folder / "rounds" / "round_001"):
         assert extra["expert_action"] == pytest.approx([-0.25, frame.throttle - frame.brake])
 
@@ -394,7 +394,7 @@ def test_a_round_waits_until_each_frame_is_labelled_or_skipped(
     label_round(folder, lambda frame: 0.5)
     finished = learner()
     finished.learn()
-    assert (finished.history[1].labels, finished.history[1].train_frames) == (22, 160 + 22)
+    assert (finished.round_log[1].labels, finished.round_log[1].train_frames) == (22, 160 + 22)
     assert label_round(folder, lambda frame: 0.5 if frame.row > 50 else None, again=True) == 10
     assert sum("skipped" in extra for _, extra in extras(folder)) == 28
 
@@ -415,8 +415,8 @@ def test_a_labeller_labels_each_round_as_it_comes(env: Any, tmp_path: Path, road
     learner = DAgger(road_recording, env=env, labeller=labeller, folder=tmp_path / "run", **SMALL)
     learner.learn()
     assert seen == [(160, 320, 3)] * 120
-    assert [round.train_frames for round in learner.history] == [160, 220, 280]
-    assert [round.labels for round in learner.history] == [0, 60, 60]
+    assert [round.train_frames for round in learner.round_log] == [160, 220, 280]
+    assert [round.labels for round in learner.round_log] == [0, 60, 60]
 
 
 def test_a_learner_that_keeps_nothing_can_learn_again_and_waits_for_no_labels(
@@ -528,8 +528,8 @@ def test_a_schedule_of_ones_own_goes_on_and_another_is_refused(env: Any, tmp_pat
     learner(lambda round: 0.5).learn()
     longer = learner(lambda round: 0.5 if round < 2 else 0.25, rounds=3)
     longer.learn()
-    assert [round.about["beta"] for round in longer.history] == [1.0, 0.5, 0.25]
-    (tmp_path / "history.json").write_text("[]")  # killed before round 0 was finished
+    assert [round.about["beta"] for round in longer.round_log] == [1.0, 0.5, 0.25]
+    (tmp_path / "rounds.json").write_text("[]")  # killed before round 0 was finished
     learner("first_round", rounds=1).learn()
     with pytest.raises(CheckpointError, match=r"round 1 was driven with beta=0.5, now it would be 0;"):
         learner("first_round").learn()
@@ -565,7 +565,7 @@ def test_who_can_not_drive_or_teach_is_refused_at_once(env: Any, road_recording:
     with pytest.raises(OptionError, match=r"workers=2 send env and expert .* top of a module"):
         DAgger(env=lambda: env, expert=PurePursuit(), workers=2, **SMALL)
     blind = gymnasium.make("UdacitySim-v0", cameras=())
-    with pytest.raises(OptionError, match=r"pictures of the center camera.*cameras=\(\)"):
+    with pytest.raises(OptionError, match=r"images of the center camera.*cameras=\(\)"):
         DAgger(env=blind, expert=PurePursuit(), **SMALL)
 
 
@@ -600,7 +600,7 @@ def test_it_is_a_learner_that_the_command_finds_by_its_name(env: Any, tmp_path: 
 
 @pytest.mark.long
 def test_memory_does_not_grow_with_the_rounds(env: Any) -> None:
-    """All pictures of the rounds would take 14 MB more; what is kept of a row is its numbers and name."""
+    """All images of the rounds would take 14 MB more; what is kept of a row is its numbers and name."""
     used = []
 
     def measure(round: Round) -> None:

@@ -1,4 +1,4 @@
-"""Rows, splits, balance, and pictures within a memory budget."""
+"""Rows, splits, balance, and images within a memory budget."""
 
 import shutil
 import tracemalloc
@@ -13,8 +13,8 @@ from simple_road import wanted_steering, write_road_recording
 from algorithms import Preprocessing
 from algorithms.training.data import (
     Frames,
-    PictureCache,
-    PictureStore,
+    ImageCache,
+    ImageStore,
     ahead,
     balance_weights,
     draw,
@@ -23,7 +23,7 @@ from algorithms.training.data import (
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import Episode, open_recording
 
-PICTURE_BYTES = 66 * 200 * 3
+IMAGE_BYTES = 66 * 200 * 3
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,10 @@ def frames(road_recording: Path) -> Frames:
 
 
 @pytest.fixture(scope="module")
-def takes(tmp_path_factory: pytest.TempPathFactory) -> Frames:
-    """Three takes of 20 rows."""
-    folder = tmp_path_factory.mktemp("takes") / "recording"
-    return Frames.of([open_recording(write_road_recording(folder, np.linspace(-1, 1, 60), takes=3))])
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> Frames:
+    """Three episodes of 20 rows."""
+    folder = tmp_path_factory.mktemp("episodes") / "recording"
+    return Frames.of([open_recording(write_road_recording(folder, np.linspace(-1, 1, 60), episodes=3))])
 
 
 def test_every_row_becomes_a_frame(frames: Frames) -> None:
@@ -54,10 +54,10 @@ def test_braking_is_negative_throttle(lake_recording: Path) -> None:
 
 
 def test_several_recordings_are_one_after_the_other(
-    frames: Frames, road_recording: Path, takes: Frames
+    frames: Frames, road_recording: Path, episodes: Frames
 ) -> None:
-    both = Frames.of([open_recording(road_recording), open_recording(takes.episodes[0].log)])
-    assert len(both) == len(frames) + len(takes)
+    both = Frames.of([open_recording(road_recording), open_recording(episodes.episodes[0].log)])
+    assert len(both) == len(frames) + len(episodes)
     assert len(both.episodes) == 1 + 3
 
 
@@ -75,11 +75,11 @@ def test_validation_rows_come_last_and_training_keeps_its_distance(frames: Frame
     assert np.all(np.diff(train.index) == 1)
 
 
-def test_the_split_follows_episodes(takes: Frames) -> None:
-    train, validation = takes.split(validation=1 / 3, gap=1.0)
+def test_the_split_follows_episodes(episodes: Frames) -> None:
+    train, validation = episodes.split(validation=1 / 3, gap=1.0)
     assert set(validation.episode) == {2}
     assert set(train.episode) == {0, 1}
-    assert len(train) == 40  # another take is far enough away
+    assert len(train) == 40  # another episode is far enough away
 
 
 def test_each_of_several_recordings_is_split(tmp_path: Path) -> None:
@@ -103,15 +103,15 @@ def test_a_recording_too_short_to_be_split_is_trained_on_as_a_whole(tmp_path: Pa
     assert np.bincount(validation.recording).tolist() == [15]
 
 
-def test_no_picture_is_in_both_parts_of_a_split(frames: Frames) -> None:
+def test_no_image_is_in_both_parts_of_a_split(frames: Frames) -> None:
     train, validation = frames.split(validation=0.3, gap=0.5)
 
-    def pictures(part: Frames) -> set[Path]:
+    def images(part: Frames) -> set[Path]:
         rows = zip(part.episode.tolist(), part.index.tolist(), strict=True)
         return {part.episodes[e].path(camera, i) for e, i in rows for camera in part.cameras}
 
-    assert len(pictures(train)) == 3 * len(train)
-    assert not pictures(train) & pictures(validation)
+    assert len(images(train)) == 3 * len(train)
+    assert not images(train) & images(validation)
 
 
 def test_everything_can_be_trained_on(frames: Frames) -> None:
@@ -135,10 +135,10 @@ def test_smoothing_keeps_what_was_recorded(frames: Frames) -> None:
     np.testing.assert_array_equal(frames.smoothed(1.0).recorded_steering, frames.steering)
 
 
-def test_smoothing_does_not_cross_takes(takes: Frames) -> None:
-    smooth = takes.smoothed(1.0)
-    assert smooth.steering[19] == pytest.approx(takes.steering[12:20].mean(), abs=1e-6)
-    assert smooth.steering[20] == pytest.approx(takes.steering[20:28].mean(), abs=1e-6)
+def test_smoothing_does_not_cross_episodes(episodes: Frames) -> None:
+    smooth = episodes.smoothed(1.0)
+    assert smooth.steering[19] == pytest.approx(episodes.steering[12:20].mean(), abs=1e-6)
+    assert smooth.steering[20] == pytest.approx(episodes.steering[20:28].mean(), abs=1e-6)
 
 
 def test_smoothing_training_rows_does_not_look_at_validation_rows(frames: Frames) -> None:
@@ -189,14 +189,14 @@ def test_rows_are_drawn_as_often_as_their_weight_says() -> None:
     assert (counts <= np.ceil(weights)).all()
 
 
-def test_pictures_come_prepared_from_the_right_row_and_camera(frames: Frames) -> None:
+def test_images_come_prepared_from_the_right_row_and_camera(frames: Frames) -> None:
     preprocessing = Preprocessing()
-    store = PictureStore(frames, ("center", "left"), PictureCache(preprocessing, 1e8))
+    store = ImageStore(frames, ("center", "left"), ImageCache(preprocessing, 1e8))
     for _ in range(2):  # decoded, then remembered
-        pictures = store.take(np.array([7, 3, 7]), np.array([0, 1, 1]))
-        for picture, (row, camera) in zip(pictures, [(7, "center"), (3, "left"), (7, "left")], strict=True):
+        images = store.take(np.array([7, 3, 7]), np.array([0, 1, 1]))
+        for image, (row, camera) in zip(images, [(7, "center"), (3, "left"), (7, "left")], strict=True):
             truth = preprocessing.prepare(frames.episodes[0][row].image(camera))
-            np.testing.assert_array_equal(picture, truth)
+            np.testing.assert_array_equal(image, truth)
 
 
 def test_what_fits_the_budget_is_decoded_once_and_the_rest_anew(
@@ -211,7 +211,7 @@ def test_what_fits_the_budget_is_decoded_once_and_the_rest_anew(
         return read(self, index)
 
     monkeypatch.setattr(Episode, "__getitem__", counting)
-    store = PictureStore(frames, ("center",), PictureCache(Preprocessing(), 100 * PICTURE_BYTES))
+    store = ImageStore(frames, ("center",), ImageCache(Preprocessing(), 100 * IMAGE_BYTES))
     assert store.cache.capacity == 100
     for _ in range(3):
         store.take(np.arange(160), np.zeros(160, np.int64))
@@ -219,26 +219,26 @@ def test_what_fits_the_budget_is_decoded_once_and_the_rest_anew(
 
 
 def test_memory_stays_within_the_budget(frames: Frames) -> None:
-    budget = 20 * PICTURE_BYTES
+    budget = 20 * IMAGE_BYTES
     tracemalloc.start()
-    store = PictureStore(frames, ("center", "left", "right"), PictureCache(Preprocessing(), budget))
+    store = ImageStore(frames, ("center", "left", "right"), ImageCache(Preprocessing(), budget))
     rng = np.random.default_rng(0)
     for _ in range(20):
         store.take(rng.integers(0, 160, 8), rng.integers(0, 3, 8))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    batch_and_decoder = 8 * PICTURE_BYTES + 1_500_000
+    batch_and_decoder = 8 * IMAGE_BYTES + 1_500_000
     assert store.cache.nbytes <= budget
     assert peak < budget + batch_and_decoder
-    assert peak < 0.2 * len(frames) * 3 * PICTURE_BYTES
+    assert peak < 0.2 * len(frames) * 3 * IMAGE_BYTES
 
 
-def test_a_picture_of_another_size_is_named(tmp_path: Path) -> None:
+def test_a_image_of_another_size_is_named(tmp_path: Path) -> None:
     folder = write_road_recording(tmp_path / "recording", np.zeros(3))
     frames = Frames.of([open_recording(folder)])
     odd = frames.episodes[0].path("center", 1)
     cv2.imwrite(str(odd), np.zeros((80, 160, 3), np.uint8))
-    store = PictureStore(frames, ("center",), PictureCache(Preprocessing(), 1e8))
+    store = ImageStore(frames, ("center",), ImageCache(Preprocessing(), 1e8))
     with pytest.raises(RecordingError, match=rf"{odd.name}.*80x160"):
         store.take(np.array([0, 1]), np.array([0, 0]))
 
@@ -270,16 +270,16 @@ def test_the_simple_road_is_driven_back_to_the_middle(frames: Frames) -> None:
     assert frames.steering.std() > 0.05
 
 
-def test_the_past_of_a_row_is_what_came_before_it_in_its_take(takes: Frames) -> None:
-    past = takes.past(3)
+def test_the_past_of_a_row_is_what_came_before_it_in_its_episode(episodes: Frames) -> None:
+    past = episodes.past(3)
     assert past[5].tolist() == [2, 3, 4, 5]
     assert past[0].tolist() == [0, 0, 0, 0]
-    assert past[21].tolist() == [0, 0, 0, 1]  # the second row of the second take
-    assert takes.past(0).tolist() == takes.index[:, None].tolist()
+    assert past[21].tolist() == [0, 0, 0, 1]  # the second row of the second episode
+    assert episodes.past(0).tolist() == episodes.index[:, None].tolist()
 
 
-def test_the_past_of_rows_that_are_not_trained_on_still_counts(takes: Frames) -> None:
-    some = takes.take(np.array([4, 23]))
+def test_the_past_of_rows_that_are_not_trained_on_still_counts(episodes: Frames) -> None:
+    some = episodes.take(np.array([4, 23]))
     assert some.past(2).tolist() == [[2, 3, 4], [1, 2, 3]]
 
 
@@ -291,32 +291,32 @@ def test_the_past_ends_at_a_cut(tmp_path: Path) -> None:
     assert Frames.of([whole]).past(2)[8].tolist() == [6, 7, 8]
 
 
-def test_pictures_come_with_their_past_through_the_same_camera(frames: Frames) -> None:
-    cache = PictureCache(Preprocessing(), 30 * PICTURE_BYTES)
-    store = PictureStore(frames, ("center", "left"), cache, history=2)
-    pictures = store.take(np.array([0, 40]), np.array([1, 0]))
-    assert pictures.shape == (2, 3, 66, 200, 3)
+def test_images_come_with_their_past_through_the_same_camera(frames: Frames) -> None:
+    cache = ImageCache(Preprocessing(), 30 * IMAGE_BYTES)
+    store = ImageStore(frames, ("center", "left"), cache, past_frames=2)
+    images = store.take(np.array([0, 40]), np.array([1, 0]))
+    assert images.shape == (2, 3, 66, 200, 3)
     for found, (row, camera) in zip(
-        pictures.reshape(-1, 66, 200, 3),
+        images.reshape(-1, 66, 200, 3),
         [(0, "left"), (0, "left"), (0, "left"), (38, "center"), (39, "center"), (40, "center")],
         strict=True,
     ):
         np.testing.assert_array_equal(found, Preprocessing().prepare(frames.image(row, camera)))
 
 
-def test_whole_episodes_are_set_aside_near_the_share_that_is_wanted(takes: Frames) -> None:
-    train, validation = takes.split_episodes(0.3, seed=0)
+def test_whole_episodes_are_set_aside_near_the_share_that_is_wanted(episodes: Frames) -> None:
+    train, validation = episodes.split_episodes(0.3, seed=0)
     assert len(np.unique(validation.episode)) == 1
     assert len(validation) == 20
     assert not set(train.episode.tolist()) & set(validation.episode.tolist())
-    drawn = {tuple(np.unique(takes.split_episodes(0.3, seed)[1].episode)) for seed in range(20)}
+    drawn = {tuple(np.unique(episodes.split_episodes(0.3, seed)[1].episode)) for seed in range(20)}
     assert drawn == {(0,), (1,), (2,)}
-    assert len(takes.split_episodes(0.9, 0)[0]) == 20  # one is left to train on
-    assert len(takes.split_episodes(0.0, 0)[1]) == 0
+    assert len(episodes.split_episodes(0.9, 0)[0]) == 20  # one is left to train on
+    assert len(episodes.split_episodes(0.0, 0)[1]) == 0
 
 
 def test_one_episode_can_not_be_split_into_episodes(frames: Frames) -> None:
-    with pytest.raises(OptionError, match=r'several takes.*validation_by="time"'):
+    with pytest.raises(OptionError, match=r'several episodes.*validation_by="time"'):
         frames.split_episodes(0.2, seed=0)
 
 

@@ -14,7 +14,7 @@ import torch
 
 from algorithms import NetworkPolicy, Preprocessing
 from algorithms.policies.ensemble import Ensemble
-from algorithms.policies.export import TOLERANCE, ExportError, PicturesToActions, _pictures, export
+from algorithms.policies.export import TOLERANCE, ExportError, ImagesToActions, _images, export
 from algorithms.policies.losses import Classes, Gaussian, Huber, Loss
 from algorithms.policies.networks import make_network
 from algorithms.policies.preprocessing import COLORS
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
 
 def make_policy(preprocessing: Preprocessing | None = None, steers_only: bool = False) -> NetworkPolicy:
-    """A policy whose answers differ from picture to picture."""
+    """A policy whose answers differ from image to image."""
     network = make_network("PilotNet", 1 if steers_only else 2, seed=1)
     with torch.no_grad():
         for weights in network.parameters():
@@ -62,10 +62,10 @@ def test_the_preparation_in_a_model_is_that_of_opencv_but_for_rounding(
     color: str, interpolation: str, most: int, share: float, size: tuple[int, int]
 ) -> None:
     preprocessing = Preprocessing(size=size, color=color, interpolation=interpolation, scale=1.0, offset=0.0)
-    model = PicturesToActions(NetworkPolicy(torch.nn.Identity(), preprocessing))
-    for pictures in _pictures((160, 320)):
-        prepared = model.prepare(torch.from_numpy(pictures)).permute(0, 2, 3, 1).numpy()
-        difference = np.abs(prepared - preprocessing.prepare_batch(pictures))
+    model = ImagesToActions(NetworkPolicy(torch.nn.Identity(), preprocessing))
+    for images in _images((160, 320)):
+        prepared = model.prepare(torch.from_numpy(images)).permute(0, 2, 3, 1).numpy()
+        difference = np.abs(prepared - preprocessing.prepare_batch(images))
         # A change of the luma by one moves the chroma by one more.
         assert difference.max() <= most + (color != "rgb")
         assert (difference > 0).mean() <= share
@@ -82,16 +82,16 @@ def test_red_is_not_blue_in_yuv_before_opencv_3_2() -> None:
     assert (old.prepare_batch(red) != new.prepare_batch(red)).any()
 
 
-def test_onnx_does_what_the_policy_does_on_real_pictures(
+def test_onnx_does_what_the_policy_does_on_real_images(
     policy: NetworkPolicy, exported: Path, lake_recording: Path
 ) -> None:
     episode = open_recording(lake_recording).episodes[0]
-    pictures = np.stack([episode.image("center", i) for i in range(0, 200, 10)])
+    images = np.stack([episode.image("center", i) for i in range(0, 200, 10)])
     again = OnnxPolicy(exported)
-    wanted, action = policy.predict(pictures)[0], again.predict(pictures)[0]
+    wanted, action = policy.predict(images)[0], again.predict(images)[0]
     assert np.ptp(wanted, axis=0).min() > 0.05
     np.testing.assert_allclose(action, wanted, atol=1e-3)
-    single, state = again.predict({"center": pictures[3], "left": pictures[4]})
+    single, state = again.predict({"center": images[3], "left": images[4]})
     assert single.shape == (2,)
     assert single.dtype == np.float32
     assert state is None
@@ -111,9 +111,9 @@ def test_what_is_exported_knows_how_it_wants_to_be_driven(exported: Path, tmp_pa
 def test_torchscript_does_what_the_policy_does(policy: NetworkPolicy, tmp_path: Path) -> None:
     assert export(policy, tmp_path / "model.pt").difference < 1e-3
     script = torch.jit.load(str(tmp_path / "model.pt"))
-    for pictures in _pictures((160, 320)):
-        action = script(torch.from_numpy(pictures))[0].numpy()
-        np.testing.assert_allclose(action, policy.predict(pictures)[0], atol=1e-3)
+    for images in _images((160, 320)):
+        action = script(torch.from_numpy(images))[0].numpy()
+        np.testing.assert_allclose(action, policy.predict(images)[0], atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -127,12 +127,12 @@ def test_torchscript_does_what_the_policy_does(policy: NetworkPolicy, tmp_path: 
 )
 def test_speed_memory_and_losses_are_exported_too(name: str, loss: Loss, suffix: str, tmp_path: Path) -> None:
     network = make_network(name, 2 * loss.width, seed=2, frames=3, measurements=1)
-    policy = NetworkPolicy(network, Preprocessing(), loss=loss, inputs=("speed",), history=2)
+    policy = NetworkPolicy(network, Preprocessing(), loss=loss, inputs=("speed",), past_frames=2)
     assert export(policy, tmp_path / f"model{suffix}").difference < 1e-3
     if suffix == ".pt":
         return
     driver = OnnxPolicy(tmp_path / "model.onnx")
-    assert (driver.inputs, driver.history) == (("speed",), 2)
+    assert (driver.inputs, driver.past_frames) == (("speed",), 2)
     rng = np.random.default_rng(0)
     states: list[Any] = [None, None]
     for step in range(5):
@@ -144,7 +144,7 @@ def test_speed_memory_and_losses_are_exported_too(name: str, loss: Loss, suffix:
         wanted, states[0] = policy.predict(seen, states[0], start)
         action, states[1] = driver.predict(seen, states[1], start)
         np.testing.assert_allclose(action, wanted, atol=1e-3)
-    with pytest.raises(ObservationError, match="2 pictures, but 1 numbers of speed"):
+    with pytest.raises(ObservationError, match="2 images, but 1 numbers of speed"):
         driver.predict({**seen, "speed": np.zeros((1, 1), np.float32)}, states[1])
     with pytest.raises(ObservationError, match="begin with state=None"):
         driver.predict({"center": seen["center"][0], "speed": seen["speed"][0]}, states[1])
@@ -152,7 +152,7 @@ def test_speed_memory_and_losses_are_exported_too(name: str, loss: Loss, suffix:
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt"])
 def test_an_ensemble_is_exported_as_the_mean_of_its_members(suffix: str, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"inputs": ("speed",), "history": 1}
+    options: dict[str, Any] = {"inputs": ("speed",), "past_frames": 1}
     members = [
         NetworkPolicy(
             make_network("PilotNet", 2 * loss.width, seed, frames=2, measurements=1),
@@ -170,7 +170,7 @@ def test_an_ensemble_is_exported_as_the_mean_of_its_members(suffix: str, tmp_pat
     ensemble.save(tmp_path / "policy")
     path = tmp_path / f"model{suffix}"
     assert main(["export", str(tmp_path / "policy"), "--output", str(path)]) == 0
-    seen = _pictures((160, 320))[2]
+    seen = _images((160, 320))[2]
     speed, begins = np.full((8, 1), 5.0, np.float32), np.ones(8, np.bool_)
     every, _ = ensemble.predict_all({"center": seen, "speed": speed})
     assert every.std(axis=0).max() > 0.1  # one of them alone would be noticed
@@ -187,7 +187,7 @@ def test_an_ensemble_is_exported_as_the_mean_of_its_members(suffix: str, tmp_pat
 
 def test_what_is_no_network_is_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     differing = Ensemble([make_policy(), make_policy(Preprocessing(crop=(50, 140)))])
-    with pytest.raises(OptionError, match="prepare pictures alike"):
+    with pytest.raises(OptionError, match="prepare images alike"):
         differing.export(tmp_path / "model.pt")
     assert main(["export", "pid", "--output", str(tmp_path / "model.pt")]) != 0
     assert "only networks can" in capsys.readouterr().err
@@ -195,10 +195,8 @@ def test_what_is_no_network_is_not_exported(tmp_path: Path, capsys: pytest.Captu
 
 def test_an_export_that_does_something_else_is_not_kept(tmp_path: Path) -> None:
     class Moody(torch.nn.Module):
-        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-            return pictures.mean(dim=(1, 2, 3)).reshape(-1, 1).repeat(1, 2) * (
-                2.0 if len(pictures) == 2 else 1.0
-            )
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean(dim=(1, 2, 3)).reshape(-1, 1).repeat(1, 2) * (2.0 if len(images) == 2 else 1.0)
 
     moody = NetworkPolicy(Moody(), Preprocessing(scale=1 / 255, offset=0.0))
     with pytest.raises(ExportError, match="differ"):
@@ -242,5 +240,5 @@ def test_what_is_no_exported_policy_is_refused_with_the_reason(exported: Path, t
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(CheckpointError, match="udacity-gym export"):
         OnnxPolicy(tmp_path / "other.onnx")
-    with pytest.raises(ObservationError, match="whole picture"):
+    with pytest.raises(ObservationError, match="whole image"):
         OnnxPolicy(exported).predict(cv2.resize(np.zeros((160, 320, 3), np.uint8), (200, 66)))

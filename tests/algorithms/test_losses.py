@@ -9,7 +9,7 @@ from udacity_gym.errors import OptionError
 
 
 def fitted(loss: Loss, labels: list[float], steps: int = 700) -> torch.Tensor:
-    """Outputs (1, 1, width) that fit labels best which all belong to the same picture."""
+    """Outputs (1, 1, width) that fit labels best which all belong to the same image."""
     targets = torch.tensor(labels)[:, None]
     out = torch.zeros(1, 1, loss.width, requires_grad=True)
     optimizer = torch.optim.Adam([out], lr=0.03)

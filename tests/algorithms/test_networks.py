@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from simple_road import road_picture
+from simple_road import road_image
 from torch import nn
 
 from algorithms import NetworkPolicy, PilotNet, Preprocessing
@@ -45,26 +45,26 @@ def test_a_network_that_training_can_not_repeat_is_refused(
         make_network("Unfit", 1)
 
 
-def test_a_policy_prepares_pictures_as_training_does() -> None:
+def test_a_policy_prepares_images_as_training_does() -> None:
     preprocessing, network = Preprocessing(), PilotNet(2).eval()
     policy = NetworkPolicy(network, preprocessing)
-    picture = road_picture(0.5)
+    image = road_image(0.5)
     with torch.no_grad():
-        wanted = network(preprocessing.normalize(torch.from_numpy(preprocessing.prepare(picture)[None])))
-    np.testing.assert_allclose(policy.predict(picture)[0], wanted[0].clamp(-1, 1).numpy(), atol=1e-6)
+        wanted = network(preprocessing.normalize(torch.from_numpy(preprocessing.prepare(image)[None])))
+    np.testing.assert_allclose(policy.predict(image)[0], wanted[0].clamp(-1, 1).numpy(), atol=1e-6)
 
 
 def test_predicting_alone_or_in_a_batch_gives_the_same_actions() -> None:
     policy = NetworkPolicy(PilotNet(2), Preprocessing())
-    pictures = np.stack([road_picture(offset) for offset in (-1.0, 0.0, 1.0)])
-    together = policy.predict(pictures)[0]
-    alone = np.stack([policy.predict(picture)[0] for picture in pictures])
+    images = np.stack([road_image(offset) for offset in (-1.0, 0.0, 1.0)])
+    together = policy.predict(images)[0]
+    alone = np.stack([policy.predict(image)[0] for image in images])
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
 def test_a_steering_only_policy_has_one_action() -> None:
     policy = NetworkPolicy(PilotNet(1), Preprocessing(), ("steering",), target_speed=10.0)
-    assert policy.predict(road_picture(0.0))[0].shape == (1,)
+    assert policy.predict(road_image(0.0))[0].shape == (1,)
     assert "10.0 m/s" in repr(policy)
 
 

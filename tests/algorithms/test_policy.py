@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from simple_road import road_picture
+from simple_road import road_image
 from torch import nn
 
 from algorithms import NetworkPolicy, PilotNet, Preprocessing, load_policy, networks
@@ -20,37 +20,39 @@ from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.wrappers import SpeedObservation
 
-PICTURES = np.stack([road_picture(offset) for offset in (-1.2, -0.5, 0.2, 0.9, 1.5)])
+IMAGES = np.stack([road_image(offset) for offset in (-1.2, -0.5, 0.2, 0.9, 1.5)])
 
 
-def make_policy(network: str = "PilotNet", history: int = 0, inputs: tuple[str, ...] = ()) -> NetworkPolicy:
-    made = make_network(network, 2, seed=1, frames=history + 1, measurements=len(inputs))
-    return NetworkPolicy(made, Preprocessing(), inputs=inputs, history=history)
+def make_policy(
+    network: str = "PilotNet", past_frames: int = 0, inputs: tuple[str, ...] = ()
+) -> NetworkPolicy:
+    made = make_network(network, 2, seed=1, frames=past_frames + 1, measurements=len(inputs))
+    return NetworkPolicy(made, Preprocessing(), inputs=inputs, past_frames=past_frames)
 
 
-def drive(policy: NetworkPolicy, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Actions on pictures one after the other."""
+def drive(policy: NetworkPolicy, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Actions on images one after the other."""
     state, actions = None, []
-    for picture in pictures:
-        action, state = policy.predict(picture, state)
+    for image in images:
+        action, state = policy.predict(image, state)
         actions.append(action)
     return np.array(actions)
 
 
 @pytest.mark.parametrize("network", ["PilotNet", "PilotLSTM", "SmallResNet"])
-def test_a_policy_with_history_sees_the_last_pictures_in_their_order(network: str) -> None:
-    policy = make_policy(network, history=2)
-    last = drive(policy, PICTURES)[-1]
-    prepared = policy.preprocessing.prepare_batch(PICTURES[-3:])[None]
+def test_a_policy_with_history_sees_the_last_images_in_their_order(network: str) -> None:
+    policy = make_policy(network, past_frames=2)
+    last = drive(policy, IMAGES)[-1]
+    prepared = policy.preprocessing.prepare_batch(IMAGES[-3:])[None]
     with torch.no_grad():
         wanted = policy.network(policy.preprocessing.normalize(torch.from_numpy(prepared)))[0]
     np.testing.assert_allclose(last, wanted.numpy().clip(-1, 1), atol=1e-6)
-    assert np.abs(drive(policy, PICTURES[[0, 1, 3, 2, 4]])[-1] - last).max() > 1e-5
+    assert np.abs(drive(policy, IMAGES[[0, 1, 3, 2, 4]])[-1] - last).max() > 1e-5
 
 
-def test_an_episode_begins_with_its_first_picture_for_all_before_it() -> None:
-    policy = make_policy(history=2)
-    still = np.repeat(PICTURES[:1], 3, axis=0)
+def test_an_episode_begins_with_its_first_image_for_all_before_it() -> None:
+    policy = make_policy(past_frames=2)
+    still = np.repeat(IMAGES[:1], 3, axis=0)
     np.testing.assert_allclose(
         drive(policy, still), np.repeat(drive(policy, still[:1]), 3, axis=0), atol=1e-6
     )
@@ -58,23 +60,23 @@ def test_an_episode_begins_with_its_first_picture_for_all_before_it() -> None:
 
 
 def test_cars_side_by_side_remember_what_each_has_seen() -> None:
-    policy = make_policy(history=3)
+    policy = make_policy(past_frames=3)
     state, together = None, []
-    for picture, other in zip(PICTURES, PICTURES[::-1], strict=True):
-        actions, state = policy.predict(np.stack([picture, other]), state)
+    for image, other in zip(IMAGES, IMAGES[::-1], strict=True):
+        actions, state = policy.predict(np.stack([image, other]), state)
         together.append(actions)
     found = np.array(together)
-    np.testing.assert_allclose(found[:, 0], drive(policy, PICTURES), atol=1e-6)
-    np.testing.assert_allclose(found[:, 1], drive(policy, PICTURES[::-1]), atol=1e-6)
+    np.testing.assert_allclose(found[:, 0], drive(policy, IMAGES), atol=1e-6)
+    np.testing.assert_allclose(found[:, 1], drive(policy, IMAGES[::-1]), atol=1e-6)
 
 
 def test_where_an_episode_begins_the_past_of_that_car_is_forgotten() -> None:
-    policy = make_policy(history=2)
-    _, state = policy.predict(PICTURES[:2])
+    policy = make_policy(past_frames=2)
+    _, state = policy.predict(IMAGES[:2])
     begins = np.array([True, False])
-    actions, after = policy.predict(PICTURES[2:4], state, begins)
-    np.testing.assert_allclose(actions[0], policy.predict(PICTURES[2])[0], atol=1e-6)
-    kept, _ = policy.predict(PICTURES[2:4], state, np.array([False, False]))
+    actions, after = policy.predict(IMAGES[2:4], state, begins)
+    np.testing.assert_allclose(actions[0], policy.predict(IMAGES[2])[0], atol=1e-6)
+    kept, _ = policy.predict(IMAGES[2:4], state, np.array([False, False]))
     np.testing.assert_allclose(actions[1], kept[1], atol=1e-6)
     assert np.abs(actions[0] - kept[0]).max() > 1e-5
     assert after is not None
@@ -82,18 +84,18 @@ def test_where_an_episode_begins_the_past_of_that_car_is_forgotten() -> None:
 
 
 def test_the_state_of_other_cars_is_refused() -> None:
-    policy = make_policy(history=2)
-    _, state = policy.predict(PICTURES[:2])
-    with pytest.raises(ObservationError, match=r"3 pictures with a history of 2.*state=None"):
-        policy.predict(PICTURES[:3], state)
+    policy = make_policy(past_frames=2)
+    _, state = policy.predict(IMAGES[:2])
+    with pytest.raises(ObservationError, match=r"3 images with past_frames=2.*state=None"):
+        policy.predict(IMAGES[:3], state)
 
 
 def test_predicting_does_not_change_the_state_it_was_given() -> None:
-    policy = make_policy(history=2)
-    _, state = policy.predict(PICTURES[0])
+    policy = make_policy(past_frames=2)
+    _, state = policy.predict(IMAGES[0])
     assert state is not None
     before = state[0].copy()
-    policy.predict(PICTURES[1], state, np.array([True]))
+    policy.predict(IMAGES[1], state, np.array([True]))
     np.testing.assert_array_equal(state[0], before)
 
 
@@ -101,23 +103,23 @@ def test_predicting_does_not_change_the_state_it_was_given() -> None:
 def test_a_policy_that_needs_the_speed_acts_on_it(network: str) -> None:
     policy = make_policy(network, inputs=("speed",))
     slow, fast = (
-        policy.predict({"center": PICTURES[0], "speed": np.array([speed], np.float32)})[0]
+        policy.predict({"center": IMAGES[0], "speed": np.array([speed], np.float32)})[0]
         for speed in (0.0, 13.0)
     )
     assert np.abs(slow - fast).max() > 1e-4
-    many = {"center": PICTURES[[0, 0]], "speed": np.array([[0.0], [13.0]], np.float32)}
+    many = {"center": IMAGES[[0, 0]], "speed": np.array([[0.0], [13.0]], np.float32)}
     np.testing.assert_allclose(policy.predict(many)[0], [slow, fast], atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("observation", "message"),
     [
-        (PICTURES[0], "SpeedObservation"),
-        ({"center": PICTURES[0]}, r"only \['center'\].*SpeedObservation"),
-        ({"center": PICTURES[0], "speed": np.zeros(2)}, "one finite number"),
-        ({"center": PICTURES[0], "speed": np.array([np.nan])}, "one finite number"),
-        ({"center": PICTURES[:2], "speed": np.zeros((3, 1))}, "2 pictures, but 3"),
-        ({"center": PICTURES[:2], "speed": np.zeros((2, 2))}, "for each picture"),
+        (IMAGES[0], "SpeedObservation"),
+        ({"center": IMAGES[0]}, r"only \['center'\].*SpeedObservation"),
+        ({"center": IMAGES[0], "speed": np.zeros(2)}, "one finite number"),
+        ({"center": IMAGES[0], "speed": np.array([np.nan])}, "one finite number"),
+        ({"center": IMAGES[:2], "speed": np.zeros((3, 1))}, "2 images, but 3"),
+        ({"center": IMAGES[:2], "speed": np.zeros((2, 2))}, "for each image"),
     ],
 )
 def test_a_speed_that_is_missing_or_none_is_said_to_be(observation: Any, message: str) -> None:
@@ -129,20 +131,20 @@ def test_a_speed_that_is_missing_or_none_is_said_to_be(observation: Any, message
 def test_the_mean_of_the_distribution_is_what_the_policy_does(loss: Any) -> None:
     network = make_network("PilotNet", 2 * loss.width)
     policy = NetworkPolicy(network, Preprocessing(), loss=loss)
-    distribution, _ = policy.predict_distribution(PICTURES)
+    distribution, _ = policy.predict_distribution(IMAGES)
     assert distribution.mean.shape == distribution.std.shape == (5, 2)
     assert (distribution.std > 0).all()
-    np.testing.assert_array_equal(distribution.mean, policy.predict(PICTURES)[0])
-    alone, _ = policy.predict_distribution(PICTURES[0])
+    np.testing.assert_array_equal(distribution.mean, policy.predict(IMAGES)[0])
+    alone, _ = policy.predict_distribution(IMAGES[0])
     np.testing.assert_allclose(alone.std, distribution.std[0], atol=1e-6)
 
 
 def test_a_policy_without_uncertainty_says_how_to_get_one() -> None:
     with pytest.raises(OptionError, match="gaussian"):
-        make_policy().predict_distribution(PICTURES[0])
+        make_policy().predict_distribution(IMAGES[0])
 
 
-@pytest.mark.parametrize("options", [{"inputs": ("cte",)}, {"inputs": ["speed"]}, {"history": -1}])
+@pytest.mark.parametrize("options", [{"inputs": ("cte",)}, {"inputs": ["speed"]}, {"past_frames": -1}])
 def test_inputs_that_there_are_not_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(options))):
         NetworkPolicy(PilotNet(2), Preprocessing(), **options)
@@ -151,24 +153,24 @@ def test_inputs_that_there_are_not_are_refused(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("network", sorted(NETWORKS))
 def test_everything_comes_back_from_a_checkpoint(network: str, tmp_path: Path) -> None:
     made = make_network(network, 4, seed=3, frames=3, measurements=1)
-    policy = NetworkPolicy(made, Preprocessing(), loss=Gaussian(0.1), inputs=("speed",), history=2)
+    policy = NetworkPolicy(made, Preprocessing(), loss=Gaussian(0.1), inputs=("speed",), past_frames=2)
     loaded = load_policy(policy.save(tmp_path / "policy"))
     assert isinstance(loaded, NetworkPolicy)
-    assert (loaded.inputs, loaded.history, loaded.loss) == (("speed",), 2, Gaussian(0.1))
-    observation = {"center": PICTURES[0], "speed": np.array([5.0], np.float32)}
+    assert (loaded.inputs, loaded.past_frames, loaded.loss) == (("speed",), 2, Gaussian(0.1))
+    observation = {"center": IMAGES[0], "speed": np.array([5.0], np.float32)}
     np.testing.assert_array_equal(loaded.predict(observation)[0], policy.predict(observation)[0])
-    assert "history=2" in repr(loaded)
+    assert "past_frames=2" in repr(loaded)
 
 
 def test_checkpoints_of_the_first_version_are_read(tmp_path: Path) -> None:
     policy = make_policy()
     path = policy.save(tmp_path / "policy") / "policy.json"
     description = json.loads(path.read_text())
-    for name in ("loss", "inputs", "history"):
+    for name in ("loss", "inputs", "past_frames"):
         del description[name]
     path.write_text(json.dumps({**description, "version": 1}))
     loaded = load_policy(tmp_path / "policy")
-    np.testing.assert_array_equal(loaded.predict(PICTURES[0])[0], policy.predict(PICTURES[0])[0])
+    np.testing.assert_array_equal(loaded.predict(IMAGES[0])[0], policy.predict(IMAGES[0])[0])
 
 
 @pytest.mark.parametrize(
@@ -178,9 +180,9 @@ def test_checkpoints_of_the_first_version_are_read(tmp_path: Path) -> None:
         ({"loss": {"name": "classes"}}, "another network"),
         ({"inputs": {"cte": {}}}, "inputs="),
         ({"inputs": {"speed": {}}}, "another network"),
-        ({"history": 3}, "another network"),
-        ({"history": 10**6}, "history=1000000"),
-        ({"history": "long"}, "history='long'"),
+        ({"past_frames": 3}, "another network"),
+        ({"past_frames": 10**6}, "past_frames=1000000"),
+        ({"past_frames": "long"}, "past_frames='long'"),
     ],
 )
 def test_checkpoints_whose_parts_do_not_fit_are_refused(
@@ -199,8 +201,8 @@ class Tiny(nn.Module):
         super().__init__()
         self.only = nn.Linear(3, outputs)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.only(pictures.mean(dim=(2, 3)))
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.only(images.mean(dim=(2, 3)))
         return out
 
 
@@ -209,10 +211,10 @@ def test_networks_of_other_packages_are_found_and_their_checkpoints_read(
 ) -> None:
     point = EntryPoint("Tiny", f"{__name__}:Tiny", networks.GROUP)
     monkeypatch.setattr(networks, "entry_points", lambda group: [point] if group == networks.GROUP else [])
-    small = Preprocessing(size=(20, 50))  # it takes pictures of any size
+    small = Preprocessing(size=(20, 50))  # it takes images of any size
     policy = NetworkPolicy(make_network("Tiny", 2), small)
     loaded = load_policy(policy.save(tmp_path / "policy"))
-    np.testing.assert_array_equal(loaded.predict(PICTURES[0])[0], policy.predict(PICTURES[0])[0])
+    np.testing.assert_array_equal(loaded.predict(IMAGES[0])[0], policy.predict(IMAGES[0])[0])
     with pytest.raises(OptionError, match="'Tiny' can't take frames or measurements"):
         make_network("Tiny", 2, frames=3, measurements=1)
     monkeypatch.undo()
@@ -223,11 +225,11 @@ def test_networks_of_other_packages_are_found_and_their_checkpoints_read(
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_networks_repeat_themselves_and_work_on_parts_of_a_batch_alike(name: str) -> None:
     network = make_network(name, 3, seed=4, frames=2, measurements=1)
-    pictures, speeds = torch.rand(4, 6, 66, 200), torch.rand(4, 1)
+    images, speeds = torch.rand(4, 6, 66, 200), torch.rand(4, 1)
     with torch.no_grad():
-        whole = network(pictures, speeds)
-        parts = torch.cat([network(pictures[:1], speeds[:1]), network(pictures[1:], speeds[1:])])
-        again = make_network(name, 3, seed=4, frames=2, measurements=1)(pictures, speeds)
+        whole = network(images, speeds)
+        parts = torch.cat([network(images[:1], speeds[:1]), network(images[1:], speeds[1:])])
+        again = make_network(name, 3, seed=4, frames=2, measurements=1)(images, speeds)
     torch.testing.assert_close(whole, parts)
     assert torch.equal(whole, again)
     assert whole.shape == (4, 3)
@@ -236,7 +238,7 @@ def test_networks_repeat_themselves_and_work_on_parts_of_a_batch_alike(name: str
 def test_tools_of_stable_baselines3_drive_several_cars_with_a_policy_that_remembers() -> None:
     evaluation = pytest.importorskip("stable_baselines3.common.evaluation")
     vec_env = pytest.importorskip("stable_baselines3.common.vec_env")
-    policy, seen = make_policy(history=2, inputs=("speed",)), []
+    policy, seen = make_policy(past_frames=2, inputs=("speed",)), []
     predict = policy.predict
 
     def listening(*arguments: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The same preparation of pictures in training and driving."""
+"""The same preparation of images in training and driving."""
 
 import json
 from typing import Any
@@ -6,27 +6,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from simple_road import road_picture
+from simple_road import road_image
 
 from algorithms import Preprocessing
 from udacity_gym.errors import OptionError
 
 
-def test_a_picture_becomes_what_pilotnet_wants() -> None:
-    prepared = Preprocessing().prepare(road_picture(0.0))
+def test_a_image_becomes_what_pilotnet_wants() -> None:
+    prepared = Preprocessing().prepare(road_image(0.0))
     assert prepared.shape == (66, 200, 3)
     assert prepared.dtype == np.uint8
 
 
 def test_only_the_crop_is_seen() -> None:
-    picture = road_picture(0.0)
-    other = picture.copy()
+    image = road_image(0.0)
+    other = image.copy()
     other[:60] = 0
     other[135:] = 255
     preprocessing = Preprocessing()
-    np.testing.assert_array_equal(preprocessing.prepare(picture), preprocessing.prepare(other))
+    np.testing.assert_array_equal(preprocessing.prepare(image), preprocessing.prepare(other))
     other[60:62] = 0
-    assert (preprocessing.prepare(picture) != preprocessing.prepare(other)).any()
+    assert (preprocessing.prepare(image) != preprocessing.prepare(other)).any()
 
 
 def test_grey_has_no_chroma_in_yuv() -> None:
@@ -43,12 +43,12 @@ def test_red_and_blue_are_not_confused() -> None:
     assert Preprocessing(color="rgb").prepare(red)[0, 0].tolist() == [255, 0, 0]
 
 
-def test_a_batch_is_prepared_like_its_pictures() -> None:
-    pictures = np.stack([road_picture(offset) for offset in (-1.0, 0.0, 1.0)])
+def test_a_batch_is_prepared_like_its_images() -> None:
+    images = np.stack([road_image(offset) for offset in (-1.0, 0.0, 1.0)])
     preprocessing = Preprocessing()
-    batch = preprocessing.prepare_batch(pictures)
-    for picture, prepared in zip(pictures, batch, strict=True):
-        np.testing.assert_array_equal(preprocessing.prepare(picture), prepared)
+    batch = preprocessing.prepare_batch(images)
+    for image, prepared in zip(images, batch, strict=True):
+        np.testing.assert_array_equal(preprocessing.prepare(image), prepared)
 
 
 def test_normalisation_maps_bytes_to_minus_one_to_one() -> None:
@@ -69,8 +69,8 @@ def test_settings_survive_json() -> None:
         ({"crop": [100, 50]}, "crop"),
         ({"crop": [0, 161]}, "crop"),
         ({"crop": 5}, "crop=5 must be a tuple of two whole numbers"),
-        ({"picture": [160]}, "picture"),
-        ({"picture": [160, "320"]}, "picture"),
+        ({"image": [160]}, "image"),
+        ({"image": [160, "320"]}, "image"),
         ({"size": [66.5, 200]}, "size"),
         ({"size": [0, 200]}, "size"),
         ({"color": "hsv"}, "hsv"),

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simple_road import road_pictures, write_road_recording
+from simple_road import road_images, write_road_recording
 
 from algorithms import (
     Frames,
+    ImageCache,
     NetworkPolicy,
-    PictureCache,
     Preprocessing,
     Training,
     TrainingConfig,
@@ -33,7 +33,7 @@ def write_driven(folder: Path, extras: list[dict[str, Any]]) -> Recording:
     with RecordingWriter(folder) as writer:
         for i, extra in enumerate(extras):
             writer.write(
-                road_pictures(0.1 * i),
+                road_images(0.1 * i),
                 steering=0.1,
                 throttle=0.2,
                 brake=0.0,
@@ -111,7 +111,7 @@ def test_a_weight_of_a_recording_changes_what_is_learnt(road_recording: Path, tm
             augmentation=Augmentation(flip=0.0),
         )
         policy = Training(config, frames).run()
-        steering.append(float(policy.predict(road_pictures(0.0)["center"])[0][0]))
+        steering.append(float(policy.predict(road_images(0.0)["center"])[0][0]))
     assert steering[1] > steering[0] + 0.1
 
 
@@ -156,7 +156,7 @@ def test_an_epoch_has_as_many_steps_as_asked_for(
     assert sizes == [50] * 14
 
 
-def test_rounds_that_share_a_cache_decode_each_picture_once(
+def test_rounds_that_share_a_cache_decode_each_image_once(
     road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
@@ -168,7 +168,7 @@ def test_rounds_that_share_a_cache_decode_each_picture_once(
 
     monkeypatch.setattr(Episode, "__getitem__", counting)
     config = TrainingConfig(epochs=1, threads=2, side_cameras=0.0, balance=0.0)
-    cache = PictureCache(config.preprocessing, 1e8)
+    cache = ImageCache(config.preprocessing, 1e8)
     first = open_recording(road_recording)
     Training(config, Frames.of([first]), cache=cache).run()
     assert len(decoded) == 160
@@ -180,17 +180,17 @@ def test_rounds_that_share_a_cache_decode_each_picture_once(
 
 def test_sharing_a_cache_changes_nothing_about_the_weights(road_recording: Path) -> None:
     frames = Frames.of([open_recording(road_recording)])
-    cache = PictureCache(QUICK.preprocessing, 20 * 66 * 200 * 3)
+    cache = ImageCache(QUICK.preprocessing, 20 * 66 * 200 * 3)
     Training(QUICK, frames, cache=cache).run()
     np.testing.assert_array_equal(
         weights_of(Training(QUICK, frames, cache=cache).run()), weights_of(Training(QUICK, frames).run())
     )
 
 
-def test_a_cache_of_otherwise_prepared_pictures_is_refused(road_recording: Path) -> None:
+def test_a_cache_of_otherwise_prepared_images_is_refused(road_recording: Path) -> None:
     frames = Frames.of([open_recording(road_recording)])
     with pytest.raises(OptionError, match="cache"):
-        Training(QUICK, frames, cache=PictureCache(Preprocessing(crop=(50, 140)), 1e8))
+        Training(QUICK, frames, cache=ImageCache(Preprocessing(crop=(50, 140)), 1e8))
 
 
 def test_the_checkpoint_says_who_trained(road_recording: Path, tmp_path: Path) -> None:
@@ -202,12 +202,12 @@ def test_the_checkpoint_says_who_trained(road_recording: Path, tmp_path: Path) -
 
 
 def write_speeds(folder: Path) -> Recording:
-    """Pictures that look all alike, fast rows without throttle and slow rows with all of it."""
+    """Images that look all alike, fast rows without throttle and slow rows with all of it."""
     with RecordingWriter(folder, ("center",)) as writer:
         for i in range(120):
             slow = (i // 20) % 2 == 0
             writer.write(
-                {"center": road_pictures(0.0)["center"]},
+                {"center": road_images(0.0)["center"]},
                 steering=0.0,
                 throttle=1.0 if slow else 0.0,
                 brake=0.0,
@@ -217,7 +217,7 @@ def write_speeds(folder: Path) -> Recording:
     return open_recording(folder)
 
 
-def test_the_throttle_follows_the_speed_where_pictures_do_not_tell(tmp_path: Path) -> None:
+def test_the_throttle_follows_the_speed_where_images_do_not_tell(tmp_path: Path) -> None:
     frames = Frames.of([write_speeds(tmp_path / "laps")])
     config = TrainingConfig(epochs=6, batch_size=20, inputs=("speed",), throttle_weight=1.0, threads=2)
     policy = Training(config, frames).run()
@@ -229,9 +229,9 @@ def test_the_throttle_follows_the_speed_where_pictures_do_not_tell(tmp_path: Pat
 @pytest.mark.parametrize(
     "options",
     [
-        {"network": "PilotLSTM", "history": 2, "inputs": ("speed",), "loss": "gaussian"},
+        {"network": "PilotLSTM", "past_frames": 2, "inputs": ("speed",), "loss": "gaussian"},
         {"network": "SmallResNet", "loss": "classes", "throttle": "speed_control"},
-        {"history": 1, "loss": Classes(bins=21, decoding="argmax")},
+        {"past_frames": 1, "loss": Classes(bins=21, decoding="argmax")},
     ],
     ids=["lstm", "resnet", "stacked"],
 )
@@ -243,8 +243,8 @@ def test_what_a_policy_does_is_what_was_validated_whatever_it_is_made_of(
     training = Training(config, train, validation, folder=tmp_path)
     policy = training.run()
     error = np.abs(predictions(policy, validation)[:, 0] - validation.steering).mean()
-    assert error == pytest.approx(training.history[0].steering_mae, rel=1e-3)
-    assert training.history[0].train_loss != 0
+    assert error == pytest.approx(training.epoch_log[0].steering_mae, rel=1e-3)
+    assert training.epoch_log[0].train_loss != 0
     saved = load_policy(tmp_path / "policy")
     np.testing.assert_array_equal(predictions(saved, validation), predictions(policy, validation))
     again = Training(config, train, validation, folder=tmp_path).run()  # finished: nothing is left to do
@@ -264,7 +264,7 @@ def test_the_judge_chooses_the_best_epoch_and_when_to_stop(road_recording: Path,
 
     training = Training(config, train, validation, folder=tmp_path, judge=judge)
     policy = training.run()
-    assert [epoch.score for epoch in training.history] == [None, 0.1, None, 0.9, None, 0.5, None]
+    assert [epoch.score for epoch in training.epoch_log] == [None, 0.1, None, 0.9, None, 0.5, None]
     np.testing.assert_array_equal(weights_of(policy), judged[1])
 
 
@@ -273,7 +273,7 @@ def test_the_last_epoch_is_judged_whatever_comes_before(road_recording: Path) ->
     config = TrainingConfig(epochs=3, steps_per_epoch=1, judge_every=2, threads=1)
     training = Training(config, frames, judge=lambda _: 1.0)
     training.run()
-    assert [epoch.score for epoch in training.history] == [None, 1.0, 1.0]
+    assert [epoch.score for epoch in training.epoch_log] == [None, 1.0, 1.0]
 
 
 def test_a_score_that_is_no_number_ends_the_training(road_recording: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_score_that_is_no_number_ends_the_training(road_recording: Path) -> No
 
 def test_judging_is_resumed_to_the_same_weights(road_recording: Path, tmp_path: Path) -> None:
     frames = Frames.of([open_recording(road_recording)])
-    config = TrainingConfig(epochs=4, steps_per_epoch=2, batch_size=8, threads=2, history=1)
+    config = TrainingConfig(epochs=4, steps_per_epoch=2, batch_size=8, threads=2, past_frames=1)
 
     def judge(policy: NetworkPolicy) -> float:
         return -float(np.abs(weights_of(policy)).mean())
@@ -299,7 +299,7 @@ def test_judging_is_resumed_to_the_same_weights(road_recording: Path, tmp_path: 
         Training(config, frames, judge=judge, folder=tmp_path).run(after_epoch=interrupt)
     resumed = Training(config, frames, judge=judge, folder=tmp_path)
     np.testing.assert_array_equal(weights_of(resumed.run()), weights_of(whole))
-    assert len(resumed.history) == 4
+    assert len(resumed.epoch_log) == 4
 
 
 def test_a_training_that_an_older_version_began_goes_on(road_recording: Path, tmp_path: Path) -> None:
@@ -314,9 +314,9 @@ def test_a_training_that_an_older_version_began_goes_on(road_recording: Path, tm
         Training(config, frames, folder=tmp_path).run(after_epoch=interrupt)
     path = tmp_path / "state" / "state.json"
     state = json.loads(path.read_text())
-    for name in ("inputs", "history", "judge_every"):
+    for name in ("inputs", "past_frames", "judge_every"):
         del state["settings"][name]
-    del state["settings"]["geometry"]["camera_headings"], state["history"][0]["score"]
+    del state["settings"]["geometry"]["camera_headings"], state["epoch_log"][0]["score"]
     state |= {"version": 1, "best_loss": state.pop("best_value")}
     path.write_text(json.dumps(state))
     resumed = Training(config, frames, folder=tmp_path).run()

@@ -97,13 +97,13 @@ def test_only_what_the_human_drove_is_learnt_and_doubt_at_take_overs_gives_the_t
             doubts += [extra["doubt"]] if takes_over else []
             driver = extra["driver"]
     assert 0 < labels < 180
-    assert learner.history[-1].train_frames == 90 + labels
-    assert len(doubts) == sum(round.takeovers for round in learner.history) >= 2
+    assert learner.round_log[-1].train_frames == 90 + labels
+    assert len(doubts) == sum(round.takeovers for round in learner.round_log) >= 2
     assert from_the_start  # which is no take-over
     last = doubts[int(0.75 * len(doubts)) :]
     assert learner.doubt_threshold() == pytest.approx(np.mean(last))
-    assert learner.history[2].about["doubt_threshold"] == learner.doubt_threshold()
-    assert learner.history[0].about["doubt_threshold"] is None
+    assert learner.round_log[2].about["doubt_threshold"] == learner.doubt_threshold()
+    assert learner.round_log[0].about["doubt_threshold"] is None
 
 
 def test_the_doubt_threshold_is_there_without_a_folder_too(env: Any, demonstrations: Path) -> None:
@@ -195,7 +195,8 @@ def test_safe_dagger_takes_steering_alone_for_danger(env: Any, demonstrations: P
 @pytest.mark.parametrize("network", ["PilotNet", "PilotLSTM"])
 def test_a_policy_that_remembers_is_shown_the_past_of_each_frame(network: str, demonstrations: Path) -> None:
     policies = [
-        NetworkPolicy(make_network(network, 2, seed, frames=3), Preprocessing(), history=2) for seed in (1, 2)
+        NetworkPolicy(make_network(network, 2, seed, frames=3), Preprocessing(), past_frames=2)
+        for seed in (1, 2)
     ]
     frames = Frames.of([open_recording(demonstrations)]).take(np.arange(20))
     seen = look(policies[0], frames, (0,))
@@ -209,10 +210,10 @@ def test_a_policy_that_remembers_is_shown_the_past_of_each_frame(network: str, d
 
 
 def test_safe_dagger_learns_danger_from_a_network_with_a_memory(env: Any, demonstrations: Path) -> None:
-    options = {**SMALL, "frames": 10, "network": "PilotLSTM", "history": 2, "inputs": ("speed",)}
+    options = {**SMALL, "frames": 10, "network": "PilotLSTM", "past_frames": 2, "inputs": ("speed",)}
     learner = SafeDAgger(demonstrations, env=env, expert=PurePursuit(), **options)
     learner.learn()
-    assert learner.history[1].frames == 10
+    assert learner.round_log[1].frames == 10
 
 
 def test_safe_dagger_labels_what_its_classifier_calls_unsafe(
@@ -226,7 +227,7 @@ def test_safe_dagger_labels_what_its_classifier_calls_unsafe(
     for extra in rows:
         unsafe = extra["danger"] >= 0.5
         assert (extra["driver"] == "expert") == unsafe == ("expert_action" in extra) == extra["intervention"]
-    assert learner.history[1].train_frames == 90 + sum("expert_action" in extra for extra in rows)
+    assert learner.round_log[1].train_frames == 90 + sum("expert_action" in extra for extra in rows)
 
 
 def test_a_round_without_labels_leaves_the_last_labelled_one_to_train_on(
@@ -235,8 +236,8 @@ def test_a_round_without_labels_leaves_the_last_labelled_one_to_train_on(
     options = {**SMALL, "rounds": 3, "tau": 100.0, "train_on": "last"}
     learner = SafeDAgger(demonstrations, env=env, expert=PurePursuit(), folder=tmp_path, **options)
     learner.learn()
-    assert [round.labels for round in learner.history] == [0, 0, 0]  # nothing is that unsafe
-    assert [round.train_frames for round in learner.history] == [90, 90, 90]
+    assert [round.labels for round in learner.round_log] == [0, 0, 0]  # nothing is that unsafe
+    assert [round.train_frames for round in learner.round_log] == [90, 90, 90]
 
 
 def test_a_head_learns_rare_danger_and_knows_how_rare_it_is() -> None:
@@ -276,14 +277,14 @@ def test_thrifty_dagger_keeps_its_budget_by_quantiles_of_doubt_and_risk(
     options = {**SMALL, "rounds": 3, "members": 2, "budget": 0.2}
     learner = ThriftyDAgger(demonstrations, env=env, expert=PurePursuit(), folder=tmp_path, **options)
     learner.learn()
-    about = learner.history[2].about
+    about = learner.round_log[2].about
     policy = load_policy(tmp_path / "policies" / "round_001")
     before = Frames.of([open_recording(tmp_path / "rounds" / "round_001")], "executed")
     doubts = look(policy, before, (0,), driver="policy").doubts
     if len(doubts):
         assert np.mean(doubts > about["call_doubt"]) == pytest.approx(0.2, abs=0.05)
     for number in (1, 2):
-        limits = learner.history[number].about
+        limits = learner.round_log[number].about
         was = "policy"
         for extra in extras(tmp_path, number):
             calls = extra["doubt"] > limits["call_doubt"] or extra["risk"] > limits["call_risk"]
@@ -319,7 +320,7 @@ def test_dart_disturbs_the_expert_as_much_as_the_policy_errs(
     assert {extra["driver"] for extra in rows} == {"expert"}
     policy = load_policy(tmp_path / "policies" / "round_000")
     seen = look(policy, Frames.of([open_recording(demonstrations)]), (0,))
-    covariance = np.asarray(learner.history[1].about["covariance"])
+    covariance = np.asarray(learner.round_log[1].about["covariance"])
     errors = seen.actions - seen.labels
     np.testing.assert_allclose(covariance, errors.T @ errors / len(errors), rtol=1e-4)
     noise = [extra["action"][0] - extra["expert_action"][0] for extra in rows]
@@ -349,7 +350,7 @@ def test_a_variant_that_is_interrupted_comes_to_the_same(
         torn.learn(stop)
     again = learner("torn")
     again.learn()
-    assert again.history[1:] == whole.history[1:]
+    assert again.round_log[1:] == whole.round_log[1:]
     frames = [
         folder / "rounds" / "round_002" / "frames.jsonl" for folder in (tmp_path / "whole", tmp_path / "torn")
     ]
@@ -364,12 +365,12 @@ def test_who_drives_is_not_learnt_again_for_a_round_that_is_whole(
 
     whole = learner()
     whole.learn()
-    history = json.loads((tmp_path / "history.json").read_text())
-    (tmp_path / "history.json").write_text(json.dumps(history[:1]))  # killed in the training of round 1
+    round_log = json.loads((tmp_path / "rounds.json").read_text())
+    (tmp_path / "rounds.json").write_text(json.dumps(round_log[:1]))  # killed in the training of round 1
     monkeypatch.setattr(SafeDAgger, "gate", None)
     again = learner()
     again.learn()
-    assert again.history == whole.history
+    assert again.round_log == whole.round_log
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -439,7 +440,7 @@ def test_a_policy_that_nobody_corrects_stays_as_it_is(env: Any, demonstrations: 
     learner = HGDAgger(env=env, expert=content, initial=initial, folder=tmp_path, **options)
     policy = learner.learn()
     assert isinstance(policy, Ensemble)
-    assert [(round.frames, round.train_frames) for round in learner.history] == [(0, 0), (20, 0)]
+    assert [(round.frames, round.train_frames) for round in learner.round_log] == [(0, 0), (20, 0)]
     for before, after in zip(initial.members, policy.members, strict=True):
         images = np.zeros((1, 160, 320, 3), np.uint8)
         np.testing.assert_array_equal(before.act(images), after.act(images))

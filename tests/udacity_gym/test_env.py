@@ -114,7 +114,7 @@ def repr_bytes(value) -> bytes:
     return repr(value).encode()
 
 
-def test_a_picture_of_a_past_step_can_still_be_drawn():
+def test_a_image_of_a_past_step_can_still_be_drawn():
     simulator = EmbeddedSimulator()
     past = simulator.reset(0)
     before = past.image()
@@ -124,9 +124,9 @@ def test_a_picture_of_a_past_step_can_still_be_drawn():
     assert (now.image() != before).any()
 
 
-def test_no_camera_means_that_no_picture_is_ever_drawn(monkeypatch):
+def test_no_camera_means_that_no_image_is_ever_drawn(monkeypatch):
     def refuse(*_):
-        raise AssertionError("a picture was drawn")
+        raise AssertionError("an image was drawn")
 
     monkeypatch.setattr(EmbeddedSimulator, "_camera_rig", refuse)
     env = make(cameras=())
@@ -391,13 +391,13 @@ def test_an_environment_that_was_pickled_has_the_same_future(cameras):
 
 
 def test_modes_differ_in_start_and_in_ride():
-    pictures = []
+    images = []
     for mode, s in (("training", 0.0), ("autonomous", 267.0)):
         env = make(mode=mode)
         assert env.reset(seed=0)[1]["s"] == pytest.approx(s, abs=1e-6)
-        pictures.append(env.reset(seed=0, options={"s": 500.0})[0])
+        images.append(env.reset(seed=0, options={"s": 500.0})[0])
         assert env.reset(seed=0, options={"mode": "training"})[1]["s"] == pytest.approx(0.0, abs=1e-6)
-    assert (pictures[0] != pictures[1]).any()
+    assert (images[0] != images[1]).any()
 
 
 @pytest.mark.parametrize("view", ["chase", "cockpit"])
@@ -491,13 +491,13 @@ def test_ten_thousand_resets_do_not_grow():
         gc.collect()
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    env = UdacityEnv(picture=(16, 32))
+    env = UdacityEnv(image_size=(16, 32))
     for seed in range(500):
         env.reset(seed=seed, options={"s": "random"})
     before = resident()
     for seed in range(10_000):
         env.reset(seed=seed, options={"s": "random"})
-    assert resident() - before < 5e6, "the pictures alone would be 15 MB"
+    assert resident() - before < 5e6, "the images alone would be 15 MB"
 
 
 def test_environments_do_not_disturb_each_other():

@@ -13,7 +13,7 @@ from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import OptionError, TrackError
 from udacity_gym.sensors import FAR, Label
 
-SMALL = {"picture": (40, 48)}
+SMALL = {"image": (40, 48)}
 VARIANTS = {
     "small": SMALL,
     "wide": {**SMALL, "field_of_view": 1.5},
@@ -58,8 +58,8 @@ def test_sensors_come_with_their_cameras_in_one_mapping():
         assert {Label.SKY, Label.ROAD, Label.CAR} <= set(np.unique(seen["center_segmentation"]).tolist())
 
 
-def test_a_small_picture_is_the_large_one_in_small():
-    with make(picture=(160, 320)) as large, make(picture=(80, 160)) as small:
+def test_a_small_image_is_the_large_one_in_small():
+    with make(image_size=(160, 320)) as large, make(image_size=(80, 160)) as small:
         big, _ = large.reset(seed=0, options={"s": 400.0})
         little, _ = small.reset(seed=0, options={"s": 400.0})
     shrunk = big.reshape(80, 2, 160, 2, 3).mean(axis=(1, 3))
@@ -68,8 +68,8 @@ def test_a_small_picture_is_the_large_one_in_small():
 
 def test_a_narrow_field_of_view_shows_the_middle_larger():
     with (
-        make(picture=(80, 160)) as usual,
-        make(picture=(40, 80), field_of_view=2 * np.arctan(0.5 / 3**0.5)) as near,
+        make(image_size=(80, 160)) as usual,
+        make(image_size=(40, 80), field_of_view=2 * np.arctan(0.5 / 3**0.5)) as near,
     ):
         wide, _ = usual.reset(seed=0, options={"s": 400.0})
         zoomed, _ = near.reset(seed=0, options={"s": 400.0})
@@ -85,10 +85,10 @@ def test_a_narrow_field_of_view_shows_the_middle_larger():
         ({"sensors": ("depth", "depth")}, "different ones"),
         ({"sensors": ("depth",), "cameras": ()}, "need a camera"),
         ({"sensors": ("depth",), "simulator": "remote", "port": 0}, "have no depth; the embedded one's have"),
-        ({"picture": 64}, "height, width"),
-        ({"picture": (8, 64)}, "whole number from 16"),
-        ({"picture": (64.0, 64)}, "whole number"),
-        ({"picture": (64, 64), "simulator": "remote", "port": 0}, "embedded simulator's alone"),
+        ({"image": 64}, "height, width"),
+        ({"image": (8, 64)}, "whole number from 16"),
+        ({"image": (64.0, 64)}, "whole number"),
+        ({"image": (64, 64), "simulator": "remote", "port": 0}, "embedded simulator's alone"),
         ({"field_of_view": 60}, "rad, vertical"),
         ({"conditions": "hail"}, "no conditions 'hail'"),
         ({"conditions": {"hail": 1}}, "no field 'hail'"),

@@ -20,7 +20,7 @@ def telemetry(track=True, **values) -> Telemetry:
     return Telemetry(**{**defaults, **values}, track=state if track else None)
 
 
-def picture(width=800, height=448):
+def image(width=800, height=448):
     return np.full((height, width, 3), 120, np.uint8)
 
 
@@ -30,8 +30,8 @@ def colour_count(canvas, channel):
     return int((canvas[..., channel].astype(int) - others > 60).sum())
 
 
-def test_the_picture_is_copied_and_stays_free_above_the_panel():
-    original = picture()
+def test_the_image_is_copied_and_stays_free_above_the_panel():
+    original = image()
     canvas = draw_telemetry(original, telemetry(), 1000.0)
     assert (original == 120).all()
     free = round((1 - PANEL) * 448) - 2
@@ -40,10 +40,8 @@ def test_the_picture_is_copied_and_stays_free_above_the_panel():
 
 
 def test_throttle_is_green_brake_is_red_and_grows_with_the_pedal():
-    green = [
-        colour_count(draw_telemetry(picture(), telemetry(False, throttle=t)), 1) for t in (0.0, 0.3, 1.0)
-    ]
-    red = [colour_count(draw_telemetry(picture(), telemetry(False, brake=b)), 0) for b in (0.0, 0.3, 1.0)]
+    green = [colour_count(draw_telemetry(image(), telemetry(False, throttle=t)), 1) for t in (0.0, 0.3, 1.0)]
+    red = [colour_count(draw_telemetry(image(), telemetry(False, brake=b)), 0) for b in (0.0, 0.3, 1.0)]
     for counts in (green, red):
         assert counts[0] == 0
         assert counts[2] > 2 * counts[1] > 0
@@ -51,7 +49,7 @@ def test_throttle_is_green_brake_is_red_and_grows_with_the_pedal():
 
 def test_the_steering_knob_moves_to_the_side_that_is_steered_to():
     def knob(steering):
-        canvas = draw_telemetry(picture(), telemetry(False, steering=steering))
+        canvas = draw_telemetry(image(), telemetry(False, steering=steering))
         row = canvas[round(448 * (1 - PANEL) + 0.42 * PANEL * 448), 800 // 3 : 2 * 800 // 3]
         return np.flatnonzero((row > 230).all(axis=1)).mean()
 
@@ -60,14 +58,14 @@ def test_the_steering_knob_moves_to_the_side_that_is_steered_to():
 
 
 def test_a_wheel_over_the_line_turns_the_marker_red():
-    inside = draw_telemetry(picture(), telemetry(cte=2.0))
-    outside = draw_telemetry(picture(), telemetry(cte=3.5, off_lane=True))
+    inside = draw_telemetry(image(), telemetry(cte=2.0))
+    outside = draw_telemetry(image(), telemetry(cte=3.5, off_lane=True))
     assert colour_count(inside, 0) == 0 < colour_count(outside, 0)
 
 
 @pytest.mark.parametrize("size", [(320, 160), (641, 361), (1920, 1080)])
 @pytest.mark.parametrize("track", [True, False])
 def test_any_size_will_do(size, track):
-    canvas = draw_telemetry(picture(*size), telemetry(track, cte=-99.0, progress=-12345.0, time=1e5), 1137.8)
+    canvas = draw_telemetry(image(*size), telemetry(track, cte=-99.0, progress=-12345.0, time=1e5), 1137.8)
     assert canvas.shape == (size[1], size[0], 3)
     assert canvas.dtype == np.uint8

@@ -17,7 +17,7 @@ def test_a_control_beyond_its_range_can_not_be_made(name, value):
         Control(**{name: value})
 
 
-def test_pictures_are_drawn_when_asked_for_and_together():
+def test_images_are_drawn_when_asked_for_and_together():
     asked = []
 
     def draw(cameras):

@@ -36,13 +36,13 @@ def same(one, other) -> bool:
     "arguments",
     [
         {"cameras": ()},
-        {"picture": (66, 200)},
-        {"picture": (84, 84), "cameras": ("center", "left", "right"), "sensors": ("depth", "segmentation")},
-        {"picture": (66, 200), "conditions": {"named": ("clear", "rain"), "grip": (0.5, 1.0)}},
-        {"picture": (66, 200), "track": "jungle", "simulator_options": {"jpeg": True}},
+        {"image": (66, 200)},
+        {"image": (84, 84), "cameras": ("center", "left", "right"), "sensors": ("depth", "segmentation")},
+        {"image": (66, 200), "conditions": {"named": ("clear", "rain"), "grip": (0.5, 1.0)}},
+        {"image": (66, 200), "track": "jungle", "simulator_options": {"jpeg": True}},
         {"cameras": (), "car": CarParameters(top_speed=20.0), "direction": "reverse"},
     ],
-    ids=["state", "picture", "sensors", "conditions", "jpeg", "car"],
+    ids=["state", "image", "sensors", "conditions", "jpeg", "car"],
 )
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_every_car_does_what_an_environment_of_its_own_does(arguments, mode):
@@ -148,7 +148,7 @@ def test_disabled_autoreset_waits_for_a_reset_of_those_that_ended():
     assert infos["time"] == pytest.approx([1 / 15, 3 / 15])
 
 
-def test_all_pictures_of_a_step_are_drawn_by_one_call(monkeypatch):
+def test_all_images_of_a_step_are_drawn_by_one_call(monkeypatch):
     drawn = []
     render = Renderer.render
 
@@ -156,7 +156,7 @@ def test_all_pictures_of_a_step_are_drawn_by_one_call(monkeypatch):
         drawn.append(len(cameras))
         return render(self, cameras, out, *rest)
 
-    envs = UdacityVectorEnv(4, cameras=("center", "left"), picture=(32, 64))
+    envs = UdacityVectorEnv(4, cameras=("center", "left"), image_size=(32, 64))
     envs.reset(seed=0)
     monkeypatch.setattr(Renderer, "render", counted)
     envs.step(np.zeros((4, 2), np.float32))
@@ -164,19 +164,19 @@ def test_all_pictures_of_a_step_are_drawn_by_one_call(monkeypatch):
 
 
 def test_cars_on_different_tracks_see_their_own():
-    envs = UdacityVectorEnv(3, picture=(32, 64))
-    pictures, infos = envs.reset(seed=0, options=[{}, {"track": "jungle"}, {}])
-    single = UdacityEnv(picture=(32, 64))
+    envs = UdacityVectorEnv(3, image_size=(32, 64))
+    images, infos = envs.reset(seed=0, options=[{}, {"track": "jungle"}, {}])
+    single = UdacityEnv(image_size=(32, 64))
     assert infos["track"].tolist() == ["lake", "jungle", "lake"]
-    np.testing.assert_array_equal(pictures[1], single.reset(options={"track": "jungle"})[0])
-    np.testing.assert_array_equal(pictures[2], single.reset()[0])
+    np.testing.assert_array_equal(images[1], single.reset(options={"track": "jungle"})[0])
+    np.testing.assert_array_equal(images[2], single.reset()[0])
 
 
 @pytest.mark.parametrize("cameras", [(), ("center",), ("center", "left")])
 def test_observations_are_copies_unless_the_buffers_themselves_are_wanted(cameras):
     actions = np.ones((2, 2), np.float32)
     for wanted in (True, False):
-        envs = UdacityVectorEnv(2, copy=wanted, cameras=cameras, picture=(32, 64))
+        envs = UdacityVectorEnv(2, copy=wanted, cameras=cameras, image_size=(32, 64))
         first, _ = envs.reset(seed=0)
         before = copy.deepcopy(first)
         second = envs.step(actions)[0]
@@ -238,7 +238,7 @@ def test_what_is_not_one_for_each_car_is_refused():
 
 
 def test_a_thousand_episodes_do_not_grow():
-    envs = UdacityVectorEnv(4, picture=(16, 32), max_seconds=0.06, autoreset_mode="SameStep")
+    envs = UdacityVectorEnv(4, image_size=(16, 32), max_seconds=0.06, autoreset_mode="SameStep")
     actions = np.zeros((4, 2), np.float32)
     envs.reset(seed=0)
     tracemalloc.start()
@@ -251,4 +251,4 @@ def test_a_thousand_episodes_do_not_grow():
     gc.collect()
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert grown < 100_000  # a picture of each episode alone would be 1.5 MB
+    assert grown < 100_000  # an image of each episode alone would be 1.5 MB

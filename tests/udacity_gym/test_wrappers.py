@@ -101,7 +101,7 @@ def test_gymnasium_makes_it_again_from_its_spec():
     assert (again.controller.target_speed, again.controller.proportional) == (8.0, 0.3)
 
 
-def test_the_speed_is_told_besides_the_picture() -> None:
+def test_the_speed_is_told_besides_the_image() -> None:
     env = SpeedObservation(UdacityEnv())
     observation, info = env.reset(seed=0, options={"speed": 5.0})
     assert env.observation_space.contains(observation)
@@ -113,7 +113,7 @@ def test_the_speed_is_told_besides_the_picture() -> None:
     env.close()
 
 
-def test_the_speed_comes_with_several_pictures_or_none() -> None:
+def test_the_speed_comes_with_several_images_or_none() -> None:
     several = SpeedObservation(UdacityEnv(cameras=("left", "center")))
     assert set(several.observation_space.spaces) == {"left", "center", "speed"}
     assert several.observation_space.contains(several.reset(seed=0)[0])

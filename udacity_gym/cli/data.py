@@ -46,9 +46,9 @@ class PlotOptions:
     """Draw a page of a recording: histogram of steering, speed, the way, and what was seen."""
 
     path: Annotated[Path, About("recording: folder, log, zip file or pattern", positional=True)]
-    output: Annotated[Path, About("the picture: png, svg, pdf or jpg")] = Path("recording.png")
+    output: Annotated[Path, About("the image: png, svg, pdf or jpg")] = Path("recording.png")
     bins: Annotated[int, About("bins of the histogram")] = 25
-    pictures: Annotated[int, About("columns of the contact sheet")] = 6
+    images: Annotated[int, About("columns of the contact sheet")] = 6
 
 
 def plot(options: PlotOptions) -> int:
@@ -58,20 +58,20 @@ def plot(options: PlotOptions) -> int:
 
     recording = open_recording(options.path)
     before = open_recording(options.path, edits=False)
-    print(plot(recording, options.output, before, options.bins, options.pictures))
+    print(plot(recording, options.output, before, options.bins, options.images))
     return 0
 
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Decode every picture and report what is wrong; exit code 1 if rows can't be used."""
+    """Decode every image and report what is wrong; exit code 1 if rows can't be used."""
 
     paths: Annotated[tuple[Path, ...], About(_RECORDINGS, positional=True)]
     leave_out: Annotated[bool, About("add an edit that leaves out what can't be used")] = False
 
 
 def check(options: CheckOptions) -> int:
-    """Decode every picture."""
+    """Decode every image."""
     from udacity_gym.recording import tools
     from udacity_gym.recording.report import EDITED
 
@@ -102,7 +102,7 @@ def fix(options: FixOptions) -> int:
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """Cut takes into several, by an edit."""
+    """Cut episodes into several, by an edit."""
 
     path: Annotated[Path, About(_FOLDER, positional=True)]
     seconds: Annotated[float | None, About("s of a piece at most")] = None
@@ -110,7 +110,7 @@ class SplitOptions:
 
 
 def split(options: SplitOptions) -> int:
-    """Cut takes into several."""
+    """Cut episodes into several."""
     from udacity_gym.recording import tools
 
     return _edited(options.path, tools.split(options.path, options.seconds, options.rows))
@@ -118,33 +118,35 @@ def split(options: SplitOptions) -> int:
 
 @dataclass(frozen=True)
 class TrimOptions:
-    """Leave out the beginning and the end of takes, by an edit."""
+    """Leave out the beginning and the end of episodes, by an edit."""
 
     path: Annotated[Path, About(_FOLDER, positional=True)]
-    start: Annotated[float, About("s to leave out at the beginning of a take")] = 0.0
+    start: Annotated[float, About("s to leave out at the beginning of an episode")] = 0.0
     end: Annotated[float, About("s to leave out at its end")] = 0.0
-    takes: Annotated[tuple[int, ...], About("which takes, from 0; all if not given")] = ()
+    episodes: Annotated[tuple[int, ...], About("which episodes, from 0; all if not given")] = ()
 
 
 def trim(options: TrimOptions) -> int:
-    """Leave out the beginning and the end of takes."""
+    """Leave out the beginning and the end of episodes."""
     from udacity_gym.recording import tools
 
     if not (options.start or options.end):
         raise OptionError("say what to leave out: --start 2 --end 1")
-    return _edited(options.path, tools.trim(options.path, options.start, options.end, options.takes or None))
+    return _edited(
+        options.path, tools.trim(options.path, options.start, options.end, options.episodes or None)
+    )
 
 
 @dataclass(frozen=True)
 class MergeOptions:
-    """Copy the takes of recordings into one new folder."""
+    """Copy the episodes of recordings into one new folder."""
 
     paths: Annotated[tuple[Path, ...], About(_RECORDINGS, positional=True)]
     output: Annotated[Path, About("the new folder")]
 
 
 def merge(options: MergeOptions) -> int:
-    """Copy the takes of recordings into one new folder."""
+    """Copy the episodes of recordings into one new folder."""
     from udacity_gym.recording import tools
 
     print(tools.merge(options.paths, options.output).report)

@@ -116,7 +116,7 @@ def _work(options: Options, recording: Recording | None, folder: Path) -> None:
             "Machine": f"Python {platform.python_version()}, {platform.machine()}",
         },
         demonstrations=np.concatenate([episode.steering for episode in recording.episodes]),
-        pictures=_pictures(recording),
+        images=_images(recording),
     )
     print(f"\n{evaluation}")
 
@@ -146,7 +146,7 @@ def _demonstrations(options: Options, recording: Recording) -> str:
     return f"{len(recording)} rows of the expert {options.expert} at {options.record_speed:g} m/s"
 
 
-def _pictures(recording: Recording) -> list[tuple[str, Image]]:
+def _images(recording: Recording) -> list[tuple[str, Image]]:
     """One frame of the demonstrations as its cameras saw it."""
     episode = max(recording.episodes, key=len)
     frame = episode[len(episode) // 2]

@@ -80,7 +80,7 @@ def checks(options: Options) -> Iterator[Check]:
     looks: list[tuple[str, Callable[[], Check]]] = [
         ("OpenCV", _opencv),
         ("torch", _torch),
-        ("pictures", _pictures),
+        ("images", _images),
         ("video", _video),
         ("window", _window),
     ]
@@ -177,31 +177,31 @@ def _torch() -> Check:
     return Check("torch", "ok", f"{torch.__version__} loads, {torch.get_num_threads()} threads, {device}")
 
 
-def _pictures() -> Check:
+def _images() -> Check:
     import numpy as np
 
     env = make_env("lake")
     try:
         began = time.perf_counter()
-        picture, _ = env.reset(seed=0)
+        image, _ = env.reset(seed=0)
         env.step(np.array([0.0, 1.0], np.float32))
         first = time.perf_counter() - began
         began = time.perf_counter()
         for _ in range(20):
-            picture, *_ = env.step(np.array([0.0, 1.0], np.float32))
+            image, *_ = env.step(np.array([0.0, 1.0], np.float32))
         rate = 20 / (time.perf_counter() - began)
     finally:
         env.close()
-    if picture.shape != (160, 320, 3) or picture.std() < 5:
-        return Check("pictures", "fail", "the picture of the lake track is empty", "reinstall numba")
+    if image.shape != (160, 320, 3) or image.std() < 5:
+        return Check("images", "fail", "the image of the lake track is empty", "reinstall numba")
     found = f"the lake track draws, {rate:.0f} steps per second"
     if first < 10:
-        return Check("pictures", "ok", f"{found}; compiled kernels are cached, ready in {first:.1f} s")
+        return Check("images", "ok", f"{found}; compiled kernels are cached, ready in {first:.1f} s")
     found += f"; compiling the kernels took {first:.0f} s"
     if _cache_is_writable():
-        return Check("pictures", "ok", f"{found}, once on this machine")
+        return Check("images", "ok", f"{found}, once on this machine")
     advice = "set NUMBA_CACHE_DIR to a folder that can be written; the library's own can't be"
-    return Check("pictures", "warn", f"{found}, every time", advice)
+    return Check("images", "warn", f"{found}, every time", advice)
 
 
 def _cache_is_writable() -> bool:
@@ -235,7 +235,7 @@ def _window() -> Check:
     problem = why_no_window()
     if problem is None:
         return Check("window", "ok", 'there is a display for render_mode="human"')
-    return Check("window", "ok", "none; there are videos and pictures instead (no display, or no pygame)")
+    return Check("window", "ok", "none; there are videos and images instead (no display, or no pygame)")
 
 
 def _policy(policy: str) -> Check:
@@ -249,7 +249,7 @@ def _policy(policy: str) -> Check:
         return Check(
             "policy", "fail", f"{policy} answers with {action}", "train it again with a lower learning rate"
         )
-    return Check("policy", "ok", f"{driver!r} loads and answers a picture")
+    return Check("policy", "ok", f"{driver!r} loads and answers an image")
 
 
 def _port(port: int) -> Check:

@@ -86,14 +86,14 @@ def run(options: Options) -> int:
 
 
 def _make_env(options: Options, driver: object, **settings: Any) -> gymnasium.Env[Any, Any]:
-    """The environment that was asked for, with pictures of the size that the driver looks at."""
-    from udacity_gym.wrappers import picture_for
+    """The environment that was asked for, with images of the size that the driver looks at."""
+    from udacity_gym.wrappers import image_size_for
 
     return make_env(
         options.track,
         direction=options.direction,
         conditions=options.conditions,
-        picture=picture_for(driver),
+        image_size=image_size_for(driver),
         **settings,
     )
 

@@ -13,7 +13,7 @@ from udacity_gym.cli.shared import load_driver
 
 @dataclass(frozen=True)
 class Options:
-    """Export a policy as ONNX or TorchScript, whole: picture in, actions out.
+    """Export a policy as ONNX or TorchScript, whole: image in, actions out.
 
     udacity-gym drive and evaluate take the ONNX file where they take a policy, without torch.
     """

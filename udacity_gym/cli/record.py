@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from udacity_gym.checks import number
+from udacity_gym.checks import check_number
 from udacity_gym.cli.options import About
 from udacity_gym.cli.outputs import check_writable, no_empty_folders
 from udacity_gym.cli.people import Devices, people, record_people
@@ -40,7 +40,7 @@ class Options:
     ] = None
     conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
     seed: Annotated[int, About("seed of the environment")] = 0
-    append: Annotated[bool, About("add a take to the recording that is in the folder")] = False
+    append: Annotated[bool, About("add an episode to the recording that is in the folder")] = False
 
 
 def run(options: Options) -> int:
@@ -50,19 +50,20 @@ def run(options: Options) -> int:
     log = options.folder / "driving_log.csv"
     if log.exists() and not options.append:
         raise RecordingError(
-            f"{options.folder} holds a recording already; choose another folder, or add a take with --append"
+            f"{options.folder} holds a recording already; choose another folder, or add an episode "
+            "with --append"
         )
     from udacity_gym.recording import open_recording, record
     from udacity_gym.world.track.track import Track
-    from udacity_gym.wrappers import picture_for
+    from udacity_gym.wrappers import image_size_for
 
-    number("--noise", options.noise, 0.0, 1.0)
+    check_number("--noise", options.noise, 0.0, 1.0)
     if options.human is not None:
         return _run_human(options)
     track = Track.load(options.track).facing(options.direction)
     expert = make_expert(options.expert, track, options.speed, options.noise)
     check_writable(options.folder, "folder")
-    env = _make_env(options, picture=picture_for(expert))
+    env = _make_env(options, image_size=image_size_for(expert))
     try:
         with no_empty_folders(options.folder):
             recording = record(
@@ -80,7 +81,7 @@ def run(options: Options) -> int:
             raise
         raise KeyboardInterrupt(
             f"the recording in {options.folder} has the {len(open_recording(options.folder))} frames until "
-            f"then. Add a take with\n  udacity-gym record {options.folder} --append\n"
+            f"then. Add an episode with\n  udacity-gym record {options.folder} --append\n"
             "or start anew in another folder"
         ) from None
     finally:

@@ -141,22 +141,22 @@ def positive(**numbers: float | None) -> None:
 
 
 class Sightseer:
-    """Keeps some pictures of what the car sees, evenly over the first lap; an ``on_step`` hook.
+    """Keeps some images of what the car sees, evenly over the first lap; an ``on_step`` hook.
 
     Attributes:
-        pictures: captions and pictures.
+        images: captions and images.
     """
 
     def __init__(self, track_length: float, count: int = 5) -> None:
-        self.pictures: list[tuple[str, Image]] = []
+        self.images: list[tuple[str, Image]] = []
         self._places = [track_length * (k + 0.5) / count for k in range(count)]
 
     def __call__(self, step: Step) -> None:
-        """Take a picture if it is time for one."""
-        if len(self.pictures) < len(self._places) and step.distance >= self._places[len(self.pictures)]:
+        """Take an image if it is time for one."""
+        if len(self.images) < len(self._places) and step.distance >= self._places[len(self.images)]:
             seen = step.observation
-            picture = seen["center"] if isinstance(seen, Mapping) else seen
-            self.pictures.append((f"driving, at {float(step.info['s']):.0f} m", picture))
+            image = seen["center"] if isinstance(seen, Mapping) else seen
+            self.images.append((f"driving, at {float(step.info['s']):.0f} m", image))
 
 
 def judge(
@@ -175,7 +175,7 @@ def judge(
     title: str | None = None,
     facts: Mapping[str, str] | None = None,
     demonstrations: NDArray[np.floating[Any]] | None = None,
-    pictures: Sequence[tuple[str, Image]] = (),
+    images: Sequence[tuple[str, Image]] = (),
 ) -> Evaluation:
     """Let somebody drive, and write ``evaluation.json``, ``drive.webm`` and ``report.html`` into a folder.
 
@@ -184,12 +184,12 @@ def judge(
     """
     from udacity_gym.evaluation import DriveVideo, evaluate, write_report
     from udacity_gym.world.track.track import Track
-    from udacity_gym.wrappers import picture_for
+    from udacity_gym.wrappers import image_size_for
 
     sightseer = Sightseer(Track.load(track).length)
     hooks: list[Callable[[Step], object]] = [sightseer]
     film = folder / "drive.webm" if video else None
-    env = make_env(track, direction=direction, conditions=conditions, picture=picture_for(driver))
+    env = make_env(track, direction=direction, conditions=conditions, image_size=image_size_for(driver))
     with ExitStack() as stack:
         stack.callback(env.close)
         if film is not None:
@@ -212,7 +212,7 @@ def judge(
         facts={"Conditions": conditions, **training_facts(driver), **(facts or {})},
         demonstrations=demonstrations,
         losses=losses_of(driver),
-        pictures=[*pictures, *sightseer.pictures],
+        images=[*images, *sightseer.images],
         video=film if film is not None and film.exists() else None,
     )
     return evaluation
@@ -220,10 +220,10 @@ def judge(
 
 def losses_of(driver: Any) -> dict[str, list[float]]:
     """Loss by epoch, as a policy's checkpoint remembers it: "training" and "validation"."""
-    history = _training(driver).get("history", [])
+    epoch_log = _training(driver).get("epoch_log", [])
     losses = {
-        "training": [epoch.get("train_loss") for epoch in history],
-        "validation": [epoch.get("validation_loss") for epoch in history],
+        "training": [epoch.get("train_loss") for epoch in epoch_log],
+        "validation": [epoch.get("validation_loss") for epoch in epoch_log],
     }
     return {name: values for name, values in losses.items() if values and None not in values}
 
@@ -236,7 +236,7 @@ def training_facts(driver: Any) -> dict[str, str]:
     if "learner" in training:
         facts["Learner"] = str(training["learner"])
     if settings:
-        facts["Training"] = f"{len(training.get('history', []))} epochs, seed {settings.get('seed')}"
+        facts["Training"] = f"{len(training.get('epoch_log', []))} epochs, seed {settings.get('seed')}"
     actions = getattr(driver, "actions", None)
     if actions is not None:
         facts["Actions"] = ", ".join(actions)

@@ -13,8 +13,8 @@ from udacity_gym.simulators.base import Simulator
 from udacity_gym.telemetry import Control
 from udacity_gym.window import Window
 
-FRAMES_PER_PICTURE = 3
-"""Frames of the simulator per picture in the window, which leaves it time for the driver."""
+FRAMES_PER_IMAGE = 3
+"""Frames of the simulator per image in the window, which leaves it time for the driver."""
 WINDOW = (640, 360)
 """Pixels."""
 FRAME = 1 / 60
@@ -42,7 +42,7 @@ class Person:
     def look(self, simulator: Simulator) -> None:
         """Move the wheel by a frame, and show the car now and then."""
         self._frames += 1
-        if self._frames % FRAMES_PER_PICTURE == 0:
+        if self._frames % FRAMES_PER_IMAGE == 0:
             self.window.show(simulator.view("chase", *WINDOW), 1000)
         self._reading = self._human.read(None, {"time": self._frames * FRAME})
 

@@ -53,9 +53,7 @@ class ShowOptions:
     """Tell what a track is like, and draw a map of it with its heights."""
 
     track: Annotated[str, About("name of a track, or a track file", positional=True)]
-    output: Annotated[Path | None, About("the picture: png, svg, pdf or jpg; default: the track's name")] = (
-        None
-    )
+    output: Annotated[Path | None, About("the image: png, svg, pdf or jpg; default: the track's name")] = None
 
 
 def show(options: ShowOptions) -> int:

@@ -51,7 +51,7 @@ class Options:
         About("whom a learner asks, if it asks: expert, racing, pid, a policy, or human (in a window)"),
     ] = EXPERT
     epochs: Annotated[int | None, About("passes over the rows")] = None
-    batch_size: Annotated[int | None, About("pictures per step of the optimizer")] = None
+    batch_size: Annotated[int | None, About("images per step of the optimizer")] = None
     learning_rate: Annotated[float | None, About("greatest learning rate of Adam")] = None
     loss: Annotated[str | None, About("what is minimised, such as mse or huber")] = None
     throttle: Annotated[
@@ -61,7 +61,7 @@ class Options:
     target_speed: Annotated[
         float | None, About("m/s for the controller; the recordings' median if not given")
     ] = None
-    side_cameras: Annotated[float | None, About("share of training pictures from the side cameras")] = None
+    side_cameras: Annotated[float | None, About("share of training images from the side cameras")] = None
     balance: Annotated[float | None, About("how far the peak of straight driving is flattened, 0 to 1")] = (
         None
     )
@@ -203,7 +203,7 @@ def outcome(learner: Any, policy: Any) -> list[str]:
     if frames is None:
         return []
     if not len(frames):
-        return [f"{len(learner.history)} epochs; no rows were set aside to validate on"]
+        return [f"{len(learner.epoch_log)} epochs; no rows were set aside to validate on"]
     truth = np.asarray(frames.steering, np.float64)
     from algorithms.training.trainer import predictions
 

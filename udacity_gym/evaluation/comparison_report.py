@@ -137,9 +137,9 @@ def _policy(result: SuiteResult) -> str:
             and e.case.intervene == result.suite.intervene[0]
         ]
         if drives:
-            picture = figures.track_map(drives, Track(drives[0].track_data))
+            image = figures.track_map(drives, Track(drives[0].track_data))
             where = f"{track}{', in reverse' if direction == 'reverse' else ''}: {len(drives)} drives"
-            cards.append(f'<div class="card"><h3>{html.escape(where)}</h3>{picture}</div>')
+            cards.append(f'<div class="card"><h3>{html.escape(where)}</h3>{image}</div>')
     return (
         f"<section><h2>{html.escape(result.policy)}</h2>"
         f'<div class="maps">{"".join(cards)}</div>{_films(result)}</section>'

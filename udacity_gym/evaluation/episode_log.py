@@ -22,11 +22,11 @@ BEGINNING = f'{{"format": "{FORMAT}", '.encode()
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """Pictures of an incident.
+    """Images of an incident.
 
     Attributes:
         caption: what happened.
-        strip: file of the pictures side by side, relative to the folder of the log.
+        strip: file of the images side by side, relative to the folder of the log.
         video: file of the video, None if there is none.
     """
 
@@ -42,7 +42,7 @@ class Episode:
     Attributes:
         case: which one.
         evaluation: what was found.
-        films: pictures of its incidents.
+        films: images of its incidents.
     """
 
     case: Case

@@ -239,8 +239,8 @@ def learning_curve(losses: Mapping[str, Sequence[float]]) -> str:
     return _svg(figure, "Loss by epoch")
 
 
-def picture(image: Image, alt: str) -> str:
-    """A picture of the car's camera as an ``img`` element."""
+def image(image: Image, alt: str) -> str:
+    """An image of the car's camera as an ``img`` element."""
     import cv2
 
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])

@@ -1,4 +1,4 @@
-"""Pictures of what went wrong: a film strip and a video of the last seconds before each intervention."""
+"""Images of what went wrong: a film strip and a video of the last seconds before each intervention."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation.episode_log import Film
 from udacity_gym.evaluation.result import WORDS, Incident
 from udacity_gym.evaluation.runner import Step
-from udacity_gym.evaluation.video import DriveVideo, compose, picture_in
+from udacity_gym.evaluation.video import DriveVideo, compose, image_in
 from udacity_gym.files import replacing
 from udacity_gym.telemetry import Image
 
 SECONDS = 3.0
 """s before an incident that are shown."""
-PICTURES = 6
-"""Pictures of a strip."""
+IMAGES = 6
+"""Images of a strip."""
 MOST = 5
 """Incidents of an episode that are shown, the first ones."""
 VIDEO_SIZE = (512, 288)
@@ -49,7 +49,7 @@ class IncidentFilms:
 
     def __call__(self, step: Step) -> None:
         """Take in a step."""
-        seen = picture_in(step.observation)
+        seen = image_in(step.observation)
         if seen is None or len(self.films) >= MOST:
             return
         view = compose(step, *VIDEO_SIZE) if self._videos else None
@@ -63,7 +63,7 @@ class IncidentFilms:
 
     def _write(self, cause: Incident) -> None:
         name = f"films/{self._stem}-{len(self.films) + 1}"
-        chosen = np.linspace(0, len(self._past) - 1, PICTURES).round().astype(int)
+        chosen = np.linspace(0, len(self._past) - 1, IMAGES).round().astype(int)
         strip = film_strip([self._past[i][1] for i in chosen])
         with replacing(self._folder / f"{name}.jpg") as part:
             if not cv2.imwrite(
@@ -88,20 +88,20 @@ class IncidentFilms:
                 video.write(view)
 
 
-def film_strip(pictures: list[Image], width: int = 240, gap: int = 4) -> Image:
-    """Pictures side by side.
+def film_strip(images: list[Image], width: int = 240, gap: int = 4) -> Image:
+    """Images side by side.
 
     Args:
-        pictures: (height, width, 3) uint8 RGB each, of one size.
+        images: (height, width, 3) uint8 RGB each, of one size.
         width: px of each in the strip.
         gap: px of white between two.
 
     Returns:
         (height, width, 3) uint8 RGB.
     """
-    height = round(width * pictures[0].shape[0] / pictures[0].shape[1])
-    strip = np.full((height, len(pictures) * (width + gap) - gap, 3), 255, np.uint8)
-    for k, picture in enumerate(pictures):
+    height = round(width * images[0].shape[0] / images[0].shape[1])
+    strip = np.full((height, len(images) * (width + gap) - gap, 3), 255, np.uint8)
+    for k, image in enumerate(images):
         left = k * (width + gap)
-        strip[:, left : left + width] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        strip[:, left : left + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return strip

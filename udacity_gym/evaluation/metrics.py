@@ -43,7 +43,7 @@ class ReferenceDepartures:
     def __init__(self) -> None:
         self.outside = False
 
-    def begins(self, cte: float) -> bool:
+    def update(self, cte: float) -> bool:
         """Whether a departure begins with this cross-track error in m."""
         if self.outside:
             self.outside = abs(cte) >= REFERENCE_RETURN
@@ -59,7 +59,7 @@ class EdgeDepartures:
         self.outside = False
         self._last = 0.0
 
-    def begins(self, off_lane: bool, time: float) -> bool:
+    def update(self, off_lane: bool, time: float) -> bool:
         """Whether a departure begins now.
 
         Args:

@@ -33,7 +33,7 @@ def write_report(
     facts: Mapping[str, str] | None = None,
     demonstrations: NDArray[np.floating[Any]] | None = None,
     losses: Mapping[str, Sequence[float]] | None = None,
-    pictures: Sequence[tuple[str, Image]] = (),
+    images: Sequence[tuple[str, Image]] = (),
     video: str | Path | None = None,
 ) -> Path:
     """Write a report as one HTML file that needs nothing from outside but the video beside it.
@@ -46,7 +46,7 @@ def write_report(
         demonstrations: (n,) steering in [-1, 1] of what was learnt from.
         losses: name to loss by epoch, such as "training" and "validation"; the best epoch of the
             last one is marked.
-        pictures: captions and pictures, such as what the car sees.
+        images: captions and images, such as what the car sees.
         video: video of the drive; linked by its path relative to the report.
 
     Returns:
@@ -67,7 +67,7 @@ def write_report(
         departures=_departures(evaluation),
         incidents=_incidents(evaluation),
         learning=_learning(evaluation, demonstrations, losses),
-        pictures=_pictures(pictures),
+        images=_images(images),
         facts=_facts(evaluation, facts or {}),
         version=html.escape(__version__),
     )
@@ -177,13 +177,13 @@ def _learning(
     return f'<section><h2>{headline}</h2><div class="pair">{body}</div></section>'
 
 
-def _pictures(pictures: Sequence[tuple[str, Image]]) -> str:
-    if not pictures:
+def _images(images: Sequence[tuple[str, Image]]) -> str:
+    if not images:
         return ""
     body = "".join(
-        f"<figure>{figures.picture(image, html.escape(caption, quote=True))}"
+        f"<figure>{figures.image(image, html.escape(caption, quote=True))}"
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for caption, image in pictures
+        for caption, image in images
     )
     return f'<section><h2>What the car sees</h2><div class="strip">{body}</div></section>'
 

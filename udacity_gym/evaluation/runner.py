@@ -255,8 +255,8 @@ class _Drive:
             raise SimulatorError(NO_TRACK)
         self.driver.begin()
         self._edge, self._reference = EdgeDepartures(), ReferenceDepartures()
-        self._edge.begins(bool(self.info["off_lane"]), self.time)
-        self._reference.begins(float(self.info["cte"]))
+        self._edge.update(bool(self.info["off_lane"]), self.time)
+        self._reference.update(float(self.info["cte"]))
         self._stuck_from = (self.time, self.distance)
         self.log.add(self)
 
@@ -306,9 +306,9 @@ class _Drive:
 
     def _incidents(self, terminated: bool) -> tuple[Incident, ...]:
         kinds: list[Kind] = []
-        if self._edge.begins(bool(self.info["off_lane"] or self.info["offroad"]), self.time):
+        if self._edge.update(bool(self.info["off_lane"] or self.info["offroad"]), self.time):
             kinds.append("edge")
-        if self._reference.begins(float(self.info["cte"])):
+        if self._reference.update(float(self.info["cte"])):
             kinds.append("reference")
         if self.intervene == "road" and self.info["offroad"]:
             kinds.append("road")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from udacity_gym.checks import whole_number
+from udacity_gym.checks import check_integer
 from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.evaluation.episode_log import Episode, EpisodeLog
 from udacity_gym.evaluation.identity import identity_of
@@ -24,7 +24,7 @@ from udacity_gym.evaluation.runner import Predictor, evaluate, name_of
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
 from udacity_gym.evaluation.suites import Case, Suite, find_suite
 from udacity_gym.world.track.track import Track
-from udacity_gym.wrappers import picture_for
+from udacity_gym.wrappers import image_size_for
 
 if TYPE_CHECKING:
     from udacity_gym.experts import Expert
@@ -85,7 +85,7 @@ def run_suite(
     """
     suite = find_suite(suite) if isinstance(suite, str) else suite
     suite.check()
-    whole_number("processes", processes, 1)
+    check_integer("processes", processes, 1)
     if videos and folder is None:
         raise OptionError("videos need a folder to be in: run_suite(..., folder=...)")
     if isinstance(policy, str):
@@ -166,7 +166,7 @@ def _drive(
         "UdacitySim-v0",
         track=track,
         conditions=scenario.conditions,
-        picture=picture_for(driver),
+        image_size=image_size_for(driver),
         disable_env_checker=True,
     )
     films: Any = None
@@ -195,7 +195,7 @@ def _drive(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let libraries work in one thread each: pictures come one by one, and sums come out alike everywhere."""
+    """Let libraries work in one thread each: images come one by one, and sums come out alike everywhere."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))

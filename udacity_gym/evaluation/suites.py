@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, get_args
 
-from udacity_gym.checks import number, whole_number
+from udacity_gym.checks import check_integer, check_number
 from udacity_gym.conditions import Conditions
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.result import Criterion
@@ -99,14 +99,14 @@ class Suite:
             if not values or len(set(values)) != len(values) or not all(isinstance(v, what) for v in values):
                 raise OptionError(f"{name} must be different ones, one at least, got {values!r}")
         for seed in self.seeds:
-            whole_number("seed", seed, 0, 2**63 - 1)
+            check_integer("seed", seed, 0, 2**63 - 1)
         for criterion in self.intervene:
             if criterion not in get_args(Criterion):
                 raise OptionError(f"intervene must be of {', '.join(get_args(Criterion))}, got {criterion!r}")
-        whole_number("laps", self.laps, 1)
-        number("offset", self.offset, 0.0)
+        check_integer("laps", self.laps, 1)
+        check_number("offset", self.offset, 0.0)
         if self.max_seconds is not None:
-            number("max_seconds", self.max_seconds, positive=True)
+            check_number("max_seconds", self.max_seconds, positive=True)
 
     def check(self) -> None:
         """Find tracks, directions and conditions that there are not before any drive begins.

@@ -29,7 +29,7 @@ SUFFIX = ".webm"
 NOTICE_SECONDS = 1.0
 """s of video for which a put-back stays on the screen."""
 PENDING = 16
-"""Pictures that may wait for the encoder."""
+"""Images that may wait for the encoder."""
 INK = (245, 245, 240)
 ALERT = (214, 48, 49)
 
@@ -43,11 +43,11 @@ class DriveVideo:
         with DriveVideo("drive.webm") as video:
             evaluate(policy, env, on_step=video)
 
-    Pictures are encoded beside the drive, in a thread.
+    Images are encoded beside the drive, in a thread.
 
     Attributes:
         path: the file to be.
-        frames: pictures handed to the encoder so far.
+        frames: images handed to the encoder so far.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class DriveVideo:
             path: file to write, with the suffix ".webm"; an older one is replaced in the end.
             width: pixels, even.
             height: pixels, even.
-            fps: pictures per second of the video.
+            fps: images per second of the video.
             speed_up: how much faster than the drive the video runs: 4 shows a lap in about 25 s.
             view: "chase" or "cockpit".
 
@@ -108,7 +108,7 @@ class DriveVideo:
         self._pending: deque[Future[None]] = deque()
 
     def __call__(self, step: Step) -> None:
-        """Take in a step; draws a picture if one is due, and always one of a put-back."""
+        """Take in a step; draws an image if one is due, and always one of a put-back."""
         causes = [incident.kind for incident in step.incidents if incident.intervention]
         if causes:
             self._notice = (f"put back: {WORDS[causes[0]]}", self._notice_frames)
@@ -117,25 +117,25 @@ class DriveVideo:
             due += 1
             self._due += self._period
         if due or causes:
-            picture = self._compose(step)
+            image = self._compose(step)
             for _ in range(max(1, due)):
-                self.write(picture)
+                self.write(image)
 
-    def write(self, picture: Image) -> None:
-        """Add one picture, (height, width, 3) uint8 RGB."""
+    def write(self, image: Image) -> None:
+        """Add one image, (height, width, 3) uint8 RGB."""
         if len(self._pending) >= PENDING:
             self._pending.popleft().result()
-        bgr: Image = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), dtype=np.uint8)
+        bgr: Image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
         self._pending.append(self._encoder.submit(self._encode, bgr))
         self.frames += 1
 
     def close(self) -> None:
-        """Finish the file and give it its name; without any picture there is no file.
+        """Finish the file and give it its name; without any image there is no file.
 
         Calling it twice is fine.
 
         Raises:
-            UdacityGymError: Not all pictures are in the file, for example because the disk is full;
+            UdacityGymError: Not all images are in the file, for example because the disk is full;
                 there is no file then.
         """
         if self._closed:
@@ -184,32 +184,32 @@ class DriveVideo:
         if found != self.frames:
             free = shutil.disk_usage(self._part.parent).free
             raise UdacityGymError(
-                f"only {found} of {self.frames} pictures of the video {self.path} could be written, "
+                f"only {found} of {self.frames} images of the video {self.path} could be written, "
                 f"so it was removed; {free / 1e6:.0f} MB are free there: is the disk full?"
             )
 
     def _compose(self, step: Step) -> Image:
-        picture = compose(step, *self._size, self._view)
-        self._notices(picture, step)
-        return picture
+        image = compose(step, *self._size, self._view)
+        self._notices(image, step)
+        return image
 
-    def _notices(self, picture: Image, step: Step) -> None:
+    def _notices(self, image: Image, step: Step) -> None:
         """How fast the video runs, how often somebody had to help, and why just now."""
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         unit = height / 288
         words = [] if self._speed_up == 1 else [f"{self._speed_up:g}x"]
         if step.interventions:
             words.append(f"put back {step.interventions}x")
-        _text(picture, "   ".join(words), round(10 * unit), round(20 * unit), 0.42 * unit)
+        _text(image, "   ".join(words), round(10 * unit), round(20 * unit), 0.42 * unit)
         if self._notice is None:
             return
         cause, left = self._notice
         self._notice = (cause, left - 1) if left > 1 else None
-        cv2.rectangle(picture, (0, 0), (width - 1, height - 1), ALERT, max(2, round(3 * unit)))
+        cv2.rectangle(image, (0, 0), (width - 1, height - 1), ALERT, max(2, round(3 * unit)))
         wide, high = cv2.getTextSize(cause, cv2.FONT_HERSHEY_DUPLEX, 0.42 * unit, 1)[0]
         x, y, pad = (width - wide) // 2, round(height * (1 - PANEL) - 12 * unit), round(6 * unit)
-        cv2.rectangle(picture, (x - pad, y - high - pad), (x + wide + pad, y + pad), ALERT, -1)
-        _text(picture, cause, x, y, 0.42 * unit)
+        cv2.rectangle(image, (x - pad, y - high - pad), (x + wide + pad, y + pad), ALERT, -1)
+        _text(image, cause, x, y, 0.42 * unit)
 
 
 def compose(step: Step, width: int, height: int, view: str = "chase") -> Image:
@@ -219,20 +219,20 @@ def compose(step: Step, width: int, height: int, view: str = "chase") -> Image:
         step: of a drive, just now.
         width: px.
         height: px.
-        view: "chase" or "cockpit"; where the simulator has none, what the car sees fills the picture.
+        view: "chase" or "cockpit"; where the simulator has none, what the car sees fills the image.
 
     Returns:
         (height, width, 3) uint8 RGB.
     """
-    seen = picture_in(step.observation)
+    seen = image_in(step.observation)
     try:
-        picture: Image = step.env.unwrapped.simulator.view(view, width, height)  # type: ignore[attr-defined]
+        image: Image = step.env.unwrapped.simulator.view(view, width, height)  # type: ignore[attr-defined]
     except (SimulatorError, AttributeError):
-        picture, seen = _fit(seen, width, height), None
-    picture = draw_telemetry(picture, _telemetry(step), track_of(step.env).length)
+        image, seen = _fit(seen, width, height), None
+    image = draw_telemetry(image, _telemetry(step), track_of(step.env).length)
     if seen is not None:
-        _inset(picture, seen)
-    return picture
+        _inset(image, seen)
+    return image
 
 
 def _telemetry(step: Step) -> Telemetry:
@@ -258,40 +258,40 @@ def _telemetry(step: Step) -> Telemetry:
     )
 
 
-def picture_in(observation: Any) -> Image | None:
-    """The picture in an observation, if there is one."""
+def image_in(observation: Any) -> Image | None:
+    """The image in an observation, if there is one."""
     if isinstance(observation, Mapping):
         observation = observation.get("center", next(iter(observation.values()), None))
-    picture = np.asarray(observation)
-    if picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8:
-        return picture
+    image = np.asarray(observation)
+    if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8:
+        return image
     return None
 
 
-def _fit(picture: Image | None, width: int, height: int) -> Image:
-    """A picture made to fill a frame, black if there is none."""
+def _fit(image: Image | None, width: int, height: int) -> Image:
+    """An image made to fill a frame, black if there is none."""
     frame = np.zeros((height, width, 3), np.uint8)
-    if picture is not None:
-        scale = min(width / picture.shape[1], height / picture.shape[0])
-        w, h = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
+    if image is not None:
+        scale = min(width / image.shape[1], height / image.shape[0])
+        w, h = round(image.shape[1] * scale), round(image.shape[0] * scale)
         x, y = (width - w) // 2, (height - h) // 2
-        frame[y : y + h, x : x + w] = cv2.resize(picture, (w, h), interpolation=cv2.INTER_LINEAR)
+        frame[y : y + h, x : x + w] = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
     return frame
 
 
-def _inset(picture: Image, seen: Image) -> None:
+def _inset(image: Image, seen: Image) -> None:
     """What the car sees, in the upper right corner with a thin frame."""
-    width = picture.shape[1]
+    width = image.shape[1]
     w = round(width * 0.28)
     h = round(w * seen.shape[0] / seen.shape[1])
     margin, line = max(4, round(width * 0.015)), 2
     x, y = width - w - margin, margin
-    picture[y - line : y + h + line, x - line : x + w + line] = INK
-    picture[y : y + h, x : x + w] = cv2.resize(seen, (w, h), interpolation=cv2.INTER_AREA)
+    image[y - line : y + h + line, x - line : x + w + line] = INK
+    image[y : y + h, x : x + w] = cv2.resize(seen, (w, h), interpolation=cv2.INTER_AREA)
 
 
-def _text(picture: Image, words: str, x: int, y: int, size: float) -> None:
-    cv2.putText(picture, words, (x, y), cv2.FONT_HERSHEY_DUPLEX, size, INK, 1, cv2.LINE_AA)
+def _text(image: Image, words: str, x: int, y: int, size: float) -> None:
+    cv2.putText(image, words, (x, y), cv2.FONT_HERSHEY_DUPLEX, size, INK, 1, cv2.LINE_AA)
 
 
 @contextlib.contextmanager

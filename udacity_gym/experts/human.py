@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.checks import number
+from udacity_gym.checks import check_number
 from udacity_gym.errors import DisplayError, MissingDependencyError, OptionError
 from udacity_gym.experts.base import action
 from udacity_gym.window import INPUT_EVENTS
@@ -119,8 +119,8 @@ class Keyboard(_PygameDevice):
 
     def __init__(self, turning: float = TURNING, returning: float = RETURNING) -> None:
         super().__init__()
-        self.turning = number("turning", turning, positive=True)
-        self.returning = number("returning", returning, positive=True)
+        self.turning = check_number("turning", turning, positive=True)
+        self.returning = check_number("returning", returning, positive=True)
         self._held: set[str] = set()
         self._tapped: set[str] = set()
         self._steering = 0.0
@@ -215,7 +215,7 @@ class Gamepad(_PygameDevice):
     def __init__(self, layout: Layout | None = None, dead_zone: float = DEAD_ZONE) -> None:
         super().__init__()
         self.layout = layout
-        self.dead_zone = number("dead_zone", dead_zone, 0.0, 0.9)
+        self.dead_zone = check_number("dead_zone", dead_zone, 0.0, 0.9)
         self._pads: dict[int, _Pad] = {}
         self._pygame.joystick.init()  # from now on pads announce themselves in the queue
 

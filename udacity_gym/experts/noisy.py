@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from udacity_gym.checks import is_number, number
+from udacity_gym.checks import check_number, is_number
 from udacity_gym.errors import OptionError
 from udacity_gym.experts.base import Expert, Forgetful, action, check_expert
 
@@ -47,14 +47,14 @@ class Noise:
             raise OptionError(f"covariance must be a symmetric 2 x 2 matrix, got {self.covariance!r}")
         if np.linalg.eigvalsh(matrix).min() < -1e-9 * max(1.0, float(np.trace(matrix))):
             raise OptionError(f"covariance must have no negative eigenvalue, got {self.covariance!r}")
-        number("correlation", self.correlation, 0.0)
+        check_number("correlation", self.correlation, 0.0)
         object.__setattr__(self, "covariance", tuple(map(tuple, matrix.tolist())))
 
     @classmethod
     def of(cls, steering: float = 0.1, throttle: float = 0.0, correlation: float = 0.0) -> Noise:
         """Noise with these standard deviations, independent of each other."""
-        number("steering", steering, 0.0)
-        number("throttle", throttle, 0.0)
+        check_number("steering", steering, 0.0)
+        check_number("throttle", throttle, 0.0)
         return cls(((steering**2, 0.0), (0.0, throttle**2)), correlation)
 
     @classmethod
@@ -94,11 +94,11 @@ class Noise:
         covariance = wrong.T @ wrong / len(wrong)
         trace = float(np.trace(covariance))
         if error is not None:
-            number("error", error, 0.0)
+            check_number("error", error, 0.0)
             covariance = covariance * (error / trace) if trace > 0 else np.eye(2) * error / 2
         correlation = 0.0
         if dt is not None:
-            number("dt", dt, positive=True)
+            check_number("dt", dt, positive=True)
             kept = float(np.sum(wrong[1:] * wrong[:-1])) / max(1e-12, float(np.sum(wrong[:-1] ** 2)))
             correlation = -dt / math.log(min(0.999, kept)) if kept > 0.01 else 0.0
         return cls(covariance.tolist(), correlation)

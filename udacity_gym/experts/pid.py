@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.checks import number
+from udacity_gym.checks import check_number
 from udacity_gym.experts.base import Forgetful, action, check_told, throttle_for
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.physics.car import CarParameters
@@ -49,10 +49,10 @@ class PID(Forgetful):
         Raises:
             OptionError: ``speed`` is not positive, or a gain is negative.
         """
-        self.speed = number("speed", speed, positive=True)
-        self.proportional = number("proportional", proportional, 0.0)
-        self.derivative = number("derivative", derivative, 0.0)
-        self.integral = number("integral", integral, 0.0)
+        self.speed = check_number("speed", speed, positive=True)
+        self.proportional = check_number("proportional", proportional, 0.0)
+        self.derivative = check_number("derivative", derivative, 0.0)
+        self.integral = check_number("integral", integral, 0.0)
         self._car = CarParameters()
         self._forget()
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.experts.base import Forgetful, action
 from udacity_gym.telemetry import MPH
-from udacity_gym.wrappers import SpeedController, picture_for
+from udacity_gym.wrappers import SpeedController, image_size_for
 
 CTRL_DT = 1 / 15
 """s taken for the first step of an episode, whose length is not known yet."""
@@ -23,11 +23,11 @@ class PolicyExpert(Forgetful):
 
     It goes by what the policy says of itself, where it does: a policy with ``actions == ("steering",)``
     gets its throttle from a `SpeedController` at the policy's ``target_speed``; one with "speed" among its
-    ``inputs`` gets the speed beside the pictures. What the policy remembers (``state``) is kept through the
+    ``inputs`` gets the speed beside the images. What the policy remembers (``state``) is kept through the
     episode; a new one begins when the time in ``info`` goes back.
 
     Attributes:
-        picture: (height, width) px of the pictures that the policy looks at.
+        image: (height, width) px of the images that the policy looks at.
     """
 
     def __init__(self, policy: Any, deterministic: bool = True) -> None:
@@ -43,7 +43,7 @@ class PolicyExpert(Forgetful):
         if not callable(getattr(policy, "predict", None)):
             raise OptionError(f"a policy needs predict(observation, ...), {type(policy).__name__} has none")
         self.policy = policy
-        self.picture = picture_for(policy)
+        self.image_size = image_size_for(policy)
         self.deterministic = deterministic
         self._forget()
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.checks import number
+from udacity_gym.checks import check_number
 from udacity_gym.experts.base import Forgetful, action, car_in, check_told, throttle_for, track_under
 from udacity_gym.experts.racing_line import RacingLine, line_at, with_speeds
 from udacity_gym.world.physics.car import GRAVITY, CarParameters
@@ -67,8 +67,8 @@ class PurePursuit(Forgetful):
             "deceleration": deceleration,
         }
         for name, value in numbers.items():
-            number(name, value, positive=True)
-        number("delay", delay, 0.0)
+            check_number(name, value, positive=True)
+        check_number("delay", delay, 0.0)
         self._track = Track.load(track)
         self.speed = speed
         self.lookahead = lookahead

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.checks import number
+from udacity_gym.checks import check_number
 from udacity_gym.experts.base import Forgetful, action, car_in, check_told, throttle_for, track_under
 from udacity_gym.experts.racing_line import RacingLine, check_settings, racing_line, scrub
 from udacity_gym.world.physics.car import GRAVITY, CarParameters
@@ -64,7 +64,7 @@ class Racing(Forgetful):
         self._track = Track.load(track)
         self._car = CarParameters() if car is None else car
         self._forget()
-        self.delay = number("delay", delay, 0.0)
+        self.delay = check_number("delay", delay, 0.0)
         self._settings = (within, speed, grip, braking)
         check_settings(*self._settings, self.car)
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.checks import number
+from udacity_gym.checks import check_number
 from udacity_gym.errors import OptionError
 from udacity_gym.experts.quadratic import solve_between
 from udacity_gym.world.jit import cached
@@ -132,11 +132,11 @@ def check_settings(
     if within not in ("lane", "road"):
         if isinstance(within, str):
             raise OptionError(f"within must be 'lane', 'road' or m from the reference line, got {within!r}")
-        number("within", within, 0.0)
-    number("grip", grip, 0.0, 1.0, positive=True)
-    number("braking", braking, 0.0, 1.0, positive=True)
+        check_number("within", within, 0.0)
+    check_number("grip", grip, 0.0, 1.0, positive=True)
+    check_number("braking", braking, 0.0, 1.0, positive=True)
     if speed != math.inf:
-        number("speed", speed, positive=True)
+        check_number("speed", speed, positive=True)
 
 
 def fastest(car: CarParameters) -> float:

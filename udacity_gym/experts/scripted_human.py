@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.checks import number
+from udacity_gym.checks import check_number
 from udacity_gym.experts.base import Expert, Forgetful, action, check_expert
 
 
@@ -61,16 +61,16 @@ class ScriptedHuman(Forgetful):
         """
         check_expert(expert)
         self.expert = expert
-        self.cte = number("cte", cte, positive=True)
-        self.heading_error = number("heading_error", heading_error, positive=True)
-        self.reaction_time = number("reaction_time", reaction_time, 0.0)
-        self.recovered_cte = number("recovered_cte", recovered_cte, 0.0, cte)
-        self.recovered_heading_error = number(
+        self.cte = check_number("cte", cte, positive=True)
+        self.heading_error = check_number("heading_error", heading_error, positive=True)
+        self.reaction_time = check_number("reaction_time", reaction_time, 0.0)
+        self.recovered_cte = check_number("recovered_cte", recovered_cte, 0.0, cte)
+        self.recovered_heading_error = check_number(
             "recovered_heading_error", recovered_heading_error, 0.0, heading_error
         )
-        self.calm = number("calm", calm, 0.0)
-        self.noise = number("noise", noise, 0.0)
-        self.noise_time = number("noise_time", noise_time, positive=True)
+        self.calm = check_number("calm", calm, 0.0)
+        self.noise = check_number("noise", noise, 0.0)
+        self.noise_time = check_number("noise_time", noise_time, positive=True)
         self._seed = seed
         self._forget()
 

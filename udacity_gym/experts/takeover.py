@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from udacity_gym.checks import number
+from udacity_gym.checks import check_number
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.experts.base import Expert, action
 from udacity_gym.experts.human import TURNING, Reading
@@ -85,7 +85,7 @@ class Watch:
         Raises:
             OptionError: ``release`` is negative.
         """
-        self.release = math.inf if release is None else number("release", release, 0.0)
+        self.release = math.inf if release is None else check_number("release", release, 0.0)
         self.begin()
 
     def begin(self) -> None:
@@ -128,7 +128,7 @@ class Wheel:
     """
 
     def __init__(self, rate: float) -> None:
-        self.rate = number("rate", rate, positive=True)
+        self.rate = check_number("rate", rate, positive=True)
         self.begin("")
 
     def begin(self, driver: str) -> None:

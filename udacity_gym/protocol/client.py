@@ -7,7 +7,7 @@ Any server written for Udacity's simulator drives it. Two things are chosen, not
   60 frames per second whatever the driver does, as Udacity's.
 - In lock-step the answers to the two telemetries of the start, and a command that a server sends on its
   own when a simulator connects, count as one. Udacity's simulator would go on in two or three
-  interleaved loops, in which every picture is as many commands old.
+  interleaved loops, in which every image is as many commands old.
 
 Servers of Socket.IO 5 wait for a CONNECT, which Udacity's simulator never says: it opens, and the car
 does not move. This client says it after a while, and then tells its telemetry again.
@@ -26,8 +26,8 @@ from urllib.parse import urlencode
 
 from udacity_gym.errors import OptionError, SimulatorError, TrackError
 from udacity_gym.protocol.dialects import ANNOUNCEMENT, DIALECTS, Order, Twin
+from udacity_gym.protocol.images import encode_image
 from udacity_gym.protocol.numbers import CULTURES
-from udacity_gym.protocol.pictures import encode_picture
 from udacity_gym.protocol.websocket import WebSocket
 from udacity_gym.simulators.base import Simulator
 from udacity_gym.telemetry import Control, Telemetry
@@ -243,8 +243,8 @@ class _Conversation:
             return
         telemetry = client._telemetry
         assert telemetry is not None
-        picture = encode_picture(telemetry.image()) if "center" in telemetry.cameras else ""
-        self.emit(client._dialect.telemetry(telemetry, picture, client._culture))
+        image = encode_image(telemetry.image()) if "center" in telemetry.cameras else ""
+        self.emit(client._dialect.telemetry(telemetry, image, client._culture))
 
     def next_event(self, timeout: float | None) -> tuple[str, Any] | None:
         """Wait for an event; deal with everything else. None if there was none in time."""
@@ -361,8 +361,8 @@ class _LockStep(_Conversation):
             telemetry = client._telemetry
             assert telemetry is not None
             wanted = [camera for camera in data["cameras"] if camera in telemetry.cameras]
-            pictures = telemetry.images(wanted) if wanted else {}
-            encoded = {camera: encode_picture(picture) for camera, picture in pictures.items()}
+            images = telemetry.images(wanted) if wanted else {}
+            encoded = {camera: encode_image(image) for camera, image in images.items()}
             self.emit(Twin.state(telemetry, encoded, client._track, number))
         except (OptionError, TrackError, SimulatorError, KeyError, TypeError, ValueError) as error:
             kind = "OptionError" if isinstance(error, OptionError) else "SimulatorError"
@@ -388,7 +388,7 @@ class _RealTime(_Conversation):
             person = client._drives_itself()
             if not client._paused:
                 client._step(client._control if person is None else person)
-            # Frames that are behind are made up for without a picture.
+            # Frames that are behind are made up for without an image.
             if late < FRAME:
                 for _ in range(due):
                     self.tell()

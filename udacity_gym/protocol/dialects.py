@@ -17,8 +17,8 @@ import numpy as np
 
 from udacity_gym.conditions import Conditions
 from udacity_gym.errors import OptionError
+from udacity_gym.protocol.images import decode_image
 from udacity_gym.protocol.numbers import Culture, read_number, write_number
-from udacity_gym.protocol.pictures import decode_picture
 from udacity_gym.telemetry import CAMERAS, MPH, Capabilities, Control, Image, Pose, Telemetry, TrackState
 
 Event: TypeAlias = tuple[str, Any]
@@ -106,12 +106,12 @@ class Dialect(ABC):
         return None
 
     @abstractmethod
-    def telemetry(self, telemetry: Telemetry, picture: str, culture: Culture) -> Event:
+    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
         """Say what the simulator tells.
 
         Args:
             telemetry: the present moment.
-            picture: the center camera's, as `encode_picture` makes it.
+            image: the center camera's, as `encode_image` makes it.
             culture: how numbers are written.
         """
 
@@ -153,12 +153,12 @@ class Term1(Dialect):
             speed=_number(data, "speed") * MPH,
             steering=_number(data, "steering_angle") / MAX_STEERING_ANGLE,
             throttle=throttle,
-            pictures=_pictures(data, {"center": "image"}),
+            images=_images(data, {"center": "image"}),
         )
 
-    def telemetry(self, telemetry: Telemetry, picture: str, culture: Culture) -> Event:
+    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
         """Say what the simulator tells, see `Dialect`."""
-        return self.event, {**_instruments(telemetry, culture), "image": picture}
+        return self.event, {**_instruments(telemetry, culture), "image": image}
 
 
 class Term2(Term1):
@@ -189,7 +189,7 @@ class Term2(Term1):
             speed=_number(data, "speed") * MPH,
             steering=_number(data, "steering_angle") / MAX_STEERING_ANGLE,
             throttle=_number(data, "throttle"),
-            pictures=_pictures(data, {"center": "image"}),
+            images=_images(data, {"center": "image"}),
             extra={"cte": _number(data, "cte")},
         )
 
@@ -197,10 +197,10 @@ class Term2(Term1):
         """Command that puts the car back to the start."""
         return (("reset", {}),)
 
-    def telemetry(self, telemetry: Telemetry, picture: str, culture: Culture) -> Event:
+    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
         """Say what the simulator tells, see `Dialect`."""
         cte = telemetry.track.cte if telemetry.track is not None else 0.0
-        told = {**_instruments(telemetry, culture), "cte": culture.write(cte), "image": picture}
+        told = {**_instruments(telemetry, culture), "cte": culture.write(cte), "image": image}
         return self.event, told
 
     def order(self, event: str, data: Any, culture: Culture) -> Order | None:
@@ -214,7 +214,7 @@ class Term2(Term1):
 
 
 class Mpc(Dialect):
-    """Term 2's MPC build: waypoints and pose, no picture."""
+    """Term 2's MPC build: waypoints and pose, no image."""
 
     name = "mpc"
     capabilities = Capabilities(
@@ -250,7 +250,7 @@ class Mpc(Dialect):
             extra={"waypoints": waypoints, **_deviation(pose, waypoints)},
         )
 
-    def telemetry(self, telemetry: Telemetry, picture: str, culture: Culture) -> Event:
+    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
         """Say what the simulator tells; waypoints are taken from ``extra["waypoints"]``."""
         pose = telemetry.pose or Pose(0.0, 0.0, 0.0, 0.0)
         waypoints = np.asarray(telemetry.extra.get("waypoints", np.empty((0, 2))), dtype=np.float64)
@@ -310,7 +310,7 @@ class Research(Dialect):
             speed=_number(data, "speed"),
             steering=_number(data, "steering_angle") / MAX_STEERING_ANGLE,
             throttle=_number(data, "throttle"),
-            pictures=_pictures(data, {"center": "image", "segmentation": "semantic_segmentation"}),
+            images=_images(data, {"center": "image", "segmentation": "semantic_segmentation"}),
             extra=extra,
         )
 
@@ -362,14 +362,14 @@ class Research(Dialect):
         """Command to go on."""
         return "resume_sim", {}
 
-    def telemetry(self, telemetry: Telemetry, picture: str, culture: Culture) -> Event:
+    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
         """Say what the simulator tells, see `Dialect`."""
         pose = telemetry.pose or Pose(0.0, 0.0, 0.0, 0.0)
         told = {
             "timestamp": culture.write(telemetry.time),
             **_instruments(telemetry, culture),
             "speed": culture.write(abs(telemetry.speed)),
-            "image": picture,
+            "image": image,
             "pos_x": culture.write(pose.x),
             "pos_y": culture.write(pose.z),
             "pos_z": culture.write(pose.y),
@@ -397,7 +397,7 @@ class Twin(Dialect):
     """Our simulator to our server: lock-step, everything in SI units, exact.
 
     Commands are "step" and "reset"; each carries a number, and the telemetry that answers repeats it.
-    The telemetry has the pictures that the command asked for, and beside them only "twin".
+    The telemetry has the images that the command asked for, and beside them only "twin".
     """
 
     name = "twin"
@@ -417,7 +417,7 @@ class Twin(Dialect):
         if not isinstance(told, dict):
             raise ValueError("'twin' is missing")
         try:
-            pictures = _pictures(told, {camera: camera for camera in CAMERAS})
+            images = _images(told, {camera: camera for camera in CAMERAS})
             return Telemetry(
                 time=told["time"],
                 speed=told["speed"],
@@ -426,8 +426,8 @@ class Twin(Dialect):
                 brake=told["brake"],
                 pose=Pose(**told["pose"]),
                 track=TrackState(**told["track"]),
-                cameras=tuple(pictures),
-                draw=_Pictures(pictures),
+                cameras=tuple(images),
+                draw=_Images(images),
                 extra={
                     "track": told["track_name"],
                     "conditions": Conditions(**told.get("conditions", {})),
@@ -436,12 +436,12 @@ class Twin(Dialect):
         except (KeyError, TypeError) as error:
             raise ValueError(f"'twin' is not what this version expects: {error}") from None
 
-    def telemetry(self, telemetry: Telemetry, picture: str, culture: Culture) -> Event:
+    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
         """Say what an unknown server may see, which is what Udacity's simulator says."""
-        return Term1().telemetry(telemetry, picture, culture)
+        return Term1().telemetry(telemetry, image, culture)
 
     @staticmethod
-    def state(telemetry: Telemetry, pictures: Mapping[str, str], track: str, number: int) -> Event:
+    def state(telemetry: Telemetry, images: Mapping[str, str], track: str, number: int) -> Event:
         """Say everything, in answer to the command of that number."""
         assert telemetry.pose is not None
         assert telemetry.track is not None
@@ -457,7 +457,7 @@ class Twin(Dialect):
                 "pose": asdict(telemetry.pose),
                 "track": asdict(telemetry.track),
                 "conditions": telemetry.extra.get("conditions", Conditions()).changes(),
-                **pictures,
+                **images,
             }
         }
 
@@ -494,14 +494,14 @@ def detect(query: Mapping[str, str], event: str, data: Any) -> Dialect | None:
     return DIALECTS["term2" if "cte" in data else "term1"]
 
 
-class _Pictures:
-    """Decodes pictures when they are asked for."""
+class _Images:
+    """Decodes images when they are asked for."""
 
     def __init__(self, encoded: Mapping[str, str]) -> None:
         self._encoded = encoded
 
     def __call__(self, cameras: Sequence[str]) -> dict[str, Image]:
-        return {camera: decode_picture(self._encoded[camera]) for camera in cameras}
+        return {camera: decode_image(self._encoded[camera]) for camera in cameras}
 
 
 def _episode(data: Any) -> dict[str, Any]:
@@ -526,7 +526,7 @@ def _telemetry(
     speed: float,
     steering: float,
     throttle: float,
-    pictures: Mapping[str, str] | None = None,
+    images: Mapping[str, str] | None = None,
     pose: Pose | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Telemetry:
@@ -537,14 +537,14 @@ def _telemetry(
         throttle=min(1.0, max(0.0, throttle)),
         brake=min(1.0, max(0.0, -throttle)),
         pose=pose,
-        cameras=tuple(pictures or ()),
-        draw=_Pictures(pictures) if pictures else None,
+        cameras=tuple(images or ()),
+        draw=_Images(images) if images else None,
         extra=dict(extra or {}),
     )
 
 
-def _pictures(data: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
-    """The pictures there are, by camera."""
+def _images(data: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """The images there are, by camera."""
     found = {camera: data[name] for camera, name in names.items() if data.get(name)}
     for camera, text in found.items():
         if not isinstance(text, str):

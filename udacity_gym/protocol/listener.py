@@ -40,7 +40,7 @@ PING_INTERVAL = 20.0
 NOT_ENGINE_IO, NOT_SOCKET_IO = "a message that is not Engine.IO", "a message that is not Socket.IO"
 """Keys of `Listener.drops`."""
 _MAX_MESSAGE = 2_000_000
-"""Bytes of a message or an HTTP request; a telemetry with three pictures has 60 000."""
+"""Bytes of a message or an HTTP request; a telemetry with three images has 60 000."""
 _SOCKET, _REVISION, _ANSWERED = "udacity_gym.socket", "udacity_gym.revision", "udacity_gym.answered"
 """Keys in a request's environment: connection, Engine.IO revision named, whether it was a WebSocket."""
 _PACKET = re.compile(r"4[0-3]|1$|2probe$|3|5$|6$")

@@ -51,7 +51,7 @@ class Row(NamedTuple):
     """The fields of one line.
 
     Attributes:
-        center: (folder part, file name) of the picture; ("", "") where the field is empty.
+        center: (folder part, file name) of the image; ("", "") where the field is empty.
         left: the same.
         right: the same.
         steering: [-1, 1], positive turns right.
@@ -108,7 +108,7 @@ def is_header(line: str) -> bool:
 
 
 def has_image(line: str) -> bool:
-    """Whether the line has a name of a picture somewhere."""
+    """Whether the line has a name of an image somewhere."""
     return re.search(r"\.(?:jpe?g|png)", line, re.IGNORECASE) is not None
 
 
@@ -195,13 +195,13 @@ def _split_column(column: Sequence[str]) -> tuple[str, list[str]] | None:
 def _parse_odd(line: str, numbers_follow: bool) -> Row:
     if len(line) > LONGEST_LINE:
         raise LineError(UNREADABLE_ROW, f"a line of {len(line)} characters: {shorten(line)}")
-    paths, rest = _take_paths(line)
-    (steering, throttle, brake, speed), further, further_numbers = _take_numbers(rest, numbers_follow)
+    paths, rest = _episode_paths(line)
+    (steering, throttle, brake, speed), further, further_numbers = _episode_numbers(rest, numbers_follow)
     return Row(*paths, steering, throttle, brake, speed, further, further_numbers)
 
 
 def _split(line: str) -> list[str]:
-    """Split at the separator, which is the one that follows a picture's name; blanks are kept."""
+    """Split at the separator, which is the one that follows an image's name; blanks are kept."""
     match = _SEPARATOR.search(line)
     separator = match.group(1) if match else ","
     if '"' in line:
@@ -210,10 +210,10 @@ def _split(line: str) -> list[str]:
     return line.split(separator)
 
 
-def _take_paths(line: str) -> tuple[_Paths, list[str]]:
-    """Split off the three pictures.
+def _episode_paths(line: str) -> tuple[_Paths, list[str]]:
+    """Split off the three images.
 
-    Folders may have commas in their names, so a path goes on until a field that ends like a picture.
+    Folders may have commas in their names, so a path goes on until a field that ends like an image.
 
     Returns:
         Three (folder part, file name), and the fields after them.
@@ -235,7 +235,7 @@ def _take_paths(line: str) -> tuple[_Paths, list[str]]:
         if len(paths) == 3:
             return (paths[0], paths[1], paths[2]), fields[start:]
     raise LineError(
-        UNREADABLE_ROW, f"{len(paths)} pictures where center, left and right belong: {shorten(line)}"
+        UNREADABLE_ROW, f"{len(paths)} images where center, left and right belong: {shorten(line)}"
     )
 
 
@@ -244,7 +244,7 @@ def _leading_numbers(fields: Sequence[str]) -> list[str]:
     return list(itertools.takewhile(lambda text: _NUMBER_ONLY.fullmatch(text) is not None, stripped))
 
 
-def _take_numbers(fields: Sequence[str], numbers_follow: bool) -> tuple[list[float], int, bool]:
+def _episode_numbers(fields: Sequence[str], numbers_follow: bool) -> tuple[list[float], int, bool]:
     """Read the four numbers, whatever the decimal mark.
 
     Returns:
@@ -262,7 +262,7 @@ def _take_numbers(fields: Sequence[str], numbers_follow: bool) -> tuple[list[flo
             NOT_A_NUMBER, f"{FIELDS[len(numbers)]} is {shorten(fields[len(numbers)].strip(_QUOTES))!r}"
         )
     if len(numbers) < 4:
-        raise LineError(UNREADABLE_ROW, f"{len(numbers)} numbers after the pictures instead of four")
+        raise LineError(UNREADABLE_ROW, f"{len(numbers)} numbers after the images instead of four")
     if len(numbers) == 4 or any("." in text for text in numbers):
         return [float(text) for text in numbers[:4]], len(fields) - 4, len(numbers) > 4
     readings = list(_decimal_comma_readings(numbers))

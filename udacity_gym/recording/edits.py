@@ -39,7 +39,7 @@ class Edit:
         verb: what was done: "trim", "split", "balance", "leave_out".
         arguments: what it was asked to do.
         leave_out: (n,) int64 lines of the log that are left out, ascending.
-        cut_before: (m,) int64 lines of the log that begin a take, ascending.
+        cut_before: (m,) int64 lines of the log that begin an episode, ascending.
         log_bytes: size of the log when the edit was made.
         log_crc: CRC-32 of the log then, so that an edit is never applied to other rows than was meant.
     """

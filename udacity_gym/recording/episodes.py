@@ -1,4 +1,4 @@
-"""Recordings, their episodes (takes) and frames."""
+"""Recordings, their episodes and frames."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Frame:
         throttle: [0, 1].
         brake: [0, 1].
         speed: m/s.
-        time: s since the episode's first frame, from the time stamps in the pictures' names.
+        time: s since the episode's first frame, from the time stamps in the images' names.
         row: line in the log, from 1.
     """
 
@@ -55,7 +55,7 @@ class Frame:
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """Cameras with a picture of this frame."""
+        """Cameras with an image of this frame."""
         return self._episode.cameras
 
     @property
@@ -69,11 +69,11 @@ class Frame:
         return self._episode.extra(self._index)
 
     def path(self, camera: str = "center") -> Path:
-        """The file of a camera's picture, see `Episode.path`."""
+        """The file of a camera's image, see `Episode.path`."""
         return self._episode.path(camera, self._index)
 
     def data(self, camera: str = "center") -> bytes:
-        """Read the file of a camera's picture, as it is.
+        """Read the file of a camera's image, as it is.
 
         Raises:
             RecordingError: There is no such camera, or the file can't be read.
@@ -81,7 +81,7 @@ class Frame:
         return self._episode.data(camera, self._index)
 
     def image(self, camera: str = "center") -> Image:
-        """Read the picture of one camera.
+        """Read the image of one camera.
 
         Args:
             camera: one of `cameras`.
@@ -90,7 +90,7 @@ class Frame:
             (height, width, 3) uint8 RGB, (160, 320, 3) as Udacity's simulator records it.
 
         Raises:
-            RecordingError: There is no such camera, or the file is no whole picture.
+            RecordingError: There is no such camera, or the file is no whole image.
         """
         try:
             return self._episode.image(camera, self._index)
@@ -99,11 +99,11 @@ class Frame:
 
 
 class Episode(Sequence[Frame]):
-    """An unbroken take: frames in the order of time. Slices are episodes too.
+    """An unbroken episode: frames in the order of time. Slices are episodes too.
 
     Attributes:
         log: the file the rows come from.
-        cameras: cameras with a picture of every frame.
+        cameras: cameras with an image of every frame.
         steering: (n,) float64 [-1, 1], positive turns right.
         throttle: (n,) float64 [0, 1].
         brake: (n,) float64 [0, 1].
@@ -177,7 +177,7 @@ class Episode(Sequence[Frame]):
         )
 
     def path(self, camera: str, index: int) -> Path:
-        """The file of a camera's picture.
+        """The file of a camera's image.
 
         Args:
             camera: one of `cameras`.
@@ -189,11 +189,11 @@ class Episode(Sequence[Frame]):
         return self._storage.file(self.name(camera, index))
 
     def data(self, camera: str, index: int) -> bytes:
-        """Read the file of a camera's picture, as it is."""
+        """Read the file of a camera's image, as it is."""
         return self._storage.read(self.name(camera, index))
 
     def image(self, camera: str, index: int) -> Image:
-        """Read the picture of one camera, see `Frame.image`."""
+        """Read the image of one camera, see `Frame.image`."""
         name = self.name(camera, index)
         return decode_image(self._storage.read(name), self._storage.path / name)
 
@@ -210,11 +210,11 @@ class Episode(Sequence[Frame]):
         return self._side_file.get(self.name("center", index).rpartition("/")[2])
 
     def names(self, camera: str) -> NDArray[np.bytes_]:
-        """The files of a camera's pictures, relative to the log's folder, as the file system encodes them."""
+        """The files of a camera's images, relative to the log's folder, as the file system encodes them."""
         return self._images[camera]
 
     def places(self) -> set[Path]:
-        """What changes when pictures are added or replaced: their folders, or the zip file."""
+        """What changes when images are added or replaced: their folders, or the zip file."""
         if isinstance(self._storage, ZipStorage):
             return {self._storage.archive}
         firsts = {
@@ -223,12 +223,12 @@ class Episode(Sequence[Frame]):
         return {self._storage.path / folder for folder in firsts}
 
     def name(self, camera: str, index: int) -> str:
-        """The file of a camera's picture, relative to the log's folder."""
+        """The file of a camera's image, relative to the log's folder."""
         try:
             return os.fsdecode(self._images[camera][index])
         except KeyError:
             raise RecordingError(
-                f"{self.log} has no pictures of a camera {camera!r}; there are {', '.join(self.cameras)}"
+                f"{self.log} has no images of a camera {camera!r}; there are {', '.join(self.cameras)}"
             ) from None
 
     def __repr__(self) -> str:
@@ -236,15 +236,15 @@ class Episode(Sequence[Frame]):
 
 
 class Recording:
-    """What `open_recording` gives: the takes of a drive, or of several.
+    """What `open_recording` gives: the episodes of a drive, or of several.
 
     ``len(recording)`` is the number of usable frames, over all episodes.
 
     Attributes:
         path: the recording's folder; of several, the folder that has them all.
         log: the file its rows come from; of several, `path`.
-        episodes: takes in the order of time; of several recordings, one recording after the other.
-        cameras: cameras with a picture of every frame.
+        episodes: in the order of time; of several recordings, one recording after the other.
+        cameras: cameras with an image of every frame.
         report: what was noticed; prints as a table.
         parts: the recordings that this one was joined from, itself if it is one.
         storage: where the files are; None of several.
@@ -291,7 +291,7 @@ class Recording:
             yield from episode
 
     def check(self, progress: bool = True) -> Report:
-        """Decode every picture and report those that are broken or of another size than most.
+        """Decode every image and report those that are broken or of another size than most.
 
         Args:
             progress: show a progress bar if it takes longer than a second.
@@ -312,7 +312,7 @@ class Recording:
             for camera in self.cameras:
                 try:
                     rows_of.setdefault(frame.image(camera).shape, []).append(frame.row)
-                except RecordingError as error:  # noqa: PERF203 - one broken picture must not hide the next
+                except RecordingError as error:  # noqa: PERF203 - one broken image must not hide the next
                     findings.add(BROKEN_IMAGE, frame.row, str(error.__cause__).replace(f"{self.path}/", ""))
             bar.update()
         usual = max(rows_of, key=lambda size: len(rows_of[size]), default=())
@@ -349,7 +349,7 @@ class Recording:
         return self.with_episodes([episode for episode in episodes if len(episode)])
 
     def with_episodes(self, episodes: Sequence[Episode], findings: Sequence[Finding] = ()) -> Recording:
-        """The same recording with other takes of it.
+        """The same recording with other episodes of it.
 
         Args:
             episodes: slices and selections of its episodes.

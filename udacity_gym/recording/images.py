@@ -1,4 +1,4 @@
-"""Pictures of a recording: where they are, and what is in them."""
+"""Images of a recording: where they are, and what is in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from udacity_gym.recording.storage import Storage
 from udacity_gym.telemetry import Image
 
 MOST_PIXELS = 1 << 24
-"""Of a picture; Udacity's have 51,200."""
+"""Of an image; Udacity's have 51,200."""
 
 JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _READ_RGB: int = getattr(cv2, "IMREAD_COLOR_RGB", 0)  # since OpenCV 4.10
@@ -27,10 +27,10 @@ PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 
 
 class ImageFolder:
-    """Finds pictures by name in a recording, and nowhere else.
+    """Finds images by name in a recording, and nowhere else.
 
     A log keeps the paths of the machine that recorded it. Of such a path the file name counts, and
-    the name of the last folder: the picture is looked for in that folder beside the log, in ``IMG/``
+    the name of the last folder: the image is looked for in that folder beside the log, in ``IMG/``
     beside the log, and beside the log. Each folder is listed once.
 
     Args:
@@ -49,14 +49,14 @@ class ImageFolder:
         self._outside: dict[str, set[str]] = {}
 
     def find(self, folders: Sequence[str], names: Sequence[str]) -> list[str]:
-        """Where pictures are.
+        """Where images are.
 
         Args:
             folders: folder parts of paths in the log, in any system's writing.
             names: their file names.
 
         Returns:
-            Paths relative to the recording, "" for pictures that aren't there.
+            Paths relative to the recording, "" for images that aren't there.
         """
         places = {folder: self._look_in(folder) for folder in set(folders)}
         if len(places) == 1:
@@ -69,7 +69,7 @@ class ImageFolder:
         return found
 
     def leads_outside(self, folder: str, name: str) -> bool:
-        """Whether the picture is a link to something outside of the recording's folder."""
+        """Whether the image is a link to something outside of the recording's folder."""
         return any(name in self._outside[place] for place in self._look_in(folder))
 
     def has(self, name: str) -> bool:
@@ -77,7 +77,7 @@ class ImageFolder:
         return name in self._top.files
 
     def unlisted(self, used: Iterable[str]) -> list[str]:
-        """Pictures in the folders looked at that are not among ``used``, which were all found; sorted."""
+        """Images in the folders looked at that are not among ``used``, which were all found; sorted."""
         mentioned = set(used)
         if len(mentioned) == sum(map(len, self._names.values())):
             return []
@@ -97,12 +97,12 @@ class ImageFolder:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file name ends like a picture's."""
+    """Whether a file name ends like an image's."""
     return name.endswith((".jpg", ".png")) or name.lower().endswith((".jpg", ".jpeg", ".png"))
 
 
 def decode_image(data: bytes, path: Path) -> Image:
-    """Decode a picture.
+    """Decode an image.
 
     Args:
         data: content of a JPEG or PNG file.
@@ -112,18 +112,18 @@ def decode_image(data: bytes, path: Path) -> Image:
         (height, width, 3) uint8 RGB.
 
     Raises:
-        RecordingError: It is cut off, too large, or no picture.
+        RecordingError: It is cut off, too large, or no image.
     """
     if not data:
         raise RecordingError(f"{path} is empty")
-    # Decoders fill the missing part of a picture that was cut off with grey, and say nothing.
+    # Decoders fill the missing part of an image that was cut off with grey, and say nothing.
     for start, end in ((JPEG_START, _JPEG_END), (PNG_START, _PNG_END)):
         if data.startswith(start):
             if end not in data[-64:].rstrip(b"\0"):
                 raise RecordingError(f"{path} is cut off after {len(data)} bytes")
             break
     else:
-        raise RecordingError(f"{path} is no picture: neither JPEG nor PNG")
+        raise RecordingError(f"{path} is no image: neither JPEG nor PNG")
     width, height = _size(data)
     if not width * height:
         raise RecordingError(f"{path} can't be decoded")
@@ -154,18 +154,18 @@ def _size(data: bytes) -> tuple[int, int]:
 
 
 def encode_jpeg(image: Image) -> bytes:
-    """Encode a picture as Udacity's simulator does: JPEG, quality 75, chroma 4:2:0.
+    """Encode an image as Udacity's simulator does: JPEG, quality 75, chroma 4:2:0.
 
     Args:
         image: (height, width, 3) uint8 RGB.
 
     Returns:
-        The bytes of a JFIF file; tables and header are those of the simulator's own pictures.
+        The bytes of a JFIF file; tables and header are those of the simulator's own images.
 
     Raises:
         RecordingError: OpenCV can't encode it.
     """
     ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _JPEG_OPTIONS)
     if not ok:
-        raise RecordingError(f"a picture of shape {image.shape} can't be encoded as JPEG")
+        raise RecordingError(f"an image of shape {image.shape} can't be encoded as JPEG")
     return data.tobytes()

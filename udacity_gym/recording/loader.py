@@ -1,6 +1,6 @@
 """Streams training batches: decodes ahead in threads and holds no more than its buffer.
 
-Decoding lets go of Python's global lock, so that threads use all cores without copying pictures between
+Decoding lets go of Python's global lock, so that threads use all cores without copying images between
 processes. The order is a permutation computed as it goes and not a list of all frames, so that memory does
 not grow with the number of frames.
 """
@@ -40,14 +40,14 @@ class Downscale:
 
     Attributes:
         size: height and width of the result, pixels; NVIDIA's network takes (66, 200).
-        crop: rows cut off at the top and at the bottom of the picture.
+        crop: rows cut off at the top and at the bottom of the image.
     """
 
     size: tuple[int, int] = (66, 200)
     crop: tuple[int, int] = (60, 25)
 
     def __call__(self, image: Image) -> Image:
-        """Prepare a picture.
+        """Prepare an image.
 
         Args:
             image: (height, width, 3) uint8.
@@ -61,7 +61,7 @@ class Downscale:
         top, bottom = self.crop
         cut = image[top : len(image) - bottom]
         if not cut.size:
-            raise OptionError(f"crop={self.crop} leaves nothing of a picture of {len(image)} rows")
+            raise OptionError(f"crop={self.crop} leaves nothing of an image of {len(image)} rows")
         height, width = self.size
         return np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
@@ -95,12 +95,12 @@ class FrameSource(Protocol):
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """Cameras whose pictures it gives."""
+        """Cameras whose images it gives."""
         ...
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every picture."""
+        """Height, width and channels of every image."""
         ...
 
     def __len__(self) -> int: ...
@@ -110,7 +110,7 @@ class FrameSource(Protocol):
 
         Args:
             index: number of the frame.
-            images: where each camera's picture goes to, `shape` uint8.
+            images: where each camera's image goes to, `shape` uint8.
 
         Returns:
             (6,) float64 as `LABELS` says.
@@ -123,7 +123,7 @@ class RecordedFrames:
 
     Args:
         recording: whose frames.
-        cameras: which pictures.
+        cameras: which images.
         prepare: what is done to each; must give the same shape for all.
     """
 
@@ -144,7 +144,7 @@ class RecordedFrames:
         self.cameras = tuple(cameras)
         self.prepare = prepare
         self._ends = list(itertools.accumulate(map(len, recording.episodes)))
-        first = self._picture(recording.episodes[0], 0, self.cameras[0])
+        first = self._image(recording.episodes[0], 0, self.cameras[0])
         self.shape: tuple[int, int, int] = (first.shape[0], first.shape[1], first.shape[2])
 
     def __len__(self) -> int:
@@ -159,25 +159,25 @@ class RecordedFrames:
         """Read a frame, see `FrameSource.read`.
 
         Raises:
-            RecordingError: A picture can't be read, or has another shape than the others.
+            RecordingError: An image can't be read, or has another shape than the others.
         """
         episode, i = self.find(index)
-        for camera, image in zip(self.cameras, images, strict=True):
-            picture = self._picture(episode, i, camera)
-            if picture.shape != self.shape:
+        for camera, out in zip(self.cameras, images, strict=True):
+            image = self._image(episode, i, camera)
+            if image.shape != self.shape:
                 raise RecordingError(
-                    f"{episode.log}, row {episode.row[i]}, {camera}: a picture of shape {picture.shape} "
+                    f"{episode.log}, row {episode.row[i]}, {camera}: an image of shape {image.shape} "
                     f"where the first has {self.shape}; recording.without(recording.check()) lacks such rows"
                 )
-            image[...] = picture
+            out[...] = image
         return np.array([getattr(episode, name)[i] for name in LABELS], np.float64)
 
-    def _picture(self, episode: Episode, i: int, camera: str) -> Image:
+    def _image(self, episode: Episode, i: int, camera: str) -> Image:
         try:
-            picture = episode.image(camera, i)
+            image = episode.image(camera, i)
         except RecordingError as error:
             raise RecordingError(f"{episode.log}, row {episode.row[i]}, {camera}: {error}") from error
-        return picture if self.prepare is None else self.prepare(picture)
+        return image if self.prepare is None else self.prepare(image)
 
 
 class _CachedFrames:
@@ -202,20 +202,20 @@ class TrainingLoader:
     """Gives the frames of recordings in batches, in an order that a seed decides.
 
     Each pass over it is one epoch in an order of its own; the n-th pass is the same with every run, with
-    any number of workers. It never holds more than `buffer_bytes` of pictures, and of a packed file
+    any number of workers. It never holds more than `buffer_bytes` of images, and of a packed file
     (`udacity_gym.recording.pack`) nothing else, however many frames there are.
 
     Args:
         source: a recording, what `open_recording` takes, or what `pack` gave.
-        cameras: which pictures; a packed file has its own.
-        prepare: what is done to each picture in the workers; `Downscale()` suits NVIDIA's network.
+        cameras: which images; a packed file has its own.
+        prepare: what is done to each image in the workers; `Downscale()` suits NVIDIA's network.
         batch_size: frames per batch; the last one may have fewer.
         shuffle: False gives the frames in the order of the recording.
         seed: seed of the order.
         workers: threads that decode; 0 decodes when a batch is asked for.
         ahead: batches that are made before they are asked for.
         drop_last: leave out a last batch with fewer frames.
-        cache: a file for the prepared pictures, written on the first use and checked on every other.
+        cache: a file for the prepared images, written on the first use and checked on every other.
             It may be deleted at any time; where it does not fit the recording it is written anew.
 
     Raises:
@@ -269,7 +269,7 @@ class TrainingLoader:
 
     @property
     def buffer_bytes(self) -> int:
-        """Most bytes of pictures that are held at a time, those of the batch just given included."""
+        """Most bytes of images that are held at a time, those of the batch just given included."""
         frame = len(self.source.cameras) * int(np.prod(self.source.shape))
         return frame * self.batch_size * ((self.ahead if self.workers else 0) + 2)
 

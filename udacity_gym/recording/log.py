@@ -1,4 +1,4 @@
-"""A ``driving_log.csv`` as columns, without looking at its pictures."""
+"""A ``driving_log.csv`` as columns, without looking at its images."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def read_log(path: Path, storage: Storage, name: str) -> Log:
         what = "has a header but no rows" if parsed.has_header else "is empty"
         raise RecordingError(
             f"{path} {what}. Udacity's simulator writes the rows when the recording is stopped and its "
-            "pictures are saved: record again, or choose another folder"
+            "images are saved: record again, or choose another folder"
         )
     if not parsed.row:
         raise RecordingError(f"{path} {_refusal(parsed.first_line, parsed.findings)}")
@@ -233,7 +233,7 @@ def _blocks(path: Path, file: IO[bytes], encoding: str) -> Iterator[list[str]]:
 
 
 def stamp(name: str) -> float:
-    """The time in a picture's name.
+    """The time in an image's name.
 
     Args:
         name: such as ``center_2018_07_16_17_11_43_382.jpg``; local time of the recording machine.
@@ -252,7 +252,7 @@ def stamp(name: str) -> float:
 
 
 def stamps(names: Sequence[str]) -> NDArray[np.float64]:
-    """The times in many pictures' names, as `stamp` gives them; (n,) ms, NaN where there is none."""
+    """The times in many images' names, as `stamp` gives them; (n,) ms, NaN where there is none."""
     first = _STAMP.search(names[0]) if names else None
     if first is None or len(set(map(len, names))) != 1 or not "".join(names).isascii():
         return np.array([stamp(name) for name in names], np.float64)
@@ -302,9 +302,9 @@ def _refusal(line: str, findings: Findings) -> str:
     if "nombre_imagen" in fields or "comando" in fields:
         whose = "a logger for conditional imitation learning (nombre_imagen, steering, comando)"
     elif numeric == [True] * 4 + [False] and is_image_name(fields[-1]):
-        whose = "Udacity's pre-release simulator of August 2016 (steering in degrees first, one picture last)"
+        whose = "Udacity's pre-release simulator of August 2016 (steering in degrees first, one image last)"
     elif numeric == [False, True] and is_image_name(fields[0]):
-        whose = "a Webots controller (one picture and the steering)"
+        whose = "a Webots controller (one image and the steering)"
     else:
         count = f"{len(fields)} column{'' if len(fields) == 1 else 's'}"
         whose = f"another program's, with {count}: {dialect.shorten(line)}"

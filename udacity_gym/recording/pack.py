@@ -4,7 +4,7 @@ Everything in it comes from the recording: deleting it costs the time to pack it
 
 The file begins with ``UDGPACK1``, the length of a JSON header (4 bytes, little-endian), the header and its
 CRC-32; records of equal length follow from ``header["start"]`` on. A record is six float64 (steering,
-throttle, brake, speed in m/s, time in s, row), the pictures of the cameras, and the CRC-32 of all that.
+throttle, brake, speed in m/s, time in s, row), the images of the cameras, and the CRC-32 of all that.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class PackedFrames:
         path: the file.
 
     Attributes:
-        cameras: cameras whose pictures it has.
-        shape: height, width and channels of every picture.
-        fingerprint: of the recording, its edits and how its pictures were prepared.
+        cameras: cameras whose images it has.
+        shape: height, width and channels of every image.
+        fingerprint: of the recording, its edits and how its images were prepared.
 
     Raises:
         RecordingError: It is no packed file, or was cut off.
@@ -70,8 +70,8 @@ class PackedFrames:
             self._frames, self._start = int(header["frames"]), int(header["start"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged(f"has a header without {error}") from error
-        self._picture = height * width * channels
-        self._record = _NUMBERS + len(self.cameras) * self._picture + 4
+        self._image = height * width * channels
+        self._record = _NUMBERS + len(self.cameras) * self._image + 4
         size = os.fstat(self._file).st_size
         if size != self._start + self._frames * self._record:
             raise self._damaged(f"has {size} bytes instead of {self._start + self._frames * self._record}")
@@ -89,8 +89,8 @@ class PackedFrames:
         if len(data) != self._record or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
             raise self._damaged(f"is damaged at frame {index}")
         for k, image in enumerate(images):
-            start = _NUMBERS + k * self._picture
-            image[...] = np.frombuffer(data, np.uint8, self._picture, start).reshape(self.shape)
+            start = _NUMBERS + k * self._image
+            image[...] = np.frombuffer(data, np.uint8, self._image, start).reshape(self.shape)
         return np.frombuffer(data, "<f8", len(LABELS))
 
     def close(self) -> None:
@@ -140,8 +140,8 @@ def pack(
     Args:
         recording: whose frames.
         path: the file; it has this name only when it is whole.
-        cameras: whose pictures.
-        prepare: what is done to each picture, such as `Downscale()`. Its ``repr`` must say what it does, as
+        cameras: whose images.
+        prepare: what is done to each image, such as `Downscale()`. Its ``repr`` must say what it does, as
             that of a dataclass does, so that a file of other settings is not taken for this one.
         workers: threads that decode.
         reuse: open the file that is there if it fits.
@@ -152,7 +152,7 @@ def pack(
 
     Raises:
         OptionError: ``prepare`` has no telling ``repr``.
-        RecordingError: The file can't be written, is something else, or a picture can't be read.
+        RecordingError: The file can't be written, is something else, or an image can't be read.
     """
     path = Path(path)
     frames = RecordedFrames(recording, cameras, prepare)
@@ -203,7 +203,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _fingerprint(frames: RecordedFrames) -> str:
-    """Of the frames, of when the folders of their pictures last changed, and of how they are prepared."""
+    """Of the frames, of when the folders of their images last changed, and of how they are prepared."""
     prepared = repr(frames.prepare)
     if " at 0x" in prepared:
         raise OptionError(

@@ -28,7 +28,7 @@ def plot(
     output: str | PathLike[str],
     before: Recording | None = None,
     bins: int = 25,
-    pictures: int = 6,
+    images: int = 6,
 ) -> Path:
     """Draw a page of figures about a recording.
 
@@ -41,13 +41,13 @@ def plot(
         before: the same recording without its edits, to compare with. Without it, or where the edits
             leave out nothing, the comparison is with what `balance` would keep.
         bins: of the histogram.
-        pictures: columns of the contact sheet, spread evenly over the recording.
+        images: columns of the contact sheet, spread evenly over the recording.
 
     Returns:
         The file.
 
     Raises:
-        RecordingError: A picture can't be read, or the file can't be written.
+        RecordingError: An image can't be read, or the file can't be written.
     """
     output = Path(output)
     if output.suffix.lower() not in ENDINGS:
@@ -62,11 +62,11 @@ def plot(
     if positions:
         _plot_way(figure.add_subplot(upper[:, 1]), positions)
     sheet = figure.add_subplot(grid[1])
-    sheet.imshow(contact_sheet(recording, pictures), interpolation="antialiased")
+    sheet.imshow(contact_sheet(recording, images), interpolation="antialiased")
     sheet.set_axis_off()
     rows = " / ".join(cameras)
     sheet.set_title(f"Seen by {rows}, from beginning to end", fontsize=10, color=INK, loc="left")
-    title = f"{recording.path.name}: {len(recording)} frames, {len(recording.episodes)} takes"
+    title = f"{recording.path.name}: {len(recording)} frames, {len(recording.episodes)} episodes"
     figure.suptitle(title, x=0.125, y=0.96, ha="left", fontsize=13, color=INK)
     with replacing(output, RecordingError) as part:
         figure.savefig(part, bbox_inches="tight")
@@ -74,10 +74,10 @@ def plot(
 
 
 def contact_sheet(recording: Recording, columns: int = 6) -> Image:
-    """Pictures spread evenly over a recording, a row for each camera: left, center, right.
+    """Images spread evenly over a recording, a row for each camera: left, center, right.
 
     Args:
-        recording: its pictures should have one size.
+        recording: its images should have one size.
         columns: moments.
 
     Returns:
@@ -128,7 +128,7 @@ def _plot_speed(axes: Axes, recording: Recording) -> None:
         begin += float(episode.time[-1])
     axes.set_ylim(bottom=0)
     axes.margins(x=0)
-    _style(axes, "Speed over driven time, s (takes in turn)", "m/s")
+    _style(axes, "Speed over driven time, s (episodes in turn)", "m/s")
 
 
 def _plot_way(axes: Axes, positions: list[NDArray[np.float64]]) -> None:
@@ -138,11 +138,11 @@ def _plot_way(axes: Axes, positions: list[NDArray[np.float64]]) -> None:
         axes.plot(*way[:: max(1, total // MOST_POINTS)].T, color=colour, linewidth=1.1)
         axes.plot(*way[0], "o", color=colour, markersize=4)
     axes.set_aspect("equal", adjustable="datalim")
-    _style(axes, "The way from above, m (dots: where takes begin)", "")
+    _style(axes, "The way from above, m (dots: where episodes begin)", "")
 
 
 def _positions(recording: Recording) -> list[NDArray[np.float64]]:
-    """(n, 2) m east and north of every take that the side file knows the pose of."""
+    """(n, 2) m east and north of every episode that the side file knows the pose of."""
     ways = []
     for episode in recording.episodes:
         poses = [extra["pose"][:2] for extra in episode.extras() if len(extra.get("pose", ())) >= 2]

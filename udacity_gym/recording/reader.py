@@ -1,4 +1,4 @@
-"""Opens recordings: the log, its pictures, and what is wrong with them."""
+"""Opens recordings: the log, its images, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from udacity_gym.telemetry import CAMERAS, MPH
 LOG_NAME = "driving_log.csv"
 """What Udacity's simulator calls its log."""
 
-TAKE_GAP = 1.0
-"""s between two rows from which on they belong to different takes; within one it is 0.12 at most."""
+EPISODE_GAP = 1.0
+"""s between two rows from which on they belong to different episodes; within one it is 0.12 at most."""
 
 NOMINAL_DT = 1 / 15
-"""s between two rows, assumed where the pictures' names tell no time."""
+"""s between two rows, assumed where the images' names tell no time."""
 
 STANDING_SPEED = 0.1
 """m/s below which the car stands."""
@@ -50,7 +50,7 @@ def open_recording(
 ) -> Recording:
     """Open recordings of Udacity's simulator, or written in its format.
 
-    Reads the log and lists the folder of the pictures; pictures are read when asked for. Rows that
+    Reads the log and lists the folder of the images; images are read when asked for. Rows that
     can't be used are left out and listed in `Recording.report`; the files are never touched.
 
     Args:
@@ -60,10 +60,10 @@ def open_recording(
         edits: apply the edits that were made, see `udacity_gym.recording.edits`.
 
     Returns:
-        The recording, split into takes; of several, one after the other, see `Recording.parts`.
+        The recording, split into episodes; of several, one after the other, see `Recording.parts`.
 
     Raises:
-        RecordingError: There is no log, it is empty or another program's, none of its pictures is
+        RecordingError: There is no log, it is empty or another program's, none of its images is
             there; or, if ``strict``, a row can't be used: the message names file, row and field.
 
     Example:
@@ -93,14 +93,16 @@ def _open(storage: Storage, name: str, strict: bool) -> Recording:
     keep &= _first_of_duplicates(log, images["center"], keep)
     order = np.flatnonzero(keep)
     order = order[np.argsort(time[order], kind="stable")]
-    takes = np.split(order, np.flatnonzero(np.diff(time[order]) > TAKE_GAP * 1000) + 1) if len(order) else []
-    takes = [_without_start_pose(log, storage, images["center"], take) for take in takes]
+    groups = (
+        np.split(order, np.flatnonzero(np.diff(time[order]) > EPISODE_GAP * 1000) + 1) if len(order) else []
+    )
+    groups = [_without_start_pose(log, storage, images["center"], rows) for rows in groups]
     _note_standing(log, np.sort(order))
     unlisted = folder.unlisted(name for names in images.values() for name in names if name)
     if unlisted:
         log.findings.add_count(UNLISTED_IMAGE, len(unlisted), unlisted[0])
-    used = sum(map(len, takes))
-    report = Report(log.path, log.lines, used, len(takes), log.findings.collect())
+    used = sum(map(len, groups))
+    report = Report(log.path, log.lines, used, len(groups), log.findings.collect())
     first = log.findings.first_left_out()
     if first is not None and (strict or not used):
         kind, row, detail = first
@@ -108,7 +110,7 @@ def _open(storage: Storage, name: str, strict: bool) -> Recording:
         raise RecordingError(f"{log.path}, {what}row {row}, {kind.name}: {detail}. What to do: {kind.advice}")
     side_file = SideFile(storage, SIDE_FILE if folder.has(SIDE_FILE) else None)
     columns = {camera: encode_names(names) for camera, names in images.items()}
-    episodes = [_episode(log, storage, columns, time, take, side_file) for take in takes]
+    episodes = [_episode(log, storage, columns, time, rows, side_file) for rows in groups]
     return Recording(log.path, episodes, tuple(images), report, storage)
 
 
@@ -188,14 +190,14 @@ def _listing(folder: Path, most: int = 5) -> str:
 
 
 def _find_images(log: Log, folder: ImageFolder) -> tuple[dict[str, list[str]], NDArray[np.bool_]]:
-    """Look up the pictures of every row.
+    """Look up the images of every row.
 
-    A camera that lacks more than half of its pictures is given up; rows that lack a picture of the
+    A camera that lacks more than half of its images is given up; rows that lack an image of the
     other cameras can't be used.
 
     Returns:
-        Camera to the relative path of its picture in each row ("" where there is none), and (n,)
-        bool which rows have all pictures.
+        Camera to the relative path of its image in each row ("" where there is none), and (n,)
+        bool which rows have all images.
     """
     found = {camera: folder.find(paths.folders, paths.names) for camera, paths in log.images.items()}
     there = {camera: np.array(list(map(bool, names))) for camera, names in found.items()}
@@ -206,18 +208,18 @@ def _find_images(log: Log, folder: ImageFolder) -> tuple[dict[str, list[str]], N
         links = ", ".join(folder.links_out)
         if links or folder.leads_outside(place, name):
             raise RecordingError(
-                f"{log.path}: none of its {len(some)} rows has a picture; {links or name} in {where} "
-                "is a link that leads out of the folder. Copy the pictures themselves into IMG/"
+                f"{log.path}: none of its {len(some)} rows has an image; {links or name} in {where} "
+                "is a link that leads out of the folder. Copy the images themselves into IMG/"
             )
         raise RecordingError(
-            f"{log.path}: none of its {len(some)} rows has a picture in {where}. Row {log.row[0]} "
+            f"{log.path}: none of its {len(some)} rows has an image in {where}. Row {log.row[0]} "
             f"asks for {name!r}, which was looked for beside the log, in IMG/ there, and in a folder there "
-            f"called as the last one of {place!r}. Copy the pictures into IMG/"
+            f"called as the last one of {place!r}. Copy the images into IMG/"
         )
     for camera in CAMERAS[1:]:
         missing = int((some & ~there[camera]).sum())
         if missing * 2 > some.sum():
-            log.findings.add_count(CAMERA_DROPPED, 1, f"{camera}: {missing} pictures are missing")
+            log.findings.add_count(CAMERA_DROPPED, 1, f"{camera}: {missing} images are missing")
             del found[camera]
     keep = np.ones(len(some), bool)
     for camera in found:
@@ -232,7 +234,7 @@ def _find_images(log: Log, folder: ImageFolder) -> tuple[dict[str, list[str]], N
 
 
 def _times(log: Log) -> NDArray[np.float64]:
-    """Time of each row in ms; rows whose pictures tell none follow the row before."""
+    """Time of each row in ms; rows whose images tell none follow the row before."""
     time = stamps(log.images["center"].names)
     unknown = np.flatnonzero(np.isnan(time))
     for index in unknown:
@@ -246,7 +248,7 @@ def _times(log: Log) -> NDArray[np.float64]:
 
 
 def _first_of_duplicates(log: Log, names: Sequence[str], keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(n,) bool which rows are not a repetition of an earlier usable row with the same centre picture."""
+    """(n,) bool which rows are not a repetition of an earlier usable row with the same centre image."""
     first: dict[str, int] = {}
     unique = np.ones(len(names), bool)
     if len(set(names)) == len(names):
@@ -262,29 +264,29 @@ def _first_of_duplicates(log: Log, names: Sequence[str], keep: NDArray[np.bool_]
 
 
 def _without_start_pose(
-    log: Log, storage: Storage, names: Sequence[str], take: NDArray[np.int64]
+    log: Log, storage: Storage, names: Sequence[str], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Leave out the last row of a take if its picture shows where the take began.
+    """Leave out the last row of an episode if its image shows where the episode began.
 
-    The simulator renders after the drive, putting the car back pose by pose, and its last picture
-    is often that of the start pose. It then resembles the take's first picture (up to the noise of
+    The simulator renders after the drive, putting the car back pose by pose, and its last image
+    is often that of the start pose. It then resembles the episode's first image (up to the noise of
     JPEG) and not at all the one before.
     """
-    if len(take) < 3:
-        return take
+    if len(rows) < 3:
+        return rows
     try:
         first, before, last = (
             decode_image(storage.read(names[i]), storage.path / names[i]).astype(np.int16)
-            for i in take[[0, -2, -1]].tolist()
+            for i in rows[[0, -2, -1]].tolist()
         )
-    except RecordingError:  # a broken picture is found when it is asked for
-        return take
+    except RecordingError:  # a broken image is found when it is asked for
+        return rows
     if first.shape == before.shape == last.shape:
         to_first, to_before = np.abs(last - first).mean(), np.abs(last - before).mean()
         if to_first < 3.0 and to_before > 2.0 * to_first + 3.0:
-            log.findings.add(START_POSE, int(log.row[take[-1]]), f"same picture as row {log.row[take[0]]}")
-            return take[:-1]
-    return take
+            log.findings.add(START_POSE, int(log.row[rows[-1]]), f"same image as row {log.row[rows[0]]}")
+            return rows[:-1]
+    return rows
 
 
 def _note_standing(log: Log, kept: NDArray[np.int64]) -> None:
@@ -298,12 +300,12 @@ def _episode(
     storage: Storage,
     images: Mapping[str, NDArray[np.bytes_]],
     time: NDArray[np.float64],
-    take: NDArray[np.int64],
+    rows: NDArray[np.int64],
     side_file: SideFile,
 ) -> Episode:
-    columns = {name: log.values[take, i] for i, name in enumerate(FIELDS)}
+    columns = {name: log.values[rows, i] for i, name in enumerate(FIELDS)}
     columns["speed_mph"] = columns["speed"]
     columns["speed"] = columns["speed"] * MPH
-    columns["time"] = (time[take] - time[take[0]]) / 1000
-    names = {camera: paths[take] for camera, paths in images.items()}
-    return Episode(log.path, names, columns, log.row[take], side_file, storage)
+    columns["time"] = (time[rows] - time[rows[0]]) / 1000
+    names = {camera: paths[rows] for camera, paths in images.items()}
+    return Episode(log.path, names, columns, log.row[rows], side_file, storage)

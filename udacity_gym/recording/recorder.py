@@ -1,4 +1,4 @@
-"""Records drives: anybody's, take by take, or an expert's from beginning to end."""
+"""Records drives: anybody's, episode by episode, or an expert's from beginning to end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEPT = ("time", "s", "cte", "heading_error", "curvature", "progress", "lap", "po
 
 
 class Recorder:
-    """Records takes into a folder: start one, add frames, then stop or discard it.
+    """Records episodes into a folder: start one, add frames, then stop or discard it.
 
     It doesn't matter who drives what: frames come from an environment (`RecordDrives` adds them by
     itself), a simulator (`add_telemetry`), or anywhere (`add`). A frame is on the disk when adding it
@@ -41,7 +41,7 @@ class Recorder:
 
     Args:
         folder: where to, in Udacity's format; see `RecordingWriter`.
-        cameras: whose pictures are recorded; None takes those of Udacity's cameras that the first
+        cameras: whose images are recorded; None takes those of Udacity's cameras that the first
             frame has.
         about: what to keep with every frame in ``frames.jsonl``: ``seed``, ``track``, ``direction``,
             ``weather``, ``driver``.
@@ -51,9 +51,9 @@ class Recorder:
 
     Attributes:
         about: may be changed between frames.
-        recording: a take is being recorded.
-        takes: takes that were kept.
-        frames: frames of the present take; of the last one when stopped.
+        recording: an episode is being recorded.
+        episodes: episodes that were kept.
+        frames: frames of the present episode; of the last one when stopped.
 
     Example:
         >>> with Recorder("my-drive", about={"driver": "human"}) as recorder:       # doctest: +SKIP
@@ -76,7 +76,7 @@ class Recorder:
         self.cameras = None if cameras is None else tuple(cameras)
         self.about: dict[str, Any] = dict(about or {})
         self.recording = False
-        self.takes = 0
+        self.episodes = 0
         self.frames = 0
         self._options: dict[str, Any] = {"absolute_paths": absolute_paths, "start": start}
         self._append = append
@@ -86,22 +86,22 @@ class Recorder:
 
     @property
     def folder(self) -> Path:
-        """Where takes go; another one may be chosen while no take is recorded."""
+        """Where episodes go; another one may be chosen while no episode is recorded."""
         return self._folder
 
     @folder.setter
     def folder(self, folder: str | PathLike[str]) -> None:
         if self.recording:
-            raise RecordingError("stop or discard the take before choosing another folder")
+            raise RecordingError("stop or discard the episode before choosing another folder")
         self._close_writer()
         self._folder = Path(folder)
 
     def start(self) -> None:
-        """Begin a take; one that is being recorded is kept."""
+        """Begin an episode; one that is being recorded is kept."""
         self.stop()
         self.recording, self.frames = True, 0
         if self._writer is not None:
-            self._writer.new_take()
+            self._writer.new_episode()
 
     def add(
         self,
@@ -111,24 +111,24 @@ class Recorder:
         time: float,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """Add a frame to the take.
+        """Add a frame to the episode.
 
         Args:
             images: what was seen: camera to (height, width, 3) uint8 RGB; further ones are passed over.
             action: (2,) what was done about it: steering [-1, 1], positive turns right, and throttle
                 [-1, 1], negative brakes.
             speed: m/s at that moment.
-            time: s, growing within a take.
+            time: s, growing within an episode.
             extra: what else to keep in the side file. By convention ``action`` is what was executed,
                 ``policy_action`` and ``expert_action`` what these wanted, ``driver`` who drove,
                 ``intervention`` whether somebody drove instead of a policy; see also `KEPT`.
 
         Raises:
-            RecordingError: No take is being recorded, the frame is not as described, or it can't be
+            RecordingError: No episode is being recorded, the frame is not as described, or it can't be
                 written (say, the disk is full): what was recorded before is kept and readable.
         """
         if not self.recording:
-            raise RecordingError("no take is being recorded: call start() first")
+            raise RecordingError("no episode is being recorded: call start() first")
         steering, throttle = _action(action, "a recorded action must be")
         cameras = self.cameras or tuple(camera for camera in CAMERAS if camera in images)
         if self._writer is None:
@@ -152,7 +152,7 @@ class Recorder:
         """Add what a simulator told, and the control that was chosen on it.
 
         Args:
-            telemetry: with a picture of the centre camera at least.
+            telemetry: with an image of the centre camera at least.
             control: steering and throttle.
             extra: what else to keep, see `add`.
         """
@@ -173,41 +173,41 @@ class Recorder:
         )
 
     def stop(self) -> int:
-        """Keep the take; without one, nothing happens.
+        """Keep the episode; without one, nothing happens.
 
         Returns:
-            Frames of the take.
+            Frames of the episode.
         """
         if not self.recording:
             return 0
         self.recording = False
-        self.takes += self.frames > 0
+        self.episodes += self.frames > 0
         return self.frames
 
     def discard(self) -> None:
-        """Delete the take that is being recorded; no row, picture or folder of it is left.
+        """Delete the episode that is being recorded; no row, image or folder of it is left.
 
         Raises:
-            RecordingError: No take is being recorded.
+            RecordingError: No episode is being recorded.
         """
         if not self.recording:
-            raise RecordingError("no take is being recorded; a take that was stopped is kept")
+            raise RecordingError("no episode is being recorded; an episode that was stopped is kept")
         self.recording, self.frames = False, 0
         if self._writer is not None:
-            self._writer.discard_take()
-            if not self.takes:
+            self._writer.discard_episode()
+            if not self.episodes:
                 self._close_writer()
 
     def close(self) -> None:
-        """Keep the take that is being recorded, and close the files; calling it twice is fine."""
+        """Keep the episode that is being recorded, and close the files; calling it twice is fine."""
         self.stop()
         self._close_writer()
 
     def _close_writer(self) -> None:
         if self._writer is not None:
             self._writer.close()
-            self._append = self._append or self.takes > 0
-            self._options["start"] = None if self.takes else self._options["start"]
+            self._append = self._append or self.episodes > 0
+            self._options["start"] = None if self.episodes else self._options["start"]
             self._writer = None
             with contextlib.suppress(OSError):  # a folder that has something in it stays
                 for folder in self._made:
@@ -228,10 +228,10 @@ class Recorder:
 class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Adds every step to a recorder while that records; else the environment is as it was.
 
-    A row holds the pictures of the observation the action was chosen on, and the speed then. Pictures of
+    A row holds the images of the observation the action was chosen on, and the speed then. Images of
     cameras that are not in the observation are drawn by the simulator where it has them. A reset begins a
-    new take. The seed, the track, the weather, the conditions that are not Udacity's and what `note` was told
-    go to the side file.
+    new episode. The seed, the track, the weather, the conditions that are not Udacity's and what `note` was
+    told go to the side file.
 
     Args:
         env: environment whose action is (steering, throttle), with "speed" and "time" in its info.
@@ -270,7 +270,7 @@ class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode; a recorder that records begins a new take."""
+        """Start an episode; a recorder that records begins a new one."""
         if seed is not None:
             self.recorder.about["seed"] = seed
         observation, info = self.env.reset(seed=seed, options=options)
@@ -310,7 +310,7 @@ class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
             observation, info = self._seen
             executed = _action(action, "a recorded action must be")
             self.recorder.add(
-                pictures(self.env, observation, self.recorder.cameras or CAMERAS),
+                images(self.env, observation, self.recorder.cameras or CAMERAS),
                 executed,
                 _entry(info, "speed"),
                 _entry(info, "time"),
@@ -338,12 +338,12 @@ def record(
 ) -> Recording:
     """Let an expert drive and record it in Udacity's format.
 
-    A row holds the pictures the expert saw, the action it chose on them, and the speed at that
+    A row holds the images the expert saw, the action it chose on them, and the speed at that
     moment; a negative throttle is written as brake. ``frames.jsonl`` keeps where the car was, the
     seed, the track, who drove, and the action it chose, before it was clipped.
 
     Args:
-        env: environment with the three cameras; ``mode="training"`` gives pictures as the simulator
+        env: environment with the three cameras; ``mode="training"`` gives images as the simulator
             records them. It is reset, driven, and not closed.
         expert: ``expert(observation, info) -> (steering, throttle)``. One with a ``label`` (a
             `udacity_gym.experts.NoisyExpert`) executes its action, and the label is kept as
@@ -355,16 +355,16 @@ def record(
         progress: show a progress bar.
         start: local time of the first frame; by default now. With a given one, the same drive gives
             the same bytes.
-        append: add a take to the recording that is in the folder.
+        append: add an episode to the recording that is in the folder.
         allow_missing: record without the side cameras too; their fields in the log stay empty.
         extra: what else to keep with every frame in ``frames.jsonl``, such as ``{"weather": "fog"}``.
 
     Returns:
-        The recording, opened; with ``append``, with all of its takes.
+        The recording, opened; with ``append``, with all of its episodes.
 
     Raises:
         OptionError: Neither laps nor seconds is given, or one is not positive.
-        RecordingError: The environment has no pictures of the three cameras, or its info no speed or
+        RecordingError: The environment has no images of the three cameras, or its info no speed or
             time; or the folder can't be written to.
 
     Warns:
@@ -376,11 +376,11 @@ def record(
     recorder = Recorder(folder, about=about, append=append, start=start)
     drive = RecordDrives(env, recorder)
     observation, info = drive.reset(seed=seed)
-    there = pictures(env, observation, CAMERAS)
+    there = images(env, observation, CAMERAS)
     missing = [camera for camera in CAMERAS if camera not in there]
     if "center" in missing or (missing and not allow_missing):
         raise RecordingError(
-            f"the environment gives no picture of {', '.join(missing)}: make it with cameras={CAMERAS!r}"
+            f"the environment gives no image of {', '.join(missing)}: make it with cameras={CAMERAS!r}"
             + ("" if "center" in missing else ", or set allow_missing=True to leave their fields empty")
         )
     begin = _entry(info, "time")
@@ -404,13 +404,13 @@ def record(
     return open_recording(folder)
 
 
-def pictures(env: gymnasium.Env[Any, Any], observation: object, cameras: Sequence[str]) -> dict[str, Image]:
-    """Pictures of the present moment: from the observation, and else from the simulator.
+def images(env: gymnasium.Env[Any, Any], observation: object, cameras: Sequence[str]) -> dict[str, Image]:
+    """Images of the present moment: from the observation, and else from the simulator.
 
     Args:
         env: the environment that gave the observation, wrapped or not.
         observation: its last one.
-        cameras: whose pictures.
+        cameras: whose images.
 
     Returns:
         Camera to (height, width, 3) uint8 RGB, of those that there are.

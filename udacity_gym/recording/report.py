@@ -29,19 +29,19 @@ UNREADABLE_ROW = Kind("unreadable row", True, "correct or delete the line; nothi
 NOT_A_NUMBER = Kind("not a number", True, "correct the field in the file")
 OUT_OF_RANGE = Kind("out of range", True, "correct the field in the file; steering is in [-1, 1]")
 AMBIGUOUS = Kind("ambiguous numbers", True, "write decimal points instead of commas in these lines")
-MISSING_IMAGE = Kind("missing image", True, "copy the pictures into IMG/ beside the log")
-OUTSIDE_IMAGE = Kind("link out of the folder", True, "copy the linked pictures into the recording's folder")
+MISSING_IMAGE = Kind("missing image", True, "copy the images into IMG/ beside the log")
+OUTSIDE_IMAGE = Kind("link out of the folder", True, "copy the linked images into the recording's folder")
 DUPLICATE = Kind("duplicate", True, "nothing; the first of the rows is used")
-START_POSE = Kind("start pose", True, "nothing; the simulator gave the take's last row its first picture")
+START_POSE = Kind("start pose", True, "nothing; the simulator gave the episode's last row its first image")
 EDITED = Kind("left out by an edit", True, "nothing; undo takes the last edit back")
-BROKEN_IMAGE = Kind("broken image", True, "copy the picture again, or leave the row out")
-WRONG_SIZE = Kind("image of another size", True, "resize the pictures, or leave the rows out")
+BROKEN_IMAGE = Kind("broken image", True, "copy the image again, or leave the row out")
+WRONG_SIZE = Kind("image of another size", True, "resize the images, or leave the rows out")
 OUT_OF_ORDER = Kind("time runs backwards", False, "nothing; rows were sorted by time")
 NO_TIME = Kind("no time stamp", False, "nothing; 1/15 s after the row before was assumed")
 STANDING = Kind("standing still", False, "leave them out of training if the car should not learn to stand")
 EXTRA_COLUMNS = Kind("columns after the speed", False, "nothing; they were ignored")
 REPEATED_HEADER = Kind("header inside the log", False, "nothing; the line was skipped")
-CAMERA_DROPPED = Kind("camera without pictures", False, "copy its pictures into IMG/ to use this camera")
+CAMERA_DROPPED = Kind("camera without images", False, "copy its images into IMG/ to use this camera")
 UNLISTED_IMAGE = Kind("image without a row", False, "nothing; no row means no steering to learn from")
 ENCODING = Kind("unusual encoding", False, "save the log as UTF-8")
 
@@ -73,7 +73,7 @@ class Report(Sequence[Finding]):
         path: the log.
         rows: rows the log has (lines that are neither empty nor a header).
         used: rows that became frames.
-        takes: episodes.
+        episodes: how many it is split into.
         parts: the reports on the recordings that were joined, itself if it is one.
     """
 
@@ -82,14 +82,14 @@ class Report(Sequence[Finding]):
         path: Path,
         rows: int,
         used: int,
-        takes: int,
+        episodes: int,
         findings: Sequence[Finding],
         parts: Sequence[Report] = (),
     ) -> None:
         self.path = path
         self.rows = rows
         self.used = used
-        self.takes = takes
+        self.episodes = episodes
         self._findings = sorted(findings, key=lambda finding: not finding.kind.left_out)
         self.parts: tuple[Report, ...] = tuple(parts) or (self,)
 
@@ -103,11 +103,13 @@ class Report(Sequence[Finding]):
                 detail = before.detail if before else f"{report.path}: {finding.detail}"
                 count = finding.count + (before.count if before else 0)
                 merged[finding.kind] = Finding(finding.kind, (), detail, count)
-        rows, used, takes = (sum(getattr(r, name) for r in reports) for name in ("rows", "used", "takes"))
-        return cls(path, rows, used, takes, list(merged.values()), reports)
+        rows, used, episodes = (
+            sum(getattr(r, name) for r in reports) for name in ("rows", "used", "episodes")
+        )
+        return cls(path, rows, used, episodes, list(merged.values()), reports)
 
-    def extended(self, findings: Sequence[Finding], used: int, takes: int) -> Report:
-        """This report with further findings, of so many rows and takes that are used."""
+    def extended(self, findings: Sequence[Finding], used: int, episodes: int) -> Report:
+        """This report with further findings, of so many rows and episodes that are used."""
         merged = {finding.kind: finding for finding in self}
         for finding in findings:
             before = merged.get(finding.kind)
@@ -116,7 +118,7 @@ class Report(Sequence[Finding]):
                 detail = before.detail
                 finding = Finding(finding.kind, rows, detail, len(rows))
             merged[finding.kind] = finding
-        return Report(self.path, self.rows, used, takes, list(merged.values()))
+        return Report(self.path, self.rows, used, episodes, list(merged.values()))
 
     def __len__(self) -> int:
         return len(self._findings)
@@ -173,11 +175,12 @@ class Report(Sequence[Finding]):
         return next((finding.count for finding in self if finding.kind.name == kind), 0)
 
     def __str__(self) -> str:
-        plural = "" if self.takes == 1 else "s"
+        plural = "" if self.episodes == 1 else "s"
         if len(self.parts) > 1:
-            total = f"{len(self.parts)} recordings: {self.used} of {self.rows} rows used, {self.takes} takes"
+            total = f"{len(self.parts)} recordings: {self.used} of {self.rows} rows used, "
+            total += f"{self.episodes} episodes"
             return "\n\n".join([*map(str, self.parts), total])
-        title = f"{self.path}: {self.used} of {self.rows} rows used, {self.takes} take{plural}"
+        title = f"{self.path}: {self.used} of {self.rows} rows used, {self.episodes} episode{plural}"
         if not self._findings:
             return f"{title}; nothing to report"
         header = ("finding", "count", "usable", "rows", "first", "what to do")

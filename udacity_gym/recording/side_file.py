@@ -13,7 +13,7 @@ from udacity_gym.errors import RecordingError
 from udacity_gym.recording.storage import UNREADABLE, Storage
 
 SIDE_FILE = "frames.jsonl"
-"""The file's name; every line has the name of its frame's centre picture under "image"."""
+"""The file's name; every line has the name of its frame's centre image under "image"."""
 
 LONGEST_LINE = 1 << 20
 """Bytes; longer lines are passed over."""
@@ -22,7 +22,7 @@ _START = b'{"image": "'
 
 
 class SideFile:
-    """Finds what is known of a frame by the name of its centre picture.
+    """Finds what is known of a frame by the name of its centre image.
 
     Before the first question nothing is read; then the file is gone through once for where each line
     is, and a line is read when it is asked for. Lines that were cut off are passed over.
@@ -38,7 +38,7 @@ class SideFile:
         self._index: tuple[NDArray[np.bytes_], NDArray[np.int64]] | None = None
 
     def get(self, image: str) -> dict[str, Any]:
-        """What is known of the frame whose centre picture has this file name; {} if nothing.
+        """What is known of the frame whose centre image has this file name; {} if nothing.
 
         Raises:
             RecordingError: The file can't be read.
@@ -59,10 +59,10 @@ class SideFile:
         return entry
 
     def entries(self, images: Container[bytes] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What the file has, in its order: the name of a frame's picture, and what is known of it.
+        """What the file has, in its order: the name of a frame's image, and what is known of it.
 
         Args:
-            images: encoded names of pictures; lines about others are not even parsed. None takes all.
+            images: encoded names of images; lines about others are not even parsed. None takes all.
 
         Raises:
             RecordingError: The file can't be read.
@@ -82,7 +82,7 @@ class SideFile:
             raise RecordingError(f"{self._storage.path / self._name} can't be read: {error}") from error
 
     def _find_lines(self, name: str) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
-        """Names of pictures, sorted, and where in the file their lines begin; the last of a name counts."""
+        """Names of images, sorted, and where in the file their lines begin; the last of a name counts."""
         names, places, place = [], [], 0
         try:
             with self._storage.open_to_seek(name) as file:
@@ -100,7 +100,7 @@ class SideFile:
 
 
 def _image(line: bytes) -> bytes | None:
-    """The picture that a whole line is about, without parsing the line if it is one of ours."""
+    """The image that a whole line is about, without parsing the line if it is one of ours."""
     if not line.rstrip().endswith(b"}"):
         return None
     end = line.find(b'"', len(_START))

@@ -23,8 +23,8 @@ from udacity_gym.errors import RecordingError
 
 LOG_LIMIT = 1 << 29
 """Bytes; a log of two million rows, forty hours of driving, has about as many."""
-PICTURE_LIMIT = 1 << 25
-"""Bytes of a picture's file; Udacity's have 12 thousand."""
+IMAGE_LIMIT = 1 << 25
+"""Bytes of an image's file; Udacity's have 12 thousand."""
 UNPACKING_LIMIT = 200
 """Times its size that a zip member of more than a megabyte may unpack to; logs reach some twenty."""
 SIDE_FILE_LIMIT = 1 << 28
@@ -35,7 +35,7 @@ UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, l
 
 
 class Storage(ABC):
-    """A folder with a log, its pictures in subfolders, and what is beside them.
+    """A folder with a log, its images in subfolders, and what is beside them.
 
     Names are relative to it, with ``/`` between folder and file.
 
@@ -69,7 +69,7 @@ class Storage(ABC):
     def open_to_seek(self, name: str) -> IO[bytes]:
         """Open a file to be read here and there."""
 
-    def read(self, name: str, limit: int = PICTURE_LIMIT) -> bytes:
+    def read(self, name: str, limit: int = IMAGE_LIMIT) -> bytes:
         """A whole file.
 
         Raises:
@@ -141,10 +141,10 @@ class FolderStorage(Storage):
             raise _too_large(path, limit)
         return file
 
-    def read(self, name: str, limit: int = PICTURE_LIMIT) -> bytes:
+    def read(self, name: str, limit: int = IMAGE_LIMIT) -> bytes:
         """A whole file.
 
-        This is what loading pictures spends its time with outside of the decoder, hence no file object.
+        This is what loading images spends its time with outside of the decoder, hence no file object.
         """
         try:
             file = os.open(f"{self.path}/{name}", os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -236,7 +236,7 @@ class ZipStorage(Storage):
     def file(self, name: str) -> Path:
         """Refuse: what is in a zip file has no path."""
         raise RecordingError(
-            f"{self.path / name} is inside of a zip file and has no path of its own; read its pictures "
+            f"{self.path / name} is inside of a zip file and has no path of its own; read its images "
             "with image(), or unpack the zip file and open the folder"
         )
 

@@ -22,13 +22,13 @@ class Summary:
     Attributes:
         path: the recording.
         frames: usable frames.
-        takes: episodes.
+        episodes: how many.
         seconds: s of driving.
         metres: m driven, from speed and time.
         mean_speed: m/s.
         top_speed: m/s.
-        cameras: cameras with a picture of every frame.
-        picture: height and width of the first picture, pixels.
+        cameras: cameras with an image of every frame.
+        image_size: height and width of the first image, pixels.
         straight: share of frames with hardly any steering, 0 to 1.
         left: share of frames that steer left.
         right: share of frames that steer right.
@@ -41,13 +41,13 @@ class Summary:
 
     path: str
     frames: int
-    takes: int
+    episodes: int
     seconds: float
     metres: float
     mean_speed: float
     top_speed: float
     cameras: tuple[str, ...]
-    picture: tuple[int, int]
+    image_size: tuple[int, int]
     straight: float
     left: float
     right: float
@@ -61,12 +61,12 @@ class Summary:
         minutes, seconds = divmod(round(self.seconds), 60)
         shares = f"{self.straight:.0%} straight, {self.left:.0%} left, {self.right:.0%} right"
         lines = {
-            "frames": f"{self.frames} in {self.takes} take{'' if self.takes == 1 else 's'}",
+            "frames": f"{self.frames} in {self.episodes} episode{'' if self.episodes == 1 else 's'}",
             "driven": f"{minutes} min {seconds} s, {self.metres:.0f} m",
             "speed": f"{self.mean_speed:.1f} m/s ({self.mean_speed / MPH:.1f} mph) on average, "
             f"{self.top_speed:.1f} m/s at most",
             "steering": shares,
-            "pictures": f"{self.picture[1]}x{self.picture[0]} of {', '.join(self.cameras)}",
+            "images": f"{self.image_size[1]}x{self.image_size[0]} of {', '.join(self.cameras)}",
         }
         if self.laps is not None:
             lines["laps"] = f"{self.laps:.1f}"
@@ -92,7 +92,7 @@ def summarize(recording: Recording) -> Summary:
         Its figures.
 
     Raises:
-        RecordingError: The first picture or the side file can't be read.
+        RecordingError: The first image or the side file can't be read.
     """
     steering = np.concatenate([episode.steering for episode in recording.episodes])
     speed = np.concatenate([episode.speed for episode in recording.episodes])
@@ -120,13 +120,13 @@ def summarize(recording: Recording) -> Summary:
     return Summary(
         path=str(recording.path),
         frames=len(recording),
-        takes=len(recording.episodes),
+        episodes=len(recording.episodes),
         seconds=seconds,
         metres=metres,
         mean_speed=float(speed.mean()),
         top_speed=float(speed.max()),
         cameras=recording.cameras,
-        picture=(first.shape[0], first.shape[1]),
+        image_size=(first.shape[0], first.shape[1]),
         straight=float((np.abs(steering) < STRAIGHT).mean()),
         left=float((steering <= -STRAIGHT).mean()),
         right=float((steering >= STRAIGHT).mean()),

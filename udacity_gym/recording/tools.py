@@ -21,7 +21,7 @@ from udacity_gym.files import replacing
 from udacity_gym.recording.edits import Edit, edited_folder, log_crc, read_edits, write_edits
 from udacity_gym.recording.episodes import Episode, Recording
 from udacity_gym.recording.log import stamp
-from udacity_gym.recording.reader import TAKE_GAP, open_recording
+from udacity_gym.recording.reader import EPISODE_GAP, open_recording
 from udacity_gym.recording.report import Report
 from udacity_gym.recording.writer import RecordingWriter, format_number
 from udacity_gym.telemetry import CAMERAS, Image
@@ -30,11 +30,11 @@ PathOrPaths: TypeAlias = "str | PathLike[str] | Sequence[str | PathLike[str]]"
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 _NO_DATE = datetime.datetime(2000, 1, 1)
-"""Of takes whose pictures' names tell no time."""
+"""Of episodes whose images' names tell no time."""
 
 
 @dataclass(frozen=True)
-class TakeFrame:
+class NewFrame:
     """A frame on its way into a recording; see `RecordingWriter.write`."""
 
     images: Mapping[str, Image | bytes]
@@ -47,34 +47,34 @@ class TakeFrame:
 
 
 @dataclass(frozen=True)
-class Take:
-    """A take on its way into a recording.
+class NewEpisode:
+    """An episode on its way into a recording.
 
     Attributes:
         frames: in the order of time.
-        start: local time of the first one; None puts the take behind the one before.
+        start: local time of the first one; None puts the episode behind the one before.
     """
 
-    frames: Iterable[TakeFrame]
+    frames: Iterable[NewFrame]
     start: datetime.datetime | None = None
 
 
 def trim(
-    path: str | PathLike[str], start: float = 0.0, end: float = 0.0, takes: Sequence[int] | None = None
+    path: str | PathLike[str], start: float = 0.0, end: float = 0.0, episodes: Sequence[int] | None = None
 ) -> Edit:
-    """Leave out the beginning and the end of takes.
+    """Leave out the beginning and the end of episodes.
 
     Args:
         path: a recording's folder.
-        start: s to leave out at the beginning of a take.
+        start: s to leave out at the beginning of an episode.
         end: s to leave out at its end.
-        takes: which takes, counted from 0; all if not given.
+        episodes: which, counted from 0; all if not given.
 
     Returns:
         The edit that was added to the recording.
 
     Raises:
-        OptionError: A number is negative or not finite, or there is no such take.
+        OptionError: A number is negative or not finite, or there is no such episode.
     """
     if not (start >= 0 and end >= 0 and np.isfinite(start + end)):
         raise OptionError(f"start and end must be s from 0 on, got {start!r} and {end!r}")
@@ -82,16 +82,16 @@ def trim(
     def rows(recording: Recording) -> NDArray[np.int64]:
         trimmed = [
             episode.row[(episode.time < start) | (episode.time > episode.time[-1] - end)]
-            for episode in _chosen(recording, takes)
+            for episode in _chosen(recording, episodes)
         ]
         return np.concatenate(trimmed) if trimmed else np.empty(0, np.int64)
 
-    arguments = {"start": start, "end": end} | ({} if takes is None else {"takes": list(takes)})
+    arguments = {"start": start, "end": end} | ({} if episodes is None else {"episodes": list(episodes)})
     return _add_edit(path, "trim", arguments, leave_out=rows)
 
 
 def split(path: str | PathLike[str], seconds: float | None = None, rows: Sequence[int] = ()) -> Edit:
-    """Cut takes into several.
+    """Cut episodes into several.
 
     Args:
         path: a recording's folder.
@@ -194,7 +194,7 @@ def leave_out(path: str | PathLike[str], rows: Iterable[int]) -> Edit:
 
 
 def check(path: PathOrPaths, leave_out_unusable: bool = False, progress: bool = True) -> Report:
-    """Decode every picture, and report what is wrong with a recording.
+    """Decode every image, and report what is wrong with a recording.
 
     Args:
         path: what `open_recording` takes.
@@ -249,7 +249,7 @@ def fix(
     Args:
         path: a recording.
         output: a new folder for a clean copy. If not given, the log is rewritten where it is; the old
-            one is kept as ``driving_log.csv.bak``, and no picture is touched.
+            one is kept as ``driving_log.csv.bak``, and no image is touched.
         progress: show a progress bar if it takes longer than a second.
 
     Returns:
@@ -288,10 +288,10 @@ def fix(
 
 
 def merge(paths: PathOrPaths, output: str | PathLike[str], progress: bool = True) -> Recording:
-    """Copy the takes of recordings into one new folder, in Udacity's format with relative paths.
+    """Copy the episodes of recordings into one new folder, in Udacity's format with relative paths.
 
-    Pictures are copied byte for byte. Takes keep the time in their pictures' names, except where that
-    is not after the take before: such a take is put behind it, so that all takes stay apart.
+    Images are copied byte for byte. Takes keep the time in their images' names, except where that
+    is not after the episode before: such an episode is put behind it, so that all episodes stay apart.
 
     Args:
         paths: what `open_recording` takes; edits are carried out.
@@ -305,9 +305,9 @@ def merge(paths: PathOrPaths, output: str | PathLike[str], progress: bool = True
         RecordingError: A recording can't be read, or the folder can't be written or is not empty.
     """
     recording = open_recording(paths)
-    return write_takes(
+    return write_episodes(
         output,
-        (_take(episode, recording.cameras) for episode in recording.episodes),
+        (_rewritten(episode, recording.cameras) for episode in recording.episodes),
         recording.cameras,
         len(recording),
         "copying",
@@ -315,20 +315,20 @@ def merge(paths: PathOrPaths, output: str | PathLike[str], progress: bool = True
     )
 
 
-def write_takes(
+def write_episodes(
     output: str | PathLike[str],
-    takes: Iterable[Take],
+    episodes: Iterable[NewEpisode],
     cameras: Sequence[str],
     total: int | None = None,
     label: str = "writing",
     progress: bool = True,
 ) -> Recording:
-    """Write takes into a new recording, whole or not at all.
+    """Write episodes into a new recording, whole or not at all.
 
     Args:
         output: the new folder.
-        takes: what to write.
-        cameras: pictures that each frame has.
+        episodes: what to write.
+        cameras: images that each frame has.
         total: how many frames there are, for the progress bar.
         label: what the progress bar says.
         progress: show a progress bar if it takes longer than a second.
@@ -348,13 +348,13 @@ def write_takes(
                 desc=label, total=total, unit=" frames", delay=1.0, leave=False, disable=not progress
             ) as bar,
         ):
-            for take in takes:
-                start = take.start
-                if start is None or start <= end + datetime.timedelta(seconds=TAKE_GAP):
+            for episode in episodes:
+                start = episode.start
+                if start is None or start <= end + datetime.timedelta(seconds=EPISODE_GAP):
                     start = None
                 if start is not None or len(writer):
-                    writer.new_take(start)
-                for frame in take.frames:
+                    writer.new_episode(start)
+                for frame in episode.frames:
                     writer.write(
                         frame.images,
                         frame.steering,
@@ -395,31 +395,31 @@ def new_folder(output: Path) -> Iterator[Path]:
 
 
 def start_of(episode: Episode) -> datetime.datetime | None:
-    """Local time of an episode's first frame, None where the pictures' names tell none."""
+    """Local time of an episode's first frame, None where the images' names tell none."""
     ms = stamp(episode.name("center", 0).rpartition("/")[2])
     return None if np.isnan(ms) else _EPOCH + datetime.timedelta(milliseconds=ms)
 
 
-def _take(episode: Episode, cameras: Sequence[str]) -> Take:
-    def frames() -> Iterator[TakeFrame]:
+def _rewritten(episode: Episode, cameras: Sequence[str]) -> NewEpisode:
+    def frames() -> Iterator[NewFrame]:
         for frame, extra in zip(episode, episode.extras(), strict=True):
             images = {camera: frame.data(camera) for camera in cameras}
             numbers = (frame.steering, frame.throttle, frame.brake, frame.speed)
-            yield TakeFrame(images, *numbers, frame.time, extra)
+            yield NewFrame(images, *numbers, frame.time, extra)
 
-    return Take(frames(), start_of(episode))
+    return NewEpisode(frames(), start_of(episode))
 
 
-def _chosen(recording: Recording, takes: Sequence[int] | None) -> list[Episode]:
-    if takes is None:
+def _chosen(recording: Recording, episodes: Sequence[int] | None) -> list[Episode]:
+    if episodes is None:
         return list(recording.episodes)
-    unknown = [take for take in takes if not 0 <= take < len(recording.episodes)]
+    unknown = [number for number in episodes if not 0 <= number < len(recording.episodes)]
     if unknown:
         raise OptionError(
-            f"{recording.path} has {len(recording.episodes)} takes, counted from 0; there is no take "
+            f"{recording.path} has {len(recording.episodes)} episodes, counted from 0; there is no episode "
             f"{', '.join(map(str, unknown))}"
         )
-    return [recording.episodes[take] for take in takes]
+    return [recording.episodes[number] for number in episodes]
 
 
 def _add_edit(

@@ -19,16 +19,16 @@ from typing_extensions import Self
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.images import JPEG_START, PNG_START, encode_jpeg
 from udacity_gym.recording.log import read_log, stamps
-from udacity_gym.recording.reader import LOG_NAME, TAKE_GAP
+from udacity_gym.recording.reader import EPISODE_GAP, LOG_NAME
 from udacity_gym.recording.side_file import SIDE_FILE
 from udacity_gym.recording.storage import FolderStorage
 from udacity_gym.telemetry import CAMERAS, MPH, Image
 
 IMAGE_FOLDER = "IMG"
-"""Where the pictures are, beside the log."""
+"""Where the images are, beside the log."""
 
-TAKE_PAUSE = datetime.timedelta(seconds=5)
-"""Between the time stamps of two takes: more than any gap within one."""
+EPISODE_PAUSE = datetime.timedelta(seconds=5)
+"""Between the time stamps of two episodes: more than any gap within one."""
 
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 _EPOCH = datetime.datetime(1970, 1, 1)
@@ -38,24 +38,24 @@ class RecordingWriter:
     """Writes a recording frame by frame; use it in a ``with`` block.
 
     The folder gets ``IMG/<camera>_YYYY_MM_DD_HH_MM_SS_mmm.jpg`` (JPEG, quality 75, 4:2:0) and
-    ``driving_log.csv`` as the simulator of 2017 writes it: paths of the three pictures, steering,
+    ``driving_log.csv`` as the simulator of 2017 writes it: paths of the three images, steering,
     throttle, brake and speed in mph with up to seven digits, separated by commas, no header. What
     Udacity has no column for goes to ``frames.jsonl``, one JSON object per frame.
 
-    A frame is in its files when `write` returns, and its row is written, whole, after its pictures
+    A frame is in its files when `write` returns, and its row is written, whole, after its images
     are: the folder is a readable recording at any moment, also after the process was killed. A frame
-    of three pictures takes about a millisecond, a thread beside the caller would make it two; and
+    of three images takes about a millisecond, a thread beside the caller would make it two; and
     whoever drives faster than the disk writes waits for it, so that nothing piles up in memory.
 
     Args:
         folder: created if missing.
-        cameras: the pictures each frame has. Udacity's format has three; of fewer, the other fields
+        cameras: the images each frame has. Udacity's format has three; of fewer, the other fields
             are left empty, which `open_recording` reads, but notebooks that use all cameras don't.
         absolute_paths: write absolute paths into the log, as the simulator does, instead of
             ``IMG/...``, which stay true when the folder is moved.
         start: local time of the first frame; by default now. With a given one, the same frames
             give the same bytes.
-        append: go on with the recording that is in the folder, as a new take.
+        append: go on with the recording that is in the folder, as a new episode.
 
     Raises:
         RecordingError: The folder has a recording already and ``append`` is not set, ``start`` is
@@ -81,23 +81,23 @@ class RecordingWriter:
             self._prefix = str(self.folder.resolve() / IMAGE_FOLDER) + os.sep
         log = self.folder / LOG_NAME
         last = _last_stamp(log) if append and log.is_file() and log.stat().st_size else None
-        self._take_start = _start(start, last)
-        self._take_time: float | None = None
+        self._episode_start = _start(start, last)
+        self._episode_time: float | None = None
         self._last_time = -math.inf
         self._last = last or datetime.datetime.min
         self._rows = 0
-        self._moments: list[datetime.datetime] = []  # of the take's frames
+        self._moments: list[datetime.datetime] = []  # of the episode's frames
         try:
             (self.folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
             self._log = _AppendedFile(log, new=not append)
             self._side_file = _AppendedFile(self.folder / SIDE_FILE, new=False)
         except FileExistsError as error:
             raise RecordingError(
-                f"{error.filename} exists already; choose another folder, or append=True to add a take"
+                f"{error.filename} exists already; choose another folder, or append=True to add an episode"
             ) from error
         except OSError as error:
             raise RecordingError(f"{self.folder} can't be written to: {error.strerror}") from error
-        self._mark = (self._log.size, self._side_file.size, self._last)  # where the take begins
+        self._mark = (self._log.size, self._side_file.size, self._last)  # where the episode begins
         self._closed = False
 
     def __len__(self) -> int:
@@ -128,7 +128,7 @@ class RecordingWriter:
             throttle: [0, 1].
             brake: [0, 1].
             speed: m/s; its magnitude is kept, as Udacity's simulator does.
-            time: s on any clock that goes forward; only differences within a take count. Stamps
+            time: s on any clock that goes forward; only differences within an episode count. Stamps
                 have milliseconds and are unique, so that closer frames are moved apart.
             extra: what else to keep of this frame, in ``frames.jsonl``; anything JSON can say,
                 arrays and scalars of NumPy included.
@@ -150,7 +150,7 @@ class RecordingWriter:
             for camera, name in names.items():
                 image = images[camera]
                 data = image if isinstance(image, bytes) else encode_jpeg(image)
-                _write_picture(self.folder / IMAGE_FOLDER / name, data)
+                _write_image(self.folder / IMAGE_FOLDER / name, data)
             if side_line is not None:
                 self._side_file.add(f'{{"image": "{names["center"]}", {side_line[1:]}')
             self._log.add(",".join([*paths, *map(format_number, numbers)]))
@@ -165,46 +165,46 @@ class RecordingWriter:
         self._moments.append(moment)
         self._rows += 1
 
-    def new_take(self, start: datetime.datetime | None = None) -> None:
-        """Begin a new take: the time of the next frame may be anything, and a pause is put before it.
+    def new_episode(self, start: datetime.datetime | None = None) -> None:
+        """Begin a new episode: the time of the next frame may be anything, and a pause is put before it.
 
         Args:
             start: local time of its first frame; by default a pause after the frame before.
 
         Raises:
-            RecordingError: ``start`` is not after the take before.
+            RecordingError: ``start`` is not after the episode before.
         """
-        if self._take_time is not None:
-            self._take_start = self._last + TAKE_PAUSE
-            self._take_time = None
+        if self._episode_time is not None:
+            self._episode_start = self._last + EPISODE_PAUSE
+            self._episode_time = None
             self._last_time = -math.inf
             self._moments = []
             self._mark = (self._log.size, self._side_file.size, self._last)
         if start is not None:
-            self._take_start = _start(start, self.end)
+            self._episode_start = _start(start, self.end)
 
-    def discard_take(self) -> None:
-        """Undo the present take: rows, pictures and what was kept beside them, as if it had never been.
+    def discard_episode(self) -> None:
+        """Undo the present episode: rows, images and what was kept beside them, as if it had never been.
 
         Raises:
             RecordingError: The writer is closed, or the files can't be changed.
         """
         if self._closed:
-            raise RecordingError(f"the recording in {self.folder} is closed; its takes are kept")
+            raise RecordingError(f"the recording in {self.folder} is closed; its episodes are kept")
         log_size, side_size, self._last = self._mark
         try:
-            # Rows first: killed in between, the folder has pictures without rows, which is no harm.
+            # Rows first: killed in between, the folder has images without rows, which is no harm.
             self._log.truncate(log_size)
             self._side_file.truncate(side_size)
         except OSError as error:
             raise RecordingError(
-                f"the take in {self.folder} can't be discarded: {error.strerror or error}"
+                f"the episode in {self.folder} can't be discarded: {error.strerror or error}"
             ) from error
         for moment in self._moments:
             self._delete_images(moment)
         self._rows -= len(self._moments)
         self._moments = []
-        self._take_time = None
+        self._episode_time = None
         self._last_time = -math.inf
 
     def close(self) -> None:
@@ -241,15 +241,15 @@ class RecordingWriter:
     def _check_images(self, images: Mapping[str, Image | bytes]) -> None:
         if set(images) != set(self.cameras):
             given = ", ".join(sorted(images)) or "none"
-            raise RecordingError(f"a frame needs pictures of {', '.join(self.cameras)}, got {given}")
+            raise RecordingError(f"a frame needs images of {', '.join(self.cameras)}, got {given}")
         for camera, image in images.items():
             if isinstance(image, bytes) and image.startswith((JPEG_START, PNG_START)):
                 continue
             if not isinstance(image, np.ndarray):
-                raise RecordingError(f"the {camera} picture must be an array, got {type(image).__name__}")
+                raise RecordingError(f"the {camera} image must be an array, got {type(image).__name__}")
             if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
                 got = f"{image.dtype} {image.shape}"
-                raise RecordingError(f"the {camera} picture must be uint8 (height, width, 3) RGB, got {got}")
+                raise RecordingError(f"the {camera} image must be uint8 (height, width, 3) RGB, got {got}")
 
     def _next_stamp(self, time: float) -> datetime.datetime:
         """The moment of a frame, in whole milliseconds after the one before."""
@@ -257,15 +257,15 @@ class RecordingWriter:
             raise RecordingError(f"time must be a number of seconds, got {time!r}")
         if time < self._last_time:
             raise RecordingError(
-                f"time went back from {self._last_time:g} to {time:g} s; call new_take() between takes"
+                f"time went back from {self._last_time:g} to {time:g} s; call new_episode() between episodes"
             )
-        begin = time if self._take_time is None else self._take_time
+        begin = time if self._episode_time is None else self._episode_time
         try:
             passed = datetime.timedelta(milliseconds=round((time - begin) * 1000))
-            moment = max(self._take_start + passed, self._last + _MILLISECOND)
+            moment = max(self._episode_start + passed, self._last + _MILLISECOND)
         except OverflowError:
             raise RecordingError(f"time {time:g} s is beyond what a time stamp can say") from None
-        self._take_time = begin
+        self._episode_time = begin
         self._last_time = time
         self._last = moment
         return moment
@@ -317,8 +317,8 @@ class _AppendedFile:
         self.size += len(data)
 
 
-def _write_picture(path: Path, data: bytes) -> None:
-    """Write a picture that has its name only when it is whole.
+def _write_image(path: Path, data: bytes) -> None:
+    """Write an image that has its name only when it is whole.
 
     `udacity_gym.files.write_whole` asks the disk more, which would double the time that a frame takes.
     """
@@ -366,7 +366,7 @@ def _side_line(extra: Mapping[str, Any] | None) -> str | None:
     if not extra:
         return None
     if "image" in extra:
-        raise RecordingError("extra can't have a key 'image': it holds the name of the frame's picture")
+        raise RecordingError("extra can't have a key 'image': it holds the name of the frame's image")
     try:
         return json.dumps(dict(extra), allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
@@ -392,7 +392,7 @@ def _stem(camera: str, moment: datetime.datetime) -> str:
 
 
 def _last_stamp(log: Path) -> datetime.datetime | None:
-    """The latest time in the names of a log's pictures."""
+    """The latest time in the names of a log's images."""
     times = stamps(read_log(log, FolderStorage(log.parent), log.name).images["center"].names)
     times = times[np.isfinite(times)]
     return _EPOCH + float(times.max()) * _MILLISECOND if len(times) else None
@@ -402,7 +402,9 @@ def _start(start: datetime.datetime | None, last: datetime.datetime | None) -> d
     if start is None:
         start = datetime.datetime.now()
         if last is not None:
-            start = max(start, last + TAKE_PAUSE)  # recorded faster than real time, it ends in the future
-    elif last is not None and start.replace(tzinfo=None) <= last + datetime.timedelta(seconds=TAKE_GAP):
-        raise RecordingError(f"start must be more than {TAKE_GAP:g} s after {last}, where the recording ends")
+            start = max(start, last + EPISODE_PAUSE)  # recorded faster than real time, it ends in the future
+    elif last is not None and start.replace(tzinfo=None) <= last + datetime.timedelta(seconds=EPISODE_GAP):
+        raise RecordingError(
+            f"start must be more than {EPISODE_GAP:g} s after {last}, where the recording ends"
+        )
     return start.replace(tzinfo=None, microsecond=start.microsecond // 1000 * 1000)

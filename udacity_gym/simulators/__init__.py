@@ -26,9 +26,9 @@ class SimulatorSettings:
         mode: "autonomous" or "training".
         host: address to listen on, for simulators that connect from outside.
         port: port to listen on, likewise.
-        cameras: the pictures that are wanted with every step.
+        cameras: the images that are wanted with every step.
         conditions: what it is like, or None as in Udacity's simulator.
-        picture: (height, width) of the pictures in pixels.
+        image_size: (height, width) of the images in pixels.
         field_of_view: rad, vertical, of the cameras; None is Udacity's.
         car: the kind of car; None is Udacity's.
         options: what is the simulator's own: arguments of `EmbeddedSimulator`, or fields of
@@ -42,7 +42,7 @@ class SimulatorSettings:
     port: int = 4567
     cameras: tuple[str, ...] = ("center",)
     conditions: ConditionsLike = None
-    picture: tuple[int, int] = (160, 320)
+    image_size: tuple[int, int] = (160, 320)
     field_of_view: float | None = None
     car: CarParameters | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def _embedded(settings: SimulatorSettings) -> Simulator:
         car=settings.car,
         jpeg=bool(settings.options.get("jpeg")),
         conditions=settings.conditions,
-        picture=settings.picture,
+        image_size=settings.image_size,
         field_of_view=settings.field_of_view,
     )
 
@@ -72,10 +72,10 @@ def _remote(settings: SimulatorSettings, binary: str | None = None) -> Simulator
     from udacity_gym.simulators.remote import RemoteOptions, RemoteSimulator
     from udacity_gym.simulators.unity import UnityProcess
 
-    if settings.picture != SimulatorSettings.picture or settings.field_of_view is not None:
+    if settings.image_size != SimulatorSettings.image_size or settings.field_of_view is not None:
         raise OptionError(
-            "picture and field_of_view are the embedded simulator's alone; others send pictures as they are. "
-            "Wrap the environment to shrink them"
+            "image_size and field_of_view are the embedded simulator's alone; others send images as they "
+            "are. Wrap the environment to shrink them"
         )
     if settings.car is not None:
         raise OptionError("car is the embedded simulator's alone; others have cars of their own")

@@ -58,7 +58,7 @@ class Simulator(ABC):
         """
 
     def view(self, name: str, width: int, height: int) -> Image:
-        """Draw a picture for people, from a camera that the car does not have.
+        """Draw an image for people, from a camera that the car does not have.
 
         Args:
             name: "chase" (from behind and above) or "cockpit" (through the windscreen).
@@ -71,7 +71,7 @@ class Simulator(ABC):
         Raises:
             SimulatorError: This simulator can't draw it.
         """
-        raise SimulatorError(f"{type(self).__name__} draws no {name!r} view; use the pictures of its cameras")
+        raise SimulatorError(f"{type(self).__name__} draws no {name!r} view; use the images of its cameras")
 
     @abstractmethod
     def close(self) -> None:

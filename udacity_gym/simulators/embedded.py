@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.conditions import FIELDS, Conditions, ConditionsLike, read_conditions
 from udacity_gym.errors import OptionError, SimulatorError
-from udacity_gym.sensors import PICTURE, check_field_of_view, check_picture
+from udacity_gym.sensors import IMAGE_SIZE, check_field_of_view, check_image_size
 from udacity_gym.simulators.base import Simulator
 from udacity_gym.telemetry import (
     CAMERAS,
@@ -50,12 +50,12 @@ class _Draw:
 
     def __call__(self, cameras: Sequence[str]) -> dict[str, NDArray[Any]]:
         rig = self.simulator._camera_rig(self.track)
-        pictures = rig.draw_all(self.pose, tuple(cameras), self.riding, self.conditions, self.seed)
+        images = rig.draw_all(self.pose, tuple(cameras), self.riding, self.conditions, self.seed)
         if self.simulator.jpeg:
-            from udacity_gym.protocol.pictures import through_jpeg
+            from udacity_gym.protocol.images import through_jpeg
 
-            pictures |= {name: through_jpeg(pictures[name]) for name in pictures if name in CAMERAS}
-        return pictures
+            images |= {name: through_jpeg(images[name]) for name in images if name in CAMERAS}
+        return images
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,14 @@ class Moment:
 class EmbeddedSimulator(Simulator):
     """Udacity's car on a track, in this process.
 
-    Pictures are drawn when somebody asks for them, from the pose that the telemetry froze; so the
-    picture of a past step can still be drawn after the next one.
+    Images are drawn when somebody asks for them, from the pose that the telemetry froze; so the
+    image of a past step can still be drawn after the next one.
 
     Attributes:
         world: the car on the track.
         mode: "autonomous" (start further round the lap, level ride) or "training" (start line, the
             body rides nose-up), as in Udacity's simulator.
-        jpeg: whether pictures are compressed.
+        jpeg: whether images are compressed.
         conditions: what it is like in this episode.
     """
 
@@ -91,7 +91,7 @@ class EmbeddedSimulator(Simulator):
         car: CarParameters | None = None,
         jpeg: bool = False,
         conditions: ConditionsLike = None,
-        picture: tuple[int, int] = PICTURE,
+        image_size: tuple[int, int] = IMAGE_SIZE,
         field_of_view: float | None = None,
     ) -> None:
         """Build the simulator; `reset` starts the first episode.
@@ -101,16 +101,16 @@ class EmbeddedSimulator(Simulator):
             ctrl_dt: s of one control step.
             mode: "autonomous" or "training".
             car: the kind of car; None is Udacity's.
-            jpeg: compress pictures as Udacity's simulator does, so that they equal what comes over the wire.
+            jpeg: compress images as Udacity's simulator does, so that they equal what comes over the wire.
             conditions: what it is like: `Conditions`, a name, or a `Randomization` from which every episode
                 draws.
-            picture: (height, width) of the cameras' pictures in pixels.
+            image_size: (height, width) of the cameras' images in pixels.
             field_of_view: rad, vertical, of the cameras; None is Udacity's, 60 degrees.
 
         Raises:
             TrackError: No such track.
             OptionError: ``ctrl_dt`` is not positive, the track has no such mode, there are no such
-                conditions, or pictures can't be like that.
+                conditions, or images can't be like that.
         """
         loaded = Track.load(track)
         if mode not in loaded.starts:
@@ -121,7 +121,7 @@ class EmbeddedSimulator(Simulator):
         self.jpeg = jpeg
         self.conditions = Conditions()
         self._usual = read_conditions(conditions)
-        self._picture = check_picture(picture)
+        self._image_size = check_image_size(image_size)
         self._field_of_view = field_of_view if field_of_view is None else check_field_of_view(field_of_view)
         self._home, self._car = loaded, self.world.car
         self._riding = mode
@@ -210,7 +210,7 @@ class EmbeddedSimulator(Simulator):
         return self.telemetry()
 
     def view(self, name: str, width: int, height: int) -> Image:
-        """Draw a picture for people, from a camera that the car does not have.
+        """Draw an image for people, from a camera that the car does not have.
 
         Args:
             name: "chase" (from behind and above) or "cockpit" (through the windscreen).
@@ -226,10 +226,10 @@ class EmbeddedSimulator(Simulator):
         if name not in VIEWS:
             raise SimulatorError(f"no view {name!r}; there are {', '.join(map(repr, VIEWS))}")
         world = self.world
-        picture: Image = self._camera_rig(world.track).view(
-            name, world.pose, width, height, world.control.steering, self.conditions, self._picture_seed()
+        image: Image = self._camera_rig(world.track).view(
+            name, world.pose, width, height, world.control.steering, self.conditions, self._image_seed()
         )
-        return picture
+        return image
 
     def snapshot(self) -> Moment:
         """Take a copy of the present moment, for `restore`."""
@@ -252,23 +252,23 @@ class EmbeddedSimulator(Simulator):
         self._rigs = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_rigs": {}}  # built again when a picture is asked for
+        return {**self.__dict__, "_rigs": {}}  # built again when an image is asked for
 
     def _camera_rig(self, track: Track) -> CameraRig:
-        """The renderer of a track, built when its first picture is asked for."""
+        """The renderer of a track, built when its first image is asked for."""
         rig = self._rigs.get(track)
         if rig is None:
             from udacity_gym.world.rendering.bonnet import FIELD_OF_VIEW
             from udacity_gym.world.rendering.camera import CameraRig
 
-            height, width = self._picture
+            height, width = self._image_size
             if len(self._rigs) >= KEPT_TRACKS:
                 del self._rigs[next(iter(self._rigs))]
             rig = self._rigs[track] = CameraRig(track, width, height, self._field_of_view or FIELD_OF_VIEW)
         return rig
 
-    def _picture_seed(self) -> int:
-        """Seed of what is random in the pictures of this moment."""
+    def _image_seed(self) -> int:
+        """Seed of what is random in the images of this moment."""
         return (self._seed + 0x9E3779B1 * round(self.world.time / self.ctrl_dt)) % 2**32
 
     def telemetry(self) -> Telemetry:
@@ -284,7 +284,7 @@ class EmbeddedSimulator(Simulator):
             track=self.world.track_state,
             cameras=CAMERAS,
             sensors=SENSORS,
-            draw=_Draw(self, self.world.track, pose, self._riding, self.conditions, self._picture_seed()),
+            draw=_Draw(self, self.world.track, pose, self._riding, self.conditions, self._image_seed()),
             extra={"track": self.world.track.name, "conditions": self.conditions},
         )
 
@@ -295,9 +295,9 @@ class EmbeddedSimulator(Simulator):
         """Draw what the cameras of several cars see, those on one track with one call of the renderer.
 
         Args:
-            simulators: each with a car; made with the same picture, field of view and jpeg.
+            simulators: each with a car; made with the same image, field of view and jpeg.
             cameras: names of the cameras.
-            planes: see `planes`; pictures and what sensors tell, by camera and car.
+            planes: see `planes`; images and what sensors tell, by camera and car.
         """
         from udacity_gym.world.rendering.camera import Shot
 
@@ -308,7 +308,7 @@ class EmbeddedSimulator(Simulator):
         for track, members in tracks.items():
             rig = first._camera_rig(track)
             shots = [
-                Shot(car.world.pose, car._riding, car.conditions, car._picture_seed())
+                Shot(car.world.pose, car._riding, car.conditions, car._image_seed())
                 for car in (simulators[i] for i in members)
             ]
             if len(tracks) == 1:
@@ -319,10 +319,10 @@ class EmbeddedSimulator(Simulator):
                 for name, plane in planes.items():
                     plane[:, members] = some[name]
         if first.jpeg:
-            from udacity_gym.protocol.pictures import through_jpeg
+            from udacity_gym.protocol.images import through_jpeg
 
-            for picture in planes[None].reshape(-1, *planes[None].shape[2:]):
-                picture[:] = through_jpeg(picture)
+            for image in planes[None].reshape(-1, *planes[None].shape[2:]):
+                image[:] = through_jpeg(image)
 
     def planes(self, cars: int, cameras: int, sensors: Collection[str | None] = ()) -> Planes:
         """Make the arrays that `draw_together` fills, see `CameraRig.planes`."""

@@ -122,7 +122,7 @@ class RemoteSimulator(Simulator):
     """Listens for a simulator, and drives it.
 
     Our own simulator is driven in lock-step: one command, one answer, nothing moves in between. Udacity's
-    run in real time: `step` sends the command, lets ``ctrl_dt`` pass and then asks for the picture with
+    run in real time: `step` sends the command, lets ``ctrl_dt`` pass and then asks for the image with
     the same command, so that what it returns was caused by the action.
 
     What a simulator does not tell is missing in the telemetry; what it tells beyond the vocabulary is in
@@ -130,7 +130,7 @@ class RemoteSimulator(Simulator):
 
     - "latency": see `LatencyMeter`;
     - "manual": True while a person drives at the simulator's keyboard; the episode then stands still, and
-      telemetry and pictures are those from before;
+      telemetry and images are those from before;
     - "stuck": True if the car has stood under throttle for `RemoteOptions.stuck_after` seconds;
     - "offroad": True if it is stuck, or further from the middle ("cte", where told) than the road reaches;
     - "end_reason": "simulator_gone" if the simulator closed or crashed; the next `reset` waits for it.
@@ -157,7 +157,7 @@ class RemoteSimulator(Simulator):
             ctrl_dt: s of one control step.
             track: track that our own simulator must be driving on; Udacity's don't tell.
             mode: "autonomous" or "training", for our own simulator.
-            cameras: the pictures that are wanted with every step.
+            cameras: the images that are wanted with every step.
             options: the rest.
             launcher: starts the simulator's program; None waits for one that somebody else starts.
             conditions: what it is like, as for `EmbeddedSimulator`; our own simulator knows all of it, the
@@ -287,17 +287,15 @@ class RemoteSimulator(Simulator):
             (height, width, 3) uint8 RGB.
 
         Raises:
-            SimulatorError: There is no picture.
+            SimulatorError: There is no image.
         """
         telemetry = self._last
         if telemetry is None or not telemetry.cameras:
-            raise SimulatorError(f"no picture for the {name!r} view: the simulator has sent none")
+            raise SimulatorError(f"no image for the {name!r} view: the simulator has sent none")
         import cv2
 
-        picture = telemetry.image(telemetry.cameras[0])
-        return np.asarray(
-            cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8
-        )
+        image = telemetry.image(telemetry.cameras[0])
+        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
     def close(self) -> None:
         """Let the car roll out, hang up, end what we started. Never waits for the simulator."""
@@ -470,7 +468,7 @@ class RemoteSimulator(Simulator):
         if missing:
             dialect = self.server.dialect
             raise SimulatorError(
-                f"the connected simulator ({dialect.name if dialect else 'gone'}) sends no picture of "
+                f"the connected simulator ({dialect.name if dialect else 'gone'}) sends no image of "
                 f"{', '.join(map(repr, missing))}; make the environment with cameras={telemetry.cameras!r}"
             )
 
@@ -522,8 +520,8 @@ class LatencyMeter:
 
     Each measurement is a mapping with
 
-    - "command_to_picture": s from sending the command to having the picture that it caused;
-    - "round_trip": s from asking for the picture to having it;
+    - "command_to_image": s from sending the command to having the image that it caused;
+    - "round_trip": s from asking for the image to having it;
     - "period": s between this command and the one before, None in the first step;
     - "jitter": s, standard deviation of the last hundred periods;
     - "missed": how many commands of the episode came more than half a ``ctrl_dt`` late.
@@ -536,7 +534,7 @@ class LatencyMeter:
         self._missed = 0
 
     def measure(self, sent: float, asked: float, received: float) -> dict[str, float | int | None]:
-        """Note when, in s of one clock, the command was sent, the picture asked for, and received."""
+        """Note when, in s of one clock, the command was sent, the image asked for, and received."""
         period = None if self._before is None else sent - self._before
         self._before = sent
         if period is not None:
@@ -545,7 +543,7 @@ class LatencyMeter:
         mean = sum(self._periods) / max(1, len(self._periods))
         spread = sum((p - mean) ** 2 for p in self._periods) / max(1, len(self._periods))
         return {
-            "command_to_picture": received - sent,
+            "command_to_image": received - sent,
             "round_trip": received - asked,
             "period": period,
             "jitter": math.sqrt(spread),

@@ -1,4 +1,4 @@
-"""How the kernels of physics and pictures are compiled, and kept on disk."""
+"""How the kernels of physics and images are compiled, and kept on disk."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def kernel(function: _Function) -> _Function:
 
     It becomes part of whatever kernel calls it. Were it called instead, a process that compiles the caller
     would call the kernel as compiled by itself, one that loads the caller from disk the kernel as compiled
-    together with it; the two round differently, and so would the pictures differ.
+    together with it; the two round differently, and so would the images differ.
     """
     compiled: _Function = njit(nogil=True, forceinline=True, pipeline_class=NoAlias, **_UNCHECKED)(function)
     return compiled

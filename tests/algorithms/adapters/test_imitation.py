@@ -29,7 +29,7 @@ from algorithms.adapters.imitation import (
     policy_of,
     stay_in_training,
 )
-from algorithms.adapters.stable_baselines3 import NetworkFeatures, PreparedPictures
+from algorithms.adapters.stable_baselines3 import NetworkFeatures, PreparedImages
 from algorithms.policies.networks import make_network
 from udacity_gym.errors import OptionError
 from udacity_gym.experts import PurePursuit
@@ -53,7 +53,7 @@ def policy() -> NetworkPolicy:
 def test_demonstrations_are_the_rows_of_the_recording_as_the_environment_shows_them(
     road_recording: Path, policy: NetworkPolicy
 ) -> None:
-    env = PreparedPictures(make_env(), policy.preprocessing)
+    env = PreparedImages(make_env(), policy.preprocessing)
     for budget in (1e9, 1e6):  # all observations are kept, or only 25
         demonstrations = Demonstrations(road_recording, env, 20, memory_budget=budget)
         rows = [
@@ -92,14 +92,14 @@ def test_demonstrations_come_in_another_order_each_pass_and_the_same_for_each_se
         Demonstrations(road_recording, make_env())
 
 
-def test_broken_pictures_are_left_out_and_nobody_is_followed_by_a_row_of_much_later(
+def test_broken_images_are_left_out_and_nobody_is_followed_by_a_row_of_much_later(
     tmp_path: Path, policy: NetworkPolicy
 ) -> None:
     write_road_recording(tmp_path, np.linspace(-2, 2, 40))
     (recording,) = open_recording(tmp_path).episodes
     for i in (0, *range(10, 16)):
         recording.path("center", i).write_bytes(b"")
-    env = PreparedPictures(make_env(), policy.preprocessing)
+    env = PreparedImages(make_env(), policy.preprocessing)
     with pytest.warns(UserWarning, match="7 of 40 rows are left out.*udacity-gym data check"):
         demonstrations = Demonstrations(tmp_path, env, 33)
     (batch,) = demonstrations
@@ -112,7 +112,7 @@ def test_broken_pictures_are_left_out_and_nobody_is_followed_by_a_row_of_much_la
 
 
 def test_its_bc_learns_from_our_recordings(road_recording: Path, policy: NetworkPolicy) -> None:
-    env = PreparedPictures(make_env(), policy.preprocessing)
+    env = PreparedImages(make_env(), policy.preprocessing)
     trainer = BC(
         observation_space=env.observation_space,
         action_space=env.action_space,
@@ -124,11 +124,11 @@ def test_its_bc_learns_from_our_recordings(road_recording: Path, policy: Network
         device="cpu",
     )
     (episode,) = open_recording(road_recording).episodes
-    pictures = np.stack([episode.image("center", i) for i in range(0, 160, 8)])
+    images = np.stack([episode.image("center", i) for i in range(0, 160, 8)])
     wanted = np.asarray(episode.steering)[::8]
 
     def error(driver: NetworkPolicy) -> float:
-        return float(np.abs(driver.predict(pictures)[0][:, 0] - wanted).mean())
+        return float(np.abs(driver.predict(images)[0][:, 0] - wanted).mean())
 
     before = error(policy)
     trainer.train(n_epochs=20, progress_bar=False)
@@ -159,11 +159,11 @@ def test_its_bc_forgets_that_it_trains_and_is_reminded(road_recording: Path, pol
     assert modes == [False] * 3 + [True] * 3
 
 
-def test_its_dagger_asks_our_experts_and_pictures_stay_bytes(
+def test_its_dagger_asks_our_experts_and_images_stay_bytes(
     road_recording: Path, policy: NetworkPolicy, tmp_path: Path
 ) -> None:
     def make() -> gym.Env[Any, Any]:
-        return PreparedPictures(make_env(), policy.preprocessing)
+        return PreparedImages(make_env(), policy.preprocessing)
 
     env = make()
     trainer = DAgger(

@@ -20,8 +20,8 @@ from udacity_gym.onnx_policy import OnnxPolicy
 
 MODELS = Path(__file__).with_name("keras_models")
 ANSWERS = np.load(MODELS / "answers.npz")
-PICTURES = ANSWERS["pictures"]
-WHOLE = {"picture": [18, 32], "crop": [0, 18]}
+IMAGES = ANSWERS["images"]
+WHOLE = {"image": [18, 32], "crop": [0, 18]}
 LAMBDA = {"scale": 1 / 127.5, "offset": -1.0}
 COURSE = {"preprocessing": WHOLE, "lambdas": {"lambda_1": LAMBDA, "lambda": LAMBDA}}
 SCALED = {"preprocessing": {**WHOLE, "scale": 1 / 255}}
@@ -34,7 +34,7 @@ def files(kind: str) -> list[str]:
 @pytest.mark.parametrize("name", files("course"))
 def test_the_models_of_the_course_answer_as_they_did_in_keras(name: str) -> None:
     policy = load_keras(MODELS / name, COURSE)
-    np.testing.assert_allclose(policy.act(PICTURES), ANSWERS["course"], atol=1e-5)
+    np.testing.assert_allclose(policy.act(IMAGES), ANSWERS["course"], atol=1e-5)
     assert policy.actions == ("steering",)
     assert policy.target_speed == pytest.approx(4.02, abs=0.01)
 
@@ -43,7 +43,7 @@ def test_the_models_of_the_course_answer_as_they_did_in_keras(name: str) -> None
 def test_other_layers_answer_as_they_did_in_keras(name: str) -> None:
     policy = load_keras(MODELS / name, SCALED)
     kind = "others" if "others" in name else "functional"
-    np.testing.assert_allclose(policy.act(PICTURES), ANSWERS[kind], atol=1e-5)
+    np.testing.assert_allclose(policy.act(IMAGES), ANSWERS[kind], atol=1e-5)
     assert policy.actions == ("steering", "throttle")
     assert policy.target_speed is None
 
@@ -73,12 +73,12 @@ def test_code_in_a_lambda_is_never_run_and_must_be_described(tmp_path: Path) -> 
     with pytest.raises(OptionError, match=r"'lambda_1' is a Lambda.*never run.*evil\.policy\.json"):
         load_keras(tmp_path / "evil.h5", {"preprocessing": WHOLE})
     np.testing.assert_allclose(
-        load_keras(tmp_path / "evil.h5", COURSE).act(PICTURES), ANSWERS["course"], atol=1e-5
+        load_keras(tmp_path / "evil.h5", COURSE).act(IMAGES), ANSWERS["course"], atol=1e-5
     )
     assert not (tmp_path / "hacked").exists()
 
 
-def test_the_description_beside_a_model_is_found_and_says_how_pictures_are_prepared(tmp_path: Path) -> None:
+def test_the_description_beside_a_model_is_found_and_says_how_images_are_prepared(tmp_path: Path) -> None:
     shutil.copy(MODELS / "keras2_course.h5", tmp_path / "model.h5")
     about = {
         "preprocessing": {"crop": [60, -25], "color": "yuv_before_3.2"},
@@ -109,8 +109,8 @@ def test_a_keras_model_drives_and_is_exported(tmp_path: Path, capsys: pytest.Cap
     assert main(drive) == 0
     assert main(["export", str(tmp_path / "model.keras"), "--output", str(tmp_path / "model.onnx")]) == 0
     exported, policy = OnnxPolicy(tmp_path / "model.onnx"), load_keras(tmp_path / "model.keras")
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 160, 320, 3), np.uint8)
-    np.testing.assert_allclose(exported.predict(pictures)[0], policy.predict(pictures)[0], atol=5e-3)
+    images = np.random.default_rng(0).integers(0, 256, (4, 160, 320, 3), np.uint8)
+    np.testing.assert_allclose(exported.predict(images)[0], policy.predict(images)[0], atol=5e-3)
     assert exported.target_speed == 9.0
     with pytest.raises(CheckpointError, match=r"model\.onnx"):
         policy.save(tmp_path / "policy")

@@ -6,7 +6,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecTranspo
 from algorithms.adapters.sb3_vec_env import UdacityVecEnv
 from udacity_gym.env import UdacityEnv
 
-SIZE = {"picture": (36, 36), "max_seconds": 0.4}
+SIZE = {"image": (36, 36), "max_seconds": 0.4}
 STARTS = [{"s": 100.0, "offset": (4.5, 4.7), "heading_error": 0.6, "speed": 12.0}, {"s": "random"}, {}]
 
 

@@ -16,7 +16,7 @@ from algorithms import NetworkPolicy, Preprocessing, load_policy
 from algorithms.adapters.stable_baselines3 import (
     CriticFirst,
     NetworkFeatures,
-    PreparedPictures,
+    PreparedImages,
     StateVectorExpert,
     policy_of,
     start_from,
@@ -40,7 +40,7 @@ def make_env(**settings: Any) -> gym.Env[Any, Any]:
 
 
 def make_policy(actions: int = 2, **settings: Any) -> NetworkPolicy:
-    """A policy whose answers differ from picture to picture, most of them within [-1, 1]."""
+    """A policy whose answers differ from image to image, most of them within [-1, 1]."""
     network = make_network("PilotNet", actions, seed=3)
     with torch.no_grad():
         for weights in network.parameters():
@@ -51,8 +51,8 @@ def make_policy(actions: int = 2, **settings: Any) -> NetworkPolicy:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Any:
-    """What is seen on the way, and a few pictures that no camera takes."""
+def images() -> Any:
+    """What is seen on the way, and a few images that no camera takes."""
     env = make_env()
     observation, _ = env.reset(seed=0, options={"s": 100.0, "speed": 8.0})
     taken = [observation]
@@ -61,9 +61,9 @@ def pictures() -> Any:
     return np.concatenate([np.stack(taken), noise])
 
 
-def seen(model: Any, policy: NetworkPolicy, pictures: Any) -> Any:
-    """What a model sees of pictures: the features, or the prepared picture if it learns features too."""
-    prepared = policy.preprocessing.prepare_batch(pictures)
+def seen(model: Any, policy: NetworkPolicy, images: Any) -> Any:
+    """What a model sees of images: the features, or the prepared image if it learns features too."""
+    prepared = policy.preprocessing.prepare_batch(images)
     if len(model.observation_space.shape) == 3:
         return np.moveaxis(prepared, 3, 1)
     with torch.inference_mode():
@@ -75,27 +75,27 @@ def seen(model: Any, policy: NetworkPolicy, pictures: Any) -> Any:
 @pytest.mark.parametrize("train_features", [False, True])
 @pytest.mark.parametrize("algorithm", TINY)
 def test_before_training_a_model_does_what_the_policy_does(
-    algorithm: type[Any], train_features: bool, actions: int, pictures: Any
+    algorithm: type[Any], train_features: bool, actions: int, images: Any
 ) -> None:
     policy = make_policy(actions)
     settings = {"train_features": train_features, "seed": 0, **TINY[algorithm]}
     model = start_from(policy, algorithm, make_env(), **settings)
-    wanted, _ = policy.predict(pictures)
+    wanted, _ = policy.predict(images)
     assert np.ptp(wanted, axis=0).min() > 0.1
-    action, _ = model.predict(seen(model, policy, pictures), deterministic=True)
+    action, _ = model.predict(seen(model, policy, images), deterministic=True)
     # SAC squashes its actions, and never reaches full lock.
     np.testing.assert_allclose(action, wanted, atol=2e-3 if algorithm is SAC else 1e-5)
 
 
-def test_a_clone_of_an_expert_at_full_throttle_begins_with_it_and_can_learn_to_lift(pictures: Any) -> None:
+def test_a_clone_of_an_expert_at_full_throttle_begins_with_it_and_can_learn_to_lift(images: Any) -> None:
     policy = make_policy()
     last: Any = policy.network.head[-1]  # type: ignore[union-attr, index]
     with torch.no_grad():
         last.weight[1], last.bias[1] = 0.0, 1.05
     model = start_from(policy, SAC, make_env(), seed=0, **TINY[SAC])
-    shown = seen(model, policy, pictures)
+    shown = seen(model, policy, images)
     np.testing.assert_allclose(
-        model.predict(shown, deterministic=True)[0], policy.predict(pictures)[0], atol=2e-3
+        model.predict(shown, deterministic=True)[0], policy.predict(images)[0], atol=2e-3
     )
 
     bias = model.policy.cloned.head[-1].bias
@@ -111,34 +111,34 @@ def test_a_clone_of_an_expert_at_full_throttle_begins_with_it_and_can_learn_to_l
         optimizer.zero_grad()
         model.policy.actor(torch.from_numpy(shown))[:, 1].mean().backward()
         optimizer.step()
-    assert policy_of(model, policy).predict(pictures)[0][:, 1].mean() < 0.8
+    assert policy_of(model, policy).predict(images)[0][:, 1].mean() < 0.8
 
 
 @pytest.mark.parametrize("algorithm", TINY)
 def test_the_mean_of_a_policy_with_a_gaussian_loss_goes_on(
-    algorithm: type[Any], pictures: Any, tmp_path: Path
+    algorithm: type[Any], images: Any, tmp_path: Path
 ) -> None:
     network = make_network("PilotNet", 4, seed=3)
     policy = NetworkPolicy(network, Preprocessing(), loss=Gaussian())
     model = start_from(policy, algorithm, make_env(), seed=0, **TINY[algorithm])
     policy_of(model, policy).save(tmp_path / "policy")
     again = load_policy(tmp_path / "policy")
-    np.testing.assert_allclose(again.predict(pictures)[0], policy.predict(pictures)[0], atol=1e-6)
+    np.testing.assert_allclose(again.predict(images)[0], policy.predict(images)[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("actions", [1, 2])
-def test_several_cars_go_on_side_by_side(actions: int, pictures: Any) -> None:
+def test_several_cars_go_on_side_by_side(actions: int, images: Any) -> None:
     policy = make_policy(actions)
     cars = DummyVecEnv([lambda: NetworkFeatures(fit_to(policy, make_env()), policy)] * 2)
     model = start_from(policy, PPO, cars, seed=0, **TINY[PPO])
-    action, _ = model.predict(seen(model, policy, pictures), deterministic=True)
-    np.testing.assert_allclose(action, policy.predict(pictures)[0], atol=1e-5)
+    action, _ = model.predict(seen(model, policy, images), deterministic=True)
+    np.testing.assert_allclose(action, policy.predict(images)[0], atol=1e-5)
     model.learn(32)
 
 
 @pytest.mark.parametrize("algorithm", TINY)
 def test_training_changes_the_head_and_not_the_convolutions_nor_the_policy_it_came_from(
-    algorithm: type[Any], pictures: Any, tmp_path: Path
+    algorithm: type[Any], images: Any, tmp_path: Path
 ) -> None:
     policy = make_policy()
     before = {name: value.clone() for name, value in policy.network.state_dict().items()}
@@ -154,21 +154,21 @@ def test_training_changes_the_head_and_not_the_convolutions_nor_the_policy_it_ca
     # The policy that comes out does what the model does, and is a policy like any other.
     trained.save(tmp_path / "policy")
     again = load_policy(tmp_path / "policy")
-    action, _ = model.predict(seen(model, policy, pictures), deterministic=True)
-    np.testing.assert_allclose(again.predict(pictures)[0], action, atol=2e-3 if algorithm is SAC else 1e-5)
+    action, _ = model.predict(seen(model, policy, images), deterministic=True)
+    np.testing.assert_allclose(again.predict(images)[0], action, atol=2e-3 if algorithm is SAC else 1e-5)
     assert "32 steps" in trained.training["then"]
 
 
 @pytest.mark.parametrize("algorithm", [PPO, SAC])
 def test_a_model_is_saved_and_loaded_by_stable_baselines3(
-    algorithm: type[Any], pictures: Any, tmp_path: Path
+    algorithm: type[Any], images: Any, tmp_path: Path
 ) -> None:
     policy = make_policy()
     model = start_from(policy, algorithm, make_env(), seed=0, **TINY[algorithm])
     model.learn(16)
     model.save(tmp_path / "model")
     again = algorithm.load(tmp_path / "model", device="cpu")
-    shown = seen(model, policy, pictures)
+    shown = seen(model, policy, images)
     np.testing.assert_array_equal(
         again.predict(shown, deterministic=True)[0], model.predict(shown, deterministic=True)[0]
     )
@@ -216,8 +216,8 @@ def test_what_does_not_fit_is_refused_with_the_reason() -> None:
         PPO("MlpPolicy", make_env(cameras=()), n_steps=8, batch_size=8).learn(8, CriticFirst(8))
 
     class Other(nn.Module):
-        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-            return pictures.mean(dim=(2, 3))[:, :2]
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean(dim=(2, 3))[:, :2]
 
     with pytest.raises(OptionError, match="needs 'features'"):
         start_from(NetworkPolicy(Other(), Preprocessing()), PPO, make_env())
@@ -242,26 +242,26 @@ def test_what_does_not_fit_is_refused_with_the_reason() -> None:
         start_from(policy, PPO, "UdacitySim-v0")  # type: ignore[arg-type]
 
 
-def test_a_prepared_picture_is_what_the_network_sees(pictures: Any) -> None:
+def test_a_prepared_image_is_what_the_network_sees(images: Any) -> None:
     preprocessing = Preprocessing()
-    env = PreparedPictures(make_env(), preprocessing)
+    env = PreparedImages(make_env(), preprocessing)
     observation, _ = env.reset(seed=0, options={"s": 100.0, "speed": 8.0})
     assert env.observation_space.contains(observation)
-    np.testing.assert_array_equal(np.moveaxis(observation, 0, 2), preprocessing.prepare(pictures[0]))
+    np.testing.assert_array_equal(np.moveaxis(observation, 0, 2), preprocessing.prepare(images[0]))
 
 
-def test_a_model_of_the_state_vector_drives_as_an_expert_where_there_are_pictures() -> None:
+def test_a_model_of_the_state_vector_drives_as_an_expert_where_there_are_images() -> None:
     model = PPO("MlpPolicy", make_env(cameras=()), seed=0, n_steps=8, batch_size=8)
     expert = StateVectorExpert(model)
     blind, seeing = make_env(cameras=()), make_env()
     vector, _ = blind.reset(seed=0, options={"s": 50.0, "speed": 8.0})
-    picture, told = seeing.reset(seed=0, options={"s": 50.0, "speed": 8.0})
+    image, told = seeing.reset(seed=0, options={"s": 50.0, "speed": 8.0})
     for _ in range(10):
         np.testing.assert_allclose(expert.state_vector(told), vector, atol=1e-6)
         action, _ = model.predict(vector, deterministic=True)
-        np.testing.assert_allclose(expert(picture, told), action, atol=1e-5)
+        np.testing.assert_allclose(expert(image, told), action, atol=1e-5)
         vector, *_ = blind.step(action)
-        picture, *_, told = seeing.step(action)
+        image, *_, told = seeing.step(action)
     with pytest.raises(OptionError, match="state vector"):
         StateVectorExpert(start_from(make_policy(), PPO, make_env()))
 

@@ -317,7 +317,7 @@ def test_a_recording_or_a_demo_terminated_before_its_first_frame_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_record_writes_a_recording_and_adds_a_take(tmp_path, capsys):
+def test_record_writes_a_recording_and_adds_an_episode(tmp_path, capsys):
     folder = tmp_path / "laps"
     assert main(["record", str(folder), "--seconds", "2", "--speed", "9"]) == 0
     assert f"udacity-gym train {folder}" in capsys.readouterr().out
@@ -484,7 +484,7 @@ def test_the_doctor_finds_a_sound_installation(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "fail" not in out
-    for name in ("Python", "OpenCV", "torch", "pictures", "video", "port 4567", "disk"):
+    for name in ("Python", "OpenCV", "torch", "images", "video", "port 4567", "disk"):
         assert name in out
 
 
@@ -505,7 +505,7 @@ def test_the_doctor_fails_with_a_policy_that_does_not_load(tmp_path, capsys):
     assert "must be put right" in out
 
 
-def test_the_doctor_fails_if_no_picture_can_be_drawn(monkeypatch, capsys):
+def test_the_doctor_fails_if_no_image_can_be_drawn(monkeypatch, capsys):
     class Blind:
         def reset(self, seed):
             return np.zeros((160, 320, 3), np.uint8), {}

@@ -17,11 +17,11 @@ def drive(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     with RecordingWriter(tmp_path / "drive") as writer:
         for index in range(60):
-            picture = np.asarray(cv2.resize(rng.integers(0, 256, (4, 8, 3), np.uint8), (320, 160)), np.uint8)
+            image = np.asarray(cv2.resize(rng.integers(0, 256, (4, 8, 3), np.uint8), (320, 160)), np.uint8)
             extra = {"pose": [index, index**2 / 60, 0, 0], "progress": index * 0.7, "track": "lake"}
             extra |= {"driver": "expert" if index < 40 else "policy", "intervention": index > 55}
             steering = 0.0 if index % 10 else 0.3
-            writer.write(dict.fromkeys(CAMERAS, picture), steering, 0.5, 0, 10.0, index / 15, extra)
+            writer.write(dict.fromkeys(CAMERAS, image), steering, 0.5, 0, 10.0, index / 15, extra)
     return tmp_path / "drive"
 
 
@@ -39,7 +39,7 @@ def test_info_tells_what_a_recording_has(drive: Path, capsys: pytest.CaptureFixt
     assert "4 frames" in said
     assert "60 of 60 rows used" in said
     assert run("info", drive, drive) == 0
-    assert "2 recordings: 120 of 120 rows used, 2 takes" in capsys.readouterr().out
+    assert "2 recordings: 120 of 120 rows used, 2 episodes" in capsys.readouterr().out
 
 
 def test_plot_draws_a_page(drive: Path, tmp_path: Path) -> None:
@@ -48,12 +48,12 @@ def test_plot_draws_a_page(drive: Path, tmp_path: Path) -> None:
     page = cv2.imread(str(tmp_path / "page.png"))
     assert page.shape[0] > 600
     assert page.shape[1] > 800
-    assert len(np.unique(page[-300:].reshape(-1, 3), axis=0)) > 5_000  # the contact sheet has pictures
+    assert len(np.unique(page[-300:].reshape(-1, 3), axis=0)) > 5_000  # the contact sheet has images
     assert {path: path.read_bytes() for path in drive.rglob("*") if path.is_file()} == before
     assert run("plot", drive, "--output", tmp_path / "page.bmp") == 2
 
 
-def test_check_finds_broken_pictures_and_leaves_them_out(
+def test_check_finds_broken_images_and_leaves_them_out(
     drive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("check", drive) == 0
@@ -66,14 +66,14 @@ def test_check_finds_broken_pictures_and_leaves_them_out(
 
 
 def test_edits_are_made_listed_and_taken_back(drive: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("trim", drive, "--start", 1, "--takes", 0) == 0
+    assert run("trim", drive, "--start", 1, "--episodes", 0) == 0
     assert run("split", drive, "--seconds", 1) == 0
     assert run("balance", drive, "--keep", 10) == 0
     capsys.readouterr()
     assert run("info", drive) == 0
     said = capsys.readouterr().out
     assert "edit 1" in said
-    assert "trim(start=1.0, end=0.0, takes=[0]): leaves out 15 rows (1-15)" in said
+    assert "trim(start=1.0, end=0.0, episodes=[0]): leaves out 15 rows (1-15)" in said
     assert "left out by an edit" in said
     assert run("undo", drive) == 0
     assert "taken back: balance" in capsys.readouterr().out

@@ -114,7 +114,7 @@ def test_autonomy_refuses_negative_numbers():
 def test_one_excursion_from_the_reference_line_counts_once():
     departures = ReferenceDepartures()
     ctes = [0.5, 1.1, 0.9, 1.2, 1.0, -0.7, -1.01, -3.0, 0.0]
-    assert [departures.begins(c) for c in ctes] == [
+    assert [departures.update(c) for c in ctes] == [
         False,
         True,
         False,
@@ -131,7 +131,7 @@ def test_one_excursion_over_the_edge_line_counts_once():
     departures = EdgeDepartures()
     outside = [False, True, True, False, True, False, False, True]
     times = [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.9, 1.0]
-    begins = [departures.begins(o, t) for o, t in zip(outside, times, strict=True)]
+    begins = [departures.update(o, t) for o, t in zip(outside, times, strict=True)]
     assert begins == [False, True, False, False, False, False, False, True]
 
 

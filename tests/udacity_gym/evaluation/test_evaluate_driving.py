@@ -23,7 +23,7 @@ from udacity_gym.world.track.track import Track
 
 @pytest.fixture
 def env():
-    """The environment without pictures: what a drive by an expert needs."""
+    """The environment without images: what a drive by an expert needs."""
     env = gym.make("UdacitySim-v0", cameras=())
     yield env
     env.close()
@@ -214,7 +214,7 @@ except UdacityGymError as error:
     path = tmp_path / "drive.webm"
     arguments = [sys.executable, "-c", code, str(path)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    assert "of 40 pictures" in done.stdout
+    assert "of 40 images" in done.stdout
     assert str(path) in done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -227,13 +227,13 @@ def test_a_video_can_be_closed_twice(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["drive.webm"]
 
 
-def test_a_video_without_a_picture_is_none(tmp_path):
+def test_a_video_without_a_image_is_none(tmp_path):
     with DriveVideo(tmp_path / "drive.webm"):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_encoder_that_fails_at_the_last_picture_fails_the_video(tmp_path, monkeypatch):
+def test_an_encoder_that_fails_at_the_last_image_fails_the_video(tmp_path, monkeypatch):
     def broken(self, bgr):
         raise RuntimeError("no more")
 
@@ -245,7 +245,7 @@ def test_an_encoder_that_fails_at_the_last_picture_fails_the_video(tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_video_of_a_drive_without_camera_has_no_inset_but_a_picture(env, tmp_path):
+def test_a_video_of_a_drive_without_camera_has_no_inset_but_a_image(env, tmp_path):
     with DriveVideo(tmp_path / "drive.webm", width=320, height=180) as video:
         evaluate(PurePursuit(), env, max_seconds=1.0, on_step=video)
     assert next(_frames(tmp_path / "drive.webm")).std() > 20
@@ -273,7 +273,7 @@ def test_a_report_needs_nothing_from_outside_but_the_video_beside_it(env, tmp_pa
         facts={"Demonstrations": "2 laps & more"},
         demonstrations=np.linspace(-0.5, 0.5, 100),
         losses={"training": [0.5, 0.01], "validation": [0.4, 0.02]},
-        pictures=[("first", np.full((160, 320, 3), 90, np.uint8))],
+        images=[("first", np.full((160, 320, 3), 90, np.uint8))],
         video=tmp_path / "sub" / "drive.webm",
     )
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

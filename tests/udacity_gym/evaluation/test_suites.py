@@ -301,9 +301,9 @@ def test_a_set_has_one_identity_in_every_process():
     assert found != {f"{identity_of({'a', 'b', frozenset('cdf')})}\n"}
 
 
-def test_a_policy_of_small_pictures_is_shown_small_ones():
+def test_a_policy_of_small_images_is_shown_small_ones():
     small = NetworkPolicy(
-        make_network("PilotNet", 2, seed=0), Preprocessing(picture=(80, 160), crop=(30, 68))
+        make_network("PilotNet", 2, seed=0), Preprocessing(camera_size=(80, 160), crop=(30, 68))
     )
     for driver in (small, PolicyExpert(small), Ensemble([small])):
         assert run_suite(driver, BLINK).complete

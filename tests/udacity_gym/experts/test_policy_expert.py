@@ -64,11 +64,11 @@ def test_a_policy_that_asks_for_the_speed_is_told():
 
     policy = Looks()
     expert = PolicyExpert(policy)
-    picture = np.zeros((160, 320, 3), np.uint8)
-    expert(picture, {"time": 0.0, "speed": 4.0})
-    assert policy.seen["center"] is picture
+    image = np.zeros((160, 320, 3), np.uint8)
+    expert(image, {"time": 0.0, "speed": 4.0})
+    assert policy.seen["center"] is image
     assert policy.seen["speed"].tolist() == [4.0]
-    expert({"left": picture}, {"time": 0.1, "speed": 5.0})
+    expert({"left": image}, {"time": 0.1, "speed": 5.0})
     assert set(policy.seen) == {"left", "speed"}
 
 

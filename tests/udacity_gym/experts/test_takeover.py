@@ -241,7 +241,7 @@ def test_the_recording_keeps_who_drove_and_what_each_wanted(tmp_path):
     assert CAMERAS[0] in episode.cameras
 
 
-def test_rendered_pictures_say_who_drives():
+def test_rendered_images_say_who_drives():
     script = Script({}, touch(), press("pause"))
     env = Takeover(UdacityEnv(cameras=(), render_mode="rgb_array"), script, driver="expert")
     env.reset(seed=0)

@@ -11,7 +11,7 @@ import pytest
 from wire_tools import running_client
 
 from udacity_gym.protocol import client
-from udacity_gym.protocol.pictures import encode_picture
+from udacity_gym.protocol.images import encode_image
 from udacity_gym.protocol.websocket import WebSocket, accept_key
 from udacity_gym.simulators.base import Simulator
 from udacity_gym.simulators.remote import RemoteSimulator
@@ -19,15 +19,15 @@ from udacity_gym.telemetry import MPH, Capabilities, Control, Pose, Telemetry, T
 
 SESSIONS = {path.stem: path for path in sorted(Path(__file__).with_name("frames").glob("*.txt"))}
 CONTROLS = (Control(0.1, 0.3), Control(-1.0, -1.0))
-PICTURE = np.random.default_rng(0).integers(0, 256, (160, 320, 3)).astype(np.uint8)
-IMAGE = encode_picture(PICTURE)
+IMAGE = np.random.default_rng(0).integers(0, 256, (160, 320, 3)).astype(np.uint8)
+ENCODED_IMAGE = encode_image(IMAGE)
 WAYPOINTS = np.array([[10.0, 1.0], [20.0, 1.0], [30.0, 1.0], [40.0, 1.0]])
 
 
 def session(name):
     """Pairs (who, frame) with who "<" (simulator) or ">" (driver)."""
     lines = [line for line in SESSIONS[name].read_text(encoding="utf-8").splitlines() if line[0] in "<>"]
-    return [(line[0], line[2:].replace("IMAGE", IMAGE)) for line in lines]
+    return [(line[0], line[2:].replace("ENCODED_IMAGE", ENCODED_IMAGE)) for line in lines]
 
 
 def anonymous(frame):
@@ -65,7 +65,7 @@ class Puppet(Simulator):
             pose=Pose(5.0, 0.0, 2.0, 0.0),
             track=TrackState(0.0, -0.25, 0.0, 0.0, 0.0, 0, False, False),
             cameras=("center",),
-            draw=lambda cameras: dict.fromkeys(cameras, PICTURE),
+            draw=lambda cameras: dict.fromkeys(cameras, IMAGE),
             extra={"waypoints": WAYPOINTS},
         )
 

@@ -84,7 +84,7 @@ def test_a_step_lasts_ctrl_dt_and_a_frame():
         env.close()
     assert 15 / 15 <= seconds < 15 * (1 / 15 + 2 / 60)
     latency = info["latency"]
-    assert 1 / 15 <= latency["command_to_picture"] < 1 / 15 + 3 / 60
+    assert 1 / 15 <= latency["command_to_image"] < 1 / 15 + 3 / 60
     assert 0 < latency["round_trip"] < 3 / 60
     assert latency["period"] >= 1 / 15
     assert latency["jitter"] < 0.02
@@ -168,7 +168,7 @@ def test_term_2_is_reset(env):
 
 def test_what_a_simulator_does_not_tell_is_zero_in_the_state_vector():
     env = make(cameras=())
-    with UnityLike(port_of(env), picture=False):
+    with UnityLike(port_of(env), image=False):
         state, _ = env.reset()
         assert state.tolist() == [0.0] * 10
         state, _, _, _, info = env.step(np.array([0.5, 1.0]))
@@ -181,7 +181,7 @@ def test_what_a_simulator_does_not_tell_is_zero_in_the_state_vector():
 def test_cameras_that_a_simulator_has_not_are_refused():
     env = make(cameras=("center", "left"))
     with UnityLike(port_of(env)):
-        with pytest.raises(SimulatorError, match=r"sends no picture of 'left'.*cameras=\('center',\)"):
+        with pytest.raises(SimulatorError, match=r"sends no image of 'left'.*cameras=\('center',\)"):
             env.reset()
         env.close()
 
@@ -454,7 +454,7 @@ def test_render_shows_the_center_camera():
         env.reset()
         assert env.render().shape == (448, 800, 3)
     assert env.step(STRAIGHT)[3]
-    assert env.render().shape == (448, 800, 3)  # the last picture, though the simulator has gone
+    assert env.render().shape == (448, 800, 3)  # the last image, though the simulator has gone
     env.close()
 
 

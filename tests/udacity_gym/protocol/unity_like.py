@@ -43,7 +43,7 @@ class UnityLike:
     Args:
         port: of the server.
         fps: frames per second; None answers at once.
-        picture: whether there is a picture in the telemetry.
+        image: whether there is an image in the telemetry.
         fragment: bytes per fragment; None sends whole messages with TCP_NODELAY.
         culture: rewrites numbers as a machine's culture does.
         patience: s to look for a server.
@@ -56,7 +56,7 @@ class UnityLike:
         self,
         port,
         fps=None,
-        picture=True,
+        image=True,
         fragment=FRAGMENT,
         culture=str,
         patience=10.0,
@@ -65,7 +65,7 @@ class UnityLike:
         mute=False,
     ):
         self.port, self.fps, self.fragment, self.culture = port, fps, fragment, culture
-        self.image = jpeg() if picture else None
+        self.image = jpeg() if image else None
         self.extra, self.event, self.mute, self.manual = extra or {}, event, mute, False
         self.commands, self.received = [], []
         self.sent = self.connections = 0
@@ -167,7 +167,7 @@ class UnityLike:
                 del self.commands[:2500], self.received[:2500]
 
     def _emit(self):
-        if self.fps is not None:  # the picture is taken with the next frame
+        if self.fps is not None:  # the image is taken with the next frame
             time.sleep(1 / self.fps - time.monotonic() % (1 / self.fps))
         if not self.mute:
             self.sent += 1

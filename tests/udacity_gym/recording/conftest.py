@@ -7,19 +7,19 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from recording_tools import MakeRecording, image_name, make_picture
+from recording_tools import MakeRecording, image_name, make_image
 
 from udacity_gym.telemetry import CAMERAS
 
 
 @pytest.fixture
-def picture() -> Callable[..., NDArray[np.uint8]]:
-    return make_picture
+def image() -> Callable[..., NDArray[np.uint8]]:
+    return make_image
 
 
 @pytest.fixture
 def make_recording(tmp_path: Path) -> MakeRecording:
-    """Write a log and pictures into a new folder."""
+    """Write a log and images into a new folder."""
 
     def make(
         lines: Sequence[str] | bytes,
@@ -35,7 +35,7 @@ def make_recording(tmp_path: Path) -> MakeRecording:
         for index, image in enumerate(images):
             content = images[image] if isinstance(images, Mapping) else None
             if content is None:
-                content = cv2.imencode(".jpg", make_picture(index // 3))[1].tobytes()
+                content = cv2.imencode(".jpg", make_image(index // 3))[1].tobytes()
             (folder / "IMG" / image).write_bytes(content)
         return folder
 

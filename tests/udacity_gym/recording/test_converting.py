@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recording_tools import make_picture
+from recording_tools import make_image
 
 from udacity_gym.errors import MissingDependencyError, OptionError, RecordingError
 from udacity_gym.recording import Downscale, Recording, RecordingWriter, convert, open_recording
@@ -32,13 +32,13 @@ def need(format_: str, *further: str) -> None:
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Recording:
-    """Two takes of 7 and 5 frames, with brakes and a side file."""
+    """Two episodes of 7 and 5 frames, with brakes and a side file."""
     rng = np.random.default_rng(0)
     with RecordingWriter(tmp_path / "drive") as writer:
         for frames in (7, 5):
-            writer.new_take()
+            writer.new_episode()
             for index in range(frames):
-                images = {camera: make_picture(index + 10 * k, 120, 240) for k, camera in enumerate(CAMERAS)}
+                images = {camera: make_image(index + 10 * k, 120, 240) for k, camera in enumerate(CAMERAS)}
                 steering, speed, pedal = rng.uniform(-1, 1), rng.uniform(0, 13), rng.uniform(-1, 1)
                 extra = {"cte": index / 7, "driver": "policy", "pose": [1.0, 2.0, 3.0, float(index)]}
                 writer.write(
@@ -69,7 +69,7 @@ def test_a_recording_comes_back_from_every_format(recording: Recording, tmp_path
     back = convert.load(folder, tmp_path / "back", format_)
     assert back.cameras == (("center",) if format_ == "imitation" else CAMERAS)
     assert_same(back, recording, exactly=format_ in LOSSLESS)
-    if format_ == "minari":  # it compresses pictures anew
+    if format_ == "minari":  # it compresses images anew
         difference = np.abs(
             back.episodes[0][3].image("left").astype(int) - recording.episodes[0][3].image("left")
         )
@@ -81,7 +81,7 @@ def test_a_recording_comes_back_from_every_format(recording: Recording, tmp_path
 
 
 @pytest.mark.parametrize("format_", convert.FORMATS)
-def test_a_broken_picture_leaves_no_half_data_set(recording: Recording, tmp_path: Path, format_: str) -> None:
+def test_a_broken_image_leaves_no_half_data_set(recording: Recording, tmp_path: Path, format_: str) -> None:
     need(format_)
     recording.episodes[1].path("center", 3).unlink()
     with pytest.raises(RecordingError, match="can't be read"):
@@ -157,8 +157,8 @@ def test_the_real_lerobot_reads_what_was_written(recording: Recording, tmp_path:
     item = dataset[8]
     frame = recording.episodes[1][1]
     assert item["action"].tolist() == pytest.approx([frame.steering, frame.throttle, frame.brake])
-    picture = (item["observation.images.right"].permute(1, 2, 0) * 255).round().byte().numpy()
-    assert np.abs(picture.astype(int) - frame.image("right")).mean() < 1
+    image = (item["observation.images.right"].permute(1, 2, 0) * 255).round().byte().numpy()
+    assert np.abs(image.astype(int) - frame.image("right")).mean() < 1
 
 
 def test_the_real_datasets_library_reads_parquet_and_trajectories(
@@ -173,8 +173,8 @@ def test_the_real_datasets_library_reads_parquet_and_trajectories(
     )
     assert len(frames) == 12
     assert frames[3]["steering"] == recording.episodes[0][3].steering
-    picture = np.asarray(frames[3]["left"])
-    assert np.abs(picture.astype(int) - recording.episodes[0][3].image("left")).mean() < 1
+    image = np.asarray(frames[3]["left"])
+    assert np.abs(image.astype(int) - recording.episodes[0][3].image("left")).mean() < 1
     saved = datasets.load_from_disk(str(convert.save(recording, tmp_path / "im", "imitation")))
     assert saved.column_names == ["obs", "acts", "infos", "terminal"]
     obs = np.asarray(saved[1]["obs"], np.uint8)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from numpy.typing import NDArray
-from recording_tools import MakeRecording, image_name, make_picture, row
+from recording_tools import MakeRecording, image_name, make_image, row
 
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import (
@@ -32,7 +32,7 @@ SMALL = Downscale((33, 100), (60, 25))
 
 @dataclass(frozen=True)
 class Mean:
-    """Leaves one pixel of a picture."""
+    """Leaves one pixel of an image."""
 
     def __call__(self, image: Image) -> Image:
         return np.asarray(image.mean((0, 1), keepdims=True), dtype=np.uint8)
@@ -40,7 +40,7 @@ class Mean:
 
 @pytest.fixture
 def recording(make_recording: MakeRecording) -> Recording:
-    """Two takes of 25 and 15 frames; steering tells the frame."""
+    """Two episodes of 25 and 15 frames; steering tells the frame."""
     seconds = [index / 10 + (60 if index >= 25 else 0) for index in range(40)]
     lines = [row(s, f"0.{i:03d},0.5,0.25,10") for i, s in enumerate(seconds)]
     return open_recording(make_recording(lines, [image_name(c, s) for s in seconds for c in CAMERAS]))
@@ -68,9 +68,7 @@ def test_permutations_of_a_million_are_computed_in_pieces_and_look_random() -> N
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_an_epoch_has_every_frame_once_with_its_picture_and_numbers(
-    recording: Recording, workers: int
-) -> None:
+def test_an_epoch_has_every_frame_once_with_its_image_and_numbers(recording: Recording, workers: int) -> None:
     frames = list(recording.frames())
     loader = TrainingLoader(recording, ("center", "left"), SMALL, batch_size=7, workers=workers)
     assert len(loader) == 6
@@ -119,25 +117,25 @@ def test_what_can_not_be_loaded_says_so(recording: Recording) -> None:
         TrainingLoader(recording, ("rear",))
     with pytest.raises(OptionError, match="batch_size must be 1 or more"):
         TrainingLoader(recording, batch_size=0)
-    with pytest.raises(OptionError, match="leaves nothing of a picture of 160 rows"):
+    with pytest.raises(OptionError, match="leaves nothing of an image of 160 rows"):
         TrainingLoader(recording, prepare=Downscale(crop=(100, 60)))
     with pytest.raises(RecordingError, match="has no frame to learn from"):
         TrainingLoader(recording.without(range(100)))
 
 
-def test_a_broken_picture_stops_training_with_its_file_and_row(recording: Recording) -> None:
+def test_a_broken_image_stops_training_with_its_file_and_row(recording: Recording) -> None:
     recording.episodes[0].path("center", 7).write_bytes(b"\xff\xd8")
     with pytest.raises(RecordingError, match=r"driving_log\.csv, row 8, center: .* is cut off"):
         list(TrainingLoader(recording, prepare=Mean()))
     assert len(frame_numbers(TrainingLoader(recording.without(recording.check()), prepare=Mean()))) == 39
 
 
-def test_a_picture_of_another_size_is_named(recording: Recording) -> None:
+def test_a_image_of_another_size_is_named(recording: Recording) -> None:
     import cv2
 
     path = recording.episodes[0].path("center", 3)
-    path.write_bytes(cv2.imencode(".jpg", make_picture(0, 80, 160))[1].tobytes())
-    with pytest.raises(RecordingError, match=r"row 4, center: a picture of shape \(80, 160, 3\)"):
+    path.write_bytes(cv2.imencode(".jpg", make_image(0, 80, 160))[1].tobytes())
+    with pytest.raises(RecordingError, match=r"row 4, center: an image of shape \(80, 160, 3\)"):
         list(TrainingLoader(recording))
 
 
@@ -239,7 +237,7 @@ def test_a_cache_is_written_once_where_it_is_told_to_and_may_be_deleted(
     assert {path: path.stat().st_mtime_ns for path in recording.path.rglob("*")} == before
 
 
-@pytest.mark.parametrize("change", ["prepare", "cameras", "rows", "pictures"])
+@pytest.mark.parametrize("change", ["prepare", "cameras", "rows", "images"])
 def test_a_cache_that_does_not_fit_any_more_is_written_anew(
     recording: Recording, tmp_path: Path, change: str
 ) -> None:
@@ -318,7 +316,7 @@ def test_a_cache_that_can_not_be_written_says_so_and_leaves_nothing(
 def test_frames_written_by_the_writer_are_loaded(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "drive") as writer:
         for index in range(5):
-            images = {camera: make_picture(index) for camera in CAMERAS}
+            images = {camera: make_image(index) for camera in CAMERAS}
             writer.write(images, index / 10, 0.5, 0, 9.0, time=index / 15)
     (batch,) = TrainingLoader(tmp_path / "drive", shuffle=False)
     assert batch.steering.tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])

@@ -38,7 +38,7 @@ def test_frames_have_what_the_log_says(make_recording: MakeRecording) -> None:
     assert frame.extra == {}
 
 
-def test_pictures_are_rgb(make_recording: MakeRecording) -> None:
+def test_images_are_rgb(make_recording: MakeRecording) -> None:
     red = np.zeros((160, 320, 3), np.uint8)
     red[..., 2] = 255  # BGR, OpenCV's order
     data = cv2.imencode(".jpg", red)[1].tobytes()
@@ -68,7 +68,7 @@ def test_columns_cannot_be_changed_by_accident(make_recording: MakeRecording) ->
 
 def test_a_camera_that_is_not_there_is_named(make_recording: MakeRecording) -> None:
     frame = open_recording(make_recording(LINES)).episodes[0][0]
-    with pytest.raises(RecordingError, match="no pictures of a camera 'rear'; there are center, left, right"):
+    with pytest.raises(RecordingError, match="no images of a camera 'rear'; there are center, left, right"):
         frame.image("rear")
 
 
@@ -251,11 +251,11 @@ def test_a_log_without_usable_rows_says_why(make_recording: MakeRecording, conte
         open_recording(folder)
 
 
-def test_a_log_whose_pictures_are_all_missing_says_where_they_were_looked_for(
+def test_a_log_whose_images_are_all_missing_says_where_they_were_looked_for(
     make_recording: MakeRecording,
 ) -> None:
     with pytest.raises(
-        RecordingError, match=r"none of its 6 rows has a picture in .*center_2018.*Copy the pictures"
+        RecordingError, match=r"none of its 6 rows has an image in .*center_2018.*Copy the images"
     ):
         open_recording(make_recording(LINES, []))
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from recording_tools import MakeRecording, image_name, make_picture, row
+from recording_tools import MakeRecording, image_name, make_image, row
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording import Recording, open_recording, storage
@@ -32,7 +32,7 @@ def zipped(folder: Path, top: str = "", compression: int = zipfile.ZIP_DEFLATED)
 
 
 def copies(folder: Path, *names: str) -> list[Path]:
-    """The same log and pictures in other folders beside it."""
+    """The same log and images in other folders beside it."""
     made = []
     for name in names:
         copy = folder.parent / name
@@ -94,13 +94,13 @@ def test_a_zipped_recording_travels_to_processes_and_threads(make_recording: Mak
     "name", ["../IMG/{}", "/IMG/{}", "IMG/../../{}", "..\\IMG\\{}", "drive/../IMG/{}", "IMG/sub/{}"]
 )
 def test_zip_members_with_names_that_lead_elsewhere_are_not_used(tmp_path: Path, name: str) -> None:
-    picture = cv2.imencode(".jpg", make_picture(0))[1].tobytes()
+    image = cv2.imencode(".jpg", make_image(0))[1].tobytes()
     archive = tmp_path / "drive.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("driving_log.csv", "\n".join(LINES[:2]))
         for camera in CAMERAS:
-            file.writestr(f"IMG/{image_name(camera, 0)}", picture)
-            file.writestr(name.format(image_name(camera, 0.1)), picture)
+            file.writestr(f"IMG/{image_name(camera, 0)}", image)
+            file.writestr(name.format(image_name(camera, 0.1)), image)
     recording = open_recording(archive)
     assert [frame.row for frame in recording.frames()] == [1]
     assert recording.report.rows_of("missing image") == (2,)
@@ -123,8 +123,8 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("driving_log.csv", "\n".join(LINES[:2]))
         for camera in CAMERAS:
-            file.writestr(f"IMG/{image_name(camera, 0)}", cv2.imencode(".jpg", make_picture(0))[1].tobytes())
-            file.writestr(f"IMG/{image_name(camera, 0.1)}", b"\xff\xd8" + bytes(storage.PICTURE_LIMIT))
+            file.writestr(f"IMG/{image_name(camera, 0)}", cv2.imencode(".jpg", make_image(0))[1].tobytes())
+            file.writestr(f"IMG/{image_name(camera, 0.1)}", b"\xff\xd8" + bytes(storage.IMAGE_LIMIT))
     assert archive.stat().st_size < 1_000_000
     frame = open_recording(archive).episodes[0][1]
     with pytest.raises(RecordingError, match=r"has more than 33,554,432 bytes"):
@@ -151,7 +151,7 @@ def test_a_zip_whose_directory_lies_about_sizes_gives_an_error_and_no_flood(tmp_
             file.writestr(f"IMG/{image_name(camera, 0)}", bytes(50_000_000))
     data = archive.read_bytes().replace(struct.pack("<L", 50_000_000), struct.pack("<L", 1000))
     archive.write_bytes(data)
-    with pytest.raises(RecordingError, match=f"{name} (can't be read|is no picture)"):
+    with pytest.raises(RecordingError, match=f"{name} (can't be read|is no image)"):
         open_recording(archive).episodes[0][0].image()
 
 
@@ -182,12 +182,12 @@ def test_a_damaged_zip_opens_or_raises_a_recording_error(
 ) -> None:
     original = tmp_path / "good.zip"
     if not original.exists():
-        picture = cv2.imencode(".jpg", make_picture(0, 16, 32))[1].tobytes()
+        image = cv2.imencode(".jpg", make_image(0, 16, 32))[1].tobytes()
         with zipfile.ZipFile(original, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("driving_log.csv", "\n".join(LINES[:2]))
             for index in range(2):
                 for camera in CAMERAS:
-                    file.writestr(f"IMG/{image_name(camera, index / 10)}", picture)
+                    file.writestr(f"IMG/{image_name(camera, index / 10)}", image)
     data = original.read_bytes()
     for place, new in edits:
         at = place % len(data)
@@ -240,10 +240,10 @@ def test_the_report_on_several_recordings_counts_and_its_parts_tell_the_rows(
     folder = make_recording([LINES[0], row(0.1, "0,x,0,1"), *LINES[2:]])
     copies(folder, "other")
     both = open_recording([folder, folder.parent / "other"])
-    assert (both.report.rows, both.report.used, both.report.takes) == (12, 10, 2)
+    assert (both.report.rows, both.report.used, both.report.episodes) == (12, 10, 2)
     assert both.report.count("not a number") == 2
     assert [report.rows_of("not a number") for report in both.report.parts] == [(2,), (2,)]
-    assert str(both.report).endswith("2 recordings: 10 of 12 rows used, 2 takes")
+    assert str(both.report).endswith("2 recordings: 10 of 12 rows used, 2 episodes")
     with pytest.raises(RecordingError, match=r"several lines of each number; ask the reports in \.parts"):
         both.report.rows_of("not a number")
 
@@ -251,7 +251,7 @@ def test_the_report_on_several_recordings_counts_and_its_parts_tell_the_rows(
 def test_check_of_several_recordings_leaves_each_rows_out_of_its_own(make_recording: MakeRecording) -> None:
     folder = make_recording(LINES)
     (other,) = copies(folder, "other")
-    (other / "IMG" / image_name("left", 0.3)).write_bytes(b"no picture")
+    (other / "IMG" / image_name("left", 0.3)).write_bytes(b"no image")
     both = open_recording([folder, other])
     whole = both.without(both.check(progress=False))
     assert [len(part) for part in whole.parts] == [6, 5]
@@ -287,8 +287,8 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
-def test_a_picture_that_would_unpack_to_gigabytes_is_refused(make_recording: MakeRecording) -> None:
-    huge_jpeg = bytearray(cv2.imencode(".jpg", make_picture(0))[1].tobytes())
+def test_a_image_that_would_unpack_to_gigabytes_is_refused(make_recording: MakeRecording) -> None:
+    huge_jpeg = bytearray(cv2.imencode(".jpg", make_image(0))[1].tobytes())
     at = huge_jpeg.index(b"\xff\xc0")
     huge_jpeg[at + 5 : at + 9] = struct.pack(">HH", 65000, 65000)
     images = {image_name(camera, 0): png_header(30_000, 30_000) for camera in CAMERAS}

@@ -25,7 +25,7 @@ def test_the_jungle_recording_reads_without_loss(jungle_recording: Path) -> None
     assert recording.report.rows_of("standing still") == (*range(1, 9), 1071)
 
 
-def test_frames_of_the_lake_recording_have_the_numbers_and_pictures_of_their_rows(
+def test_frames_of_the_lake_recording_have_the_numbers_and_images_of_their_rows(
     lake_recording: Path,
 ) -> None:
     lines = (lake_recording / "driving_log.csv").read_text().splitlines()
@@ -41,6 +41,6 @@ def test_frames_of_the_lake_recording_have_the_numbers_and_pictures_of_their_row
             assert frame.image(camera).dtype == np.uint8
 
 
-def test_times_come_from_the_names_of_the_pictures(lake_recording: Path) -> None:
+def test_times_come_from_the_names_of_the_images(lake_recording: Path) -> None:
     episode = open_recording(lake_recording).episodes[0]
     assert episode.time[:3].tolist() == [0.0, 0.288, 0.342]  # ...43_382, 43_670, 43_724

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recording_tools import make_picture
+from recording_tools import make_image
 from test_recording_an_expert import StraightRoad
 
 from udacity_gym.errors import RecordingError
@@ -18,10 +18,10 @@ from udacity_gym.telemetry import CAMERAS, Control, Image
 
 
 def images(seed: int = 0, cameras: tuple[str, ...] = CAMERAS) -> dict[str, Image]:
-    return {camera: make_picture(3 * seed + number) for number, camera in enumerate(cameras)}
+    return {camera: make_image(3 * seed + number) for number, camera in enumerate(cameras)}
 
 
-def add_take(recorder: Recorder, frames: int, steering: float = 0.1) -> None:
+def add_episode(recorder: Recorder, frames: int, steering: float = 0.1) -> None:
     recorder.start()
     for index in range(frames):
         recorder.add(images(index), (steering, 0.5), speed=5.0, time=index / 15, extra={"cte": index})
@@ -34,14 +34,14 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_takes_are_kept_one_after_the_other(tmp_path: Path) -> None:
     with Recorder(tmp_path / "drive", about={"driver": "human", "weather": "fog"}) as recorder:
         assert not recorder.recording
-        add_take(recorder, 4)
+        add_episode(recorder, 4)
         assert recorder.recording
         assert recorder.stop() == 4
         assert recorder.stop() == 0
         recorder.about["driver"] = "policy"
-        add_take(recorder, 3)
-        add_take(recorder, 5)  # starting again keeps the take before
-    assert recorder.takes == 3
+        add_episode(recorder, 3)
+        add_episode(recorder, 5)  # starting again keeps the episode before
+    assert recorder.episodes == 3
     recording = open_recording(tmp_path / "drive", strict=True)
     assert [len(episode) for episode in recording.episodes] == [4, 3, 5]
     assert recording.episodes[0][1].extra == {"driver": "human", "weather": "fog", "cte": 1}
@@ -50,15 +50,15 @@ def test_takes_are_kept_one_after_the_other(tmp_path: Path) -> None:
 
 def test_a_discarded_take_leaves_no_trace_among_others(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "drive")
-    add_take(recorder, 4)
+    add_episode(recorder, 4)
     recorder.stop()
     before = files(tmp_path)
-    add_take(recorder, 6)
+    add_episode(recorder, 6)
     assert files(tmp_path) != before
     recorder.discard()
     assert files(tmp_path) == before
     assert not recorder.recording
-    add_take(recorder, 2, steering=0.7)
+    add_episode(recorder, 2, steering=0.7)
     recorder.close()
     recording = open_recording(tmp_path / "drive", strict=True)
     assert [len(episode) for episode in recording.episodes] == [4, 2]
@@ -68,20 +68,20 @@ def test_a_discarded_take_leaves_no_trace_among_others(tmp_path: Path) -> None:
 
 def test_a_discarded_first_take_leaves_not_even_a_folder(tmp_path: Path) -> None:
     with Recorder(tmp_path / "drives" / "today") as recorder:
-        add_take(recorder, 3)
+        add_episode(recorder, 3)
         recorder.discard()
         assert list(tmp_path.iterdir()) == []
-        add_take(recorder, 2)
+        add_episode(recorder, 2)
     assert len(open_recording(tmp_path / "drives" / "today")) == 2
 
 
 def test_a_discarded_take_leaves_what_was_in_the_folder_as_it_was(tmp_path: Path) -> None:
     with Recorder(tmp_path / "drive") as recorder:
-        add_take(recorder, 3)
+        add_episode(recorder, 3)
     (tmp_path / "drive" / "notes.txt").write_text("mine")
     before = files(tmp_path)
     with Recorder(tmp_path / "drive", append=True) as recorder:
-        add_take(recorder, 3)
+        add_episode(recorder, 3)
         recorder.discard()
     assert files(tmp_path) == before
 
@@ -90,17 +90,19 @@ def test_a_recorder_that_never_started_writes_nothing(tmp_path: Path) -> None:
     with Recorder(tmp_path / "drive") as recorder:
         recorder.start()
     assert list(tmp_path.iterdir()) == []
-    assert recorder.takes == 0
+    assert recorder.episodes == 0
 
 
 def test_another_folder_is_chosen_between_takes(tmp_path: Path) -> None:
     with Recorder(tmp_path / "a") as recorder:
-        add_take(recorder, 2)
-        with pytest.raises(RecordingError, match="stop or discard the take before choosing another folder"):
+        add_episode(recorder, 2)
+        with pytest.raises(
+            RecordingError, match="stop or discard the episode before choosing another folder"
+        ):
             recorder.folder = tmp_path / "b"
         recorder.stop()
         recorder.folder = tmp_path / "b"
-        add_take(recorder, 3)
+        add_episode(recorder, 3)
     assert len(open_recording(tmp_path / "a")) == 2
     assert len(open_recording(tmp_path / "b")) == 3
 
@@ -109,7 +111,7 @@ def test_frames_outside_of_a_take_are_refused(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     with pytest.raises(RecordingError, match=r"call start\(\) first"):
         recorder.add(images(), (0, 0), 1.0, 0.0)
-    with pytest.raises(RecordingError, match="no take is being recorded"):
+    with pytest.raises(RecordingError, match="no episode is being recorded"):
         recorder.discard()
     recorder.start()
     with pytest.raises(RecordingError, match="must be two finite numbers"):
@@ -118,9 +120,9 @@ def test_frames_outside_of_a_take_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_recording_is_refused_unless_appending(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
-        add_take(recorder, 2)
+        add_episode(recorder, 2)
     with pytest.raises(RecordingError, match="exists already"):
-        add_take(Recorder(tmp_path), 1)
+        add_episode(Recorder(tmp_path), 1)
     assert len(open_recording(tmp_path)) == 2
 
 
@@ -133,7 +135,7 @@ def test_the_cameras_are_those_of_the_first_frame_or_those_that_were_chosen(tmp_
     with Recorder(tmp_path / "b", cameras=("center", "left")) as recorder:
         recorder.start()
         recorder.add(images(), (0, 0), 1.0, 0.0)
-        with pytest.raises(RecordingError, match="needs pictures of center, left, got center"):
+        with pytest.raises(RecordingError, match="needs images of center, left, got center"):
             recorder.add(images(1, ("center",)), (0, 0), 1.0, 0.1)
     assert open_recording(tmp_path / "b", strict=True).cameras == ("center", "left")
 
@@ -182,8 +184,8 @@ def test_an_environment_records_itself_while_the_recorder_does(tmp_path: Path) -
     env.recorder.close()
     first, second = open_recording(tmp_path / "drive", strict=True).episodes
     assert len(first) == 4
-    assert first.speed[0] == pytest.approx(1.0)  # the speed at which the first recorded picture was seen
-    assert np.abs(first[0].image("left").astype(int) - make_picture(4)).mean() < 3
+    assert first.speed[0] == pytest.approx(1.0)  # the speed at which the first recorded image was seen
+    assert np.abs(first[0].image("left").astype(int) - make_image(4)).mean() < 3
     assert "intervention" not in first[1].extra
     taken_over = first[2].extra
     assert (taken_over["driver"], taken_over["intervention"]) == ("expert", True)
@@ -239,7 +241,7 @@ import os, random, signal, sys, time
 sys.path[:0] = sys.argv[2:]
 from test_recorder import images
 from udacity_gym.recording import Recorder
-pictures = [images(index) for index in range(10)]
+images = [images(index) for index in range(10)]
 for trial in range(50):
     reader, writer = os.pipe()
     child = os.fork()
@@ -248,8 +250,8 @@ for trial in range(50):
         recorder = Recorder(f"{sys.argv[1]}/{trial}")
         recorder.start()
         for index in range(1_000_000):
-            # A last picture like the first would be a start pose.
-            seen = pictures[1 + index % 9 if index else 0]
+            # A last image like the first would be a start pose.
+            seen = images[1 + index % 9 if index else 0]
             recorder.add(seen, (0.1, 0.5), 9.0, index / 15, {"index": index})
             os.write(writer, b"x")
     os.close(writer)

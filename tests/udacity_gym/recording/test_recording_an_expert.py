@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from numpy.typing import NDArray
-from recording_tools import make_picture
+from recording_tools import make_image
 
 import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.errors import OptionError, RecordingError
@@ -21,7 +21,7 @@ START = datetime.datetime(2018, 7, 16, 17, 11)
 
 
 class StraightRoad(gymnasium.Env[Any, NDArray[np.float32]]):
-    """A road of laps of 10 m; the car is as fast as the throttle says and its pictures tell the step."""
+    """A road of laps of 10 m; the car is as fast as the throttle says and its images tell the step."""
 
     def __init__(self, cameras: tuple[str, ...] = CAMERAS, ends_at: int | None = None) -> None:
         self.cameras = cameras
@@ -50,7 +50,7 @@ class StraightRoad(gymnasium.Env[Any, NDArray[np.float32]]):
         return self._seen(), 0.0, ends, False, info
 
     def _seen(self) -> Any:
-        images: dict[str, Image] = {c: make_picture(3 * self.steps + i) for i, c in enumerate(self.cameras)}
+        images: dict[str, Image] = {c: make_image(3 * self.steps + i) for i, c in enumerate(self.cameras)}
         return images if len(images) > 1 else images[self.cameras[0]] if images else np.zeros(3, np.float32)
 
     def _info(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def test_a_row_is_what_was_seen_the_action_chosen_on_it_and_the_speed_then(tmp_p
     assert env.seed == 7
     for index, frame in enumerate(episode):
         for number, camera in enumerate(CAMERAS):
-            seen = make_picture(3 * index + number).astype(int)
+            seen = make_image(3 * index + number).astype(int)
             assert np.abs(frame.image(camera) - seen).mean() < 3
 
 
@@ -153,7 +153,7 @@ def test_an_expert_that_fails_leaves_what_was_recorded(tmp_path: Path) -> None:
     assert len(open_recording(tmp_path, strict=True)) == 3
 
 
-def test_appending_adds_a_take(tmp_path: Path) -> None:
+def test_appending_adds_an_episode(tmp_path: Path) -> None:
     record(StraightRoad(), forward, tmp_path, seconds=0.3)
     recording = record(StraightRoad(), forward, tmp_path, seconds=0.4, append=True)
     assert [len(episode) for episode in recording.episodes] == [3, 4]
@@ -164,7 +164,7 @@ def test_an_environment_without_the_three_cameras_is_refused(
     tmp_path: Path, cameras: tuple[str, ...]
 ) -> None:
     with pytest.raises(
-        RecordingError, match=r"gives no picture of .*: make it with cameras=\('center', 'left', 'right'\)"
+        RecordingError, match=r"gives no image of .*: make it with cameras=\('center', 'left', 'right'\)"
     ):
         record(StraightRoad(cameras), forward, tmp_path / "drive", seconds=1)
     assert not (tmp_path / "drive").exists()
@@ -173,7 +173,7 @@ def test_an_environment_without_the_three_cameras_is_refused(
 def test_the_centre_camera_alone_is_recorded_on_request(tmp_path: Path) -> None:
     recording = record(StraightRoad(("center",)), forward, tmp_path, seconds=0.3, allow_missing=True)
     assert recording.cameras == ("center",)
-    with pytest.raises(RecordingError, match="gives no picture of center, right"):
+    with pytest.raises(RecordingError, match="gives no image of center, right"):
         record(StraightRoad(("left",)), forward, tmp_path / "other", seconds=0.3, allow_missing=True)
 
 
@@ -217,8 +217,8 @@ def test_the_built_in_expert_is_recorded_on_the_embedded_track(tmp_path: Path) -
     assert extra[-1]["progress"] > 10
 
 
-def test_the_side_file_tells_track_weather_and_conditions_of_every_take(tmp_path):
-    with gymnasium.make("UdacitySim-v0", picture=(32, 64)) as env, Recorder(tmp_path) as recorder:
+def test_the_side_file_tells_track_weather_and_conditions_of_every_episode(tmp_path):
+    with gymnasium.make("UdacitySim-v0", image_size=(32, 64)) as env, Recorder(tmp_path) as recorder:
         drive = RecordDrives(env, recorder)
         for options in ({}, {"track": "jungle", "weather": "rain", "noise": 3}):
             drive.reset(seed=0, options=options)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from recording_tools import MakeRecording, image_name, make_picture, row
+from recording_tools import MakeRecording, image_name, make_image, row
 
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import Recording, RecordingWriter, open_recording, tools
@@ -19,7 +19,7 @@ SECONDS = [index / 10 + (60 if index >= 30 else 0) for index in range(50)]
 
 @pytest.fixture
 def drive(make_recording: MakeRecording) -> Path:
-    """Two takes of 3 s and 2 s; mostly straight."""
+    """Two episodes of 3 s and 2 s; mostly straight."""
     steering = [0.0 if index % 5 else round(np.sin(index), 4) for index in range(50)]
     lines = [row(s, f"{v},0.5,0,10", "C:\\far\\IMG\\") for s, v in zip(SECONDS, steering, strict=True)]
     return make_recording(lines, [image_name(c, s) for s in SECONDS for c in CAMERAS])
@@ -38,13 +38,13 @@ def test_trim_leaves_out_the_ends_of_takes(drive: Path) -> None:
     first, second = rows(open_recording(drive))
     assert first == list(range(6, 28))
     assert second == list(range(36, 48))
-    tools.trim(drive, start=1.0, takes=[1])
+    tools.trim(drive, start=1.0, episodes=[1])
     assert rows(open_recording(drive)) == [list(range(6, 28)), list(range(46, 48))]
 
 
 def test_split_cuts_takes_by_time_or_before_rows(drive: Path) -> None:
     tools.split(drive, seconds=1)
-    assert [len(take) for take in rows(open_recording(drive))] == [10, 10, 10, 10, 10]
+    assert [len(episode) for episode in rows(open_recording(drive))] == [10, 10, 10, 10, 10]
     tools.undo(drive)
     tools.split(drive, rows=(6, 41))
     recording = open_recording(drive)
@@ -117,7 +117,10 @@ def test_an_edit_that_would_leave_nothing_is_refused(drive: Path) -> None:
     ("call", "said"),
     [
         (lambda p: tools.trim(p, start=-1), "must be s from 0 on"),
-        (lambda p: tools.trim(p, start=1, takes=[2]), "has 2 takes, counted from 0; there is no take 2"),
+        (
+            lambda p: tools.trim(p, start=1, episodes=[2]),
+            "has 2 episodes, counted from 0; there is no episode 2",
+        ),
         (lambda p: tools.split(p), "say where to cut"),
         (lambda p: tools.split(p, seconds=0), "seconds must be positive"),
         (lambda p: tools.split(p, rows=(99,)), "no usable row 99"),
@@ -195,7 +198,7 @@ def test_a_zip_is_never_edited_and_several_recordings_not_at_once(drive: Path) -
 
 
 def test_check_can_leave_out_what_it_finds(drive: Path) -> None:
-    (drive / "IMG" / image_name("left", SECONDS[6])).write_bytes(b"no picture")
+    (drive / "IMG" / image_name("left", SECONDS[6])).write_bytes(b"no image")
     report = tools.check(drive, leave_out_unusable=True, progress=False)
     assert report.rows_of("broken image") == (7,)
     assert 7 not in rows(open_recording(drive))[0]
@@ -207,7 +210,7 @@ def test_fix_rewrites_the_log_and_keeps_the_old_one(drive: Path) -> None:
     lines = log.read_text().splitlines()
     lines[4] = lines[4].replace(",10", ",fast")
     log.write_text("center, left, right, steering, throttle, brake, speed\n" + "\r\n".join(lines))
-    before, pictures = log.read_bytes(), {n: d for n, d in files(drive).items() if n.startswith("IMG")}
+    before, images = log.read_bytes(), {n: d for n, d in files(drive).items() if n.startswith("IMG")}
     tools.trim(drive, start=0.2)
     tools.split(drive, seconds=1)
     expected = open_recording(drive)
@@ -216,7 +219,7 @@ def test_fix_rewrites_the_log_and_keeps_the_old_one(drive: Path) -> None:
     assert [(f.steering, pytest.approx(f.speed), f.path().name) for f in fixed.frames()] == frames
     assert [len(e) for e in fixed.episodes] == [len(e) for e in expected.episodes]
     assert (drive / "driving_log.csv.bak").read_bytes() == before
-    assert {n: d for n, d in files(drive).items() if n.startswith("IMG")} == pictures
+    assert {n: d for n, d in files(drive).items() if n.startswith("IMG")} == images
     text = log.read_text()
     assert text.startswith("IMG/center_2018_07_16_17_11_00_200.jpg,IMG/left_")
     assert "C:" not in text
@@ -244,11 +247,11 @@ def test_fix_makes_a_clean_copy_elsewhere(drive: Path, tmp_path: Path) -> None:
         tools.fix(drive, tmp_path / "clean")
 
 
-def test_merge_keeps_all_takes_apart_and_every_picture_as_it_was(drive: Path, tmp_path: Path) -> None:
+def test_merge_keeps_all_takes_apart_and_every_image_as_it_was(drive: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     with RecordingWriter(other) as writer:
         for index in range(4):
-            images = {camera: make_picture(index) for camera in CAMERAS}
+            images = {camera: make_image(index) for camera in CAMERAS}
             writer.write(images, 0.25, 0, 0.5, 3.0, index / 15, {"driver": "me"})
     merged = tools.merge([drive, other, drive], tmp_path / "all", progress=False)
     assert [len(episode) for episode in merged.episodes] == [30, 20, 4, 30, 20]
@@ -263,17 +266,17 @@ def test_merge_keeps_all_takes_apart_and_every_picture_as_it_was(drive: Path, tm
 
 def test_merge_of_recordings_with_different_cameras_keeps_what_all_have(drive: Path, tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "one", cameras=("center",)) as writer:
-        writer.write({"center": make_picture(0)}, 0, 0, 0, 1.0, 0.0)
+        writer.write({"center": make_image(0)}, 0, 0, 0, 1.0, 0.0)
     merged = tools.merge([drive, tmp_path / "one"], tmp_path / "all", progress=False)
     assert merged.cameras == ("center",)
     assert len(merged) == 51
 
 
-def test_png_pictures_and_names_without_time_survive_a_merge(
+def test_png_images_and_names_without_time_survive_a_merge(
     make_recording: MakeRecording, tmp_path: Path
 ) -> None:
     images = {
-        f"{camera}_{index}.png": cv2.imencode(".png", make_picture(index))[1].tobytes()
+        f"{camera}_{index}.png": cv2.imencode(".png", make_image(index))[1].tobytes()
         for index in range(3)
         for camera in CAMERAS
     }
@@ -283,7 +286,7 @@ def test_png_pictures_and_names_without_time_survive_a_merge(
     folder = make_recording(lines, images)
     merged = tools.merge(folder, tmp_path / "all", progress=False)
     assert merged.episodes[0].steering.tolist() == [0.0, 0.1, 0.2]
-    assert np.array_equal(merged.episodes[0][2].image(), make_picture(2)[..., ::-1])
+    assert np.array_equal(merged.episodes[0][2].image(), make_image(2)[..., ::-1])
     assert merged.episodes[0][0].path().suffix == ".png"
 
 
@@ -291,12 +294,12 @@ def test_a_copy_that_fails_leaves_nothing_behind(drive: Path, tmp_path: Path) ->
     recording = open_recording(drive)
     recording.episodes[1].path("center", 5).unlink()
     (drive / "IMG" / image_name("center", SECONDS[35])).symlink_to("/nowhere")
-    frames = tools.Take(
+    frames = tools.NewEpisode(
         (
-            tools.TakeFrame({"center": frame.data()}, 0, 0, 0, 1, frame.time, {})
+            tools.NewFrame({"center": frame.data()}, 0, 0, 0, 1, frame.time, {})
             for frame in recording.episodes[1]
         ),
     )
     with pytest.raises(RecordingError, match="can't be read"):
-        tools.write_takes(tmp_path / "copy", [frames], ("center",), progress=False)
+        tools.write_episodes(tmp_path / "copy", [frames], ("center",), progress=False)
     assert not list(tmp_path.glob("copy*"))

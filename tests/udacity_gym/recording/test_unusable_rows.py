@@ -24,7 +24,7 @@ def findings(recording: Recording) -> dict[str, tuple[int, ...]]:
         (row(0.2, "0,1,0,5,3"), "ambiguous numbers", "0,1,0,5,3 may mean"),
         (row(9.9), "missing image", image_name("center", 9.9)),
         (LINES[1], "duplicate", "of row 2"),
-        ("IMG/center_1.jpg,half a row", "unreadable row", "1 pictures"),
+        ("IMG/center_1.jpg,half a row", "unreadable row", "1 images"),
         ("x" * 20_000, "unreadable row", "20000 characters"),
     ],
 )
@@ -47,7 +47,7 @@ def test_the_report_prints_as_a_table_with_count_rows_and_advice(make_recording:
     lines = [LINES[0], row(0.1, "0,x,0,1"), row(0.2, "0,x,0,1"), LINES[3], row(0.4, "0,y,0,1"), LINES[5]]
     report = open_recording(make_recording(lines)).report
     title, header, rule, *body = str(report).splitlines()
-    assert title.endswith("driving_log.csv: 3 of 6 rows used, 1 take")
+    assert title.endswith("driving_log.csv: 3 of 6 rows used, 1 episode")
     assert header.split("  ")[0] == "finding"
     assert set(rule) <= set("- ")
     assert re.match(r"not a number +3 +no +2-3, 5 +throttle is 'x' +correct the field", body[0])
@@ -56,7 +56,7 @@ def test_the_report_prints_as_a_table_with_count_rows_and_advice(make_recording:
 def test_a_good_recording_has_nothing_to_report(make_recording: MakeRecording) -> None:
     report = open_recording(make_recording(LINES)).report
     assert len(report) == 0
-    assert str(report).endswith("6 of 6 rows used, 1 take; nothing to report")
+    assert str(report).endswith("6 of 6 rows used, 1 episode; nothing to report")
 
 
 def test_rows_out_of_order_are_sorted_by_time_and_reported(make_recording: MakeRecording) -> None:
@@ -74,7 +74,7 @@ def test_takes_are_split_where_time_has_a_gap(make_recording: MakeRecording) -> 
     assert recording.episodes[1].time.tolist() == pytest.approx([0.0, 0.1, 1.0])
 
 
-def test_pictures_without_time_stamps_count_fifteen_a_second(make_recording: MakeRecording) -> None:
+def test_images_without_time_stamps_count_fifteen_a_second(make_recording: MakeRecording) -> None:
     images = [f"{camera}_{index}.png" for index in range(3) for camera in CAMERAS]
     lines = [",".join([*images[3 * index : 3 * index + 3], "0,0,0,9"]) for index in range(3)]
     recording = open_recording(make_recording(lines, images))

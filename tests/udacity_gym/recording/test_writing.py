@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from recording_tools import make_picture
+from recording_tools import make_image
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording import RecordingWriter, open_recording
@@ -25,14 +25,14 @@ from udacity_gym.telemetry import CAMERAS, MPH, Image
 START = datetime.datetime(2018, 7, 16, 17, 11, 43, 382_000)
 
 
-def pictures(seed: int = 0) -> dict[str, Image]:
-    return {camera: make_picture(3 * seed + number) for number, camera in enumerate(CAMERAS)}
+def images(seed: int = 0) -> dict[str, Image]:
+    return {camera: make_image(3 * seed + number) for number, camera in enumerate(CAMERAS)}
 
 
 def write_drive(folder: Path, frames: int = 3, start: datetime.datetime = START, **options: object) -> None:
     with RecordingWriter(folder, start=start, **options) as writer:  # type: ignore[arg-type]
         for index in range(frames):
-            writer.write(pictures(index), index / 10, 0.5, 0.0, 10 * MPH, time=index / 15)
+            writer.write(images(index), index / 10, 0.5, 0.0, 10 * MPH, time=index / 15)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -41,8 +41,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_the_log_is_written_as_the_simulator_of_2017_writes_it(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path, start=START) as writer:
-        writer.write(pictures(), -0.05, 0.6427272, 0.0, 1.434013 * MPH, time=0.0)
-        writer.write(pictures(), 0.0, 0.0, 1.0, 7.927273e-05 * MPH, time=0.0712)
+        writer.write(images(), -0.05, 0.6427272, 0.0, 1.434013 * MPH, time=0.0)
+        writer.write(images(), 0.0, 0.0, 1.0, 7.927273e-05 * MPH, time=0.0712)
     stamps = ["2018_07_16_17_11_43_382", "2018_07_16_17_11_43_453"]
     paths = [",".join(f"IMG/{camera}_{stamp}.jpg" for camera in CAMERAS) for stamp in stamps]
     assert (tmp_path / "driving_log.csv").read_bytes() == (
@@ -77,18 +77,18 @@ def test_numbers_are_written_as_csharp_does(value: float, written: str) -> None:
     assert format_number(value) == written
 
 
-def test_pictures_have_the_tables_of_the_simulators_own(lake_recording: Path) -> None:
+def test_images_have_the_tables_of_the_simulators_own(lake_recording: Path) -> None:
     original = next((lake_recording / "IMG").glob("center_*.jpg")).read_bytes()
-    ours = encode_jpeg(make_picture(0))
+    ours = encode_jpeg(make_image(0))
     scan = original.index(b"\xff\xda")  # all before it: JFIF header, quantisation, size, sampling, Huffman
     assert ours[:scan] == original[:scan]
 
 
-def test_pictures_read_back_as_they_were_up_to_jpeg(tmp_path: Path) -> None:
+def test_images_read_back_as_they_were_up_to_jpeg(tmp_path: Path) -> None:
     write_drive(tmp_path)
     (episode,) = open_recording(tmp_path, strict=True).episodes
     for index, frame in enumerate(episode):
-        for camera, image in pictures(index).items():
+        for camera, image in images(index).items():
             assert np.abs(frame.image(camera).astype(int) - image).mean() < 3
 
 
@@ -117,7 +117,7 @@ def test_what_is_written_reads_back_equal(
             moment += passed
             times.append(moment)
             extra = {"index": index, "numbers": [steering, speed]}
-            writer.write(pictures(index), steering, throttle, brake, speed, moment, extra)
+            writer.write(images(index), steering, throttle, brake, speed, moment, extra)
     (episode,) = open_recording(folder, strict=True).episodes
     columns = np.array(rows, np.float64)
     for column, values in enumerate((episode.steering, episode.throttle, episode.brake, episode.speed)):
@@ -146,20 +146,20 @@ def test_the_same_frames_with_the_same_start_give_the_same_bytes(tmp_path: Path)
 def test_frames_closer_than_a_millisecond_get_stamps_of_their_own(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path, start=START) as writer:
         for _ in range(5):
-            writer.write(pictures(), 0, 0, 0, 1, time=3.0)
+            writer.write(images(), 0, 0, 0, 1, time=3.0)
     assert open_recording(tmp_path, strict=True).episodes[0].time.tolist() == [0, 0.001, 0.002, 0.003, 0.004]
 
 
 def test_speed_is_kept_without_its_sign_as_the_simulator_does(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path) as writer:
-        writer.write(pictures(), 0, 0, 1, speed=-2.0, time=0)
+        writer.write(images(), 0, 0, 1, speed=-2.0, time=0)
     assert open_recording(tmp_path).episodes[0].speed[0] == pytest.approx(2.0)
 
 
 def test_extras_go_to_the_side_file_and_come_back(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path, start=START) as writer:
-        writer.write(pictures(), 0, 0, 0, 1, 0.0, {"pose": np.array([1.0, 2.0]), "cte": np.float32(0.5)})
-        writer.write(pictures(1), 0, 0, 0, 1, 0.1)
+        writer.write(images(), 0, 0, 0, 1, 0.0, {"pose": np.array([1.0, 2.0]), "cte": np.float32(0.5)})
+        writer.write(images(1), 0, 0, 0, 1, 0.1)
     first, second = open_recording(tmp_path).episodes[0]
     assert first.extra == {"pose": [1.0, 2.0], "cte": 0.5}
     assert second.extra == {}
@@ -170,7 +170,7 @@ def test_extras_go_to_the_side_file_and_come_back(tmp_path: Path) -> None:
 def test_a_damaged_side_file_costs_its_own_lines_only(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path) as writer:
         for index in range(3):
-            writer.write(pictures(index), 0, 0, 0, 1, index / 15, {"index": index})
+            writer.write(images(index), 0, 0, 0, 1, index / 15, {"index": index})
     side_file = tmp_path / "frames.jsonl"
     lines = side_file.read_bytes().splitlines()
     side_file.write_bytes(b"\n".join([lines[0], b"[1]", b"\xff{", lines[1], lines[2][:30]]))
@@ -187,7 +187,7 @@ def test_a_folder_with_a_recording_is_refused_and_stays_as_it_is(tmp_path: Path)
     assert files(tmp_path) == before
 
 
-def test_appending_adds_a_take(tmp_path: Path) -> None:
+def test_appending_adds_an_episode(tmp_path: Path) -> None:
     write_drive(tmp_path, 3)
     write_drive(tmp_path, 2, START + datetime.timedelta(minutes=1), append=True)
     recording = open_recording(tmp_path, strict=True)
@@ -218,7 +218,7 @@ def test_appending_after_a_row_that_was_cut_off_keeps_the_new_rows_whole(tmp_pat
 
 
 def test_appending_to_another_programs_log_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "driving_log.csv").write_text("picture.png,0.5\n")
+    (tmp_path / "driving_log.csv").write_text("image.png,0.5\n")
     with pytest.raises(RecordingError, match="not a log of Udacity's simulator"):
         RecordingWriter(tmp_path, append=True)
 
@@ -226,17 +226,17 @@ def test_appending_to_another_programs_log_is_refused(tmp_path: Path) -> None:
 def test_new_take_puts_a_pause_and_lets_time_begin_again(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path) as writer:
         for _ in range(3):
-            writer.new_take()
+            writer.new_episode()
             for index in range(4):
-                writer.write(pictures(index), 0, 0, 0, 1, time=index / 15)
+                writer.write(images(index), 0, 0, 0, 1, time=index / 15)
     assert [len(episode) for episode in open_recording(tmp_path, strict=True).episodes] == [4, 4, 4]
 
 
 def test_time_that_goes_back_is_refused(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path) as writer:
-        writer.write(pictures(), 0, 0, 0, 1, time=1.0)
-        with pytest.raises(RecordingError, match=r"time went back from 1 to 0\.5 s; call new_take"):
-            writer.write(pictures(), 0, 0, 0, 1, time=0.5)
+        writer.write(images(), 0, 0, 0, 1, time=1.0)
+        with pytest.raises(RecordingError, match=r"time went back from 1 to 0\.5 s; call new_episode"):
+            writer.write(images(), 0, 0, 0, 1, time=0.5)
 
 
 def test_a_recording_without_a_frame_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_recording_without_a_frame_leaves_nothing_behind(tmp_path: Path) -> No
 
 def test_one_camera_leaves_the_other_fields_empty(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path, cameras=("center",), start=START) as writer:
-        writer.write({"center": make_picture(0)}, 0.1, 0, 0, 1, 0)
+        writer.write({"center": make_image(0)}, 0.1, 0, 0, 1, 0)
     assert (
         (tmp_path / "driving_log.csv").read_text().startswith("IMG/center_2018_07_16_17_11_43_382.jpg,,,0.1,")
     )
@@ -266,10 +266,10 @@ def test_one_camera_leaves_the_other_fields_empty(tmp_path: Path) -> None:
         ({"speed": float("inf")}, "speed must be a number"),
         ({"time": float("nan")}, "time must be a number"),
         ({"time": 1e300}, "beyond what a time stamp can say"),
-        ({"images": {"center": make_picture(0)}}, "needs pictures of center, left, right, got center"),
-        ({"images": {**pictures(), "left": np.zeros((160, 320, 3))}}, "left picture must be uint8 .*float64"),
-        ({"images": {**pictures(), "left": np.zeros((160, 320), np.uint8)}}, "left picture must be"),
-        ({"images": {**pictures(), "left": None}}, "left picture must be an array, got NoneType"),
+        ({"images": {"center": make_image(0)}}, "needs images of center, left, right, got center"),
+        ({"images": {**images(), "left": np.zeros((160, 320, 3))}}, "left image must be uint8 .*float64"),
+        ({"images": {**images(), "left": np.zeros((160, 320), np.uint8)}}, "left image must be"),
+        ({"images": {**images(), "left": None}}, "left image must be an array, got NoneType"),
         ({"extra": {"image": "x"}}, "can't have a key 'image'"),
         ({"extra": {"cte": float("nan")}}, "what JSON can say"),
         ({"extra": {"car": object()}}, "what JSON can say: not object"),
@@ -278,12 +278,12 @@ def test_one_camera_leaves_the_other_fields_empty(tmp_path: Path) -> None:
 def test_a_frame_that_is_not_as_described_is_refused_and_the_rest_stays(
     tmp_path: Path, wrong: dict[str, object], said: str
 ) -> None:
-    frame = {"images": pictures(), "steering": 0, "throttle": 0, "brake": 0, "speed": 1, "time": 0.1}
+    frame = {"images": images(), "steering": 0, "throttle": 0, "brake": 0, "speed": 1, "time": 0.1}
     with RecordingWriter(tmp_path) as writer:
-        writer.write(pictures(), 0, 0, 0, 1, time=0.0)
+        writer.write(images(), 0, 0, 0, 1, time=0.0)
         with pytest.raises(RecordingError, match=said):
             writer.write(**(frame | wrong))  # type: ignore[arg-type]
-        writer.write(pictures(1), 0, 0, 0, 1, time=0.2)
+        writer.write(images(1), 0, 0, 0, 1, time=0.2)
         assert len(writer) == 2
     recording = open_recording(tmp_path, strict=True)
     assert recording.episodes[0].time.tolist() == [0.0, 0.2]
@@ -295,7 +295,7 @@ def test_a_closed_writer_says_so(tmp_path: Path) -> None:
     writer.close()
     writer.close()
     with pytest.raises(RecordingError, match="is closed; make a new RecordingWriter"):
-        writer.write(pictures(), 0, 0, 0, 1, time=0)
+        writer.write(images(), 0, 0, 0, 1, time=0)
 
 
 def test_unknown_cameras_are_refused(tmp_path: Path) -> None:
@@ -318,10 +318,10 @@ import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 sys.path[:0] = sys.argv[2:]
 from udacity_gym.errors import RecordingError
-from test_writing import pictures, START
+from test_writing import images, START
 from udacity_gym.recording import RecordingWriter
 with RecordingWriter(sys.argv[1], start=START) as writer:
-    images = {camera: image[:8, :8] for camera, image in pictures().items()}
+    images = {camera: image[:8, :8] for camera, image in images().items()}
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
     try:
         for index in range(100):
@@ -351,12 +351,12 @@ def test_a_killed_recording_is_readable_up_to_its_last_frames(tmp_path: Path, de
     program = """
 import sys
 sys.path[:0] = sys.argv[2:]
-from test_writing import pictures
+from test_writing import images
 from udacity_gym.recording import RecordingWriter
-images = [pictures(index) for index in range(10)]
+images = [images(index) for index in range(10)]
 with RecordingWriter(sys.argv[1]) as writer:
     for index in range(1_000_000):
-        image = images[1 + index % 9 if index else 0]  # a last picture like the first would be a start pose
+        image = images[1 + index % 9 if index else 0]  # a last image like the first would be a start pose
         writer.write(image, 0.123, 0.5, 0, 9.0, time=index / 15, extra={"index": index})
         print(index, flush=True)
 """

@@ -30,7 +30,7 @@ def test_telemetry_tells_the_control_in_force():
         assert told.time == pytest.approx(2 / 15)
 
 
-def test_a_restored_snapshot_has_the_same_future_and_the_same_pictures():
+def test_a_restored_snapshot_has_the_same_future_and_the_same_images():
     with EmbeddedSimulator() as simulator:
         simulator.reset(0, {"mode": "training", "s": 400.0, "speed": 8.0})
         moment = simulator.snapshot()
@@ -149,7 +149,7 @@ def test_an_option_that_fails_leaves_the_episode_as_it_was():
 
 
 def test_sensors_are_there_by_their_cameras_names_and_others_are_not():
-    with EmbeddedSimulator(picture=(60, 80)) as twin:
+    with EmbeddedSimulator(image_size=(60, 80)) as twin:
         told = twin.reset(0)
         depth, labels = told.images(("left_depth", "right_segmentation")).values()
         assert (depth.shape, depth.dtype) == ((60, 80), np.float32)

@@ -1,4 +1,4 @@
-"""Poses reconstructed from the twin's own pictures, where they are known, and from real recordings."""
+"""Poses reconstructed from the twin's own images, where they are known, and from real recordings."""
 
 import math
 
@@ -29,19 +29,19 @@ def test_points_of_the_road_are_projected_as_the_cameras_of_the_twin_see_them(na
 
 
 def test_a_drive_in_the_twin_is_found_where_it_was():
-    """Twenty pictures at known poses, with a log whose speed is 10 % wrong."""
+    """Twenty images at known poses, with a log whose speed is 10 % wrong."""
     track = Track.load("lake")
     rig, aligner = CameraRig(track), Aligner(track)
     true = np.array([(980.0 + k, 0.4 + 0.02 * k, 0.03) for k in range(24)])
-    pictures = [rig.draw(track.pose_at(*pose), "center", "training") for pose in true]
+    images = [rig.draw(track.pose_at(*pose), "center", "training") for pose in true]
     turned = np.array([np.interp(s, track.s, track.heading) for s, _, _ in true])
     driven = 0.9 * np.arange(24.0)
     frames = list(range(24))
     rough = aligner.follow(
-        pictures.__getitem__, frames, driven, turned - turned[0],
+        images.__getitem__, frames, driven, turned - turned[0],
         np.array([980.5, 0.2, 0.0]), np.array([1.0, 0.5, 0.1]), particles=300,
     )  # fmt: skip
-    aligned = aligner.smooth(pictures.__getitem__, frames, driven, turned - turned[0], rough)
+    aligned = aligner.smooth(images.__getitem__, frames, driven, turned - turned[0], rough)
     assert np.abs(aligned.offset - true[:, 1]).max() < 0.25
     assert np.abs(aligned.heading_error - true[:, 2]).max() < 0.03
     assert np.abs(aligned.s - true[:, 0]).max() < 1.5

@@ -12,7 +12,7 @@ FOCAL = 80 / math.tan(math.radians(30))
 
 
 def project(row, points):
-    """Column and row of world points in a 320x160 picture; integers are the middles of pixels."""
+    """Column and row of world points in a 320x160 image; integers are the middles of pixels."""
     row = row.astype(float)
     relative = np.atleast_2d(points) - row[:3]
     depth = relative @ row[3:6]
@@ -70,10 +70,10 @@ def test_the_camera_follows_the_pitch_and_roll_of_the_car():
 @pytest.mark.parametrize("camera", CAMERAS)
 def test_edge_lines_are_drawn_within_half_a_pixel_of_their_projection(lake, rig, s, side, camera):
     pose = lake.pose_at(s, 0.3, 0.02)
-    picture = rig.draw(pose, camera, "training").astype(float)
-    yellowness = picture[..., :2].mean(axis=2) - picture[..., 2]
+    image = rig.draw(pose, camera, "training").astype(float)
+    yellowness = image[..., :2].mean(axis=2) - image[..., 2]
     row = camera_row(pose, camera, "training")
-    # The middle of the double line; along a picture row its two stripes lie symmetrically.
+    # The middle of the double line; along an image row its two stripes lie symmetrically.
     middle = [lake.pose_at(s + ahead, side * 3.635) for ahead in np.linspace(2.0, 40.0, 800)]
     columns, rows = project(row, [(p.x, p.y, p.z) for p in middle])
     beside = [lake.pose_at(s + ahead, side * 4.1) for ahead in np.linspace(2.0, 40.0, 800)]
@@ -84,7 +84,7 @@ def test_edge_lines_are_drawn_within_half_a_pixel_of_their_projection(lake, rig,
         reach = abs(np.interp(-i, -outer_rows, outer) - expected)
         window = np.arange(max(0, round(expected - reach)), min(320, round(expected + reach) + 1))
         if len(window) < 2 * reach - 1:
-            continue  # partly outside the picture
+            continue  # partly outside the image
         weight = np.clip(yellowness[i, window] - 45.0, 0.0, None)
         if weight.sum() > 0:
             errors.append((weight * window).sum() / weight.sum() - expected)
@@ -96,11 +96,11 @@ def test_all_cameras_in_one_call_equal_each_alone(lake, rig):
     pose = lake.pose_at(640.0, -0.5)
     together = rig.draw_all(pose, CAMERAS, "training")
     assert list(together) == list(CAMERAS)
-    for camera, picture in together.items():
-        np.testing.assert_array_equal(picture, rig.draw(pose, camera, "training"))
+    for camera, image in together.items():
+        np.testing.assert_array_equal(image, rig.draw(pose, camera, "training"))
 
 
-def test_pictures_are_fresh_arrays(lake, rig):
+def test_images_are_fresh_arrays(lake, rig):
     first = rig.draw(lake.pose_at(0.0))
     kept = first.copy()
     rig.draw(lake.pose_at(500.0))
@@ -108,10 +108,10 @@ def test_pictures_are_fresh_arrays(lake, rig):
 
 
 def test_the_bonnet_is_the_same_everywhere(lake, rig):
-    pictures = [rig.draw(lake.pose_at(s), "center", "training") for s in (0.0, 300.0, 740.0)]
-    for picture in pictures[1:]:
-        np.testing.assert_array_equal(picture[152:, 120:190], pictures[0][152:, 120:190])
-    assert (pictures[0][136, 150:160] != pictures[2][136, 150:160]).any()
+    images = [rig.draw(lake.pose_at(s), "center", "training") for s in (0.0, 300.0, 740.0)]
+    for image in images[1:]:
+        np.testing.assert_array_equal(image[152:, 120:190], images[0][152:, 120:190])
+    assert (images[0][136, 150:160] != images[2][136, 150:160]).any()
 
 
 @pytest.mark.parametrize(

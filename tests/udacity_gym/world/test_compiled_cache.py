@@ -8,7 +8,7 @@ import pytest
 
 import udacity_gym
 
-PICTURES = """
+IMAGES = """
 import hashlib
 from udacity_gym.world.rendering.camera import CameraRig
 from udacity_gym.world.track.track import Track
@@ -16,8 +16,8 @@ from udacity_gym.world.track.track import Track
 track = Track.load("lake")
 rig = CameraRig(track)
 for s in range(0, 1130, 40):
-    for picture in rig.draw_all(track.pose_at(s, 0.3, 0.05)).values():
-        print(hashlib.sha256(picture.tobytes()).hexdigest())
+    for image in rig.draw_all(track.pose_at(s, 0.3, 0.05)).values():
+        print(hashlib.sha256(image.tobytes()).hexdigest())
 print(hashlib.sha256(rig.view("chase", track.pose_at(90.0), 320, 180).tobytes()).hexdigest())
 """
 DRIVE = """
@@ -50,11 +50,11 @@ def package(tmp_path: Path) -> Path:
 
 
 @pytest.mark.long
-def test_pictures_are_the_same_whether_the_renderer_was_compiled_or_loaded(package):
-    compiled = run(PICTURES, package, package / "cache")
+def test_images_are_the_same_whether_the_renderer_was_compiled_or_loaded(package):
+    compiled = run(IMAGES, package, package / "cache")
     assert list((package / "cache").rglob("*.nbc"))
     assert len(compiled.split()) == 88
-    assert run(PICTURES, package, package / "cache") == compiled
+    assert run(IMAGES, package, package / "cache") == compiled
 
 
 @pytest.mark.long

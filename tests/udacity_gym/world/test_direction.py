@@ -102,7 +102,7 @@ def test_both_directions_share_one_scene():
     assert scene_of(BACK) is scene_of(LAKE)
 
 
-def test_pictures_depend_on_the_pose_alone():
+def test_images_depend_on_the_pose_alone():
     env = gym.make("UdacitySim-v0")
     there, info = env.reset(seed=0, options={"s": 500.0, "offset": 1.0, "heading_error": math.pi})
     x, y, _, yaw = info["pose"]
@@ -111,7 +111,7 @@ def test_pictures_depend_on_the_pose_alone():
     assert info["pose"][:2] == pytest.approx([x, y], abs=0.02)
     assert math.remainder(info["pose"][3] - yaw, math.tau) == pytest.approx(0.0, abs=0.02)
     difference = np.abs(there.astype(int) - back.astype(int))
-    assert np.median(difference) <= 4, "the poses differ by millimetres, hardly the pictures"
+    assert np.median(difference) <= 4, "the poses differ by millimetres, hardly the images"
     assert there.std() > 20
 
 

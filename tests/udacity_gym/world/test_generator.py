@@ -181,12 +181,12 @@ def test_what_does_not_fit_is_refused_with_the_corner_named():
 
 
 def test_the_command_makes_a_track_and_draws_it(tmp_path, capsys):
-    file, picture = tmp_path / "hill.json", tmp_path / "hill.png"
+    file, image = tmp_path / "hill.json", tmp_path / "hill.png"
     assert main(["track", "new", str(file), "--seed", "3", "--difficulty", "0.7"]) == 0
     assert json.loads(file.read_text())["name"] == "hill"
-    assert main(["track", "show", str(file), "--output", str(picture)]) == 0
+    assert main(["track", "show", str(file), "--output", str(image)]) == 0
     assert "design speed" in capsys.readouterr().out
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert image.read_bytes().startswith(b"\x89PNG")
     assert main(["track", "show", str(file), "--output", "map.txt"]) == 2
     assert main(["track", "new", str(file), "--difficulty", "7"]) == 2
     assert "difficulty" in capsys.readouterr().err

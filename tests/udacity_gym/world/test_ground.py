@@ -124,7 +124,7 @@ def test_a_flight_is_part_of_a_snapshot_and_the_same_every_time():
 
 
 @pytest.mark.parametrize("name", ["lake", "mountain"])
-def test_the_ground_is_that_of_the_picture(name):
+def test_the_ground_is_that_of_the_image(name):
     """Up to 12 m: within what the ground changes in a metre, and a tenth of its height."""
     track = Track.load(name)
     grid, ground = Grid.around(track), ground_of(track)

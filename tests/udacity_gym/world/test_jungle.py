@@ -117,9 +117,9 @@ def test_a_lap_leads_over_both_levels_and_every_grade():
 
 
 def white(track, s):
-    """Which pixels of a picture are painted white, (160, 320)."""
-    picture = CameraRig(track).draw(track.pose_at(s, 2.5), "center", "training").astype(int)
-    return (picture.min(axis=2) > 195) & (np.ptp(picture, axis=2) < 40)
+    """Which pixels of an image are painted white, (160, 320)."""
+    image = CameraRig(track).draw(track.pose_at(s, 2.5), "center", "training").astype(int)
+    return (image.min(axis=2) > 195) & (np.ptp(image, axis=2) < 40)
 
 
 def test_lines_are_painted_as_the_file_says():
@@ -128,8 +128,8 @@ def test_lines_are_painted_as_the_file_says():
     yellow = Track(data)
     assert white(JUNGLE, 500.0)[60:137, :200].sum() > 20
     assert white(yellow, 500.0)[90:130, 20:160].sum() < 5
-    picture = CameraRig(yellow).draw(yellow.pose_at(500.0, 2.5), "center", "training").astype(int)
-    painted = picture[60:137, :200]
+    image = CameraRig(yellow).draw(yellow.pose_at(500.0, 2.5), "center", "training").astype(int)
+    painted = image[60:137, :200]
     assert (painted[..., 0] - painted[..., 2] > 60).sum() > 60
 
 
@@ -263,7 +263,7 @@ def test_the_bridge_throws_its_shadow_on_the_road_below():
 
 
 def with_yellow_edges():
-    """The jungle with edge lines of another colour: what differs in a picture is the lines alone."""
+    """The jungle with edge lines of another colour: what differs in an image is the lines alone."""
     data = copy.deepcopy(JUNGLE.data)
     data["road"]["edge_line"]["colour"] = "yellow"
     return Track(data)
@@ -275,8 +275,8 @@ def edge_line_miss(s, yellow):
     The line's middle is the centre of what it covers, so it doesn't matter what lies on either side of it.
     """
     pose = JUNGLE.pose_at(s, 0.0)
-    pictures = (CameraRig(track, 640, 320).draw(pose)[..., 2].astype(float) for track in (JUNGLE, yellow))
-    line = np.abs(np.subtract(*pictures))
+    images = (CameraRig(track, 640, 320).draw(pose)[..., 2].astype(float) for track in (JUNGLE, yellow))
+    line = np.abs(np.subtract(*images))
     row = camera_row(pose, "center", "autonomous").astype(float)
     focal, misses = 160 / math.tan(FIELD_OF_VIEW / 2), []
     places = (JUNGLE.pose_at(s + ahead, 4.6) for ahead in np.arange(6.0, 13.0, 0.01))
@@ -309,7 +309,7 @@ def sheet():
     return np.vstack([np.hstack(drawn[:4]), np.hstack(drawn[4:])])
 
 
-def test_pictures_of_the_jungle_look_like_the_stored_reference():
+def test_images_of_the_jungle_look_like_the_stored_reference():
     """After a wanted change of the look, run this file as a script: it writes the reference anew."""
     reference = cv2.imread(str(REFERENCE), cv2.IMREAD_COLOR)[..., ::-1].astype(int)
     difference = np.abs(sheet().astype(int) - reference)

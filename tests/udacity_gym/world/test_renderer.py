@@ -1,4 +1,4 @@
-"""Pictures are checked by properties and against a small picture of our own.
+"""Images are checked by properties and against a small image of our own.
 
 After a wanted change of the look, run this file as a script: it writes the reference anew.
 """
@@ -33,7 +33,7 @@ def rig(lake):
     return CameraRig(lake)
 
 
-def picture(rig, lake, s, **options):
+def image(rig, lake, s, **options):
     return rig.draw(lake.pose_at(s, 0.4), **options).astype(int)
 
 
@@ -44,7 +44,7 @@ def sheet():
     return np.vstack([np.hstack(drawn[k : k + 4]) for k in (0, 4)])
 
 
-def test_pictures_look_like_the_stored_reference():
+def test_images_look_like_the_stored_reference():
     reference = cv2.imread(str(REFERENCE), cv2.IMREAD_COLOR)[..., ::-1].astype(int)
     difference = np.abs(sheet().astype(int) - reference)
     assert difference.mean() < 1.0
@@ -53,7 +53,7 @@ def test_pictures_look_like_the_stored_reference():
 
 def test_the_road_is_grey_asphalt_of_the_recordings_brightness(rig, lake):
     for s in (150.0, 300.0, 430.0, 930.0):
-        road = picture(rig, lake, s, mode="training")[84:132, 130:190]
+        road = image(rig, lake, s, mode="training")[84:132, 130:190]
         red, green, blue = road.reshape(-1, 3).mean(axis=0)
         assert abs(red - green) < 6
         assert 8 < red - blue < 24
@@ -62,7 +62,7 @@ def test_the_road_is_grey_asphalt_of_the_recordings_brightness(rig, lake):
 
 
 def test_asphalt_gets_lighter_and_smoother_with_distance(rig, lake):
-    road = picture(rig, lake, 300.0, mode="training")[..., 1]
+    road = image(rig, lake, 300.0, mode="training")[..., 1]
     near, far = road[120:134, 120:200], road[74:80, 140:180]
     assert far.mean() > near.mean() + 10
     assert far.std() < 0.6 * near.std()
@@ -70,7 +70,7 @@ def test_asphalt_gets_lighter_and_smoother_with_distance(rig, lake):
 
 def test_red_and_white_kerbs_are_where_the_track_file_says(rig, lake):
     def red_share(s):
-        p = picture(rig, lake, s, mode="training")[80:130]
+        p = image(rig, lake, s, mode="training")[80:130]
         return ((p[..., 0] - p[..., 1] > 80) & (p[..., 0] > 150)).mean()
 
     assert red_share(500.0) > 0.01
@@ -80,7 +80,7 @@ def test_red_and_white_kerbs_are_where_the_track_file_says(rig, lake):
 
 
 def test_the_bridge_has_black_walls_and_light_stones_but_no_lines(rig, lake):
-    p = picture(rig, lake, 735.0, mode="training")
+    p = image(rig, lake, 735.0, mode="training")
     assert (p[66:90, :40].max(axis=2) < 40).mean() > 0.3
     assert (p[66:90, 280:].max(axis=2) < 40).mean() > 0.3
     stones = p[84:130, 130:190].reshape(-1, 3).mean(axis=0)
@@ -89,7 +89,7 @@ def test_the_bridge_has_black_walls_and_light_stones_but_no_lines(rig, lake):
 
 
 def test_dirt_mouths_have_no_line_on_the_right(rig, lake):
-    p = picture(rig, lake, 92.0, mode="training")
+    p = image(rig, lake, 92.0, mode="training")
     yellow = (
         (p[..., :2].mean(axis=2) - p[..., 2] > 85) & (p[..., 0] > 150) & (abs(p[..., 0] - p[..., 1]) < 30)
     )
@@ -98,13 +98,13 @@ def test_dirt_mouths_have_no_line_on_the_right(rig, lake):
 
 
 def test_there_is_water_inside_the_loop(rig, lake):
-    p = picture(rig, lake, 640.0, mode="training")[60:80, :100]
+    p = image(rig, lake, 640.0, mode="training")[60:80, :100]
     water = np.abs(p - np.array([166, 197, 213])).max(axis=2) < 14
     assert water.mean() > 0.1
 
 
 def test_the_sky_is_blue_and_lighter_towards_the_horizon(rig, lake):
-    p = picture(rig, lake, 640.0, mode="training")
+    p = image(rig, lake, 640.0, mode="training")
     top, low = p[0].mean(axis=0), np.median(p[44:50].reshape(-1, 3), axis=0)
     assert top[2] > top[0] + 45
     assert (low > top).all()
@@ -115,7 +115,7 @@ def test_same_pose_gives_the_same_bytes(lake):
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_batch_equals_its_pictures_one_by_one(lake):
+def test_a_batch_equals_its_images_one_by_one(lake):
     renderer = Renderer(scene_of(lake), 160, 80, FIELD_OF_VIEW)
     rows = np.stack([camera_row(lake.pose_at(s), "center", "training") for s in PLACES])
     batch = np.empty((len(rows), 80, 160, 3), np.uint8)
@@ -135,7 +135,7 @@ def test_any_size_is_drawn_directly(lake, width, height):
     assert abs(below[..., 0].mean() - below[..., 1].mean()) < 8
 
 
-def test_a_small_picture_is_the_large_one_averaged(lake):
+def test_a_small_image_is_the_large_one_averaged(lake):
     pose = lake.pose_at(300.0, 0.2)
     small = CameraRig(lake, 160, 80).draw(pose, "center", "training").astype(float)
     large = CameraRig(lake, 320, 160).draw(pose, "center", "training").astype(float)
@@ -143,7 +143,7 @@ def test_a_small_picture_is_the_large_one_averaged(lake):
     assert np.abs(small - averaged).mean() < 8
 
 
-def test_a_picture_from_far_off_the_road_is_drawn_all_the_same(rig, lake):
+def test_a_image_from_far_off_the_road_is_drawn_all_the_same(rig, lake):
     for offset in (-60.0, 60.0, 2000.0):
         pose = lake.pose_at(300.0, offset, 1.0)
         assert rig.draw(pose).shape == (160, 320, 3)

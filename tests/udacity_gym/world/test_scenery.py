@@ -102,8 +102,8 @@ def test_another_seed_grows_other_plants(lake):
 def test_a_track_without_surroundings_gets_plain_land(lake):
     data = {key: value for key, value in lake.data.items() if key not in ("surroundings", "roadside")}
     track = Track(data)
-    picture = CameraRig(track).draw(track.pose_at(300.0))
-    assert picture.std() > 20
+    image = CameraRig(track).draw(track.pose_at(300.0))
+    assert image.std() > 20
     assert len(scene_of(track).arrays.cards) == 0
 
 
@@ -152,7 +152,7 @@ def oval(roadside=(), **road):
 def seen_across(track, s=60.0):
     """Colours from 8 m left to 8 m right of the centre line, 5 m ahead, every 4 cm: (401, 3)."""
     pose = track.pose_at(s)
-    picture = CameraRig(track, 640, 320).draw(pose)
+    image = CameraRig(track, 640, 320).draw(pose)
     row = camera_row(pose, "center", "autonomous").astype(float)
     colours = []
     for offset in np.linspace(-8.0, 8.0, 401):
@@ -160,7 +160,7 @@ def seen_across(track, s=60.0):
         away = np.array([place.x, place.y, place.z]) - row[:3]
         forward, right, up = (float(away @ row[k : k + 3]) for k in (3, 6, 9))
         focal = 160 / np.tan(FIELD_OF_VIEW / 2)
-        colours.append(picture[int(160 - focal * up / forward), int(320 + focal * right / forward)])
+        colours.append(image[int(160 - focal * up / forward), int(320 + focal * right / forward)])
     return np.array(colours, int)
 
 

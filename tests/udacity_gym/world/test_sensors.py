@@ -56,7 +56,7 @@ def test_the_sky_is_as_far_as_depth_goes(rig, lake):
     assert seen["center_depth"][~sky].max() < FAR
 
 
-def test_pictures_are_the_same_with_sensors_as_without(rig, lake):
+def test_images_are_the_same_with_sensors_as_without(rig, lake):
     pose = lake.pose_at(515.0)
     np.testing.assert_array_equal(rig.draw(pose), rig.draw_all(pose, NAMES)["center"])
 
@@ -79,8 +79,8 @@ def test_markings_are_where_the_lines_are_in_the_world(rig, lake, s):
 
 def test_striped_kerbs_are_kerbs(rig, lake):
     seen = rig.draw_all(lake.pose_at(500.0), NAMES)
-    picture = seen["center"].astype(int)
-    red = (picture[..., 0] - picture[..., 1] > 90) & (picture[..., 0] > 180)
+    image = seen["center"].astype(int)
+    red = (image[..., 0] - image[..., 1] > 90) & (image[..., 0] > 180)
     assert red.sum() > 50
     assert (seen["center_segmentation"][red] == Label.KERB).mean() > 0.9
 

@@ -1,4 +1,4 @@
-"""Weather, light and the camera's faults: by what they do to pictures, and by a small picture of our own.
+"""Weather, light and the camera's faults: by what they do to images, and by a small image of our own.
 
 After a wanted change of the look, run this file as a script: it writes the reference anew.
 """
@@ -34,7 +34,7 @@ def rig(lake):
 
 
 @pytest.fixture(scope="module")
-def picture(rig, lake):
+def image(rig, lake):
     def draw(conditions=None, s=300.0, seed=5):
         like = conditions if isinstance(conditions, Conditions) else NAMED[conditions or "clear"]
         return rig.draw(lake.pose_at(s, 0.4), conditions=like, seed=seed).astype(float)
@@ -49,7 +49,7 @@ def sheet():
     return np.vstack([np.hstack(drawn[k : k + 4]) for k in (0, 4)])
 
 
-def test_pictures_of_conditions_look_like_the_stored_reference():
+def test_images_of_conditions_look_like_the_stored_reference():
     reference = cv2.imread(str(REFERENCE), cv2.IMREAD_COLOR)[..., ::-1].astype(int)
     difference = np.abs(sheet().astype(int) - reference)
     assert difference.mean() < 2.0
@@ -60,34 +60,34 @@ def brightness(view):
     return view.mean()
 
 
-def test_an_intensity_of_clear_weather_changes_no_byte(picture):
-    np.testing.assert_array_equal(picture(), picture(Conditions(intensity=0.3)))
+def test_an_intensity_of_clear_weather_changes_no_byte(image):
+    np.testing.assert_array_equal(image(), image(Conditions(intensity=0.3)))
 
 
-def test_grip_changes_no_byte_of_the_picture(picture):
-    np.testing.assert_array_equal(picture(), picture(Conditions(grip=0.5)))
+def test_grip_changes_no_byte_of_the_image(image):
+    np.testing.assert_array_equal(image(), image(Conditions(grip=0.5)))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMED if name != "clear"])
-def test_every_named_condition_can_be_seen_and_repeats_with_its_seed(picture, name):
-    seen = picture(name)
-    assert np.abs(seen - picture()).mean() > 1.5
-    np.testing.assert_array_equal(seen, picture(name))
+def test_every_named_condition_can_be_seen_and_repeats_with_its_seed(image, name):
+    seen = image(name)
+    assert np.abs(seen - image()).mean() > 1.5
+    np.testing.assert_array_equal(seen, image(name))
 
 
 @pytest.mark.parametrize("name", ["rain", "snow", "noisy"])
-def test_another_seed_gives_other_drops_flakes_and_noise(picture, name):
-    assert (picture(name, seed=1) != picture(name, seed=2)).any()
+def test_another_seed_gives_other_drops_flakes_and_noise(image, name):
+    assert (image(name, seed=1) != image(name, seed=2)).any()
 
 
-def test_an_overcast_sky_is_grey_and_the_ground_darker(picture):
-    grey, clear = picture("overcast"), picture()
+def test_an_overcast_sky_is_grey_and_the_ground_darker(image):
+    grey, clear = image("overcast"), image()
     assert np.ptp(grey[SKY].mean(axis=(0, 1))) < 20
     assert brightness(grey[ROAD]) < 0.9 * brightness(clear[ROAD])
 
 
-def test_fog_takes_the_contrast_of_what_is_far_and_leaves_what_is_near(picture):
-    fog, clear = picture("fog"), picture()
+def test_fog_takes_the_contrast_of_what_is_far_and_leaves_what_is_near(image):
+    fog, clear = image("fog"), image()
     assert fog[40:58].std() < 0.4 * clear[40:58].std()
     assert fog[120:134, 120:200].std() > 0.5 * clear[120:134, 120:200].std()
 
@@ -100,8 +100,8 @@ def test_fog_hides_what_lies_beyond_the_visibility(rig, lake):
     assert seen["center"][beyond].astype(float).std(axis=0).max() < 12
 
 
-def test_a_wet_road_is_darker_near_and_mirrors_the_sky_far_away(picture):
-    wet, dry = picture("heavy_rain"), picture("overcast")
+def test_a_wet_road_is_darker_near_and_mirrors_the_sky_far_away(image):
+    wet, dry = image("heavy_rain"), image("overcast")
     assert brightness(wet[120:134, 120:200]) < 0.75 * brightness(dry[120:134, 120:200])
     near, far = wet[120:134, 120:200], wet[64:72, 150:170]
     assert brightness(far) > 1.25 * brightness(near)
@@ -119,10 +119,10 @@ def test_snow_whitens_the_land_more_than_the_road(rig, lake):
     assert white["center"][road].mean() < white["center"][land].mean() - 30
 
 
-def test_the_lower_the_sun_the_warmer_and_darker_the_road(picture):
+def test_the_lower_the_sun_the_warmer_and_darker_the_road(image):
     ratios, levels = [], []
     for degrees in (42.0, 20.0, 8.0):
-        road = picture(Conditions(sun_elevation=np.radians(degrees), sun_azimuth=-1.5))[ROAD]
+        road = image(Conditions(sun_elevation=np.radians(degrees), sun_azimuth=-1.5))[ROAD]
         ratios.append(road[..., 0].mean() / road[..., 2].mean())
         levels.append(road.mean())
     assert ratios == sorted(ratios)
@@ -138,10 +138,10 @@ def test_a_low_sun_dazzles_who_drives_towards_it(rig, lake):
     assert towards[20:50, 140:180].mean() > away[20:50, 140:180].mean() + 40
 
 
-def test_at_night_only_what_the_headlights_reach_can_be_seen(picture):
-    night = picture("night")
+def test_at_night_only_what_the_headlights_reach_can_be_seen(image):
+    night = image("night")
     assert night[SKY].mean() < 25
-    day = picture()
+    day = image()
     reached, beside = np.s_[85:105, 130:190], np.s_[64:100, :12]
     assert night[reached].mean() > 0.5 * day[reached].mean()
     assert night[beside].mean() < 0.3 * day[beside].mean()
@@ -157,23 +157,23 @@ def test_worn_lines_are_harder_to_see(rig, lake):
     assert (worn[lines][:, 0] - worn[lines][:, 2]).mean() < 0.6 * (yellow[:, 0] - yellow[:, 2]).mean()
 
 
-def test_exposure_is_a_gain_of_two_to_its_power(picture):
-    dark, usual = picture(Conditions(exposure=-1.0)), picture()
+def test_exposure_is_a_gain_of_two_to_its_power(image):
+    dark, usual = image(Conditions(exposure=-1.0)), image()
     assert np.abs(dark - np.floor(usual / 2)).max() <= 1
 
 
-def test_noise_has_the_spread_that_was_asked_for_and_no_bias(picture):
-    usual = picture()
+def test_noise_has_the_spread_that_was_asked_for_and_no_bias(image):
+    usual = image()
     middle = (usual > 110) & (usual < 146)
     for sigma in (4.0, 12.0):
-        difference = picture(Conditions(noise=sigma))[middle] - usual[middle]
+        difference = image(Conditions(noise=sigma))[middle] - usual[middle]
         assert difference.std() == pytest.approx(sigma, rel=0.06)
         assert abs(difference.mean()) < 0.3
 
 
-def test_jpeg_errs_more_the_lower_its_quality(picture):
-    usual = picture()
-    errors = [np.abs(picture(Conditions(jpeg=quality)) - usual).mean() for quality in (95, 60, 20)]
+def test_jpeg_errs_more_the_lower_its_quality(image):
+    usual = image()
+    errors = [np.abs(image(Conditions(jpeg=quality)) - usual).mean() for quality in (95, 60, 20)]
     assert 0 < errors[0] < errors[1] < errors[2]
 
 

@@ -1,7 +1,8 @@
 """Recordings to other formats, and back.
 
 Each format is a module with ``save(recording, folder)`` and ``load(folder, output)``. Frames pass through
-one by one (formats that hold whole takes: take by take), so that recordings of any length can be converted.
+one by one (formats that hold whole episodes: episode by episode), so that recordings of any length can be
+converted.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def save(recording: Recording, folder: str | PathLike[str], to: str) -> Path:
     Raises:
         OptionError: There is no such format.
         MissingDependencyError: The format needs a package that is not installed.
-        RecordingError: A picture can't be read, or the folder can't be written.
+        RecordingError: An image can't be read, or the folder can't be written.
     """
     return cast(Path, _module(to).save(recording, Path(folder)))
 

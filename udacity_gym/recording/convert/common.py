@@ -30,7 +30,7 @@ def need(module: str, for_what: str) -> Any:
 
 
 def frames_of(episode: Episode, bar: tqdm[Any]) -> Iterator[tuple[Frame, dict[str, Any]]]:
-    """The frames of a take, each with what the side file knows of it."""
+    """The frames of an episode, each with what the side file knows of it."""
     for frame, extra in zip(episode, episode.extras(), strict=True):
         yield frame, extra
         bar.update()

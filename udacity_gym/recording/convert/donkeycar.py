@@ -1,4 +1,4 @@
-"""Donkeycar's tub, version 2: a catalog of JSON lines, and pictures beside it.
+"""Donkeycar's tub, version 2: a catalog of JSON lines, and images beside it.
 
 Steering is ``user/angle`` and throttle minus brake is ``user/throttle``, as Donkeycar's own trainer wants
 them; throttle, brake, speed (m/s) and the side file are kept beside them under ``udacity/...``. Takes are
@@ -20,7 +20,7 @@ from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import frames_of, from_text, progress_bar, to_text
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.storage import FolderStorage
-from udacity_gym.recording.tools import Take, TakeFrame, new_folder, start_of, write_takes
+from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
 from udacity_gym.telemetry import CAMERAS
 
 KEYS = {"center": "cam/image_array", "left": "left/image_array", "right": "right/image_array"}
@@ -85,7 +85,7 @@ def load(folder: Path, output: Path) -> Recording:
         catalogs, deleted = list(map(str, about["paths"])), set(about["deleted_indexes"])
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise RecordingError(f"{folder} has no manifest.json of a Donkeycar tub v2: {error}") from error
-    known, pictures = storage.listing().files, storage.listing("images/").files
+    known, files = storage.listing().files, storage.listing("images/").files
     cameras = [camera for camera in CAMERAS if KEYS[camera] in inputs]
 
     def records() -> Iterator[dict[str, Any]]:
@@ -98,10 +98,10 @@ def load(folder: Path, output: Path) -> Recording:
                     if record["_index"] not in deleted and KEYS["center"] in record:
                         yield record
 
-    def frame(record: dict[str, Any], begin: float) -> TakeFrame:
-        images = {camera: _read(storage, pictures, str(record[KEYS[camera]])) for camera in cameras}
+    def frame(record: dict[str, Any], begin: float) -> NewFrame:
+        images = {camera: _read(storage, files, str(record[KEYS[camera]])) for camera in cameras}
         throttle = float(record["user/throttle"])
-        return TakeFrame(
+        return NewFrame(
             images,
             min(1.0, max(-1.0, float(record["user/angle"]))),
             float(record.get("udacity/throttle", min(1.0, max(throttle, 0.0)))),
@@ -111,15 +111,15 @@ def load(folder: Path, output: Path) -> Recording:
             from_text(record.get("udacity/extra")),
         )
 
-    def takes() -> Iterator[Take]:
+    def episodes() -> Iterator[NewEpisode]:
         for _, group in itertools.groupby(records(), key=lambda record: record.get("_session_id")):
             first = next(group)
             begin = float(first["_timestamp_ms"])
             start = _EPOCH + datetime.timedelta(milliseconds=begin)
-            yield Take((frame(record, begin) for record in itertools.chain([first], group)), start)
+            yield NewEpisode((frame(record, begin) for record in itertools.chain([first], group)), start)
 
     try:
-        return write_takes(output, takes(), cameras, label="converting")
+        return write_episodes(output, episodes(), cameras, label="converting")
     except (KeyError, TypeError) as error:
         raise RecordingError(f"{folder} has a record that is no frame: {error!r}") from error
 
@@ -163,7 +163,7 @@ def _record(line: bytes, catalog: Path) -> dict[str, Any]:
     raise RecordingError(f"{catalog} has a record without a number")
 
 
-def _read(storage: FolderStorage, pictures: set[str], name: str) -> bytes:
-    if name not in pictures:  # a name with a folder in it is never in the listing
+def _read(storage: FolderStorage, images: set[str], name: str) -> bytes:
+    if name not in images:  # a name with a folder in it is never in the listing
         raise RecordingError(f"{storage.path / 'images'} lacks {re.sub(r'[^ -~]', '?', name)!r}")
     return storage.read(f"images/{name}")

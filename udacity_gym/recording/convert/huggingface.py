@@ -1,9 +1,9 @@
-"""Parquet files that Hugging Face's ``datasets`` opens with pictures as pictures.
+"""Parquet files that Hugging Face's ``datasets`` opens with images as images.
 
-``datasets.load_dataset("parquet", data_files="folder/*.parquet")`` gives a row per frame: ``take``,
-``frame``, a picture of each camera, ``steering``, ``throttle``, ``brake``, ``speed`` (m/s), ``time`` (s),
-``start`` (local time of the take's first frame) and ``extra`` (the side file, as JSON). Nothing is lost;
-pictures are the recording's own JPEG files, byte for byte. Written and read with pyarrow alone.
+``datasets.load_dataset("parquet", data_files="folder/*.parquet")`` gives a row per frame: ``episode``,
+``frame``, an image of each camera, ``steering``, ``throttle``, ``brake``, ``speed`` (m/s), ``time`` (s),
+``start`` (local time of the episode's first frame) and ``extra`` (the side file, as JSON). Nothing is lost;
+images are the recording's own JPEG files, byte for byte. Written and read with pyarrow alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from udacity_gym.recording.convert.common import (
     to_text,
 )
 from udacity_gym.recording.episodes import Recording
-from udacity_gym.recording.tools import Take, TakeFrame, new_folder, start_of, write_takes
+from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
 from udacity_gym.telemetry import CAMERAS
 
 NUMBERS = ("steering", "throttle", "brake", "speed", "time")
@@ -38,7 +38,7 @@ def save(recording: Recording, folder: Path) -> Path:
     """Convert a recording, see `udacity_gym.recording.convert.save`."""
     pa, parquet = need("pyarrow", "Parquet"), need("pyarrow.parquet", "Parquet")
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    fields = [("take", pa.int64()), ("frame", pa.int64())]
+    fields = [("episode", pa.int64()), ("frame", pa.int64())]
     fields += [(camera, image) for camera in recording.cameras]
     fields += [(name, pa.float64()) for name in NUMBERS]
     fields += [("start", pa.string()), ("extra", pa.string())]
@@ -65,7 +65,7 @@ def load(folder: Path, output: Path) -> Recording:
     if not files:
         raise RecordingError(f"{folder} has no Parquet files")
     schema = parquet.read_schema(files[0])
-    missing = [name for name in ("take", *NUMBERS, "center") if name not in schema.names]
+    missing = [name for name in ("episode", *NUMBERS, "center") if name not in schema.names]
     if missing:
         raise RecordingError(
             f"{files[0]} lacks the columns {', '.join(missing)}; it has {', '.join(schema.names)}"
@@ -79,32 +79,32 @@ def load(folder: Path, output: Path) -> Recording:
                 for batch in opened.iter_batches(ROWS):
                     yield from batch.to_pylist()
 
-    def takes() -> Iterator[Take]:
-        for _, group in itertools.groupby(rows(), key=lambda row: row["take"]):
+    def episodes() -> Iterator[NewEpisode]:
+        for _, group in itertools.groupby(rows(), key=lambda row: row["episode"]):
             first = next(group)
             frames = (_frame(row, cameras) for row in itertools.chain([first], group))
-            yield Take(frames, moment(first.get("start")))
+            yield NewEpisode(frames, moment(first.get("start")))
 
-    return write_takes(output, takes(), cameras, total, "converting")
+    return write_episodes(output, episodes(), cameras, total, "converting")
 
 
 def _rows(recording: Recording) -> Iterator[dict[str, Any]]:
     with progress_bar(recording) as bar:
-        for take, episode in enumerate(recording.episodes):
+        for index, episode in enumerate(recording.episodes):
             start = start_of(episode)
             for number, (frame, extra) in enumerate(frames_of(episode, bar)):
-                row: dict[str, Any] = {"take": take, "frame": number, "extra": to_text(extra)}
+                row: dict[str, Any] = {"episode": index, "frame": number, "extra": to_text(extra)}
                 row["start"] = start and start.isoformat()
                 for camera in recording.cameras:
                     row[camera] = {"bytes": frame.data(camera), "path": None}
                 yield row | {name: getattr(frame, name) for name in NUMBERS}
 
 
-def _frame(row: dict[str, Any], cameras: list[str]) -> TakeFrame:
+def _frame(row: dict[str, Any], cameras: list[str]) -> NewFrame:
     images = {camera: row[camera]["bytes"] for camera in cameras}
     numbers = (float(row[name]) for name in NUMBERS)
     steering, throttle, brake, speed, time = numbers
-    return TakeFrame(images, steering, throttle, brake, speed, time, from_text(row.get("extra")))
+    return NewFrame(images, steering, throttle, brake, speed, time, from_text(row.get("extra")))
 
 
 def _value(kind: Any) -> dict[str, str]:

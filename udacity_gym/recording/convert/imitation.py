@@ -1,10 +1,10 @@
 """Trajectories of the ``imitation`` library, in memory and in its files.
 
-A trajectory has the pictures of one camera as ``obs``, (steering, throttle - brake) as ``acts``, and speed,
+A trajectory has the images of one camera as ``obs``, (steering, throttle - brake) as ``acts``, and speed,
 time and the side file as ``infos``. ``imitation`` wants an observation after the last action; it is the last
-one once more. `trajectories` decodes a take when it is asked for. `save` writes what
+one once more. `trajectories` decodes an episode when it is asked for. `save` writes what
 ``imitation.data.serialize.load`` reads, with pyarrow alone, because imitation 1.0.1 can't be installed beside
-a present NumPy and Gymnasium. That library reads pictures number by number, so that they are scaled down.
+a present NumPy and Gymnasium. That library reads images number by number, so that they are scaled down.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import from_text, moment, need, progress_bar, to_text
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.loader import Downscale
-from udacity_gym.recording.tools import Take, TakeFrame, new_folder, start_of, write_takes
+from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
 from udacity_gym.telemetry import Image
 
 SMALL = Downscale()
-"""What is done to pictures in files, 66x200 pixels."""
+"""What is done to images in files, 66x200 pixels."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Trajectory:
 
 
 class Trajectories(Sequence[Any]):
-    """The takes of a recording as trajectories, each decoded when it is asked for.
+    """The episodes of a recording as trajectories, each decoded when it is asked for.
 
     They are ``imitation``'s own where that is installed, else `Trajectory`, which has the same fields.
 
     Args:
-        recording: whose takes.
-        camera: whose pictures.
-        prepare: what is done to each picture, such as `Downscale()`.
+        recording: whose episodes.
+        camera: whose images.
+        prepare: what is done to each image, such as `Downscale()`.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Trajectories(Sequence[Any]):
             return [self[i] for i in range(*index.indices(len(self)))]
         episode = self._recording.episodes[index]
         prepare = self._prepare or (lambda image: image)
-        pictures = [prepare(frame.image(self._camera)) for frame in episode]
+        images = [prepare(frame.image(self._camera)) for frame in episode]
         start = start_of(episode)
         infos = np.empty(len(episode), object)
         for i, (frame, extra) in enumerate(zip(episode, episode.extras(), strict=True)):
@@ -94,13 +94,13 @@ class Trajectories(Sequence[Any]):
                 "extra": to_text(extra),
             }
         acts = np.stack([episode.steering, episode.throttle - episode.brake], axis=1).astype(np.float32)
-        return _kind()(obs=np.stack([*pictures, pictures[-1]]), acts=acts, infos=infos, terminal=False)
+        return _kind()(obs=np.stack([*images, images[-1]]), acts=acts, infos=infos, terminal=False)
 
 
 def trajectories(
     recording: Recording, camera: str = "center", prepare: Callable[[Image], Image] | None = None
 ) -> Trajectories:
-    """The takes of a recording for ``imitation``, for example ``rollout.flatten_trajectories(...)``."""
+    """The episodes of a recording for ``imitation``, for example ``rollout.flatten_trajectories(...)``."""
     return Trajectories(recording, camera, prepare)
 
 
@@ -110,7 +110,7 @@ def save(recording: Recording, folder: Path, prepare: Callable[[Image], Image] =
     Args:
         recording: its centre camera is kept.
         folder: the new folder.
-        prepare: what is done to each picture; 66x200 pixels by default.
+        prepare: what is done to each image; 66x200 pixels by default.
     """
     pa = need("pyarrow", "the format of imitation's trajectories")
     need("pyarrow.ipc", "the format of imitation's trajectories")
@@ -164,30 +164,30 @@ def load(folder: Path, output: Path) -> Recording:
     if not files:
         raise RecordingError(f"{folder} has no trajectories of imitation: data-*.arrow is missing")
 
-    def takes() -> Iterator[Take]:
+    def episodes() -> Iterator[NewEpisode]:
         for file in files:
             with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as batches:
                 for batch in batches:
                     for i in range(batch.num_rows):
-                        yield _take(batch, i)
+                        yield _episode(batch, i)
 
-    return write_takes(output, takes(), ("center",), label="converting")
+    return write_episodes(output, episodes(), ("center",), label="converting")
 
 
-def _take(batch: Any, i: int) -> Take:
+def _episode(batch: Any, i: int) -> NewEpisode:
     obs, acts = _array(batch.column("obs")[i]), _array(batch.column("acts")[i])
     infos = batch.column("infos")[i].as_py() if "infos" in batch.schema.names else []
     if obs.ndim != 4 or obs.shape[3] != 3 or acts.shape[1:] != (2,) or len(obs) < len(acts):
         raise RecordingError(
-            f"trajectories must have pictures (n + 1, height, width, 3) and actions (n, 2) of steering and "
+            f"trajectories must have images (n + 1, height, width, 3) and actions (n, 2) of steering and "
             f"throttle; these have {obs.shape} and {acts.shape}"
         )
     told = [from_text(info) for info in infos] or [{}] * len(acts)
 
-    def frames() -> Iterator[TakeFrame]:
+    def frames() -> Iterator[NewFrame]:
         for k, (steering, throttle) in enumerate(np.clip(acts, -1, 1).tolist()):
             info = told[k]
-            yield TakeFrame(
+            yield NewFrame(
                 {"center": np.ascontiguousarray(obs[k], np.uint8)},
                 steering,
                 float(info.get("throttle", max(throttle, 0.0))),
@@ -197,7 +197,7 @@ def _take(batch: Any, i: int) -> Take:
                 from_text(info.get("extra")),
             )
 
-    return Take(frames(), moment(told[0].get("start")) if told else None)
+    return NewEpisode(frames(), moment(told[0].get("start")) if told else None)
 
 
 def _list_of(pa: Any, array: NDArray[Any]) -> Any:

@@ -1,9 +1,9 @@
-"""LeRobotDataset v3.0, with pictures inside of its Parquet files.
+"""LeRobotDataset v3.0, with images inside of its Parquet files.
 
 Features: ``observation.images.center`` (and left, right), ``observation.state`` (speed, m/s), ``action``
-(steering, throttle, brake), and ``extra`` (the side file, as JSON) where there is one. Pictures are the
+(steering, throttle, brake), and ``extra`` (the side file, as JSON) where there is one. Images are the
 recording's own JPEG files, byte for byte. ``timestamp`` is the measured time and not a multiple of 1 / fps;
-the local times of the takes are in ``info.json`` under "udacity_gym". Numbers are float32, LeRobot's kind.
+the local times of the episodes are in ``info.json`` under "udacity_gym". Numbers are float32, LeRobot's kind.
 
 Format: https://huggingface.co/docs/lerobot/lerobot-dataset-v3. Written and read with pyarrow alone;
 data sets with videos can't be read.
@@ -30,18 +30,18 @@ from udacity_gym.recording.convert.common import (
     to_text,
 )
 from udacity_gym.recording.episodes import Episode, Recording
-from udacity_gym.recording.tools import Take, TakeFrame, new_folder, start_of, write_takes
+from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
 from udacity_gym.telemetry import CAMERAS
 
 VERSION = "v3.0"
 CHUNK = 1000
 """Files per folder."""
 FILE_BYTES = 100 << 20
-"""Bytes of pictures from which on a new file begins."""
+"""Bytes of images from which on a new file begins."""
 ROWS = 128
 """Frames that are held in memory at once."""
 SAMPLES = 20
-"""Pictures per take that the statistics of colours are of."""
+"""Images per episode that the statistics of colours are of."""
 TASK = "drive along the road"
 
 _ACTION = ("steering", "throttle", "brake")
@@ -132,7 +132,7 @@ def save(recording: Recording, folder: Path) -> Path:
 def load(folder: Path, output: Path) -> Recording:
     """Convert to a recording, see `udacity_gym.recording.convert.load`.
 
-    Any data set with a picture ``observation.images.center`` and an action whose names have "steering"
+    Any data set with an image ``observation.images.center`` and an action whose names have "steering"
     and "throttle" can be read.
     """
     parquet = need("pyarrow.parquet", "LeRobot's format")
@@ -149,7 +149,7 @@ def load(folder: Path, output: Path) -> Recording:
     cameras = [camera for camera in CAMERAS if _key(camera) in features]
     kinds = {features[_key(camera)]["dtype"] for camera in cameras}
     if "center" not in cameras or kinds != {"image"} or not {"steering", "throttle"} <= set(names):
-        kind = ", ".join(sorted(kinds)) or "no picture"
+        kind = ", ".join(sorted(kinds)) or "no image"
         raise RecordingError(
             f"{folder} needs the feature {_key('center')} of dtype image, and an action with the names "
             f"steering and throttle; it has {', '.join(features)} ({kind}), "
@@ -165,10 +165,10 @@ def load(folder: Path, output: Path) -> Recording:
                 for batch in opened.iter_batches(ROWS):
                     yield from batch.to_pylist()
 
-    def frame(row: dict[str, Any]) -> TakeFrame:
+    def frame(row: dict[str, Any]) -> NewFrame:
         action = dict(zip(names, row["action"], strict=True))
         throttle = action["throttle"]
-        return TakeFrame(
+        return NewFrame(
             {camera: row[_key(camera)]["bytes"] for camera in cameras},
             min(1.0, max(-1.0, action["steering"])),
             min(1.0, max(0.0, throttle)),
@@ -178,11 +178,11 @@ def load(folder: Path, output: Path) -> Recording:
             from_text(row.get("extra")),
         )
 
-    def takes() -> Iterator[Take]:
+    def episodes() -> Iterator[NewEpisode]:
         for number, group in itertools.groupby(rows(), key=lambda row: row["episode_index"]):
-            yield Take(map(frame, group), moment(starts.get(number)))
+            yield NewEpisode(map(frame, group), moment(starts.get(number)))
 
-    return write_takes(output, takes(), cameras, info.get("total_frames"), "converting")
+    return write_episodes(output, episodes(), cameras, info.get("total_frames"), "converting")
 
 
 class _Files:
@@ -271,7 +271,7 @@ def _statistics(
     }
     found = {name: _figures(values.astype(np.float64)) for name, values in numbers.items()}
     for camera in cameras:
-        # Every fourth pixel of some pictures: colours don't need more.
+        # Every fourth pixel of some images: colours don't need more.
         sampled = [
             episode.image(camera, int(i))[::4, ::4].reshape(-1, 3) / 255
             for episode in episodes[:: max(1, len(episodes) // SAMPLES)]

@@ -1,10 +1,10 @@
 """Minari: a data set of episodes with observations, actions and infos.
 
-Observations are a dictionary of the cameras' pictures and ``speed`` (m/s), actions are (steering,
+Observations are a dictionary of the cameras' images and ``speed`` (m/s), actions are (steering,
 throttle - brake) as the environment takes them. Minari wants an observation after the last action; it is
 the last one once more. ``infos`` has time, throttle, brake and the side file (as JSON). Minari compresses
-pictures as JPEG anew, so that they come back nearly, but not exactly, as they were; and it holds a take at
-a time in memory, 150 kB per picture: `udacity_gym.recording.tools.split` makes takes shorter.
+images as JPEG anew, so that they come back nearly, but not exactly, as they were; and it holds an episode at
+a time in memory, 150 kB per image: `udacity_gym.recording.tools.split` makes episodes shorter.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from udacity_gym.recording.convert.common import (
     to_text,
 )
 from udacity_gym.recording.episodes import Recording
-from udacity_gym.recording.tools import Take, TakeFrame, new_folder, start_of, write_takes
+from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
 from udacity_gym.telemetry import CAMERAS
 
 DATASET_ID = "udacity/recording-v0"
@@ -55,7 +55,7 @@ def save(recording: Recording, folder: Path) -> Path:
 def load(folder: Path, output: Path) -> Recording:
     """Convert to a recording, see `udacity_gym.recording.convert.load`.
 
-    Any data set can be read whose observations have a picture "center", or are pictures, and whose actions
+    Any data set can be read whose observations have an image "center", or are images, and whose actions
     are (steering, throttle).
     """
     minari = need("minari", "Minari's format")
@@ -67,22 +67,22 @@ def load(folder: Path, output: Path) -> Recording:
     space = dataset.observation_space
     is_dict = isinstance(space, spaces.Dict)
     cameras = [camera for camera in CAMERAS if camera in space.spaces] if is_dict else ["center"]
-    picture = space["center"] if is_dict and "center" in cameras else space
-    if len(picture.shape or ()) != 3 or dataset.action_space.shape != (2,):
+    image = space["center"] if is_dict and "center" in cameras else space
+    if len(image.shape or ()) != 3 or dataset.action_space.shape != (2,):
         raise RecordingError(
-            f"{folder} needs pictures as observations, and actions (steering, throttle); it has {space} and "
+            f"{folder} needs images as observations, and actions (steering, throttle); it has {space} and "
             f"{dataset.action_space}"
         )
 
-    def takes() -> Iterator[Take]:
+    def episodes() -> Iterator[NewEpisode]:
         for episode in dataset.iterate_episodes():
             infos = episode.infos or {}
             starts = infos.get("start")
-            yield Take(
+            yield NewEpisode(
                 _frames(episode, cameras, is_dict), None if starts is None else moment(_text(starts[0]))
             )
 
-    return write_takes(output, takes(), cameras, int(dataset.total_steps), "converting")
+    return write_episodes(output, episodes(), cameras, int(dataset.total_steps), "converting")
 
 
 def _buffer(recording: Recording, number: int, minari: Any, bar: Any) -> Any:
@@ -93,8 +93,8 @@ def _buffer(recording: Recording, number: int, minari: Any, bar: Any) -> Any:
     for i, (frame, extra) in enumerate(frames_of(episode, bar)):
         for camera in recording.cameras:
             image = frame.image(camera)
-            pictures = seen.setdefault(camera, np.empty((n + 1, *image.shape), np.uint8))
-            pictures[i] = pictures[n] = image
+            images = seen.setdefault(camera, np.empty((n + 1, *image.shape), np.uint8))
+            images[i] = images[n] = image
         extras.append(to_text(extra))
     again = [*range(n), n - 1]
     start = start_of(episode)
@@ -115,7 +115,7 @@ def _buffer(recording: Recording, number: int, minari: Any, bar: Any) -> Any:
     )
 
 
-def _frames(episode: Any, cameras: list[str], is_dict: bool) -> Iterator[TakeFrame]:
+def _frames(episode: Any, cameras: list[str], is_dict: bool) -> Iterator[NewFrame]:
     infos = episode.infos or {}
     for i, action in enumerate(episode.actions):
         images = {
@@ -124,7 +124,7 @@ def _frames(episode: Any, cameras: list[str], is_dict: bool) -> Iterator[TakeFra
         }
         throttle = float(np.clip(action[1], -1, 1))
         speeds = episode.observations.get("speed") if is_dict else None
-        yield TakeFrame(
+        yield NewFrame(
             images,
             float(np.clip(action[0], -1, 1)),
             float(infos["throttle"][i]) if "throttle" in infos else max(throttle, 0.0),

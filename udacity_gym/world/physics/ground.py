@@ -1,9 +1,9 @@
 """The ground beside the road as wheels feel it: heights from a track file's land profiles, and its cliffs.
 
-The picture's land (`land`) is made from the same tables, on a grid of 1 m; it adds bumps that grow with
+The image's land (`land`) is made from the same tables, on a grid of 1 m; it adds bumps that grow with
 distance from the road and with height, and softens the land far from the road. Up to 12 m from the centre
 line the two agree within the height that the ground changes in a metre, and a tenth of its height. In a
-canyon the picture's cliffs waver besides: one stands up to about 1.4 m from the wall that stops the car.
+canyon the image's cliffs waver besides: one stands up to about 1.4 m from the wall that stops the car.
 """
 
 from __future__ import annotations

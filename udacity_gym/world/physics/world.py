@@ -1,4 +1,4 @@
-"""A fixed-step loop around the car and the track: no pictures, no gymnasium, no networking."""
+"""A fixed-step loop around the car and the track: no images, no gymnasium, no networking."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.checks import is_number, number
+from udacity_gym.checks import check_number, is_number
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.telemetry import Control, Pose, TrackState
 from udacity_gym.world.jit import cached
@@ -249,7 +249,7 @@ class World:
             OptionError: A period is not a positive number.
         """
         for name, value in (("ctrl_dt", ctrl_dt), ("max_sim_dt", max_sim_dt)):
-            number(name, value, positive=True)
+            check_number(name, value, positive=True)
         self.track = self._home = track
         self.car = CarParameters() if car is None else car
         self.ctrl_dt = ctrl_dt

@@ -19,7 +19,7 @@ LEVELS = 7
 CARD = sum((SIDE >> k) ** 2 for k in range(LEVELS))
 """Texels of a card with all its halvings."""
 MOST = 1024
-"""Cards that a picture can show at once; the nearest of a full bin are dropped beyond that."""
+"""Cards that an image can show at once; the nearest of a full bin are dropped beyond that."""
 BINS = 64
 """Bins of the counting sort by depth: eight to an octave."""
 FARTHEST = F(600.0)
@@ -37,13 +37,13 @@ _HALF = F(0.5)
 def find_cards(
     camera: Any, focal: float, height: int, width: int, cards: Any, visible: Any, counts: Any, order: Any
 ) -> int:
-    """Project the cards into the picture and sort those in it, farthest first.
+    """Project the cards into the image and sort those in it, farthest first.
 
     Args:
         camera: (12,) float32 position, forward, right and up vector.
         focal: focal length in pixels.
-        height: rows of the picture.
-        width: columns of the picture.
+        height: rows of the image.
+        width: columns of the image.
         cards: (n, 6) float32: x, y, z of the foot in m, width and height in m, kind.
         visible: (MOST, 7) float32, receives depth, column of the middle, row of the foot, width and height in
             pixels, kind, bin.
@@ -51,7 +51,7 @@ def find_cards(
         order: (MOST,) int64, receives rows of ``visible``.
 
     Returns:
-        How many are in the picture.
+        How many are in the image.
     """
     found = 0
     for k in range(counts.shape[0]):
@@ -97,7 +97,7 @@ def draw_cards(
     texels: Any,
     kinds: Any,
     air: Any,
-    picture: Any,
+    image: Any,
     depth: Any,
     labels: Any,
 ) -> None:
@@ -111,11 +111,11 @@ def draw_cards(
         texels: (kinds * CARD,) int32 packed colours, red lowest, the highest bit set where opaque.
         kinds: (kinds,) uint8, what each kind is, see `sensors.Label`.
         air: fog, see `daylight.Daylight.air`.
-        picture: (height, width, 3) uint8, drawn into.
+        image: (height, width, 3) uint8, drawn into.
         depth: (height, width) float32 m, tested against and written.
         labels: (height, width) uint8, receives what each pixel shows.
     """
-    height, width = picture.shape[0], picture.shape[1]
+    height, width = image.shape[0], image.shape[1]
     # Against the sun the cards show their shaded side.
     light = LIGHT_ACROSS - LIGHT_SWING * (camera[3] * air[12] + camera[4] * air[13])
     for position in range(found):
@@ -156,8 +156,8 @@ def draw_cards(
                     red = ((colour & 255) * clear + fog_r) >> 8
                     green = (((colour >> 8) & 255) * clear + fog_g) >> 8
                     blue = (((colour >> 16) & 255) * clear + fog_b) >> 8
-                    picture[row, column, np.uint64(0)] = np.uint8(min(red, 255))
-                    picture[row, column, np.uint64(1)] = np.uint8(min(green, 255))
-                    picture[row, column, np.uint64(2)] = np.uint8(min(blue, 255))
+                    image[row, column, np.uint64(0)] = np.uint8(min(red, 255))
+                    image[row, column, np.uint64(1)] = np.uint8(min(green, 255))
+                    image[row, column, np.uint64(2)] = np.uint8(min(blue, 255))
                     depth[row, column] = far
                     labels[row, column] = label

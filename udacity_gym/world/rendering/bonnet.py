@@ -1,6 +1,6 @@
-"""The car's bonnet as its own cameras see it: an overlay drawn once per camera and picture size.
+"""The car's bonnet as its own cameras see it: an overlay drawn once per camera and image size.
 
-Outlines and colours are measured on the median of many recorded pictures: what never changes while
+Outlines and colours are measured on the median of many recorded images: what never changes while
 the car drives is the bonnet.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 REFERENCE_WIDTH, REFERENCE_HEIGHT = 320, 160
-"""Picture size in pixels in which outlines are given."""
+"""Image size in pixels in which outlines are given."""
 OVERSAMPLING = 4
 """Subpixels per pixel and direction, for smooth outlines."""
 MIRROR = 309.0
@@ -70,12 +70,12 @@ def bonnet_overlay(
 ) -> NDArray[np.uint8]:
     """Draw the bonnet that a camera sees.
 
-    A wider picture sees more to the sides, a larger field of view more of the bonnet.
+    A wider image sees more to the sides, a larger field of view more of the bonnet.
 
     Args:
         camera: "center", "left" or "right"; any other camera sees none.
-        width: columns of the picture.
-        height: rows of the picture.
+        width: columns of the image.
+        height: rows of the image.
         field_of_view: rad, vertical.
 
     Returns:
@@ -100,7 +100,7 @@ def bonnet_overlay(
 
 
 def _prolonged(points: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
-    """An outline that reaches the bottom of the picture, continued far beyond it.
+    """An outline that reaches the bottom of the image, continued far beyond it.
 
     Args:
         points: (n, 2) columns and rows of its corners.

@@ -36,7 +36,7 @@ CLEAR = Conditions()
 KINDS = {"depth": np.float32, "segmentation": np.uint8}
 """Types of the sensors' arrays."""
 Planes: TypeAlias = "Mapping[str | None, NDArray[Any]]"
-"""Arrays of pictures (None) and of what sensors tell (their names), see `CameraRig.planes`."""
+"""Arrays of images (None) and of what sensors tell (their names), see `CameraRig.planes`."""
 KEPT_VIEWS = 2
 """Sizes of view whose renderers a rig keeps."""
 
@@ -82,7 +82,7 @@ class Shot:
         pose: the car's pose.
         mode: "training" or "autonomous": how the body rides.
         conditions: weather, light and the cameras' own.
-        seed: of everything random in the pictures, such as their noise.
+        seed: of everything random in the images, such as their noise.
     """
 
     pose: Pose
@@ -193,12 +193,12 @@ class CameraRig:
 
     Args:
         track: where the car is.
-        width: columns of the cameras' pictures.
-        height: rows of the cameras' pictures.
+        width: columns of the cameras' images.
+        height: rows of the cameras' images.
         field_of_view: rad, vertical field of view of the cameras.
 
     Attributes:
-        renderer: what draws the cameras' pictures; overlay k is the bonnet seen by ``CAMERAS[k]``.
+        renderer: what draws the cameras' images; overlay k is the bonnet seen by ``CAMERAS[k]``.
     """
 
     def __init__(
@@ -223,14 +223,14 @@ class CameraRig:
         conditions: Conditions = CLEAR,
         seed: int = 0,
     ) -> Image:
-        """Draw the picture of one camera.
+        """Draw the image of one camera.
 
         Args:
             pose: the car's pose.
             camera: "center", "left" or "right", or a sensor of it, see `draw_all`.
             mode: "training" or "autonomous".
             conditions: weather, light and the camera's own.
-            seed: of everything random in the picture, such as its noise.
+            seed: of everything random in the image, such as its noise.
 
         Returns:
             (height, width, 3) uint8 RGB, a fresh array; of a sensor what `draw_all` says.
@@ -248,7 +248,7 @@ class CameraRig:
         conditions: Conditions = CLEAR,
         seed: int = 0,
     ) -> dict[str, Image]:
-        """Draw the pictures of several cameras in one go.
+        """Draw the images of several cameras in one go.
 
         Args:
             pose: the car's pose.
@@ -256,7 +256,7 @@ class CameraRig:
                 the end.
             mode: "training" or "autonomous".
             conditions: weather, light and the cameras' own.
-            seed: of everything random in the pictures, such as their noise.
+            seed: of everything random in the images, such as their noise.
 
         Returns:
             Name to a fresh array: of a camera (height, width, 3) uint8 RGB, of a depth sensor (height, width)
@@ -284,7 +284,7 @@ class CameraRig:
             sensors: "depth" and "segmentation" are looked for here, and anything else is not.
 
         Returns:
-            None to (cameras, cars, height, width, 3) uint8 for the pictures; the name of a sensor to
+            None to (cameras, cars, height, width, 3) uint8 for the images; the name of a sensor to
             (cameras, cars, height, width) of its type.
         """
         shape = (cameras, cars, self.height, self.width)
@@ -297,7 +297,7 @@ class CameraRig:
         Args:
             shots: of each car.
             cameras: names of the cameras that are looked through.
-            planes: as `planes` makes them; receive pictures and what sensors tell. They must be whole
+            planes: as `planes` makes them; receive images and what sensors tell. They must be whole
                 arrays, C-contiguous.
 
         Raises:
@@ -327,13 +327,13 @@ class CameraRig:
         conditions: Conditions = CLEAR,
         seed: int = 0,
     ) -> Image:
-        """Draw a picture for people.
+        """Draw an image for people.
 
         Args:
             name: "chase" (from behind and above the car) or "cockpit" (the center camera).
             pose: the car's pose.
-            width: columns of the picture.
-            height: rows of the picture.
+            width: columns of the image.
+            height: rows of the image.
             steering: [-1, 1] share of full lock of the front wheels, positive turns right.
             conditions: weather and light; the cameras' own noise, exposure and JPEG are left out.
             seed: of drops and flakes.
@@ -361,8 +361,8 @@ class CameraRig:
             renderer.render(
                 _chase_row(pose)[None], out, faces=car_faces(pose, steering, self._daylight), looks=[look]
             )
-        picture: Image = out[0]
-        return picture
+        image: Image = out[0]
+        return image
 
 
 def _chase_row(pose: Pose) -> NDArray[np.float32]:

@@ -31,7 +31,7 @@ _BLUR = F(1.0)  # patterns are as sharp as in recordings: correlation of neighbo
 GLANCE, COBBLE_GLANCE, GLANCE_DISTANCE = F(0.59), F(0.25), F(4.0)
 """The road looks lighter the flatter one looks at it: up to this share more, half of it at so many m.
 
-Fitted to the mean brightness of asphalt by picture row: 118 at row 136, 129 at row 100, 146 at row 70.
+Fitted to the mean brightness of asphalt by image row: 118 at row 136, 129 at row 100, 146 at row 70.
 """
 
 
@@ -461,7 +461,7 @@ def finish(
     camera: Any,
     focal: float,
     air: Any,
-    picture: Any,
+    image: Any,
     first: int,
     bottom: int,
     covered: Any,
@@ -472,13 +472,13 @@ def finish(
     packed: Any,
     depth: Any,
 ) -> None:
-    """Put sky behind and fog before a block of pixels, and write it into the picture.
+    """Put sky behind and fog before a block of pixels, and write it into the image.
 
     Args:
         camera: (12,) float32 position, forward, right and up vector.
         focal: focal length in pixels.
         air: float32, see `daylight.Daylight.air`.
-        picture: (height, width, 3) uint8, receives the block.
+        image: (height, width, 3) uint8, receives the block.
         first: first column of the block.
         bottom: rows to write, from the top.
         covered: (rows,) int32, how many of the row's pixels meet the ground.
@@ -489,7 +489,7 @@ def finish(
         packed: (LANES,) int32 scratch.
         depth: (height, width) float32, receives the depth of each pixel in m.
     """
-    rows, width = picture.shape[0], picture.shape[1]
+    rows, width = image.shape[0], image.shape[1]
     lanes = min(LANES, width - first)
     inverse_focal = _ONE / focal
     fog_r, fog_g, fog_b, fog_start, fog_scale = air[0], air[1], air[2], air[3], air[4]
@@ -539,8 +539,8 @@ def finish(
             lane = np.uint64(e)
             column = np.uint64(first + e)
             colour = packed[lane]
-            picture[row, column, np.uint64(0)] = np.uint8(colour & 255)
-            picture[row, column, np.uint64(1)] = np.uint8((colour >> 8) & 255)
-            picture[row, column, np.uint64(2)] = np.uint8(colour >> 16)
+            image[row, column, np.uint64(0)] = np.uint8(colour & 255)
+            image[row, column, np.uint64(1)] = np.uint8((colour >> 8) & 255)
+            image[row, column, np.uint64(2)] = np.uint8(colour >> 16)
         for e in range(lanes):
             depth[row, np.uint64(first + e)] = t[row, np.uint64(e)]

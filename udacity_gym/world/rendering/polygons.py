@@ -63,11 +63,11 @@ def draw_faces(
     label: Any,
     air: Any,
     corners: Any,
-    picture: Any,
+    image: Any,
     depth: Any,
     labels: Any,
 ) -> None:
-    """Draw faces into a picture.
+    """Draw faces into an image.
 
     Args:
         camera: (12,) float32 position, forward, right and up vector.
@@ -76,11 +76,11 @@ def draw_faces(
         label: what they are, see `sensors.Label`.
         air: fog, see `daylight.Daylight.air`.
         corners: (CORNERS, 3) float32 scratch.
-        picture: (height, width, 3) uint8, drawn into.
+        image: (height, width, 3) uint8, drawn into.
         depth: (height, width) float32 m, tested against and written.
         labels: (height, width) uint8, receives the label.
     """
-    height, width = picture.shape[0], picture.shape[1]
+    height, width = image.shape[0], image.shape[1]
     middle_x, middle_y = F(width) * _HALF, F(height) * _HALF
     inverse_focal = _ONE / focal
     for q in range(faces.shape[0]):
@@ -91,7 +91,7 @@ def draw_faces(
         count = _clip(camera, face, corners)
         if count < 3:
             continue
-        # The plane of the face: with n . p = k in camera coordinates, 1 / depth is linear in the picture.
+        # The plane of the face: with n . p = k in camera coordinates, 1 / depth is linear in the image.
         x0, y0, z0 = corners[0, 0], corners[0, 1], corners[0, 2]
         ax, ay, az = corners[1, 0] - x0, corners[1, 1] - y0, corners[1, 2] - z0
         bx, by, bz = corners[2, 0] - x0, corners[2, 1] - y0, corners[2, 2] - z0
@@ -131,9 +131,9 @@ def draw_faces(
                 if far < depth[row, column]:
                     fog = min(max((far - air[3]) * air[4], _ZERO), _ONE)
                     for channel in range(3):
-                        under = F(picture[row, column, np.uint64(channel)])
+                        under = F(image[row, column, np.uint64(channel)])
                         over = face[12 + channel] + fog * (air[channel] - face[12 + channel])
-                        picture[row, column, np.uint64(channel)] = np.uint8(
+                        image[row, column, np.uint64(channel)] = np.uint8(
                             np.int32(under + opacity * (over - under) + _HALF)
                         )
                     if opacity >= _ONE:

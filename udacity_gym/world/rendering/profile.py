@@ -72,7 +72,7 @@ def cast_columns(
             point may be in, nodes in a row of the grid.
         distances: (k,) float32 of `sample_distances`.
         inverse_distances: (k,) float32, their inverses.
-        width: pixels in a row of the picture.
+        width: pixels in a row of the image.
         first: first column of the block.
         bottom: rows to look at, from the top; what is below lies behind the bonnet.
         inverse_gaps: (k,) float32, inverse of the distance from the sample before.
@@ -157,7 +157,7 @@ def cast_columns(
             covered[row] += np.int32(1)
             i -= 1
     for lane in range(lanes, LANES):
-        level_from[np.uint64(lane)] = bottom  # beyond the edge of the picture: sky
+        level_from[np.uint64(lane)] = bottom  # beyond the edge of the image: sky
     for i in range(bottom):
         level_lanes = np.int32(0)
         for lane in range(lanes):

@@ -1,8 +1,8 @@
-"""Weather, light and the camera's own faults, put onto a finished picture.
+"""Weather, light and the camera's own faults, put onto a finished image.
 
 The renderer draws every scene as it looks in Udacity's simulator. What other conditions change is
-computed from that picture, the depth of its pixels and what they show (deferred shading, Saito and
-Takahashi 1990): so that the usual picture costs nothing more, and no condition needs a scene of its own.
+computed from that image, the depth of its pixels and what they show (deferred shading, Saito and
+Takahashi 1990): so that the usual image costs nothing more, and no condition needs a scene of its own.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _slope(heights: Any, frame: Any, x: Any, y: Any) -> Any:
 
 @kernel
 def _daylight(light: Any, east: Any, north: Any, steep: Any, level: Any) -> Any:
-    """How much lighter ground of a slope is than in the picture as it was drawn, by colour.
+    """How much lighter ground of a slope is than in the image as it was drawn, by colour.
 
     ``level`` is whether it was drawn as if it were level, else it was lit as `land` does it: gentle slopes
     hardly differ from level ground.
@@ -210,19 +210,17 @@ def _glare(towards: Any) -> Any:
 
 
 @cached_kernel
-def relight(
-    camera: Any, focal: float, scene: Any, light: Any, planes: Any, ahead: float, picture: Any
-) -> None:
-    """Put light, wet, snow, wear, haze and glare onto a picture that was drawn without haze.
+def relight(camera: Any, focal: float, scene: Any, light: Any, planes: Any, ahead: float, image: Any) -> None:
+    """Put light, wet, snow, wear, haze and glare onto an image that was drawn without haze.
 
     Args:
         camera: (12,) float32 position, forward, right and up vector.
         focal: focal length in pixels.
         scene: `scenery.SceneArrays`.
         light: `weather.Light`.
-        planes: `survey.Planes` of the picture.
+        planes: `survey.Planes` of the image.
         ahead: m that the headlights are in front of the camera.
-        picture: (height, width, 3) uint8, changed.
+        image: (height, width, 3) uint8, changed.
     """
     height, width = planes.depth.shape
     inverse_focal = _ONE / focal
@@ -250,9 +248,9 @@ def relight(
             inverse_length = _ONE / np.sqrt(dx * dx + dy * dy + dz * dz) if angled else _ONE
             label, far = planes.labels[row, column], planes.depth[row, column]
             colour = (
-                F(picture[row, column, np.uint64(0)]),
-                F(picture[row, column, np.uint64(1)]),
-                F(picture[row, column, np.uint64(2)]),
+                F(image[row, column, np.uint64(0)]),
+                F(image[row, column, np.uint64(1)]),
+                F(image[row, column, np.uint64(2)]),
             )
             if label == _CAR:
                 colour = _lit(colour, level)
@@ -302,22 +300,22 @@ def relight(
                 else:
                     glare *= F(0.15) if label == _CAR else F(0.55)
                 colour = _plus(colour, glare, light.glow)
-            picture[row, column, np.uint64(0)] = np.uint8(min(max(colour[0] * exposure, _ZERO), F(255.0)))
-            picture[row, column, np.uint64(1)] = np.uint8(min(max(colour[1] * exposure, _ZERO), F(255.0)))
-            picture[row, column, np.uint64(2)] = np.uint8(min(max(colour[2] * exposure, _ZERO), F(255.0)))
+            image[row, column, np.uint64(0)] = np.uint8(min(max(colour[0] * exposure, _ZERO), F(255.0)))
+            image[row, column, np.uint64(1)] = np.uint8(min(max(colour[1] * exposure, _ZERO), F(255.0)))
+            image[row, column, np.uint64(2)] = np.uint8(min(max(colour[2] * exposure, _ZERO), F(255.0)))
 
 
 @cached_kernel
-def precipitate(light: Any, seed: Any, depth: Any, picture: Any) -> None:
+def precipitate(light: Any, seed: Any, depth: Any, image: Any) -> None:
     """Let it rain or snow before the camera.
 
     Args:
         light: `Light`.
-        seed: uint32, of this picture.
-        depth: (height, width) float32 m, of the picture.
-        picture: (height, width, 3) uint8, changed.
+        seed: uint32, of this image.
+        depth: (height, width) float32 m, of the image.
+        image: (height, width, 3) uint8, changed.
     """
-    height, width = picture.shape[0], picture.shape[1]
+    height, width = image.shape[0], image.shape[1]
     scale = F(height) / F(160.0)
     area = F(width) / (F(320.0) * scale)
     exposure = light.camera[0]
@@ -336,10 +334,10 @@ def precipitate(light: Any, seed: Any, depth: Any, picture: Any) -> None:
         for step in range(np.int64(long) + 1):
             i, j = np.int64(begin_y + F(step)), np.int64(begin_x + slope * F(step))
             if 0 <= i < height and 0 <= j < width and depth[i, j] > away:
-                r, g, b = F(picture[i, j, 0]), F(picture[i, j, 1]), F(picture[i, j, 2])
-                picture[i, j, 0] = np.uint8(r + opacity * (red - r))
-                picture[i, j, 1] = np.uint8(g + opacity * (green - g))
-                picture[i, j, 2] = np.uint8(b + opacity * (blue - b))
+                r, g, b = F(image[i, j, 0]), F(image[i, j, 1]), F(image[i, j, 2])
+                image[i, j, 0] = np.uint8(r + opacity * (red - r))
+                image[i, j, 1] = np.uint8(g + opacity * (green - g))
+                image[i, j, 2] = np.uint8(b + opacity * (blue - b))
     for k in range(np.int64(light.rain[1] * area)):
         middle_x = _unit(_mix(seed, 4 * k + 1)) * F(width)
         middle_y = _unit(_mix(seed, 4 * k + 2)) * F(height)
@@ -355,23 +353,23 @@ def precipitate(light: Any, seed: Any, depth: Any, picture: Any) -> None:
                 opacity = radius + _HALF - np.sqrt(di * di + dj * dj)
                 opacity = strength * min(max(opacity, _ZERO), _ONE)
                 if depth[i, j] > away:
-                    r, g, b = F(picture[i, j, 0]), F(picture[i, j, 1]), F(picture[i, j, 2])
-                    picture[i, j, 0] = np.uint8(r + opacity * (red - r))
-                    picture[i, j, 1] = np.uint8(g + opacity * (green - g))
-                    picture[i, j, 2] = np.uint8(b + opacity * (blue - b))
+                    r, g, b = F(image[i, j, 0]), F(image[i, j, 1]), F(image[i, j, 2])
+                    image[i, j, 0] = np.uint8(r + opacity * (red - r))
+                    image[i, j, 1] = np.uint8(g + opacity * (green - g))
+                    image[i, j, 2] = np.uint8(b + opacity * (blue - b))
 
 
 @cached_kernel
-def develop(gain: float, noise: float, seed: Any, picture: Any) -> None:
-    """Expose a picture, and add the noise of its sensor.
+def develop(gain: float, noise: float, seed: Any, image: Any) -> None:
+    """Expose an image, and add the noise of its sensor.
 
     Args:
         gain: of the light.
         noise: standard deviation at mid grey, in levels.
-        seed: uint32, of this picture.
-        picture: (height, width, 3) uint8, changed.
+        seed: uint32, of this image.
+        image: (height, width, 3) uint8, changed.
     """
-    flat = picture.reshape(-1)
+    flat = image.reshape(-1)
     for k in range(flat.shape[0]):
         at = np.uint64(k)
         value = F(flat[at]) * F(gain)
@@ -385,11 +383,11 @@ def develop(gain: float, noise: float, seed: Any, picture: Any) -> None:
         flat[at] = np.uint8(min(max(value, _ZERO), F(255.0)))
 
 
-def compress(picture: Image, quality: int) -> Image:
-    """What is left of a picture after JPEG.
+def compress(image: Image, quality: int) -> Image:
+    """What is left of an image after JPEG.
 
     Args:
-        picture: (height, width, 3) uint8 RGB.
+        image: (height, width, 3) uint8 RGB.
         quality: 1 to 100.
 
     Returns:
@@ -397,6 +395,6 @@ def compress(picture: Image, quality: int) -> Image:
     """
     import cv2
 
-    _, data = cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
+    _, data = cv2.imencode(".jpg", image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
     decoded: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)
     return np.asarray(decoded[..., ::-1], np.uint8)

@@ -1,9 +1,9 @@
-"""The pictures: any number of cameras in one call, drawn on the CPU.
+"""The images: any number of cameras in one call, drawn on the CPU.
 
 A column-profile ray caster. For every block of pixel columns: the ground along each column
 (`profile`), the place that each pixel shows (`surface`), its colour (`paint`); then, for the whole
-picture, what stands upright (`polygons`, `billboards`), and the bonnet. Pictures of any size are
-drawn directly, nothing is allocated per picture, and the GIL is released.
+image, what stands upright (`polygons`, `billboards`), and the bonnet. Images of any size are
+drawn directly, nothing is allocated per image, and the GIL is released.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Scratch(NamedTuple):
     order: NDArray[np.int64]
 
     @staticmethod
-    def for_pictures(width: int, height: int) -> Scratch:
-        """Allocate the working memory for pictures of a size."""
+    def for_images(width: int, height: int) -> Scratch:
+        """Allocate the working memory for images of a size."""
         distances = sample_distances(SAMPLES)
 
         def plane() -> NDArray[np.float32]:
@@ -116,16 +116,16 @@ class Scratch(NamedTuple):
 
 
 @kernel
-def _overlay(overlay: Any, first_row: int, picture: Any) -> None:
-    for i in range(first_row, picture.shape[0]):
-        for j in range(picture.shape[1]):
+def _overlay(overlay: Any, first_row: int, image: Any) -> None:
+    for i in range(first_row, image.shape[0]):
+        for j in range(image.shape[1]):
             row, column = np.uint64(i), np.uint64(j)
             opacity = np.int32(overlay[row, column, 3])
             if opacity > 0:
                 for c in range(3):
-                    under = np.int32(picture[row, column, c]) * (255 - opacity)
+                    under = np.int32(image[row, column, c]) * (255 - opacity)
                     over = np.int32(overlay[row, column, c]) * opacity
-                    picture[row, column, c] = np.uint8((under + over + 127) // 255)
+                    image[row, column, c] = np.uint8((under + over + 127) // 255)
 
 
 @cached_kernel
@@ -146,7 +146,7 @@ def _render(
     for c in range(n):
         camera = cameras[c]
         air = airs[min(c, airs.shape[0] - 1)]
-        picture = out[c]
+        image = out[c]
         for first in range(0, width, LANES):
             bottom = visible_rows[which[c], first // LANES]
             cast_columns(
@@ -211,33 +211,33 @@ def _render(
                 scene.light_frame, scene.light, scratch.red, scratch.green, scratch.blue,
             )  # fmt: skip
             finish(
-                camera, focal, air, picture, first, bottom, scratch.covered, scratch.t, scratch.red,
+                camera, focal, air, image, first, bottom, scratch.covered, scratch.t, scratch.red,
                 scratch.green, scratch.blue, scratch.packed, scratch.depth,
             )  # fmt: skip
         scratch.labels[:] = _GROUND
         draw_faces(
-            camera, focal, scene.faces, _STRUCTURE, air, scratch.corners, picture, scratch.depth,
+            camera, focal, scene.faces, _STRUCTURE, air, scratch.corners, image, scratch.depth,
             scratch.labels,
         )  # fmt: skip
         draw_faces(
-            camera, focal, faces, _CAR, air, scratch.corners, picture, scratch.depth, scratch.labels
+            camera, focal, faces, _CAR, air, scratch.corners, image, scratch.depth, scratch.labels
         )  # fmt: skip
         found = find_cards(
             camera, focal, height, width, scene.cards, scratch.cards, scratch.counts, scratch.order
         )
         draw_cards(
             camera, found, scratch.cards, scratch.order, scene.card_texels, scene.card_labels, air,
-            picture, scratch.depth, scratch.labels,
+            image, scratch.depth, scratch.labels,
         )  # fmt: skip
-        _overlay(overlays[which[c]], overlay_rows[which[c]], picture)
+        _overlay(overlays[which[c]], overlay_rows[which[c]], image)
 
 
 class Look(NamedTuple):
-    """What is peculiar to one picture.
+    """What is peculiar to one image.
 
     Attributes:
         conditions: what it is like there.
-        seed: of everything random in the picture: noise, drops, flakes; 32 bits.
+        seed: of everything random in the image: noise, drops, flakes; 32 bits.
         lamps_ahead: m that the car's headlights are in front of the camera.
     """
 
@@ -247,21 +247,21 @@ class Look(NamedTuple):
 
 
 class Renderer:
-    """Draws pictures of a scene, all of one size.
+    """Draws images of a scene, all of one size.
 
     Not safe for use by two threads at once (its working memory is shared); make one per thread.
 
     Args:
         scene: what to draw.
-        width: columns of a picture.
-        height: rows of a picture.
+        width: columns of an image.
+        height: rows of an image.
         fov: rad, vertical field of view.
-        overlays: (m, height, width, 4) uint8 RGB and opacity, drawn over a picture on request.
+        overlays: (m, height, width, 4) uint8 RGB and opacity, drawn over an image on request.
 
     Attributes:
-        width, height: columns and rows of a picture.
+        width, height: columns and rows of an image.
         focal: float32, focal length in pixels.
-        scratch: working memory, overwritten by every picture.
+        scratch: working memory, overwritten by every image.
     """
 
     def __init__(
@@ -272,7 +272,7 @@ class Renderer:
         self._scene = scene.arrays
         self._weathers: dict[Conditions, tuple[NDArray[np.float32], Light]] = {}
         self._planes: Planes | None = None
-        self.scratch = Scratch.for_pictures(width, height)
+        self.scratch = Scratch.for_images(width, height)
         clear = np.zeros((height, width, 4), np.uint8)
         self._overlays: NDArray[np.uint8] = np.stack([clear, *overlays])
         self._visible_rows = _visible_rows(self._overlays)
@@ -289,14 +289,14 @@ class Renderer:
         depth: NDArray[np.float32] | None = None,
         labels: NDArray[np.uint8] | None = None,
     ) -> None:
-        """Draw one picture per camera.
+        """Draw one image per camera.
 
         Args:
             cameras: (n, 12) float32: position in m, then the unit vectors forward, right and up.
-            out: (n, height, width, 3) uint8, C-contiguous; receives the pictures, RGB.
+            out: (n, height, width, 3) uint8, C-contiguous; receives the images, RGB.
             overlays: for each camera the index of its overlay, -1 for none; None means none.
             faces: (k, 16) float32, what stands in the scene besides what always does, see `polygons.face`.
-            looks: for each camera what is peculiar to its picture; None is Udacity's look.
+            looks: for each camera what is peculiar to its image; None is Udacity's look.
             depth: (n, height, width) float32, receives m along the optical axis, `sensors.FAR` for the sky;
                 None does not compute it.
             labels: (n, height, width) uint8, receives what each pixel shows, see `sensors.Label`.
@@ -350,9 +350,9 @@ class Renderer:
         look: Look,
         sensed: bool,
     ) -> Planes:
-        """Draw one picture with everything that is not usual; the planes are filled in where needed."""
+        """Draw one image with everything that is not usual; the planes are filled in where needed."""
         if self._planes is None:
-            self._planes = Planes.for_pictures(self.width, self.height)
+            self._planes = Planes.for_images(self.width, self.height)
         planes, conditions = self._planes, look.conditions
         lit = changes_light(conditions)
         air, light = self._weather(conditions)

@@ -147,7 +147,7 @@ def locate(
         line: (n * LINE_FIELDS,) float32, the centre-line table.
         frame: (5,) float32, see `cast_columns`.
         spacing: m between two centre-line samples.
-        width: pixels in a row of the picture.
+        width: pixels in a row of the image.
         first: first column of the block.
         bottom: rows to look at, from the top.
         wanted: (rows,) int32, rows with 0 are left alone.

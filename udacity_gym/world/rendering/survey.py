@@ -1,4 +1,4 @@
-"""What every pixel of a finished picture shows, and how far it is: the sensors' planes.
+"""What every pixel of a finished image shows, and how far it is: the sensors' planes.
 
 `renderer` notes of what stands upright what it is; the ground is told apart here, from where on the
 road each pixel is. Nothing of this runs unless somebody asks for it.
@@ -53,7 +53,7 @@ _HALF = F(0.5)
 
 
 class Planes(NamedTuple):
-    """What `survey` finds out about a picture, (height, width) each.
+    """What `survey` finds out about an image, (height, width) each.
 
     Attributes:
         depth: float32 m along the optical axis; `sensors.FAR` for the sky.
@@ -66,8 +66,8 @@ class Planes(NamedTuple):
     lateral: NDArray[np.float32]
 
     @staticmethod
-    def for_pictures(width: int, height: int) -> Planes:
-        """Allocate the planes for pictures of a size."""
+    def for_images(width: int, height: int) -> Planes:
+        """Allocate the planes for images of a size."""
         shape = (height, width)
         return Planes(np.zeros(shape, np.float32), np.zeros(shape, np.uint8), np.zeros(shape, np.float32))
 
@@ -76,13 +76,13 @@ class Planes(NamedTuple):
 def survey(
     camera: Any, focal: float, scene: Any, scratch: Any, overlay: Any, visible_rows: Any, planes: Any
 ) -> None:
-    """Find out about the picture that was drawn last.
+    """Find out about the image that was drawn last.
 
     Args:
-        camera: (12,) float32 position, forward, right and up vector of that picture.
+        camera: (12,) float32 position, forward, right and up vector of that image.
         focal: focal length in pixels.
         scene: `scenery.SceneArrays`.
-        scratch: `renderer.Scratch` as that picture left it; reused.
+        scratch: `renderer.Scratch` as that image left it; reused.
         overlay: (height, width, 4) uint8, what was drawn over it.
         visible_rows: (blocks,) rows from the top of each block that the overlay does not hide.
         planes: `Planes`, filled in.

@@ -1,6 +1,6 @@
 """Conditions as numbers: colours of sun, sky, haze and fog, how wet the road is, how much of it is snow.
 
-`relight` puts them onto pictures.
+`relight` puts them onto images.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ class Light(NamedTuple):
         sky: (3,) gain of the light that comes from the sky, by colour.
         direct: (3,) gain of the sun's light on level ground, by colour.
         sun: (3,) direction to the sun.
-        day: (3,) direction to the sun in the picture as it was drawn.
+        day: (3,) direction to the sun in the image as it was drawn.
         ambient: (4,) the sky's share of the light by colour as it was drawn, and `daylight.Daylight.gentle`.
-        shadows: () 0 if slopes are lit in the colours of the land; 1 if the picture was drawn with a map of
+        shadows: () 0 if slopes are lit in the colours of the land; 1 if the image was drawn with a map of
             the sun's light near the road; 2 if it was drawn as if all were level there, as the sun has moved.
         fog: (8,) colour (3) of the track's own haze, its begin in m and the inverse of its length; then
             the colour's share of the weather's fog: 1/m by which contrast falls.
@@ -88,7 +88,7 @@ class Light(NamedTuple):
         glow: (3,) colour that the sun adds around itself.
         mirrored: (3,) colour of the sky that wet ground shows.
         ground: (4,) wetness, snow, wear, each [0, 1], and how much the headlights give.
-        rain: (5,) streaks and flakes in a picture, their colour (3).
+        rain: (5,) streaks and flakes in an image, their colour (3).
         camera: (2,) gain of the exposure, standard deviation of the noise.
     """
 

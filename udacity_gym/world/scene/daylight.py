@@ -28,7 +28,7 @@ class Daylight:
         glance: how much lighter asphalt looks towards the sun, per unit of its horizontal direction; negative
             where it is lightest with the sun in the back. Measured on recordings of the road.
         shadows: whether land and what stands on it cast shadows.
-        horizon: RGB of the sky at the horizon; above 255 it is as light as a picture can be a little higher.
+        horizon: RGB of the sky at the horizon; above 255 it is as light as an image can be a little higher.
         zenith: RGB of the sky overhead.
         haze: sine of the height at which the horizon's colour has faded to a third.
         fog: RGB of the haze before what is far.

@@ -1,4 +1,4 @@
-"""What the pictures show, from a track file: road, land, plants, and everything that stands upright.
+"""What the images show, from a track file: road, land, plants, and everything that stands upright.
 
 A `Scene` is built from the track file alone, deterministically; scenes are shared between renderers.
 """

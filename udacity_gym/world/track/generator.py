@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.checks import number, whole_number
+from udacity_gym.checks import check_integer, check_number
 from udacity_gym.errors import OptionError
 from udacity_gym.world.track.landscape import SURROUNDINGS, landscape
 from udacity_gym.world.track.layout import (
@@ -95,9 +95,9 @@ def generate_track(
     Raises:
         OptionError: An argument is out of range, or the length leaves no room for so wide bends.
     """
-    whole_number("seed", seed, 0)
-    number("difficulty", difficulty, 0.0, 1.0)
-    number("length", length, SHORTEST, LONGEST)
+    check_integer("seed", seed, 0)
+    check_number("difficulty", difficulty, 0.0, 1.0)
+    check_number("length", length, SHORTEST, LONGEST)
     if curvature is None:
         curvature = 0.025 * 4.0**difficulty
         curvature = max(curvature, 16.0 / length)
@@ -105,9 +105,9 @@ def generate_track(
         hills = 0.24 * difficulty**2
     if width is None:
         width = 11.0 - 2.8 * difficulty
-    number("curvature", curvature, MILDEST, TIGHTEST)
-    number("hills", hills, 0.0, STEEPEST)
-    number("width", width, 2 * _NARROW, 2 * _WIDE)
+    check_number("curvature", curvature, MILDEST, TIGHTEST)
+    check_number("hills", hills, 0.0, STEEPEST)
+    check_number("width", width, 2 * _NARROW, 2 * _WIDE)
     if length * curvature < 15.0:
         raise OptionError(
             f"a lap of {length:g} m is too short for bends no sharper than {curvature:g} 1/m: make the "

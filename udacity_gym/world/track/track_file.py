@@ -43,7 +43,7 @@ LEVEL_DECK = 0.05
 FARTHEST = 220.0
 """m from the road within which there is land."""
 BRIGHTEST = 400.0
-"""Of a colour's channels: 255 is as light as a picture gets, what is farther off may be meant lighter."""
+"""Of a colour's channels: 255 is as light as an image gets, what is farther off may be meant lighter."""
 LIGHT = {
     "azimuth": (-math.tau, math.tau),
     "elevation": (0.05, 0.5 * math.pi),

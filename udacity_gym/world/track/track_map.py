@@ -21,13 +21,13 @@ def draw_map(track: Track, path: str | Path) -> Path:
 
     Args:
         track: the track.
-        path: where to write the picture: png, svg, pdf or jpg.
+        path: where to write the image: png, svg, pdf or jpg.
 
     Returns:
         The path.
 
     Raises:
-        OptionError: The picture can't have such a format.
+        OptionError: The image can't have such a format.
         UdacityGymError: It can't be written there.
     """
     path = Path(path)

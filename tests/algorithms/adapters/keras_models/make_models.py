@@ -26,7 +26,7 @@ def convolution(filters, size, stride, padding="valid", **settings):
 
 
 def course():
-    """What the course teaches, after Bojarski et al. 2016, but small; it takes pictures as they are."""
+    """What the course teaches, after Bojarski et al. 2016, but small; it takes images as they are."""
     model = Sequential()
     model.add(layers.Lambda(lambda x: x / 127.5 - 1.0, input_shape=SHAPE))
     model.add(layers.Cropping2D(cropping=((4, 2), (0, 0))))
@@ -42,7 +42,7 @@ def course():
 
 
 def others():
-    """Other layers that people have used; it takes pictures in [0, 1]."""
+    """Other layers that people have used; it takes images in [0, 1]."""
     model = Sequential()
     model.add(convolution(4, 3, 2, padding="same", activation="relu", input_shape=SHAPE))
     model.add(layers.BatchNormalization())
@@ -60,26 +60,26 @@ def others():
 def functional():
     """Made with the functional interface; odd sizes, whose borders TensorFlow pads unevenly."""
     same = {"border_mode": "same"} if VERSION == 1 else {"padding": "same"}
-    pictures = layers.Input(shape=SHAPE)
-    x = convolution(4, 4, 3, padding="same")(pictures)
+    images = layers.Input(shape=SHAPE)
+    x = convolution(4, 4, 3, padding="same")(images)
     x = layers.MaxPooling2D((3, 2), strides=(2, 2), **same)(x)
     x = layers.AveragePooling2D((2, 2), strides=(2, 2), **same)(x)
     x = layers.Flatten()(x)
     x = layers.Dense(2, activation="softsign")(x)
-    return Model(pictures, x)
+    return Model(images, x)
 
 
 def main(name):
     random = np.random.RandomState(5)  # noqa: NPY002 - old NumPy has no other
-    pictures = random.randint(0, 256, (3,) + SHAPE).astype(np.uint8)
-    answers = {"pictures": pictures}
+    images = random.randint(0, 256, (3,) + SHAPE).astype(np.uint8)
+    answers = {"images": images}
     for make, scale in ((course, 1.0), (others, 1 / 255.0), (functional, 1 / 255.0)):
         model = make()
         drawn = {True: (0.0, 0.15), False: (0.3, 0.05)}
         model.set_weights(
             [random.normal(*drawn[w.ndim > 1], size=w.shape).astype("float32") for w in model.get_weights()]
         )
-        answers[make.__name__] = model.predict(pictures * np.float32(scale))
+        answers[make.__name__] = model.predict(images * np.float32(scale))
         path = "%s_%s" % (name, make.__name__)
         if name in ("keras1", "keras2", "keras3"):
             model.save(path + ".h5")

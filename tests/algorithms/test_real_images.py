@@ -1,4 +1,4 @@
-"""The proof on real pictures, in small."""
+"""The proof on real images, in small."""
 
 import json
 import subprocess
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import real_pictures as proof
+import real_images as proof
 
 from algorithms.training.config import TrainingConfig
 from tests.pages import ROOT
 
-SCRIPT = ROOT / "benchmarks" / "real_pictures.py"
+SCRIPT = ROOT / "benchmarks" / "real_images.py"
 
 
 def test_the_recipe_corrects_side_cameras_by_a_constant_and_mirrors_about_the_middle() -> None:
@@ -53,11 +53,11 @@ def test_the_tables_have_every_way_of_steering_once() -> None:
 
 
 @pytest.mark.long
-def test_ours_steers_better_than_the_mean_on_real_pictures(lake_recording: Path, tmp_path: Path) -> None:
+def test_ours_steers_better_than_the_mean_on_real_images(lake_recording: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), str(lake_recording), "--quick", "--output", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr  # it checks the errors itself
-    rows = json.loads((tmp_path / "out" / "real-pictures.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "out" / "real-images.json").read_text())["rows"]
     named = {row["name"]: row for row in rows}
     assert list(named) == ["ours", "recipe", "mean", "zero"]
     assert named["ours"]["by_row"]["rmse"] < named["mean"]["by_row"]["rmse"]

@@ -1,4 +1,4 @@
-"""Pictures on the wire: JPEG as Udacity's simulator writes it, in base64."""
+"""Images on the wire: JPEG as Udacity's simulator writes it, in base64."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from udacity_gym.telemetry import Image
 
 
-def encode_picture(image: Image) -> str:
-    """Encode a picture: (height, width, 3) uint8 RGB to base64 of JPEG, quality 75, chroma 4:2:0."""
+def encode_image(image: Image) -> str:
+    """Encode an image: (height, width, 3) uint8 RGB to base64 of JPEG, quality 75, chroma 4:2:0."""
     from udacity_gym.recording.images import encode_jpeg
 
     return base64.b64encode(encode_jpeg(image)).decode("ascii")
 
 
-def decode_picture(text: str) -> Image:
-    """Decode a picture.
+def decode_image(text: str) -> Image:
+    """Decode an image.
 
     Args:
         text: base64 of a JPEG or PNG file.
@@ -27,20 +27,20 @@ def decode_picture(text: str) -> Image:
         (height, width, 3) uint8 RGB, a fresh array.
 
     Raises:
-        ValueError: It is no picture.
+        ValueError: It is no image.
     """
     import cv2
 
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError(f"the picture is not base64: {error}") from None
+        raise ValueError(f"the image is not base64: {error}") from None
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
-        raise ValueError(f"the picture ({len(data)} bytes) is neither JPEG nor PNG")
+        raise ValueError(f"the image ({len(data)} bytes) is neither JPEG nor PNG")
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def through_jpeg(image: Image) -> Image:
     """What comes out at the other end of the wire."""
-    return decode_picture(encode_picture(image))
+    return decode_image(encode_image(image))

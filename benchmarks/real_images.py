@@ -1,19 +1,19 @@
-"""Learning from real pictures: our cloning against the course's recipe, on rows that neither was trained on.
+"""Learning from real images: our cloning against the course's recipe, on rows that neither was trained on.
 
 Both learn to steer from the first 80 % of a recording of Udacity's simulator, and both are judged on the last
 20 %: row by row, as the keys were pressed, and against the mean of the recorded steering over a second, which
 is what a person with two keys means. What needs no learning is judged beside them: the mean of the rows
 trained on, and always zero. Then both drive a lap of the same track in the embedded simulator, steering only.
-Neither chooses anything by the last 20 %: ours takes its last epoch. Both see about as many pictures.
+Neither chooses anything by the last 20 %: ours takes its last epoch. Both see about as many images.
 
-The recipe is the one that repositories of the course share (Keras, 2016 on): PilotNet on YUV pictures, Adam
+The recipe is the one that repositories of the course share (Keras, 2016 on): PilotNet on YUV images, Adam
 at 1e-4, batches of 40, mean squared error; the rows shuffled, four fifths trained on and the best of a few
-epochs chosen by the rest; each picture through one of the three cameras, 0.2 added to the steering of the
-left one and taken from that of the right one; half of the pictures mirrored. Dropout, which some have,
+epochs chosen by the rest; each image through one of the three cameras, 0.2 added to the steering of the
+left one and taken from that of the right one; half of the images mirrored. Dropout, which some have,
 is left out.
 
-    python benchmarks/real_pictures.py recordings/lake recordings/jungle --track lake jungle
-    python benchmarks/real_pictures.py recordings/lake --quick     a taste of a minute that checks its outcome
+    python benchmarks/real_images.py recordings/lake recordings/jungle --track lake jungle
+    python benchmarks/real_images.py recordings/lake --quick     a taste of a minute that checks its outcome
 
 Intervals are 95 % (Student's t) over seeds. It goes on where it was interrupted.
 """
@@ -40,7 +40,7 @@ from algorithms.base import Floats
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.augment import Geometry
 from algorithms.training.config import TrainingConfig
-from algorithms.training.data import Frames, without_broken_pictures
+from algorithms.training.data import Frames, without_broken_images
 from algorithms.training.trainer import Training, predictions
 from udacity_gym.evaluation import evaluate, mean_estimate
 from udacity_gym.files import write_whole
@@ -57,7 +57,7 @@ JUDGED = {
 SMOOTHING = 1.0
 """s over which recorded steering is averaged, for ours to learn from and for all to be judged by."""
 CORRECTION = 0.2
-"""What the recipe adds to the steering of the left camera's pictures."""
+"""What the recipe adds to the steering of the left camera's images."""
 PLAIN = Augmentation(flip=0.5, shift=0, turn=0, vertical=0, brightness=0, shadow=0)
 
 
@@ -67,7 +67,7 @@ class Args:
 
     Attributes:
         speed: m/s that both drive at.
-        epochs: of ours; an epoch has as many pictures as there are rows.
+        epochs: of ours; an epoch has as many images as there are rows.
         recipe_epochs: of the recipe; an epoch has three times as many, as each row has three.
         laps: to drive.
         max_seconds: s of simulated time after which driving ends; None allows for all laps.
@@ -116,8 +116,8 @@ class Rows:
 
     @classmethod
     def of(cls, recording: Path) -> Rows:
-        """Read and split a recording, without rows whose pictures are broken."""
-        usable, _ = without_broken_pictures(open_recording(recording), progress=False)
+        """Read and split a recording, without rows whose images are broken."""
+        usable, _ = without_broken_images(open_recording(recording), progress=False)
         return cls(*Frames.of([usable]).split(0.2, gap=2.0))
 
     def judge(self, guess: Floats) -> dict[str, dict[str, float]]:
@@ -341,7 +341,7 @@ def main() -> None:
     )
     parser.add_argument("recordings", type=Path, nargs="+", help="folders with a driving_log.csv")
     parser.add_argument("--track", nargs="+", default=["lake"], help="the track of each recording")
-    parser.add_argument("--output", type=Path, default=Path("real-pictures"))
+    parser.add_argument("--output", type=Path, default=Path("real-images"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--speed", type=float, default=Args.speed / MPH, help="mph that both drive at")
     parser.add_argument("--epochs", type=int, default=Args.epochs, help="of ours")
@@ -361,14 +361,14 @@ def main() -> None:
         args = replace(args, epochs=7, recipe_epochs=3, max_seconds=15.0)
     found = run(given.recordings, given.track, given.seeds, given.output, args, given.processes)
     told_whole = {"settings": asdict(args), "seeds": given.seeds, "rows": found}
-    write_whole(given.output / "real-pictures.json", json.dumps(told_whole, indent=1) + "\n")
+    write_whole(given.output / "real-images.json", json.dumps(told_whole, indent=1) + "\n")
     print(f"\n{tables(found)}")
     if given.quick:
         check(found)
 
 
 def check(found: Sequence[dict[str, Any]]) -> None:
-    """Make sure that ours has learnt to steer by the pictures, as far as it can in so short a time.
+    """Make sure that ours has learnt to steer by the images, as far as it can in so short a time.
 
     Raises:
         SystemExit: It has not.
