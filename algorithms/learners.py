@@ -1,6 +1,6 @@
-"""Learners by their names: ours, and those that other packages bring. Needs no torch.
+"""Learners by name: ours, and those of other packages. Needs no torch.
 
-A package offers its learners in the entry-point group `GROUP`, with a line in its ``pyproject.toml``::
+A package offers its learners in an entry-point group, with a line in its ``pyproject.toml``::
 
     [project.entry-points."udacity_gym.learners"]
     my_learner = "my_package:MyLearner"
@@ -14,26 +14,10 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, TypeAlias
 
 from udacity_gym.errors import OptionError
-
-GROUP = "udacity_gym.learners"
-"""Entry-point group in which packages offer learners."""
-
-OURS = {
-    "bc": "algorithms:BehavioralCloning",
-    "behavioral_cloning": "algorithms:BehavioralCloning",
-    "dagger": "algorithms:DAgger",
-    "dart": "algorithms:DART",
-    "ensemble_dagger": "algorithms:EnsembleDAgger",
-    "hg_dagger": "algorithms:HGDAgger",
-    "safe_dagger": "algorithms:SafeDAgger",
-    "thrifty_dagger": "algorithms:ThriftyDAgger",
-}
-"""Our own, there even where the package runs without being installed."""
+from udacity_gym.registry import Registry
 
 GIVEN = ("recordings", "seed", "folder", "env", "expert")
 """Arguments that a learner gets by their names, where its signature has them; the others are its options."""
@@ -61,17 +45,36 @@ class Option:
         return self.name if self.default is inspect.Parameter.empty else f"{self.name}={self.default!r}"
 
 
-def installed_learners() -> dict[str, str]:
-    """The learners that can be called by a name: name to ``package:Class``."""
-    found = {point.name: point.value for point in entry_points(group=GROUP)}
-    return dict(sorted({**found, **OURS}.items()))
+def _learns(name: str, item: object) -> bool:
+    return callable(getattr(item, "learn", None))
+
+
+LEARNERS: Registry[LearnerClass] = Registry(
+    "learner",
+    {
+        "bc": "algorithms:BehavioralCloning",
+        "behavioral_cloning": "algorithms:BehavioralCloning",
+        "dagger": "algorithms:DAgger",
+        "dart": "algorithms:DART",
+        "ensemble_dagger": "algorithms:EnsembleDAgger",
+        "hg_dagger": "algorithms:HGDAgger",
+        "safe_dagger": "algorithms:SafeDAgger",
+        "thrifty_dagger": "algorithms:ThriftyDAgger",
+    },
+    expected=(
+        "a class made with (recordings, *, seed=0, folder=None, ...) that has learn(), which returns a policy"
+    ),
+    group="udacity_gym.learners",
+    fits=_learns,
+)
+"""Learners by name. Ours are here too, for where the package runs without being installed."""
 
 
 def find_learner(name: str) -> LearnerClass:
     """Find a learner's class.
 
     Args:
-        name: one of `installed_learners`, or ``package:Class``.
+        name: a name of `LEARNERS`, or ``package:Class``.
 
     Returns:
         The class; `make_learner` makes a learner of it.
@@ -79,32 +82,15 @@ def find_learner(name: str) -> LearnerClass:
     Raises:
         OptionError: There is none, it can't be imported, or it has no ``learn``.
     """
-    installed = installed_learners()
-    package, colon, attribute = (name if ":" in name else installed.get(name, name)).partition(":")
-    if not (package and colon and attribute) or package.startswith("."):
-        near = difflib.get_close_matches(name, installed, n=1)
-        hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(installed)}"
-        raise OptionError(f"no learner {name!r}; {hint}; one that is not registered is named package:Class")
+    package, _, attribute = name.partition(":")
+    if package and attribute and not package.startswith("."):
+        return LEARNERS.load(name, name)
     try:
-        module = import_module(package)
-    except ImportError as error:
-        raise OptionError(
-            f"learner {name!r}: {package} can't be imported ({error}); is it installed in this environment?"
-        ) from error
-    found: Any = module
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            classes = [n for n, c in vars(module).items() if inspect.isclass(c) and hasattr(c, "learn")]
-            has = f"its learners are {', '.join(classes)}" if classes else "and no learner at all"
-            raise OptionError(f"learner {name!r}: {package} has no {attribute}, {has}")
-        found = getattr(found, part)
-    if not callable(getattr(found, "learn", None)):
-        raise OptionError(
-            f"learner {name!r} has no learn(); a learner is a class made with (recordings, *, seed=0, "
-            "folder=None, ...) that has learn(), which returns a policy"
-        )
-    learner: LearnerClass = found
-    return learner
+        return LEARNERS.find(name)
+    except OptionError as error:
+        if name in LEARNERS:
+            raise
+        raise OptionError(f"{error}; one that is not registered is named package:Class") from None
 
 
 def wants(learner: LearnerClass, argument: str) -> bool:

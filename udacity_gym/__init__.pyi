@@ -12,6 +12,7 @@ from . import (
     policy_inputs as policy_inputs,
     protocol as protocol,
     recording as recording,
+    registry as registry,
     rewards as rewards,
     sensors as sensors,
     simulators as simulators,

@@ -11,9 +11,9 @@ import numpy as np
 from typing_extensions import Self
 
 from algorithms.checks import SHARE, Number
-from algorithms.policies.losses import Huber, Loss, find_loss
+from algorithms.policies.losses import LOSSES, Huber, Loss
 from algorithms.policies.network_policy import check_inputs
-from algorithms.policies.networks import check_fits, network_names
+from algorithms.policies.networks import NETWORKS, check_fits
 from algorithms.policies.preprocessing import Preprocessing
 from algorithms.training.augment import Augmentation, Geometry
 from udacity_gym.errors import OptionError
@@ -130,13 +130,12 @@ class TrainingConfig:
                 object.__setattr__(self, name, value.item())
             number.check(name, getattr(self, name))
         if not isinstance(self.loss, Loss):
-            find_loss(self.loss)
+            LOSSES.check("loss", self.loss)
+        NETWORKS.check("network", self.network)
         inputs: object = self.inputs
         if isinstance(inputs, str):  # as --option inputs=speed gives it
             object.__setattr__(self, "inputs", (inputs,))
         check_inputs(self.inputs, self.past_frames)
-        if self.network not in network_names():
-            raise OptionError(f"network={self.network!r} is unknown; choose one of {network_names()}")
         check_fits(self.network, self.preprocessing)
         if self.target_speed is not None and self.throttle != "speed_control":
             raise OptionError(
@@ -169,7 +168,7 @@ class TrainingConfig:
         """What the network's outputs mean, and what is minimised."""
         if isinstance(self.loss, Loss):
             return self.loss
-        return Huber(self.huber_delta) if self.loss == Huber.name else find_loss(self.loss)()
+        return Huber(self.huber_delta) if self.loss == Huber.name else LOSSES.find(self.loss)()
 
     @property
     def actions(self) -> tuple[str, ...]:

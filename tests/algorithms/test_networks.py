@@ -40,7 +40,7 @@ def test_a_network_that_training_can_not_repeat_is_refused(
             super().__init__(outputs)
             self.features.insert(1, layer)
 
-    monkeypatch.setitem(NETWORKS, "Unfit", Unfit)
+    monkeypatch.setitem(NETWORKS.objects, "Unfit", Unfit)
     with pytest.raises(OptionError, match=rf"Unfit\.features\.1 is a {type(layer).__name__}"):
         make_network("Unfit", 1)
 

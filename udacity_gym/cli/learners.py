@@ -18,11 +18,11 @@ class Options:
 
 def run(options: Options) -> int:
     """List."""
-    from algorithms.learners import find_learner, installed_learners, options_of
+    from algorithms.learners import LEARNERS, find_learner, options_of
 
     if options.name is None:
-        for name, where in installed_learners().items():
-            print(f"{name:<22}{where}")
+        for name, path in sorted({**LEARNERS.entry_points(), **LEARNERS.objects}.items()):
+            print(f"{name:<22}{path}")
         print("\nTheir options: udacity-gym learners NAME.  To learn: udacity-gym train --algorithm NAME")
         return 0
     learner = find_learner(options.name)

@@ -51,10 +51,10 @@ def make_expert(expert: str, track: str | Track, speed: float | None = None, noi
         OptionError: There is no such expert, or a policy was given a speed.
         CheckpointError: The folder holds no policy.
     """
-    from udacity_gym.experts import Noise, NoisyExpert, PolicyExpert, expert_names, make_expert as by_name
+    from udacity_gym.experts import EXPERTS, Noise, NoisyExpert, PolicyExpert, make_expert as by_name
 
     expert = "pure_pursuit" if expert == EXPERT else expert
-    if expert not in expert_names() and Path(expert).exists():
+    if expert not in EXPERTS and Path(expert).exists():
         if speed is not None:
             raise OptionError("--speed is for experts by name; a policy drives at its own speed")
         made: Any = PolicyExpert(load_driver(expert, track))
@@ -79,9 +79,9 @@ def load_driver(policy: str, track: str | Track) -> Any:
     """
     folder = Path(policy)
     if not folder.exists():
-        from udacity_gym.experts import expert_names, make_expert as by_name
+        from udacity_gym.experts import EXPERTS, make_expert as by_name
 
-        if policy == EXPERT or policy in expert_names():
+        if policy == EXPERT or policy in EXPERTS:
             return by_name("pure_pursuit" if policy == EXPERT else policy, track)
     if folder.suffix == ".onnx":
         from udacity_gym.onnx_policy import OnnxPolicy
@@ -103,19 +103,19 @@ def _load_with_learner(folder: Path) -> Any:
 
     A folder can come from anywhere, so it can't make us import what nobody has installed as a learner.
     """
-    from algorithms.learners import find_learner, installed_learners
+    from algorithms.learners import LEARNERS
 
     where = folder / LEARNER_FILE
     try:
         name = str(json.loads(where.read_text(encoding="utf-8"))["learner"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{where} does not name a learner: {error!r}") from error
-    if name not in installed_learners():
+    if name not in LEARNERS:
         raise CheckpointError(
             f"{where} names the learner {name!r}, which is not installed (see udacity-gym learners);"
-            " install its package, which must register it in the entry-point group udacity_gym.learners"
+            f" install its package, which must offer it in the entry-point group {LEARNERS.group}"
         )
-    learner: Any = find_learner(name)
+    learner: Any = LEARNERS.find(name)
     return learner.load(folder / "policy")
 
 

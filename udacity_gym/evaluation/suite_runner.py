@@ -22,7 +22,7 @@ from udacity_gym.evaluation.episode_log import Episode, EpisodeLog
 from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.evaluation.runner import Predictor, evaluate, name_of
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
-from udacity_gym.evaluation.suites import Case, Suite, find_suite
+from udacity_gym.evaluation.suites import SUITES, Case, Suite
 from udacity_gym.world.track.track import Track
 from udacity_gym.wrappers import image_size_for
 
@@ -83,7 +83,7 @@ def run_suite(
         UdacityGymError: The folder holds episodes of another policy or suite, or of one that nothing tells
             from this one, or can't be written to.
     """
-    suite = find_suite(suite) if isinstance(suite, str) else suite
+    suite = SUITES.find(suite) if isinstance(suite, str) else suite
     suite.check()
     check_integer("processes", processes, 1)
     if videos and folder is None:
@@ -119,10 +119,9 @@ def run_suite(
 
 
 def _expert(name: str) -> ForEachTrack:
-    from udacity_gym.experts import expert_names, make_expert
+    from udacity_gym.experts import EXPERTS, make_expert
 
-    if name not in expert_names():
-        raise OptionError(f"no expert {name!r}; there are {', '.join(expert_names())}")
+    EXPERTS.find(name)  # raises if there is none
     return ForEachTrack(partial(make_expert, name), name)
 
 

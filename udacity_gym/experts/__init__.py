@@ -12,11 +12,12 @@ from udacity_gym.experts.policy import PolicyExpert
 from udacity_gym.experts.pure_pursuit import PurePursuit
 from udacity_gym.experts.racing import Racing
 from udacity_gym.experts.racing_line import RacingLine, racing_line
-from udacity_gym.experts.registry import expert_names, make_expert
+from udacity_gym.experts.registry import EXPERTS, make_expert
 from udacity_gym.experts.scripted_human import ScriptedHuman
 from udacity_gym.experts.takeover import Corrections, Takeover
 
 __all__ = [
+    "EXPERTS",
     "PID",
     "Corrections",
     "Expert",
@@ -32,7 +33,6 @@ __all__ = [
     "Reading",
     "ScriptedHuman",
     "Takeover",
-    "expert_names",
     "make_expert",
     "racing_line",
 ]
