@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from udacity_gym.errors import OptionError
 
@@ -118,14 +118,15 @@ class Registry(Generic[T]):
                 "environment?"
             ) from error
         try:
-            item: T = reduce(getattr, attribute.split("."), module)  # type: ignore[arg-type]
+            item: Any = reduce(getattr, attribute.split("."), module)
         except AttributeError as error:
             own = {k: v for k, v in vars(module).items() if getattr(v, "__module__", "") == module_name}
             others = [key for key, value in own.items() if self._fits(key, value)]
             hint = f"its {self.kind}s are {', '.join(others)}" if others else f"and no other {self.kind}"
             raise OptionError(f"{self.kind} {name!r}: {module_name} has no {attribute}, {hint}") from error
         self._check(name, item)
-        return item
+        checked: T = item
+        return checked
 
     def entry_points(self) -> dict[str, str]:
         """What other packages offer: name to "package.module:attribute"."""
