@@ -33,7 +33,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from algorithms.losses import Gaussian
+from algorithms.networks import NETWORKS, make_network
 from tiny_network import TinyNetwork
+from udacity_gym.world.generator import generate_track
 
 import udacity_gym
 from algorithms import (
@@ -45,8 +48,6 @@ from algorithms import (
     Preprocessing,
     load_policy,
 )
-from algorithms.losses import Gaussian
-from algorithms.networks import NETWORKS, make_network
 from udacity_gym.cli.shared import load_driver
 from udacity_gym.evaluation import ForEachTrack, Suite, evaluate, run_suite, scenarios
 from udacity_gym.evaluation.identity import identity_of
@@ -62,7 +63,6 @@ from udacity_gym.experts import (
 )
 from udacity_gym.recording import open_recording, record, summarize
 from udacity_gym.recording.tools import leave_out
-from udacity_gym.world.generator import generate_track
 from udacity_gym.world.track import Track
 
 HERE = Path(__file__).parent

@@ -20,7 +20,6 @@ from udacity_gym.checks import check_integer
 from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.evaluation.episode_log import Episode, EpisodeLog
 from udacity_gym.evaluation.identity import identity_of
-from udacity_gym.evaluation.legacy_identity import legacy_identity_of
 from udacity_gym.evaluation.runner import Predictor, evaluate, name_of
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
 from udacity_gym.evaluation.suites import Case, Suite, find_suite
@@ -97,9 +96,9 @@ def run_suite(
         log = None
         done: list[Episode] = []
         if place is not None:
-            older = partial(legacy_identity_of, policy) if identity is None else lambda: None
+            is_given = identity is not None
             identity = identity or identity_of(policy)
-            log = EpisodeLog(place / EPISODES, suite, called, identity, older_identity=older)
+            log = EpisodeLog(place / EPISODES, suite, called, identity, identity_is_given=is_given)
             stack.callback(log.close)
             done = log.read()
             if done and identity is None:
