@@ -151,9 +151,9 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | `reward_terms`  |      | name of each reward term to its share of this step's reward            |
     | `end_reason`    |      | only in the last step: "off_road", "max_laps" or "max_seconds"         |
 
-    `udacity_gym.telemetry.Info` is its type, and `Telemetry.from_info` reads it. `conditions` holds numbers and
-    strings, and leaves out fields that are None; `Conditions.from_dict` reads it, and `reset` takes it as the
-    option `conditions` to repeat them.
+    Its type is `udacity_gym.telemetry.Info`, and `Telemetry.from_info` reads it. `conditions` holds numbers
+    and strings, and leaves out fields that are None; `Conditions.from_dict` reads it, and `reset` takes it as
+    the option `conditions` to repeat them.
 
     ## Arguments
 
