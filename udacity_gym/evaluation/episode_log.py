@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,15 @@ class EpisodeLog:
         about: who drove which suite; every line says so.
     """
 
-    def __init__(self, path: str | Path, suite: Suite, policy: str, identity: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        suite: Suite,
+        policy: str,
+        identity: str | None = None,
+        *,
+        older_identity: Callable[[], str | None] = lambda: None,
+    ) -> None:
         """Open a log to add to.
 
         Args:
@@ -70,6 +78,8 @@ class EpisodeLog:
             suite: whose episodes.
             policy: who drives.
             identity: what tells this policy from others of that name, see `identity_of`.
+            older_identity: what older versions of this library called the same policy; asked only if the log
+                has another identity. A log that was begun with it goes on with it.
 
         Raises:
             UdacityGymError: The file can't be written, or is no log.
@@ -77,6 +87,7 @@ class EpisodeLog:
         self.path = Path(path)
         self.suite = suite
         self.about = _about(suite, policy, identity)
+        self._older_identity = older_identity
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab+")  # noqa: SIM115 - closed in `close`
@@ -113,6 +124,8 @@ class EpisodeLog:
         """
         episodes = []
         for number, data in _lines(self.path):
+            if number == 1 and data.get("identity") not in (None, self.about["identity"]):
+                self._accept_older(str(data["identity"]))
             for key, value in self.about.items():
                 if data.get(key) != value:
                     same = "; run_suite(..., identity=...) says that it is the same" * (key == "identity")
@@ -122,6 +135,11 @@ class EpisodeLog:
                     )
             episodes.append(_episode(self.path, number, data, self.suite))
         return episodes
+
+    def _accept_older(self, identity: str) -> None:
+        """Go on with the identity of the log's first line if an older version called this policy so."""
+        if self.about["identity"] is not None and identity == self._older_identity():
+            self.about["identity"] = identity
 
     def add(self, episode: Episode) -> None:
         """Write an episode.

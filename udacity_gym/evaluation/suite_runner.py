@@ -20,6 +20,7 @@ from udacity_gym.checks import check_integer
 from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.evaluation.episode_log import Episode, EpisodeLog
 from udacity_gym.evaluation.identity import identity_of
+from udacity_gym.evaluation.legacy_identity import legacy_identity_of
 from udacity_gym.evaluation.runner import Predictor, evaluate, name_of
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
 from udacity_gym.evaluation.suites import Case, Suite, find_suite
@@ -96,8 +97,9 @@ def run_suite(
         log = None
         done: list[Episode] = []
         if place is not None:
+            older = partial(legacy_identity_of, policy) if identity is None else lambda: None
             identity = identity or identity_of(policy)
-            log = EpisodeLog(place / EPISODES, suite, called, identity)
+            log = EpisodeLog(place / EPISODES, suite, called, identity, older_identity=older)
             stack.callback(log.close)
             done = log.read()
             if done and identity is None:
