@@ -11,8 +11,8 @@ Its input ``image`` is (n, *image_size, 3) uint8 RGB, its output ``action`` (n, 
 policy with ``inputs`` has an input ``measurements``, (n, len(inputs)) float32 in SI units. One with past
 frames has ``past``, (n, past_frames, *size, 3) uint8, which it gives back as the output ``past_next``, and
 ``begins``, (n,) bool: where an episode begins, whatever is in ``past``. What else a driver must know (what
-actions mean, target speed) is in the file's metadata, as JSON, key "udacity_gym". Of an ensemble, all members are in the
-model, and it gives their mean.
+actions mean, target speed) is in the file's metadata, as JSON, key "udacity_gym". Of an ensemble,
+all members are in the model, and it gives their mean.
 
 Before a file appears, it is run on random and on smooth images and compared with the policy: the two differ
 by the arithmetic of OpenCV, which rounds resized images to whole numbers in its own ways, and of float32.
