@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, TypeAlias
 
+from algorithms.checks import field_types
 from udacity_gym.errors import OptionError
 from udacity_gym.registry import Registry
 
@@ -34,12 +36,16 @@ class Option:
     """A setting of a learner.
 
     Attributes:
-        name: by which it is given.
-        default: what it is if it is not given; `inspect.Parameter.empty` if it must be given.
+        name: its name.
+        default: its value if it is not given; `inspect.Parameter.empty` if it must be given.
+        type: its type, with what ``Annotated`` adds; Any if it is not known.
+        description: what it is, from the documentation of the learner.
     """
 
     name: str
     default: Any
+    type: Any = Any
+    description: str = ""
 
     def __str__(self) -> str:
         return self.name if self.default is inspect.Parameter.empty else f"{self.name}={self.default!r}"
@@ -101,28 +107,75 @@ def wants(learner: LearnerClass, argument: str) -> bool:
 def options_of(learner: LearnerClass) -> list[Option] | None:
     """The settings of a learner.
 
-    They are the arguments of its signature; a learner that takes ``**options`` tells them by the fields of
-    a dataclass, its attribute ``Config``, together with those arguments of its signature that are not
-    `IN_PYTHON`.
+    They are the arguments of its signature. If that has ``**options``, the fields of the dataclass in its
+    attribute ``Config`` are settings too, and those arguments that are `IN_PYTHON` are left out.
 
     Returns:
         Its settings; None if it takes any.
     """
     config = getattr(learner, "Config", None)
     hidden = (*GIVEN, *IN_PYTHON) if is_dataclass(config) else GIVEN
-    found: dict[str, Option] = {}
-    for parameter in list(inspect.signature(learner).parameters.values())[1:]:
-        if parameter.kind is parameter.VAR_KEYWORD:
-            if not is_dataclass(config):
-                return None
-            for field in (field for field in fields(config) if field.init):
-                default = field.default
-                if default is MISSING:
-                    default = field.default_factory() if field.default_factory is not MISSING else None
-                found[field.name] = Option(field.name, default)
+    descriptions = _descriptions(learner, "Args") | _descriptions(getattr(learner, "__init__", None), "Args")
+    options: dict[str, Option] = {}
+    for name, parameter in list(inspect.signature(learner).parameters.items())[1:]:
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            kind = _PLAIN.get(inspect.formatannotation(parameter.annotation).strip("'"), Any)
+            options[name] = Option(name, parameter.default, kind, descriptions.get(name, ""))
+        elif isinstance(config, type) and is_dataclass(config):
+            options |= {option.name: option for option in _fields(config)}
         else:
-            found[parameter.name] = Option(parameter.name, parameter.default)
-    return [option for name, option in found.items() if name not in hidden]
+            return None
+    return [option for name, option in options.items() if name not in hidden]
+
+
+_PLAIN: dict[str, Any] = {kind.__name__: kind for kind in (str, int, float, bool)}
+
+
+def _fields(config: type[Any]) -> Iterator[Option]:
+    """The fields of a dataclass as options."""
+    descriptions: dict[str, str] = {}
+    for base in reversed(config.__mro__):
+        descriptions |= _descriptions(base, "Attributes")
+    for field in (field for field in fields(config) if field.init):
+        default = field.default
+        if default is MISSING:
+            default = field.default_factory() if field.default_factory is not MISSING else None
+        yield Option(field.name, default, field_types(config)[field.name], descriptions.get(field.name, ""))
+
+
+def _descriptions(documented: Any, section: str) -> dict[str, str]:
+    """The entries of a section of a docstring in Google's style."""
+    entries: dict[str, str] = {}
+    text = inspect.cleandoc(getattr(documented, "__doc__", None) or "")
+    _, _, rest = f"\n{text}".partition(f"\n{section}:\n")
+    name = ""
+    for line in rest.splitlines():
+        if line and not line.startswith(" "):
+            break
+        entry = re.match(r" {4}(\w+): (.*)", line)
+        if entry:
+            name, entries[entry[1]] = entry[1], entry[2]
+        elif name and line.strip():
+            entries[name] += f" {line.strip()}"
+    return entries
+
+
+def check_option(learner: LearnerClass, name: str) -> None:
+    """Make sure that a learner has an option.
+
+    Raises:
+        OptionError: It has not; the message names the nearest.
+    """
+    options = options_of(learner)
+    names = [option.name for option in options or []]
+    if options is not None and name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
+        raise OptionError(f"{_title(learner)} has no option {name!r}; {hint}")
+
+
+def _title(learner: LearnerClass) -> str:
+    return getattr(learner, "__name__", str(learner))
 
 
 def make_learner(learner: LearnerClass, recordings: Any, options: Mapping[str, Any], **given: Any) -> Any:
@@ -140,18 +193,12 @@ def make_learner(learner: LearnerClass, recordings: Any, options: Mapping[str, A
     Raises:
         OptionError: It has no such setting, or it misses one.
     """
-    known = options_of(learner)
-    title = getattr(learner, "__name__", str(learner))
-    if known is not None:
-        names = [option.name for option in known]
-        for name in options:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
-                raise OptionError(f"{title} has no option {name!r}; {hint}")
-        for option in known:
-            if option.default is inspect.Parameter.empty and option.name not in options:
-                raise OptionError(f"{title} needs the option {option.name!r}: --option {option.name}=...")
+    for name in options:
+        check_option(learner, name)
+    for option in options_of(learner) or []:
+        if option.default is inspect.Parameter.empty and option.name not in options:
+            name = option.name.replace("_", "-")
+            raise OptionError(f"{_title(learner)} needs the option {option.name!r}: --{name} VALUE")
     parameters = inspect.signature(learner).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     passed = {name: value for name, value in given.items() if name in parameters}

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Floats, Policy
-from algorithms.checks import SHARE, Number
+from algorithms.checks import Count, NotNegative, Number, Positive, Share
 from algorithms.dagger.collect import Collector
 from algorithms.dagger.gates import (
     HUMAN,
@@ -49,15 +49,15 @@ if TYPE_CHECKING:
 MOST_ROWS = 4000
 """Rows that thresholds and heads are learnt from at most, drawn evenly from all there are."""
 
-SEVERAL = Number(2, whole=True)
-"""Members of an ensemble whose doubt decides: one alone never doubts."""
+Several: TypeAlias = Annotated[int, Number(2)]
+"""Members of an ensemble whose doubt decides: one member has none."""
 
 
 @dataclass(frozen=True)
 class HGDAggerConfig(InteractiveConfig):
     """Settings of `HGDAgger`; its ``members`` are those of the ensemble whose doubt is watched."""
 
-    members: int = 3
+    members: Count = 3
 
 
 class HGDAgger(InteractiveLearner):
@@ -138,16 +138,9 @@ class EnsembleDAggerConfig(InteractiveConfig):
         doubt: greatest doubt of the ensemble, see `algorithms.policies.ensemble.doubt_of`; the paper's chi.
     """
 
-    members: int = 3
-    discrepancy: float = 0.05
-    doubt: float = 0.02
-
-    NUMBERS: ClassVar[Any] = {
-        **InteractiveConfig.NUMBERS,
-        "members": SEVERAL,
-        "discrepancy": Number(0),
-        "doubt": Number(0),
-    }
+    members: Several = 3
+    discrepancy: NotNegative = 0.05
+    doubt: NotNegative = 0.02
 
 
 class EnsembleDAgger(InteractiveLearner):
@@ -171,10 +164,8 @@ class SafeDAggerConfig(InteractiveConfig):
         threshold: probability of being unsafe from which on the expert is sent for.
     """
 
-    tau: float = 0.0025
-    threshold: float = 0.5
-
-    NUMBERS: ClassVar[Any] = {**InteractiveConfig.NUMBERS, "tau": Number(0), "threshold": SHARE}
+    tau: NotNegative = 0.0025
+    threshold: Share = 0.5
 
 
 class SafeDAgger(InteractiveLearner):
@@ -205,16 +196,9 @@ class ThriftyDAggerConfig(InteractiveConfig):
         horizon: s before leaving the road in which a state is risky, risk growing to 1.
     """
 
-    members: int = 3
-    budget: float = 0.1
-    horizon: float = 2.0
-
-    NUMBERS: ClassVar[Any] = {
-        **InteractiveConfig.NUMBERS,
-        "members": SEVERAL,
-        "budget": SHARE,
-        "horizon": Number(0, above=True),
-    }
+    members: Several = 3
+    budget: Share = 0.1
+    horizon: Positive = 2.0
 
 
 class ThriftyDAgger(InteractiveLearner):
@@ -275,9 +259,7 @@ class DARTConfig(InteractiveConfig):
             which the noise is scaled, see `udacity_gym.experts.Noise.fitted`; None takes the error found.
     """
 
-    error: float | None = None
-
-    NUMBERS: ClassVar[Any] = {**InteractiveConfig.NUMBERS, "error": Number(0, optional=True)}
+    error: NotNegative | None = None
 
 
 class DART(InteractiveLearner):

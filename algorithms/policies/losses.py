@@ -10,13 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from algorithms.checks import Number
+from algorithms.checks import Number, Positive, check_fields
 from udacity_gym.errors import OptionError
 from udacity_gym.registry import Registry
 
@@ -30,6 +30,9 @@ class Loss(ABC):
     """
 
     name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def width(self) -> int:
@@ -112,10 +115,7 @@ class Huber(MeanSquare):
     """
 
     name: ClassVar[str] = "huber"
-    delta: float = 0.05
-
-    def __post_init__(self) -> None:
-        Number(0, above=True).check("delta", self.delta)
+    delta: Positive = 0.05
 
     def loss(self, out: Tensor, targets: Tensor) -> Tensor:
         """Huber's loss of the error."""
@@ -134,10 +134,7 @@ class Gaussian(Loss):
     """
 
     name: ClassVar[str] = "gaussian"
-    least_std: float = 0.02
-
-    def __post_init__(self) -> None:
-        Number(0, 1, above=True).check("least_std", self.least_std)
+    least_std: Annotated[float, Number(0, 1, above=True)] = 0.02
 
     @property
     def width(self) -> int:
@@ -172,15 +169,9 @@ class Classes(Loss):
     """
 
     name: ClassVar[str] = "classes"
-    bins: int = 45
-    hill: float = 1.0
-    decoding: str = "expectation"
-
-    def __post_init__(self) -> None:
-        Number(3, 1001, whole=True).check("bins", self.bins)
-        Number(0, 100, above=True).check("hill", self.hill)
-        if self.decoding not in ("expectation", "argmax"):
-            raise OptionError(f"decoding={self.decoding!r} is unknown; choose 'expectation' or 'argmax'")
+    bins: Annotated[int, Number(3, 1001)] = 45
+    hill: Annotated[float, Number(0, 100, above=True)] = 1.0
+    decoding: Literal["expectation", "argmax"] = "expectation"
 
     @property
     def width(self) -> int:

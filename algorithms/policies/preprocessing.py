@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.checks import Number, check_pair
+from algorithms.checks import Number, check_fields
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Image
 
@@ -30,7 +30,8 @@ COLORS = {
 """Colour spaces, and OpenCV's conversion from RGB. Before OpenCV 3.2, RGB2YUV took red for blue: networks of
 2016 and 2017 that were trained with it need ``yuv_before_3.2``."""
 
-INTERPOLATIONS = ("auto", "linear", "area")
+Size: TypeAlias = Annotated[tuple[int, int], Number(1)]
+"""(height, width) px."""
 
 
 @dataclass(frozen=True)
@@ -51,28 +52,19 @@ class Preprocessing:
             where they grow, "linear" is what ``cv2.resize`` does if nothing is said, "area" its INTER_AREA.
     """
 
-    camera_size: tuple[int, int] = (160, 320)
-    crop: tuple[int, int] = (60, 135)
-    size: tuple[int, int] = (66, 200)
-    color: str = "yuv"
+    camera_size: Size = (160, 320)
+    crop: Annotated[tuple[int, int], Number(0)] = (60, 135)
+    size: Size = (66, 200)
+    color: Literal["yuv", "rgb", "bgr", "yuv_before_3.2"] = "yuv"
     scale: float = 1 / 127.5
     offset: float = -1.0
-    interpolation: str = "auto"
+    interpolation: Literal["auto", "linear", "area"] = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in (("camera_size", 1), ("crop", 0), ("size", 1)):
-            check_pair(name, getattr(self, name), least)
-        for name in ("scale", "offset"):
-            Number().check(name, getattr(self, name))
+        check_fields(self)
         if not 0 <= self.crop[0] < self.crop[1] <= self.camera_size[0]:
             raise OptionError(
                 f"crop={self.crop} must be (top, bottom) rows within an image {self.camera_size[0]} px high"
-            )
-        if self.color not in COLORS:
-            raise OptionError(f"color={self.color!r} is unknown; choose one of {tuple(COLORS)}")
-        if self.interpolation not in INTERPOLATIONS:
-            raise OptionError(
-                f"interpolation={self.interpolation!r} is unknown; choose one of {INTERPOLATIONS}"
             )
 
     def prepare(self, image: Image) -> Image:

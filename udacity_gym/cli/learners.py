@@ -27,9 +27,9 @@ def run(options: Options) -> int:
         return 0
     learner = find_learner(options.name)
     print(inspect.cleandoc(learner.__doc__ or "(it does not say what it is)").splitlines()[0], end="\n\n")
-    known = options_of(learner)
-    if known is None:
-        print("It takes any options, and does not tell which it knows.")
-    for option in known or []:
+    settings = options_of(learner)
+    if settings is None:
+        print("It takes any options, and does not list those that it knows.")
+    for option in settings or []:
         print(f"  {option}")
     return 0
