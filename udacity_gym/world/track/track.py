@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,8 +131,7 @@ class Track:
         reference_offset: m from the centre line to the reference line that cross-track error is
             measured from, positive right.
         starts: start pose by mode ("training", "autonomous"): (s in m, offset in m right of the centre line).
-        file: the content of the track file, with types and defaults.
-        data: the same as it was given, as JSON has it.
+        data: the content of the track file, as JSON has it.
         line: what compiled code needs of the track.
         s, x, y, z, heading, curvature: (n,) float64 samples of the centre line: m, m, m, m, rad, 1/m.
     """
@@ -147,9 +146,10 @@ class Track:
         Raises:
             TrackError: The content breaks the format; the message names the field.
         """
-        self.file = file = TrackFile.read(data, source)
+        file = TrackFile.read(data, source)
         self.data = dict(data)
         self.source = source
+        self.file = file
         self.name = source if file.name is None else file.name
         self.design_speed = file.design_speed
         self.direction: str = file.direction
@@ -164,13 +164,14 @@ class Track:
         self._other_way: Track | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**vars(self), "_other_way": None}  # made again when it is needed
-        del state["file"]  # follows from ``data``
-        return state
+        state = {**vars(self), "_other_way": None}
+        state.pop("file", None)
+        return state  # without what can be made again
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.file = TrackFile.read(self.data, self.source)
+    @cached_property
+    def file(self) -> TrackFile:
+        """The content of the track file, with types and defaults."""
+        return TrackFile.read(self.data, self.source)
 
     @staticmethod
     def load(name_or_path: str | Path | Track) -> Track:
