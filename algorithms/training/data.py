@@ -566,7 +566,7 @@ class ImageStore:
                 f"{self.frames.episodes[episode].log.parent / name}: {found[0]}x{found[1]} px, but "
                 f"Preprocessing.camera_size says {wanted[0]}x{wanted[1]}; set camera_size and crop to fit"
             )
-        return self.cache.preprocessing.prepare(image)
+        return self.cache.preprocessing(image)
 
 
 def ahead(make: Callable[[int], T], count: int) -> Iterator[T]:

@@ -195,7 +195,7 @@ def test_images_come_prepared_from_the_right_row_and_camera(frames: Frames) -> N
     for _ in range(2):  # decoded, then remembered
         images = store.take(np.array([7, 3, 7]), np.array([0, 1, 1]))
         for image, (row, camera) in zip(images, [(7, "center"), (3, "left"), (7, "left")], strict=True):
-            truth = preprocessing.prepare(frames.episodes[0][row].image(camera))
+            truth = preprocessing(frames.episodes[0][row].image(camera))
             np.testing.assert_array_equal(image, truth)
 
 
@@ -301,7 +301,7 @@ def test_images_come_with_their_past_through_the_same_camera(frames: Frames) -> 
         [(0, "left"), (0, "left"), (0, "left"), (38, "center"), (39, "center"), (40, "center")],
         strict=True,
     ):
-        np.testing.assert_array_equal(found, Preprocessing().prepare(frames.image(row, camera)))
+        np.testing.assert_array_equal(found, Preprocessing()(frames.image(row, camera)))
 
 
 def test_whole_episodes_are_set_aside_near_the_share_that_is_wanted(episodes: Frames) -> None:
