@@ -55,17 +55,11 @@ from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
-from algorithms.training.data import (
-    Frames,
-    ImageCache,
-    check_weights,
-    open_recordings,
-    without_broken_images,
-)
+from algorithms.training.data import Frames, check_weights, open_recordings, without_broken_images
 from algorithms.training.trainer import Training, check_initial, network_of, weights_bytes
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.runner import elsewhere, evaluate, track_for
-from udacity_gym.recording import open_recording
+from udacity_gym.recording import ImageCache, open_recording
 from udacity_gym.world.track.track import Track
 
 if TYPE_CHECKING:

@@ -1,20 +1,18 @@
-"""Driving data for learners: recordings as columns in memory, images on disk or in a bounded store."""
+"""Driving data for learners: the rows of recordings as columns in memory. Images stay on disk."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Floats
 from algorithms.checks import Number
-from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.telemetry import Image
 
@@ -22,12 +20,10 @@ if TYPE_CHECKING:
     from udacity_gym.recording import Episode, Recording, Report
 
 Indices: TypeAlias = NDArray[np.int64]
-T = TypeVar("T")
-
 
 CUT = 0.25
-"""s between two rows of an episode from which on they are no neighbours, if their episode's rows are not all
-as far apart; recordings have 0.067 to 0.12."""
+"""Seconds between two rows of an episode from which on they are no neighbours, unless all rows of the episode
+are as far apart; recordings have 0.067 to 0.12."""
 
 Labels: TypeAlias = Literal["expert", "executed"]
 """Whose actions are learnt, see `Frames.of`."""
@@ -128,8 +124,8 @@ class Frames:
     @property
     def usual_speed(self) -> float:
         """m/s, median over all recordings that know their speed; 0 if none does."""
-        known = [rows for rows in self.by_recording if self.speed[rows].any()]
-        return float(np.median(self.speed[np.concatenate(known)])) if known else 0.0
+        moving = [rows for rows in self.by_recording if self.speed[rows].any()]
+        return float(np.median(self.speed[np.concatenate(moving)])) if moving else 0.0
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -183,7 +179,19 @@ class Frames:
             for camera in cameras:
                 yield f"{self.name(row, camera)} {self.size(row, camera)}\n".encode()
 
-    def take(self, rows: Indices | slice) -> Frames:
+    def columns(self, names: Sequence[str]) -> Floats:
+        """Some columns side by side, such as the actions of a policy or its inputs.
+
+        Args:
+            names: "steering", "throttle" or "speed" each.
+
+        Returns:
+            (n, len(names)) float32.
+        """
+        columns = [getattr(self, name) for name in names]
+        return np.stack(columns, axis=1) if columns else np.empty((len(self), 0), np.float32)
+
+    def select(self, rows: Indices | slice) -> Frames:
         """Some of the rows, in the given order."""
         columns = ("recording", "episode", "index", "time", "steering", "throttle", "speed", "weight")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
@@ -223,7 +231,7 @@ class Frames:
             raise OptionError(
                 f"{len(self)} rows are too few to train on {1 - validation:.0%} of them with a gap of {gap} s"
             )
-        return self.take(np.concatenate(train)), self.take(np.concatenate(aside))
+        return self.select(np.concatenate(train)), self.select(np.concatenate(aside))
 
     def split_episodes(self, validation: float, seed: int) -> tuple[Frames, Frames]:
         """Split into episodes to train on and episodes to validate on.
@@ -242,7 +250,7 @@ class Frames:
             raise OptionError(f"validation={validation} must lie in [0, 1)")
         numbers, rows = np.unique(self.episode, return_counts=True)
         if validation == 0.0:
-            return self, self.take(slice(0, 0))
+            return self, self.select(slice(0, 0))
         if len(numbers) < 2:
             raise OptionError(
                 "all rows are of one episode: nothing would be left to train on. Record several episodes, or "
@@ -252,7 +260,7 @@ class Frames:
         wanted = validation * len(self)
         count = int(np.argmin(np.abs(np.cumsum(rows[order[:-1]]) - wanted))) + 1
         aside = np.isin(self.episode, numbers[order[:count]])
-        return self.take(np.flatnonzero(~aside)), self.take(np.flatnonzero(aside))
+        return self.select(np.flatnonzero(~aside)), self.select(np.flatnonzero(aside))
 
     def past(self, past_frames: int) -> Indices:
         """Where each row's past is: rows of the same episode, one after the other.
@@ -377,208 +385,3 @@ def without_broken_images(recording: Recording, progress: bool) -> tuple[Recordi
             stacklevel=3,
         )
     return usable, report
-
-
-def balance_weights(steering: Floats, strength: float, bins: int = 25) -> NDArray[np.float64]:
-    """Weights that flatten the histogram of steering, whose peak is at zero.
-
-    Args:
-        steering: (n,) labels in [-1, 1].
-        strength: 0 leaves the histogram as it is, 1 makes every bin that is not empty equally likely.
-        bins: number of bins over [-1, 1]; odd, so that zero lies in the middle of one.
-
-    Returns:
-        (n,) weights with mean 1.
-    """
-    bin_of = np.clip(((steering + 1.0) * (bins / 2)).astype(np.int64), 0, bins - 1)
-    weights = np.bincount(bin_of, minlength=bins)[bin_of].astype(np.float64) ** -strength
-    normalized: NDArray[np.float64] = weights / weights.mean()
-    return normalized
-
-
-def motion_weights(
-    speed: Floats, throttle: Floats | None = None, usual: float | None = None
-) -> NDArray[np.float64]:
-    """Weights that leave out standing and creeping: nobody shall learn to wait where a recording began.
-
-    Args:
-        speed: (n,) m/s, of one recording.
-        throttle: (n,) labels, for a network that is told the speed: it can tell starting off from driving,
-            so rows in which the car is slow and driven off stay in.
-        usual: m/s, median of all recordings that are trained on; None takes that of this one.
-
-    Returns:
-        (n,) weights that rise from 0 for a car that stands to 1 at half of the usual speed, or at half of
-        the recording's own median where that is yet slower, since to be driven slowly is not to creep; all
-        1 for a recording that does not know its speed.
-    """
-    own = float(np.median(speed))
-    enough = 0.5 * (own if usual is None else usual)
-    if 0.0 < own < enough:
-        enough = 0.5 * own
-    if enough <= 0.0 or not speed.any():
-        return np.ones(len(speed))
-    weights: NDArray[np.float64] = np.clip(speed.astype(np.float64) / enough, 0.0, 1.0)
-    return weights if throttle is None else np.where(throttle > 0.0, 1.0, weights)
-
-
-def draw(weights: NDArray[np.float64], rng: np.random.Generator, count: int | None = None) -> Indices:
-    """Draw rows, each as often as its weight says, in random order.
-
-    Systematic resampling: a row whose share of the weights is w comes floor(w * count) or ceil(w * count)
-    times, so with all weights equal every row comes exactly once.
-
-    Args:
-        weights: (n,) not negative.
-        rng: where the randomness comes from.
-        count: how many rows; None draws n.
-
-    Returns:
-        (count,) row numbers.
-    """
-    n, count = len(weights), len(weights) if count is None else count
-    ticks = np.cumsum(weights)
-    rows = np.searchsorted(ticks, (np.arange(count) + rng.random()) * (ticks[-1] / count), side="right")
-    drawn: Indices = rng.permutation(np.minimum(rows, n - 1))
-    return drawn
-
-
-class ImageCache:
-    """Prepared images in memory, up to a budget; several stores may share one.
-
-    Trainings on data that grows hand the same cache on, so that each image is decoded once. Pages of
-    the memory are taken as they are filled.
-
-    Attributes:
-        preprocessing: what is done to an image before it is kept.
-        capacity: how many images have room.
-    """
-
-    _PAGE = 256
-
-    def __init__(self, preprocessing: Preprocessing, memory_budget: float) -> None:
-        """Make an empty cache of ``memory_budget`` bytes."""
-        self.preprocessing = preprocessing
-        self._shape = (*preprocessing.size, 3)
-        self.capacity = int(memory_budget // np.prod(self._shape))
-        self._slots: dict[tuple[str, str], int] = {}
-        self._pages: list[Image] = []
-        self._known: list[bool] = []
-
-    def __len__(self) -> int:
-        """Images that have a place of their own."""
-        return len(self._slots)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the images take."""
-        return sum(page.nbytes for page in self._pages)
-
-    def slot(self, log: Path, name: str) -> int:
-        """The place of an image, by its log and its name there; -1 if there is no room for it."""
-        key = (str(log), name)
-        slot = self._slots.get(key, -1)
-        if slot < 0 and len(self._slots) < self.capacity:
-            slot = self._slots[key] = len(self._slots)
-            self._known.append(False)
-        return slot
-
-    def get(self, slot: int) -> Image | None:
-        """The image in a place, None if none was put there yet."""
-        return self._pages[slot // self._PAGE][slot % self._PAGE] if self._known[slot] else None
-
-    def put(self, slot: int, image: Image) -> None:
-        """Keep a prepared image."""
-        while slot // self._PAGE >= len(self._pages):
-            room = min(self._PAGE, self.capacity - len(self._pages) * self._PAGE)
-            self._pages.append(np.zeros((room, *self._shape), np.uint8))
-        self._pages[slot // self._PAGE][slot % self._PAGE] = image
-        self._known[slot] = True
-
-
-class ImageStore:
-    """Prepared images of rows, decoded when first wanted and kept as far as a memory budget allows.
-
-    What does not fit is decoded anew each time, so memory stays within the budget however long the
-    recording is: one 66x200 image takes 39.6 kB, 2000 rows of three cameras 238 MB.
-    """
-
-    def __init__(
-        self, frames: Frames, cameras: Sequence[str], cache: ImageCache, past_frames: int = 0
-    ) -> None:
-        """Find places for the rows' images.
-
-        Args:
-            frames: the rows.
-            cameras: the cameras whose images will be asked for.
-            cache: where images are kept.
-            past_frames: how many past images come with each.
-        """
-        self.frames, self.cameras, self.cache = frames, tuple(cameras), cache
-        self.past_frames = past_frames
-        self._past = frames.past(past_frames)
-        self._slots: dict[int, Indices] = {}
-        for number in np.unique(frames.episode).tolist():
-            episode = frames.episodes[number]
-            slots = np.full((len(episode), len(self.cameras)), -1, np.int64)
-            for index in np.unique(self._past[frames.episode == number]).tolist():
-                slots[index] = [cache.slot(episode.log, episode.name(c, index)) for c in self.cameras]
-            self._slots[number] = slots
-
-    def take(self, rows: Indices, cameras: Indices) -> Image:
-        """Prepared images of some rows.
-
-        Args:
-            rows: (n,) row numbers.
-            cameras: (n,) indices into ``cameras``.
-
-        Returns:
-            (n, height, width, 3) uint8, a fresh array; with past frames (n, past_frames + 1, height,
-            width, 3), the oldest first.
-
-        Raises:
-            RecordingError: An image can't be read or has another size than the preprocessing expects.
-        """
-        size = (*self.cache.preprocessing.size, 3)
-        out: Image = np.empty((len(rows), self.past_frames + 1, *size), np.uint8)
-        for k, (row, camera) in enumerate(zip(rows.tolist(), cameras.tolist(), strict=True)):
-            episode = int(self.frames.episode[row])
-            for j, index in enumerate(self._past[row].tolist()):
-                out[k, j] = self._image(episode, index, camera)
-        return out if self.past_frames else out[:, 0]
-
-    def _image(self, episode: int, index: int, camera: int) -> Image:
-        slot = int(self._slots[episode][index, camera])
-        kept = self.cache.get(slot) if slot >= 0 else None
-        if kept is None:
-            kept = self._decode(episode, index, self.cameras[camera])
-            if slot >= 0:
-                self.cache.put(slot, kept)
-        return kept
-
-    def _decode(self, episode: int, index: int, camera: str) -> Image:
-        frame = self.frames.episodes[episode][index]
-        image = frame.image(camera)
-        found, wanted = image.shape[:2], self.cache.preprocessing.camera_size
-        if found != wanted:
-            name = self.frames.episodes[episode].name(camera, index)
-            raise RecordingError(
-                f"{self.frames.episodes[episode].log.parent / name}: {found[0]}x{found[1]} px, but "
-                f"Preprocessing.camera_size says {wanted[0]}x{wanted[1]}; set camera_size and crop to fit"
-            )
-        return self.cache.preprocessing(image)
-
-
-def ahead(make: Callable[[int], T], count: int) -> Iterator[T]:
-    """``make(0)`` to ``make(count - 1)``, each made in another thread while its predecessor is used.
-
-    One result is made ahead, one after the other, so memory is bounded and the order of random
-    draws in ``make`` is fixed.
-    """
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = pool.submit(make, 0) if count else None
-        for i in range(count):
-            assert coming is not None
-            ready = coming.result()
-            coming = pool.submit(make, i + 1) if i + 1 < count else None
-            yield ready

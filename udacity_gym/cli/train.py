@@ -205,9 +205,9 @@ def outcome(learner: Any, policy: Any) -> list[str]:
     if not len(frames):
         return [f"{len(learner.epoch_log)} epochs; no rows were set aside to validate on"]
     truth = np.asarray(frames.steering, np.float64)
-    from algorithms.training.trainer import predictions
+    from algorithms.dagger.replay import replay
 
-    steering = predictions(policy, frames)[:, 0].astype(np.float64)
+    steering = replay(policy, frames).actions[:, 0].astype(np.float64)
     mean = float(np.mean(learner.train_frames.steering))
     guesses = {
         type(getattr(policy, "network", policy)).__name__: steering,
