@@ -70,11 +70,11 @@ class PackedFrames:
             self._frames, self._start = int(header["frames"]), int(header["start"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged(f"has a header without {error}") from error
-        self._image = height * width * channels
-        self._record = _NUMBERS + len(self.cameras) * self._image + 4
+        self._image_bytes = height * width * channels
+        self._record_bytes = _NUMBERS + len(self.cameras) * self._image_bytes + 4
         size = os.fstat(self._file).st_size
-        if size != self._start + self._frames * self._record:
-            raise self._damaged(f"has {size} bytes instead of {self._start + self._frames * self._record}")
+        if size != self._start + self._frames * self._record_bytes:
+            raise self._damaged(f"has {size} bytes instead of {self._start + self._frames * self._record_bytes}")
 
     def __len__(self) -> int:
         return self._frames
@@ -85,12 +85,12 @@ class PackedFrames:
         Raises:
             RecordingError: The frame is damaged.
         """
-        data = self._read_at(self._record, self._start + index * self._record)
-        if len(data) != self._record or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+        data = self._read_at(self._record_bytes, self._start + index * self._record_bytes)
+        if len(data) != self._record_bytes or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
             raise self._damaged(f"is damaged at frame {index}")
         for k, image in enumerate(images):
-            start = _NUMBERS + k * self._image
-            image[...] = np.frombuffer(data, np.uint8, self._image, start).reshape(self.shape)
+            start = _NUMBERS + k * self._image_bytes
+            image[...] = np.frombuffer(data, np.uint8, self._image_bytes, start).reshape(self.shape)
         return np.frombuffer(data, "<f8", len(FRAME_NUMBERS))
 
     def close(self) -> None:
