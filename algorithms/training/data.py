@@ -100,16 +100,16 @@ class Frames:
             raise RecordingError(f"nothing to learn from: no usable rows ({where}){hint}")
         rows = [rows for rows, _, _ in columns]
         lengths = [len(r) for r in rows]
-        taken = [(episode, r) for (_, episode, _), r in zip(sources, rows, strict=True)]
+        pairs = [(episode, r) for (_, episode, _), r in zip(sources, rows, strict=True)]
         return cls(
             episodes=tuple(episode for _, episode, _ in sources),
             recording=np.repeat([number for number, _, _ in sources], lengths),
             episode=np.repeat(np.arange(len(sources)), lengths),
             index=np.concatenate(rows),
-            time=np.concatenate([np.asarray(e.time[r], np.float64) for e, r in taken]),
+            time=np.concatenate([np.asarray(e.time[r], np.float64) for e, r in pairs]),
             steering=np.concatenate([np.asarray(steering, np.float32) for _, steering, _ in columns]),
             throttle=np.concatenate([np.asarray(throttle, np.float32) for _, _, throttle in columns]),
-            speed=np.concatenate([np.asarray(e.speed[r], np.float32) for e, r in taken]),
+            speed=np.concatenate([np.asarray(e.speed[r], np.float32) for e, r in pairs]),
             weight=np.repeat([weight for _, _, weight in sources], lengths),
         )
 
@@ -123,7 +123,7 @@ class Frames:
 
     @property
     def usual_speed(self) -> float:
-        """m/s, median over all recordings that know their speed; 0 if none does."""
+        """Median speed of all recordings that know their speed, m/s; 0 if none does."""
         moving = [rows for rows in self.by_recording if self.speed[rows].any()]
         return float(np.median(self.speed[np.concatenate(moving)])) if moving else 0.0
 
@@ -149,35 +149,18 @@ class Frames:
         """
         return self.episodes[int(self.episode[row])][int(self.index[row])].image(camera)
 
-    def path(self, row: int, camera: str) -> Path:
-        """Where the image of one row is.
-
-        Raises:
-            RecordingError: The recording is in a zip file.
-        """
-        return self.episodes[int(self.episode[row])].path(camera, int(self.index[row]))
-
-    def name(self, row: int, camera: str) -> str:
-        """The name of the file with the image of one row, without folders."""
-        return self.episodes[int(self.episode[row])].name(camera, int(self.index[row])).rpartition("/")[2]
-
-    def size(self, row: int, camera: str) -> int:
-        """Bytes of the file with the image of one row."""
-        try:
-            return self.path(row, camera).stat().st_size
-        except RecordingError:  # in a zip file
-            return len(self.episodes[int(self.episode[row])].data(camera, int(self.index[row])))
-
     def identity(self, cameras: Sequence[str]) -> Iterator[bytes]:
-        """What tells these rows from others, for a hash: all but pixels, of which files' names and sizes."""
+        """What tells these rows from others, for a hash; of images the names and sizes of their files."""
         yield repr((len(self), cameras)).encode()
         for column in (self.steering, self.throttle, self.speed):
             yield column.tobytes()
         if (self.weight != 1.0).any():
             yield self.weight.tobytes()
-        for row in range(len(self)):
+        for number, index in zip(self.episode.tolist(), self.index.tolist(), strict=True):
+            episode = self.episodes[number]
             for camera in cameras:
-                yield f"{self.name(row, camera)} {self.size(row, camera)}\n".encode()
+                name = episode.name(camera, index).rpartition("/")[2]
+                yield f"{name} {_file_size(episode, camera, index)}\n".encode()
 
     def columns(self, names: Sequence[str]) -> Floats:
         """Some columns side by side, such as the actions of a policy or its inputs.
@@ -217,21 +200,21 @@ class Frames:
             raise OptionError(
                 f"validation={validation} must lie in [0, 1) and gap={gap} s must not be negative"
             )
-        train, aside, split = [], [], False
+        train_rows, validation_rows, is_split = [], [], False
         for rows in self.by_recording:
-            last = len(rows) - round(len(rows) * validation)
-            first, cut = rows[:last], rows[last:]
-            if len(cut):
-                same = self.episode[first] == self.episode[cut[0]]
-                first = first[~(same & (self.time[first] > self.time[cut[0]] - gap))]
-            split |= len(first) > 0
-            train.append(first if len(first) else rows)
-            aside.append(cut if len(first) else rows[:0])
-        if not split:
+            count = len(rows) - round(len(rows) * validation)
+            first, last = rows[:count], rows[count:]
+            if len(last):
+                same = self.episode[first] == self.episode[last[0]]
+                first = first[~(same & (self.time[first] > self.time[last[0]] - gap))]
+            is_split |= len(first) > 0
+            train_rows.append(first if len(first) else rows)
+            validation_rows.append(last if len(first) else rows[:0])
+        if not is_split:
             raise OptionError(
                 f"{len(self)} rows are too few to train on {1 - validation:.0%} of them with a gap of {gap} s"
             )
-        return self.select(np.concatenate(train)), self.select(np.concatenate(aside))
+        return self.select(np.concatenate(train_rows)), self.select(np.concatenate(validation_rows))
 
     def split_episodes(self, validation: float, seed: int) -> tuple[Frames, Frames]:
         """Split into episodes to train on and episodes to validate on.
@@ -257,10 +240,10 @@ class Frames:
                 'choose validation_by="time"'
             )
         order = np.random.default_rng(seed).permutation(len(numbers))
-        wanted = validation * len(self)
-        count = int(np.argmin(np.abs(np.cumsum(rows[order[:-1]]) - wanted))) + 1
-        aside = np.isin(self.episode, numbers[order[:count]])
-        return self.select(np.flatnonzero(~aside)), self.select(np.flatnonzero(aside))
+        excess = np.cumsum(rows[order[:-1]]) - validation * len(self)
+        count = int(np.argmin(np.abs(excess))) + 1
+        validates = np.isin(self.episode, numbers[order[:count]])
+        return self.select(np.flatnonzero(~validates)), self.select(np.flatnonzero(validates))
 
     def past(self, past_frames: int) -> Indices:
         """Where each row's past is: rows of the same episode, one after the other.
@@ -305,6 +288,14 @@ class Frames:
             last = np.searchsorted(time, time + seconds / 2 + 1e-6)
             steering[rows] = (summed[last] - summed[first]) / (last - first)
         return replace(self, steering=steering)
+
+
+def _file_size(episode: Episode, camera: str, index: int) -> int:
+    """Bytes of the file of an image."""
+    try:
+        return episode.path(camera, index).stat().st_size
+    except RecordingError:  # in a zip file
+        return len(episode.data(camera, index))
 
 
 def check_weights(weights: Sequence[float] | None, count: int) -> Sequence[float]:

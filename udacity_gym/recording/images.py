@@ -206,45 +206,30 @@ class Downscale:
 
 
 def check_crop(crop: tuple[int, int], height: int | None = None) -> None:
-    """Make sure that a crop names rows to keep.
-
-    Args:
-        crop: (top, bottom) of ``image[top:bottom]``.
-        height: rows of the images, None if they are not known.
+    """Make sure that ``image[top:bottom]`` keeps rows of an image, and only rows that it has.
 
     Raises:
-        OptionError: It keeps no row, or rows that the images do not have.
+        OptionError: It doesn't; the message recognises numbers of rows to cut off.
     """
     top, bottom = crop
     if 0 <= top < bottom and (height is None or bottom <= height):
         return
     rows = "an image" if height is None else f"an image of {height} rows"
-    message = f"crop={crop} must be (top, bottom), the rows of {rows} that are kept: image[top:bottom]"
-    if bottom <= top:
-        kept = 160 if height is None else height
-        message += (
-            f"; to cut off {top} rows at the top and {bottom} at the bottom of an image of {kept} rows, "
-            f"give crop=({top}, {kept - bottom})"
-        )
-    raise OptionError(message)
+    hint = (
+        f"; to cut off {bottom} rows at the bottom, give ({top}, height - {bottom})" if bottom <= top else ""
+    )
+    raise OptionError(
+        f"crop={crop} must be (top, bottom), the rows of {rows} that are kept: image[top:bottom]{hint}"
+    )
 
 
 def crop_and_resize(
     image: Image, crop: tuple[int, int], size: tuple[int, int], interpolation: int = cv2.INTER_AREA
 ) -> Image:
-    """Some rows of an image, scaled.
-
-    Args:
-        image: (height, width, 3) uint8.
-        crop: (top, bottom) rows that are kept.
-        size: (height, width) px of the result.
-        interpolation: OpenCV's number of it.
-
-    Returns:
-        (*size, 3) uint8; a view of the image where nothing is to be scaled.
+    """The rows ``image[top:bottom]``, scaled to (*size, 3) uint8; a view where nothing is to be scaled.
 
     Raises:
-        OptionError: The crop leaves nothing of it.
+        OptionError: The crop leaves nothing of the image.
     """
     top, bottom = crop
     part = image[top:bottom]

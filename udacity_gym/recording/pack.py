@@ -72,9 +72,9 @@ class PackedFrames:
             raise self._damaged(f"has a header without {error}") from error
         self._image_bytes = height * width * channels
         self._record_bytes = _NUMBERS + len(self.cameras) * self._image_bytes + 4
-        size = os.fstat(self._file).st_size
-        if size != self._start + self._frames * self._record_bytes:
-            raise self._damaged(f"has {size} bytes instead of {self._start + self._frames * self._record_bytes}")
+        size, expected = os.fstat(self._file).st_size, self._start + self._frames * self._record_bytes
+        if size != expected:
+            raise self._damaged(f"has {size} bytes instead of {expected}")
 
     def __len__(self) -> int:
         return self._frames
