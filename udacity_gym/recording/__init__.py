@@ -4,7 +4,7 @@ from udacity_gym.recording.episodes import Episode, Frame, Recording
 from udacity_gym.recording.loader import Batch, Downscale, TrainingLoader
 from udacity_gym.recording.pack import PackedFrames, pack
 from udacity_gym.recording.reader import open_recording
-from udacity_gym.recording.recorder import RecordDrives, Recorder, record
+from udacity_gym.recording.recorder import Recorder, record
 from udacity_gym.recording.report import Finding, Report
 from udacity_gym.recording.summary import Summary, summarize
 from udacity_gym.recording.writer import RecordingWriter
@@ -16,7 +16,6 @@ __all__ = [
     "Finding",
     "Frame",
     "PackedFrames",
-    "RecordDrives",
     "Recorder",
     "Recording",
     "RecordingWriter",
