@@ -244,7 +244,7 @@ class ExpertDriver:
         """
         check_expert(expert)
         self.expert = expert
-        self.name: str = name or getattr(expert, "driver", EXPERT)
+        self.name = str(name or getattr(expert, "driver", EXPERT))
         self._fills_action = True
 
     def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:

@@ -17,6 +17,7 @@ from udacity_gym.driving.loop import PutBackError, Step, drive, track_for
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.evaluation.result import Criterion, Evaluation, Incident, Kind, Trajectory
+from udacity_gym.telemetry import Pose
 
 if TYPE_CHECKING:
     from udacity_gym.experts import Expert
@@ -25,6 +26,9 @@ NO_TRACK = (
     "an evaluation needs to know where the car is on its track, and this environment does not tell; "
     'evaluate in gym.make("UdacitySim-v0", simulator="embedded")'
 )
+
+NO_POSE = Pose(math.nan, math.nan, math.nan, math.nan)
+"""Pose of a car whose environment does not tell it."""
 
 SLOWEST = 3.0
 """m/s mean speed that the default time limit allows for."""
@@ -227,17 +231,17 @@ class _Judge:
 
 def _incident(step: Step, kind: Kind, intervention: bool) -> Incident:
     info = step.next_info
-    x, y, z, yaw = _pose(info)
+    pose = Pose.from_info(info) or NO_POSE
     return Incident(
         time=step.time,
         distance=step.distance,
         s=float(info["s"]),
         kind=kind,
         intervention=intervention,
-        x=x,
-        y=y,
-        z=z,
-        yaw=yaw,
+        x=pose.x,
+        y=pose.y,
+        z=pose.z,
+        yaw=pose.yaw,
         cte=float(info["cte"]),
         speed=float(info["speed"]),
     )
@@ -258,11 +262,11 @@ class _Log:
             distance: m driven since the evaluation began.
             interventions: so far.
         """
-        x, y, _, _ = _pose(info)
+        pose = Pose.from_info(info) or NO_POSE
         throttle = float(info["throttle"]) - float(info["brake"])
-        place = (time, distance, float(info["s"]), x, y, float(info["cte"]))
+        position = (time, distance, float(info["s"]), pose.x, pose.y, float(info["cte"]))
         motion = (float(info["speed"]), float(info["steering"]), throttle, float(interventions))
-        self.rows.append((*place, *motion, float(info["off_lane"] or info["offroad"])))
+        self.rows.append((*position, *motion, float(info["off_lane"] or info["offroad"])))
 
     def trajectory(self) -> Trajectory:
         """The rows as columns, to a tenth of a millimetre: more digits would only make files longer."""
@@ -298,11 +302,3 @@ class _Progress:
             if ahead > 0:
                 self._bar.update(ahead)
                 self._bar.set_postfix_str(f"{interventions} interventions", refresh=False)
-
-
-def _pose(info: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    pose = info.get("pose")
-    if pose is None:
-        return (math.nan,) * 4
-    x, y, z, yaw = (float(v) for v in pose)
-    return x, y, z, yaw

@@ -426,12 +426,10 @@ class Twin(Dialect):
                 brake=told["brake"],
                 pose=Pose(**told["pose"]),
                 track=TrackState(**told["track"]),
+                conditions=Conditions(**told.get("conditions", {})),
                 cameras=tuple(images),
                 draw=_Images(images),
-                extra={
-                    "track": told["track_name"],
-                    "conditions": Conditions(**told.get("conditions", {})),
-                },
+                extra={"track": told["track_name"]},
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"'twin' is not what this version expects: {error}") from None
@@ -456,7 +454,7 @@ class Twin(Dialect):
                 "brake": telemetry.brake,
                 "pose": asdict(telemetry.pose),
                 "track": asdict(telemetry.track),
-                "conditions": telemetry.extra.get("conditions", Conditions()).changes(),
+                "conditions": (telemetry.conditions or Conditions()).changes(),
                 **images,
             }
         }

@@ -127,11 +127,7 @@ class Recorder:
             action,
             _entry(info, "speed"),
             _entry(info, "time"),
-            {
-                **{key: info[key] for key in KEPT if key in info},
-                "action": action,
-                **step.decision.as_notes(),
-            },
+            {**_kept(info), "action": action, **step.decision.as_notes()},
         )
 
     def _describe(self, step: Step) -> None:
@@ -148,8 +144,8 @@ class Recorder:
             about.pop("direction", None)
         else:
             about["direction"] = "reverse"
-        conditions = info.get("conditions")
-        if isinstance(conditions, Conditions):
+        if "conditions" in info:
+            conditions = Conditions.from_dict(info["conditions"])
             if about.get("weather", self._weather) == self._weather:  # nobody has said it by hand
                 about["weather"] = self._weather = conditions.weather
             about.pop("conditions", None)
@@ -209,20 +205,14 @@ class Recorder:
             control: steering and throttle.
             extra: what else to keep, see `add_frame`.
         """
-        wanted = [c for c in CAMERAS if c in telemetry.cameras and (not self.cameras or c in self.cameras)]
-        known: dict[str, Any] = {"time": telemetry.time}
-        if telemetry.track is not None:
-            known |= {key: getattr(telemetry.track, key) for key in KEPT if hasattr(telemetry.track, key)}
-        if telemetry.pose is not None:
-            pose = telemetry.pose
-            known["pose"] = [pose.x, pose.y, pose.z, pose.yaw]
+        cameras = [c for c in CAMERAS if c in telemetry.cameras and (not self.cameras or c in self.cameras)]
         action = (control.steering, control.throttle)
         self.add_frame(
-            telemetry.images(wanted),
+            telemetry.images(cameras),
             action,
             telemetry.speed,
             telemetry.time,
-            {**known, "action": action, **(extra or {})},
+            {**_kept(telemetry.as_info()), "action": action, **(extra or {})},
         )
 
     def stop(self) -> int:
@@ -386,6 +376,11 @@ def images_of(step: Step, cameras: Sequence[str]) -> dict[str, Image]:
         others = [camera for camera in cameras if camera in step.telemetry.cameras and camera not in images]
         images |= step.telemetry.images(others) if others else {}
     return images
+
+
+def _kept(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes to the side file of an environment's info."""
+    return {key: info[key] for key in KEPT if key in info}
 
 
 def _action(action: Any, whose: str) -> tuple[float, float]:

@@ -219,15 +219,17 @@ class RemoteSimulator(Simulator):
             SimulatorTimeoutError: Nobody connected, or nothing was told.
             SimulatorError: It lacks what was asked for.
         """
-        wanted = dict(options or {})
-        like = read_conditions(wanted.pop("conditions", self._conditions))
-        if like != Conditions():
-            wanted["conditions"] = like
+        episode = dict(options or {})
+        asked = "conditions" in episode
+        conditions = read_conditions(episode.pop("conditions", self._conditions))
         with self._turn:
             self._connect()
             lockstep = self.capabilities.is_lockstep
+            # Our own simulator may have been started with others, which the default has to replace if asked.
+            if conditions != Conditions() or (asked and lockstep):
+                episode["conditions"] = conditions
             telemetry = (
-                self._reset_lockstep(seed, wanted) if lockstep else self._reset_real_time(seed, wanted)
+                self._reset_lockstep(seed, episode) if lockstep else self._reset_real_time(seed, episode)
             )
             self._check_cameras(telemetry)
             self._driven = self._client
@@ -362,10 +364,11 @@ class RemoteSimulator(Simulator):
     def _reset_real_time(self, seed: int | None, options: dict[str, Any]) -> Telemetry:
         dialect = self.server.dialect
         assert dialect is not None
-        like = options.get("conditions")
-        if like is not None:
-            drawn = like if isinstance(like, Conditions) else like.draw(np.random.default_rng(seed))
-            options["conditions"] = drawn.changes()
+        conditions = options.get("conditions")
+        if isinstance(conditions, Randomization):
+            conditions = conditions.draw(np.random.default_rng(seed))
+        if conditions is not None:
+            options["conditions"] = conditions.changes()
         unknown = sorted(set(options) - set(dialect.reset_options))
         if unknown:
             knows = ", ".join(dialect.reset_options) or "none"

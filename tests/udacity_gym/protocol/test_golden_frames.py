@@ -27,7 +27,7 @@ WAYPOINTS = np.array([[10.0, 1.0], [20.0, 1.0], [30.0, 1.0], [40.0, 1.0]])
 def session(name):
     """Pairs (who, frame) with who "<" (simulator) or ">" (driver)."""
     lines = [line for line in SESSIONS[name].read_text(encoding="utf-8").splitlines() if line[0] in "<>"]
-    return [(line[0], line[2:].replace("ENCODED_IMAGE", ENCODED_IMAGE)) for line in lines]
+    return [(line[0], line[2:].replace("IMAGE", ENCODED_IMAGE)) for line in lines]
 
 
 def anonymous(frame):
