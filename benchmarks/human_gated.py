@@ -64,9 +64,9 @@ class Labelling:
     def __init__(self, human: ScriptedHuman) -> None:
         self.human = human
 
-    def reset(self, seed: int) -> None:
-        """A drive begins."""
-        self.human.reset(seed)
+    def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
+        """An episode begins."""
+        self.human.reset(env, info, seed)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> Any:
         """What the human would do."""
