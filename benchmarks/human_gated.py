@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import torch
 from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, make_env, settings
 from proofs import go_on_with, mean_text, plot_mean, side_by_side

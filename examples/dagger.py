@@ -39,8 +39,8 @@ from udacity_gym.telemetry import CAMERAS
 SPEED = 13.0
 """m/s that the expert and the controller drive at."""
 OFFSET = 3.8
-"""m from the reference line within which the expert's racing line stays: a metre from the edge of the road. On
-the middle of this wide road even a clone would not fall."""
+"""m from the reference line within which the expert's racing line stays: a metre from the edge of the road.
+On the middle of this wide road even a clone would not fall."""
 IMAGE_SIZE = (80, 160)
 
 
@@ -123,7 +123,7 @@ def train_expert(folder: Path) -> Path:
     ).learn()
     env.close()
     print(
-        f"The expert is a model that was trained on {len(laps)} frames: {falls_per_lap(policy):.0f} falls per lap"
+        f"The expert, a model trained on {len(laps)} frames, falls {falls_per_lap(policy):.0f} times per lap"
     )
     return policy.save(folder / "policy")
 
@@ -155,11 +155,7 @@ def run(job: Job) -> list[float]:
         progress=False,
     )
     falls = []
-    learner.learn(
-        after_round=lambda finished: falls.append(
-            falls_per_lap(load_policy(job.folder / "policies" / f"round_{finished.round:03d}"))
-        )
-    )
+    learner.learn(after_round=lambda finished: falls.append(falls_per_lap(learner.policy(finished.round))))
     env.close()
     return falls
 

@@ -339,6 +339,17 @@ class InteractiveLearner(ABC):
                 policy.save(self.folder / "policy")
             return policy
 
+    def policy(self, round: int) -> Policy:
+        """The policy after a finished round.
+
+        Args:
+            round: its number, from 0.
+
+        Raises:
+            CheckpointError: The round is not finished, or nothing is kept any more.
+        """
+        return load_policy(self._policy_folder(round))
+
     def rounds(self) -> list[Recording]:
         """The finished rounds that were collected, opened, in their order; for learners with a folder."""
         numbers = range(len(self.round_log))
