@@ -134,16 +134,22 @@ def run(job: Job) -> list[float]:
     Returns:
         Falls per lap after each round.
     """
-    env = gymnasium.make("UdacitySim-v0", image_size=IMAGE_SIZE)
+    expert = PolicyExpert(load_policy(job.expert))
+    height, width = expert.image_size
+    env = gymnasium.make("UdacitySim-v0", image_size=(height, width))
     learner = DAgger(
         env=env,
-        expert=PolicyExpert(load_policy(job.expert)),
+        expert=expert,
         beta=job.beta,
         rounds=job.rounds,
         frames=job.frames,
         start={"s": "random", "speed": SPEED},
         network="LinearController",
-        preprocessing=Preprocessing(camera_size=IMAGE_SIZE, crop=(30, 68), size=(24, 64)),
+        preprocessing=Preprocessing(
+            camera_size=(height, width),
+            crop=(3 * height // 8, 17 * height // 20),  # without sky and bonnet
+            size=(24, 64),
+        ),
         augmentation=Augmentation(flip=0, shift=0, turn=0, vertical=0, brightness=0, shadow=0),
         side_cameras=0.0,
         balance=0.0,
@@ -162,7 +168,7 @@ def run(job: Job) -> list[float]:
 
 def falls_per_lap(policy: Policy) -> float:
     """Let a policy drive a lap, and count how often it leaves the road."""
-    env = gymnasium.make("UdacitySim-v0", image_size=IMAGE_SIZE)
+    env = gymnasium.make("UdacitySim-v0", image_size=policy.image_size)
     evaluation = evaluate(policy, env, laps=1, intervene="road", start={"s": 0.0, "speed": SPEED})
     env.close()
     return float(evaluation.falls)
