@@ -50,6 +50,7 @@ from .policies.losses import (
 )
 from .policies.network_policy import NetworkPolicy as NetworkPolicy
 from .policies.networks import (
+    NETWORKS as NETWORKS,
     PilotLSTM as PilotLSTM,
     PilotNet as PilotNet,
     SmallResNet as SmallResNet,

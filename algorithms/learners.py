@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from udacity_gym.errors import OptionError
+from udacity_gym.errors import CheckpointError, OptionError
 
 GROUP = "udacity_gym.learners"
 """Entry-point group in which packages offer learners."""
@@ -40,6 +42,9 @@ GIVEN = ("recordings", "seed", "folder", "env", "expert")
 
 IN_PYTHON = ("config", "labeller", "progress")
 """Arguments beside the settings of a `Config` that nobody sets by a word: objects, and what is printed."""
+
+LEARNER_FILE = "learner.json"
+"""Beside "policy" in the folder of a training: which learner can load it, where that is not ours."""
 
 LearnerClass: TypeAlias = Callable[..., Any]
 """A class whose objects have ``learn() -> policy``."""
@@ -172,3 +177,23 @@ def make_learner(learner: LearnerClass, recordings: Any, options: Mapping[str, A
     if takes_any and "seed" in given:
         passed["seed"] = given["seed"]
     return learner(recordings, **passed, **options)
+
+
+def load_learned(folder: str | Path) -> Any:
+    """Load what another package's learner has learnt, if that learner is installed under its name.
+
+    A folder can come from anywhere, so it can't make us import what nobody has installed as a learner.
+    """
+    folder = Path(folder)
+    where = folder / LEARNER_FILE
+    try:
+        name = str(json.loads(where.read_text(encoding="utf-8"))["learner"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{where} does not name a learner: {error!r}") from error
+    if name not in installed_learners():
+        raise CheckpointError(
+            f"{where} names the learner {name!r}, which is not installed (see udacity-gym learners);"
+            " install its package, which must register it in the entry-point group udacity_gym.learners"
+        )
+    learner: Any = find_learner(name)
+    return learner.load(folder / "policy")

@@ -176,6 +176,20 @@ def columns_of(episode: Any) -> Mapping[str, Any]:
     }
 
 
+def vector_info(infos: Mapping[str, Any]) -> dict[str, Any]:
+    """Infos of several cars, with the conditions of each car in one mapping instead of a column per field."""
+    single = dict(infos)
+    if isinstance(infos.get("final_info"), Mapping):
+        single["final_info"] = vector_info(infos["final_info"])
+    if isinstance(infos.get("conditions"), Mapping):
+        columns, mask = infos["conditions"], infos["_conditions"]
+        single["conditions"] = np.full(len(mask), None, dtype=object)
+        for car in np.flatnonzero(mask):
+            names = [name for name in columns if name in CONDITIONS and columns[f"_{name}"][car]]
+            single["conditions"][car] = {name: columns[name].tolist()[car] for name in names}
+    return single
+
+
 # ---- Canonical bytes
 
 
@@ -515,7 +529,7 @@ def vector() -> Named:
             rng = np.random.default_rng(15)
             for _ in range(steps):
                 parts["observation"].add(observation)
-                parts["info"].add(info)
+                parts["info"].add(vector_info(info))
                 actions = rng.uniform((-0.4, 0.2), (0.4, 1.0), (3, 2)).astype(np.float32)
                 observation, *outcome, info = envs.step(actions)
                 parts["reward"].add(outcome)

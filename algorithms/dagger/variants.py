@@ -17,28 +17,21 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Floats, Policy
 from algorithms.checks import SHARE, Number
-from algorithms.dagger.collect import Collector
-from algorithms.dagger.gates import (
-    HUMAN,
-    POLICY,
-    EnsembleGate,
-    Gate,
-    HumanGate,
-    NoiseGate,
-    SafetyGate,
-    ThriftyGate,
-)
+from algorithms.dagger.gates import SafetyGate, ThriftyGate
 from algorithms.dagger.heads import Head
-from algorithms.dagger.learner import InteractiveConfig, InteractiveLearner
+from algorithms.dagger.learner import Collect, InteractiveConfig, InteractiveLearner
 from algorithms.dagger.replay import replay
 from algorithms.dagger.round_log import Round
 from algorithms.dagger.rounds import SUMMARY, RoundSummary
 from algorithms.training.data import Frames
+from udacity_gym.driving.decision import HUMAN, POLICY
+from udacity_gym.driving.gates import EnsembleGate, Gate, HumanGate, NoiseGate
 from udacity_gym.errors import OptionError
 from udacity_gym.experts import Human, Noise
 
@@ -100,8 +93,8 @@ class HGDAgger(InteractiveLearner):
                 "policy, so it can't drive the first round"
             )
 
-    def _round(self, number: int, collector: Collector) -> Round:
-        round = super()._round(number, collector)
+    def _round(self, number: int, env: gymnasium.Env[Any, Any], collect: Collect) -> Round:
+        round = super()._round(number, env, collect)
         if round.frames and round.expert_frames == round.frames:
             warnings.warn(
                 f"the expert drove all {round.frames} frames of round {number}, so this is plain cloning; "

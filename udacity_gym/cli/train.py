@@ -15,7 +15,7 @@ import numpy as np
 from udacity_gym.cli.options import About
 from udacity_gym.cli.outputs import check_writable, no_empty_folders
 from udacity_gym.cli.people import STEERING, people
-from udacity_gym.cli.shared import EXPERT, LEARNER_FILE, check_seed, make_env, make_expert
+from udacity_gym.cli.shared import EXPERT, check_seed, make_env, make_expert
 from udacity_gym.errors import OptionError
 from udacity_gym.files import write_whole
 
@@ -106,6 +106,8 @@ def run(options: Options) -> int:
             policy.save(policy_folder)
             if hasattr(learner_class, "load"):
                 named = json.dumps({"learner": options.algorithm})
+                from algorithms.learners import LEARNER_FILE
+
                 write_whole(options.output / LEARNER_FILE, f"{named}\n")
     except KeyboardInterrupt:
         for name, whole in _GOES_ON.items():

@@ -30,12 +30,12 @@ def expert_names() -> list[str]:
     return [*BUILT_IN, *sorted(others)]
 
 
-def make_expert(name: str, track: str | Path | Track = "lake", speed: float | None = None) -> Expert:
+def make_expert(name: str, track: str | Path | Track | None = None, speed: float | None = None) -> Expert:
     """Make an expert by its name.
 
     Args:
         name: one of `expert_names`.
-        track: the track to drive on.
+        track: the track to drive on; None takes that of the environment.
         speed: m/s at most; None is the expert's own choice.
 
     Raises:
@@ -44,8 +44,8 @@ def make_expert(name: str, track: str | Path | Track = "lake", speed: float | No
     """
     settings: dict[str, Any] = {} if speed is None else {"speed": speed}
     if name in BUILT_IN:
-        return BUILT_IN[name](Track.load(track), **settings)
+        return BUILT_IN[name](track, **settings)
     for entry in entry_points(group=GROUP, name=name):
-        made: Expert = entry.load()(Track.load(track), **settings)
+        made: Expert = entry.load()(None if track is None else Track.load(track), **settings)
         return made
     raise OptionError(f"no expert {name!r}; there are {', '.join(expert_names())}")

@@ -6,7 +6,7 @@ from udacity_gym.recording.images import Downscale
 from udacity_gym.recording.loader import FrameBatch, TrainingLoader
 from udacity_gym.recording.pack import PackedFrames, pack
 from udacity_gym.recording.reader import open_recording
-from udacity_gym.recording.recorder import RecordDrives, Recorder, record
+from udacity_gym.recording.recorder import Recorder, record
 from udacity_gym.recording.report import Finding, Report
 from udacity_gym.recording.summary import Summary, summarize
 from udacity_gym.recording.writer import RecordingWriter
@@ -19,7 +19,6 @@ __all__ = [
     "FrameBatch",
     "ImageCache",
     "PackedFrames",
-    "RecordDrives",
     "Recorder",
     "Recording",
     "RecordingWriter",

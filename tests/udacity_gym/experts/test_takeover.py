@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
+from udacity_gym.driving.handover import TABLE, Signal, State
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import ActionError, OptionError, RecordingError
 from udacity_gym.experts import Corrections, Human, PurePursuit, Reading, ScriptedHuman, Takeover
-from udacity_gym.experts.takeover import TABLE, Signal, State
 from udacity_gym.recording import RecordDrives, Recorder, open_recording
 from udacity_gym.telemetry import CAMERAS
 
