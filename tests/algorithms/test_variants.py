@@ -23,9 +23,9 @@ from algorithms import (
     SafeDAgger,
     ThriftyDAgger,
     load_policy,
-    variants,
 )
 from algorithms.base import Action, Floats
+from algorithms.dagger import variants
 from algorithms.dagger.gates import SafetyGate, ThriftyGate
 from algorithms.dagger.heads import Head
 from algorithms.dagger.variants import Seen, look
