@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from simple_road import road_image
 from torch import nn
 
-from algorithms import NetworkPolicy, PilotNet, Preprocessing, load_policy, networks
+from algorithms import NetworkPolicy, PilotNet, Preprocessing, load_policy
 from algorithms.base import ObservationError
+from algorithms.policies import networks
 from algorithms.policies.losses import Classes, Gaussian
 from algorithms.policies.networks import NETWORKS, make_network
 from udacity_gym.env import UdacityEnv

@@ -26,13 +26,14 @@ from algorithms import (
 )
 from algorithms.base import Action, Floats
 from algorithms.dagger import variants
-from algorithms.dagger.gates import Decision, EnsembleGate, Gate, Moment, SafetyGate, ThriftyGate
+from algorithms.dagger.gates import SafetyGate, ThriftyGate
 from algorithms.dagger.heads import Head
 from algorithms.dagger.replay import Replay, replay
 from algorithms.policies.ensemble import Ensemble, doubt_of
 from algorithms.policies.networks import make_network
 from algorithms.policies.preprocessing import Preprocessing
 from algorithms.training.data import Frames
+from udacity_gym.driving import Decision, EnsembleGate, Gate, Moment
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.experts import Human, PurePursuit, Reading, ScriptedHuman
 from udacity_gym.recording import open_recording
@@ -286,12 +287,12 @@ def test_the_expert_that_thrifty_dagger_calls_stays_until_it_is_over() -> None:
         leave_discrepancy=0.04,
         leave_risk=0.5,
     )
-    gate.begin(np.random.default_rng(0))
+    gate.reset(np.random.default_rng(0))
     steps = [(0.1, 0.0), (0.1, 0.0), (0.1, 0.0), (0.5, 0.0), (0.1, 0.0)]  # expert's steering, doubt
     decisions: list[Decision] = [gate.decide(moment(0.0, expert, doubt)) for expert, doubt in steps]
     assert [d.driver for d in decisions] == ["policy", "expert", "expert", "expert", "policy"]
     assert [d.label is not None for d in decisions] == [False, True, True, True, False]
-    assert [d.note["intervention"] for d in decisions] == [False, True, True, True, False]
+    assert [d.notes["intervention"] for d in decisions] == [False, True, True, True, False]
 
 
 def test_thrifty_dagger_keeps_its_budget_by_quantiles_of_doubt_and_risk(

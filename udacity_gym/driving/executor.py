@@ -52,7 +52,7 @@ class Executor(Protocol):
 class Shared(Generic[T]):
     """Something that many jobs need, such as what makes the environment: sent with each, made once.
 
-    In the thread that shared it, it is the thing itself. In any other worker it is a copy, unpickled by the
+    A job that is not sent anywhere gets the thing itself. Any other worker gets a copy, unpickled by the
     first job that asks for it and kept for those that follow, as long as the worker lives.
 
     Attributes:
@@ -66,35 +66,45 @@ class Shared(Generic[T]):
             thing: what is shared; pickled when it is first sent.
             name: what to call it in messages.
         """
-        self._thing = thing
+        self._thing: T | None = thing
         self._name = name
-        self.key = uuid.uuid4().hex
-        self._home = os.getpid(), threading.get_ident()
+        self._is_sent = False
         self._pickled: bytes | None = None
+        self.key = uuid.uuid4().hex
 
     def get(self) -> T:
         """The thing, or this worker's copy of it."""
-        if self._home == (os.getpid(), threading.get_ident()):
-            return self._thing
-        return worker_cached(f"shared {self.key}", self._copy)
+        if self._is_sent:
+            return worker_cached(f"shared {self.key}", self._unpickle)
+        thing: T = self._thing  # type: ignore[assignment]
+        return thing
 
-    def _copy(self) -> T:
-        copy: T = pickle.loads(self._bytes())  # written by this very program
+    def _unpickle(self) -> T:
+        assert self._pickled is not None
+        copy: T = pickle.loads(self._pickled)  # written by this very program
         return copy
 
-    def _bytes(self) -> bytes:
-        if self._pickled is None:
-            try:
-                self._pickled = pickle.dumps(self._thing)
-            except Exception as error:  # classes of others raise what they like
-                raise OptionError(
-                    f"{self._name} can't be sent to other processes: {error}; a function must stand at the "
-                    "top of a module. Or use one process"
-                ) from error
-        return self._pickled
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_thing": None, "_pickled": self._bytes()}
+        if self._pickled is None:
+            self._pickled = _pickled(self._thing, self._name)
+        return {**vars(self), "_thing": None, "_is_sent": True}
+
+
+def _pickled(thing: object, name: str) -> bytes:
+    """Something as it is sent to workers.
+
+    Raises:
+        OptionError: It can't be sent; the message says what to do.
+    """
+    try:
+        return pickle.dumps(thing)
+    except OptionError:  # of something shared within it
+        raise
+    except Exception as error:  # classes of others raise what they like
+        raise OptionError(
+            f"{name} can't be sent to other processes: {error}; a function must stand at the top of a "
+            "module. Or use one process"
+        ) from error
 
 
 def worker_cached(key: str, make: Callable[[], T]) -> T:
@@ -125,10 +135,11 @@ class FuturesExecutor:
 
     def map(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[tuple[int, Result]]:
         """Do some jobs, see `Executor.map`."""
+        # Pickled here, not by the pool, whose queue may hang after something that can't be pickled.
+        calls = [_pickled((function, job), "a job") for job in jobs]
         with one_thread():  # workers are spawned here, and inherit the environment variables
             numbers = {
-                self._executor.submit(_work, os.getpid(), function, job): number
-                for number, job in enumerate(jobs)
+                self._executor.submit(_work, os.getpid(), call): number for number, call in enumerate(calls)
             }
         try:
             for future in concurrent.futures.as_completed(numbers):
@@ -162,11 +173,13 @@ def open_executor(executor: ExecutorLike) -> Iterator[Executor]:
             pool.shutdown(cancel_futures=True)
 
 
-def _work(caller: int, function: Callable[[Job], Result], job: Job) -> Result:
+def _work(caller: int, call: bytes) -> Any:
     """Do a job; in a process of its own with one thread, as its neighbours use the other cores."""
     if os.getpid() == caller:
+        function, job = pickle.loads(call)  # written by this very program
         return function(job)
     with one_thread():
+        function, job = pickle.loads(call)
         return function(job)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import gymnasium
 import numpy as np
+from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from udacity_gym.checks import check_number
@@ -217,7 +218,14 @@ class Handover:
         self._seconds = float(env.get_wrapper_attr("ctrl_dt"))
 
     def decide(self, observation: Any, info: Mapping[str, Any]) -> Decision | None:
-        """Let the policy or the human drive, see `Driver.decide`."""
+        """Let the policy or the human drive, see `Driver.decide`.
+
+        Raises:
+            ActionError: The policy gives something else than two finite numbers.
+            ResetNeeded: `reset` was never called.
+        """
+        if self._env is None:
+            raise ResetNeeded("call reset(env, info) before the first decide(observation, info)")
         reading = self.human.read(observation, info)
         state = self._signals.follow(reading, self._seconds)
         if state is State.PAUSED:
@@ -247,7 +255,8 @@ class Handover:
 
     def _say(self, caption: str) -> None:
         """Write into the corner of the window who drives."""
-        if self._env is not None and hasattr(self._env.unwrapped, "caption"):
+        assert self._env is not None
+        if hasattr(self._env.unwrapped, "caption"):
             self._env.unwrapped.caption = caption
 
 

@@ -126,7 +126,6 @@ def evaluate(
     steps = drive(
         env,
         driver,
-        laps=laps,
         seconds=limit,
         seed=seed,
         driver_seed=driver_seed,
@@ -142,6 +141,8 @@ def evaluate(
                 if on_step is not None:
                     on_step(judge.with_incidents(step))
                 bar.show(step, judge.interventions)
+                if step.lap >= laps:
+                    break
         except PutBackError as error:
             failure = error
     assert step is not None, "a drive has at least one step"

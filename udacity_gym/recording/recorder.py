@@ -313,6 +313,7 @@ def record(
         OptionError: Neither laps nor seconds is given, or one is not positive.
         RecordingError: The environment has no images of the three cameras, or its info no speed or
             time; or the folder can't be written to.
+        ActionError: The expert gives something else than two finite numbers.
 
     Warns:
         UserWarning: The environment ended the drive before ``laps`` or ``seconds``, for example

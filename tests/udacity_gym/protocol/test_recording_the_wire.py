@@ -7,8 +7,9 @@ from unity_like import UnityLike
 from wire_tools import running_client
 
 import udacity_gym
+from udacity_gym.driving import drive
 from udacity_gym.experts import PurePursuit
-from udacity_gym.recording import RecordDrives, Recorder, open_recording, record
+from udacity_gym.recording import Recorder, open_recording, record
 from udacity_gym.telemetry import CAMERAS
 
 
@@ -23,15 +24,19 @@ def make(**settings):
     )
 
 
+class SteersMore:
+    """A policy that counts in its state, and steers by it."""
+
+    def predict(self, observation, state=None, **_):
+        count = 0 if state is None else state
+        return np.array([count / 20, 0.1], np.float32), count + 1
+
+
 def test_a_unity_build_is_recorded_with_its_centre_camera(tmp_path):
     env = make(ctrl_dt=0.02)
-    recorder = Recorder(tmp_path, about={"driver": "policy"})
-    drive = RecordDrives(env, recorder)
-    with UnityLike(env.unwrapped.simulator.server.port, fps=60), recorder:
-        drive.reset()
-        recorder.start()
-        for i in range(12):
-            drive.step(np.array([i / 20, 0.1], np.float32))
+    with UnityLike(env.unwrapped.simulator.server.port, fps=60), Recorder(tmp_path) as recorder:
+        for step in drive(env, SteersMore(), steps=12):
+            recorder.add(step)
         env.close()
     recording = open_recording(tmp_path, strict=True)
     assert recording.cameras == ("center",)
