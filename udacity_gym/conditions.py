@@ -106,8 +106,8 @@ class Conditions:
                 object.__setattr__(self, item.name, _checked(item.name, value))
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name}={value!r}" for name, value in self.changes().items())
-        return f"Conditions({told})"
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.changes().items())
+        return f"Conditions({arguments})"
 
     @classmethod
     def named(cls, name: str) -> Conditions:
@@ -151,6 +151,27 @@ class Conditions:
             for item in fields(self)
             if getattr(self, item.name) != item.default
         }
+
+    def to_dict(self) -> dict[str, float | str]:
+        """All fields that have a value, as plain numbers and strings; `from_dict` makes the same again.
+
+        Fields that are None are left out: Gymnasium's vector environments put infos into arrays, where
+        None does not fit among numbers, but a missing entry is masked.
+        """
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Conditions:
+        """Conditions from their fields, such as ``info["conditions"]``; missing ones have their default.
+
+        Raises:
+            OptionError: It is no mapping, a field is unknown, or a value is not allowed.
+        """
+        if not isinstance(values, Mapping):
+            raise OptionError(f"conditions must be a mapping such as {{'weather': 'rain'}}, got {values!r}")
+        _check_names(values, ())
+        return cls(**values)
 
 
 FIELDS = tuple(item.name for item in fields(Conditions))
@@ -214,9 +235,9 @@ class Randomization:
         object.__setattr__(self, "ranges", MappingProxyType(checked))
 
     def __repr__(self) -> str:
-        told = [repr(self.named)] if self.named != ("clear",) else []
-        told += [f"{name}={value!r}" for name, value in self.ranges.items()]
-        return f"Randomization({', '.join(told)})"
+        arguments = [repr(self.named)] if self.named != ("clear",) else []
+        arguments += [f"{name}={value!r}" for name, value in self.ranges.items()]
+        return f"Randomization({', '.join(arguments)})"
 
     def __hash__(self) -> int:
         return hash((self.named, tuple(self.ranges.items())))

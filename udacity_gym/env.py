@@ -20,7 +20,7 @@ from udacity_gym.observer import Observation, Observer, check_sensors
 from udacity_gym.rewards import DEFAULT_REWARDS, RewardTerm, Transition, compile_rewards, is_off_road
 from udacity_gym.sensors import check_field_of_view, check_image_size
 from udacity_gym.simulators import SimulatorSettings, make_simulator
-from udacity_gym.telemetry import VIEWS, Control, Image, Telemetry, TrackState
+from udacity_gym.telemetry import VIEWS, Control, Image, Telemetry
 from udacity_gym.window import Window, why_no_window
 from udacity_gym.world.physics.car import CarParameters
 from udacity_gym.world.track.track import Track
@@ -147,9 +147,13 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | `off_lane`      |      | bool: a wheel is over the edge line                                    |
     | `pose`          | m, rad | (4,) float64: x east, y north, z up, yaw counter-clockwise from +x   |
     | `track`         |      | name of the track of this episode                                      |
-    | `conditions`    |      | `Conditions` of this episode, as drawn                                 |
+    | `conditions`    |      | dict of this episode's conditions, as drawn: fields of `Conditions`    |
     | `reward_terms`  |      | name of each reward term to its share of this step's reward            |
     | `end_reason`    |      | only in the last step: "off_road", "max_laps" or "max_seconds"         |
+
+    Its type is `udacity_gym.telemetry.Info`, and `Telemetry.from_info` reads it. `conditions` holds numbers
+    and strings, and leaves out fields that are None; `Conditions.from_dict` reads it, and `reset` takes it as
+    the option `conditions` to repeat them.
 
     ## Arguments
 
@@ -362,7 +366,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._track = self.track_for(options)
         if self.render_mode == "human":
             self._show()
-        return self._info(telemetry, dict.fromkeys(self._terms, 0.0))
+        return {**telemetry.as_info(), "reward_terms": dict.fromkeys(self._terms, 0.0)}
 
     def _score(self, after: Telemetry) -> tuple[float, bool, bool, dict[str, Any]]:
         """Say what a step is worth that led to a moment: `step` but for driving and the observation.
@@ -381,7 +385,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._show()
         transition = Transition(before, after, self.ctrl_dt)
         terms = {name: _share(name, term(transition)) for name, term in self._terms.items()}
-        info = self._info(after, terms)
+        info: dict[str, Any] = {**after.as_info(), "reward_terms": terms}
         end = self._end_reason(after)
         if end is not None:
             info["end_reason"] = end
@@ -461,33 +465,6 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.max_seconds is not None and telemetry.time >= self.max_seconds - 1e-9:
             return "max_seconds"
         return None
-
-    def _info(self, telemetry: Telemetry, terms: dict[str, float]) -> dict[str, Any]:
-        info: dict[str, Any] = {
-            "time": telemetry.time,
-            "speed": telemetry.speed,
-            "steering": telemetry.steering,
-            "throttle": telemetry.throttle,
-            "brake": telemetry.brake,
-        }
-        if telemetry.track is not None:
-            track: TrackState = telemetry.track
-            info |= {
-                "s": track.s,
-                "cte": track.cte,
-                "heading_error": track.heading_error,
-                "curvature": track.curvature,
-                "progress": track.progress,
-                "lap": track.lap,
-                "offroad": track.offroad,
-                "off_lane": track.off_lane,
-            }
-        if telemetry.pose is not None:
-            pose = telemetry.pose
-            info["pose"] = np.array([pose.x, pose.y, pose.z, pose.yaw])
-        info |= telemetry.extra
-        info["reward_terms"] = terms
-        return info
 
 
 def read_action(action: Any) -> Control:

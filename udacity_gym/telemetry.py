@@ -1,4 +1,6 @@
-"""The vocabulary that every room of the house speaks: Control goes down, Telemetry comes up.
+"""The types that all modules share: `Control` goes to the simulator, `Telemetry` comes back.
+
+`Telemetry.as_info` makes the environment's `Info` of it, and `Telemetry.from_info` reads that again.
 
 Units are SI and radians. The world is right-handed: x east, y north, z up, yaw counter-clockwise
 from +x (Unity's left-handed x, y, z are our x, z, y). Steering, lateral offsets and heading errors
@@ -10,11 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
+
+from udacity_gym.conditions import Conditions
+from udacity_gym.errors import OptionError
 
 Image: TypeAlias = NDArray[np.uint8]
 """An image, (height, width, 3) uint8 RGB."""
@@ -30,6 +36,59 @@ SENSORS = ("depth", "segmentation")
 
 MPH = 0.44704
 """Metres per second in one mile per hour (exact)."""
+
+
+class Info(TypedDict, total=False):
+    """The environment's info: everything but images, in plain values that Gymnasium's wrappers can handle.
+
+    Entries that the simulator does not tell are missing. There may be more than these: what the simulator
+    tells besides, by the names that `udacity_gym.protocol.dialects` gives it, and what wrappers add.
+
+    Attributes:
+        time: s of simulated time since the episode began.
+        speed: m/s along the car's nose, negative in reverse.
+        steering: [-1, 1] steering command in force, positive turns right.
+        throttle: [0, 1] throttle in force.
+        brake: [0, 1] brake in force.
+        s: m along the track, [0, track length).
+        cte: m cross-track error, positive right of the reference line.
+        heading_error: rad in [-pi, pi], positive if the car points to the right of the track.
+        curvature: 1/m of the reference line at ``s``, positive bends left.
+        progress: m driven along the track since the episode began, negative backwards.
+        lap: completed laps since the episode began.
+        offroad: the car's centre has left the road surface.
+        off_lane: a wheel is over the edge line.
+        pose: (4,) float64: x m east, y m north, z m up, yaw rad counter-clockwise from +x.
+        track: name of the track of this episode.
+        conditions: of this episode, as `Conditions.to_dict` gives them; the reset option "conditions" takes
+            them again.
+        reward_terms: name of each reward term to its share of this step's reward.
+        end_reason: why the episode ended, only in its last step: "off_road", "stuck", "max_laps",
+            "max_seconds" or "simulator_gone".
+        latency: timing over the wire in s, see `udacity_gym.simulators.remote.LatencyMeter`.
+        manual: a person drives at the simulator's own keyboard.
+    """
+
+    time: float
+    speed: float
+    steering: float
+    throttle: float
+    brake: float
+    s: float
+    cte: float
+    heading_error: float
+    curvature: float
+    progress: float
+    lap: int
+    offroad: bool
+    off_lane: bool
+    pose: NDArray[np.float64]
+    track: str
+    conditions: dict[str, float | str]
+    reward_terms: dict[str, float]
+    end_reason: str
+    latency: dict[str, float]
+    manual: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +129,12 @@ class Pose:
     pitch: float = 0.0
     roll: float = 0.0
 
+    @classmethod
+    def from_info(cls, info: Mapping[str, Any]) -> Self | None:
+        """Read the pose in an environment's info, which has no pitch and roll; None if there is none."""
+        pose = info.get("pose")
+        return None if pose is None else cls(*(float(value) for value in pose))
+
 
 @dataclass(frozen=True, slots=True)
 class TrackState:
@@ -95,6 +160,28 @@ class TrackState:
     offroad: bool
     off_lane: bool
 
+    @classmethod
+    def from_info(cls, info: Mapping[str, Any]) -> Self | None:
+        """Read where the car is on its track in an environment's info; None if it has not all of that."""
+        if any(name not in info for name in TRACK_ENTRIES):
+            return None
+        return cls(
+            s=float(info["s"]),
+            cte=float(info["cte"]),
+            heading_error=float(info["heading_error"]),
+            curvature=float(info["curvature"]),
+            progress=float(info["progress"]),
+            lap=int(info["lap"]),
+            offroad=bool(info["offroad"]),
+            off_lane=bool(info["off_lane"]),
+        )
+
+
+TRACK_ENTRIES = tuple(item.name for item in fields(TrackState))
+"""Entries of `Info` that are those of `TrackState`."""
+VEHICLE_ENTRIES = ("time", "speed", "steering", "throttle", "brake")
+"""Entries of `Info` that every simulator tells."""
+
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
@@ -108,6 +195,7 @@ class Telemetry:
         brake: [0, 1] brake in force.
         pose: pose of the car, None where the simulator does not tell.
         track: position relative to the track, None where the simulator does not tell.
+        conditions: weather, light and grip of the episode, None where the simulator does not tell.
         cameras: names of the cameras that have an image of this moment.
         sensors: what each camera tells besides: those of `SENSORS` that there are.
         draw: gives the images of the cameras named, and what their sensors tell, by name; None where
@@ -122,10 +210,57 @@ class Telemetry:
     brake: float
     pose: Pose | None = None
     track: TrackState | None = None
+    conditions: Conditions | None = None
     cameras: tuple[str, ...] = ()
     sensors: tuple[str, ...] = ()
     draw: Callable[[Sequence[str]], dict[str, NDArray[Any]]] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_info(self) -> Info:
+        """The environment's info: all of it but images, pitch and roll, as a new dict of plain values."""
+        info: dict[str, Any] = {name: getattr(self, name) for name in VEHICLE_ENTRIES}
+        if self.track is not None:
+            info |= {name: getattr(self.track, name) for name in TRACK_ENTRIES}
+        if self.pose is not None:
+            info["pose"] = np.array([self.pose.x, self.pose.y, self.pose.z, self.pose.yaw])
+        info |= self.extra
+        if self.conditions is not None:
+            info["conditions"] = self.conditions.to_dict()
+        return cast("Info", info)
+
+    @classmethod
+    def from_info(cls, info: Mapping[str, Any]) -> Self:
+        """Read an environment's info again.
+
+        Args:
+            info: as `as_info` gives it. Entries that are no field here go to ``extra``, among them those of
+                the environment and its wrappers, such as "reward_terms".
+
+        Returns:
+            Telemetry without images, whose pose has no pitch and roll.
+
+        Raises:
+            OptionError: The info has no time, speed, steering, throttle or brake.
+        """
+        missing = [name for name in VEHICLE_ENTRIES if name not in info]
+        if missing:
+            raise OptionError(
+                f"this info has no {', '.join(missing)}; it must be the info of a UdacityEnv, got "
+                f"{', '.join(map(str, info)) or 'an empty one'}"
+            )
+        track = TrackState.from_info(info)
+        own = {*VEHICLE_ENTRIES, "pose", "conditions", *(TRACK_ENTRIES if track is not None else ())}
+        return cls(
+            time=float(info["time"]),
+            speed=float(info["speed"]),
+            steering=float(info["steering"]),
+            throttle=float(info["throttle"]),
+            brake=float(info["brake"]),
+            pose=Pose.from_info(info),
+            track=track,
+            conditions=Conditions.from_dict(info["conditions"]) if "conditions" in info else None,
+            extra={name: value for name, value in info.items() if name not in own},
+        )
 
     def images(self, cameras: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Draw or fetch the images of several cameras at once.
@@ -142,12 +277,12 @@ class Telemetry:
         Raises:
             KeyError: The simulator has no such camera.
         """
-        wanted = self.cameras if cameras is None else tuple(cameras)
-        there = {*self.cameras, *(f"{camera}_{name}" for camera in self.cameras for name in self.sensors)}
-        unknown = [name for name in wanted if name not in there]
+        names = self.cameras if cameras is None else tuple(cameras)
+        available = {*self.cameras, *(f"{camera}_{name}" for camera in self.cameras for name in self.sensors)}
+        unknown = [name for name in names if name not in available]
         if unknown:
             raise KeyError(f"no camera {', '.join(map(repr, unknown))}; this simulator has {self.cameras}")
-        return {} if self.draw is None else self.draw(wanted)
+        return {} if self.draw is None else self.draw(names)
 
     def image(self, camera: str = "center") -> NDArray[Any]:
         """Draw or fetch the image of one camera.

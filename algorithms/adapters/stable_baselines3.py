@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from algorithms.policies.losses import Gaussian, MeanSquare
 from algorithms.policies.network_policy import NetworkPolicy, one_thread
 from algorithms.policies.preprocessing import Preprocessing
-from udacity_gym.errors import MissingDependencyError, OptionError
-from udacity_gym.observer import PREVIEW, STATE_SCALES
-from udacity_gym.telemetry import Image
+from udacity_gym.errors import MissingDependencyError, OptionError, SimulatorError
+from udacity_gym.observer import STATE_SCALES, state_vector
+from udacity_gym.telemetry import Image, Telemetry
 from udacity_gym.world.track.track import Track
 from udacity_gym.wrappers import fit_to
 
@@ -479,12 +479,18 @@ class StateVectorExpert:
         return np.asarray(action, np.float32)
 
     def state_vector(self, info: Mapping[str, Any]) -> NDArray[np.float32]:
-        """What an environment with ``cameras=()`` would show: (10,) float32, see `UdacityEnv`."""
-        throttle = info["throttle"] - info["brake"]
-        ahead = [self.track.curvature_at(info["s"] + distance) for distance in PREVIEW]
-        values = [info["speed"], info["steering"], throttle, info["cte"], info["heading_error"], *ahead]
-        scaled = np.array(values) / np.array(list(STATE_SCALES.values()))
-        return np.asarray(np.clip(scaled, -1.0, 1.0), dtype=np.float32)
+        """The observation of an environment with ``cameras=()``: (10,) float32, see `UdacityEnv`.
+
+        Raises:
+            SimulatorError: The info does not say where the car is on its track.
+        """
+        telemetry = Telemetry.from_info(info)
+        if telemetry.track is None:
+            raise SimulatorError(
+                "StateVectorExpert needs to know where the car is on its track, and this simulator does not "
+                "tell; the embedded simulator does"
+            )
+        return state_vector(telemetry, self.track)
 
 
 def _actor(policy: NetworkPolicy) -> nn.Module:

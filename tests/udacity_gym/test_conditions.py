@@ -39,7 +39,28 @@ def test_the_default_is_what_clear_is_and_changes_nothing():
 
 @pytest.mark.parametrize("name", NAMED)
 def test_every_named_one_can_be_written_as_json_and_read_again(name):
-    assert read_conditions(json.loads(json.dumps(NAMED[name].changes()))) == NAMED[name]
+    for values in (NAMED[name].changes(), NAMED[name].to_dict()):
+        written = json.loads(json.dumps(values))
+        assert read_conditions(written) == Conditions.from_dict(written) == NAMED[name]
+
+
+def test_a_dict_of_conditions_has_every_field_but_those_that_are_none():
+    assert Conditions().to_dict() == {
+        "weather": "clear",
+        "intensity": 1.0,
+        "time_of_day": "day",
+        "road_wear": 0.0,
+        "grip": 1.0,
+        "exposure": 0.0,
+        "noise": 0.0,
+    }
+    assert NAMED["compressed"].to_dict()["jpeg"] == 12
+
+
+@pytest.mark.parametrize("wrong", ["rain", None, Conditions(), {"fog": 1}, {"grip": -1.0}])
+def test_what_is_no_dict_of_conditions_is_refused(wrong):
+    with pytest.raises(OptionError, match=r"conditions must be a mapping|no field 'fog'|grip"):
+        Conditions.from_dict(wrong)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the environment shows: sizes, fields of view, sensors, conditions; with other people's checkers."""
 
+import json
 import warnings
 
 import gymnasium
@@ -13,7 +14,7 @@ from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import OptionError, TrackError
 from udacity_gym.sensors import FAR, Label
 
-SMALL = {"image": (40, 48)}
+SMALL = {"image_size": (40, 48)}
 VARIANTS = {
     "small": SMALL,
     "wide": {**SMALL, "field_of_view": 1.5},
@@ -85,10 +86,10 @@ def test_a_narrow_field_of_view_shows_the_middle_larger():
         ({"sensors": ("depth", "depth")}, "different ones"),
         ({"sensors": ("depth",), "cameras": ()}, "need a camera"),
         ({"sensors": ("depth",), "simulator": "remote", "port": 0}, "have no depth; the embedded one's have"),
-        ({"image": 64}, "height, width"),
-        ({"image": (8, 64)}, "whole number from 16"),
-        ({"image": (64.0, 64)}, "whole number"),
-        ({"image": (64, 64), "simulator": "remote", "port": 0}, "embedded simulator's alone"),
+        ({"image_size": 64}, "height, width"),
+        ({"image_size": (8, 64)}, "whole number from 16"),
+        ({"image_size": (64.0, 64)}, "whole number"),
+        ({"image_size": (64, 64), "simulator": "remote", "port": 0}, "embedded simulator's alone"),
         ({"field_of_view": 60}, "rad, vertical"),
         ({"conditions": "hail"}, "no conditions 'hail'"),
         ({"conditions": {"hail": 1}}, "no field 'hail'"),
@@ -101,15 +102,53 @@ def test_wrong_arguments_are_refused_with_what_would_be_right(wrong, told):
 
 def test_info_tells_the_conditions_that_were_drawn():
     with make(cameras=(), conditions=Randomization(("rain", "fog"), exposure=(-1, 1))) as env:
-        drawn = [env.reset(seed=seed)[1]["conditions"] for seed in range(12)]
+
+        def reset(seed, **options):
+            return Conditions.from_dict(env.reset(seed=seed, options=options)[1]["conditions"])
+
+        drawn = [reset(seed) for seed in range(12)]
         assert {c.weather for c in drawn} == {"rain", "fog"}
         assert len({c.exposure for c in drawn}) == 12
-        assert env.step(np.zeros(2, np.float32))[4]["conditions"] == drawn[-1]
-        assert env.reset(seed=0, options={"conditions": "dusk"})[1]["conditions"] == Conditions.named("dusk")
-        told = env.reset(seed=0, options={"weather": "snow", "noise": (3, 4)})[1]["conditions"]
-        assert told.weather == "snow"
-        assert 3 <= told.noise <= 4
-        assert env.reset(seed=0)[1]["conditions"] == drawn[0]
+        assert env.step(np.zeros(2, np.float32))[4]["conditions"] == drawn[-1].to_dict()
+        assert reset(0, conditions="dusk") == Conditions.named("dusk")
+        snow = reset(0, weather="snow", noise=(3, 4))
+        assert snow.weather == "snow"
+        assert 3 <= snow.noise <= 4
+        assert reset(0) == drawn[0]
+
+
+ANYTHING = Randomization(
+    ("rain", "low_sun", "ice", "compressed"), exposure=(-1, 1), sun_azimuth=(0, 6), grip=(0.3, 1.0)
+)
+
+
+@pytest.mark.parametrize("usual", [None, "rain", ANYTHING], ids=["none", "name", "randomization"])
+def test_a_reset_with_the_conditions_of_info_gives_exactly_those_again(usual):
+    with make(**SMALL, conditions=ANYTHING) as env, make(**SMALL, conditions=usual) as other:
+        for seed in range(6):
+            _, info = env.reset(seed=seed)
+            conditions = Conditions.from_dict(info["conditions"])
+            image, again = other.reset(seed=seed, options={"conditions": info["conditions"]})
+            assert again["conditions"] == info["conditions"]
+            assert other.unwrapped.simulator.conditions == conditions
+            same, _ = other.reset(seed=seed, options={"conditions": conditions})
+            np.testing.assert_array_equal(image, same)
+
+
+def test_the_conditions_of_info_are_nothing_but_numbers_and_strings():
+    with make(cameras=(), conditions=ANYTHING) as env:
+        for seed in range(6):
+            conditions = env.reset(seed=seed)[1]["conditions"]
+            assert type(conditions) is dict
+            assert {type(value) for value in conditions.values()} <= {int, float, str}
+            assert json.loads(json.dumps(conditions)) == conditions
+
+
+def test_changing_info_changes_nothing_of_the_episode():
+    with make(cameras=(), conditions="ice") as env:
+        _, info = env.reset(seed=0)
+        info["conditions"].clear()
+        assert env.step(np.zeros(2, np.float32))[4]["conditions"]["grip"] == 0.3
 
 
 def test_an_episode_on_another_track_has_its_state_and_the_next_is_at_home_again():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
-from udacity_gym.conditions import Conditions
+from udacity_gym.conditions import Conditions, Randomization
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.vector import FINAL_OBSERVATION, AutoresetMode, UdacityVectorEnv, gather_infos
@@ -36,10 +36,14 @@ def same(one, other) -> bool:
     "arguments",
     [
         {"cameras": ()},
-        {"image": (66, 200)},
-        {"image": (84, 84), "cameras": ("center", "left", "right"), "sensors": ("depth", "segmentation")},
-        {"image": (66, 200), "conditions": {"named": ("clear", "rain"), "grip": (0.5, 1.0)}},
-        {"image": (66, 200), "track": "jungle", "simulator_options": {"jpeg": True}},
+        {"image_size": (66, 200)},
+        {
+            "image_size": (84, 84),
+            "cameras": ("center", "left", "right"),
+            "sensors": ("depth", "segmentation"),
+        },
+        {"image_size": (66, 200), "conditions": {"named": ("clear", "rain"), "grip": (0.5, 1.0)}},
+        {"image_size": (66, 200), "track": "jungle", "simulator_options": {"jpeg": True}},
         {"cameras": (), "car": CarParameters(top_speed=20.0), "direction": "reverse"},
     ],
     ids=["state", "image", "sensors", "conditions", "jpeg", "car"],
@@ -188,8 +192,38 @@ def test_observations_are_copies_unless_the_buffers_themselves_are_wanted(camera
 def test_conditions_of_every_car_are_told():
     envs = blind(2, conditions="rain")
     _, infos = envs.reset(options=[{}, {"weather": "fog"}])
-    assert [told.weather for told in infos["conditions"]] == ["rain", "fog"]
-    assert isinstance(infos["conditions"][0], Conditions)
+    assert infos["conditions"]["weather"].tolist() == ["rain", "fog"]
+    assert [Conditions.from_dict(info["conditions"]).weather for info in envs.infos] == ["rain", "fog"]
+
+
+@pytest.mark.skipif(BEFORE_1_0, reason="infos in infos were not gathered yet")
+@pytest.mark.parametrize("named", [("compressed", "clear", "low_sun", "ice"), ("ice",)])
+def test_gymnasiums_vector_environments_and_wrappers_gather_the_conditions_of_every_car(named):
+    from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
+
+    arguments = {"cameras": (), "max_seconds": 0.3, "conditions": Randomization(named, grip=(0.3, 1.0))}
+    own = UdacityVectorEnv(4, **arguments)
+    sync = gymnasium.make_vec("UdacitySim-v0", num_envs=4, vectorization_mode="sync", **arguments)
+    listed = DictInfoToList(
+        RecordEpisodeStatistics(
+            gymnasium.make_vec("UdacitySim-v0", num_envs=4, vectorization_mode="sync", **arguments)
+        )
+    )
+    actions = np.zeros((4, 2), np.float32)
+    for seed in range(3):
+        gathered = [own.reset(seed=seed)[1]["conditions"], sync.reset(seed=seed)[1]["conditions"]]
+        lists = [listed.reset(seed=seed)[1]]
+        for _ in range(7):
+            gathered += [envs.step(actions)[4]["conditions"] for envs in (own, sync)]
+            lists.append(listed.step(actions)[4])
+        assert all(map(same, gathered[::2], gathered[1::2]))
+        for conditions, infos in zip(gathered[::2], lists, strict=True):
+            assert conditions["grip"].dtype == np.float64
+            assert conditions["_grip"].all()
+            for car, info in enumerate(infos):
+                values = {name: column[car] for name, column in conditions.items() if name[0] != "_"}
+                there = {name: value for name, value in values.items() if conditions[f"_{name}"][car]}
+                assert Conditions.from_dict(there) == Conditions.from_dict(info["conditions"])
 
 
 def test_attributes_and_methods_of_all_cars_are_in_reach():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from udacity_gym.evaluation.suites import Case, Scenario, Suite
 from udacity_gym.world.track.track import Track
 
 FORMAT = "udacity-gym-episode"
-VERSION = 1
+VERSION = 2
+"""In version 1, ``identity`` was another hash, which can't be compared with those of today."""
 BEGINNING = f'{{"format": "{FORMAT}", '.encode()
 """What every line begins with."""
 
@@ -62,7 +64,15 @@ class EpisodeLog:
         about: who drove which suite; every line says so.
     """
 
-    def __init__(self, path: str | Path, suite: Suite, policy: str, identity: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        suite: Suite,
+        policy: str,
+        identity: str | None = None,
+        *,
+        identity_is_given: bool = False,
+    ) -> None:
         """Open a log to add to.
 
         Args:
@@ -70,6 +80,8 @@ class EpisodeLog:
             suite: whose episodes.
             policy: who drives.
             identity: what tells this policy from others of that name, see `identity_of`.
+            identity_is_given: whether the caller says what the identity is, so that it can be compared with
+                that of a log of any version.
 
         Raises:
             UdacityGymError: The file can't be written, or is no log.
@@ -77,6 +89,7 @@ class EpisodeLog:
         self.path = Path(path)
         self.suite = suite
         self.about = _about(suite, policy, identity)
+        self._identity_is_given = identity_is_given
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab+")  # noqa: SIM115 - closed in `close`
@@ -111,9 +124,14 @@ class EpisodeLog:
         Raises:
             UdacityGymError: They are of another policy or another suite, not of its cases, or no episodes.
         """
-        episodes = []
+        episodes, is_old = [], False
         for number, data in _lines(self.path):
-            for key, value in self.about.items():
+            known = dict(self.about)
+            if data.pop("version") == 1 and not self._identity_is_given:
+                del known["identity"]
+                is_old = True
+            del known["version"]
+            for key, value in known.items():
                 if data.get(key) != value:
                     same = "; run_suite(..., identity=...) says that it is the same" * (key == "identity")
                     raise UdacityGymError(
@@ -121,6 +139,12 @@ class EpisodeLog:
                         f"now it is {value!r}; choose another folder, or delete this one to start anew{same}"
                     )
             episodes.append(_episode(self.path, number, data, self.suite))
+        if is_old:
+            warnings.warn(
+                f"{self.path} was begun by an older version, which told drivers apart in another way: make "
+                f"sure that its {self.about['policy']} is the one that drives now",
+                stacklevel=3,
+            )
         return episodes
 
     def add(self, episode: Episode) -> None:
@@ -163,7 +187,7 @@ def read_log(path: str | Path) -> tuple[Suite, str, list[Episode]]:
     suite: Suite | None = None
     episodes = []
     for number, data in _lines(path):
-        told = {key: value for key, value in data.items() if key not in ("case", "films", "evaluation")}
+        told = {key: data.get(key) for key in ("suite", "policy")}
         if about not in (None, told):
             raise UdacityGymError(f"{path}, line {number} is of another policy or suite than line 1")
         about = told
@@ -200,8 +224,8 @@ def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
             data = json.loads(line)
-            if data["format"] != FORMAT or data["version"] != VERSION:
-                raise ValueError(f"format must be {FORMAT!r} and version {VERSION}")
+            if data["format"] != FORMAT or data["version"] not in (1, VERSION):
+                raise ValueError(f"format must be {FORMAT!r} and version 1 or {VERSION}")
         except (ValueError, KeyError, TypeError) as error:
             raise UdacityGymError(f"{path}, line {number} is not an episode: {error}") from error
         found.append((number, data))

@@ -1,4 +1,4 @@
-"""What tells who drives from everybody else: `identity_of`."""
+"""Tells one driver from another: `identity_of`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import pickle
 import tempfile
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from udacity_gym.files import digest_of
@@ -14,52 +15,73 @@ from udacity_gym.onnx_policy import OnnxPolicy
 
 
 def identity_of(driver: object) -> str | None:
-    """A hash of what somebody who drives is made of; equal in every process.
+    """A hash of what a driver consists of; equal in every process.
 
-    A policy with ``save(folder)`` is what it saves, as its checkpoint is, and a policy in an ONNX file is
-    that file. Anybody else is what pickle would keep of them: the names of their classes and functions, not
-    the code of these, and every value they hold. The built-in experts leave out what they remember of a
-    drive, and a class of your own does if its ``__getstate__`` does.
+    The hash of a policy with ``save(folder)`` is that of its checkpoint, and the hash of a policy in an ONNX
+    file is that of the file. The hash of any other driver covers the names of its classes and functions and
+    every value that it holds, but neither code nor the modules that the code is in. The built-in experts
+    leave out what they remember of a drive. Your own class does too if its ``__getstate__`` does.
 
     Args:
         driver: a policy, an expert, or what makes one.
 
     Returns:
-        16 hexadecimal digits; None if nothing tells, for a function within a function for example.
+        16 hexadecimal digits; None if the driver can be neither saved nor pickled, such as a function within
+        a function.
     """
     try:
-        return _saved(driver) or _pickled(driver)
+        return saved(driver) or _described(driver)
     except Exception:  # saving and pickling are the classes' own, and raise what they like
         return None
 
 
-def _pickled(thing: object) -> str:
-    """The hash of what pickle keeps of something."""
-    kept = io.BytesIO()
-    _Pickler(kept, protocol=4).dump(thing)
-    return hashlib.sha256(kept.getvalue()).hexdigest()[:16]
+def _described(thing: object) -> str:
+    """The hash of what pickle keeps of an object, except for names of modules."""
+    description = io.BytesIO()
+    _Describer(description, protocol=4).dump(thing)
+    return digits(description.getvalue())
 
 
-class _Pickler(pickle.Pickler):
-    """Keeps hashes of what pickles to other bytes each time: sets, policies and torch's tensors."""
+class _Describer(pickle.Pickler):
+    """Pickles classes and functions by name alone, and everything whose pickle varies by a hash."""
 
     def persistent_id(self, thing: Any) -> object:
-        if isinstance(thing, type):
-            return None
+        if _has_name(thing):
+            return "named", thing.__qualname__
         if type(thing) in (set, frozenset):
-            return type(thing), sorted(map(_pickled, thing))
-        if callable(getattr(thing, "detach", None)):
-            values = thing.detach().cpu().numpy()
-            return str(values.dtype), values.shape, hashlib.sha256(values.tobytes()).hexdigest()
-        return _saved(thing)
+            return type(thing), sorted(map(_described, thing))
+        return tensor(thing) or saved(thing)
 
 
-def _saved(thing: Any) -> str | None:
+def _has_name(thing: Any) -> bool:
+    """Whether pickle writes an object as the name of a class or function, and nothing else."""
+    if isinstance(thing, (type, FunctionType)):
+        return "<" not in thing.__qualname__  # pickle refuses lambdas and local ones
+    compiled = callable(thing) and hasattr(thing, "__qualname__")
+    return compiled and isinstance(thing.__reduce_ex__(4), str)
+
+
+def tensor(thing: Any) -> tuple[str, Any, str] | None:
+    """Type, shape and hash of a tensor of torch; None for anything else."""
+    if isinstance(thing, type) or not callable(getattr(thing, "detach", None)):
+        return None
+    values = thing.detach().cpu().numpy()
+    return str(values.dtype), values.shape, hashlib.sha256(values.tobytes()).hexdigest()
+
+
+def saved(thing: Any) -> str | None:
     """The hash of a policy's files; None for anything else."""
     if isinstance(thing, OnnxPolicy):
         return digest_of(thing.path)
-    if not all(callable(getattr(thing, name, None)) for name in ("predict", "save")):
+    if isinstance(thing, type) or not all(
+        callable(getattr(thing, name, None)) for name in ("predict", "save")
+    ):
         return None
     with tempfile.TemporaryDirectory() as folder:
         thing.save(Path(folder) / "policy")
         return digest_of(folder)
+
+
+def digits(content: bytes) -> str:
+    """The first 16 hexadecimal digits of a SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:16]

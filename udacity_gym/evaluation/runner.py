@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.evaluation.result import Criterion, Evaluation, Incident, Kind, Trajectory
+from udacity_gym.telemetry import Pose
 from udacity_gym.wrappers import fit_to
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ SLOWEST = 3.0
 """m/s mean speed that the default time limit allows for."""
 PUT_BACK_LATERAL = 4.0
 """m/s2, lateral acceleration up to which the car keeps its speed when it is put back."""
+NO_POSE = Pose(math.nan, math.nan, math.nan, math.nan)
+"""Pose of a car whose environment does not tell it."""
 
 
 @runtime_checkable
@@ -272,7 +275,7 @@ class _Drive:
             "heading_error": 0.0,
             "speed": float(np.clip(self.info["speed"], 0.0, fits)),
         }
-        if "conditions" in self.info:  # what was drawn goes on, it is one drive
+        if "conditions" in self.info:  # it is one drive: conditions that were drawn stay
             options["conditions"] = self.info["conditions"]
         try:
             self.begin(options=options)
@@ -324,17 +327,17 @@ class _Drive:
         return tuple(self._incident(kind, kind == cause) for kind in kinds)
 
     def _incident(self, kind: Kind, intervention: bool) -> Incident:
-        x, y, z, yaw = _pose(self.info)
+        pose = Pose.from_info(self.info) or NO_POSE
         return Incident(
             time=self.time,
             distance=self.distance,
             s=float(self.info["s"]),
             kind=kind,
             intervention=intervention,
-            x=x,
-            y=y,
-            z=z,
-            yaw=yaw,
+            x=pose.x,
+            y=pose.y,
+            z=pose.z,
+            yaw=pose.yaw,
             cte=float(self.info["cte"]),
             speed=float(self.info["speed"]),
         )
@@ -349,11 +352,11 @@ class _Log:
     def add(self, drive: _Drive) -> None:
         """Note where the car is now."""
         info = drive.info
-        x, y, _, _ = _pose(info)
+        pose = Pose.from_info(info) or NO_POSE
         throttle = float(info["throttle"]) - float(info["brake"])
-        place = (drive.time, drive.distance, float(info["s"]), x, y, float(info["cte"]))
+        position = (drive.time, drive.distance, float(info["s"]), pose.x, pose.y, float(info["cte"]))
         motion = (float(info["speed"]), float(info["steering"]), throttle, float(drive._interventions))
-        self.rows.append((*place, *motion, float(info["off_lane"] or info["offroad"])))
+        self.rows.append((*position, *motion, float(info["off_lane"] or info["offroad"])))
 
     def trajectory(self) -> Trajectory:
         """The rows as columns, to a tenth of a millimetre: more digits would only make files longer."""
@@ -403,14 +406,6 @@ def track_for(env: gym.Env[Any, Any], options: Mapping[str, Any] | None) -> Any:
 def elsewhere(start: Mapping[str, Any] | None) -> dict[str, Any]:
     """Of a start, what says on which track and which way around, wherever on it the car is placed."""
     return {name: value for name, value in (start or {}).items() if name in ("track", "direction")}
-
-
-def _pose(info: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    pose = info.get("pose")
-    if pose is None:
-        return (math.nan,) * 4
-    x, y, z, yaw = (float(v) for v in pose)
-    return x, y, z, yaw
 
 
 def name_of(policy: object) -> str:

@@ -96,8 +96,9 @@ def run_suite(
         log = None
         done: list[Episode] = []
         if place is not None:
+            is_given = identity is not None
             identity = identity or identity_of(policy)
-            log = EpisodeLog(place / EPISODES, suite, called, identity)
+            log = EpisodeLog(place / EPISODES, suite, called, identity, identity_is_given=is_given)
             stack.callback(log.close)
             done = log.read()
             if done and identity is None:

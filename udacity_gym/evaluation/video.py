@@ -22,7 +22,7 @@ from udacity_gym.evaluation.result import WORDS
 from udacity_gym.evaluation.runner import Step, track_of
 from udacity_gym.files import replacing
 from udacity_gym.overlay import PANEL, draw_telemetry
-from udacity_gym.telemetry import VIEWS, Image, Telemetry, TrackState
+from udacity_gym.telemetry import VIEWS, Image, Telemetry
 
 SUFFIX = ".webm"
 """VP8 in WebM: every OpenCV wheel from PyPI can write it (none has H.264) and every browser can play it."""
@@ -237,25 +237,8 @@ def compose(step: Step, width: int, height: int, view: str = "chase") -> Image:
 
 def _telemetry(step: Step) -> Telemetry:
     """The step's telemetry, with time and progress counted over all put-backs."""
-    info = step.info
-    track = TrackState(
-        s=float(info["s"]),
-        cte=float(info["cte"]),
-        heading_error=float(info["heading_error"]),
-        curvature=float(info["curvature"]),
-        progress=step.distance,
-        lap=step.lap,
-        offroad=bool(info["offroad"]),
-        off_lane=bool(info["off_lane"]),
-    )
-    return Telemetry(
-        time=step.time,
-        speed=float(info["speed"]),
-        steering=float(info["steering"]),
-        throttle=float(info["throttle"]),
-        brake=float(info["brake"]),
-        track=track,
-    )
+    whole_drive = {"time": step.time, "progress": step.distance, "lap": step.lap}
+    return Telemetry.from_info({**step.info, **whole_drive})
 
 
 def image_in(observation: Any) -> Image | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import OptionError, SimulatorError
+from udacity_gym.telemetry import Pose
 from udacity_gym.world.physics.car import GRAVITY, CarParameters
 from udacity_gym.world.track.track import Track
 
@@ -116,7 +117,7 @@ def track_under(track: Track, info: Mapping[str, Any]) -> Track:
     Raises:
         OptionError: The car is on another track: the same s, cte and heading error are another pose there.
     """
-    pose = info.get("pose")
+    pose = Pose.from_info(info)
     if pose is None or abs(info["cte"]) > track.half_width or _is_at(track, info, pose):
         return track
     if not _is_at(track.reversed(), info, pose):
@@ -134,7 +135,7 @@ def car_in(info: Mapping[str, Any], car: CarParameters) -> CarParameters:
         info: of the environment; where it has no "conditions", the car is as it is.
         car: the kind of car.
     """
-    grip = float(getattr(info.get("conditions"), "grip", 1.0))
+    grip = float(info.get("conditions", {}).get("grip", 1.0))
     if grip == 1.0:
         return car
     grip = max(0.05, math.floor(grip / 0.05 + 1e-9) * 0.05)
@@ -143,10 +144,10 @@ def car_in(info: Mapping[str, Any], car: CarParameters) -> CarParameters:
     )
 
 
-def _is_at(track: Track, info: Mapping[str, Any], pose: NDArray[np.float64]) -> bool:
+def _is_at(track: Track, info: Mapping[str, Any], pose: Pose) -> bool:
     expected = track.pose_at(info["s"], track.reference_offset + info["cte"], info["heading_error"])
-    apart = math.hypot(pose[0] - expected.x, pose[1] - expected.y)
-    return apart < ELSEWHERE and math.cos(pose[3] - expected.yaw) > 0.0
+    distance = math.hypot(pose.x - expected.x, pose.y - expected.y)
+    return distance < ELSEWHERE and math.cos(pose.yaw - expected.yaw) > 0.0
 
 
 def action(steering: float, throttle: float) -> NDArray[np.float32]:

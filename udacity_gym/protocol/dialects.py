@@ -431,12 +431,10 @@ class Twin(Dialect):
                 brake=state["brake"],
                 pose=Pose(**state["pose"]),
                 track=TrackState(**state["track"]),
+                conditions=Conditions(**state.get("conditions", {})),
                 cameras=tuple(images),
                 draw=_Images(images),
-                extra={
-                    "track": state["track_name"],
-                    "conditions": Conditions(**state.get("conditions", {})),
-                },
+                extra={"track": state["track_name"]},
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"'twin' is not what this version expects: {error}") from None
@@ -461,7 +459,7 @@ class Twin(Dialect):
                 "brake": telemetry.brake,
                 "pose": asdict(telemetry.pose),
                 "track": asdict(telemetry.track),
-                "conditions": telemetry.extra.get("conditions", Conditions()).changes(),
+                "conditions": (telemetry.conditions or Conditions()).changes(),
                 **images,
             }
         }

@@ -376,7 +376,8 @@ class SimulatorServer:
                 problem += "; the one that was here has disconnected"
             return (
                 f"{problem}. Start Udacity's simulator, choose a track and Autonomous Mode (it always "
-                f"connects to port {PORT} of its own machine); or start ours: udacity-gym sim --port {self.port}"
+                f"connects to port {PORT} of its own machine); or start ours: udacity-gym sim "
+                f"--port {self.port}"
             )
         if connection.manual:
             return (

@@ -156,20 +156,14 @@ class Recorder:
             control: steering and throttle.
             extra: what else to keep, see `add`.
         """
-        wanted = [c for c in CAMERAS if c in telemetry.cameras and (not self.cameras or c in self.cameras)]
-        known: dict[str, Any] = {"time": telemetry.time}
-        if telemetry.track is not None:
-            known |= {key: getattr(telemetry.track, key) for key in KEPT if hasattr(telemetry.track, key)}
-        if telemetry.pose is not None:
-            pose = telemetry.pose
-            known["pose"] = [pose.x, pose.y, pose.z, pose.yaw]
+        cameras = [c for c in CAMERAS if c in telemetry.cameras and (not self.cameras or c in self.cameras)]
         action = (control.steering, control.throttle)
         self.add(
-            telemetry.images(wanted),
+            telemetry.images(cameras),
             action,
             telemetry.speed,
             telemetry.time,
-            {**known, "action": action, **(extra or {})},
+            {**_kept(telemetry.as_info()), "action": action, **(extra or {})},
         )
 
     def stop(self) -> int:
@@ -287,10 +281,11 @@ class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def _tell(self, info: Mapping[str, Any]) -> None:
         """Keep with every frame of the episode which track it is on, and what it is like there."""
-        about, conditions = self.recorder.about, info.get("conditions")
+        about = self.recorder.about
         if "track" in info:
             about["track"] = info["track"]
-        if isinstance(conditions, Conditions):
+        if "conditions" in info:
+            conditions = Conditions.from_dict(info["conditions"])
             if about.get("weather", self._weather) == self._weather:  # nobody has said it by hand
                 about["weather"] = self._weather = conditions.weather
             about.pop("conditions", None)
@@ -314,7 +309,7 @@ class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
                 executed,
                 _entry(info, "speed"),
                 _entry(info, "time"),
-                {**{key: info[key] for key in KEPT if key in info}, "action": executed, **self._note},
+                {**_kept(info), "action": executed, **self._note},
             )
         self._note = {}
         observation, reward, terminated, truncated, info = self.env.step(action)
@@ -426,6 +421,11 @@ def images(env: gymnasium.Env[Any, Any], observation: object, cameras: Sequence[
         drawn = [camera for camera in cameras if camera in telemetry.cameras and camera not in found]
         found |= telemetry.images(drawn) if drawn else {}
     return found
+
+
+def _kept(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes to the side file of an environment's info."""
+    return {key: info[key] for key in KEPT if key in info}
 
 
 def _has(env: gymnasium.Env[Any, Any], attribute: str) -> bool:

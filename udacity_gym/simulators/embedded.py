@@ -282,10 +282,11 @@ class EmbeddedSimulator(Simulator):
             brake=max(0.0, -control.throttle),
             pose=pose,
             track=self.world.track_state,
+            conditions=self.conditions,
             cameras=CAMERAS,
             sensors=SENSORS,
             draw=_Draw(self, self.world.track, pose, self._mode, self.conditions, self._image_seed()),
-            extra={"track": self.world.track.name, "conditions": self.conditions},
+            extra={"track": self.world.track.name},
         )
 
     @staticmethod

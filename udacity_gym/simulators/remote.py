@@ -230,15 +230,17 @@ class RemoteSimulator(Simulator):
             SimulatorTimeoutError: No simulator connected, or it sent no telemetry.
             SimulatorError: It lacks a track or a camera that this environment needs.
         """
-        request = dict(options or {})
-        conditions = read_conditions(request.pop("conditions", self._conditions))
-        if conditions != Conditions():
-            request["conditions"] = conditions
+        episode = dict(options or {})
+        asked = "conditions" in episode
+        conditions = read_conditions(episode.pop("conditions", self._conditions))
         with self._turn:
             self._connect()
             lockstep = self.capabilities.is_lockstep
+            # Our own simulator may have been started with others, which the default has to replace if asked.
+            if conditions != Conditions() or (asked and lockstep):
+                episode["conditions"] = conditions
             telemetry = (
-                self._reset_lockstep(seed, request) if lockstep else self._reset_real_time(seed, request)
+                self._reset_lockstep(seed, episode) if lockstep else self._reset_real_time(seed, episode)
             )
             self._check_cameras(telemetry)
             self._driven_client = self._client
@@ -369,9 +371,9 @@ class RemoteSimulator(Simulator):
         dialect = self.server.dialect
         assert dialect is not None
         conditions = options.get("conditions")
+        if isinstance(conditions, Randomization):
+            conditions = conditions.draw(np.random.default_rng(seed))
         if conditions is not None:
-            if isinstance(conditions, Randomization):
-                conditions = conditions.draw(np.random.default_rng(seed))
             options["conditions"] = conditions.changes()
         unknown = sorted(set(options) - set(dialect.reset_options))
         if unknown:

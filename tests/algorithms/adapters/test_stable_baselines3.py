@@ -24,7 +24,7 @@ from algorithms.adapters.stable_baselines3 import (
 from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.losses import Classes, Gaussian
 from algorithms.policies.networks import make_network
-from udacity_gym.errors import OptionError
+from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.evaluation import evaluate
 from udacity_gym.wrappers import fit_to
 
@@ -262,6 +262,8 @@ def test_a_model_of_the_state_vector_drives_as_an_expert_where_there_are_images(
         np.testing.assert_allclose(expert(image, told), action, atol=1e-5)
         vector, *_ = blind.step(action)
         image, *_, told = seeing.step(action)
+    with pytest.raises(SimulatorError, match="where the car is on its track"):
+        expert.state_vector({name: value for name, value in told.items() if name != "s"})
     with pytest.raises(OptionError, match="state vector"):
         StateVectorExpert(start_from(make_policy(), PPO, make_env()))
 

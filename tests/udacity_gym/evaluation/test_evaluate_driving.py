@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import udacity_gym  # noqa: F401 - registers the environment
-from udacity_gym.conditions import Randomization
+from udacity_gym.conditions import Conditions, Randomization
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.evaluation import DriveVideo, Evaluation, evaluate, write_report
 from udacity_gym.evaluation.runner import Step
@@ -120,7 +120,7 @@ def test_the_weather_stays_when_the_car_is_put_back():
                 env,
                 seed=seed,
                 max_seconds=15,
-                on_step=lambda step, kept=conditions: kept.add(step.info["conditions"]),
+                on_step=lambda step, kept=conditions: kept.add(Conditions.from_dict(step.info["conditions"])),
             )
             assert evaluation.interventions > 1
             seen.append(conditions)

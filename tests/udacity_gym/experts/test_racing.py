@@ -5,6 +5,7 @@ from udacity_gym.conditions import Conditions
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import OptionError
 from udacity_gym.experts import PurePursuit, Racing, racing_line
+from udacity_gym.experts.base import car_in
 from udacity_gym.experts.quadratic import solve_between, solve_cyclic
 from udacity_gym.experts.racing_line import LANE, fastest
 from udacity_gym.world.physics.car import GRAVITY, CarParameters
@@ -197,6 +198,18 @@ def test_racing_finds_back_to_its_line(name):
             ended = terminated or truncated
         assert not terminated
         assert np.abs(beside_its_line(expert, infos))[-30:].max() < 0.4
+
+
+def test_an_expert_takes_the_grip_of_its_car_from_info():
+    env = UdacityEnv(cameras=(), conditions=Conditions(grip=0.3))
+    _, info = env.reset(seed=0)
+    car = car_in(info, CarParameters())
+    assert car.grip == pytest.approx(0.3 * CarParameters().grip)
+    assert car.ground_grip == pytest.approx(0.3 * CarParameters().ground_grip)
+    assert car.brake == pytest.approx(0.3 * CarParameters().brake)
+    assert car_in({"speed": 1.0}, CarParameters()) == CarParameters()
+    with pytest.raises(AttributeError):
+        car_in({"conditions": Conditions(grip=0.3)}, CarParameters())
 
 
 @pytest.mark.parametrize("expert", [PurePursuit, Racing])

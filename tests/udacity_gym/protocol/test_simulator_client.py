@@ -226,7 +226,22 @@ def test_conditions_go_over_the_wire_with_everything_that_is_drawn():
         assert env.reset(options={"track": "jungle"})[1]["track"] == "jungle"
         env.close()
     assert_equal(here, there)
-    assert here[0][-1]["conditions"].grip < 0.9
+    assert here[0][-1]["conditions"]["grip"] < 0.9
+
+
+def test_the_conditions_of_info_put_a_car_over_the_wire_into_the_same_again():
+    anything = Randomization(("clear", "rain"), grip=(0.5, 0.9))
+    env = remote_env(cameras=())
+    with running_client(
+        port_of(env), lambda ctrl_dt: EmbeddedSimulator("lake", ctrl_dt=ctrl_dt, conditions=anything)
+    ):
+        for options in ({}, {"conditions": "clear"}, {"conditions": "ice"}):
+            _, info = env.reset(options=options)
+            for _ in range(3):
+                _, again = env.reset(options={"conditions": info["conditions"]})
+                assert again["conditions"] == info["conditions"]
+        assert info["conditions"]["grip"] == 0.3
+        env.close()
 
 
 class ScriptedWire:

@@ -15,7 +15,7 @@ from recording_tools import make_image
 import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import RecordDrives, Recorder, open_recording, record
-from udacity_gym.telemetry import CAMERAS, Image
+from udacity_gym.telemetry import CAMERAS, Control, Image
 
 START = datetime.datetime(2018, 7, 16, 17, 11)
 
@@ -229,3 +229,20 @@ def test_the_side_file_tells_track_weather_and_conditions_of_every_episode(tmp_p
     assert "conditions" not in first
     assert (second["track"], second["weather"]) == ("jungle", "rain")
     assert second["conditions"] == {"weather": "rain", "noise": 3.0}
+
+
+def test_telemetry_is_recorded_with_the_same_entries_as_the_environments_info(tmp_path):
+    with gymnasium.make("UdacitySim-v0", image_size=(32, 64)) as env:
+        with Recorder(tmp_path / "env") as recorder:
+            drive = RecordDrives(env, recorder)
+            drive.reset(seed=0, options={"s": 100.0, "speed": 8.0})
+            recorder.start()
+            drive.step(np.zeros(2))
+        env.reset(seed=0, options={"s": 100.0, "speed": 8.0})
+        with Recorder(tmp_path / "telemetry", about={"track": "lake", "weather": "clear"}) as recorder:
+            recorder.start()
+            recorder.add_telemetry(env.unwrapped.telemetry, Control())
+    one, other = (open_recording(tmp_path / name).episodes[0][0].extra for name in ("env", "telemetry"))
+    one.pop("seed")
+    assert one == other
+    assert len(one["pose"]) == 4
