@@ -66,8 +66,5 @@ from .training.augment import (
     Geometry as Geometry,
 )
 from .training.config import TrainingConfig as TrainingConfig
-from .training.data import (
-    Frames as Frames,
-    ImageCache as ImageCache,
-)
+from .training.data import Frames as Frames
 from .training.trainer import Training as Training

@@ -13,7 +13,8 @@ from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, Labels, open_recordings, without_broken_images
-from algorithms.training.trainer import Epoch, Training, cameras_of, target_speed_of
+from algorithms.training.trainer import Epoch, Training
+from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation.metrics import INTERVENTION_SECONDS
 
@@ -121,8 +122,8 @@ class BehavioralCloning:
             train, validation = frames.split(self.config.validation, self.config.gap)
         self.train_frames = train.smoothed(self.config.smoothing)
         self.validation_frames = validation.smoothed(self.config.smoothing)
-        self.cameras = cameras_of(frames, self.config)
-        target_speed_of(self.train_frames, self.config)  # fails before training, not in it
+        rows = TrainingSet(self.train_frames, self.config)  # fails here and not in training
+        self.cameras, self.target_speed = rows.cameras, rows.target_speed
         self._initial = _policy(initial)
         self._env = env
 

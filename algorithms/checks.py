@@ -7,7 +7,6 @@ import types
 import typing
 from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
 
 import numpy as np
@@ -90,7 +89,6 @@ def check_fields(settings: Any) -> None:
         _check(name, value, hint)
 
 
-@cache
 def field_types(cls: Any) -> dict[str, Any]:
     """The types of a dataclass's fields, with what ``Annotated`` adds."""
     hints = typing.get_type_hints(cls, include_extras=True)

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from algorithms.checks import field_types
-from udacity_gym.errors import OptionError
+from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.registry import Registry
 
 GIVEN = ("recordings", "seed", "folder", "env", "expert")
@@ -26,6 +28,9 @@ GIVEN = ("recordings", "seed", "folder", "env", "expert")
 
 IN_PYTHON = ("config", "labeller", "progress")
 """Arguments beside the settings of a `Config` that nobody sets by a word: objects, and what is printed."""
+
+LEARNER_FILE = "learner.json"
+"""Beside "policy" in the folder of a training: which learner can load it, where that is not ours."""
 
 LearnerClass: TypeAlias = Callable[..., Any]
 """A class whose objects have ``learn() -> policy``."""
@@ -205,3 +210,23 @@ def make_learner(learner: LearnerClass, recordings: Any, options: Mapping[str, A
     if takes_any and "seed" in given:
         passed["seed"] = given["seed"]
     return learner(recordings, **passed, **options)
+
+
+def load_learned(folder: str | Path) -> Any:
+    """Load what another package's learner has learnt, if that learner is installed under its name.
+
+    A folder can come from anywhere, so it can't make us import what nobody has installed as a learner.
+    """
+    folder = Path(folder)
+    where = folder / LEARNER_FILE
+    try:
+        name = str(json.loads(where.read_text(encoding="utf-8"))["learner"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{where} does not name a learner: {error!r}") from error
+    if name not in LEARNERS:
+        raise CheckpointError(
+            f"{where} names the learner {name!r}, which is not installed (see udacity-gym learners);"
+            f" install its package, which must offer it in the entry-point group {LEARNERS.group}"
+        )
+    learner: Any = LEARNERS.find(name)
+    return learner.load(folder / "policy")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from algorithms.checks import Number, check_fields
 from udacity_gym.errors import OptionError
+from udacity_gym.recording.images import check_crop, crop_and_resize
 from udacity_gym.telemetry import Image
 
 if TYPE_CHECKING:
@@ -62,12 +62,9 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not 0 <= self.crop[0] < self.crop[1] <= self.camera_size[0]:
-            raise OptionError(
-                f"crop={self.crop} must be (top, bottom) rows within an image {self.camera_size[0]} px high"
-            )
+        check_crop(self.crop, self.camera_size[0])
 
-    def prepare(self, image: Image) -> Image:
+    def __call__(self, image: Image) -> Image:
         """Crop, resize and convert one image.
 
         Args:
@@ -75,14 +72,19 @@ class Preprocessing:
 
         Returns:
             (*size, 3) uint8 in the colour space ``color``.
+
+        Raises:
+            OptionError: The image has another size.
         """
-        part = image[self.crop[0] : self.crop[1]]
-        small: NDArray[Any] = part
-        if part.shape[:2] != self.size:
-            small = cv2.resize(part, self.size[::-1], interpolation=self.resize_method)
+        if image.shape[:2] != self.camera_size:
+            height, width = image.shape[:2]
+            raise OptionError(
+                f"{height}x{width} px, but Preprocessing.camera_size says {self.camera_size[0]}x"
+                f"{self.camera_size[1]}; set camera_size and crop to fit"
+            )
+        small = crop_and_resize(image, self.crop, self.size, self.resize_method)
         conversion = COLORS[self.color]
-        out = small if conversion is None else cv2.cvtColor(small, conversion)
-        return np.asarray(out, np.uint8)
+        return small if conversion is None else np.asarray(cv2.cvtColor(small, conversion), np.uint8)
 
     @property
     def resize_method(self) -> int:
@@ -103,7 +105,7 @@ class Preprocessing:
         """
         out: Image = np.empty((len(images), *self.size, 3), np.uint8)
         for i, image in enumerate(images):
-            out[i] = self.prepare(image)
+            out[i] = self(image)
         return out
 
     def normalize(self, batch: Tensor) -> Tensor:

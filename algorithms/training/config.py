@@ -26,7 +26,7 @@ class TrainingConfig:
 
     Attributes:
         epochs: passes over the training rows; in each every row comes once on average, seen through
-            one of its cameras. Rows in which the car stands are left out, see `data.motion_weights`.
+            one of its cameras. Rows in which the car stands are left out, see `training_set.motion_weights`.
         steps_per_epoch: batches of an epoch; None takes as many as the rows fill. With a number, training
             takes the same time however much data there is, as for rounds on growing data.
         batch_size: images per step of the optimizer.
@@ -39,7 +39,7 @@ class TrainingConfig:
             demonstrations scatter; "classes" keeps different opinions apart instead of steering between them.
         huber_delta: where the Huber loss turns from square to linear, in units of the action.
         inputs: what the network is told besides images: () or ("speed",). With the speed it can tell
-            standing from driving, and learns to start off and to brake; see `data.motion_weights`.
+            standing from driving, and learns to start off and to brake; see `training_set.motion_weights`.
         past_frames: how many past images the network sees besides the present one.
         throttle: "learned": the policy works steering and throttle; "speed_control": steering only,
             a controller keeps the car at ``target_speed``.

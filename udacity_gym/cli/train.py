@@ -15,7 +15,7 @@ import numpy as np
 from udacity_gym.cli.options import About, add_setting, plain_type, read_value
 from udacity_gym.cli.outputs import check_writable, no_empty_folders
 from udacity_gym.cli.people import STEERING, people
-from udacity_gym.cli.shared import EXPERT, LEARNER_FILE, check_seed, make_env, make_expert
+from udacity_gym.cli.shared import EXPERT, check_seed, make_env, make_expert
 from udacity_gym.errors import OptionError
 from udacity_gym.files import write_whole
 
@@ -83,6 +83,8 @@ def run(options: Options) -> int:
             policy.save(policy_folder)
             if hasattr(learner_class, "load"):
                 named = json.dumps({"learner": options.algorithm})
+                from algorithms.learners import LEARNER_FILE
+
                 write_whole(options.output / LEARNER_FILE, f"{named}\n")
     except KeyboardInterrupt:
         for name, whole in _GOES_ON.items():
@@ -205,9 +207,9 @@ def outcome(learner: Any, policy: Any) -> list[str]:
     if not len(frames):
         return [f"{len(learner.epoch_log)} epochs; no rows were set aside to validate on"]
     truth = np.asarray(frames.steering, np.float64)
-    from algorithms.training.trainer import predictions
+    from algorithms.dagger.replay import replay
 
-    steering = predictions(policy, frames)[:, 0].astype(np.float64)
+    steering = replay(policy, frames).actions[:, 0].astype(np.float64)
     mean = float(np.mean(learner.train_frames.steering))
     guesses = {
         type(getattr(policy, "network", policy)).__name__: steering,

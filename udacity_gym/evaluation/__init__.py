@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from udacity_gym.evaluation.metrics import autonomy
 from udacity_gym.evaluation.result import Evaluation, Incident, Trajectory
-from udacity_gym.evaluation.runner import Step, evaluate
+from udacity_gym.evaluation.runner import EvaluationStep, evaluate
 from udacity_gym.evaluation.statistics import Estimate, bootstrap_estimate, mean_estimate, spearman
 from udacity_gym.evaluation.suite_result import Comparison, SuiteResult, compare
 from udacity_gym.evaluation.suite_runner import ForEachTrack, run_suite
@@ -27,10 +27,10 @@ __all__ = [
     "DriveVideo",
     "Estimate",
     "Evaluation",
+    "EvaluationStep",
     "ForEachTrack",
     "Incident",
     "Scenario",
-    "Step",
     "Suite",
     "SuiteResult",
     "Trajectory",

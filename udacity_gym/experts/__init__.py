@@ -4,8 +4,9 @@ An expert is anything that maps an observation and the privileged ``info`` of th
 action. Learners see observations only; experts may use everything.
 """
 
+from udacity_gym.driving.handover import Corrections
+from udacity_gym.driving.human import Gamepad, Human, Keyboard, Reading
 from udacity_gym.experts.base import Expert
-from udacity_gym.experts.human import Gamepad, Human, Keyboard, Reading
 from udacity_gym.experts.noisy import Noise, NoisyExpert
 from udacity_gym.experts.pid import PID
 from udacity_gym.experts.policy import PolicyExpert
@@ -14,7 +15,6 @@ from udacity_gym.experts.racing import Racing
 from udacity_gym.experts.racing_line import RacingLine, racing_line
 from udacity_gym.experts.registry import EXPERTS, make_expert
 from udacity_gym.experts.scripted_human import ScriptedHuman
-from udacity_gym.experts.takeover import Corrections, Takeover
 
 __all__ = [
     "EXPERTS",
@@ -32,7 +32,6 @@ __all__ = [
     "RacingLine",
     "Reading",
     "ScriptedHuman",
-    "Takeover",
     "make_expert",
     "racing_line",
 ]

@@ -25,12 +25,12 @@ EXPERTS: Registry[ExpertMaker] = Registry(
 """Experts by name; `make_expert` makes one."""
 
 
-def make_expert(name: str, track: str | Path | Track = "lake", speed: float | None = None) -> Expert:
+def make_expert(name: str, track: str | Path | Track | None = None, speed: float | None = None) -> Expert:
     """Make an expert by its name.
 
     Args:
         name: a name of `EXPERTS`.
-        track: the track to drive on.
+        track: the track to drive on; None takes that of the environment.
         speed: greatest speed in m/s; None is the expert's own choice.
 
     Raises:
@@ -38,4 +38,4 @@ def make_expert(name: str, track: str | Path | Track = "lake", speed: float | No
         TrackError: There is no such track.
     """
     settings: dict[str, Any] = {} if speed is None else {"speed": speed}
-    return EXPERTS.find(name)(Track.load(track), **settings)
+    return EXPERTS.find(name)(None if track is None else Track.load(track), **settings)

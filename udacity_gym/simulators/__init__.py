@@ -1,4 +1,4 @@
-"""Simulators: where the car lives, behind one interface."""
+"""Simulators of the car, behind one interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SimulatorSettings:
-    """What an environment tells a simulator when it makes one.
+    """Settings with which an environment makes its simulator.
 
     Attributes:
         track: the track.
@@ -27,12 +27,12 @@ class SimulatorSettings:
         mode: "autonomous" or "training".
         host: address to listen on, for simulators that connect from outside.
         port: port to listen on, likewise.
-        cameras: the images that are wanted with every step.
-        conditions: what it is like, or None as in Udacity's simulator.
+        cameras: cameras whose images every step returns.
+        conditions: weather and light; None is as in Udacity's simulator.
         image_size: (height, width) of the images in pixels.
         field_of_view: rad, vertical, of the cameras; None is Udacity's.
-        car: the kind of car; None is Udacity's.
-        options: what is the simulator's own: arguments of `EmbeddedSimulator`, or fields of
+        car: parameters of the car; None is Udacity's.
+        options: options of the simulator itself: arguments of `EmbeddedSimulator`, or fields of
             `udacity_gym.simulators.remote.RemoteOptions`.
     """
 
@@ -109,7 +109,7 @@ def make_simulator(name: str, settings: SimulatorSettings) -> Simulator:
 
     Args:
         name: a name of `SIMULATORS`, or the path of a Unity build: its program, ``.app`` or folder.
-        settings: what the environment wants of it.
+        settings: the environment's settings.
 
     Raises:
         SimulatorError: There is no simulator of that name, and no program at that path.

@@ -1,4 +1,4 @@
-"""The one interface behind which every simulator stands."""
+"""The interface of all simulators."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from udacity_gym.telemetry import Capabilities, Control, Image, Telemetry
 
 
 class Simulator(ABC):
-    """A place where the car lives.
+    """Simulates the car.
 
-    `reset` starts an episode, `step` applies a control for one control period and tells what came
-    of it, `close` lets go of everything. A simulator is a context manager that closes itself.
+    `reset` starts an episode, `step` applies a control for one control step and returns the telemetry after
+    it, `close` releases all resources. A simulator is a context manager that closes itself.
 
     Attributes:
         ctrl_dt: s of one control step.
@@ -36,7 +36,7 @@ class Simulator(ABC):
 
         Args:
             seed: seed of all randomness of the simulator; None goes on with the present generator.
-            options: what to start with; which names are known is the simulator's to say.
+            options: how to start; each simulator documents its own.
 
         Returns:
             Telemetry at time 0.
@@ -75,7 +75,7 @@ class Simulator(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of all resources; calling it twice is fine."""
+        """Release all resources; calling it twice is fine."""
 
     def __enter__(self) -> Self:
         return self
