@@ -384,12 +384,12 @@ class Plan:
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self._action = np.zeros(2)
+        self._action: np.ndarray[Any, Any] = np.zeros(2)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         """Choose an action: it wanders."""
         self._action = np.clip(0.9 * self._action + self._rng.normal(0, (0.15, 0.3)), -1, 1)
-        return (self._action + np.array([0.0, 0.3])).astype(np.float32)
+        return np.asarray(self._action + np.array([0.0, 0.3]), np.float32)
 
 
 class Slowly:
@@ -515,10 +515,10 @@ def images(folder: Path) -> Named:
 
         yield f"{name}/map", cv2.imread(str(path))
     for size in ((32, 64), (120, 160), (240, 400)):
-        for view in (None, 0.6, 1.6):
-            env = make_env(image_size=size, field_of_view=view, sensors=sensors, conditions="rain")
+        for angle in (None, 0.6, 1.6):
+            env = make_env(image_size=size, field_of_view=angle, sensors=sensors, conditions="rain")
             seen, _ = env.reset(seed=4, options={"s": 100.0, "offset": 1.5, "heading_error": -0.3})
-            yield f"sizes/{size[0]}x{size[1]}/{view}", seen
+            yield f"sizes/{size[0]}x{size[1]}/{angle}", seen
             env.close()
     drawn = find("Randomization")(
         ("clear", "rain", "snow", "dusk"),
@@ -549,7 +549,9 @@ def episode(folder: Path) -> Named:
         env.close()
         env = make_env(track=track, cameras=(), max_seconds=40.0)
         yield from digests(f"state/{name}", drive(env, PurePursuit(loaded), 700, seed=6))
-        options = {"direction": "reverse", "s": "random", "offset": (-1.0, 1.0), "speed": (0.0, 8.0)}
+        options: dict[str, Any] = {
+            "direction": "reverse", "s": "random", "offset": (-1.0, 1.0), "speed": (0.0, 8.0)
+        }  # fmt: skip
         yield from digests(f"reverse/{name}", drive(env, PurePursuit(loaded), 300, seed=7, options=options))
         yield from digests(f"wander/{name}", drive(env, Plan(8), 700, seed=8, options={"s": "random"}))
         env.close()
@@ -663,12 +665,13 @@ def reading(folder: Path) -> Named:
     joined = open_recording([source, folder / "other"])
     yield "joined", [columns_of(part) for part in joined.episodes]
     yield "joined/summary", summarize(joined)
-    for name, edit in (
-        ("trim", lambda: tools.trim(source, start=0.5, end=1.0)),
-        ("split", lambda: tools.split(source, seconds=3.0)),
-        ("balance", lambda: tools.balance(source, bins=15, seed=3)),
-        ("leave_out", lambda: tools.leave_out(source, [50, 51, 60])),
-    ):
+    edits: dict[str, Callable[[], Any]] = {
+        "trim": lambda: tools.trim(source, start=0.5, end=1.0),
+        "split": lambda: tools.split(source, seconds=3.0),
+        "balance": lambda: tools.balance(source, bins=15, seed=3),
+        "leave_out": lambda: tools.leave_out(source, [50, 51, 60]),
+    }
+    for name, edit in edits.items():
         made = edit()
         yield f"edits/{name}", (made.leave_out, made.cut_before)
         edited = open_recording(source)
@@ -709,7 +712,8 @@ TRAINING: dict[str, Any] = {"epochs": 2, "batch_size": 32, "threads": 1, "seed":
 
 def training(folder: Path) -> Named:
     """Weights after two epochs of behavioural cloning."""
-    small = Preprocessing(**{CAMERA_SIZE: (160, 320)}, crop=(60, 135), size=(66, 200), color="rgb")
+    sizes: dict[str, Any] = {CAMERA_SIZE: (160, 320), "crop": (60, 135), "size": (66, 200)}
+    small = Preprocessing(**sizes, color="rgb")
     past = {PAST_FRAMES: 2}
     variants: dict[str, dict[str, Any]] = {
         "default": {},
