@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, SupportsFloat, TypeAlias, get_args
 
 import gymnasium
 import numpy as np
 
 from udacity_gym.checks import check_integer, check_number
+from udacity_gym.conditions import Conditions
 from udacity_gym.driving.decision import Decision
 from udacity_gym.driving.driver import Driver, as_driver
 from udacity_gym.errors import OptionError, SimulatorError
@@ -35,8 +36,8 @@ PUT_BACK_LATERAL = 4.0
 OnFall: TypeAlias = Literal["end", "put_back", "restart"]
 """What happens after a fall: the drive ends, the car is put back, or an episode starts as the first one."""
 
-POSE_OPTIONS = ("s", "offset", "heading_error")
-"""Reset options that say where on the track the car starts."""
+CONDITION_OPTIONS = ("conditions", *(field.name for field in fields(Conditions)))
+"""Reset options that say what weather and light are like."""
 
 
 class PutBackError(SimulatorError):
@@ -75,20 +76,20 @@ class PutBack:
             raise PutBackError(
                 "the car can't be put back: this environment does not tell where on its track it is"
             )
-        kept = {name: value for name, value in (start or {}).items() if name not in POSE_OPTIONS}
+        keeps_conditions = self.keep_conditions and "conditions" in info
         options: dict[str, Any] = {
-            **(kept if self.speed == "start" else same_road(start)),
-            "s": float(info["s"]),
-            "offset": float(track.reference_offset),
-            "heading_error": 0.0,
+            name: value
+            for name, value in (start or {}).items()
+            if not (keeps_conditions and name in CONDITION_OPTIONS)
         }
+        options |= {"s": float(info["s"]), "offset": float(track.reference_offset), "heading_error": 0.0}
+        if keeps_conditions:
+            options["conditions"] = info["conditions"]
         if self.speed == "keep":
             fits_bend = math.sqrt(PUT_BACK_LATERAL / max(abs(float(info["curvature"])), 1e-3))
             options["speed"] = float(np.clip(info["speed"], 0.0, fits_bend))
         elif self.speed != "start":
             options["speed"] = float(self.speed)
-        if self.keep_conditions and "conditions" in info:
-            options["conditions"] = info["conditions"]
         return options
 
 
@@ -115,7 +116,7 @@ class Step:
         reason: why the episode ends with this step: the environment's "end_reason", "stuck", or what
             ``fall_reason`` says; None if it goes on.
         fell: whether that is a fall.
-        starts_episode: whether it is the first step of an episode.
+        starts_episode: whether it is the first step of an episode in which the driver acts.
         time: s simulated since the drive began, over all episodes, after the step.
         distance: m driven along the track since the drive began; NaN where the environment does not tell.
         lap: laps completed since the drive began; 0 where they can't be counted.
@@ -311,17 +312,16 @@ class _Loop:
     def step(self) -> Step:
         """Let the driver decide, and drive one control step."""
         observation, info, telemetry = self.observation, self.info, _telemetry(self.env)
-        starts_episode = self._starts_episode
         decision = self.driver.decide(observation, info)
         reward: SupportsFloat = 0.0
-        terminated = truncated = False
+        starts_episode = terminated = truncated = False
         if decision is None:
             if self.env.render_mode == "human":
                 self.env.render()  # keeps the window alive, at its pace
         else:
             self.observation, reward, terminated, truncated, self.info = self.env.step(decision.action)
             self.steps += 1
-            self._starts_episode = False
+            starts_episode, self._starts_episode = self._starts_episode, False
         is_stuck = decision is not None and self._is_stuck()
         reason = None
         if terminated or truncated:

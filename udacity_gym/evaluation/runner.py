@@ -7,6 +7,7 @@ import operator
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import gymnasium as gym
@@ -48,7 +49,7 @@ class EvaluationStep(Step):
 
 
 def evaluate(
-    policy: Predictor | Expert | Driver,
+    policy: Predictor | Expert | Driver | str | Path,
     env: gym.Env[Any, Any],
     laps: int = 3,
     *,
@@ -156,7 +157,7 @@ def evaluate(
     else:
         ended = f"the environment truncated the episode after {step.distance:.0f} m"
     evaluation = Evaluation(
-        policy=name_of(policy),
+        policy=name_of(driver),
         track=str(track.name),
         track_data=track.data,
         track_length=float(track.length),

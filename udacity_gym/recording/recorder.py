@@ -321,9 +321,9 @@ def record(
     """
     if laps is None and seconds is None:
         raise OptionError("say when to stop: laps=3 or seconds=60")
-    name = str(getattr(expert, "driver", None) or name_of(expert))
-    about = {"driver": name, **(extra or {})}
     driver = as_driver(expert)
+    own_name = getattr(driver.expert, "driver", None) if isinstance(driver, ExpertDriver) else None
+    about = {"driver": str(own_name or name_of(driver)), **(extra or {})}
     if isinstance(driver, ExpertDriver):
         driver.name = str(about["driver"])
     steps = drive(env, driver, laps=laps, seconds=seconds, seed=seed, stuck_seconds=None)
