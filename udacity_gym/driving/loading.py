@@ -33,6 +33,8 @@ def load_policy(path: str | Path) -> Any:
         CheckpointError: There is nothing at the path that can be loaded.
     """
     path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"there is no policy at {path}: no such folder or file")
     if path.suffix == ".onnx":
         from udacity_gym.driving.onnx_policy import OnnxPolicy
 

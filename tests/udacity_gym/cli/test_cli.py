@@ -202,9 +202,10 @@ def test_debug_shows_the_whole_error(tmp_path):
         main(["drive", str(tmp_path / "nowhere"), "--debug"])
 
 
-def test_a_missing_package_sends_to_the_doctor(monkeypatch, capsys):
+def test_a_missing_package_sends_to_the_doctor(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "algorithms", None)
-    assert main(["drive", "nowhere"]) == 2
+    (tmp_path / "policy.json").write_text("{}")
+    assert main(["drive", str(tmp_path)]) == 2
     assert "udacity-gym doctor" in capsys.readouterr().err
 
 

@@ -32,7 +32,7 @@ def run(*arguments: object) -> int:
 def test_info_tells_what_a_recording_has(drive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("info", drive) == 0
     said = capsys.readouterr().out
-    for text in ("60 in 1 take", "0 min 4 s, 39 m", "90% straight, 0% left, 10% right", "track", "lake"):
+    for text in ("60 in 1 episode", "0 min 4 s, 39 m", "90% straight, 0% left, 10% right", "track", "lake"):
         assert text in said
     assert "expert (40 frames), policy (20 frames)" in said
     assert "taken over" in said
