@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.driving.policy_inputs import ObservationError, check_measurements, check_observation
 from udacity_gym.errors import UdacityGymError
-from udacity_gym.policy_inputs import ObservationError, check_measurements, check_observation
 from udacity_gym.telemetry import Image
 
 __all__ = ["ACTION_MEANINGS", "Action", "Floats", "Learner", "ObservationError", "Policy", "TrainingError"]
@@ -43,8 +43,8 @@ class Policy(ABC):
         target_speed: m/s that a steering-only policy wants to be driven at, None if it works the throttle.
         image_size: (height, width) px of the images it accepts.
         camera: which image of a Dict observation it looks at.
-        inputs: what else it needs of a Dict observation, names from `udacity_gym.policy_inputs.MEASUREMENTS`;
-            with ("speed",) the environment is wrapped in `udacity_gym.wrappers.SpeedObservation`.
+        inputs: what else it needs of a Dict observation, of those in
+            `udacity_gym.driving.policy_inputs.MEASUREMENTS`; a driver adds them to the observation.
         past_frames: how many past images it looks at; it remembers them in ``state``.
     """
 

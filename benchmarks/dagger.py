@@ -101,8 +101,8 @@ class Thumbnail(nn.Module):
         return out
 
 
-NETWORKS["Thumbnail"] = Thumbnail
-NETWORKS["Linear24"] = Linear24
+NETWORKS.register("Thumbnail", Thumbnail)
+NETWORKS.register("Linear24", Linear24)
 
 
 def schedules(rounds: int) -> dict[str, Schedule]:

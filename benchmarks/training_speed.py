@@ -86,7 +86,7 @@ class Imitation:
 
     def __init__(self, recording: Recording, rows: int, folder: Path) -> None:
         frames, preprocessing = Frames.of([recording]), Preprocessing()
-        images = np.stack([preprocessing.prepare(frames.image(row, "center")) for row in range(rows)])
+        images = np.stack([preprocessing(frames.image(row, "center")) for row in range(rows)])
         actions = np.stack([frames.steering, frames.throttle], axis=1)[:rows]
         data = folder / "data.npz"
         np.savez(data, images=images.transpose(0, 3, 1, 2), actions=actions)

@@ -62,6 +62,7 @@ class Info(TypedDict, total=False):
         track: name of the track of this episode.
         conditions: of this episode, as `Conditions.to_dict` gives them; the reset option "conditions" takes
             them again.
+        ctrl_dt: s of one step of the environment.
         reward_terms: name of each reward term to its share of this step's reward.
         end_reason: why the episode ended, only in its last step: "off_road", "stuck", "max_laps",
             "max_seconds" or "simulator_gone".
@@ -85,6 +86,7 @@ class Info(TypedDict, total=False):
     pose: NDArray[np.float64]
     track: str
     conditions: dict[str, float | str]
+    ctrl_dt: float
     reward_terms: dict[str, float]
     end_reason: str
     latency: dict[str, float]

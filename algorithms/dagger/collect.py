@@ -1,33 +1,30 @@
-"""Driving for data: a policy and an expert at one wheel, a gate between them, every step recorded."""
+"""Collecting the data of a round: a policy and an expert at one wheel, a gate between them, all recorded."""
 
 from __future__ import annotations
 
 import datetime
+import math
 import pickle
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium
 import numpy as np
 
-from algorithms.base import Action, Floats, Policy
-from algorithms.dagger.gates import POLICY, Gate, Moment
-from algorithms.policies.ensemble import Ensemble, doubt_of
+from algorithms.dagger.heads import FeatureTap
+from algorithms.policies.loading import load_policy
+from udacity_gym.driving.decision import POLICY
+from udacity_gym.driving.driver import ExpertFunction, check_expert
+from udacity_gym.driving.executor import Shared, worker_cached
+from udacity_gym.driving.gates import Gate, GatedDriver
+from udacity_gym.driving.loop import PutBack, Step, drive
 from udacity_gym.errors import OptionError
-from udacity_gym.evaluation.runner import STUCK_METRES, STUCK_SECONDS
-from udacity_gym.experts.base import check_expert
-from udacity_gym.recording.recorder import RecordDrives, Recorder
-from udacity_gym.wrappers import SpeedController
+from udacity_gym.recording.recorder import Recorder
 
 EnvMaker: TypeAlias = gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
 """An environment, or a function that makes one."""
-
-Teacher: TypeAlias = Callable[[Any, Mapping[str, Any]], Action | None]
-"""An expert, see `udacity_gym.experts`; or one whose answer is None while the hands are off the wheel."""
 
 START_SPEED = (0.0, 6.0)
 """m/s, between which the speed at the start of an episode is drawn; 6 m/s is safe in every bend."""
@@ -89,177 +86,115 @@ class Rollout:
     about: Mapping[str, Any]
 
 
-class Novice:
-    """A policy at the wheel: observations in, (steering, throttle) out, whatever the policy itself works.
+class Driving(NamedTuple):
+    """Where and with whom rollouts are driven, which all rollouts of a learner share.
 
     Attributes:
-        actions: what it works itself, see `Policy`.
+        env: environment with images, whose action is (steering, throttle), or a function that makes one.
+        expert: who shows how to drive; None is nobody.
     """
 
-    def __init__(self, policy: Policy | None, ctrl_dt: float, wants_features: bool) -> None:
-        """Seat a policy; None is a seat that stays empty.
-
-        Args:
-            policy: the policy.
-            ctrl_dt: s of one step, for a policy that only steers.
-            wants_features: whether to tell what the policy's network makes of an image.
-        """
-        self._policy, self._dt = policy, ctrl_dt
-        self.actions = ("steering", "throttle") if policy is None else policy.actions
-        self._speed = SpeedController(getattr(policy, "target_speed", None) or 0.0)
-        self._tap = None
-        if wants_features and policy is not None:
-            from algorithms.dagger.heads import FeatureTap
-
-            self._tap = FeatureTap(policy)
-
-    def begin(self) -> None:
-        """A new episode begins."""
-        self._state: Any = None
-        self._first = True
-        self._speed.reset()
-
-    def __call__(
-        self, observation: Any, info: Mapping[str, Any]
-    ) -> tuple[Action, float | None, Floats | None]:
-        """Choose an action.
-
-        Returns:
-            (2,) float32 (steering, throttle); the doubt of an ensemble, else None; (k,) features, if wanted.
-        """
-        policy = self._policy
-        if policy is None:
-            return np.zeros(2, np.float32), None, None
-        start, self._first = np.array([self._first]), False
-        seen = policy_observation(policy, observation, info)
-        doubt = None
-        if isinstance(policy, Ensemble):
-            actions, self._state = policy.predict_all(seen, self._state, start)
-            chosen, doubt = actions.mean(axis=0), float(doubt_of(actions))
-        else:
-            chosen, self._state = policy.predict(seen, self._state, start)
-        features = None if self._tap is None else self._tap.last[0]
-        if policy.actions == ("steering",):
-            throttle = self._speed(float(info["speed"]), self._dt)
-            chosen = np.array([chosen[0], throttle], np.float32)
-        return np.clip(chosen, -1.0, 1.0).astype(np.float32), doubt, features
+    env: EnvMaker
+    expert: ExpertFunction | None
 
 
-def policy_observation(policy: Policy, observation: Any, info: Mapping[str, Any]) -> Any:
-    """What a policy is to see: the environment's observation, and the speed where it wants that."""
-    if "speed" not in getattr(policy, "inputs", ()):
-        return observation
-    images = observation if isinstance(observation, Mapping) else {policy.camera: observation}
-    return {**images, "speed": np.array([info["speed"]], np.float32)}
+class RolloutJob(NamedTuple):
+    """A rollout for an executor."""
+
+    driving: Shared[Driving]
+    rollout: Rollout
 
 
-class Collector:
-    """Does rollouts: here, or in several processes at once.
-
-    The outcome does not depend on how many there are: each rollout has its own seed and folder.
-    """
-
-    def __init__(self, env: EnvMaker, expert: Teacher | None, workers: int) -> None:
-        """Get ready.
-
-        Args:
-            env: environment with images, whose action is (steering, throttle).
-            expert: who shows how to drive.
-            workers: processes; 1 drives in this one.
-        """
-        self._env, self._expert, self._workers = env, expert, workers
-        self._made: gymnasium.Env[Any, Any] | None = None
-        self._pool: Executor | None = None
-
-    @property
-    def env(self) -> gymnasium.Env[Any, Any]:
-        """The environment of this process."""
-        if isinstance(self._env, gymnasium.Env):
-            return self._env
-        if self._made is None:
-            self._made = self._env()
-        return self._made
-
-    def run(self, rollouts: list[Rollout]) -> list[list[EpisodeSummary]]:
-        """Do some rollouts.
-
-        Returns:
-            For each rollout its episodes.
-        """
-        if self._workers == 1:
-            return [collect(rollout, self.env, self._expert) for rollout in rollouts]
-        if self._pool is None:
-            # Spawned, not forked: a fork of a process with threads, such as torch's, may hang.
-            self._pool = ProcessPoolExecutor(
-                self._workers, get_context("spawn"), initializer=_set_up, initargs=(self._env, self._expert)
-            )
-        return list(self._pool.map(_work, rollouts))
-
-    def close(self) -> None:
-        """End the processes, and close the environment if it was made here."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
-        if self._made is not None:
-            self._made.close()
-            self._made = None
+def run_job(job: RolloutJob) -> list[EpisodeSummary]:
+    """Do one rollout, in whatever process; a worker makes the environment once."""
+    make_env, expert = job.driving.get()
+    env = make_env if isinstance(make_env, gymnasium.Env) else worker_cached(job.driving.key, make_env)
+    return collect(job.rollout, env, expert)
 
 
-_OF_THIS_PROCESS: dict[str, Any] = {}
-
-
-def _set_up(env: EnvMaker, expert: Teacher | None) -> None:
-    _OF_THIS_PROCESS["env"] = env if isinstance(env, gymnasium.Env) else env()
-    _OF_THIS_PROCESS["expert"] = expert
-
-
-def _work(rollout: Rollout) -> list[EpisodeSummary]:
-    return collect(rollout, _OF_THIS_PROCESS["env"], _OF_THIS_PROCESS["expert"])
-
-
-def collect(rollout: Rollout, env: gymnasium.Env[Any, Any], expert: Teacher | None) -> list[EpisodeSummary]:
+def collect(
+    rollout: Rollout, env: gymnasium.Env[Any, Any], expert: ExpertFunction | None
+) -> list[EpisodeSummary]:
     """Do one rollout.
 
     Whenever an episode ends, because the car leaves the road, is stuck, or the environment says so, the
-    next one starts elsewhere, as ``rollout.start`` says, until there are enough frames.
+    next one starts as ``rollout.start`` says, or is put back, until there are enough frames.
 
     Returns:
-        What each episode came to, in their order; they are the episodes of the recording.
+        A summary of each episode of the recording, in their order.
     """
-    from algorithms.policies.loading import load_policy
-
     policy = None if rollout.policy is None else load_policy(rollout.policy)
-    novice = Novice(policy, float(env.get_wrapper_attr("ctrl_dt")), rollout.gate.wants_features)
+    tap = FeatureTap(policy) if policy is not None and rollout.gate.wants_features else None
     env_seed, expert_seed, gate_seed = np.random.SeedSequence(rollout.seed).generate_state(3).tolist()
-    reset = getattr(expert, "reset", None)
-    if reset is not None:
-        reset(expert_seed)
-    rng = np.random.default_rng(gate_seed)
-    cameras = recorded_cameras(env)
+    driver = GatedDriver(
+        policy,
+        expert,
+        rollout.gate,
+        features=None if tap is None else lambda: tap.last[0],
+        seed=gate_seed,
+    )
     start = _anywhere(env) if rollout.start is None else dict(rollout.start)
-    recorder = Recorder(rollout.folder, cameras, about=rollout.about, start=rollout.stamp)
-    recorded = RecordDrives(env, recorder)
-    episodes: list[EpisodeSummary] = []
-    left, seed, place = rollout.frames, env_seed, start
+    steps = drive(
+        env,
+        driver,
+        steps=rollout.frames,
+        seed=env_seed,
+        driver_seed=expert_seed,
+        start=start,
+        on_fall="put_back" if rollout.put_back else "restart",
+        on_truncation="restart",
+        put_back=PutBack(speed="start", keep_conditions=False),
+    )
+    episodes: list[_Account] = []
+    recorder = Recorder(rollout.folder, recorded_cameras(env), about=rollout.about, start=rollout.stamp)
     with recorder:
-        while left > 0:
-            recorder.start()
-            episode, info = _episode(recorded, expert, novice, rollout.gate, rng, left, seed, place)
-            episodes.append(episode)
-            left, seed = left - episode.frames, None
-            place = _where_it_fell(env, info, start) if rollout.put_back and episode.fell else start
-            if not episode.frames:
-                raise OptionError(f"an episode with start={start} ended before its first step")
-    return episodes
+        for step in steps:
+            recorder.add(step)
+            if step.starts_episode:
+                episodes.append(_Account(step))
+            episodes[-1].add(step)
+    return [episode.summary() for episode in episodes]
 
 
-def check_drivers(env: object, expert: object, workers: int) -> None:
+class _Account:
+    """Grows into the summary of an episode."""
+
+    def __init__(self, first: Step) -> None:
+        self._first = self._last = first
+        self._frames = self._labels = self._policy_frames = self._takeovers = 0
+        self._driver = POLICY
+
+    def add(self, step: Step) -> None:
+        """Count a step."""
+        assert step.decision is not None, "no gate holds the world"
+        driver = step.decision.driver
+        self._frames += 1
+        self._labels += step.decision.is_label
+        self._policy_frames += driver == POLICY
+        self._takeovers += driver != POLICY and self._driver == POLICY and self._frames > 1
+        self._driver, self._last = driver, step
+
+    def summary(self) -> EpisodeSummary:
+        """What the episode came to."""
+        info = self._last.next_info
+        return EpisodeSummary(
+            frames=self._frames,
+            labels=self._labels,
+            policy=self._policy_frames,
+            takeovers=self._takeovers,
+            metres=float(info.get("progress", math.nan)),
+            seconds=float(info["time"]) - float(self._first.info["time"]),
+            end=self._last.reason or "frames",
+        )
+
+
+def check_driving(env: object, expert: object, *, many: bool) -> None:
     """Refuse at once what can't be driven in, asked, or sent to other processes.
 
     Args:
         env: to be an environment or a function that makes one.
-        expert: to be a `Teacher`; None is nobody.
-        workers: processes that they are sent to, if more than one.
+        expert: to be an expert; None is nobody.
+        many: whether they are sent to other processes.
 
     Raises:
         OptionError: It is not; the message says what to give instead.
@@ -271,13 +206,13 @@ def check_drivers(env: object, expert: object, workers: int) -> None:
         raise OptionError(f"env={env!r} is no environment: give {name}, or a function that makes one")
     if expert is not None:
         check_expert(expert)
-    if workers > 1:
+    if many:
         try:
             pickle.dumps((env, expert))
         except Exception as error:
             raise OptionError(
-                f"workers={workers} send env and expert to other processes, and these "
-                f"can't be sent: {error}; a function that makes an env must stand at the top of a module"
+                f"several workers need env and expert sent to other processes, and these can't be sent: "
+                f"{error}; a function that makes an env must stand at the top of a module"
             ) from error
 
 
@@ -304,76 +239,3 @@ def _anywhere(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     if getattr(env.unwrapped, "telemetry", None) is None:
         env.reset()  # a simulator that connects from outside is not known before
     return {"s": "random", "speed": START_SPEED} if simulator.capabilities.can_place else {}
-
-
-def _where_it_fell(
-    env: gymnasium.Env[Any, Any], info: Mapping[str, Any], start: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Options that put the car back on its lane, as fast as it would start."""
-    track = getattr(env.unwrapped, "track", None)
-    if "s" not in info or track is None:
-        raise OptionError("put_back needs to know where the car is, and this environment does not tell")
-    known = {name: value for name, value in start.items() if name not in ("s", "offset", "heading_error")}
-    return {**known, "s": float(info["s"]), "offset": float(track.reference_offset), "heading_error": 0.0}
-
-
-def _episode(
-    env: RecordDrives,
-    expert: Teacher | None,
-    novice: Novice,
-    gate: Gate,
-    rng: np.random.Generator,
-    most: int,
-    seed: int | None,
-    start: dict[str, Any],
-) -> tuple[EpisodeSummary, Mapping[str, Any]]:
-    """Drive one episode, ``most`` steps of it; tells what it came to, and the last info."""
-    observation, info = env.reset(seed=seed, options=start or None)
-    novice.begin()
-    gate.begin(rng)
-    begin, furthest = float(info["time"]), (float(info["time"]), float(info.get("progress", 0.0)))
-    frames = labels = driven = takeovers = 0
-    driver, end = POLICY, "frames"
-    while frames < most:
-        wanted, doubt, features = novice(observation, info)
-
-        def ask(observation: Any = observation, info: Mapping[str, Any] = info) -> Action | None:
-            return None if expert is None else _checked(expert(observation, info))
-
-        decision = gate.decide(Moment(observation, info, wanted, doubt, features, ask, novice.actions))
-        frames += 1
-        labels += decision.label is not None
-        driven += decision.driver == POLICY
-        takeovers += decision.driver != POLICY and driver == POLICY and frames > 1
-        driver = decision.driver
-        known = {"policy_action": wanted, "expert_action": decision.label, "doubt": doubt}
-        env.note(
-            driver=driver,
-            **{name: value for name, value in known.items() if value is not None},
-            **decision.note,
-        )
-        observation, _, terminated, truncated, info = env.step(decision.action)
-        time, progress = float(info["time"]), float(info.get("progress", 0.0))
-        if terminated or truncated:
-            end = str(info.get("end_reason", "terminated" if terminated else "truncated"))
-            break
-        if "progress" in info and progress - furthest[1] < STUCK_METRES:
-            if time - furthest[0] >= STUCK_SECONDS - 1e-9:
-                end = "stuck"
-                break
-        else:
-            furthest = (time, progress)
-    metres = float(info["progress"]) if "progress" in info else float("nan")
-    return EpisodeSummary(frames, labels, driven, takeovers, metres, float(info["time"]) - begin, end), info
-
-
-def _checked(wanted: Any) -> Action | None:
-    """An expert's answer as an action, None if it has none."""
-    if wanted is None:
-        return None
-    values = np.asarray(wanted, np.float32)
-    if values.shape != (2,) or not np.isfinite(values).all():
-        raise OptionError(
-            f"the expert must give two finite numbers (steering, throttle), or None; got {wanted!r}"
-        )
-    return np.clip(values, -1.0, 1.0)

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import gymnasium
 
 from algorithms.base import Policy
-from algorithms.dagger.gates import Gate, Mixture, PolicyAlone
 from algorithms.dagger.learner import InteractiveConfig, InteractiveLearner
 from algorithms.dagger.round_log import Round
 from algorithms.dagger.rounds import RoundSummary, round_folder
 from algorithms.dagger.schedules import Beta, Schedule, beta_of, make_schedule
+from udacity_gym.driving.gates import Gate, Mixture, PolicyAlone
 from udacity_gym.errors import CheckpointError
 
 

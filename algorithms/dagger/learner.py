@@ -14,6 +14,7 @@ whole is collected again, and a training that is not finished is begun again.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import hashlib
 import json
@@ -22,17 +23,17 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import gymnasium
 import numpy as np
 from tqdm import tqdm
 
 from algorithms.base import Policy, TrainingError
-from algorithms.checks import Number
-from algorithms.dagger.collect import Collector, EnvMaker, Teacher, check_drivers, recorded_cameras
-from algorithms.dagger.gates import Gate, Mixture
+from algorithms.checks import Count, Number
+from algorithms.dagger.collect import Driving, EnvMaker, check_driving, recorded_cameras
 from algorithms.dagger.round_log import (
     Round,
     best_of,
@@ -44,6 +45,7 @@ from algorithms.dagger.round_log import (
 from algorithms.dagger.rounds import (
     SKIP,
     Labeller,
+    RoundPlan,
     RoundSummary,
     collect_round,
     label_round,
@@ -54,22 +56,24 @@ from algorithms.dagger.rounds import (
 from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
-from algorithms.training.config import TrainingConfig
-from algorithms.training.data import (
-    Frames,
-    ImageCache,
-    check_weights,
-    open_recordings,
-    without_broken_images,
-)
+from algorithms.training.config import PARTS, TrainingConfig
+from algorithms.training.data import Frames, check_weights, open_recordings, without_broken_images
 from algorithms.training.trainer import Training, check_initial, network_of, weights_bytes
+from udacity_gym.driving.driver import ExpertFunction
+from udacity_gym.driving.executor import Shared, open_executor
+from udacity_gym.driving.gates import Gate, Mixture
+from udacity_gym.driving.loop import same_road, track_for
 from udacity_gym.errors import OptionError
-from udacity_gym.evaluation.runner import elsewhere, evaluate, track_for
-from udacity_gym.recording import open_recording
+from udacity_gym.evaluation.runner import evaluate
+from udacity_gym.recording import ImageCache, open_recording
 from udacity_gym.world.track.track import Track
 
 if TYPE_CHECKING:
     from udacity_gym.recording import Recording
+
+
+Collect: TypeAlias = Callable[..., RoundSummary]
+"""`collect_round`, all but for the folder, the number, the gate, the policy and ``about``."""
 
 
 @dataclass(frozen=True)
@@ -105,35 +109,22 @@ class InteractiveConfig(TrainingConfig):
     learner may go on with other `MAY_CHANGE` than it was begun with.
     """
 
-    epochs: int = 4
-    steps_per_epoch: int | None = 100
-    rounds: int = 10
-    frames: int = 1000
-    rollouts: int = 2
-    workers: int = 1
+    epochs: Count = 4
+    steps_per_epoch: Count | None = 100
+    rounds: Count = 10
+    frames: Count = 1000
+    rollouts: Count = 2
+    workers: Count = 1
     start: Mapping[str, Any] | None = None
     put_back: bool = False
-    train_on: str = "all"
+    train_on: Literal["all", "last"] = "all"
     warm_start: bool = True
-    members: int = 1
-    laps: int = 0
-    patience: int | None = field(default=None, init=False, repr=False)
-    judge_every: int = field(default=1, init=False, repr=False)
+    members: Count = 1
+    laps: Annotated[int, Number(0)] = 0
+    patience: Count | None = field(default=None, init=False, repr=False)
+    judge_every: Count = field(default=1, init=False, repr=False)
 
     MAY_CHANGE: ClassVar[tuple[str, ...]] = ("rounds", "workers", "memory_budget", "laps")
-    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        **TrainingConfig.CHOICES,
-        "train_on": ("all", "last"),
-    }
-    NUMBERS: ClassVar[Mapping[str, Number]] = {
-        **TrainingConfig.NUMBERS,
-        "rounds": Number(1, whole=True),
-        "frames": Number(1, whole=True),
-        "rollouts": Number(1, whole=True),
-        "workers": Number(1, whole=True),
-        "members": Number(1, whole=True),
-        "laps": Number(0, whole=True),
-    }
 
 
 class InteractiveLearner(ABC):
@@ -162,9 +153,10 @@ class InteractiveLearner(ABC):
         *,
         weights: Sequence[float] | None = None,
         env: EnvMaker,
-        expert: Teacher | None = None,
+        expert: ExpertFunction | None = None,
         initial: Policy | str | Path | None = None,
         labeller: Labeller | None = None,
+        executor: concurrent.futures.Executor | None = None,
         folder: str | Path | None = None,
         progress: bool = True,
         **options: Any,
@@ -179,12 +171,14 @@ class InteractiveLearner(ABC):
             env: environment with images, whose action is (steering, throttle); or a function that makes
                 one. An environment is not closed.
             expert: who shows how to drive: ``expert(observation, info) -> (steering, throttle)``, see
-                `udacity_gym.experts`. One with ``reset(seed)`` is told when a rollout begins. None is for
-                learners that can do without, see `needs_expert`.
+                `udacity_gym.experts`. One with ``reset(env, info, seed)`` is told when an episode begins.
+                None is for learners that can do without, see `needs_expert`.
             initial: policy to go on from, or its folder or its training's, such as a clone: it is the policy
                 of round 0, which nobody drives and in which nothing is trained; recordings are trained on
                 from round 1 on.
             labeller: who labels each round's frames after it was driven, see `algorithms.label_round`.
+            executor: an executor of `concurrent.futures` that collects the rollouts, in place of ``workers``
+                processes of this machine; it is not shut down.
             folder: where to keep everything; if a learner was interrupted in it, `learn` goes on.
             progress: show a progress bar.
             **options: single settings that differ from ``config``, by their names.
@@ -201,8 +195,9 @@ class InteractiveLearner(ABC):
         self.folder = None if folder is None else Path(folder)
         self.round_log: list[Round] = []
         self._env, self._expert, self._labeller = env, expert, labeller
+        self._executor = executor
         self._progress = progress
-        check_drivers(env, expert, self.config.workers)
+        check_driving(env, expert, many=executor is not None or self.config.workers > 1)
         if labeller is not None and not callable(labeller):
             raise OptionError(f"a labeller is asked labeller(frame), {labeller!r} can't be")
         self._initial = load_policy(initial) if isinstance(initial, (str, Path)) else initial
@@ -305,17 +300,16 @@ class InteractiveLearner(ABC):
         self._forget()  # those of a folder that was given up, or labelled since
         with contextlib.ExitStack() as stack:
             folder = self._work = stack.enter_context(_place(self.folder))
-            collector = stack.enter_context(
-                contextlib.closing(Collector(self._env, self._expert, self.config.workers))
-            )
-            recorded_cameras(collector.env)
-            self.round_log = self._read_round_log(folder, collector.env)
+            env = stack.enter_context(_made(self._env))
+            recorded_cameras(env)
+            collect = stack.enter_context(self._collector(env))
+            self.round_log = self._read_round_log(folder, env)
             total, done = self.config.rounds, len(self.round_log)
             bar = stack.enter_context(
                 tqdm(total=total, initial=done, disable=not self._progress, unit="round")
             )
             while len(self.round_log) < total:
-                round = self._round(len(self.round_log), collector)
+                round = self._round(len(self.round_log), env, collect)
                 self._keep(round)
                 bar.update()
                 bar.set_postfix(_postfix(round))
@@ -326,13 +320,33 @@ class InteractiveLearner(ABC):
                 policy.save(self.folder / "policy")
             return policy
 
+    def policy(self, round: int) -> Policy:
+        """The policy after a finished round.
+
+        Args:
+            round: its number, from 0.
+
+        Raises:
+            CheckpointError: The round is not finished, or nothing is kept any more.
+        """
+        return load_policy(self._policy_folder(round))
+
     def rounds(self) -> list[Recording]:
         """The finished rounds that were collected, opened, in their order; for learners with a folder."""
         numbers = range(len(self.round_log))
         return [self._open(i) for i in numbers if round_folder(self._work / "rounds", i).is_dir()]
 
-    def _round(self, number: int, collector: Collector) -> Round:
-        summary = self._collect(number, collector)
+    @contextlib.contextmanager
+    def _collector(self, env: gymnasium.Env[Any, Any]) -> Iterator[Collect]:
+        """What collects a round, for as long as `learn` goes on; ``env`` is that of this process."""
+        workers = self._executor or self.config.workers
+        driving = Shared(Driving(env if workers == 1 else self._env, self._expert), "env and expert")
+        plan = RoundPlan(**{f.name: getattr(self.config, f.name) for f in fields(RoundPlan)})
+        with open_executor(workers) as executor:
+            yield partial(collect_round, executor, driving, plan=plan)
+
+    def _round(self, number: int, env: gymnasium.Env[Any, Any], collect: Collect) -> Round:
+        summary = self._collect(number, collect)
         frames = self._frames(number)
         if self.config.train_on == "last":
             self._cache = self._empty_cache()  # images of the rounds before would fill it in vain
@@ -353,13 +367,13 @@ class InteractiveLearner(ABC):
             train_frames=0 if frames is None else len(frames),
             train_loss=loss,
         )
-        return self._judged(round, policy, collector)
+        return self._judged(round, policy, env)
 
-    def _collect(self, number: int, collector: Collector) -> RoundSummary:
+    def _collect(self, number: int, collect: Collect) -> RoundSummary:
         if number == 0 and not self._drives_first:
             return RoundSummary(0, (), {})
         folder = round_folder(self._work / "rounds", number)
-        summary = RoundSummary.read(folder) if folder.is_dir() else self._drive(number, collector)
+        summary = RoundSummary.read(folder) if folder.is_dir() else self._drive(number, collect)
         if self._labeller is not None and number > 0:
             label_round(folder, self._labeller)
         if self._expert is None and (left := unlabelled(self._open(number))):
@@ -376,26 +390,14 @@ class InteractiveLearner(ABC):
             )
         return summary
 
-    def _drive(self, number: int, collector: Collector) -> RoundSummary:
+    def _drive(self, number: int, collect: Collect) -> RoundSummary:
         if number == 0:
             gate: Gate = Mixture(1.0)
             policy, about = None, {"beta": 1.0}
         else:
             policy = self._policy_folder(number - 1)
             gate, about = self.gate(number, load_policy(policy))
-        return collect_round(
-            collector,
-            self._work / "rounds",
-            number,
-            gate,
-            policy,
-            frames=self.config.frames,
-            rollouts=self.config.rollouts,
-            start=self.config.start,
-            put_back=self.config.put_back,
-            seed=self.config.seed,
-            about=about,
-        )
+        return collect(self._work / "rounds", number, gate, policy, about=about)
 
     def _learnt(self, number: int, frames: Frames | None) -> tuple[Policy, float | None]:
         """The policy of a round, and its mean loss in training."""
@@ -452,11 +454,11 @@ class InteractiveLearner(ABC):
             self._opened[number] = open_recording(round_folder(self._work / "rounds", number))
         return self._opened[number]
 
-    def _judged(self, round: Round, policy: Policy, collector: Collector) -> Round:
+    def _judged(self, round: Round, policy: Policy, env: gymnasium.Env[Any, Any]) -> Round:
         if not self.config.laps:
             return round
-        start = elsewhere(self.config.start) or None
-        evaluation = evaluate(policy, collector.env, self.config.laps, seed=self.config.seed, start=start)
+        start = same_road(self.config.start) or None
+        evaluation = evaluate(policy, env, self.config.laps, seed=self.config.seed, start=start)
         return replace(
             round,
             interventions=evaluation.interventions,
@@ -520,7 +522,7 @@ def _name_of(driver: Any) -> str:
 def _settings(config: InteractiveConfig) -> dict[str, Any]:
     """The settings that a learner can't go on without, as JSON has them."""
     values = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in config.MAY_CHANGE}
-    plain = {name: asdict(value) if name in config.PARTS else value for name, value in values.items()}
+    plain = {name: asdict(value) if isinstance(value, PARTS) else value for name, value in values.items()}
     settings: dict[str, Any] = json.loads(json.dumps(plain, default=repr))
     return settings
 
@@ -529,6 +531,16 @@ def members_of(policy: Policy) -> list[NetworkPolicy]:
     """The networks of a policy that an interactive learner has trained."""
     members = policy.members if isinstance(policy, Ensemble) else (policy,)
     return [member for member in members if isinstance(member, NetworkPolicy)]
+
+
+@contextlib.contextmanager
+def _made(env: EnvMaker) -> Iterator[gymnasium.Env[Any, Any]]:
+    """The environment of this process; one that is made here is closed at the end."""
+    if isinstance(env, gymnasium.Env):
+        yield env
+        return
+    with contextlib.closing(env()) as made:
+        yield made
 
 
 @contextlib.contextmanager

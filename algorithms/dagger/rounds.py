@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.dagger.collect import Collector, EpisodeSummary, Rollout
+from algorithms.dagger.collect import Driving, EpisodeSummary, Rollout, RolloutJob, run_job
+from udacity_gym.driving.executor import Executor, Shared
+from udacity_gym.driving.gates import Gate
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.files import replacing, write_whole
 from udacity_gym.recording import Recording, open_recording
@@ -29,7 +32,6 @@ from udacity_gym.recording.side_file import SIDE_FILE
 from udacity_gym.recording.writer import IMAGE_FOLDER
 
 if TYPE_CHECKING:
-    from algorithms.dagger.gates import Gate
     from udacity_gym.recording import Frame
 
 SUMMARY = "round.json"
@@ -104,61 +106,77 @@ def round_folder(folder: Path, number: int) -> Path:
     return folder / f"round_{number:03d}"
 
 
-def collect_round(
-    collector: Collector,
-    folder: Path,
-    number: int,
-    gate: Gate,
-    policy: Path | None,
-    *,
-    frames: int,
-    rollouts: int,
-    start: Mapping[str, Any] | None,
-    put_back: bool,
-    seed: int,
-    about: Mapping[str, Any],
-) -> RoundSummary:
-    """Collect a round; what is left of one that was interrupted is thrown away.
+@dataclass(frozen=True)
+class RoundPlan:
+    """What every round of a learner is like.
 
-    Args:
-        collector: who drives.
-        folder: of all rounds.
-        number: of this one.
-        gate: who drives, and what is labelled.
-        policy: checkpoint of the policy; None in a round that the expert drives alone.
-        frames: rows of the whole round.
+    Attributes:
+        frames: rows of a whole round.
         rollouts: parts of it, each with a seed of its own, which may be collected side by side.
         start: options of the environment's reset.
         put_back: see `algorithms.dagger.collect.Rollout`.
         seed: of the learner.
+    """
+
+    frames: int
+    rollouts: int
+    start: Mapping[str, Any] | None
+    put_back: bool
+    seed: int
+
+
+def collect_round(
+    executor: Executor,
+    driving: Shared[Driving],
+    folder: Path,
+    number: int,
+    gate: Gate,
+    policy: Path | None,
+    plan: RoundPlan,
+    about: Mapping[str, Any],
+) -> RoundSummary:
+    """Collect a round; what an interruption left of one is thrown away.
+
+    The outcome does not depend on the executor: each rollout has its own seed and folder.
+
+    Args:
+        executor: does the rollouts.
+        driving: where and with whom they are driven.
+        folder: of all rounds.
+        number: of this one.
+        gate: who drives, and what is labelled.
+        policy: checkpoint of the policy; None in a round that the expert drives alone.
+        plan: what rounds are like.
         about: what to keep in the round's summary.
 
     Returns:
-        What it came to.
+        The round's summary.
     """
     whole = round_folder(folder, number)
     part = folder / f".{whole.name}.part"
     if part.exists():
         shutil.rmtree(part)
     part.mkdir(parents=True)
-    shares = [frames * (i + 1) // rollouts - frames * i // rollouts for i in range(rollouts)]
-    jobs = [
+    ends = [plan.frames * i // plan.rollouts for i in range(plan.rollouts + 1)]
+    shares = [end - begin for begin, end in itertools.pairwise(ends)]
+    rollouts = [
         Rollout(
             folder=part / f"drive_{i}",
             policy=policy,
             gate=gate,
             frames=share,
-            seed=(seed, number, i),
-            start=start,
-            put_back=put_back,
-            stamp=FIRST_STAMP + datetime.timedelta(days=number * rollouts + i),
+            seed=(plan.seed, number, i),
+            start=plan.start,
+            put_back=plan.put_back,
+            stamp=FIRST_STAMP + datetime.timedelta(days=number * plan.rollouts + i),
             about={"round": number},
         )
         for i, share in enumerate(shares)
         if share
     ]
-    episodes = [episode for found in collector.run(jobs) for episode in found]
-    _merge([job.folder for job in jobs], part)
+    done = dict(executor.map(run_job, [RolloutJob(driving, rollout) for rollout in rollouts]))
+    episodes = [episode for i in range(len(rollouts)) for episode in done[i]]
+    _merge([rollout.folder for rollout in rollouts], part)
     summary = RoundSummary(number, tuple(episodes), dict(about))
     write_whole(part / SUMMARY, summary.to_json())
     part.rename(whole)

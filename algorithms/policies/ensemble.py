@@ -81,6 +81,13 @@ class Ensemble(Policy):
         told = [own for own in states if own is not None]
         return np.stack(actions), sum(told, ()) if told else None
 
+    def predict_with_doubt(
+        self, observation: Any, state: State | None = None, episode_start: NDArray[np.bool_] | None = None
+    ) -> tuple[Action, State | None, Floats]:
+        """The members' mean and how far they disagree, see `doubt_of`; else like `Policy.predict`."""
+        actions, state = self.predict_all(observation, state, episode_start)
+        return actions.mean(axis=0), state, doubt_of(actions)
+
     def predict(
         self,
         observation: Any,

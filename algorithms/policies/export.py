@@ -3,7 +3,7 @@
 The exported model takes the camera's whole image, crops, resizes and converts it by itself, and gives
 actions in [-1, 1]:
 
-- ``model.onnx`` (https://onnx.ai) is for onnxruntime, in any language; `udacity_gym.onnx_policy.OnnxPolicy`
+- ``model.onnx`` (https://onnx.ai) is for onnxruntime, in any language; `udacity_gym.driving.OnnxPolicy`
   drives with it without torch;
 - ``model.pt``, TorchScript, is for ``torch.jit.load`` in Python or C++.
 
@@ -40,10 +40,10 @@ from torch import Tensor, nn
 from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.network_policy import INPUT_SCALES, NetworkPolicy
 from algorithms.policies.preprocessing import Preprocessing
+from udacity_gym.driving.driver import name_of
+from udacity_gym.driving.onnx_policy import KEY
 from udacity_gym.errors import MissingDependencyError, OptionError, UdacityGymError
-from udacity_gym.evaluation.runner import name_of
 from udacity_gym.files import replacing
-from udacity_gym.onnx_policy import KEY
 from udacity_gym.telemetry import Image
 
 TOLERANCE = 0.02
@@ -241,7 +241,7 @@ class ImagesToActions(nn.Module):
         return (action, *after)
 
     def prepare(self, image: Tensor) -> Tensor:
-        """What `Preprocessing.prepare` makes of images: (n, 3, *size) float32 in [0, 255]."""
+        """What `Preprocessing` makes of images: (n, 3, *size) float32 in [0, 255]."""
         x = image[:, self.top : self.bottom].permute(0, 3, 1, 2).to(torch.float32)
         if self.resizes:
             x = torch.round(self.by_rows @ x @ self.by_columns).clamp(0.0, 255.0)

@@ -17,8 +17,8 @@ from algorithms.checks import Number
 from algorithms.policies.checkpoint import write_checkpoint
 from algorithms.policies.losses import Loss, MeanSquare
 from algorithms.policies.preprocessing import Preprocessing
+from udacity_gym.driving.policy_inputs import MEASUREMENTS
 from udacity_gym.errors import OptionError
-from udacity_gym.policy_inputs import MEASUREMENTS
 from udacity_gym.telemetry import MPH, Image
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ from algorithms.policies.losses import Classes, Gaussian, Huber, Loss
 from algorithms.policies.networks import make_network
 from algorithms.policies.preprocessing import COLORS
 from udacity_gym.cli import main
+from udacity_gym.driving.onnx_policy import KEY, OnnxPolicy
+from udacity_gym.driving.policy_inputs import ObservationError
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation import evaluate
 from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.files import digest_of
-from udacity_gym.onnx_policy import KEY, OnnxPolicy
-from udacity_gym.policy_inputs import ObservationError
 from udacity_gym.recording import open_recording
 
 # TorchScript still works, and is still what C++ loads.

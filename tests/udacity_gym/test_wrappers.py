@@ -7,10 +7,10 @@ from gymnasium.error import ResetNeeded
 from stable_baselines3.common.env_checker import check_env
 
 import udacity_gym
+from udacity_gym.driving.policy_inputs import ObservationError
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.experts import PurePursuit
-from udacity_gym.policy_inputs import ObservationError
 from udacity_gym.telemetry import MPH
 from udacity_gym.wrappers import SpeedControl, SpeedObservation, fit_to
 

@@ -87,7 +87,7 @@ def run(options: Options) -> int:
 
 def _make_env(options: Options, driver: object, **settings: Any) -> gymnasium.Env[Any, Any]:
     """The environment that was asked for, with images of the size that the driver looks at."""
-    from udacity_gym.wrappers import image_size_for
+    from udacity_gym.driving.policy_inputs import image_size_for
 
     return make_env(
         options.track,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from udacity_gym.driving.loop import PutBack
 from udacity_gym.window import why_no_window
 
 if TYPE_CHECKING:
     import gymnasium
 
     from udacity_gym.experts import Expert, Human
-    from udacity_gym.recording import Recorder
 
 Devices = Literal["keyboard", "gamepad", "any"]
 """What people drive with; "any" is both, and whoever got active last drives."""
@@ -26,6 +25,15 @@ TAKING_OVER = """\
   T or any of these      take over                    A, cross
   Return, or let go      hand back                    B, circle
   P                      pause, and go on             start, options"""
+
+
+AT_REST = PutBack(speed=0.0)
+"""People find the car standing where it left the road, in the same weather."""
+
+
+def window_closes() -> suppress:
+    """A block that closing the window ends."""
+    return suppress(KeyboardInterrupt)
 
 
 def people(devices: Devices, option: str = "--human") -> Human:
@@ -46,44 +54,6 @@ def people(devices: Devices, option: str = "--human") -> Human:
     return Human() if devices == "any" else Human(devices)
 
 
-@dataclass
-class Drive:
-    """A drive that goes on where the car leaves the road: it is put back where it was.
-
-    Attributes:
-        env: the environment.
-        metres: driven along the track in all episodes.
-        seconds: simulated, in all episodes.
-        put_back: how often the car was put back.
-    """
-
-    env: gymnasium.Env[Any, Any]
-    metres: float = 0.0
-    seconds: float = 0.0
-    put_back: int = 0
-    observation: Any = None
-    info: dict[str, Any] = field(default_factory=dict)
-
-    def begin(self, seed: int) -> None:
-        """Start at the start."""
-        self.observation, self.info = self.env.reset(seed=seed)
-
-    def step(self, action: Any) -> None:
-        """Drive a control step."""
-        before = self.info
-        self.observation, _, terminated, truncated, self.info = self.env.step(action)
-        self.metres += self.info["progress"] - before["progress"]
-        self.seconds += self.info["time"] - before["time"]
-        if terminated or truncated:
-            self.put_back += 1
-            self.observation, self.info = self.env.reset(options={"s": float(self.info["s"])})
-
-    def laps(self) -> float:
-        """Laps driven so far."""
-        laps: float = self.metres / self.env.unwrapped.track.length  # type: ignore[attr-defined]
-        return laps
-
-
 def record_people(
     human: Human,
     env: gymnasium.Env[Any, Any],
@@ -98,28 +68,29 @@ def record_people(
 
     Closing the window is the end, and so are the laps and seconds of driving.
     """
-    from udacity_gym.recording import RecordDrives, Recorder
+    from udacity_gym.driving import drive
+    from udacity_gym.recording import Recorder
     from udacity_gym.telemetry import CAMERAS
 
     print(f"Drive in the window; close it to end.\n{STEERING}\n{RECORDING}")
-    with ExitStack() as stack:
-        recorder = stack.enter_context(Recorder(folder, CAMERAS, {"driver": human.driver}, append=append))
-        drive = Drive(RecordDrives(env, recorder))
-        begun = False
-        stack.enter_context(suppress(KeyboardInterrupt))  # the window was closed
-        drive.begin(seed)
-        while drive.laps() < laps and (seconds is None or drive.seconds < seconds - 1e-9):
-            reading = human.read(drive.observation, drive.info)
-            if begun and "record" in reading.buttons:
-                _toggle(recorder)
-            elif not begun and (reading.active or "record" in reading.buttons):
-                begun = True
-                recorder.start()
-            caption = "recording" if recorder.recording else "not recording"
-            env.unwrapped.caption = caption  # type: ignore[attr-defined]
-            drive.step(reading.action)
-            if not begun:
-                drive.seconds = 0.0
+    steps = drive(env, human, laps=laps, seed=seed, on_fall="put_back", put_back=AT_REST, stuck_seconds=None)
+    begun_at: float | None = None
+    with Recorder(folder, CAMERAS, {"driver": human.driver}, append=append) as recorder, window_closes():
+        records, time = False, 0.0
+        for step in steps:
+            pressed = "record" in human.last.buttons
+            if begun_at is None and (human.last.active or pressed):
+                begun_at, records = time, True
+            elif pressed:
+                records = not records
+            if records:
+                recorder.add(step)
+            else:
+                recorder.stop()
+            env.unwrapped.caption = "recording" if records else "not recording"  # type: ignore[attr-defined]
+            time = step.time
+            if begun_at is not None and seconds is not None and time - begun_at >= seconds - 1e-9:
+                break
 
 
 def drive_with_people(
@@ -146,34 +117,40 @@ def drive_with_people(
     Returns:
         What came of it, for people.
     """
-    from udacity_gym.experts import PolicyExpert, Takeover
-    from udacity_gym.recording import RecordDrives, Recorder
+    from udacity_gym.driving import HUMAN, Handover, drive
+    from udacity_gym.recording import Recorder
     from udacity_gym.telemetry import CAMERAS
 
     print(f"Touch the controls to take over; close the window to end.\n{STEERING}\n{TAKING_OVER}")
-    with ExitStack() as stack:
-        if folder is not None:
-            recorder = stack.enter_context(Recorder(folder, CAMERAS))
-            env = RecordDrives(env, recorder)
-            recorder.start()
-        drive = Drive(Takeover(env, human, driver="policy" if isinstance(driver, PolicyExpert) else "expert"))
-        yours = takeovers = 0
-        with suppress(KeyboardInterrupt):
-            drive.begin(seed)
-            while drive.laps() < laps and (seconds is None or drive.seconds < seconds - 1e-9):
-                before = drive.info["driver"]
-                drive.step(driver(drive.observation, drive.info))
-                yours += drive.info["driver"] == "human"
-                takeovers += drive.info["driver"] == "human" != before
-        share = yours * env.get_wrapper_attr("ctrl_dt") / max(1e-9, drive.seconds)
-    return (
-        f"{drive.laps():.2f} laps in {drive.seconds:.0f} s: you took over {takeovers} times and drove "
-        f"{share:.0%} of the time; the car was put back {drive.put_back} times"
+    handover = Handover(driver, human)
+    steps = drive(
+        env,
+        handover,
+        laps=laps,
+        seconds=seconds,
+        seed=seed,
+        on_fall="put_back",
+        put_back=AT_REST,
+        stuck_seconds=None,
     )
-
-
-def _toggle(recorder: Recorder) -> None:
-    if recorder.recording:
-        recorder.stop()
-    else:
-        recorder.start()
+    time = distance = 0.0
+    human_steps = driven_steps = takeovers = falls = 0
+    last_driver = ""
+    with ExitStack() as stack:
+        recorder = None if folder is None else stack.enter_context(Recorder(folder, CAMERAS))
+        stack.enter_context(window_closes())
+        for step in steps:
+            if step.decision is None:
+                continue
+            if recorder is not None:
+                recorder.add(step)
+            driven_steps += 1
+            human_steps += step.decision.driver == HUMAN
+            takeovers += step.decision.driver == HUMAN != last_driver
+            falls += step.fell
+            last_driver, time, distance = step.decision.driver, step.time, step.distance
+    track = env.get_wrapper_attr("track")
+    return (
+        f"{distance / track.length:.2f} laps in {time:.0f} s: you took over {takeovers} times and drove "
+        f"{human_steps / max(1, driven_steps):.0%} of the time; the car was put back {falls} times"
+    )

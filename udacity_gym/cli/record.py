@@ -53,9 +53,9 @@ def run(options: Options) -> int:
             f"{options.folder} holds a recording already; choose another folder, or add an episode "
             "with --append"
         )
+    from udacity_gym.driving.policy_inputs import image_size_for
     from udacity_gym.recording import open_recording, record
     from udacity_gym.world.track.track import Track
-    from udacity_gym.wrappers import image_size_for
 
     check_number("--noise", options.noise, 0.0, 1.0)
     if options.human is not None:

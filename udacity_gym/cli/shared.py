@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.errors import OptionError
 
 if TYPE_CHECKING:
     import gymnasium
     import numpy as np
     from numpy.typing import NDArray
 
-    from udacity_gym.evaluation import Evaluation, Step
+    from udacity_gym.evaluation import Evaluation, EvaluationStep
     from udacity_gym.evaluation.result import Criterion
     from udacity_gym.telemetry import Image
     from udacity_gym.world.track.track import Track
 
 EXPERT = "expert"
 """What to say instead of a policy's folder to have the built-in expert drive."""
-
-
-LEARNER_FILE = "learner.json"
-"""Beside "policy" in the folder of a training: which learner can load it, where that is not ours."""
 
 
 def make_env(track: str, **settings: Any) -> gymnasium.Env[Any, Any]:
@@ -51,10 +46,10 @@ def make_expert(expert: str, track: str | Track, speed: float | None = None, noi
         OptionError: There is no such expert, or a policy was given a speed.
         CheckpointError: The folder holds no policy.
     """
-    from udacity_gym.experts import Noise, NoisyExpert, PolicyExpert, expert_names, make_expert as by_name
+    from udacity_gym.experts import EXPERTS, Noise, NoisyExpert, PolicyExpert, make_expert as by_name
 
     expert = "pure_pursuit" if expert == EXPERT else expert
-    if expert not in expert_names() and Path(expert).exists():
+    if expert not in EXPERTS and Path(expert).exists():
         if speed is not None:
             raise OptionError("--speed is for experts by name; a policy drives at its own speed")
         made: Any = PolicyExpert(load_driver(expert, track))
@@ -77,46 +72,13 @@ def load_driver(policy: str, track: str | Track) -> Any:
     Raises:
         CheckpointError: The folder holds no policy.
     """
-    folder = Path(policy)
-    if not folder.exists():
-        from udacity_gym.experts import expert_names, make_expert as by_name
+    from udacity_gym.driving.loading import load_policy
+    from udacity_gym.experts import EXPERTS, make_expert as by_name
 
-        if policy == EXPERT or policy in expert_names():
-            return by_name("pure_pursuit" if policy == EXPERT else policy, track)
-    if folder.suffix == ".onnx":
-        from udacity_gym.onnx_policy import OnnxPolicy
-
-        return OnnxPolicy(folder)
-    if folder.suffix in (".h5", ".hdf5", ".keras"):
-        from algorithms.adapters.keras import load_keras
-
-        return load_keras(folder)
-    import algorithms
-
-    if (folder / LEARNER_FILE).is_file():
-        return _load_with_learner(folder)
-    return algorithms.load_policy(folder)
-
-
-def _load_with_learner(folder: Path) -> Any:
-    """Load what another package's learner has learnt, if that learner is installed under its name.
-
-    A folder can come from anywhere, so it can't make us import what nobody has installed as a learner.
-    """
-    from algorithms.learners import find_learner, installed_learners
-
-    where = folder / LEARNER_FILE
-    try:
-        name = str(json.loads(where.read_text(encoding="utf-8"))["learner"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{where} does not name a learner: {error!r}") from error
-    if name not in installed_learners():
-        raise CheckpointError(
-            f"{where} names the learner {name!r}, which is not installed (see udacity-gym learners);"
-            " install its package, which must register it in the entry-point group udacity_gym.learners"
-        )
-    learner: Any = find_learner(name)
-    return learner.load(folder / "policy")
+    name = "pure_pursuit" if policy == EXPERT else policy
+    if not Path(policy).exists() and name in EXPERTS:
+        return by_name(name, track)
+    return load_policy(policy)
 
 
 def check_seed(seed: int) -> None:
@@ -151,12 +113,12 @@ class Sightseer:
         self.images: list[tuple[str, Image]] = []
         self._places = [track_length * (k + 0.5) / count for k in range(count)]
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: EvaluationStep) -> None:
         """Take an image if it is time for one."""
         if len(self.images) < len(self._places) and step.distance >= self._places[len(self.images)]:
             seen = step.observation
             image = seen["center"] if isinstance(seen, Mapping) else seen
-            self.images.append((f"driving, at {float(step.info['s']):.0f} m", image))
+            self.images.append((f"driving, at {float(step.next_info['s']):.0f} m", image))
 
 
 def judge(
@@ -182,12 +144,12 @@ def judge(
     Returns:
         The evaluation.
     """
+    from udacity_gym.driving.policy_inputs import image_size_for
     from udacity_gym.evaluation import DriveVideo, evaluate, write_report
     from udacity_gym.world.track.track import Track
-    from udacity_gym.wrappers import image_size_for
 
     sightseer = Sightseer(Track.load(track).length)
-    hooks: list[Callable[[Step], object]] = [sightseer]
+    hooks: list[Callable[[EvaluationStep], object]] = [sightseer]
     film = folder / "drive.webm" if video else None
     env = make_env(track, direction=direction, conditions=conditions, image_size=image_size_for(driver))
     with ExitStack() as stack:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from udacity_gym.evaluation.metrics import autonomy
 from udacity_gym.evaluation.result import Evaluation, Incident, Trajectory
-from udacity_gym.evaluation.runner import Step, evaluate
+from udacity_gym.evaluation.runner import EvaluationStep, evaluate
 from udacity_gym.evaluation.statistics import Estimate, bootstrap_estimate, mean_estimate, spearman
 from udacity_gym.evaluation.suite_result import Comparison, SuiteResult, compare
 from udacity_gym.evaluation.suite_runner import ForEachTrack, run_suite
-from udacity_gym.evaluation.suites import Scenario, Suite, find_suite, register_suite, scenarios, suite_names
+from udacity_gym.evaluation.suites import SUITES, Scenario, Suite, scenarios
 
 if TYPE_CHECKING:
     from udacity_gym.evaluation.comparison_report import write_comparison
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from udacity_gym.evaluation.video import DriveVideo
 
 __all__ = [
+    "SUITES",
     "Comparison",
     "DriveVideo",
     "Estimate",
     "Evaluation",
+    "EvaluationStep",
     "ForEachTrack",
     "Incident",
     "Scenario",
-    "Step",
     "Suite",
     "SuiteResult",
     "Trajectory",
@@ -37,13 +38,10 @@ __all__ = [
     "bootstrap_estimate",
     "compare",
     "evaluate",
-    "find_suite",
     "mean_estimate",
-    "register_suite",
     "run_suite",
     "scenarios",
     "spearman",
-    "suite_names",
     "write_comparison",
     "write_report",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation.episode_log import Film
 from udacity_gym.evaluation.result import WORDS, Incident
-from udacity_gym.evaluation.runner import Step
+from udacity_gym.evaluation.runner import EvaluationStep
 from udacity_gym.evaluation.video import DriveVideo, compose, image_in
 from udacity_gym.files import replacing
 from udacity_gym.telemetry import Image
@@ -47,7 +47,7 @@ class IncidentFilms:
         self._videos = videos
         self._past: deque[tuple[float, Image, Image | None]] = deque()
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: EvaluationStep) -> None:
         """Take in a step."""
         seen = image_in(step.observation)
         if seen is None or len(self.films) >= MOST:

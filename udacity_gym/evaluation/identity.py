@@ -10,8 +10,8 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from udacity_gym.driving.onnx_policy import OnnxPolicy
 from udacity_gym.files import digest_of
-from udacity_gym.onnx_policy import OnnxPolicy
 
 
 def identity_of(driver: object) -> str | None:

@@ -1,4 +1,4 @@
-"""Let a policy drive, put the car back when it fails, and keep account: `evaluate`."""
+"""Judging by driving: `evaluate` lets somebody drive, puts the car back when they fail, and keeps account."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import math
 import operator
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
+from udacity_gym.driving.driver import Driver, Predictor, as_driver, name_of
+from udacity_gym.driving.loop import PutBackError, Step, drive, track_for
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.evaluation.result import Criterion, Evaluation, Incident, Kind, Trajectory
 from udacity_gym.telemetry import Pose
-from udacity_gym.wrappers import fit_to
 
 if TYPE_CHECKING:
     from udacity_gym.experts import Expert
@@ -27,61 +28,28 @@ NO_TRACK = (
     'evaluate in gym.make("UdacitySim-v0", simulator="embedded")'
 )
 
-STUCK_SECONDS = 5.0
-"""s without getting any further after which somebody has to help."""
-STUCK_METRES = 1.0
-"""m along the track that count as getting further."""
-SLOWEST = 3.0
-"""m/s mean speed that the default time limit allows for."""
-PUT_BACK_LATERAL = 4.0
-"""m/s2, lateral acceleration up to which the car keeps its speed when it is put back."""
 NO_POSE = Pose(math.nan, math.nan, math.nan, math.nan)
 """Pose of a car whose environment does not tell it."""
 
-
-@runtime_checkable
-class Predictor(Protocol):
-    """Anything with the ``predict`` of Stable-Baselines3."""
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-    ) -> tuple[NDArray[np.float32], Any]:
-        """Choose an action; returns (action, state)."""
+SLOWEST = 3.0
+"""m/s mean speed that the default time limit allows for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One control step of an evaluation, as its ``on_step`` hook sees it.
+class EvaluationStep(Step):
+    """One control step of an evaluation, as its ``on_step`` hook sees it: a `Step`, and what went wrong.
 
     Attributes:
-        env: the environment, just after the step and before any put-back.
-        observation: what the action was chosen on.
-        action: what was done.
-        info: the environment's info after the action.
-        time: s since the evaluation began.
-        distance: m driven along the track since the evaluation began.
-        lap: completed laps.
-        interventions: how often the car has been put back, this step included.
         incidents: what went wrong in this step.
+        interventions: how often the car has been put back, this step included.
     """
 
-    env: gym.Env[Any, Any]
-    observation: Any
-    action: NDArray[np.float32]
-    info: Mapping[str, Any]
-    time: float
-    distance: float
-    lap: int
-    interventions: int
     incidents: tuple[Incident, ...]
+    interventions: int
 
 
 def evaluate(
-    policy: Predictor | Expert,
+    policy: Predictor | Expert | Driver | str | Path,
     env: gym.Env[Any, Any],
     laps: int = 3,
     *,
@@ -89,15 +57,15 @@ def evaluate(
     max_seconds: float | None = None,
     intervene: Criterion = "edge",
     start: Mapping[str, Any] | None = None,
-    on_step: Callable[[Step], object] | None = None,
+    on_step: Callable[[EvaluationStep], object] | None = None,
+    driver_seed: int | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """Judge a policy by driving, with the autonomy of Bojarski et al. 2016, section 7.
 
-    The car starts at the environment's start pose, or as ``start`` says. Whenever it leaves the lane,
-    gets stuck, or the environment ends the episode, that is an intervention: the car is put back on the
-    reference line at the same place, with the speed it had unless that is too fast for the bend, and
-    drives on.
+    The car starts at the environment's start pose, or as ``start`` says. An intervention happens when it
+    leaves its lane, gets stuck, or ends the episode. The car is then put back on the reference line at the
+    same place, with the speed it had unless that is too fast for the bend, and drives on.
     ``autonomy = 1 - interventions * 6 s / elapsed time``.
 
     There are two meanings of leaving the lane, and both are counted: a wheel over the edge line
@@ -105,12 +73,11 @@ def evaluate(
     evaluation intervene; departures of the other kind are counted, one excursion once. With "road" the
     car may leave its lane, and is put back when its centre leaves the road: the falls of Ross et al. 2011.
 
-    A policy with ``actions == ("steering",)`` gets `udacity_gym.wrappers.SpeedControl` at its own
-    ``target_speed``, one with "speed" in its ``inputs`` `udacity_gym.wrappers.SpeedObservation`.
-
     Args:
-        policy: anything with the ``predict`` of Stable-Baselines3, or an expert: a callable
-            ``(observation, info) -> action``.
+        policy: whatever drives, see `udacity_gym.driving.as_driver`: anything with the ``predict`` of
+            Stable-Baselines3, an expert, which is a callable ``(observation, info) -> action``, a path. How a
+            policy that only steers, or that wants the speed, is driven is said at
+            `udacity_gym.driving.PolicyDriver`.
         env: a UdacityEnv, wrapped or not, without limits of its own (``max_laps``, ``max_seconds``):
             where it truncates, the evaluation ends.
         laps: laps to drive.
@@ -120,11 +87,13 @@ def evaluate(
         intervene: which departure to intervene on, "edge", "reference" or "road".
         start: options of the first reset, such as ``{"s": "random"}``; None is the track's start. On its
             track and in its direction the whole evaluation is driven.
-        on_step: called with a `Step` after each control step, for videos and the like.
+        on_step: called with an `EvaluationStep` after each control step, for videos and the like.
+        driver_seed: of the randomness of whoever drives, such as a perturbed expert; None lets it go on with
+            its own.
         progress: show a progress bar.
 
     Returns:
-        What was found.
+        The results.
 
     Raises:
         OptionError: ``laps``, ``max_seconds`` or ``intervene`` is out of range.
@@ -153,194 +122,131 @@ def evaluate(
     if not limit > 0:
         raise OptionError(f"max_seconds must be above 0, got {max_seconds!r}")
 
-    drive = _Drive(_Driver(policy), fit_to(policy, env), track, intervene, elsewhere(start))
+    driver = as_driver(policy)
+    judge = _Judge(intervene)
+    steps = drive(
+        env,
+        driver,
+        seconds=limit,
+        seed=seed,
+        driver_seed=driver_seed,
+        start=start,
+        on_fall="put_back",
+        fall_reason=judge,
+    )
+    step: Step | None = None
+    failure: PutBackError | None = None
     with _Progress(laps * track.length, progress) as bar:
-        drive.begin(seed, None if start is None else dict(start))
-        while drive.ended is None:
-            step = drive.step()
-            if on_step is not None:
-                on_step(step)
-            bar.show(step)
-            if step.lap >= laps:
-                drive.ended = "all laps driven"
-            elif step.time >= limit - 1e-9:
-                drive.ended = f"time limit of {limit:.0f} s"
-            elif any(incident.intervention for incident in step.incidents):
-                drive.put_back()
+        try:
+            for step in steps:
+                if on_step is not None:
+                    on_step(judge.with_incidents(step))
+                bar.show(step, judge.interventions)
+                if step.lap >= laps:
+                    break
+        except PutBackError as error:
+            failure = error
+    assert step is not None, "a drive has at least one step"
+    cut_short = failure is not None or (step.truncated and not step.terminated)
+    if step.lap >= laps:
+        ended = "all laps driven"
+    elif step.time >= limit - 1e-9:
+        ended = f"time limit of {limit:.0f} s"
+    elif failure is not None:
+        ended = str(failure)
+    else:
+        ended = f"the environment truncated the episode after {step.distance:.0f} m"
     evaluation = Evaluation(
-        policy=name_of(policy),
+        policy=name_of(driver),
         track=str(track.name),
         track_data=track.data,
         track_length=float(track.length),
         laps_wanted=laps,
         intervene=intervene,
         seed=seed,
-        seconds=drive.time,
-        distance=drive.distance,
-        ended=drive.ended,
-        incidents=tuple(drive.incidents),
-        trajectory=drive.log.trajectory(),
+        seconds=step.time,
+        distance=step.distance,
+        ended=ended,
+        incidents=tuple(judge.incidents),
+        trajectory=judge.log.trajectory(),
     )
-    if drive.cut_short and not evaluation.complete:
+    if cut_short and not evaluation.complete:
         warnings.warn(
-            f"only {evaluation.laps} of {laps} laps are judged, {drive.distance:.0f} m: {drive.ended}",
+            f"only {evaluation.laps} of {laps} laps are judged, {step.distance:.0f} m: {ended}",
             stacklevel=2,
         )
     return evaluation
 
 
-class _Driver:
-    """A policy or an expert, as one thing that chooses actions."""
+class _Judge:
+    """Keeps account of what goes wrong, and says when the car has to be put back: a ``fall_reason``."""
 
-    def __init__(self, policy: Predictor | Expert) -> None:
-        if not isinstance(policy, Predictor) and not callable(policy):
-            raise OptionError(
-                "a policy needs predict(observation, ...) or must be a callable "
-                f"(observation, info) -> action; got {type(policy).__name__}"
-            )
-        self.policy = policy
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget the past: a new episode begins."""
-        self._state: Any = None
-        self._first = True
-
-    def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
-        if not isinstance(self.policy, Predictor):
-            return self.policy(observation, info)
-        start = np.array([self._first])
-        self._first = False
-        action, self._state = self.policy.predict(
-            observation, state=self._state, episode_start=start, deterministic=True
-        )
-        return action
-
-
-class _Drive:
-    """The account of a drive over all its episodes."""
-
-    def __init__(
-        self,
-        driver: _Driver,
-        env: gym.Env[Any, Any],
-        track: Any,
-        intervene: Criterion,
-        elsewhere: Mapping[str, Any],
-    ) -> None:
-        self.driver = driver
-        self.env = env
-        self.track = track
+    def __init__(self, intervene: Criterion) -> None:
         self.intervene = intervene
-        self.elsewhere = elsewhere
         self.incidents: list[Incident] = []
+        self.interventions = 0
         self.log = _Log()
-        self.ended: str | None = None
-        self.cut_short = False
-        self._time_before = self._distance_before = 0.0
-        self._interventions = 0
-        self._furthest = -math.inf
-
-    @property
-    def time(self) -> float:
-        """Seconds since the evaluation began."""
-        return self._time_before + float(self.info["time"])
-
-    @property
-    def distance(self) -> float:
-        """Metres driven since the evaluation began."""
-        return self._distance_before + float(self.info["progress"])
-
-    def begin(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
-        """Start an episode."""
-        self.observation, self.info = self.env.reset(seed=seed, options=options)
-        if "cte" not in self.info:
-            raise SimulatorError(NO_TRACK)
-        self.driver.begin()
+        self._new: tuple[Incident, ...] = ()
+        self._time = self._distance = 0.0
         self._edge, self._reference = EdgeDepartures(), ReferenceDepartures()
-        self._edge.update(bool(self.info["off_lane"]), self.time)
-        self._reference.update(float(self.info["cte"]))
-        self._stuck_from = (self.time, self.distance)
-        self.log.add(self)
 
-    def put_back(self) -> None:
-        """Put the car back on the reference line where it is, with a speed that fits the bend."""
-        before = self._time_before, self._distance_before
-        self._time_before, self._distance_before = self.time, self.distance
-        fits = math.sqrt(PUT_BACK_LATERAL / max(abs(float(self.info["curvature"])), 1e-3))
-        options: dict[str, Any] = {
-            **self.elsewhere,
-            "s": float(self.info["s"]),
-            "offset": float(self.track.reference_offset),
-            "heading_error": 0.0,
-            "speed": float(np.clip(self.info["speed"], 0.0, fits)),
-        }
-        if "conditions" in self.info:  # it is one drive: conditions that were drawn stay
-            options["conditions"] = self.info["conditions"]
-        try:
-            self.begin(options=options)
-        except SimulatorError as error:
-            self._time_before, self._distance_before = before
-            self.ended = f"the car can't be put back: {error}"
-            self.cut_short = True
-
-    def step(self) -> Step:
-        """Drive one control step and note what went wrong in it."""
-        observation = self.observation
-        action = self.driver(observation, self.info)
-        self.observation, _, terminated, truncated, self.info = self.env.step(action)
-        self.log.add(self)
-        incidents = self._incidents(terminated)
-        self.incidents += incidents
-        if truncated and not terminated:
-            self.ended = f"the environment truncated the episode after {self.distance:.0f} m"
-            self.cut_short = True
-        return Step(
-            env=self.env,
-            observation=observation,
-            action=action,
-            info=self.info,
-            time=self.time,
-            distance=self.distance,
-            lap=max(0, int(self.distance / self.track.length + 1e-9)),
-            interventions=self._interventions,
-            incidents=incidents,
-        )
-
-    def _incidents(self, terminated: bool) -> tuple[Incident, ...]:
+    def __call__(self, step: Step) -> str | None:
+        """Note what went wrong in a step; the kind of the intervention, if there is one."""
+        if step.starts_episode:
+            self._start_episode(step)
+        info = step.next_info
+        self._time, self._distance = step.time, step.distance
+        self.log.add(info, step.time, step.distance, self.interventions)
         kinds: list[Kind] = []
-        if self._edge.update(bool(self.info["off_lane"] or self.info["offroad"]), self.time):
+        if self._edge.update(bool(info["off_lane"] or info["offroad"]), step.time):
             kinds.append("edge")
-        if self._reference.update(float(self.info["cte"])):
+        if self._reference.update(float(info["cte"])):
             kinds.append("reference")
-        if self.intervene == "road" and self.info["offroad"]:
+        if self.intervene == "road" and info["offroad"]:
             kinds.append("road")
-        if self.distance - self._stuck_from[1] >= STUCK_METRES:
-            self._stuck_from = (self.time, self.distance)
-        elif self.time - self._stuck_from[0] >= STUCK_SECONDS - 1e-9:
+        if step.is_stuck:
             kinds.append("stuck")
-        if terminated and self.intervene not in kinds:
+        if step.terminated and self.intervene not in kinds:
             kinds.append("terminated")
         # One put-back has one cause, however much went wrong in the same step.
         cause = next((k for k in (self.intervene, "terminated", "stuck") if k in kinds), None)
-        self._interventions += cause is not None
-        return tuple(self._incident(kind, kind == cause) for kind in kinds)
+        self.interventions += cause is not None
+        self._new = tuple(_incident(step, kind, kind == cause) for kind in kinds)
+        self.incidents += self._new
+        return cause
 
-    def _incident(self, kind: Kind, intervention: bool) -> Incident:
-        pose = Pose.from_info(self.info) or NO_POSE
-        return Incident(
-            time=self.time,
-            distance=self.distance,
-            s=float(self.info["s"]),
-            kind=kind,
-            intervention=intervention,
-            x=pose.x,
-            y=pose.y,
-            z=pose.z,
-            yaw=pose.yaw,
-            cte=float(self.info["cte"]),
-            speed=float(self.info["speed"]),
-        )
+    def _start_episode(self, step: Step) -> None:
+        """Begin the account of an episode with the moment before its first step."""
+        info = step.info
+        if "cte" not in info:
+            raise SimulatorError(NO_TRACK)
+        self._edge, self._reference = EdgeDepartures(), ReferenceDepartures()
+        self._edge.update(bool(info["off_lane"]), self._time)
+        self._reference.update(float(info["cte"]))
+        self.log.add(info, self._time, self._distance, self.interventions)
+
+    def with_incidents(self, step: Step) -> EvaluationStep:
+        """A step with what went wrong in it."""
+        values = {field.name: getattr(step, field.name) for field in fields(Step)}
+        return EvaluationStep(**values, incidents=self._new, interventions=self.interventions)
+
+
+def _incident(step: Step, kind: Kind, intervention: bool) -> Incident:
+    info = step.next_info
+    pose = Pose.from_info(info) or NO_POSE
+    return Incident(
+        time=step.time,
+        distance=step.distance,
+        s=float(info["s"]),
+        kind=kind,
+        intervention=intervention,
+        x=pose.x,
+        y=pose.y,
+        z=pose.z,
+        yaw=pose.yaw,
+        cte=float(info["cte"]),
+        speed=float(info["speed"]),
+    )
 
 
 @dataclass
@@ -349,13 +255,19 @@ class _Log:
 
     rows: list[tuple[float, ...]] = field(default_factory=list)
 
-    def add(self, drive: _Drive) -> None:
-        """Note where the car is now."""
-        info = drive.info
+    def add(self, info: Mapping[str, Any], time: float, distance: float, interventions: int) -> None:
+        """Note where the car is.
+
+        Args:
+            info: of the environment.
+            time: s since the evaluation began.
+            distance: m driven since the evaluation began.
+            interventions: so far.
+        """
         pose = Pose.from_info(info) or NO_POSE
         throttle = float(info["throttle"]) - float(info["brake"])
-        position = (drive.time, drive.distance, float(info["s"]), pose.x, pose.y, float(info["cte"]))
-        motion = (float(info["speed"]), float(info["steering"]), throttle, float(drive._interventions))
+        position = (time, distance, float(info["s"]), pose.x, pose.y, float(info["cte"]))
+        motion = (float(info["speed"]), float(info["steering"]), throttle, float(interventions))
         self.rows.append((*position, *motion, float(info["off_lane"] or info["offroad"])))
 
     def trajectory(self) -> Trajectory:
@@ -375,43 +287,20 @@ class _Progress:
         if self._show:
             from tqdm import tqdm
 
-            look = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} m [{elapsed}<{remaining}{postfix}]"
-            self._bar = tqdm(total=round(self._metres), desc="driving", bar_format=look)
+            bar_format = (
+                "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} m [{elapsed}<{remaining}{postfix}]"
+            )
+            self._bar = tqdm(total=round(self._metres), desc="driving", bar_format=bar_format)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
-    def show(self, step: Step) -> None:
+    def show(self, step: Step, interventions: int) -> None:
         """Move the bar."""
         if self._bar is not None:
             ahead = round(min(step.distance, self._metres)) - self._bar.n
             if ahead > 0:
                 self._bar.update(ahead)
-                self._bar.set_postfix_str(f"{step.interventions} interventions", refresh=False)
-
-
-def track_of(env: gym.Env[Any, Any]) -> Any:
-    """The track that the environment's car drives on, None if it has none."""
-    return getattr(env.unwrapped, "track", None)
-
-
-def track_for(env: gym.Env[Any, Any], options: Mapping[str, Any] | None) -> Any:
-    """The track that an episode with some options of reset is driven on, None if the environment has none."""
-    find = getattr(env.unwrapped, "track_for", None)
-    return track_of(env) if find is None else find(options)
-
-
-def elsewhere(start: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Of a start, what says on which track and which way around, wherever on it the car is placed."""
-    return {name: value for name, value in (start or {}).items() if name in ("track", "direction")}
-
-
-def name_of(policy: object) -> str:
-    """What to call who drives: its own name, that of its network, or that of its class."""
-    for attribute in ("name", "__name__"):
-        name = getattr(policy, attribute, None)
-        if isinstance(name, str):
-            return name
-    return type(getattr(policy, "network", policy)).__name__
+                self._bar.set_postfix_str(f"{interventions} interventions", refresh=False)

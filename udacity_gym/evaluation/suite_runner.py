@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
-import multiprocessing
-import os
-import pickle
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from udacity_gym.checks import check_integer
+from udacity_gym.driving.driver import Predictor, name_of
+from udacity_gym.driving.executor import Shared, open_executor
+from udacity_gym.driving.policy_inputs import image_size_for
 from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.evaluation.episode_log import Episode, EpisodeLog
 from udacity_gym.evaluation.identity import identity_of
-from udacity_gym.evaluation.runner import Predictor, evaluate, name_of
+from udacity_gym.evaluation.runner import evaluate
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
-from udacity_gym.evaluation.suites import Case, Suite, find_suite
+from udacity_gym.evaluation.suites import SUITES, Case, Suite
 from udacity_gym.world.track.track import Track
-from udacity_gym.wrappers import image_size_for
 
 if TYPE_CHECKING:
     from udacity_gym.experts import Expert
@@ -50,6 +49,7 @@ def run_suite(
     *,
     folder: str | Path | None = None,
     processes: int = 1,
+    executor: concurrent.futures.Executor | None = None,
     name: str | None = None,
     identity: str | None = None,
     videos: bool = False,
@@ -62,13 +62,15 @@ def run_suite(
 
     Args:
         policy: anything with ``predict``, an expert, the name of an expert, or `ForEachTrack`. One object
-            drives all episodes; what it remembers other than in ``predict``'s state goes on. An expert's
-            ``reset``, if it has one, is called before each with the seed of the case.
+            drives all episodes of a process; what it remembers other than in ``predict``'s state goes on. An
+            expert's ``reset``, if it has one, is given the seed of the case.
         suite: a suite or its name.
         folder: where the episodes are kept, a line of JSON each, and films of what went wrong; None keeps
             nothing. Episodes that are there are not driven again.
         processes: drives at the same time; more than one need ``if __name__ == "__main__":`` in a script,
             and a policy that can be pickled.
+        executor: an executor of `concurrent.futures`, in place of processes of this machine; it is not
+            shut down.
         name: what to call who drives; None asks the policy.
         identity: what tells this policy from others of that name, such as a version; a folder with episodes
             of another one is refused. None takes a hash of the policy, see `identity_of`.
@@ -83,7 +85,7 @@ def run_suite(
         UdacityGymError: The folder holds episodes of another policy or suite, or of one that nothing tells
             from this one, or can't be written to.
     """
-    suite = find_suite(suite) if isinstance(suite, str) else suite
+    suite = SUITES.find(suite) if isinstance(suite, str) else suite
     suite.check()
     check_integer("processes", processes, 1)
     if videos and folder is None:
@@ -107,9 +109,11 @@ def run_suite(
                     "be neither saved nor pickled; choose another folder, or give run_suite an identity=..."
                 )
         known = {episode.case for episode in done}
-        left = [case for case in suite if case not in known]
         bar = stack.enter_context(_bar(len(suite), len(known), progress))
-        for episode in _driven(left, partial(_drive, policy, called, suite, place, videos), processes, stack):
+        run = Shared(_Run(policy, called, suite, place, videos), "this policy")
+        jobs = [(run, case) for case in suite if case not in known]
+        workers = executor or max(1, min(processes, len(jobs)))
+        for _, episode in stack.enter_context(open_executor(workers)).map(_drive, jobs):
             if log is not None:
                 log.add(episode)
             done.append(episode)
@@ -120,47 +124,30 @@ def run_suite(
 
 
 def _expert(name: str) -> ForEachTrack:
-    from udacity_gym.experts import expert_names, make_expert
+    from udacity_gym.experts import EXPERTS, make_expert
 
-    if name not in expert_names():
-        raise OptionError(f"no expert {name!r}; there are {', '.join(expert_names())}")
+    EXPERTS.find(name)  # raises if there is none
     return ForEachTrack(partial(make_expert, name), name)
 
 
-def _driven(
-    cases: Sequence[Case], drive: Callable[[Case], Episode], processes: int, stack: contextlib.ExitStack
-) -> Iterator[Episode]:
-    """Episodes as they are finished."""
-    if processes == 1 or len(cases) < 2:
-        stack.enter_context(_one_thread())
-        return map(drive, cases)
-    try:
-        pickle.dumps(drive)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise OptionError(
-            f"this policy can't be sent to other processes ({error}): use processes=1, or have it made there "
-            "by ForEachTrack(make, name) with a function of a module"
-        ) from error
-    with _one_thread():
-        # Spawned ones inherit no thread of torch's in the middle of something.
-        pool = multiprocessing.get_context("spawn").Pool(min(processes, len(cases)))
-    return stack.enter_context(pool).imap_unordered(drive, cases)
+@dataclass(frozen=True)
+class _Run:
+    """What all cases of a run have in common."""
+
+    policy: Any
+    name: str
+    suite: Suite
+    folder: Path | None
+    videos: bool
 
 
-def _drive(
-    policy: Predictor | Expert | ForEachTrack,
-    name: str,
-    suite: Suite,
-    folder: Path | None,
-    videos: bool,
-    case: Case,
-) -> Episode:
+def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
     """Drive one case."""
+    shared, case = job
+    run = shared.get()
     scenario = case.scenario
     track = Track.load(scenario.track).facing(scenario.direction)
-    driver: Any = policy.make(track) if isinstance(policy, ForEachTrack) else policy
-    if not isinstance(driver, Predictor) and hasattr(driver, "reset"):
-        driver.reset(case.seed)
+    driver: Any = run.policy.make(track) if isinstance(run.policy, ForEachTrack) else run.policy
     import udacity_gym  # noqa: F401 - registers the environment
 
     env = gym.make(
@@ -171,10 +158,10 @@ def _drive(
         disable_env_checker=True,
     )
     films: Any = None
-    if folder is not None:
+    if run.folder is not None:
         from udacity_gym.evaluation.films import IncidentFilms  # needs OpenCV
 
-        films = IncidentFilms(folder, str(case), videos)
+        films = IncidentFilms(run.folder, str(case), run.videos)
     try:
         with warnings.catch_warnings():
             # A drive that was cut short says so in `ended`; the comparison shows it.
@@ -182,38 +169,17 @@ def _drive(
             evaluation = evaluate(
                 driver,
                 env,
-                suite.laps,
+                run.suite.laps,
                 seed=case.seed,
-                max_seconds=suite.max_seconds,
+                driver_seed=case.seed,
+                max_seconds=run.suite.max_seconds,
                 intervene=case.intervene,
-                start=suite.start(track),
+                start=run.suite.start(track),
                 on_step=films,
             )
     finally:
         env.close()
-    return Episode(case, evaluation.called(name), tuple(films.films) if films is not None else ())
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let libraries work in one thread each: images come one by one, and sums come out alike everywhere."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    torch = sys.modules.get("torch")  # ours never imports it; a policy may have
-    threads = None if torch is None else torch.get_num_threads()
-    if torch is not None:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
-        if torch is not None:
-            torch.set_num_threads(threads)
+    return Episode(case, evaluation.called(run.name), tuple(films.films) if films is not None else ())
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from udacity_gym.errors import OptionError, SimulatorError, UdacityGymError
 from udacity_gym.evaluation.result import WORDS
-from udacity_gym.evaluation.runner import Step, track_of
+from udacity_gym.evaluation.runner import EvaluationStep
 from udacity_gym.files import replacing
 from udacity_gym.overlay import PANEL, draw_telemetry
 from udacity_gym.telemetry import VIEWS, Image, Telemetry
@@ -107,7 +107,7 @@ class DriveVideo:
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="video")
         self._pending: deque[Future[None]] = deque()
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: EvaluationStep) -> None:
         """Take in a step; draws an image if one is due, and always one of a put-back."""
         causes = [incident.kind for incident in step.incidents if incident.intervention]
         if causes:
@@ -188,12 +188,12 @@ class DriveVideo:
                 f"so it was removed; {free / 1e6:.0f} MB are free there: is the disk full?"
             )
 
-    def _compose(self, step: Step) -> Image:
+    def _compose(self, step: EvaluationStep) -> Image:
         image = compose(step, *self._size, self._view)
         self._notices(image, step)
         return image
 
-    def _notices(self, image: Image, step: Step) -> None:
+    def _notices(self, image: Image, step: EvaluationStep) -> None:
         """How fast the video runs, how often somebody had to help, and why just now."""
         height, width = image.shape[:2]
         unit = height / 288
@@ -212,7 +212,7 @@ class DriveVideo:
         _text(image, cause, x, y, 0.42 * unit)
 
 
-def compose(step: Step, width: int, height: int, view: str = "chase") -> Image:
+def compose(step: EvaluationStep, width: int, height: int, view: str = "chase") -> Image:
     """The car from a view with instruments, and what it sees in the corner.
 
     Args:
@@ -229,16 +229,20 @@ def compose(step: Step, width: int, height: int, view: str = "chase") -> Image:
         image: Image = step.env.unwrapped.simulator.view(view, width, height)  # type: ignore[attr-defined]
     except (SimulatorError, AttributeError):
         image, seen = _fit(seen, width, height), None
-    image = draw_telemetry(image, _telemetry(step), track_of(step.env).length)
+    image = draw_telemetry(image, _telemetry(step), _track_length(step))
     if seen is not None:
         _inset(image, seen)
     return image
 
 
-def _telemetry(step: Step) -> Telemetry:
+def _telemetry(step: EvaluationStep) -> Telemetry:
     """The step's telemetry, with time and progress counted over all put-backs."""
     whole_drive = {"time": step.time, "progress": step.distance, "lap": step.lap}
-    return Telemetry.from_info({**step.info, **whole_drive})
+    return Telemetry.from_info({**step.next_info, **whole_drive})
+
+
+def _track_length(step: EvaluationStep) -> float:
+    return float(step.env.get_wrapper_attr("track").length)
 
 
 def image_in(observation: Any) -> Image | None:

@@ -4,19 +4,20 @@ An expert is anything that maps an observation and the privileged ``info`` of th
 action. Learners see observations only; experts may use everything.
 """
 
+from udacity_gym.driving.handover import Corrections
+from udacity_gym.driving.human import Gamepad, Human, Keyboard, Reading
 from udacity_gym.experts.base import Expert
-from udacity_gym.experts.human import Gamepad, Human, Keyboard, Reading
 from udacity_gym.experts.noisy import Noise, NoisyExpert
 from udacity_gym.experts.pid import PID
 from udacity_gym.experts.policy import PolicyExpert
 from udacity_gym.experts.pure_pursuit import PurePursuit
 from udacity_gym.experts.racing import Racing
 from udacity_gym.experts.racing_line import RacingLine, racing_line
-from udacity_gym.experts.registry import expert_names, make_expert
+from udacity_gym.experts.registry import EXPERTS, make_expert
 from udacity_gym.experts.scripted_human import ScriptedHuman
-from udacity_gym.experts.takeover import Corrections, Takeover
 
 __all__ = [
+    "EXPERTS",
     "PID",
     "Corrections",
     "Expert",
@@ -31,8 +32,6 @@ __all__ = [
     "RacingLine",
     "Reading",
     "ScriptedHuman",
-    "Takeover",
-    "expert_names",
     "make_expert",
     "racing_line",
 ]

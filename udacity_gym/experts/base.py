@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.driving.driver import EpisodeClock
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.telemetry import Pose
 from udacity_gym.world.physics.car import GRAVITY, CarParameters
-from udacity_gym.world.track.track import Track
+from udacity_gym.world.track.track import Track, built_in_tracks
 
 ELSEWHERE = 1.0
 """m between where the car is and where it would be on the expert's track, above which that is another one."""
@@ -23,8 +25,8 @@ class Expert(Protocol):
     """Anything that can show how to drive.
 
     One that executes something else than it wants to show has an attribute ``label``, the action of its
-    last call that learners are to imitate; see `NoisyExpert`. One that draws at random has ``reset(seed)``,
-    which whoever collects drives calls before each.
+    last call that learners are to imitate; see `NoisyExpert`. One that has ``reset(env, info, seed=None)``
+    is told when an episode begins, see `udacity_gym.driving.Driver.reset`.
     """
 
     def __call__(self, observation: Any, info: Mapping[str, Any], /) -> NDArray[np.float32]:
@@ -40,31 +42,95 @@ class Expert(Protocol):
         ...
 
 
-class Forgetful:
-    """Somebody whose memory of a drive is no part of who they are: copies and pickles begin anew."""
+class EpisodicExpert:
+    """Base of experts that remember something of the present episode.
+
+    What they remember is no part of what they are: copies and pickles begin anew. `reset` is called by
+    `udacity_gym.driving.drive`; where nobody calls it, as in people's own loops and in other libraries, an
+    expert notices a new episode by the time in ``info``.
+    """
+
+    _clock: EpisodeClock
 
     def _forget(self) -> None:
-        """Be as before the first drive, by new values: the old ones are shared when a copy is made."""
-        raise NotImplementedError
+        """Be as before the first episode, by new values: the old ones are shared when a copy is made."""
+        self._clock = EpisodeClock()
+        self._start_episode()
+
+    def _start_episode(self) -> None:
+        """Forget the episode before."""
+
+    def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
+        """Prepare for an episode that has just begun, see `udacity_gym.driving.Driver.reset`."""
+        self._clock.reset()
+
+    def _notice_episode(self, info: Mapping[str, Any]) -> float:
+        """Start a new episode if one has begun; returns s since the last call, 0 where one begins."""
+        if self._clock.update(info):
+            self._start_episode()
+        return self._clock.elapsed
 
     def __getstate__(self) -> dict[str, Any]:
-        anew = object.__new__(type(self))
-        vars(anew).update(vars(self))
-        anew._forget()
-        return vars(anew)
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self))
+        copy._forget()
+        return vars(copy)
 
 
-def check_expert(expert: object) -> None:
-    """Refuse what is no expert.
+class LineFollower(EpisodicExpert):
+    """Base of experts that follow a line along a track.
 
-    Raises:
-        OptionError: It can't be called, or is a class; the message says what to give instead.
+    Attributes:
+        track: that the car is on, in the direction in which it drives; None before the first step of an
+            expert that takes the track from its environment.
+        car: the kind of car, with the grip of the present conditions.
     """
-    if inspect.isclass(expert):
-        raise OptionError(f"expert={expert.__name__} is a class: give an object of it")
-    if not callable(expert):
-        hint = "; wrap it: PolicyExpert(policy)" if callable(getattr(expert, "predict", None)) else ""
-        raise OptionError(f"an expert is a callable (observation, info) -> action, got {expert!r}{hint}")
+
+    def __init__(self, track: str | Path | Track | None, car: CarParameters | None) -> None:
+        """Choose a track and a car.
+
+        Args:
+            track: a name, a path, or a track; None takes the track of the environment.
+            car: None is Udacity's.
+
+        Raises:
+            TrackError: No such track.
+        """
+        self._track = None if track is None else Track.load(track)
+        self._car = CarParameters() if car is None else car
+
+    def _forget(self) -> None:
+        super()._forget()
+        self.track, self.car = self._track, self._car
+
+    def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
+        """Take the track from the environment, unless a track was given."""
+        super().reset(env, info, seed)
+        track = getattr(env.unwrapped, "track", None)
+        if self._track is None and isinstance(track, Track):
+            self.track = track
+
+    def _look_around(self, info: Mapping[str, Any]) -> Track:
+        """Note which way around the car drives and how slippery it is; returns the track in that direction.
+
+        Raises:
+            OptionError: The car is on another track than this expert's, or the track can't be told.
+            SimulatorError: The simulator does not tell where the car is.
+        """
+        check_told(info, ("s", "cte", "heading_error", "speed"), self)
+        name = info.get("track")
+        if self.track is None or (self._track is None and name is not None and self.track.name != name):
+            self.track = self._built_in(name)
+        self.track, self.car = track_under(self.track, info), car_in(info, self._car)
+        return self.track
+
+    def _built_in(self, name: object) -> Track:
+        if name not in built_in_tracks():
+            raise OptionError(
+                f"{type(self).__name__} has no track to follow: call its reset(env, info) when an episode "
+                f"begins, or give it track=env.unwrapped.track"
+            )
+        return Track.load(str(name))
 
 
 def throttle_for(
@@ -148,8 +214,3 @@ def _is_at(track: Track, info: Mapping[str, Any], pose: Pose) -> bool:
     expected = track.pose_at(info["s"], track.reference_offset + info["cte"], info["heading_error"])
     distance = math.hypot(pose.x - expected.x, pose.y - expected.y)
     return distance < ELSEWHERE and math.cos(pose.yaw - expected.yaw) > 0.0
-
-
-def action(steering: float, throttle: float) -> NDArray[np.float32]:
-    """Pack an action: (2,) float32 clipped to [-1, 1]."""
-    return np.clip(np.array([steering, throttle], dtype=np.float32), -1.0, 1.0)

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from udacity_gym.checks import check_number, is_number
+from udacity_gym.checks import check_number
+from udacity_gym.driving.decision import make_action
+from udacity_gym.driving.driver import check_expert, reset_expert
 from udacity_gym.errors import OptionError
-from udacity_gym.experts.base import Expert, Forgetful, action, check_expert
+from udacity_gym.experts.base import EpisodicExpert, Expert
 
 MILD = ((0.01, 0.0), (0.0, 0.0))
 """Covariance of a tenth of full lock, and no noise on the throttle."""
@@ -104,7 +107,7 @@ class Noise:
         return cls(covariance.tolist(), correlation)
 
 
-class NoisyExpert(Forgetful):
+class NoisyExpert(EpisodicExpert):
     """An expert whose actions are perturbed, while what it wanted remains the label (Laskey et al. 2017).
 
     Recordings made with it hold the action that was executed in the log, and the expert's own in the side
@@ -134,30 +137,35 @@ class NoisyExpert(Forgetful):
         self._forget()
 
     def _forget(self) -> None:
+        super()._forget()
         self.label: NDArray[np.float32] | None = None
-        self._present = np.zeros(2)
-        self.reset(self._seed)
+        self._generator = np.random.default_rng(self._seed)
 
-    def reset(self, seed: int) -> None:
-        """Begin a drive with noise of its own, so that a drive can be repeated by itself."""
-        self._generator = np.random.default_rng(seed)
-        self._time = math.inf
+    def _start_episode(self) -> None:
+        self._present: NDArray[np.float64] | None = None
+
+    def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
+        """Prepare for an episode; a seed begins the noise anew, so that a rollout can be repeated."""
+        super().reset(env, info, seed)
+        reset_expert(self.expert, env, info, seed)
+        if seed is not None:
+            self._generator = np.random.default_rng(seed)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """Choose the action to execute, see `Expert`; `label` is the expert's own."""
-        wanted = np.asarray(self.expert(observation, info), np.float32)
-        self.label = wanted
-        perturbed = wanted + self._draw(float(info["time"]))
-        return action(float(perturbed[0]), float(perturbed[1]))
+        elapsed = self._notice_episode(info)
+        self.label = np.asarray(self.expert(observation, info), np.float32)
+        perturbed = self.label + self._draw(elapsed)
+        return make_action(float(perturbed[0]), float(perturbed[1]))
 
-    def _draw(self, time: float) -> NDArray[np.float64]:
-        fresh = _root(self.noise) @ self._generator.normal(size=2)
-        starts = not is_number(self._time) or time < self._time
-        kept = 0.0
-        if self.noise.correlation > 0.0 and not starts:
-            kept = math.exp(-(time - self._time) / self.noise.correlation)
-        self._present = kept * self._present + math.sqrt(1.0 - kept * kept) * fresh
-        self._time = time
+    def _draw(self, elapsed: float) -> NDArray[np.float64]:
+        """The noise of this step, ``elapsed`` s after the last one: a discrete Ornstein-Uhlenbeck process."""
+        fresh: NDArray[np.float64] = _root(self.noise) @ self._generator.normal(size=2)
+        if self._present is None or self.noise.correlation == 0.0:
+            self._present = fresh
+        else:
+            kept = math.exp(-elapsed / self.noise.correlation)
+            self._present = kept * self._present + math.sqrt(1.0 - kept * kept) * fresh
         return self._present
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import check_number
-from udacity_gym.experts.base import Forgetful, action, check_told, throttle_for
+from udacity_gym.driving.decision import make_action
+from udacity_gym.experts.base import EpisodicExpert, check_told, throttle_for
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.physics.car import CarParameters
 
@@ -18,14 +19,14 @@ SHORTEST = 0.1
 """m driven, less than which says nothing about a direction."""
 
 
-class PID(Forgetful):
+class PID(EpisodicExpert):
     """Steers against the cross-track error; needs no track, only "cte", "speed" and "time".
 
     ``steering = -(proportional · cte + derivative · d(cte)/dm + integral · sum of cte over metres)``:
     rates count per metre driven and not per second, so that one set of gains holds at every speed. The
     derivative is ``sin(heading_error)`` where the simulator tells that; with others, such as term 2's
     build over the wire, it is the difference to the last ``cte``. The integral is limited to a third of
-    full lock and starts afresh when the episode's time goes back.
+    full lock and starts afresh with every episode.
 
     The gains are for bends as wide as the lake's. The jungle's hairpins want more of them, and time:
     ``PID(speed=5.0, proportional=0.8, derivative=3.0)``.
@@ -56,8 +57,9 @@ class PID(Forgetful):
         self._car = CarParameters()
         self._forget()
 
-    def _forget(self) -> None:
-        self._sum = self._time = self._cte = self._slope = 0.0
+    def _start_episode(self) -> None:
+        self._sum = self._slope = 0.0
+        self._cte: float | None = None
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """Choose the next action, see `Expert`.
@@ -66,17 +68,14 @@ class PID(Forgetful):
             SimulatorError: The simulator does not tell the cross-track error.
         """
         check_told(info, ("cte", "speed", "time"), self)
-        time, cte, speed = float(info["time"]), float(info["cte"]), float(info["speed"])
-        if time < self._time or time == 0.0:
-            self._sum, self._time, self._cte, self._slope = 0.0, time, cte, 0.0
+        metres = float(info["speed"]) * self._notice_episode(info)
+        cte, speed = float(info["cte"]), float(info["speed"])
         limit = 1 / 3 / self.integral if self.integral else 0.0
-        driven = speed * (time - self._time)
-        self._sum = min(limit, max(-limit, self._sum + cte * driven))
-        self._time = time
+        self._sum = min(limit, max(-limit, self._sum + cte * metres))
         if "heading_error" in info:
             self._slope = math.sin(info["heading_error"])
-        elif driven > SHORTEST:
-            self._slope = min(1.0, max(-1.0, (cte - self._cte) / driven))
+        elif metres > SHORTEST and self._cte is not None:
+            self._slope = min(1.0, max(-1.0, (cte - self._cte) / metres))
         self._cte = cte
         steering = -(self.proportional * cte + self.derivative * self._slope + self.integral * self._sum)
-        return action(steering, throttle_for(speed, self.speed, self._car))
+        return make_action(steering, throttle_for(speed, self.speed, self._car))

@@ -11,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import check_number
-from udacity_gym.experts.base import Forgetful, action, car_in, check_told, throttle_for, track_under
+from udacity_gym.driving.decision import make_action
+from udacity_gym.experts.base import LineFollower, throttle_for
 from udacity_gym.experts.racing_line import RacingLine, line_at, with_speeds
 from udacity_gym.world.physics.car import GRAVITY, CarParameters
 from udacity_gym.world.track.track import Track
 
+KEPT_LINES = 16
+"""Lines that are kept, one for each track and grip, before they are computed again."""
 
-class PurePursuit(Forgetful):
+
+class PurePursuit(LineFollower):
     """Aims at a point of the reference line ahead of the car (Coulter 1992, CMU-RI-TR-92-01).
 
     The arc through car and goal point has curvature ``2 · lateral distance / distance²``. Because the car
@@ -34,7 +38,7 @@ class PurePursuit(Forgetful):
 
     def __init__(
         self,
-        track: str | Path | Track = "lake",
+        track: str | Path | Track | None = None,
         speed: float = 12.0,
         lookahead: float = 0.6,
         min_lookahead: float = 5.0,
@@ -46,7 +50,7 @@ class PurePursuit(Forgetful):
         """Choose a track and a manner of driving.
 
         Args:
-            track: the track to drive on: a name, a path, or a track.
+            track: the track to drive on: a name, a path, or a track; None takes that of the environment.
             speed: m/s to drive at where the bends allow it; the car's own limit is 13.5.
             lookahead: s, distance of the goal point in time.
             min_lookahead: m, distance of the goal point at low speed.
@@ -69,19 +73,18 @@ class PurePursuit(Forgetful):
         for name, value in numbers.items():
             check_number(name, value, positive=True)
         check_number("delay", delay, 0.0)
-        self._track = Track.load(track)
+        super().__init__(track, car)
         self.speed = speed
         self.lookahead = lookahead
         self.min_lookahead = min_lookahead
         self.delay = delay
-        self._car = CarParameters() if car is None else car
         brakes = max(0.1, deceleration - self._car.drag * speed)  # the drag does the rest
         self._limits = (speed, lateral_acceleration, brakes)
         self._forget()
 
     def _forget(self) -> None:
-        self.track, self.car = self._track, self._car
-        self._lines: dict[tuple[str, CarParameters], RacingLine] = {}
+        super()._forget()
+        self._lines: dict[tuple[Track, CarParameters], RacingLine] = {}
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """Choose the next action, see `Expert`.
@@ -90,35 +93,36 @@ class PurePursuit(Forgetful):
             OptionError: The car is on another track.
             SimulatorError: The simulator does not tell where the car is.
         """
-        check_told(info, ("s", "cte", "heading_error", "speed"), self)
+        track = self._look_around(info)
         s, cte, error = float(info["s"]), float(info["cte"]), float(info["heading_error"])
         speed = float(info["speed"])
-        self.track, self.car = track_under(self.track, info), car_in(info, self._car)
-        key = self.track.direction, self.car
+        key = track, self.car
         if key not in self._lines:
-            self._lines[key] = self._line()
+            if len(self._lines) >= KEPT_LINES:
+                self._lines.clear()
+            self._lines[key] = self._line(track)
         line = self._lines[key]
-        ahead = self.track.index(s + speed * self.delay)
-        slope = float(line.slope[self.track.index(s)])
-        return action(
-            self._steering(s, cte, error, speed),
+        ahead = track.index(s + speed * self.delay)
+        slope = float(line.slope[track.index(s)])
+        return make_action(
+            self._steering(track, s, cte, error, speed),
             throttle_for(speed, float(line.speed[ahead]), self.car, slope),
         )
 
-    def _line(self) -> RacingLine:
+    def _line(self, track: Track) -> RacingLine:
         """The reference line with the speeds to drive at."""
         speed, lateral, brakes = self._limits
         lateral, brakes = min(lateral, 0.8 * self.car.grip * GRAVITY), min(brakes, 0.8 * self.car.brake)
-        line = line_at(self.track, self.track.reference_offset)
+        line = line_at(track, track.reference_offset)
         return with_speeds(line, speed, lateral, brakes, self.car)
 
-    def _steering(self, s: float, cte: float, error: float, speed: float) -> float:
-        car, reference = self.car, self.track.reference_offset
+    def _steering(self, track: Track, s: float, cte: float, error: float, speed: float) -> float:
+        car, reference = self.car, track.reference_offset
         travelled = speed * self.delay
         offset = reference + cte + travelled * math.sin(error)
-        pose = self.track.pose_at(s + travelled, offset, error)
+        pose = track.pose_at(s + travelled, offset, error)
         ahead = max(self.min_lookahead, self.lookahead * speed)
-        goal = self.track.pose_at(s + travelled + ahead, reference)
+        goal = track.pose_at(s + travelled + ahead, reference)
         east, north = goal.x - pose.x, goal.y - pose.y
         left = -math.sin(pose.yaw) * east + math.cos(pose.yaw) * north
         curvature = 2.0 * left / max(1e-6, east * east + north * north)

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import check_number
-from udacity_gym.experts.base import Forgetful, action, car_in, check_told, throttle_for, track_under
+from udacity_gym.driving.decision import make_action
+from udacity_gym.errors import OptionError
+from udacity_gym.experts.base import LineFollower, throttle_for
 from udacity_gym.experts.racing_line import RacingLine, check_settings, racing_line, scrub
 from udacity_gym.world.physics.car import GRAVITY, CarParameters
 from udacity_gym.world.track.track import Track
@@ -23,7 +25,7 @@ STEP = 0.03
 """s until the middle of the control step."""
 
 
-class Racing(Forgetful):
+class Racing(LineFollower):
     """Follows an optimised line as fast as the car can, see `racing_line`.
 
     By default the line keeps to the lane, which makes a good teacher; ``within="road"`` uses the whole
@@ -38,7 +40,7 @@ class Racing(Forgetful):
 
     def __init__(
         self,
-        track: str | Path | Track = "lake",
+        track: str | Path | Track | None = None,
         speed: float = math.inf,
         within: str | float = "lane",
         grip: float = 0.9,
@@ -49,7 +51,7 @@ class Racing(Forgetful):
         """Choose a track and a manner of driving.
 
         Args:
-            track: the track to drive on: a name, a path, or a track.
+            track: the track to drive on: a name, a path, or a track; None takes that of the environment.
             speed: m/s at most; the car has its own limit of 13.5.
             within: "lane", "road", or m from the reference line; see `racing_line`.
             grip: share of the tyres' grip to use in bends.
@@ -61,19 +63,17 @@ class Racing(Forgetful):
             TrackError: No such track.
             OptionError: A setting is out of range.
         """
-        self._track = Track.load(track)
-        self._car = CarParameters() if car is None else car
+        super().__init__(track, car)
         self._forget()
         self.delay = check_number("delay", delay, 0.0)
         self._settings = (within, speed, grip, braking)
         check_settings(*self._settings, self.car)
 
-    def _forget(self) -> None:
-        self.track, self.car = self._track, self._car
-
     @property
     def line(self) -> RacingLine:
         """The line that it follows, in the direction and with the grip that it had last."""
+        if self.track is None:
+            raise OptionError("the line is known once the car drives: no track was given to this expert")
         return racing_line(self.track, *self._settings, self.car)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -83,11 +83,10 @@ class Racing(Forgetful):
             OptionError: The car is on another track.
             SimulatorError: The simulator does not tell where the car is.
         """
-        check_told(info, ("s", "cte", "heading_error", "speed"), self)
+        track = self._look_around(info)
         s, speed = float(info["s"]), float(info["speed"])
-        self.track, self.car = track_under(self.track, info), car_in(info, self._car)
-        offset = self.track.reference_offset + float(info["cte"])
-        return action(
+        offset = track.reference_offset + float(info["cte"])
+        return make_action(
             self._steering(s, offset, float(info["heading_error"]), speed),
             self._throttle(s, speed),
         )

@@ -6,14 +6,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import check_number
-from udacity_gym.experts.base import Expert, Forgetful, action, check_expert
+from udacity_gym.driving.decision import make_action
+from udacity_gym.driving.driver import check_expert, reset_expert
+from udacity_gym.experts.base import EpisodicExpert, Expert
 
 
-class ScriptedHuman(Forgetful):
+class ScriptedHuman(EpisodicExpert):
     """Watches, takes over when the car goes astray, corrects imperfectly, and hands back when it is over.
 
     It wants to take over where ``|cte|`` or ``|heading_error|`` is beyond a limit, does so a
@@ -75,15 +78,20 @@ class ScriptedHuman(Forgetful):
         self._forget()
 
     def _forget(self) -> None:
-        self.reset(self._seed)
+        super()._forget()
+        self._rng = np.random.default_rng(self._seed)
 
-    def reset(self, seed: int) -> None:
-        """A new episode begins: hands off the wheel, noise from this seed."""
+    def _start_episode(self) -> None:
         self.in_control = False
-        self._rng = np.random.default_rng(seed)
-        self._time = -math.inf
         self._since: float | None = None  # when trouble, or calm, began
-        self._tremble = 0.0
+        self._steering_noise = 0.0
+
+    def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
+        """Take the hands off the wheel; a seed begins the noise anew."""
+        super().reset(env, info, seed)
+        reset_expert(self.expert, env, info, seed)
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32] | None:
         """Watch, and drive if need be.
@@ -91,11 +99,8 @@ class ScriptedHuman(Forgetful):
         Returns:
             (2,) float32 (steering, throttle) in [-1, 1]; None while the hands are off the wheel.
         """
+        elapsed = self._notice_episode(info)
         time, cte, heading = float(info["time"]), abs(float(info["cte"])), abs(float(info["heading_error"]))
-        if time < self._time:  # the environment began anew
-            self.in_control, self._since, self._tremble = False, None, 0.0
-        passed = max(0.0, time - self._time) if math.isfinite(self._time) else 0.0
-        self._time = time
         if self.in_control:
             turn, wait = cte < self.recovered_cte and heading < self.recovered_heading_error, self.calm
         else:
@@ -109,7 +114,8 @@ class ScriptedHuman(Forgetful):
             self._since = None
         if not self.in_control:
             return None
-        kept = math.exp(-passed / self.noise_time)
-        self._tremble = kept * self._tremble + math.sqrt(1 - kept * kept) * self._rng.normal(0.0, self.noise)
-        wanted = self.expert(observation, info)
-        return action(float(wanted[0]) + self._tremble, float(wanted[1]))
+        kept = math.exp(-elapsed / self.noise_time)
+        fresh = self._rng.normal(0.0, self.noise)
+        self._steering_noise = kept * self._steering_noise + math.sqrt(1 - kept * kept) * fresh
+        steering, throttle = self.expert(observation, info)
+        return make_action(float(steering) + self._steering_noise, float(throttle))

@@ -1,24 +1,24 @@
-"""Records drives: anybody's, episode by episode, or an expert's from beginning to end."""
+"""Recording drives: `Recorder`, step by step, and `record`, an expert's drive from beginning to end."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
-from gymnasium.error import ResetNeeded
 from tqdm import tqdm
 from typing_extensions import Self
 
 from udacity_gym.conditions import Conditions
+from udacity_gym.driving.driver import ExpertDriver, as_driver, name_of
+from udacity_gym.driving.loop import Step, drive
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.reader import open_recording
@@ -35,9 +35,9 @@ KEPT = ("time", "s", "cte", "heading_error", "curvature", "progress", "lap", "po
 class Recorder:
     """Records episodes into a folder: start one, add frames, then stop or discard it.
 
-    It doesn't matter who drives what: frames come from an environment (`RecordDrives` adds them by
-    itself), a simulator (`add_telemetry`), or anywhere (`add`). A frame is on the disk when adding it
-    returns. Whoever drives faster than the disk writes is held up by it, so nothing piles up in memory.
+    It doesn't matter who drives what: frames come from a drive (`add`), a simulator (`add_telemetry`), or
+    anywhere (`add_frame`). A frame is on the disk when adding it returns. Whoever drives faster than the
+    disk writes is held up by it, so nothing piles up in memory.
 
     Args:
         folder: where to, in Udacity's format; see `RecordingWriter`.
@@ -56,11 +56,10 @@ class Recorder:
         frames: frames of the present episode; of the last one when stopped.
 
     Example:
-        >>> with Recorder("my-drive", about={"driver": "human"}) as recorder:       # doctest: +SKIP
-        ...     recorder.start()
-        ...     recorder.add(images, action, speed=9.0, time=0.0)
+        >>> with Recorder("my-drive") as recorder:                                  # doctest: +SKIP
+        ...     for step in drive(env, "my-policy", laps=1):
+        ...         recorder.add(step)
         ...     recorder.discard()  # that went badly
-        ...     recorder.start()
     """
 
     def __init__(
@@ -83,6 +82,7 @@ class Recorder:
         self._folder = Path(folder)
         self._writer: RecordingWriter | None = None
         self._made: list[Path] = []
+        self._weather: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -103,7 +103,56 @@ class Recorder:
         if self._writer is not None:
             self._writer.new_episode()
 
-    def add(
+    def add(self, step: Step) -> None:
+        """Add a step of a drive, see `udacity_gym.driving.drive`.
+
+        A row holds the images that the action was chosen on, and the speed then. Images of cameras that are
+        not in the observation are drawn by the simulator where it has them. The first step of an episode
+        begins a new episode of the recording, and so does the first one that is added after `stop`. Who
+        drove, what policy and expert would have done, the seed, the track, the weather and the conditions
+        that are not Udacity's go to the side file. A step in which the driver held the world is no frame.
+
+        Raises:
+            RecordingError: The step can't be recorded.
+        """
+        if step.decision is None:
+            return
+        if step.starts_episode or not self.recording:
+            self._describe(step)
+            self.start()
+        action = _action(step.decision.action, "a recorded action must be")
+        info = step.info
+        self.add_frame(
+            images_of(step, self.cameras or CAMERAS),
+            action,
+            _entry(info, "speed"),
+            _entry(info, "time"),
+            {**_kept(info), "action": action, **step.decision.as_notes()},
+        )
+
+    def _describe(self, step: Step) -> None:
+        """Keep with every frame of the episode which track it is on, and what it is like there."""
+        about, info = self.about, step.info
+        if step.seed is not None:
+            about["seed"] = step.seed
+        track = getattr(step.env.unwrapped, "track", None)
+        if track is not None:
+            about.setdefault("track", str(getattr(track, "name", track)))
+        if "track" in info:
+            about["track"] = info["track"]
+        if getattr(track, "direction", "forward") == "forward":
+            about.pop("direction", None)
+        else:
+            about["direction"] = "reverse"
+        if "conditions" in info:
+            conditions = Conditions.from_dict(info["conditions"])
+            if about.get("weather", self._weather) == self._weather:  # nobody has said it by hand
+                about["weather"] = self._weather = conditions.weather
+            about.pop("conditions", None)
+            if conditions.changes():
+                about["conditions"] = conditions.changes()
+
+    def add_frame(
         self,
         images: Mapping[str, Image],
         action: Sequence[float] | np.ndarray[Any, Any],
@@ -154,11 +203,11 @@ class Recorder:
         Args:
             telemetry: with an image of the centre camera at least.
             control: steering and throttle.
-            extra: what else to keep, see `add`.
+            extra: what else to keep, see `add_frame`.
         """
         cameras = [c for c in CAMERAS if c in telemetry.cameras and (not self.cameras or c in self.cameras)]
         action = (control.steering, control.throttle)
-        self.add(
+        self.add_frame(
             telemetry.images(cameras),
             action,
             telemetry.speed,
@@ -219,107 +268,9 @@ class Recorder:
         self.close()
 
 
-class RecordDrives(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Adds every step to a recorder while that records; else the environment is as it was.
-
-    A row holds the images of the observation the action was chosen on, and the speed then. Images of
-    cameras that are not in the observation are drawn by the simulator where it has them. A reset begins a
-    new episode. The seed, the track, the weather, the conditions that are not Udacity's and what `note` was
-    told go to the side file.
-
-    Args:
-        env: environment whose action is (steering, throttle), with "speed" and "time" in its info.
-        recorder: who writes; it is not closed with the environment.
-
-    Raises:
-        RecordingError: A person may take over inside of it, so that what is done is not what it is told.
-
-    Example:
-        >>> env = RecordDrives(gymnasium.make("UdacitySim-v0"), Recorder("my-drive"))    # doctest: +SKIP
-        >>> observation, info = env.reset(seed=1)
-        >>> env.recorder.start()
-        >>> env.note(driver="policy", expert_action=expert(observation, info))
-        >>> env.step(policy(observation))
-    """
-
-    def __init__(self, env: gymnasium.Env[Any, Any], recorder: Recorder) -> None:
-        if _has(env, "takeovers"):
-            raise RecordingError(
-                "this would record what the policy wants, not what is done: wrap the other way around, "
-                "Takeover(RecordDrives(env, recorder), human)"
-            )
-        super().__init__(env)
-        self.recorder = recorder
-        self._note: dict[str, Any] = {}
-        self._weather: str | None = None
-        self._seen: tuple[Any, Mapping[str, Any]] | None = None
-        track = getattr(env.unwrapped, "track", None)
-        if track is not None:
-            recorder.about.setdefault("track", str(getattr(track, "name", track)))
-
-    def note(self, **extra: Any) -> None:
-        """Say what to keep of the next step, see ``extra`` of `Recorder.add`."""
-        self._note.update(extra)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode; a recorder that records begins a new one."""
-        if seed is not None:
-            self.recorder.about["seed"] = seed
-        observation, info = self.env.reset(seed=seed, options=options)
-        if getattr(getattr(self.env.unwrapped, "track", None), "direction", "forward") == "forward":
-            self.recorder.about.pop("direction", None)
-        else:
-            self.recorder.about["direction"] = "reverse"
-        self._tell(info)
-        self._seen = observation, info
-        self._note = {}
-        if self.recorder.recording:
-            self.recorder.start()
-        return observation, info
-
-    def _tell(self, info: Mapping[str, Any]) -> None:
-        """Keep with every frame of the episode which track it is on, and what it is like there."""
-        about = self.recorder.about
-        if "track" in info:
-            about["track"] = info["track"]
-        if "conditions" in info:
-            conditions = Conditions.from_dict(info["conditions"])
-            if about.get("weather", self._weather) == self._weather:  # nobody has said it by hand
-                about["weather"] = self._weather = conditions.weather
-            about.pop("conditions", None)
-            if conditions.changes():
-                about["conditions"] = conditions.changes()
-
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Drive for one control step, and record it.
-
-        Raises:
-            RecordingError: The step can't be recorded; it is then not driven either.
-            ResetNeeded: `reset` was never called.
-        """
-        if self._seen is None:
-            raise ResetNeeded("call reset() before the first step()")
-        if self.recorder.recording:
-            observation, info = self._seen
-            executed = _action(action, "a recorded action must be")
-            self.recorder.add(
-                images(self.env, observation, self.recorder.cameras or CAMERAS),
-                executed,
-                _entry(info, "speed"),
-                _entry(info, "time"),
-                {**_kept(info), "action": executed, **self._note},
-            )
-        self._note = {}
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        self._seen = observation, info
-        return observation, reward, terminated, truncated, info
-
-
 def record(
     env: gymnasium.Env[Any, Any],
-    expert: Expert,
+    expert: Expert | Any,
     folder: str | PathLike[str],
     laps: int | None = None,
     seconds: float | None = None,
@@ -340,7 +291,8 @@ def record(
     Args:
         env: environment with the three cameras; ``mode="training"`` gives images as the simulator
             records them. It is reset, driven, and not closed.
-        expert: ``expert(observation, info) -> (steering, throttle)``. One with a ``label`` (a
+        expert: ``expert(observation, info) -> (steering, throttle)``, or whatever else
+            `udacity_gym.driving.as_driver` accepts. One with a ``label`` (a
             `udacity_gym.experts.NoisyExpert`) executes its action, and the label is kept as
             ``expert_action``.
         folder: where to; see `RecordingWriter`.
@@ -361,99 +313,75 @@ def record(
         OptionError: Neither laps nor seconds is given, or one is not positive.
         RecordingError: The environment has no images of the three cameras, or its info no speed or
             time; or the folder can't be written to.
+        ActionError: The expert gives something else than two finite numbers.
 
     Warns:
         UserWarning: The environment ended the drive before ``laps`` or ``seconds``, for example
             because the car left the road. What was recorded until then is kept and returned.
     """
-    _check_limits(laps, seconds)
-    about = {"driver": _name(expert), **(extra or {})}
-    recorder = Recorder(folder, about=about, append=append, start=start)
-    drive = RecordDrives(env, recorder)
-    observation, info = drive.reset(seed=seed)
-    there = images(env, observation, CAMERAS)
-    missing = [camera for camera in CAMERAS if camera not in there]
+    if laps is None and seconds is None:
+        raise OptionError("say when to stop: laps=3 or seconds=60")
+    driver = as_driver(expert)
+    own_name = getattr(driver.expert, "driver", None) if isinstance(driver, ExpertDriver) else None
+    about = {"driver": str(own_name or name_of(driver)), **(extra or {})}
+    if isinstance(driver, ExpertDriver):
+        driver.name = str(about["driver"])
+    steps = drive(env, driver, laps=laps, seconds=seconds, seed=seed, stuck_seconds=None)
+    step: Step | None = None
+    with (
+        Recorder(folder, about=about, append=append, start=start) as recorder,
+        tqdm(desc="recording", unit=" frames", disable=not progress) as bar,
+    ):
+        for step in steps:
+            if step.starts_episode:
+                _check_cameras(images_of(step, CAMERAS), allow_missing)
+            recorder.add(step)
+            bar.update()
+            if laps is not None:
+                bar.set_postfix_str(f"lap {step.lap + 1} of {laps}", refresh=False)
+    assert step is not None, "a drive has at least one step"
+    if not ((laps is not None and step.lap >= laps) or (seconds is not None and step.time >= seconds - 1e-9)):
+        warnings.warn(_ended_early(step, recorder.frames), stacklevel=2)
+    return open_recording(folder)
+
+
+def _check_cameras(images: Mapping[str, Image], allow_missing: bool) -> None:
+    """Refuse a drive that would be recorded without a camera that is wanted."""
+    missing = [camera for camera in CAMERAS if camera not in images]
     if "center" in missing or (missing and not allow_missing):
         raise RecordingError(
             f"the environment gives no image of {', '.join(missing)}: make it with cameras={CAMERAS!r}"
             + ("" if "center" in missing else ", or set allow_missing=True to leave their fields empty")
         )
-    begin = _entry(info, "time")
-    end_reason = None
-    with recorder, tqdm(desc="recording", unit=" frames", disable=not progress) as bar:
-        recorder.start()
-        while not _is_done(info, begin, laps, seconds):
-            if end_reason is not None:
-                warnings.warn(_ended_early(info, end_reason, begin, recorder.frames), stacklevel=2)
-                break
-            wanted = expert(observation, info)
-            action = np.array(_action(wanted, "the expert must give"), np.float32)
-            label = getattr(expert, "label", None)
-            drive.note(expert_action=np.asarray(wanted if label is None else label, np.float64))
-            observation, _, terminated, truncated, info = drive.step(action)
-            bar.update()
-            if laps is not None:
-                bar.set_postfix_str(f"lap {int(info['lap']) + 1} of {laps}", refresh=False)
-            if terminated or truncated:
-                end_reason = info.get("end_reason", "terminated" if terminated else "truncated")
-    return open_recording(folder)
 
 
-def images(env: gymnasium.Env[Any, Any], observation: object, cameras: Sequence[str]) -> dict[str, Image]:
-    """Images of the present moment: from the observation, and else from the simulator.
+def images_of(step: Step, cameras: Sequence[str]) -> dict[str, Image]:
+    """Images of the moment on which a step's action was chosen.
+
+    They are those of the observation; what is not in it is drawn by the simulator.
 
     Args:
-        env: the environment that gave the observation, wrapped or not.
-        observation: its last one.
+        step: of a drive.
         cameras: whose images.
 
     Returns:
         Camera to (height, width, 3) uint8 RGB, of those that there are.
     """
-    found: dict[str, Image] = {}
-    if isinstance(observation, Mapping):
-        found = {camera: observation[camera] for camera in cameras if camera in observation}
-    elif isinstance(observation, np.ndarray) and observation.ndim == 3:
-        camera, *_ = getattr(env.unwrapped, "cameras", ("center",))
-        found = {camera: observation} if camera in cameras else {}
-    telemetry = getattr(env.unwrapped, "telemetry", None)
-    if isinstance(telemetry, Telemetry):
-        drawn = [camera for camera in cameras if camera in telemetry.cameras and camera not in found]
-        found |= telemetry.images(drawn) if drawn else {}
-    return found
+    images: dict[str, Image] = {}
+    if isinstance(step.observation, Mapping):
+        images = {camera: step.observation[camera] for camera in cameras if camera in step.observation}
+    elif isinstance(step.observation, np.ndarray) and step.observation.ndim == 3:
+        camera, *_ = getattr(step.env.unwrapped, "cameras", ("center",))
+        images = {camera: step.observation} if camera in cameras else {}
+    if step.telemetry is not None:
+        others = [camera for camera in cameras if camera in step.telemetry.cameras and camera not in images]
+        images |= step.telemetry.images(others) if others else {}
+    return images
 
 
 def _kept(info: Mapping[str, Any]) -> dict[str, Any]:
     """What goes to the side file of an environment's info."""
     return {key: info[key] for key in KEPT if key in info}
-
-
-def _has(env: gymnasium.Env[Any, Any], attribute: str) -> bool:
-    """Whether the environment, or one that it wraps, has an attribute (Gymnasium 0.29 can't tell)."""
-    try:
-        env.get_wrapper_attr(attribute)
-    except AttributeError:
-        return False
-    return True
-
-
-def _name(expert: Expert) -> str:
-    """Who drives: what the expert says itself, or else its name."""
-    return str(getattr(expert, "driver", None) or getattr(expert, "__name__", type(expert).__name__))
-
-
-def _check_limits(laps: int | None, seconds: float | None) -> None:
-    if laps is None and seconds is None:
-        raise OptionError("say when to stop: laps=3 or seconds=60")
-    for name, value in (("laps", laps), ("seconds", seconds)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise OptionError(f"{name} must be a positive number, got {value!r}")
-
-
-def _is_done(info: Mapping[str, Any], begin: float, laps: int | None, seconds: float | None) -> bool:
-    if laps is not None and _entry(info, "lap") >= laps:
-        return True
-    return seconds is not None and _entry(info, "time") - begin >= seconds - 1e-9
 
 
 def _action(action: Any, whose: str) -> tuple[float, float]:
@@ -472,10 +400,11 @@ def _entry(info: Mapping[str, Any], key: str) -> float:
         raise RecordingError(f"the environment's info has no {key!r}; it has {', '.join(info)}") from None
 
 
-def _ended_early(info: Mapping[str, Any], reason: str, begin: float, frames: int) -> str:
-    where = f" at s = {info['s']:.0f} m" if "s" in info else ""
-    lap = f" in lap {int(info['lap']) + 1}" if "lap" in info else ""
+def _ended_early(step: Step, frames: int) -> str:
+    info = step.next_info
+    position = f" at s = {info['s']:.0f} m" if "s" in info else ""
+    lap = f" in lap {step.lap + 1}" if "lap" in info else ""
     return (
-        f"the drive ended early ({reason}) after {_entry(info, 'time') - begin:.1f} s{lap}{where}; "
+        f"the drive ended early ({step.reason}) after {step.time:.1f} s{lap}{position}; "
         f"the {frames} frames until then are kept"
     )

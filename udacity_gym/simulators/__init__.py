@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from udacity_gym.conditions import ConditionsLike
 from udacity_gym.errors import OptionError, SimulatorError
+from udacity_gym.registry import Registry
 from udacity_gym.simulators.base import Simulator
 
 if TYPE_CHECKING:
@@ -94,24 +95,28 @@ def _remote(settings: SimulatorSettings, binary: str | None = None) -> Simulator
     )
 
 
-SIMULATORS: dict[str, Callable[[SimulatorSettings], Simulator]] = {"embedded": _embedded, "remote": _remote}
-"""Makers of simulators, by name."""
+SIMULATORS: Registry[Callable[[SimulatorSettings], Simulator]] = Registry(
+    "simulator",
+    {"embedded": _embedded, "remote": _remote},
+    expected="a callable (SimulatorSettings) -> Simulator",
+    group="udacity_gym.simulators",
+)
+"""Simulators by name: what makes each."""
 
 
 def make_simulator(name: str, settings: SimulatorSettings) -> Simulator:
     """Make a simulator.
 
     Args:
-        name: "embedded", "remote", or the path of a Unity build: its program, ``.app`` or folder.
+        name: a name of `SIMULATORS`, or the path of a Unity build: its program, ``.app`` or folder.
         settings: the environment's settings.
 
     Raises:
         SimulatorError: There is no simulator of that name, and no program at that path.
     """
     if name in SIMULATORS:
-        return SIMULATORS[name](settings)
+        return SIMULATORS.find(name)(settings)
     if not Path(name).expanduser().exists():
-        raise SimulatorError(
-            f"no simulator {name!r}: neither one of {', '.join(map(repr, SIMULATORS))} nor a path"
-        )
+        names = ", ".join(map(repr, SIMULATORS.names()))
+        raise SimulatorError(f"no simulator {name!r}: neither one of {names} nor a path")
     return _remote(settings, name)

@@ -15,8 +15,8 @@ import pytest
 from algorithms import Preprocessing
 from algorithms.adapters.keras import KerasPolicy, load_keras
 from udacity_gym.cli import main
+from udacity_gym.driving.onnx_policy import OnnxPolicy
 from udacity_gym.errors import CheckpointError, OptionError
-from udacity_gym.onnx_policy import OnnxPolicy
 
 MODELS = Path(__file__).with_name("keras_models")
 ANSWERS = np.load(MODELS / "answers.npz")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from udacity_gym.errors import OptionError, SimulatorError, UdacityGymError
-from udacity_gym.evaluation import Evaluation, Step, Trajectory, autonomy, evaluate
+from udacity_gym.evaluation import Evaluation, EvaluationStep, Trajectory, autonomy, evaluate
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.world.track.track import Track
 
@@ -18,7 +18,7 @@ SPEED = 10.0
 
 
 class Glider(gym.Env):
-    """Throttle above 0 moves 1 m along the track per step; steering is the sideways speed in m/step.
+    """Throttle above 0 moves 1 m along the track per step; steering is the share of the sideways speed.
 
     A wheel is over the edge line beyond 2.68 m, off the road is beyond 4.76 m.
     """
@@ -26,8 +26,9 @@ class Glider(gym.Env):
     observation_space = gym.spaces.Box(0, 255, (4, 4, 3), np.uint8)
     action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
 
-    def __init__(self, places=True, steps=None):
+    def __init__(self, places=True, steps=None, sideways=1.0):
         self.track = Track.load("lake")
+        self.sideways = sideways  # m per step
         self.places = places
         self.steps = steps
         self.placed = []
@@ -44,7 +45,7 @@ class Glider(gym.Env):
 
     def step(self, action):
         self.action = np.asarray(action, dtype=np.float64)
-        self.cte += float(self.action[0])
+        self.cte += self.sideways * float(self.action[0])
         self.progress += float(np.sign(self.action[1]))
         self.count += 1
         info = self._info()
@@ -192,9 +193,9 @@ def test_autonomy_of_a_drive_is_the_formula_of_its_interventions_and_seconds():
 
 def test_leaving_the_road_in_one_step_is_one_intervention():
     def jump(observation, info):
-        return np.array([0.0 if info["progress"] < 10 else 5.0, 1.0])
+        return np.array([0.0 if info["progress"] < 10 else 1.0, 1.0])
 
-    evaluation = evaluate(jump, Glider(), max_seconds=11.0)
+    evaluation = evaluate(jump, Glider(sideways=5.0), max_seconds=11.0)
     assert evaluation.interventions == evaluation.edge_departures == evaluation.reference_departures == 10
 
 
@@ -256,7 +257,7 @@ def test_an_environment_that_truncates_after_the_laps_cuts_nothing_short():
 
 
 def test_on_step_sees_every_step_with_what_the_action_was_chosen_on():
-    steps: list[Step] = []
+    steps: list[EvaluationStep] = []
     evaluation = evaluate(drift, Glider(), max_seconds=2.2, on_step=steps.append)
     assert len(steps) == 22
     assert steps[-1].interventions == evaluation.interventions == 2
@@ -350,7 +351,9 @@ def test_an_environment_without_a_track_is_refused():
 
 
 def test_an_environment_whose_info_has_no_cross_track_error_is_refused():
-    env = Glider()
-    env.reset = lambda **_: (None, {"time": 0.0, "speed": 0.0})
+    class Lost(Glider):
+        def _info(self):
+            return {"time": self.count * DT, "speed": 0.0, "offroad": False}
+
     with pytest.raises(SimulatorError, match="where the car is"):
-        evaluate(straight_on, env)
+        evaluate(straight_on, Lost())

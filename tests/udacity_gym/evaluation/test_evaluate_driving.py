@@ -14,8 +14,7 @@ import pytest
 import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.conditions import Conditions, Randomization
 from udacity_gym.errors import ActionError, OptionError
-from udacity_gym.evaluation import DriveVideo, Evaluation, evaluate, write_report
-from udacity_gym.evaluation.runner import Step
+from udacity_gym.evaluation import DriveVideo, Evaluation, EvaluationStep, evaluate, write_report
 from udacity_gym.experts import PurePursuit
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.track.track import Track
@@ -325,7 +324,7 @@ def test_a_report_can_be_written_for_the_shortest_drive(env, tmp_path):
 def test_a_hook_can_draw_the_car_from_outside(env_with_camera):
     views = []
 
-    def look(step: Step):
+    def look(step: EvaluationStep):
         views.append(step.env.unwrapped.simulator.view("chase", 64, 36))
 
     evaluate(PurePursuit(), env_with_camera, max_seconds=0.2, on_step=look)

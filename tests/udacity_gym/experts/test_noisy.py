@@ -43,10 +43,10 @@ def test_the_same_seed_repeats_the_noise_and_a_new_episode_begins_without_the_ol
 
 def test_a_reset_repeats_the_noise_of_a_drive():
     expert = NoisyExpert(straight, Noise.of(0.1, correlation=0.3), seed=1)
-    expert.reset(7)
+    expert.reset(None, {}, seed=7)
     first = drawn(expert, 10)
     drawn(expert, 4)
-    expert.reset(7)
+    expert.reset(None, {}, seed=7)
     np.testing.assert_array_equal(drawn(expert, 10), first)
 
 

@@ -11,6 +11,9 @@ from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.experts import PurePursuit, ScriptedHuman
 
+NO_ENV: Any = None
+"""A human looks at the info alone."""
+
 
 def info(time: float, cte: float, heading_error: float = 0.0) -> dict[str, Any]:
     return {"time": time, "cte": cte, "heading_error": heading_error}
@@ -27,7 +30,7 @@ def hands(human: ScriptedHuman, ctes: list[float], dt: float = 0.1) -> list[bool
 def test_it_takes_over_a_reaction_time_after_it_saw_trouble_even_if_that_has_passed() -> None:
     human = ScriptedHuman(straight, cte=1.0, reaction_time=0.3)
     assert hands(human, [0.5, 1.2, 1.2, 1.2, 1.2]) == [False, False, False, False, True]
-    human.reset(0)
+    human.reset(NO_ENV, {})
     assert hands(human, [0.5, 1.2, 0.8, 0.8, 0.8]) == [False, False, False, False, True]
 
 
@@ -40,7 +43,7 @@ def test_it_hands_back_once_the_car_has_been_in_the_middle_for_a_while() -> None
 def test_its_hand_trembles_as_its_seed_says() -> None:
     def steering(seed: int) -> list[float]:
         human = ScriptedHuman(straight, reaction_time=0.0, noise=0.1)
-        human.reset(seed)
+        human.reset(NO_ENV, {}, seed)
         return [float(human(None, info(i / 15, 3.0))[0]) for i in range(2000)]  # type: ignore[index]
 
     first = steering(1)

@@ -8,9 +8,10 @@ from unity_like import UnityLike
 from wire_tools import PATIENT, port_of, running_client, server_of, wait_for_start
 
 import udacity_gym
+from udacity_gym.driving import drive
 from udacity_gym.experts import PurePursuit
 from udacity_gym.protocol.server import SETTLING
-from udacity_gym.recording import RecordDrives, Recorder, open_recording, record
+from udacity_gym.recording import Recorder, open_recording, record
 from udacity_gym.telemetry import CAMERAS
 
 
@@ -25,18 +26,22 @@ def make(clock, **settings):
     )
 
 
+class SteersMore:
+    """A policy that counts in its state, and steers by it."""
+
+    def predict(self, observation, state=None, **_):
+        count = 0 if state is None else state
+        return np.array([count / 20, 0.1], np.float32), count + 1
+
+
 def test_a_unity_build_is_recorded_with_its_centre_camera(tmp_path):
     clock = SimulatedClock()
     env = make(clock, ctrl_dt=0.02)
-    recorder = Recorder(tmp_path, about={"driver": "policy"})
-    drive = RecordDrives(env, recorder)
-    with UnityLike(port_of(env), clock, fps=60), recorder:
+    with UnityLike(port_of(env), clock, fps=60), Recorder(tmp_path) as recorder:
         wait_for_start(server_of(env))
         clock.advance(SETTLING)
-        drive.reset()
-        recorder.start()
-        for i in range(12):
-            drive.step(np.array([i / 20, 0.1], np.float32))
+        for step in drive(env, SteersMore(), steps=12):
+            recorder.add(step)
         env.close()
     recording = open_recording(tmp_path, strict=True)
     assert recording.cameras == ("center",)

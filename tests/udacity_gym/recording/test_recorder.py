@@ -1,4 +1,4 @@
-"""Takes are started, stopped and discarded at will; whatever happens, the folder is a readable recording."""
+"""Episodes are started, stopped and discarded at will; the folder is always a readable recording."""
 
 import itertools
 import os
@@ -12,8 +12,9 @@ import pytest
 from recording_tools import make_image
 from test_recording_an_expert import StraightRoad
 
+from udacity_gym.driving import Decision, drive
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording import RecordDrives, Recorder, open_recording
+from udacity_gym.recording import Recorder, open_recording
 from udacity_gym.telemetry import CAMERAS, Control, Image
 
 
@@ -24,14 +25,14 @@ def images(seed: int = 0, cameras: tuple[str, ...] = CAMERAS) -> dict[str, Image
 def add_episode(recorder: Recorder, frames: int, steering: float = 0.1) -> None:
     recorder.start()
     for index in range(frames):
-        recorder.add(images(index), (steering, 0.5), speed=5.0, time=index / 15, extra={"cte": index})
+        recorder.add_frame(images(index), (steering, 0.5), speed=5.0, time=index / 15, extra={"cte": index})
 
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_takes_are_kept_one_after_the_other(tmp_path: Path) -> None:
+def test_episodes_are_kept_one_after_the_other(tmp_path: Path) -> None:
     with Recorder(tmp_path / "drive", about={"driver": "human", "weather": "fog"}) as recorder:
         assert not recorder.recording
         add_episode(recorder, 4)
@@ -48,7 +49,7 @@ def test_takes_are_kept_one_after_the_other(tmp_path: Path) -> None:
     assert recording.episodes[1][2].extra["driver"] == "policy"
 
 
-def test_a_discarded_take_leaves_no_trace_among_others(tmp_path: Path) -> None:
+def test_a_discarded_episode_leaves_no_trace_among_others(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "drive")
     add_episode(recorder, 4)
     recorder.stop()
@@ -66,7 +67,7 @@ def test_a_discarded_take_leaves_no_trace_among_others(tmp_path: Path) -> None:
     assert len(recording.report) == 0
 
 
-def test_a_discarded_first_take_leaves_not_even_a_folder(tmp_path: Path) -> None:
+def test_a_discarded_first_episode_leaves_not_even_a_folder(tmp_path: Path) -> None:
     with Recorder(tmp_path / "drives" / "today") as recorder:
         add_episode(recorder, 3)
         recorder.discard()
@@ -75,7 +76,7 @@ def test_a_discarded_first_take_leaves_not_even_a_folder(tmp_path: Path) -> None
     assert len(open_recording(tmp_path / "drives" / "today")) == 2
 
 
-def test_a_discarded_take_leaves_what_was_in_the_folder_as_it_was(tmp_path: Path) -> None:
+def test_a_discarded_episode_leaves_what_was_in_the_folder_as_it_was(tmp_path: Path) -> None:
     with Recorder(tmp_path / "drive") as recorder:
         add_episode(recorder, 3)
     (tmp_path / "drive" / "notes.txt").write_text("mine")
@@ -93,7 +94,7 @@ def test_a_recorder_that_never_started_writes_nothing(tmp_path: Path) -> None:
     assert recorder.episodes == 0
 
 
-def test_another_folder_is_chosen_between_takes(tmp_path: Path) -> None:
+def test_another_folder_is_chosen_between_episodes(tmp_path: Path) -> None:
     with Recorder(tmp_path / "a") as recorder:
         add_episode(recorder, 2)
         with pytest.raises(
@@ -107,15 +108,15 @@ def test_another_folder_is_chosen_between_takes(tmp_path: Path) -> None:
     assert len(open_recording(tmp_path / "b")) == 3
 
 
-def test_frames_outside_of_a_take_are_refused(tmp_path: Path) -> None:
+def test_frames_outside_of_an_episode_are_refused(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     with pytest.raises(RecordingError, match=r"call start\(\) first"):
-        recorder.add(images(), (0, 0), 1.0, 0.0)
+        recorder.add_frame(images(), (0, 0), 1.0, 0.0)
     with pytest.raises(RecordingError, match="no episode is being recorded"):
         recorder.discard()
     recorder.start()
     with pytest.raises(RecordingError, match="must be two finite numbers"):
-        recorder.add(images(), (0, float("nan")), 1.0, 0.0)
+        recorder.add_frame(images(), (0, float("nan")), 1.0, 0.0)
 
 
 def test_a_folder_with_a_recording_is_refused_unless_appending(tmp_path: Path) -> None:
@@ -129,14 +130,14 @@ def test_a_folder_with_a_recording_is_refused_unless_appending(tmp_path: Path) -
 def test_the_cameras_are_those_of_the_first_frame_or_those_that_were_chosen(tmp_path: Path) -> None:
     with Recorder(tmp_path / "a") as recorder:
         recorder.start()
-        recorder.add(images(0, ("center",)), (0, 0), 1.0, 0.0)
-        recorder.add(images(1), (0, 0), 1.0, 0.1)
+        recorder.add_frame(images(0, ("center",)), (0, 0), 1.0, 0.0)
+        recorder.add_frame(images(1), (0, 0), 1.0, 0.1)
     assert open_recording(tmp_path / "a", strict=True).cameras == ("center",)
     with Recorder(tmp_path / "b", cameras=("center", "left")) as recorder:
         recorder.start()
-        recorder.add(images(), (0, 0), 1.0, 0.0)
+        recorder.add_frame(images(), (0, 0), 1.0, 0.0)
         with pytest.raises(RecordingError, match="needs images of center, left, got center"):
-            recorder.add(images(1, ("center",)), (0, 0), 1.0, 0.1)
+            recorder.add_frame(images(1, ("center",)), (0, 0), 1.0, 0.1)
     assert open_recording(tmp_path / "b", strict=True).cameras == ("center", "left")
 
 
@@ -164,51 +165,99 @@ def test_a_simulator_is_recorded_with_pose_and_position(tmp_path: Path) -> None:
     assert extra["time"] == pytest.approx(0.2)
 
 
-def test_an_environment_records_itself_while_the_recorder_does(tmp_path: Path) -> None:
-    env = RecordDrives(StraightRoad(), Recorder(tmp_path / "drive", about={"driver": "policy"}))
-    env.reset(seed=3)
-    env.step(np.array([0.1, 1.0], np.float32))
-    assert not (tmp_path / "drive").exists()
-    env.recorder.start()
-    for index in range(4):
-        if index == 2:
-            env.note(
-                driver="expert",
-                intervention=True,
-                policy_action=[0.9, 0.1],
-                expert_action=np.array([-0.2, 0.5], np.float32),
-            )
-        env.step(np.array([-0.2, 0.5], np.float32))
-    env.reset(seed=4)
-    env.step(np.array([0.3, -2.0], np.float32))
-    env.recorder.close()
+class Scripted:
+    """A driver whose decisions are written down; None holds the world."""
+
+    def __init__(self, *decisions: Decision | None) -> None:
+        self.decisions = iter(decisions)
+
+    def reset(self, env: Any, info: Any, seed: int | None = None) -> None:
+        pass
+
+    def decide(self, observation: Any, info: Any) -> Decision | None:
+        return next(self.decisions)
+
+
+def by_policy(steering: float, throttle: float) -> Decision:
+    return Decision(np.array([steering, throttle], np.float32), "policy")
+
+
+def test_the_steps_of_a_drive_are_recorded_while_they_are_added(tmp_path: Path) -> None:
+    taken_over = Decision(
+        np.array([-0.2, 0.5], np.float32),
+        "expert",
+        policy_action=np.array([0.9, 0.1]),
+        expert_action=np.array([-0.2, 0.5], np.float32),
+        is_label=True,
+        doubt=0.25,
+        notes={"intervention": True},
+    )
+    left = by_policy(-0.2, 0.5)
+    driver = Scripted(by_policy(0.1, 1.0), left, left, taken_over, left, by_policy(0.3, -2.0))
+    road = StraightRoad()
+    with Recorder(tmp_path / "drive", about={"driver": "nobody"}) as recorder:
+        for number, step in enumerate(drive(road, driver, steps=5, seed=3)):
+            if number == 0:  # nothing is recorded before the first step is added
+                assert not (tmp_path / "drive").exists()
+                continue
+            recorder.add(step)
+            assert recorder.recording
+        for step in drive(road, driver, steps=1, seed=4):
+            recorder.add(step)
     first, second = open_recording(tmp_path / "drive", strict=True).episodes
     assert len(first) == 4
     assert first.speed[0] == pytest.approx(1.0)  # the speed at which the first recorded image was seen
     assert np.abs(first[0].image("left").astype(int) - make_image(4)).mean() < 3
-    assert "intervention" not in first[1].extra
-    taken_over = first[2].extra
-    assert (taken_over["driver"], taken_over["intervention"]) == ("expert", True)
-    assert taken_over["policy_action"] == [0.9, 0.1]
-    assert taken_over["expert_action"] == pytest.approx([-0.2, 0.5])
-    assert taken_over["action"] == pytest.approx([-0.2, 0.5])
+    assert not {"intervention", "policy_action", "expert_action", "doubt"} & first[1].extra.keys()
+    extra = first[2].extra
+    assert (extra["driver"], extra["intervention"], extra["doubt"]) == ("expert", True, 0.25)
+    assert extra["policy_action"] == [0.9, 0.1]
+    assert extra["expert_action"] == pytest.approx([-0.2, 0.5])
+    assert extra["action"] == pytest.approx([-0.2, 0.5])
     assert first[3].extra["driver"] == "policy"
     assert (first[0].extra["seed"], second[0].extra["seed"]) == (3, 4)
     assert second.brake.tolist() == [1.0]
 
 
-def test_a_step_that_can_not_be_recorded_is_not_driven(tmp_path: Path) -> None:
-    road = StraightRoad()
-    env = RecordDrives(road, Recorder(tmp_path))
-    env.reset()
-    env.recorder.start()
-    with pytest.raises(RecordingError, match="must be two finite numbers"):
-        env.step(np.array([np.nan, 0.0], np.float32))
-    assert road.actions == []
+def test_an_expert_action_that_is_no_label_is_not_recorded_as_one(tmp_path: Path) -> None:
+    action = np.array([0.1, 0.5], np.float32)
+    advised = Decision(action, "policy", policy_action=action, expert_action=np.array([0.4, 0.5]))
+    with Recorder(tmp_path) as recorder:
+        for step in drive(StraightRoad(), Scripted(advised), steps=1):
+            recorder.add(step)
+    assert "expert_action" not in open_recording(tmp_path).episodes[0][0].extra
+
+
+def test_steps_that_are_added_after_a_stop_begin_a_new_episode(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        for number, step in enumerate(drive(StraightRoad(), Scripted(*[by_policy(0.1, 0.5)] * 7), steps=7)):
+            if number == 3:
+                recorder.stop()
+            else:
+                recorder.add(step)
+    assert [len(episode) for episode in open_recording(tmp_path, strict=True).episodes] == [3, 3]
+
+
+def test_steps_in_which_nothing_moves_are_not_recorded(tmp_path: Path) -> None:
+    driver = Scripted(None, by_policy(0.1, 0.5), None, None, by_policy(0.2, 0.5))
+    with Recorder(tmp_path) as recorder:
+        for step in drive(StraightRoad(), driver, steps=2):
+            recorder.add(step)
+    (episode,) = open_recording(tmp_path, strict=True).episodes
+    assert episode.steering == pytest.approx([0.1, 0.2])
+
+
+def test_a_step_that_can_not_be_recorded_is_refused(tmp_path: Path) -> None:
+    driver = Scripted(Decision(np.array([np.nan, 0.0], np.float32), "policy"))
+    with Recorder(tmp_path / "drive") as recorder:
+        (step,) = drive(StraightRoad(), driver, steps=1)
+        with pytest.raises(RecordingError, match="must be two finite numbers"):
+            recorder.add(step)
+    assert not (tmp_path / "drive").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs RLIMIT_FSIZE")
-def test_a_disk_that_fills_up_in_a_later_take_keeps_all_takes_readable(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_in_a_later_episode_keeps_all_episodes_readable(tmp_path: Path) -> None:
     program = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -223,7 +272,7 @@ with Recorder(sys.argv[1]) as recorder:
         for index in range(100):
             if index % 5 == 0:
                 recorder.start()
-            recorder.add(small, (0.1, 0.5), 1.0, index / 15, {"cte": 0.5})
+            recorder.add_frame(small, (0.1, 0.5), 1.0, index / 15, {"cte": 0.5})
     except RecordingError as error:
         print(error)
 """
@@ -252,7 +301,7 @@ for trial in range(50):
         for index in range(1_000_000):
             # A last image like the first would be a start pose.
             seen = images[1 + index % 9 if index else 0]
-            recorder.add(seen, (0.1, 0.5), 9.0, index / 15, {"index": index})
+            recorder.add_frame(seen, (0.1, 0.5), 9.0, index / 15, {"index": index})
             os.write(writer, b"x")
     os.close(writer)
     written = 0
@@ -297,7 +346,7 @@ def test_recording_holds_nothing_back_in_memory(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     recorder.start()
     for index in itertools.count():
-        recorder.add(images(index), (0, 0), 1.0, index / 15)
+        recorder.add_frame(images(index), (0, 0), 1.0, index / 15)
         log: Any = (tmp_path / "driving_log.csv").read_text()
         assert len(log.splitlines()) == index + 1
         assert len(list((tmp_path / "IMG").glob("*.jpg"))) == 3 * (index + 1)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from recording_tools import make_image
 
 import udacity_gym  # noqa: F401 - registers the environment
-from udacity_gym.errors import OptionError, RecordingError
-from udacity_gym.recording import RecordDrives, Recorder, open_recording, record
+from udacity_gym.driving import drive
+from udacity_gym.errors import ActionError, OptionError, RecordingError
+from udacity_gym.recording import Recorder, open_recording, record
 from udacity_gym.telemetry import CAMERAS, Control, Image
 
 START = datetime.datetime(2018, 7, 16, 17, 11)
@@ -69,6 +70,13 @@ def accelerate_then_brake(observation: Any, info: Any) -> NDArray[np.float32]:
 
 def forward(observation: Any, info: Any) -> list[float]:
     return [0.0, 3.0]  # beyond the range, as clumsy experts do
+
+
+class Coasts:
+    """A policy that lets the car roll."""
+
+    def predict(self, observation: Any, state: Any = None, **_: Any) -> tuple[Any, Any]:
+        return np.zeros(2, np.float32), state
 
 
 def test_a_row_is_what_was_seen_the_action_chosen_on_it_and_the_speed_then(tmp_path: Path) -> None:
@@ -179,13 +187,15 @@ def test_the_centre_camera_alone_is_recorded_on_request(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limits", [{}, {"laps": 0}, {"seconds": -1.0}, {"seconds": float("nan")}])
 def test_limits_must_be_given_and_positive(tmp_path: Path, limits: dict[str, Any]) -> None:
-    with pytest.raises(OptionError, match=r"say when to stop|must be a positive number"):
+    with pytest.raises(
+        OptionError, match=r"say when to stop|must be a positive number|must be a whole number from 1"
+    ):
         record(StraightRoad(), forward, tmp_path, **limits)
 
 
 @pytest.mark.parametrize("action", [[0.0], [0.0, float("nan")], [0.0, 0.0, 0.0]])
 def test_an_action_that_is_none_is_refused(tmp_path: Path, action: list[float]) -> None:
-    with pytest.raises(RecordingError, match="two finite numbers"):
+    with pytest.raises(ActionError, match="the expert must give two finite numbers"):
         record(StraightRoad(), lambda observation, info: action, tmp_path, seconds=1)
 
 
@@ -219,11 +229,9 @@ def test_the_built_in_expert_is_recorded_on_the_embedded_track(tmp_path: Path) -
 
 def test_the_side_file_tells_track_weather_and_conditions_of_every_episode(tmp_path):
     with gymnasium.make("UdacitySim-v0", image_size=(32, 64)) as env, Recorder(tmp_path) as recorder:
-        drive = RecordDrives(env, recorder)
         for options in ({}, {"track": "jungle", "weather": "rain", "noise": 3}):
-            drive.reset(seed=0, options=options)
-            recorder.start()
-            drive.step(np.zeros(2))
+            for step in drive(env, lambda *_: np.zeros(2), steps=1, seed=0, start=options):
+                recorder.add(step)
     first, second = (episode[0].extra for episode in open_recording(tmp_path).episodes)
     assert (first["track"], first["weather"]) == ("lake", "clear")
     assert "conditions" not in first
@@ -234,15 +242,14 @@ def test_the_side_file_tells_track_weather_and_conditions_of_every_episode(tmp_p
 def test_telemetry_is_recorded_with_the_same_entries_as_the_environments_info(tmp_path):
     with gymnasium.make("UdacitySim-v0", image_size=(32, 64)) as env:
         with Recorder(tmp_path / "env") as recorder:
-            drive = RecordDrives(env, recorder)
-            drive.reset(seed=0, options={"s": 100.0, "speed": 8.0})
-            recorder.start()
-            drive.step(np.zeros(2))
+            for step in drive(env, Coasts(), steps=1, seed=0, start={"s": 100.0, "speed": 8.0}):
+                recorder.add(step)
         env.reset(seed=0, options={"s": 100.0, "speed": 8.0})
         with Recorder(tmp_path / "telemetry", about={"track": "lake", "weather": "clear"}) as recorder:
             recorder.start()
             recorder.add_telemetry(env.unwrapped.telemetry, Control())
     one, other = (open_recording(tmp_path / name).episodes[0][0].extra for name in ("env", "telemetry"))
-    one.pop("seed")
+    for name in ("seed", "driver", "policy_action"):
+        one.pop(name)
     assert one == other
     assert len(one["pose"]) == 4

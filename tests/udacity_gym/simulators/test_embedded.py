@@ -16,7 +16,7 @@ def test_it_is_found_by_name():
     with make_simulator("embedded", settings) as simulator:
         assert isinstance(simulator, EmbeddedSimulator)
         assert (simulator.ctrl_dt, simulator.mode) == (0.1, "training")
-    with pytest.raises(SimulatorError, match=", ".join(map(repr, SIMULATORS))):
+    with pytest.raises(SimulatorError, match=", ".join(map(repr, SIMULATORS.names()))):
         make_simulator("unity", settings)
 
 

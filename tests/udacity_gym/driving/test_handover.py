@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
+from udacity_gym.driving import Corrections, Handover, Human, Reading, drive
+from udacity_gym.driving.handover import TABLE, Signal, State
 from udacity_gym.env import UdacityEnv
-from udacity_gym.errors import ActionError, OptionError, RecordingError
-from udacity_gym.experts import Corrections, Human, PurePursuit, Reading, ScriptedHuman, Takeover
-from udacity_gym.experts.takeover import TABLE, Signal, State
-from udacity_gym.recording import RecordDrives, Recorder, open_recording
+from udacity_gym.errors import ActionError, OptionError
+from udacity_gym.experts import PurePursuit, ScriptedHuman
+from udacity_gym.recording import Recorder, open_recording
 from udacity_gym.telemetry import CAMERAS
 
 DT = 1 / 15
@@ -35,12 +36,28 @@ def press(*buttons):
     return {"buttons": frozenset(buttons)}
 
 
+class Policy:
+    """Gives the same action again and again, or one after the other."""
+
+    def __init__(self, actions=None):
+        self.actions = itertools.repeat(STRAIGHT) if actions is None else iter(actions)
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        return next(self.actions), state
+
+
 def driven(script, actions=None, steps=None, **settings):
-    """Infos of a drive with takeovers."""
-    env = Takeover(UdacityEnv(cameras=()), Script(*script), **settings)
-    env.reset(seed=0)
-    actions = itertools.repeat(STRAIGHT) if actions is None else iter(actions)
-    return [env.step(next(actions))[4] for _ in range(steps or len(script))], env
+    """Steps of a drive by a policy and a human, and the state after each of them."""
+    handover = Handover(Policy(actions), Script(*script), **settings)
+    drive_steps, states = [], []
+    for step in itertools.islice(drive(UdacityEnv(cameras=()), handover, seed=0), steps or len(script)):
+        drive_steps.append(step)
+        states.append(handover.state)
+    return drive_steps, states, handover
+
+
+def drivers_of(steps):
+    return ["nobody" if step.decision is None else step.decision.driver for step in steps]
 
 
 def test_the_table_has_every_signal_in_every_state():
@@ -95,49 +112,45 @@ INTO = {A: [{}], P: [press("pause")], C: [touch()]}
     ],
 )
 def test_what_people_do_leads_from_state_to_state(state, doing, then, driver):
-    infos, env = driven([*INTO[state], doing])
-    assert infos[0]["takeover"] == state.value
-    assert infos[1]["takeover"] == then.value
-    assert infos[1]["driver"] == driver
-    assert env.state is then
+    steps, states, handover = driven([*INTO[state], doing])
+    assert states == [state, then]
+    assert drivers_of(steps)[1] == driver
+    assert handover.state is then
 
 
 def test_a_person_wins_from_the_same_step_on():
-    infos, env = driven([{}, touch(throttle=0.0, brake=1.0), touch()])
-    assert [info["driver"] for info in infos] == ["policy", "human", "human"]
-    assert infos[1]["brake"] == 1.0
-    assert env.takeovers == 1
+    steps, _, handover = driven([{}, touch(throttle=0.0, brake=1.0), touch()])
+    assert drivers_of(steps) == ["policy", "human", "human"]
+    assert steps[1].next_info["brake"] == 1.0
+    assert handover.takeovers == 1
 
 
 def test_control_goes_back_when_nothing_is_touched_for_a_while():
-    infos, _ = driven([touch(), touch()], steps=30, release=1.0)
-    drivers = [info["driver"] for info in infos]
-    assert drivers == ["human"] * 17 + ["policy"] * 13, "two steps, and 15 without a touch"
-    infos, _ = driven([touch()], steps=30, release=None)
-    assert {info["driver"] for info in infos} == {"human"}
-    infos, _ = driven([touch()], steps=3, release=0.0)
-    assert [info["driver"] for info in infos] == ["human", "policy", "policy"]
+    steps, _, _ = driven([touch(), touch()], steps=30, release=1.0)
+    assert drivers_of(steps) == ["human"] * 17 + ["policy"] * 13, "two steps, and 15 without a touch"
+    steps, _, _ = driven([touch()], steps=30, release=None)
+    assert set(drivers_of(steps)) == {"human"}
+    steps, _, _ = driven([touch()], steps=3, release=0.0)
+    assert drivers_of(steps) == ["human", "policy", "policy"]
 
 
 def test_hands_that_rest_on_the_wheel_do_not_end_a_pause_but_a_new_touch_does():
     held = touch()
-    infos, _ = driven([held, touch(buttons=frozenset({"pause"})), held, held, {}, held])
-    states = [info["takeover"] for info in infos]
-    assert states == ["correcting", "paused", "paused", "paused", "paused", "correcting"]
+    _, states, _ = driven([held, touch(buttons=frozenset({"pause"})), held, held, {}, held])
+    assert states == [C, P, P, P, P, C]
 
 
 def test_nothing_moves_in_a_pause():
-    env = Takeover(UdacityEnv(cameras=()), Script({}, press("pause"), {}, {}, press("pause")))
-    env.reset(seed=0)
-    moving = env.step(STRAIGHT)
-    for _ in range(3):
-        observation, reward, terminated, truncated, info = env.step(STRAIGHT)
-        np.testing.assert_array_equal(observation, moving[0])
-        assert (reward, terminated, truncated) == (0.0, False, False)
-        assert set(info["reward_terms"].values()) == {0.0}
-        assert info["time"] == moving[4]["time"]
-        assert "policy_action" not in info
-    assert env.step(STRAIGHT)[4]["time"] == pytest.approx(2 * DT)
+    steps, _, _ = driven([{}, press("pause"), {}, {}, press("pause")])
+    moving, *paused, going_on = steps
+    for step in paused:
+        np.testing.assert_array_equal(step.next_observation, moving.next_observation)
+        assert (step.reward, step.terminated, step.truncated) == (0.0, False, False)
+        assert step.is_held
+        assert not step.ends_episode
+        assert step.next_info["time"] == moving.next_info["time"]
+        assert step.decision is None
+    assert going_on.next_info["time"] == pytest.approx(2 * DT)
 
 
 @pytest.mark.parametrize("rate", [1.0, 2.5])
@@ -149,50 +162,42 @@ def test_the_wheel_never_jumps_when_control_passes(rate):
         hands = (step // 25) % 2 == 1
         human.append(0.8 * np.sin(step / 9))
         script.append(touch(steering=human[-1]) if hands else press("hand_back"))
-    infos, _ = driven(script, actions=policy, release=None, rate=rate)
-    executed = np.array([info["steering"] for info in infos])
-    drivers = [info["driver"] for info in infos]
-    wanted = np.where(np.array(drivers) == "human", human, policy[:, 0])
+    steps, _, _ = driven(script, actions=policy, release=None, rate=rate)
+    executed = np.array([step.next_info["steering"] for step in steps])
+    drivers = drivers_of(steps)
+    targets = np.where(np.array(drivers) == "human", human, policy[:, 0])
     passes = [i for i in range(1, 300) if drivers[i] != drivers[i - 1]]
     assert len(passes) == 11
-    own = np.abs(np.diff(wanted))
+    own = np.abs(np.diff(targets))
     own[np.array(passes) - 1] = 0.0  # from one driver to the other: nobody moved the wheel
     assert (np.abs(np.diff(executed)) <= own + rate * DT + 1e-6).all()
-    gaps = [abs(wanted[i] - executed[i - 1]) for i in passes]
+    gaps = [abs(targets[i] - executed[i - 1]) for i in passes]
     assert max(gaps) > 0.5, "there was something to jump over"
     # In the end, each has the wheel where they want it.
     settled = [i + int(np.ceil(gap / (rate * DT))) for i, gap in zip(passes, gaps, strict=True)]
     for i in settled:
         if i < 300 and drivers[i] == drivers[i - 1]:
-            assert executed[i] == pytest.approx(wanted[i], abs=1e-6)
+            assert executed[i] == pytest.approx(targets[i], abs=1e-6)
 
 
-def test_an_undisturbed_policy_drives_as_without_takeover():
-    bare, expert = UdacityEnv(cameras=()), PurePursuit()
-    env = Takeover(UdacityEnv(cameras=()), Script())
-    for where in (bare, env):
-        where.seen = where.reset(seed=0)
-    for _ in range(60):
-        pose = []
-        for where in (bare, env):
-            observation, _, _, _, info = where.step(expert(*where.seen))
-            where.seen = observation, info
-            pose.append(info["pose"])
-        np.testing.assert_array_equal(*pose)
+def test_an_undisturbed_policy_drives_as_without_handover():
+    expert, handover = PurePursuit(), Handover(PurePursuit(), Script())
+    bare, with_human = (
+        list(drive(UdacityEnv(cameras=()), driver, steps=60, seed=0)) for driver in (expert, handover)
+    )
+    for one, other in zip(bare, with_human, strict=True):
+        np.testing.assert_array_equal(one.next_info["pose"], other.next_info["pose"])
 
 
 def test_a_scripted_human_brings_the_car_back_that_a_policy_loses():
-    straight_on = np.array([0.0, 0.4], np.float32)
-    env = Takeover(UdacityEnv(cameras=(), max_seconds=40), ScriptedHuman(PurePursuit(), seed=1))
-    env.reset(seed=0)
-    infos, ended = [], False
-    while not ended:
-        _, _, terminated, ended, info = env.step(straight_on)
-        assert not terminated
-        infos.append(info)
-    assert env.takeovers >= 2
-    assert {info["driver"] for info in infos} == {"policy", "human"}
-    assert np.abs(np.diff([info["steering"] for info in infos])).max() < 0.4
+    policy = Policy(itertools.repeat(np.array([0.0, 0.4], np.float32)))
+    handover = Handover(policy, ScriptedHuman(PurePursuit(), seed=1))
+    steps = list(drive(UdacityEnv(cameras=(), max_seconds=40), handover, seed=0))
+    assert not any(step.terminated for step in steps)
+    assert steps[-1].reason == "max_seconds"
+    assert handover.takeovers >= 2
+    assert set(drivers_of(steps)) == {"policy", "human"}
+    assert np.abs(np.diff([step.next_info["steering"] for step in steps])).max() < 0.4
 
 
 def test_corrections_are_an_expert_that_answers_while_the_hands_are_on_the_wheel():
@@ -213,21 +218,17 @@ def test_corrections_are_an_expert_that_answers_while_the_hands_are_on_the_wheel
     assert expert(None, info) is None, "a new episode begins without"
 
 
-def test_the_recording_keeps_who_drove_and_what_each_wanted(tmp_path):
+def test_the_recording_keeps_who_drove_and_what_each_would_have_done(tmp_path):
+    script = Script({}, touch(0.9), touch(0.9), press("pause"), {}, press("pause"), {})
+    handover = Handover(Policy(), script, expert=PurePursuit())
+    executed, labels, drivers = [], [], []
     with Recorder(tmp_path, cameras=("center",)) as recorder:
-        drives = RecordDrives(UdacityEnv(cameras=()), recorder)
-        script = Script({}, touch(0.9), touch(0.9), press("pause"), {}, press("pause"), {})
-        env = Takeover(drives, script, expert=PurePursuit())
-        observation, info = env.reset(seed=3)
-        recorder.start()
-        executed, wanted, drivers = [], [], []
-        for _ in range(7):
-            label = PurePursuit()(observation, info)
-            observation, _, _, _, info = env.step(STRAIGHT)
-            if info["driver"] != "nobody":
-                executed.append(info["steering"])
-                wanted.append(label)
-                drivers.append(info["driver"])
+        for step in drive(UdacityEnv(cameras=()), handover, steps=5, seed=3):
+            recorder.add(step)
+            if step.decision is not None:
+                executed.append(step.next_info["steering"])
+                labels.append(PurePursuit()(step.observation, step.info))
+                drivers.append(step.decision.driver)
     (episode,) = open_recording(tmp_path, strict=True).episodes
     extras = episode.extras()
     assert (
@@ -237,55 +238,52 @@ def test_the_recording_keeps_who_drove_and_what_each_wanted(tmp_path):
     np.testing.assert_allclose(episode.steering, executed, atol=1e-6)
     np.testing.assert_allclose([extra["action"][0] for extra in extras], executed, atol=1e-6)
     np.testing.assert_allclose([extra["policy_action"] for extra in extras], [STRAIGHT] * 5)
-    np.testing.assert_allclose([extra["expert_action"] for extra in extras], wanted)
+    np.testing.assert_allclose([extra["expert_action"] for extra in extras], labels)
     assert CAMERAS[0] in episode.cameras
 
 
 def test_rendered_images_say_who_drives():
-    script = Script({}, touch(), press("pause"))
-    env = Takeover(UdacityEnv(cameras=(), render_mode="rgb_array"), script, driver="expert")
-    env.reset(seed=0)
+    env = UdacityEnv(cameras=(), render_mode="rgb_array")
+    handover = Handover(lambda observation, info: STRAIGHT, Script({}, touch(), press("pause")))
     captions, corners = [], []
-    for _ in range(3):
-        env.step(STRAIGHT)
-        captions.append(env.unwrapped.caption)
+    for _ in itertools.islice(drive(env, handover, seed=0), 3):
+        captions.append(env.caption)
         corners.append(env.render()[10:35, 20:200])
     assert captions == ["expert drives", "you drive", "paused"]
     written = [(corner.min(axis=2) > 200).sum() for corner in corners]
     assert written[0] > written[1] > written[2] > 50
 
 
-def test_recording_outside_of_takeovers_is_refused(tmp_path):
-    env = Takeover(UdacityEnv(cameras=()), Script())
-    with pytest.raises(RecordingError, match=r"Takeover\(RecordDrives"):
-        RecordDrives(env, Recorder(tmp_path))
-
-
 def test_keys_take_over_in_an_environments_window(window):
     pygame = pytest.importorskip("pygame")
-    env = Takeover(UdacityEnv(cameras=(), render_mode="human", ctrl_dt=0.02), Human("keyboard"), release=0.1)
-    env.reset(seed=0)
-    drivers = []
-    for step in range(20):
-        if step in (5, 9):
-            kind = pygame.KEYDOWN if step == 5 else pygame.KEYUP
+    env = UdacityEnv(cameras=(), render_mode="human", ctrl_dt=0.02)
+    steps = drive(env, Handover(Policy(), Human("keyboard"), release=0.1), seed=0)
+    drive_steps = []
+    for number in range(20):
+        if number in (5, 9):
+            kind = pygame.KEYDOWN if number == 5 else pygame.KEYUP
             pygame.event.post(pygame.event.Event(kind, key=pygame.K_LEFT))
-        if step in (16, 18):
+        if number in (16, 18):
             pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_p))
-        drivers.append(env.step(STRAIGHT)[4]["driver"])
+        drive_steps.append(next(steps))
     env.close()
+    drivers = drivers_of(drive_steps)
     assert drivers == ["policy"] * 5 + ["human"] * 9 + ["policy"] * 2 + ["nobody"] * 2 + ["policy"] * 2
 
 
 def test_mistakes_are_refused():
     with pytest.raises(OptionError, match="read"):
-        Takeover(UdacityEnv(cameras=()), "keyboard")
+        Handover(Policy(), "keyboard")
     with pytest.raises(OptionError, match="rate"):
-        Takeover(UdacityEnv(cameras=()), Script(), rate=0.0)
-    env = Takeover(UdacityEnv(cameras=()), Script())
-    with pytest.raises(ResetNeeded):
-        env.step(STRAIGHT)
-    env.reset(seed=0)
+        Handover(Policy(), Script(), rate=0.0)
+    with pytest.raises(OptionError, match="release"):
+        Handover(Policy(), Script(), release=-1.0)
+    with pytest.raises(OptionError, match="a driver is a policy"):
+        Handover(3, Script())
+    with pytest.raises(ResetNeeded, match=r"reset\(env, info\)"):
+        Handover(Policy(), Script()).decide(None, {"time": 0.0})
     for wrong in (np.zeros(1), np.array([np.nan, 0.0])):
         with pytest.raises(ActionError, match="two finite numbers"):
-            env.step(wrong)
+            next(drive(UdacityEnv(cameras=()), Handover(lambda *_, wrong=wrong: wrong, Script())))
+    with pytest.raises(ActionError, match="the policy must give two finite numbers"):
+        next(drive(UdacityEnv(cameras=()), Handover(Policy([[np.nan, 0.0]]), Script())))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.driving.policy_inputs import ObservationError, check_measurements, check_observation
 from udacity_gym.errors import CheckpointError, MissingDependencyError
-from udacity_gym.policy_inputs import ObservationError, check_measurements, check_observation
 
 KEY = "udacity_gym"
 """Key of the file's metadata that has the JSON."""

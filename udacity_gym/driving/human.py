@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.checks import check_number
+from udacity_gym.driving.decision import HUMAN, make_action
 from udacity_gym.errors import DisplayError, MissingDependencyError, OptionError
-from udacity_gym.experts.base import action
 from udacity_gym.window import INPUT_EVENTS
 
 TURNING, RETURNING = 2.5, 3.0
@@ -50,14 +50,14 @@ class Reading:
     @property
     def action(self) -> NDArray[np.float32]:
         """As an action of the environment: (2,) float32 (steering, throttle), the brake negative."""
-        return action(self.steering, self.throttle - self.brake)
+        return make_action(self.steering, self.throttle - self.brake)
 
 
 class Device(Protocol):
-    """Anything with which a person drives: a keyboard, a gamepad, a page in a browser."""
+    """Anything with which a human drives: a keyboard, a gamepad, a page in a browser."""
 
     def read(self, time: float, /) -> Reading:
-        """Say what the person does.
+        """Say what the human does.
 
         Args:
             time: s of simulated time, which a device that moves the wheel by and by goes by; it goes
@@ -237,9 +237,9 @@ class Gamepad(_PygameDevice):
         elif event.type == pygame.JOYAXISMOTION:
             self._pad(event.instance_id).move(event.axis, event.value, self.dead_zone)
         elif event.type == pygame.JOYBUTTONDOWN:
-            wanted = self._pad(event.instance_id).layout.button(event.button)
-            if wanted is not None:
-                self._buttons.add(wanted)
+            button = self._pad(event.instance_id).layout.button(event.button)
+            if button is not None:
+                self._buttons.add(button)
 
     def read(self, time: float) -> Reading:
         """Say what is done with the pads, see `Device`."""
@@ -279,7 +279,7 @@ class _Pad:
 
 
 class Human:
-    """A person, or several, as one driver and as an expert.
+    """One human, or several, as an expert.
 
     Whoever of those at the devices got active last drives. A device is given by its name, or is anything
     with a ``read``, see `Device`. Keyboards and gamepads are read from pygame's queue, which needs a
@@ -290,8 +290,11 @@ class Human:
         >>> record(env, Human("keyboard", "gamepad"), "my-drive", laps=1)
     """
 
-    driver = "human"
+    driver = HUMAN
     """Who drives, as recordings keep it."""
+
+    last: Reading
+    """What was done when it was read last."""
 
     def __init__(self, *devices: str | Device) -> None:
         """Choose devices.
@@ -304,6 +307,7 @@ class Human:
             MissingDependencyError: pygame is not installed.
         """
         self.devices: tuple[Device, ...] = tuple(map(_device, devices or ("keyboard", "gamepad")))
+        self.last = Reading(0.0)
         self._since: dict[int, int] = {}
         self._readings = 0
         self._last = 0
@@ -325,7 +329,8 @@ class Human:
         if self._since:
             self._last = max(self._since, key=lambda i: (self._since[i], -i))
         buttons = frozenset[str]().union(*(reading.buttons for reading in readings))
-        return replace(readings[self._last], buttons=buttons)
+        self.last = replace(readings[self._last], buttons=buttons)
+        return self.last
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32]:
         """Choose the next action, see `Expert`."""

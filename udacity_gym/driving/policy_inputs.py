@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import UdacityGymError
+from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import Image
 
 MEASUREMENTS = {"speed": "m/s, forwards"}
@@ -17,6 +18,12 @@ MEASUREMENTS = {"speed": "m/s, forwards"}
 
 class ObservationError(UdacityGymError, ValueError):
     """An observation is not what the policy was trained on; the message says what it looks like instead."""
+
+
+def image_size_for(policy: object) -> tuple[int, int]:
+    """(height, width) px of the images that a policy looks at: its own ``image_size``, or Udacity's size."""
+    height, width = getattr(policy, "image_size", IMAGE_SIZE)
+    return int(height), int(width)
 
 
 def check_observation(observation: Any, image_size: tuple[int, int], camera: str = "center") -> Image:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from udacity_gym.driving.human import PLAYSTATION, Layout, _layout
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import DisplayError, MissingDependencyError, OptionError
 from udacity_gym.experts import Gamepad, Human, Keyboard, PurePursuit, Reading
-from udacity_gym.experts.human import PLAYSTATION, Layout, _layout
 from udacity_gym.recording import record
 from udacity_gym.telemetry import CAMERAS
 

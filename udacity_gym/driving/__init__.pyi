@@ -1,0 +1,53 @@
+from .decision import (
+    EXPERT as EXPERT,
+    HUMAN as HUMAN,
+    POLICY as POLICY,
+    Decision as Decision,
+)
+from .driver import (
+    Driver as Driver,
+    EpisodeClock as EpisodeClock,
+    ExpertDriver as ExpertDriver,
+    PolicyDriver as PolicyDriver,
+    Predictor as Predictor,
+    as_driver as as_driver,
+    name_of as name_of,
+)
+from .executor import (
+    Executor as Executor,
+    Shared as Shared,
+    open_executor as open_executor,
+)
+from .gates import (
+    EnsembleGate as EnsembleGate,
+    Gate as Gate,
+    GatedDriver as GatedDriver,
+    HumanGate as HumanGate,
+    Mixture as Mixture,
+    Moment as Moment,
+    NoiseGate as NoiseGate,
+    PolicyAlone as PolicyAlone,
+)
+from .handover import (
+    Corrections as Corrections,
+    Handover as Handover,
+)
+from .human import (
+    Gamepad as Gamepad,
+    Human as Human,
+    Keyboard as Keyboard,
+    Reading as Reading,
+)
+from .loading import (
+    load_driver as load_driver,
+    load_policy as load_policy,
+)
+from .loop import (
+    PutBack as PutBack,
+    PutBackError as PutBackError,
+    Step as Step,
+    drive as drive,
+)
+from .onnx_policy import OnnxPolicy as OnnxPolicy
+from .policy_inputs import ObservationError as ObservationError
+from .speed import SpeedController as SpeedController

@@ -1,0 +1,339 @@
+"""Whoever drives, behind one interface: `Driver`, and `as_driver`, which makes one of almost anything."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from udacity_gym.driving.decision import EXPERT, POLICY, Action, Decision, check_action
+from udacity_gym.driving.policy_inputs import ObservationError, image_size_for
+from udacity_gym.driving.speed import DEFAULT_SPEED, SpeedController
+from udacity_gym.errors import ActionError, OptionError
+
+FALLBACK_DT = 1 / 15
+"""s of the first step of an episode in an environment whose ``info`` has no "ctrl_dt"."""
+
+
+@runtime_checkable
+class Driver(Protocol):
+    """Whoever has the wheel: a policy, an expert, a human, or several of them with a rule between them.
+
+    `udacity_gym.driving.drive` calls `reset` at the start of every episode and `decide` at every step.
+    """
+
+    def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
+        """Prepare for an episode that has just begun.
+
+        Args:
+            env: the environment to drive in, already reset.
+            info: what its ``reset`` returned beside the observation.
+            seed: of all randomness of the driver. It is given only where a rollout or a case of a suite
+                begins; None goes on with the present generator, so that noise does not repeat itself in
+                each episode.
+        """
+        ...
+
+    def decide(self, observation: Any, info: Mapping[str, Any], /) -> Decision | None:
+        """Choose the next action.
+
+        Args:
+            observation: what the environment returned.
+            info: what it returned beside it, see `udacity_gym.telemetry.Info`.
+
+        Returns:
+            The decision; None holds the world, such as while a human pauses.
+        """
+        ...
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Anything with the ``predict`` of Stable-Baselines3."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[np.float32], Any]:
+        """Choose an action; returns (action, state)."""
+
+
+ExpertFunction: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
+"""``(observation, info) -> (steering, throttle)``, or None while the hands are off the wheel."""
+
+
+class EpisodeClock:
+    """Notices when an episode begins, for drivers whose `Driver.reset` nobody calls.
+
+    People's own loops and other libraries call an expert with ``(observation, info)`` and nothing else. An
+    episode has begun when the simulated time is 0 or has gone back.
+
+    Attributes:
+        elapsed: s since the last `update`; 0 where an episode begins.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Let the next `update` begin an episode."""
+        self._time: float | None = None
+        self.elapsed = 0.0
+
+    def update(self, info: Mapping[str, Any]) -> bool:
+        """Take note of the present time.
+
+        Args:
+            info: with "time", s since the episode began.
+
+        Returns:
+            Whether an episode has begun.
+        """
+        time = float(info["time"])
+        begins = self._time is None or time == 0.0 or time < self._time
+        self.elapsed = 0.0 if self._time is None or begins else time - self._time
+        self._time = time
+        return begins
+
+
+class PolicyDriver:
+    """A policy at the wheel.
+
+    It goes by what the policy says of itself, where it does:
+
+    - with ``actions == ("steering",)`` a `SpeedController` works the throttle, at the policy's
+      ``target_speed`` or, without one, at `DEFAULT_SPEED`, 25 mph;
+    - with "speed" among its ``inputs`` it is given the speed beside the images;
+    - what it remembers (``state``) is kept through the episode, and ``episode_start`` tells it where one
+      begins;
+    - one with ``predict_with_doubt``, such as an ensemble, also says how far its members disagree.
+
+    Attributes:
+        policy: the policy.
+        deterministic: whether it takes its best action instead of drawing one.
+        actions: what the policy itself controls: ("steering", "throttle") or ("steering",).
+    """
+
+    name = POLICY
+
+    def __init__(self, policy: Any, deterministic: bool = True) -> None:
+        """Seat a policy.
+
+        Args:
+            policy: has ``predict(observation, state, episode_start, deterministic) -> (action, state)``.
+            deterministic: whether it takes its best action instead of drawing one.
+
+        Raises:
+            OptionError: It has no ``predict``.
+        """
+        if not callable(getattr(policy, "predict", None)):
+            raise OptionError(f"a policy needs predict(observation, ...), {type(policy).__name__} has none")
+        self.policy = policy
+        self.deterministic = deterministic
+        self.actions: tuple[str, ...] = tuple(getattr(policy, "actions", ("steering", "throttle")))
+        target_speed = getattr(policy, "target_speed", None)
+        self._speed_controller = SpeedController(DEFAULT_SPEED if target_speed is None else target_speed)
+        self._camera: str = getattr(policy, "camera", "center")
+        self._fills_action = True
+        self._clock = EpisodeClock()
+        self._forget()
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) px of the images that the policy looks at."""
+        return image_size_for(self.policy)
+
+    def _forget(self) -> None:
+        self._state: Any = None
+        self._speed_controller.reset()
+
+    def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
+        """Forget the episode before, see `Driver.reset`; a policy draws nothing, so a seed has no effect."""
+        self._clock.reset()
+        # In a wrapped environment the policy may have to work something else than steering and throttle.
+        self._fills_action = env.action_space.shape == (2,)
+        cameras = tuple(getattr(env.unwrapped, "cameras", ()))
+        self._camera = cameras[0] if len(cameras) == 1 else getattr(self.policy, "camera", "center")
+
+    def decide(self, observation: Any, info: Mapping[str, Any]) -> Decision:
+        """Ask the policy, see `Driver.decide`.
+
+        Raises:
+            ActionError: The policy gives something else than (steering, throttle) or (steering,).
+            ObservationError: The policy wants the speed, and ``info`` does not have it.
+        """
+        episode_start = self._clock.update(info)
+        if episode_start:
+            self._forget()
+        chosen, doubt = self._predict(self._inputs(observation, info), np.array([episode_start]))
+        action = self._complete(chosen, info) if self._fills_action else chosen
+        return Decision(action, POLICY, policy_action=action, doubt=doubt)
+
+    def _predict(self, observation: Any, episode_start: NDArray[np.bool_]) -> tuple[Any, float | None]:
+        with_doubt = getattr(self.policy, "predict_with_doubt", None)
+        if with_doubt is not None:
+            chosen, self._state, doubt = with_doubt(observation, self._state, episode_start)
+            return chosen, float(doubt)
+        chosen, self._state = self.policy.predict(
+            observation, state=self._state, episode_start=episode_start, deterministic=self.deterministic
+        )
+        return chosen, None
+
+    def _inputs(self, observation: Any, info: Mapping[str, Any]) -> Any:
+        """The observation as the policy wants it: as it is, or with the speed beside the images."""
+        if "speed" not in getattr(self.policy, "inputs", ()):
+            return observation
+        if isinstance(observation, Mapping) and "speed" in observation:
+            return observation
+        if info.get("speed") is None:
+            raise ObservationError(
+                "the policy wants the speed, and the environment's info does not have it; take a simulator "
+                "that tells the speed, or a policy with inputs=()"
+            )
+        speed = {"speed": np.array([info["speed"]], np.float32)}
+        if isinstance(observation, Mapping):
+            return {**observation, **speed}
+        return {"state" if np.ndim(observation) == 1 else self._camera: observation, **speed}
+
+    def _complete(self, chosen: Any, info: Mapping[str, Any]) -> Action:
+        """The policy's action with the throttle, if it works only the steering."""
+        action = np.asarray(chosen, np.float32)
+        if action.shape == (1,):
+            throttle = self._speed_controller(float(info["speed"]), self._step_seconds(info))
+            action = np.array([action[0], throttle], np.float32)
+        if action.shape != (2,):
+            raise ActionError(
+                f"a policy's action is (steering, throttle) or (steering,); {type(self.policy).__name__} "
+                f"gave shape {action.shape}"
+            )
+        return np.clip(action, -1.0, 1.0)
+
+    def _step_seconds(self, info: Mapping[str, Any]) -> float:
+        seconds = info.get("ctrl_dt")
+        return float(seconds) if seconds is not None else self._clock.elapsed or FALLBACK_DT
+
+
+class ExpertDriver:
+    """An expert, or any function ``(observation, info) -> action``, at the wheel.
+
+    What an expert does is also its label; one that executes something else than it wants to show has an
+    attribute ``label``, such as `udacity_gym.experts.NoisyExpert`.
+
+    Attributes:
+        expert: the expert.
+        name: what `Decision.driver` says.
+    """
+
+    def __init__(self, expert: ExpertFunction, name: str | None = None) -> None:
+        """Seat an expert.
+
+        Args:
+            expert: ``(observation, info) -> (steering, throttle)``.
+            name: what to call it; None takes its attribute ``driver``, or else "expert".
+
+        Raises:
+            OptionError: It can't be called, or is a class; the message says what to give instead.
+        """
+        check_expert(expert)
+        self.expert = expert
+        self.name = str(name or getattr(expert, "driver", EXPERT))
+        self._fills_action = True
+
+    def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
+        """Tell the expert that an episode begins, if it has a ``reset``; see `Driver.reset`."""
+        reset_expert(self.expert, env, info, seed)
+        self._fills_action = env.action_space.shape == (2,)
+
+    def decide(self, observation: Any, info: Mapping[str, Any]) -> Decision:
+        """Ask the expert, see `Driver.decide`.
+
+        Raises:
+            ActionError: It gives something else than two finite numbers.
+        """
+        chosen = self.expert(observation, info)
+        if not self._fills_action:
+            return Decision(chosen, self.name)
+        if chosen is None:
+            raise ActionError(
+                "the expert gave no action, and nobody else drives: one that only corrects needs a policy "
+                "beside it, as in HGDAgger or Handover(policy, human)"
+            )
+        action = np.clip(check_action(chosen, "the expert"), -1.0, 1.0)
+        label = getattr(self.expert, "label", None)
+        expert_action = np.asarray(chosen if label is None else label, np.float64)
+        return Decision(action, self.name, expert_action=expert_action, is_label=True)
+
+
+def reset_expert(
+    expert: object, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None
+) -> None:
+    """Tell an expert that an episode begins, if it has a ``reset(env, info, seed)``."""
+    reset = getattr(expert, "reset", None)
+    if reset is not None:
+        reset(env, info, seed)
+
+
+def check_expert(expert: object) -> None:
+    """Refuse what is no expert.
+
+    Raises:
+        OptionError: It can't be called, or is a class; the message says what to give instead.
+    """
+    if inspect.isclass(expert):
+        raise OptionError(f"expert={expert.__name__} is a class: give an object of it")
+    if not callable(expert):
+        hint = "; wrap it: PolicyExpert(policy)" if callable(getattr(expert, "predict", None)) else ""
+        raise OptionError(f"an expert is a callable (observation, info) -> action, got {expert!r}{hint}")
+
+
+def as_driver(driver: Any) -> Driver:
+    """Make a driver of almost anything that can drive.
+
+    Args:
+        driver: a `Driver`; a policy, ours or one of Stable-Baselines3 (anything with ``predict``); an expert
+            (any callable ``(observation, info) -> action``); the name of an expert; or the path of a policy:
+            a checkpoint folder, an ONNX file, or what an installed package loads, see `load_policy`.
+
+    Returns:
+        The driver.
+
+    Raises:
+        OptionError: It can't drive; the message says what can.
+        CheckpointError: There is no policy at the path.
+    """
+    if inspect.isclass(driver):
+        raise OptionError(f"{driver.__name__} is a class: give an object of it")
+    if isinstance(driver, (str, Path)):
+        from udacity_gym.driving.loading import load_driver
+
+        driver = load_driver(driver)
+    if isinstance(driver, Driver):
+        return driver
+    if callable(getattr(driver, "predict", None)):
+        return PolicyDriver(driver)
+    if callable(driver):
+        return ExpertDriver(driver)
+    raise OptionError(
+        "a driver is a policy with predict(observation, ...), a callable (observation, info) -> action, or "
+        f"the path of a policy; got {type(driver).__name__}"
+    )
+
+
+def name_of(driver: object) -> str:
+    """What to call whoever drives: its own name, that of its network, or that of its class."""
+    for role in ("policy", "expert"):
+        if isinstance(driver, (PolicyDriver, ExpertDriver)) and hasattr(driver, role):
+            return name_of(getattr(driver, role))
+    for attribute in ("name", "__name__"):
+        name = getattr(driver, attribute, None)
+        if isinstance(name, str):
+            return name
+    return type(getattr(driver, "network", driver)).__name__

@@ -1,0 +1,78 @@
+"""Policies from files, and drivers by name: `load_policy` and `load_driver`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from udacity_gym.errors import CheckpointError
+
+GROUP = "udacity_gym.policy_loaders"
+"""Entry-point group of what loads policies. The name of an entry point says what it loads: the suffix of a
+file, such as ".keras", or a file that marks a folder, such as "policy.json". The object is a function
+``load(path) -> policy``, where a policy has ``predict``. So this package loads policies of any library
+without importing it."""
+
+PLACES = (".", "policy", "training/policy")
+"""Folders in which a marker is looked for: the checkpoint itself, that of a training, that of a demo."""
+
+
+def load_policy(path: str | Path) -> Any:
+    """Load a policy from a file or a folder.
+
+    Args:
+        path: an ONNX file, a checkpoint folder or the folder of its training, or whatever else an installed
+            package can load, see `GROUP`.
+
+    Returns:
+        The policy; it has ``predict``.
+
+    Raises:
+        CheckpointError: There is nothing at the path that can be loaded.
+    """
+    path = Path(path)
+    if path.suffix == ".onnx":
+        from udacity_gym.driving.onnx_policy import OnnxPolicy
+
+        return OnnxPolicy(path)
+    loader = next(_loaders(path), None)
+    if loader is None:
+        kinds = ", ".join(sorted({".onnx", *(entry.name for entry in entry_points(group=GROUP))}))
+        raise CheckpointError(
+            f"there is no policy at {path}: neither an ONNX file nor a folder with a checkpoint in it; what "
+            f"can be loaded here is {kinds}"
+        )
+    return loader.load()(path)
+
+
+def _loaders(path: Path) -> Iterator[EntryPoint]:
+    """The loaders that a path is for, the most specific first."""
+    loaders = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    yield from (entry for entry in loaders if entry.name.startswith(".") and entry.name == path.suffix)
+    for place in PLACES:
+        yield from (entry for entry in loaders if (path / place / entry.name).is_file())
+
+
+def load_driver(name: str | Path) -> Any:
+    """A policy or an expert, by its path or name.
+
+    Args:
+        name: of an expert, see `udacity_gym.experts.EXPERTS`; or the path of a policy, see
+            `load_policy`.
+
+    Raises:
+        CheckpointError: There is neither.
+    """
+    path = Path(name)
+    if not path.exists():
+        from udacity_gym.experts import EXPERTS, make_expert
+
+        if str(name) in EXPERTS:
+            return make_expert(str(name))
+        raise CheckpointError(
+            f"{name} is neither the path of a policy nor the name of an expert; there are the experts "
+            f"{', '.join(EXPERTS.names())}"
+        )
+    return load_policy(path)
