@@ -59,7 +59,7 @@ def server():
     opened.close()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(packets=st.lists(PACKETS, max_size=8), version=st.sampled_from([3, 4]))
 def test_any_packets_leave_the_server_in_service(server, packets, version):
     wire = connect(server, version)

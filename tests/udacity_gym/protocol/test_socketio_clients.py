@@ -108,7 +108,7 @@ def test_python_socketios_own_client_is_driven(transports):
     socketio = pytest.importorskip("socketio")
     pytest.importorskip("requests", reason="python-socketio's client polls with requests")
     pytest.importorskip("websocket", reason="python-socketio's client needs websocket-client")
-    sio, image = socketio.Client(), jpeg()
+    sio, image = socketio.Client(reconnection=False), jpeg()
 
     def telemetry(data):
         controls = {name: f"{float(data[name]):.4f}" for name in ("steering_angle", "throttle")}
@@ -123,9 +123,10 @@ def test_python_socketios_own_client_is_driven(transports):
         try:
             reset(simulator)
             for _ in range(20):
-                telemetry = simulator.step(Control(0.04, 0.2))
-            assert telemetry.steering == pytest.approx(0.04 / 25, abs=1e-4)
-            assert telemetry.speed == pytest.approx(12.3456 * 0.44704)
+                state = simulator.step(Control(0.04, 0.2))
+            assert state.steering == pytest.approx(0.04 / 25, abs=1e-4)
+            assert state.speed == pytest.approx(12.3456 * 0.44704)
             assert simulator.server.connections == 1
         finally:
+            simulator.close()  # first, since this client may wait long for a server that it has left
             sio.disconnect()

@@ -71,10 +71,17 @@ def test_a_program_that_may_not_be_executed_says_how_to_allow_it(tmp_path):
 
 def stand_in(folder):
     """A program that takes Unity's arguments: our own client, in dialect term1 and unannounced."""
-    root = Path(udacity_gym.__file__).parents[1]
-    command = f'{sys.executable} -m udacity_gym sim --port "$2" --no-announce --patience {PATIENCE}'
-    lines = ("#!/bin/sh", '[ "$1" = --port ] || exit 3', f"export PYTHONPATH={root}", f"exec {command}", "")
-    return program(folder / "sim.x86_64", "\n".join(lines))
+    script = f"""#!{sys.executable}
+import sys
+sys.path.insert(0, {str(Path(udacity_gym.__file__).parents[1])!r})
+from udacity_gym.cli import main
+from udacity_gym.protocol import client
+
+assert sys.argv[1] == "--port"
+client.SLOW_START = 0.1
+sys.exit(main(["sim", "--port", sys.argv[2], "--no-announce", "--patience", "{PATIENCE}"]))
+"""
+    return program(folder / "sim.x86_64", script)
 
 
 def make(path, port):

@@ -27,7 +27,7 @@ def receive_all(websocket):
         pass
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(max_size=3000), st.sampled_from([None, 1, 125, 126, 1016]))
 def test_text_arrives_as_it_was_sent(text, fragment):
     with pair(fragment=fragment) as (client, server):
@@ -108,7 +108,7 @@ def test_a_broken_protocol_closes_the_connection(data):
             server.receive(PATIENCE)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_any_bytes_end_in_messages_or_a_closed_connection(data):
     with pair() as (client, server):

@@ -61,7 +61,7 @@ def test_samples_lie_their_spacing_apart_all_around():
     offset=st.floats(-8, 8),
     error=st.floats(-3, 3),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_locate_finds_what_pose_at_placed(s, offset, error):
     pose = LAKE.pose_at(s, offset, error)
     for near in (None, s):
