@@ -12,7 +12,7 @@ from algorithms.checks import NotNegative, Positive, Share
 from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
-from algorithms.training.data import Frames, Labels, open_recordings, without_broken_images
+from algorithms.training.data import Frames, Labels, drop_broken_images, open_recordings
 from algorithms.training.trainer import Epoch, Training
 from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
@@ -113,7 +113,7 @@ class BehavioralCloning:
         self._progress = progress
         if self.folder is not None:
             _check_folder(self.folder)
-        checked = [without_broken_images(recording, progress) for recording in open_recordings(recordings)]
+        checked = [drop_broken_images(recording, progress) for recording in open_recordings(recordings)]
         self.reports = tuple(report for _, report in checked)
         frames = Frames.of([recording for recording, _ in checked], self.config.labels, weights)
         if self.config.validation_by == "episode":

@@ -14,8 +14,8 @@ import numpy as np
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.registry import Registry
 
-ANEW = "choose another folder, or delete this one to start anew"
-"""What to do where a folder holds work that can't be gone on with."""
+START_OVER = "choose another folder, or delete this one to start anew"
+"""Advice where a folder holds work that can't be resumed."""
 
 
 class Number(NamedTuple):
@@ -155,7 +155,8 @@ def check_same_settings(
     for name in sorted((before.keys() | now.keys()) - set(may_change)):
         if before.get(name) != now.get(name):
             raise CheckpointError(
-                f"{work} with {name}={before.get(name)!r} was begun here, now it is {now.get(name)!r}; {ANEW}"
+                f"{work} with {name}={before.get(name)!r} was begun here, now it is {now.get(name)!r}; "
+                f"{START_OVER}"
             )
 
 

@@ -41,7 +41,7 @@ from algorithms.dagger.replay import replay
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.augment import Geometry
 from algorithms.training.config import TrainingConfig
-from algorithms.training.data import Frames, without_broken_images
+from algorithms.training.data import Frames, drop_broken_images
 from algorithms.training.trainer import Training
 from udacity_gym.evaluation import evaluate, mean_estimate
 from udacity_gym.files import write_whole
@@ -118,7 +118,7 @@ class Rows:
     @classmethod
     def of(cls, recording: Path) -> Rows:
         """Read and split a recording, without rows whose images are broken."""
-        usable, _ = without_broken_images(open_recording(recording), progress=False)
+        usable, _ = drop_broken_images(open_recording(recording), progress=False)
         return cls(*Frames.of([usable]).split(0.2, gap=2.0))
 
     def judge(self, guess: Floats) -> dict[str, dict[str, float]]:

@@ -37,7 +37,7 @@ from algorithms.adapters.stable_baselines3 import (
     actor_settings,
     policy_of,
 )
-from algorithms.training.data import Frames, open_recordings, without_broken_images
+from algorithms.training.data import Frames, drop_broken_images, open_recordings
 from udacity_gym.errors import MissingDependencyError, OptionError
 from udacity_gym.recording.frames import ImageCache
 
@@ -91,7 +91,7 @@ class Demonstrations(Iterable[TransitionBatch]):
         memory_budget: float = 1e9,
     ) -> None:
         self._images = ImageCache(_see(env), memory_budget)
-        checked = [without_broken_images(r, progress=False)[0] for r in open_recordings(recordings)]
+        checked = [drop_broken_images(r, progress=False)[0] for r in open_recordings(recordings)]
         self._frames = Frames.of(checked)
         if not 1 <= batch_size <= len(self._frames):
             raise OptionError(

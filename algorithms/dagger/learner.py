@@ -56,9 +56,9 @@ from algorithms.dagger.rounds import (
 from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
-from algorithms.training.config import PARTS, TrainingConfig
-from algorithms.training.data import Frames, check_weights, open_recordings, without_broken_images
-from algorithms.training.trainer import Training, check_initial, network_of, weights_bytes
+from algorithms.training.config import NESTED_SETTINGS, TrainingConfig
+from algorithms.training.data import Frames, check_weights, drop_broken_images, open_recordings
+from algorithms.training.trainer import Training, check_initial, make_network_for, weights_bytes
 from udacity_gym.driving.driver import ExpertFunction
 from udacity_gym.driving.executor import Shared, open_executor
 from udacity_gym.driving.gates import Gate, Mixture
@@ -204,7 +204,7 @@ class InteractiveLearner(ABC):
         if self._initial is not None:
             self._check_initial(self._initial)
         opened = [] if recordings is None else open_recordings(recordings)
-        self._recordings = [without_broken_images(recording, progress)[0] for recording in opened]
+        self._recordings = [drop_broken_images(recording, progress)[0] for recording in opened]
         self._weights = check_weights(weights, len(self._recordings))
         self._check_teachers()
         self._opened: dict[int, Recording] = {}
@@ -255,7 +255,7 @@ class InteractiveLearner(ABC):
             )
         if self.config.warm_start:
             for member in members:
-                check_initial(member, network_of(self.config), self.config)
+                check_initial(member, make_network_for(self.config), self.config)
                 if member.preprocessing != self.config.preprocessing:
                     raise OptionError(
                         f"initial={policy!r} sees its images through {member.preprocessing}; give the same "
@@ -522,7 +522,9 @@ def _name_of(driver: Any) -> str:
 def _settings(config: InteractiveConfig) -> dict[str, Any]:
     """The settings that a learner can't go on without, as JSON has them."""
     values = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in config.MAY_CHANGE}
-    plain = {name: asdict(value) if isinstance(value, PARTS) else value for name, value in values.items()}
+    plain = {
+        name: asdict(value) if isinstance(value, NESTED_SETTINGS) else value for name, value in values.items()
+    }
     settings: dict[str, Any] = json.loads(json.dumps(plain, default=repr))
     return settings
 

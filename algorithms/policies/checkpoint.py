@@ -2,8 +2,8 @@
 
 A policy's folder holds ``policy.safetensors`` and ``policy.json``. The JSON says which network it is,
 how images are prepared, what the actions mean, the target speed, and the SHA-256 of the weights, so
-that half a copy is noticed. A save that is interrupted, at whatever moment, leaves the checkpoint that was
-there before or the new one.
+that an incomplete copy is detected. A save that is interrupted, at any moment, leaves either the old
+checkpoint or the new one.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def write_checkpoint(
 ) -> Path:
     """Write ``name.safetensors`` and ``name.json`` into a folder.
 
-    The checkpoint is the one whose weights the JSON names by their SHA-256, so replacing the JSON
-    replaces the checkpoint: before that the new weights wait beside the old ones under a name of their
-    own, afterwards they take the place of the old ones. `read_checkpoint` looks at both names.
+    The JSON names the weights by their SHA-256, so replacing the JSON replaces the checkpoint. New weights
+    are first written beside the old ones under a pending name, and replace them after the JSON has been
+    written. `read_checkpoint` looks for both names.
 
     Args:
-        folder: where to; an older checkpoint of the same name there is replaced.
+        folder: the folder; an older checkpoint of the same name in it is replaced.
         name: stem of the two files.
         tensors: the weights.
         description: everything else; the weights' SHA-256 is added.
@@ -42,43 +42,44 @@ def write_checkpoint(
         The folder.
 
     Raises:
-        CheckpointError: The folder exists and holds something else, or can't be written to.
+        CheckpointError: The folder holds other files, or can't be written to.
     """
     folder = Path(folder)
-    ours = {f"{name}.safetensors", f"{name}.json", *(path.name for path in _leftovers(folder, name))}
+    expected = {f"{name}.safetensors", f"{name}.json", *(path.name for path in _leftovers(folder, name))}
     if folder.exists():
-        found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
-        if found - ours:
+        present = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
+        foreign = sorted(present - expected)
+        if foreign:
             raise CheckpointError(
-                f"{folder} holds something else ({', '.join(sorted(found - ours))}); choose another folder"
+                f"{folder} holds something else ({', '.join(foreign)}); choose another folder"
             )
     weights = save_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     digest = hashlib.sha256(weights).hexdigest()
     text = json.dumps({**description, "weights_sha256": digest}, indent=2) + "\n"
-    waiting = folder / _waiting(name, digest)
-    _write_whole(waiting, weights)
+    pending = folder / _pending_name(name, digest)
+    _write_whole(pending, weights)
     _write_whole(folder / f"{name}.json", text.encode())
-    os.replace(waiting, folder / f"{name}.safetensors")
+    os.replace(pending, folder / f"{name}.safetensors")
     for path in _leftovers(folder, name):
         path.unlink()
     return folder
 
 
-def _waiting(name: str, digest: str) -> str:
-    """Name of weights that wait for the JSON that names them."""
+def _pending_name(name: str, digest: str) -> str:
+    """File name of new weights until the JSON names them."""
     return f"{name}-{digest}.safetensors"
 
 
 def _leftovers(folder: Path, name: str) -> Iterator[Path]:
-    """What interrupted saves have left behind."""
+    """Files that interrupted saves have left."""
     digest = "[0-9a-f]" * 64
-    hidden = f".{name}*.part.*"  # what `udacity_gym.files.replacing` had not finished
-    for pattern in (_waiting(name, digest), hidden):
+    hidden = f".{name}*.part.*"  # unfinished files of `udacity_gym.files.replacing`
+    for pattern in (_pending_name(name, digest), hidden):
         yield from folder.glob(pattern)
 
 
 def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file that has its name only when it is whole, and on the disk."""
+    """Write a file that gets its name only once it is complete and on disk."""
     with replacing(path, CheckpointError) as part, part.open("wb") as file:
         file.write(data)
         file.flush()
@@ -88,13 +89,13 @@ def _write_whole(path: Path, data: bytes) -> None:
 def read_checkpoint(
     folder: Path, name: str, expected_format: str, versions: tuple[int, ...]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_checkpoint` has written, and make sure that it is whole.
+    """Read a checkpoint that `write_checkpoint` has written, and check that it is complete.
 
     Args:
-        folder: where it is.
+        folder: the folder of the checkpoint.
         name: stem of the two files.
-        expected_format: what the description calls its format.
-        versions: of the format that the caller can read.
+        expected_format: value of ``format`` in the description.
+        versions: versions of the format that the caller can read.
 
     Returns:
         The tensors and the description.
@@ -121,9 +122,9 @@ def read_checkpoint(
             f"{' and '.join(map(str, versions))}; it was written by another version of this library"
         )
     digest = str(description.get("weights_sha256"))
-    waiting = folder / _waiting(name, digest)  # there if a save was interrupted
-    if waiting.is_file():
-        weights_path = waiting
+    pending = folder / _pending_name(name, digest)  # exists if a save was interrupted
+    if pending.is_file():
+        weights_path = pending
     if not weights_path.is_file():
         raise _incomplete(weights_path)
     weights = weights_path.read_bytes()
@@ -139,24 +140,24 @@ def read_checkpoint(
 
 
 def _incomplete(missing: Path) -> CheckpointError:
-    found = sorted(entry.name for entry in missing.parent.iterdir())[:5]
+    present = sorted(entry.name for entry in missing.parent.iterdir())[:5]
     return CheckpointError(
-        f"{missing.parent} is no checkpoint or an incomplete one: it has no {missing.name}; it has {found}"
+        f"{missing.parent} is no checkpoint or an incomplete one: it has no {missing.name}; it has {present}"
     )
 
 
-def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
-    """Make sure that the tensors of a file are those of a network.
+def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> None:
+    """Check that the tensors of a file fit a network.
 
     Raises:
         CheckpointError: Names or shapes differ; the message names the first difference.
     """
-    for name in sorted(found.keys() ^ wanted.keys()):
-        what = "is missing" if name in wanted else "is not known to it"
-        raise CheckpointError(f"{where}: weights of another network: {name} {what}")
-    for name, tensor in wanted.items():
-        if found[name].shape != tensor.shape:
+    for name in sorted(tensors.keys() ^ expected.keys()):
+        what = "is missing" if name in expected else "is not known to it"
+        raise CheckpointError(f"{source}: weights of another network: {name} {what}")
+    for name, tensor in expected.items():
+        if tensors[name].shape != tensor.shape:
             raise CheckpointError(
-                f"{where}: weights of another network: {name} has shape {tuple(found[name].shape)}, "
+                f"{source}: weights of another network: {name} has shape {tuple(tensors[name].shape)}, "
                 f"expected {tuple(tensor.shape)}"
             )

@@ -1,4 +1,4 @@
-"""Several policies as one: they act by their mean, and their disagreement is doubt."""
+"""Ensembles: several policies that act by their mean, and whose disagreement is doubt."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ State = tuple[NDArray[Any], ...]
 
 
 class Ensemble(Policy):
-    """Policies that were trained alike but for their seeds (Lakshminarayanan et al. 2017; Menda et al. 2019).
+    """Policies trained alike with different seeds (Lakshminarayanan et al. 2017; Menda et al. 2019).
 
-    A checkpoint is a folder with ``policy.json``, which names a folder for each member; `load_policy` reads
-    it as any other.
+    A checkpoint is a folder with ``policy.json``, which names a folder for each member. `load_policy` reads
+    it like any other.
 
     Attributes:
         members: the policies.
     """
 
     def __init__(self, members: Sequence[Policy]) -> None:
-        """Join policies.
+        """Join policies to an ensemble.
 
         Raises:
-            OptionError: There is none, or they differ in what they see or do.
+            OptionError: There are no members, or their inputs or actions differ.
         """
         if not members:
             raise OptionError("an ensemble needs members")
@@ -52,19 +52,19 @@ class Ensemble(Policy):
 
     def act(self, images: Image, measurements: Floats | None = None) -> Action:
         """The members' mean; see `Policy.act`."""
-        told = (measurements,) if self.inputs else ()
-        actions = np.stack([member.act(images, *told) for member in self.members])
+        optional = (measurements,) if self.inputs else ()
+        actions = np.stack([member.act(images, *optional) for member in self.members])
         mean: Action = actions.mean(axis=0)
         return mean
 
     def predict_all(
         self, observation: Any, state: State | None = None, episode_start: NDArray[np.bool_] | None = None
     ) -> tuple[Floats, State | None]:
-        """What each member would do.
+        """Choose the action of each member.
 
         Args:
             observation: see `Policy.predict`.
-            state: what the members remember, from the call before.
+            state: the members' states, from the call before.
             episode_start: see `Policy.predict`.
 
         Returns:
@@ -74,17 +74,17 @@ class Ensemble(Policy):
         size = 0 if state is None else len(state) // len(self.members)
         actions, states = [], []
         for i, member in enumerate(self.members):
-            own = None if state is None else state[i * size : (i + 1) * size]
-            action, own = member.predict(observation, own, episode_start)
+            member_state = None if state is None else state[i * size : (i + 1) * size]
+            action, member_state = member.predict(observation, member_state, episode_start)
             actions.append(action)
-            states.append(own)
-        told = [own for own in states if own is not None]
-        return np.stack(actions), sum(told, ()) if told else None
+            states.append(member_state)
+        new_states = [member_state for member_state in states if member_state is not None]
+        return np.stack(actions), sum(new_states, ()) if new_states else None
 
     def predict_with_doubt(
         self, observation: Any, state: State | None = None, episode_start: NDArray[np.bool_] | None = None
     ) -> tuple[Action, State | None, Floats]:
-        """The members' mean and how far they disagree, see `doubt_of`; else like `Policy.predict`."""
+        """The members' mean, the state, and their doubt, see `doubt_of`; otherwise like `Policy.predict`."""
         actions, state = self.predict_all(observation, state, episode_start)
         return actions.mean(axis=0), state, doubt_of(actions)
 
@@ -103,16 +103,16 @@ class Ensemble(Policy):
         """Write a checkpoint; see `Policy.save`."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        strange = sorted(
+        foreign = sorted(
             path.name
             for path in folder.iterdir()
             if path.name != "policy.json" and not path.name.startswith(("member-", "."))
         )
-        if strange:
+        if foreign:
             raise CheckpointError(
-                f"{folder} holds something else ({', '.join(strange)}); choose another folder"
+                f"{folder} holds something else ({', '.join(foreign)}); choose another folder"
             )
-        # Named by what is in them, members of an older save keep their places until policy.json names others.
+        # Folders are named by their content, so members of an older save stay until policy.json names others.
         names = [_save_member(member, folder, i) for i, member in enumerate(self.members)]
         description = {"format": FORMAT, "version": VERSION, "members": names}
         write_whole(folder / "policy.json", json.dumps(description, indent=2) + "\n")
@@ -122,7 +122,7 @@ class Ensemble(Policy):
         return folder
 
     def export(self, path: str | Path) -> Exported:
-        """Write the members' mean as one file that drives without this package; see `algorithms.export`.
+        """Export the members' mean to one file that drives without this package; see `algorithms.export`.
 
         Args:
             path: ends in .onnx, or in .pt for TorchScript.
@@ -136,22 +136,22 @@ class Ensemble(Policy):
 
 
 def _save_member(member: Policy, folder: Path, number: int) -> str:
-    """Save a member whole, in a folder whose name tells what is in it, and return that name."""
+    """Save a member in a folder that is named by its content; return that name."""
     part = folder / f".member-{number}.part"
     shutil.rmtree(part, ignore_errors=True)
     member.save(part)
     digest = digest_of(part)
-    place = folder / f"member-{number}-{digest}"
-    if digest_of(place) == digest:
+    target = folder / f"member-{number}-{digest}"
+    if digest_of(target) == digest:
         shutil.rmtree(part)
     else:
-        shutil.rmtree(place, ignore_errors=True)
-        part.rename(place)
-    return place.name
+        shutil.rmtree(target, ignore_errors=True)
+        part.rename(target)
+    return target.name
 
 
 def doubt_of(actions: Floats) -> Floats:
-    """How far the members of an ensemble disagree: the norm of the diagonal of their actions' covariance.
+    """Doubt of an ensemble: the norm of the diagonal of the covariance of its members' actions.
 
     Kelly et al. 2019, section III.
 

@@ -1,7 +1,7 @@
-"""Export: a policy as one file that needs nothing of this package, and no torch, to drive.
+"""Export a policy to one file that drives without this package and without torch.
 
-The exported model takes the camera's whole image, crops, resizes and converts it by itself, and gives
-actions in [-1, 1]:
+The exported model takes the whole image of the camera. It crops, resizes and converts the image itself, and
+returns actions in [-1, 1]:
 
 - ``model.onnx`` (https://onnx.ai) is for onnxruntime, in any language; `udacity_gym.driving.OnnxPolicy`
   drives with it without torch;
@@ -9,13 +9,13 @@ actions in [-1, 1]:
 
 Its input ``image`` is (n, *image_size, 3) uint8 RGB, its output ``action`` (n, len(actions)) float32. A
 policy with ``inputs`` has an input ``measurements``, (n, len(inputs)) float32 in SI units. One with past
-frames has ``past``, (n, past_frames, *size, 3) uint8, which it gives back as the output ``past_next``, and
-``begins``, (n,) bool: where an episode begins, whatever is in ``past``. What else a driver must know (what
-actions mean, target speed) is in the file's metadata, as JSON, key "udacity_gym". Of an ensemble,
-all members are in the model, and it gives their mean.
+frames has ``past``, (n, past_frames, *size, 3) uint8, which it returns as the output ``past_next``, and
+``begins``, (n,) bool: true where an episode begins, so that ``past`` is ignored. What else drivers need (the
+meaning of the actions, the target speed) is in the file's metadata, as JSON, key "udacity_gym". The model of
+an ensemble contains all members and returns their mean.
 
-Before a file appears, it is run on random and on smooth images and compared with the policy: the two differ
-by the arithmetic of OpenCV, which rounds resized images to whole numbers in its own ways, and of float32.
+Before a file appears, it is run on random and on smooth images and compared with the policy. The two differ
+by the arithmetic of float32 and of OpenCV, which has its own ways to round resized images to whole numbers.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ from udacity_gym.files import replacing
 from udacity_gym.telemetry import Image
 
 TOLERANCE = 0.02
-"""Greatest difference of an action that is accepted, in shares of full lock. Usual are 1e-4 where images
-shrink by areas, of which one value in a thousand is rounded otherwise, and 3e-3 where they are interpolated
-linearly, which OpenCV does with eleven binary digits."""
+"""Greatest accepted difference of an action, in shares of full lock. Usual are 1e-4 where images shrink by
+areas, since one value in a thousand is rounded differently, and 3e-3 where they are interpolated linearly,
+which OpenCV does with eleven binary digits."""
 
 OPSET = 18
 
@@ -60,20 +60,20 @@ _U, _V = 8061.0, 14369.0
 
 
 Run: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
-"""An exported model: arrays by the names of the inputs to a list of outputs."""
+"""An exported model: maps arrays by input name to a list of outputs."""
 
 
 class ExportError(UdacityGymError, RuntimeError):
-    """A policy can't be exported, or what was exported does something else than the policy."""
+    """A policy can't be exported, or the exported model does not act like the policy."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` has made.
+    """Result of `export`.
 
     Attributes:
         path: the file.
-        difference: greatest difference of an action to the policy's, on the images that were tried.
+        difference: greatest difference between the model's and the policy's actions on the test images.
     """
 
     path: Path
@@ -81,31 +81,31 @@ class Exported:
 
 
 def export(policy: NetworkPolicy | Ensemble, path: str | Path) -> Exported:
-    """Write a policy as ``.onnx`` or, TorchScript, as ``.pt``.
+    """Export a policy to ONNX (``.onnx``) or TorchScript (``.pt``).
 
     Args:
-        policy: the policy; or an ensemble of such, whose members prepare images alike.
-        path: the file; its suffix says the format.
+        policy: a policy with a network, or an ensemble of such policies with the same preprocessing.
+        path: the file; its suffix chooses the format.
 
     Returns:
-        The file and how exactly it does what the policy does.
+        The file, and how far its actions are from the policy's.
 
     Raises:
-        OptionError: The suffix is another one, or the policy is no network's.
+        OptionError: The suffix is another one, or the policy has no network.
         MissingDependencyError: ONNX is not installed.
-        ExportError: The exported model's actions are not those of the policy; no file is left.
+        ExportError: The exported model's actions differ from the policy's; no file is left.
     """
     path = Path(path)
-    kinds: dict[str, Callable[[ImagesToActions, str, Path], Run]] = {
+    writers: dict[str, Callable[[ImagesToActions, str, Path], Run]] = {
         ".onnx": _write_onnx,
         ".pt": _write_torchscript,
     }
-    if path.suffix not in kinds:
+    if path.suffix not in writers:
         raise OptionError(f"{path}: export to a file that ends in .onnx, or in .pt for TorchScript")
     model = ImagesToActions(policy).eval()
     with replacing(path) as part:
-        run = kinds[path.suffix](model, json.dumps(describe(policy)), part)
-        difference = max(_difference(policy, run, images) for images in _images(policy.image_size))
+        run = writers[path.suffix](model, json.dumps(describe(policy)), part)
+        difference = max(_difference(policy, run, images) for images in _test_images(policy.image_size))
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"{path}: the exported model's actions differ from the policy's by {difference:g}, more than "
@@ -115,27 +115,27 @@ def export(policy: NetworkPolicy | Ensemble, path: str | Path) -> Exported:
 
 
 def _difference(policy: NetworkPolicy | Ensemble, run: Run, images: Image) -> float:
-    """How much the actions of a model and of a policy differ on images, seen one drive after the other."""
+    """Greatest difference between the actions of a model and of a policy on images, over a short episode."""
     rng, n = np.random.default_rng(1), len(images)
     size = _members(policy)[0].preprocessing.size
-    state, past, most = None, np.zeros((n, policy.past_frames, *size, 3), np.uint8), 0.0
+    state, past, greatest = None, np.zeros((n, policy.past_frames, *size, 3), np.uint8), 0.0
     for first in (True, False, False)[: policy.past_frames + 1]:
-        told = {name: rng.uniform(0, 12, (n, 1)).astype(np.float32) for name in policy.inputs}
-        wanted, state = policy.predict({policy.camera: images, **told}, state, np.full(n, first))
-        given: dict[str, NDArray[Any]] = {"image": images}
+        measurements = {name: rng.uniform(0, 12, (n, 1)).astype(np.float32) for name in policy.inputs}
+        expected, state = policy.predict({policy.camera: images, **measurements}, state, np.full(n, first))
+        inputs: dict[str, NDArray[Any]] = {"image": images}
         if policy.inputs:
-            given["measurements"] = np.concatenate([told[name] for name in policy.inputs], axis=1)
+            inputs["measurements"] = np.concatenate([measurements[name] for name in policy.inputs], axis=1)
         if policy.past_frames:
-            given |= {"past": past, "begins": np.full(n, first)}
-        found = run(given)
-        most = max(most, float(np.abs(found[0] - wanted).max()))
-        past = found[1] if policy.past_frames else past
+            inputs |= {"past": past, "begins": np.full(n, first)}
+        outputs = run(inputs)
+        greatest = max(greatest, float(np.abs(outputs[0] - expected).max()))
+        past = outputs[1] if policy.past_frames else past
         images = images[::-1].copy()
-    return most
+    return greatest
 
 
 def describe(policy: NetworkPolicy | Ensemble) -> dict[str, Any]:
-    """What a driver must know besides the model, as JSON-ready values."""
+    """Metadata of an exported model, what a driver needs besides the model, as JSON-ready values."""
     return {
         "format": "udacity-gym-policy",
         "network": name_of(policy),
@@ -150,14 +150,14 @@ def describe(policy: NetworkPolicy | Ensemble) -> dict[str, Any]:
 
 
 def _members(policy: NetworkPolicy | Ensemble) -> list[NetworkPolicy]:
-    """The policies, each of a network, whose mean a policy acts by."""
+    """The members of an ensemble, or the policy itself; each has a network."""
     members = policy.members if isinstance(policy, Ensemble) else (policy,)
     networks = [member for member in members if isinstance(member, NetworkPolicy)]
     if len(networks) < len(members):
         raise OptionError(f"{name_of(policy)} can't be exported: only networks can, and ensembles of them")
     if any(member.preprocessing != networks[0].preprocessing for member in networks):
         raise OptionError(
-            "an ensemble can be exported if all members prepare images alike, these differ: "
+            "an ensemble can be exported if all members have the same preprocessing; these differ: "
             + ", ".join(str(member.preprocessing) for member in networks)
         )
     return networks
@@ -166,8 +166,8 @@ def _members(policy: NetworkPolicy | Ensemble) -> list[NetworkPolicy]:
 class ImagesToActions(nn.Module):
     """A policy with its preprocessing, all in torch.
 
-    A resize is linear and works on rows and columns apart, so it is two matrix products; the matrices are
-    what OpenCV makes of the identity.
+    A resize is linear and separable into rows and columns, so it is two matrix products. OpenCV's resize of
+    the identity matrix gives the two matrices.
 
     Args:
         policy: its networks are copied.
@@ -200,15 +200,15 @@ class ImagesToActions(nn.Module):
     luma: Tensor
     input_scales: Tensor
 
-    def examples(self) -> dict[str, Tensor]:
-        """Inputs by their names, for two cars."""
-        found = {"image": torch.zeros(2, *self.image_size, 3, dtype=torch.uint8)}
+    def example_inputs(self) -> dict[str, Tensor]:
+        """Example inputs by name, for two cars."""
+        inputs = {"image": torch.zeros(2, *self.image_size, 3, dtype=torch.uint8)}
         if self.inputs:
-            found["measurements"] = torch.zeros(2, len(self.inputs))
+            inputs["measurements"] = torch.zeros(2, len(self.inputs))
         if self.past_frames:
-            found["past"] = torch.zeros(2, self.past_frames, *self.size, 3, dtype=torch.uint8)
-            found["begins"] = torch.ones(2, dtype=torch.bool)
-        return found
+            inputs["past"] = torch.zeros(2, self.past_frames, *self.size, 3, dtype=torch.uint8)
+            inputs["begins"] = torch.ones(2, dtype=torch.bool)
+        return inputs
 
     @property
     def outputs(self) -> list[str]:
@@ -222,16 +222,16 @@ class ImagesToActions(nn.Module):
         past: Tensor | None = None,
         begins: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Map images to actions, see the module."""
-        seen = self.prepare(image)
+        """Map images to actions; see the module for shapes and dtypes."""
+        prepared = self.prepare(image)
         after: tuple[Tensor, ...] = ()
         if past is not None and begins is not None:
-            now = seen[:, None]  # (n, 1, 3, *size)
+            now = prepared[:, None]  # (n, 1, 3, *size)
             before = torch.where(begins.reshape(-1, 1, 1, 1, 1), now, past.permute(0, 1, 4, 2, 3).float())
             frames = torch.cat([before, now], dim=1)
             after = (frames[:, 1:].permute(0, 1, 3, 4, 2).to(torch.uint8),)
-            seen = frames.flatten(1, 2)
-        images = seen * self.scale + self.offset
+            prepared = frames.flatten(1, 2)
+        images = prepared * self.scale + self.offset
         numbers = () if measurements is None else (measurements * self.input_scales,)
         actions = [
             loss.mean(network(images, *numbers).reshape(-1, self.actions, loss.width)).clamp(-1.0, 1.0)
@@ -241,7 +241,7 @@ class ImagesToActions(nn.Module):
         return (action, *after)
 
     def prepare(self, image: Tensor) -> Tensor:
-        """What `Preprocessing` makes of images: (n, 3, *size) float32 in [0, 255]."""
+        """Crop, resize and convert images as `Preprocessing` does: (n, 3, *size) float32 in [0, 255]."""
         x = image[:, self.top : self.bottom].permute(0, 3, 1, 2).to(torch.float32)
         if self.resizes:
             x = torch.round(self.by_rows @ x @ self.by_columns).clamp(0.0, 255.0)
@@ -262,7 +262,7 @@ class ImagesToActions(nn.Module):
 
 
 def _resize_matrices(part: tuple[int, int], preprocessing: Preprocessing) -> tuple[Any, Any]:
-    """(height, rows) and (columns, width) float32 that resize a part of an image from both sides."""
+    """Matrices that resize a part of an image from both sides: (height, rows), (columns, width) float32."""
     height, width = preprocessing.size
     method = preprocessing.resize_method
     rows = cv2.resize(np.eye(part[0], dtype=np.float32), (part[0], height), interpolation=method)
@@ -270,8 +270,8 @@ def _resize_matrices(part: tuple[int, int], preprocessing: Preprocessing) -> tup
     return rows, columns
 
 
-def _images(size: tuple[int, int]) -> list[Image]:
-    """Images to try an exported model on: noise, and smooth ones as cameras take; one and several."""
+def _test_images(size: tuple[int, int]) -> list[Image]:
+    """Images to test an exported model with: noise, and smooth ones like a camera's; one and several."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (3, *size, 3), np.uint8)
     coarse = rng.integers(0, 256, (8, 5, 9, 3), np.uint8)
@@ -288,7 +288,7 @@ def _write_onnx(model: ImagesToActions, description: str, part: Path) -> Run:
         raise MissingDependencyError(
             f'exporting to ONNX needs more packages: pip install "udacity-gym[onnx]" ({error})'
         ) from error
-    examples = model.examples()
+    examples = model.example_inputs()
     cars = torch.export.Dim("n", min=1)
     with _quiet("torch.onnx"), _as_export_error():
         program = torch.onnx.export(
@@ -308,22 +308,22 @@ def _write_onnx(model: ImagesToActions, description: str, part: Path) -> Run:
     onnx.checker.check_model(proto)
     part.write_bytes(proto.SerializeToString())
     session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
-    return lambda given: session.run(model.outputs, dict(given))
+    return lambda inputs: session.run(model.outputs, dict(inputs))
 
 
 def _write_torchscript(model: ImagesToActions, description: str, part: Path) -> Run:
     jit: Any = torch.jit
-    with _quiet("torch.jit"), _as_export_error(), torch.no_grad():  # would say that there is torch.export
-        traced = jit.trace(model, example_kwarg_inputs=model.examples())
+    with _quiet("torch.jit"), _as_export_error(), torch.no_grad():  # it would recommend torch.export
+        traced = jit.trace(model, example_kwarg_inputs=model.example_inputs())
         data = io.BytesIO()
         jit.save(traced, data, _extra_files={KEY: description})
         part.write_bytes(data.getvalue())
         loaded = jit.load(io.BytesIO(part.read_bytes()))
 
-    def run(given: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    def run(inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         with torch.inference_mode():
-            found = loaded(**{name: torch.from_numpy(value) for name, value in given.items()})
-        return [value.numpy() for value in found]
+            outputs = loaded(**{name: torch.from_numpy(value) for name, value in inputs.items()})
+        return [value.numpy() for value in outputs]
 
     return run
 
@@ -332,7 +332,7 @@ def _write_torchscript(model: ImagesToActions, description: str, part: Path) -> 
 def _as_export_error() -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # torch has many, and they go deep
+    except Exception as error:  # torch raises many kinds, from deep inside
         raise ExportError(
             f"torch {torch.__version__} can't export this network: {str(error).strip().splitlines()[0]}"
         ) from error
@@ -340,7 +340,7 @@ def _as_export_error() -> Iterator[None]:
 
 @contextmanager
 def _quiet(logger: str) -> Iterator[None]:
-    """Keep torch from telling users what concerns those who write exporters."""
+    """Silence warnings and log messages of torch that concern authors of exporters only."""
     log = logging.getLogger(logger)
     level = log.level
     log.setLevel(logging.ERROR)

@@ -20,7 +20,7 @@ from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.files import find_policy
 
 _VERSION_1 = {"loss": {"name": "mse"}, "inputs": {}, "past_frames": 0}
-"""What a checkpoint of version 1 has no fields for."""
+"""Values of fields that checkpoints of version 1 do not have."""
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "network": str,
@@ -38,13 +38,13 @@ def load_policy(folder: str | Path) -> Policy:
     """Load a policy that `Policy.save` has written.
 
     Args:
-        folder: the checkpoint's folder, or that of the training with it in ``policy``.
+        folder: folder of the checkpoint, or of a training that has it in ``policy``.
 
     Returns:
         The policy, ready to ``predict``.
 
     Raises:
-        CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or of another network.
+        CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or does not fit its network.
     """
     folder = find_policy(Path(folder))
     if is_ensemble(folder):
@@ -53,13 +53,13 @@ def load_policy(folder: str | Path) -> Policy:
     if description["version"] == 1:
         description = {**description, **_VERSION_1}
     if description["version"] < 3:
-        description = _renamed(description)
-    where = folder / "policy.json"
+        description = _upgrade(description)
+    path = folder / "policy.json"
     for field, kind in _FIELDS.items():
         if field not in description:
-            raise CheckpointError(f"{where}: {field!r} is missing; save the policy again")
+            raise CheckpointError(f"{path}: {field!r} is missing; save the policy again")
         if not isinstance(description[field], kind):
-            raise CheckpointError(f"{where}: {field}={description[field]!r} has the wrong type")
+            raise CheckpointError(f"{path}: {field}={description[field]!r} has the wrong type")
     name, target_speed, past_frames = (
         description["network"],
         description["target_speed"],
@@ -75,7 +75,7 @@ def load_policy(folder: str | Path) -> Policy:
         network = make_network(name, outputs, frames=past_frames + 1, measurements=len(inputs))
         check_fits(name, preprocessing)
     except OptionError as error:
-        raise CheckpointError(f"{where}: {error}") from error
+        raise CheckpointError(f"{path}: {error}") from error
     check_tensors(tensors, network.state_dict(), f"{folder / 'policy.safetensors'} ({name})")
     network.load_state_dict(tensors)
     return NetworkPolicy(
@@ -90,17 +90,17 @@ def load_policy(folder: str | Path) -> Policy:
     )
 
 
-def _renamed(description: Mapping[str, Any]) -> dict[str, Any]:
-    """A description of version 1 or 2, under the names of version 3."""
-    present = renamed(description, {"history": "past_frames"})
+def _upgrade(older: Mapping[str, Any]) -> dict[str, Any]:
+    """A description of version 1 or 2 with the names of version 3."""
+    description = renamed(older, {"history": "past_frames"})
     for name, rename in (("preprocessing", renamed_preprocessing), ("training", renamed_training)):
-        if isinstance(present.get(name), dict):
-            present[name] = rename(present[name])
-    return present
+        if isinstance(description.get(name), dict):
+            description[name] = rename(description[name])
+    return description
 
 
 def is_ensemble(folder: Path) -> bool:
-    """Whether a folder has the checkpoint of an ensemble."""
+    """Whether a folder holds the checkpoint of an ensemble."""
     try:
         description = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -110,12 +110,12 @@ def is_ensemble(folder: Path) -> bool:
 
 def _load_ensemble(folder: Path) -> Ensemble:
     """Load a checkpoint that `Ensemble.save` has written."""
-    where = folder / "policy.json"
-    description = json.loads(where.read_text(encoding="utf-8"))
+    path = folder / "policy.json"
+    description = json.loads(path.read_text(encoding="utf-8"))
     names = description.get("members")
     if description.get("version") != ensemble.VERSION or not isinstance(names, list) or not names:
-        raise CheckpointError(f"{where} names no members that this version can read")
+        raise CheckpointError(f"{path} names no members that this version can read")
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or not name.startswith("member-"):
-            raise CheckpointError(f"{where}: {name!r} is no folder of a member beside it")
+            raise CheckpointError(f"{path}: {name!r} is no folder of a member beside it")
     return Ensemble([load_policy(folder / name) for name in names])

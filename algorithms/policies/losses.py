@@ -1,7 +1,7 @@
-"""What the outputs of a network mean, and what is minimised: losses as small objects, by name in `LOSSES`.
+"""Losses: what the outputs of a network mean and what is minimised; by name in `LOSSES`.
 
-A loss knows how many outputs the network has for each action, what it costs if they miss a label, and the
-action and its uncertainty that they stand for. A new loss is a subclass of `Loss`, added
+A loss defines how many outputs the network has for each action, the loss of outputs for a label, and how
+outputs become an action and its uncertainty. A new loss is a subclass of `Loss`, added
 by ``LOSSES.register(name, loss)`` or offered in the entry-point group ``udacity_gym.losses``.
 """
 
@@ -23,10 +23,10 @@ from udacity_gym.registry import Registry
 
 @dataclass(frozen=True)
 class Loss(ABC):
-    """What the outputs of a network mean, and how far they are from a label.
+    """Base class of losses: what the outputs of a network mean, and how far they are from a label.
 
     Attributes:
-        name: by which settings and checkpoints know it.
+        name: the name that settings and checkpoints use.
     """
 
     name: ClassVar[str]
@@ -36,7 +36,7 @@ class Loss(ABC):
 
     @property
     def width(self) -> int:
-        """Outputs of the network for each action."""
+        """Number of network outputs for each action."""
         return 1
 
     @abstractmethod
@@ -44,8 +44,8 @@ class Loss(ABC):
         """Loss of each sample and action.
 
         Args:
-            out: (n, actions, width) what the network says.
-            targets: (n, actions) what was wanted, [-1, 1].
+            out: (n, actions, width) outputs of the network.
+            targets: (n, actions) labels, [-1, 1].
 
         Returns:
             (n, actions).
@@ -59,15 +59,15 @@ class Loss(ABC):
         """Standard deviation of the action: (n, actions, width) -> (n, actions).
 
         Raises:
-            OptionError: Networks that were trained with this loss do not know it.
+            OptionError: Networks that were trained with this loss have no standard deviation.
         """
-        knowing = [name for name in LOSSES.names() if LOSSES.find(name).std is not Loss.std]
+        names = [name for name in LOSSES.names() if LOSSES.find(name).std is not Loss.std]
         raise OptionError(
-            f"loss={self.name!r} knows no uncertainty; train with loss= one of {', '.join(knowing)}"
+            f"loss={self.name!r} gives no standard deviation; train with loss= one of {', '.join(names)}"
         )
 
     def split(self, out: Tensor) -> Tensor:
-        """What a network gives, (n, actions * width), by action: (n, actions, width)."""
+        """Split a network's outputs by action: (n, actions * width) -> (n, actions, width)."""
         return out.reshape(len(out), -1, self.width)
 
     def to_json(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Loss(ABC):
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Loss:
-        """Read a loss back.
+        """Make a loss from JSON values.
 
         Raises:
             OptionError: There is no such loss, or a setting is missing, unknown or out of range.
@@ -93,12 +93,12 @@ class Loss(ABC):
 
 @dataclass(frozen=True)
 class MeanSquare(Loss):
-    """Mean square error: the mean of what was done in a place like this."""
+    """Mean square error; the prediction is the mean of the labels of similar images."""
 
     name: ClassVar[str] = "mse"
 
     def loss(self, out: Tensor, targets: Tensor) -> Tensor:
-        """Square of the error."""
+        """Squared error."""
         return functional.mse_loss(out[..., 0], targets, reduction="none")
 
     def mean(self, out: Tensor) -> Tensor:
@@ -108,17 +108,17 @@ class MeanSquare(Loss):
 
 @dataclass(frozen=True)
 class Huber(MeanSquare):
-    """Square for small errors, linear for large ones (Huber 1964).
+    """Huber loss: quadratic for small errors, linear for large ones (Huber 1964).
 
     Attributes:
-        delta: error from which on it is linear, in units of the action.
+        delta: error above which the loss is linear, in units of the action.
     """
 
     name: ClassVar[str] = "huber"
     delta: Positive = 0.05
 
     def loss(self, out: Tensor, targets: Tensor) -> Tensor:
-        """Huber's loss of the error."""
+        """Huber loss of the error."""
         return functional.huber_loss(out[..., 0], targets, reduction="none", delta=self.delta)
 
 
@@ -126,11 +126,11 @@ class Huber(MeanSquare):
 class Gaussian(Loss):
     """Negative log-likelihood of a normal distribution whose mean and variance are predicted.
 
-    Nix & Weigend 1994. The policy acts on the mean; the deviation tells where demonstrations disagree.
+    Nix & Weigend 1994. The policy acts on the mean. The deviation shows where demonstrations disagree.
 
     Attributes:
-        least_std: standard deviation below which no prediction goes, in units of the action; keeps a few
-            easy images from counting for everything.
+        least_std: smallest standard deviation that is predicted, in units of the action; prevents a few
+            easy images from dominating the loss.
     """
 
     name: ClassVar[str] = "gaussian"
@@ -138,7 +138,7 @@ class Gaussian(Loss):
 
     @property
     def width(self) -> int:
-        """Mean, and what the deviation is made of."""
+        """Two outputs: the mean, and one that becomes the standard deviation."""
         return 2
 
     def loss(self, out: Tensor, targets: Tensor) -> Tensor:
@@ -157,15 +157,15 @@ class Gaussian(Loss):
 
 @dataclass(frozen=True)
 class Classes(Loss):
-    """Actions as classes, bins over [-1, 1]: can hold two opinions where a mean would steer between them.
+    """Actions as classes, bins over [-1, 1]: keeps two opinions apart instead of steering between them.
 
     As in ALVINN (Pomerleau 1989; 45 units, a hill of activation around the label), with cross-entropy.
 
     Attributes:
-        bins: number of bins; odd, so that zero is the middle of one.
+        bins: number of bins; odd numbers make zero the middle of one.
         hill: width of the hill around the label, standard deviation in bins.
-        decoding: "expectation" acts on the mean of all bins, "argmax" on the likeliest one and its two
-            neighbours, as ALVINN did.
+        decoding: "expectation" acts on the mean of all bins, "argmax" on the most likely bin and its
+            two neighbours, as ALVINN did.
     """
 
     name: ClassVar[str] = "classes"
@@ -175,7 +175,7 @@ class Classes(Loss):
 
     @property
     def width(self) -> int:
-        """A logit for each bin."""
+        """One logit for each bin."""
         return self.bins
 
     def _centres(self, like: Tensor) -> Tensor:
@@ -185,15 +185,15 @@ class Classes(Loss):
         """Cross-entropy with a hill around the label."""
         step = 2.0 / (self.bins - 1)
         distance = (targets[..., None] - self._centres(out)) / (step * self.hill)
-        wanted = torch.softmax(-0.5 * distance.square(), dim=-1)
-        return -(wanted * functional.log_softmax(out, dim=-1)).sum(dim=-1)
+        target_shares = torch.softmax(-0.5 * distance.square(), dim=-1)
+        return -(target_shares * functional.log_softmax(out, dim=-1)).sum(dim=-1)
 
     def mean(self, out: Tensor) -> Tensor:
         """The action, see ``decoding``."""
         shares, centres = torch.softmax(out, dim=-1), self._centres(out)
         if self.decoding == "argmax":
-            likeliest = centres[shares.argmax(dim=-1)]
-            near = (centres - likeliest[..., None]).abs() < 3.0 / (self.bins - 1)
+            most_likely = centres[shares.argmax(dim=-1)]
+            near = (centres - most_likely[..., None]).abs() < 3.0 / (self.bins - 1)
             shares = shares * near
             shares = shares / shares.sum(dim=-1, keepdim=True)
         return (shares * centres).sum(dim=-1)
@@ -212,4 +212,4 @@ LOSSES: Registry[type[Loss]] = Registry(
     group="udacity_gym.losses",
     fits=lambda name, item: isinstance(item, type) and issubclass(item, Loss) and item.name == name,
 )
-"""Losses by the name that settings and checkpoints use, their attribute ``name``."""
+"""Losses by name, as settings and checkpoints use it: the attribute ``name``."""

@@ -1,4 +1,4 @@
-"""The policy that drives with a network, and its checkpoint."""
+"""`NetworkPolicy`: a policy that drives with a network, and its checkpoint."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 FORMAT = "udacity-gym-policy"
 VERSION = 3
 """Version 2 used other names, see `algorithms.older_files`. Version 1 had no ``loss``, ``inputs`` and past
-frames: networks gave the action itself, on one image."""
+frames: the network mapped one image to the action itself."""
 
-FEW = 8
-"""Images up to which a network is asked in one thread: for so little work, threads wait for each other
-longer than they work, and for tens of milliseconds where other programs use the cores too."""
+SINGLE_THREAD_IMAGES = 8
+"""Number of images up to which a network runs in one thread. With so little work, threads wait for each other
+longer than they compute, and for tens of milliseconds where other programs use the cores too."""
 
 
 def check_actions(actions: tuple[str, ...], target_speed: float | None) -> None:
-    """Make sure that a policy works steering and throttle, or steering alone at a target speed.
+    """Check that actions are steering and throttle, or steering alone with a target speed.
 
     Raises:
-        OptionError: It does not.
+        OptionError: Actions and target speed don't go together.
     """
     if actions not in (("steering",), ("steering", "throttle")):
         raise OptionError(f"actions={actions} must be ('steering',) or ('steering', 'throttle')")
@@ -46,13 +46,13 @@ def check_actions(actions: tuple[str, ...], target_speed: float | None) -> None:
     if (target_speed is None) != ("throttle" in actions):
         raise OptionError(
             f"target_speed={target_speed} with actions={actions}: a policy that only steers needs one, "
-            "a policy that works the throttle must have none"
+            "a policy that controls the throttle must have none"
         )
 
 
 @contextmanager
 def one_thread(when: bool) -> Iterator[None]:
-    """Let torch work in one thread within the block, if ``when`` is true."""
+    """Run torch in one thread within the block if ``when`` is true."""
     threads = torch.get_num_threads()
     if not when or threads == 1:
         yield
@@ -65,30 +65,30 @@ def one_thread(when: bool) -> Iterator[None]:
 
 
 INPUT_SCALES = {"speed": 1 / (30 * MPH)}
-"""What measurements are multiplied by before a network sees them; 30 mph is the car's top speed."""
+"""Factors that scale measurements for a network; 30 mph is the car's top speed."""
 
 
 def scale_measurements(measurements: Floats, inputs: tuple[str, ...]) -> Tensor:
-    """Make measurements fit for a network: (n, len(inputs)) in SI units to values of about [0, 1]."""
+    """Scale measurements for a network: (n, len(inputs)) in SI units to values of about [0, 1]."""
     return torch.from_numpy(measurements * np.array([INPUT_SCALES[name] for name in inputs], np.float32))
 
 
 def check_inputs(inputs: tuple[str, ...], past_frames: int) -> None:
-    """Make sure that there are such inputs.
+    """Check the names of inputs and the number of past frames.
 
     Raises:
-        OptionError: There are not.
+        OptionError: An input is unknown or given twice, or the number is out of range.
     """
     if not isinstance(inputs, tuple) or len(set(inputs)) != len(inputs) or set(inputs) - set(INPUT_SCALES):
-        raise OptionError(f"inputs={inputs!r} must be a tuple of names; there are {tuple(INPUT_SCALES)}")
+        raise OptionError(f"inputs={inputs!r} must be a tuple of names out of {tuple(INPUT_SCALES)}")
     Number(0, 64, whole=True).check("past_frames", past_frames)
 
 
 class Distribution(NamedTuple):
-    """What a policy would do, and how sure it is.
+    """Mean and standard deviation of a policy's action.
 
     Attributes:
-        mean: (len(actions),) or (n, len(actions)) float32 in [-1, 1], what `predict` gives.
+        mean: (len(actions),) or (n, len(actions)) float32 in [-1, 1], as `predict` returns it.
         std: standard deviation, of the same shape.
     """
 
@@ -97,13 +97,13 @@ class Distribution(NamedTuple):
 
 
 class NetworkPolicy(Policy):
-    """A policy that asks a network, and takes its preprocessing with it.
+    """Policy that drives with a network, including its preprocessing.
 
     Attributes:
         network: the network, in evaluation mode; see `algorithms.policies.networks.Network`.
-        preprocessing: what becomes of an image before the network sees it.
-        loss: what the network's outputs mean.
-        training: how it came about: settings, seed, losses. Kept in the checkpoint for people to read.
+        preprocessing: how images are prepared for the network.
+        loss: defines what the network's outputs mean.
+        training: how the policy was trained: settings, seed, losses. Checkpoints keep it for humans to read.
     """
 
     def __init__(
@@ -127,12 +127,12 @@ class NetworkPolicy(Policy):
             actions: ("steering", "throttle") or ("steering",).
             target_speed: m/s, for a policy that only steers.
             training: see the attributes.
-            loss: see the attributes; None: the outputs are the actions.
-            inputs: what the network is told besides images, names from `INPUT_SCALES`.
-            past_frames: how many past images the network sees before the present one.
+            loss: see the attributes; None means that the outputs are the actions.
+            inputs: inputs of the network besides images, names from `INPUT_SCALES`.
+            past_frames: number of past images that the network gets besides the present one.
 
         Raises:
-            OptionError: Actions and target speed do not go together, or there are no such inputs.
+            OptionError: Actions and target speed do not go together, or an input is unknown.
         """
         check_actions(actions, target_speed)
         check_inputs(inputs, past_frames)
@@ -147,7 +147,7 @@ class NetworkPolicy(Policy):
         self.past_frames = past_frames
 
     def act(self, images: Image, measurements: Floats | None = None) -> Action:
-        """Choose an action for each image, as if an episode began with it; see `Policy.act`."""
+        """Choose an action for each image, as the first of an episode; see `Policy.act`."""
         if measurements is None:
             measurements = np.empty((len(images), 0), np.float32)
         return self._decide(images, measurements, None, None)[0]
@@ -158,7 +158,7 @@ class NetworkPolicy(Policy):
         state: tuple[NDArray[Any], ...] | None = None,
         episode_start: NDArray[np.bool_] | None = None,
     ) -> tuple[Distribution, tuple[NDArray[Any], ...] | None]:
-        """What `predict` would choose, and how sure the network is of it.
+        """Predict the mean and standard deviation of the action.
 
         Args:
             observation: see `predict`.
@@ -170,10 +170,10 @@ class NetworkPolicy(Policy):
 
         Raises:
             ObservationError: See `predict`.
-            OptionError: The network was trained with a loss that knows no uncertainty.
+            OptionError: The network was trained with a loss without a standard deviation.
         """
         images, measurements, single = self.check(observation)
-        out, state = self._ask(images, measurements, state, episode_start)
+        out, state = self._run_network(images, measurements, state, episode_start)
         mean, std = self.loss.mean(out).numpy().clip(-1.0, 1.0), self.loss.std(out).numpy()
         return (Distribution(mean[0], std[0]) if single else Distribution(mean, std)), state
 
@@ -184,33 +184,31 @@ class NetworkPolicy(Policy):
         state: tuple[NDArray[Any], ...] | None,
         episode_start: NDArray[np.bool_] | None,
     ) -> tuple[Action, tuple[NDArray[Any], ...] | None]:
-        out, state = self._ask(images, measurements, state, episode_start)
+        out, state = self._run_network(images, measurements, state, episode_start)
         action: Action = self.loss.mean(out).numpy()
         return action, state
 
-    def _ask(
+    def _run_network(
         self,
         images: Image,
         measurements: Floats,
         state: tuple[NDArray[Any], ...] | None,
         episode_start: NDArray[np.bool_] | None,
     ) -> tuple[Tensor, tuple[NDArray[Any], ...] | None]:
-        """The network's outputs by action, (n, len(actions), width), and the state."""
+        """Run the network; returns its outputs by action, (n, len(actions), width), and the state."""
         prepared = self.preprocessing.prepare_batch(images)
         if self.past_frames:
-            prepared = self._remembered(prepared, state, episode_start)
+            prepared = self._add_past(prepared, state, episode_start)
             state = (prepared[:, 1:],)
-        with one_thread(when=len(images) <= FEW), torch.inference_mode():
+        with one_thread(when=len(images) <= SINGLE_THREAD_IMAGES), torch.inference_mode():
             normalized = self.preprocessing.normalize(torch.from_numpy(prepared))
             numbers = (scale_measurements(measurements, self.inputs),) if self.inputs else ()
             return self.loss.split(self.network(normalized, *numbers)), state
 
-    def _remembered(
-        self, prepared: Image, state: tuple[NDArray[Any], ...] | None, episode_start: Any
-    ) -> Image:
-        """(n, past_frames + 1, *size, 3): past images and the present one.
+    def _add_past(self, prepared: Image, state: tuple[NDArray[Any], ...] | None, episode_start: Any) -> Image:
+        """Join past images and the present one: (n, past_frames + 1, *size, 3).
 
-        Where an episode begins, nothing is remembered: the first image stands for all before it.
+        Where an episode begins, the first image is repeated in place of past images.
         """
         n, shape = len(prepared), prepared.shape[1:]
         if state is None:
@@ -231,7 +229,7 @@ class NetworkPolicy(Policy):
         """Write a checkpoint; see `Policy.save`.
 
         Raises:
-            CheckpointError: The folder exists and holds something else than a checkpoint.
+            CheckpointError: The folder holds other files than a checkpoint.
         """
         description = {
             "format": FORMAT,
@@ -250,7 +248,7 @@ class NetworkPolicy(Policy):
         return write_checkpoint(folder, "policy", self.network.state_dict(), description)
 
     def export(self, path: str | Path) -> Exported:
-        """Write the policy as one file that drives without this package, see `algorithms.export`.
+        """Export the policy to one file that drives without this package; see `algorithms.export`.
 
         Args:
             path: ends in .onnx, or in .pt for TorchScript.
@@ -260,9 +258,10 @@ class NetworkPolicy(Policy):
         return export(self, path)
 
     def __repr__(self) -> str:
-        at = "" if self.target_speed is None else f", target_speed={self.target_speed:.1f} m/s"
-        besides = f", inputs={self.inputs}" if self.inputs else ""
+        target_speed = "" if self.target_speed is None else f", target_speed={self.target_speed:.1f} m/s"
+        inputs = f", inputs={self.inputs}" if self.inputs else ""
         past = f", past_frames={self.past_frames}" if self.past_frames else ""
         return (
-            f"{type(self).__name__}({type(self.network).__name__}, actions={self.actions}{at}{besides}{past})"
+            f"{type(self).__name__}({type(self.network).__name__}, actions={self.actions}"
+            f"{target_speed}{inputs}{past})"
         )

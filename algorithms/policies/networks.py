@@ -1,4 +1,4 @@
-"""Networks, named after their papers, and `NETWORKS`, the registry of them and of those of other packages."""
+"""Networks, named after their papers, and `NETWORKS`, the registry of networks."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from udacity_gym.registry import Registry
 Network: TypeAlias = Callable[..., nn.Module]
 """A class of networks.
 
-It is made with the number of its outputs, with ``frames`` if it is to see several images of a camera at a
-time, and with ``measurements`` if it is to be told numbers besides; a network whose signature lacks one of
-these can't. ``forward(images)`` or ``forward(images, measurements)`` maps (n, 3 * frames, height, width)
+Arguments are the number of outputs, ``frames`` if the network gets several images of a camera at a time, and
+``measurements`` if it gets numbers besides images. A network whose signature lacks one of the last two does
+not support it. ``forward(images)`` or ``forward(images, measurements)`` maps (n, 3 * frames, height, width)
 float32, the oldest image first, and (n, measurements) float32 to (n, outputs) float32. Its class attribute
-``input_size`` is the (height, width) of the images, None if any will do. What goes into its attribute
-``head``, if it has one, is what learners of danger look at, see `algorithms.dagger.heads.FeatureTap`.
+``input_size`` is the (height, width) of the images, None if any size fits. The input of its attribute
+``head``, if it has one, is the features that risk classifiers use, see `algorithms.dagger.heads.FeatureTap`.
 
-Training works on the parts of a batch side by side, and repeats itself bit for bit (see `training`). A
-network must therefore neither draw random numbers nor change itself in ``forward``: no dropout, no batch
-normalisation; `make_network` refuses both. Group or layer normalisation fit.
+Training computes the parts of a batch in parallel and is reproducible bit for bit, see `algorithms.training`.
+A network must therefore neither draw random numbers nor change itself in ``forward``: no dropout, no batch
+normalisation; `make_network` refuses both. Group and layer normalisation are fine.
 """
 
 
-def _measuring(measurements: int) -> tuple[nn.Module | None, int]:
-    """What turns measurements into features (Codevilla et al. 2018), and how many features."""
+def _make_measurement_layers(measurements: int) -> tuple[nn.Module | None, int]:
+    """Layers that map measurements to features (Codevilla et al. 2018), and the number of features."""
     return (nn.Sequential(nn.Linear(measurements, 64), nn.ELU()), 64) if measurements else (None, 0)
 
 
-def _joined(features: Tensor, measure: nn.Module | None, measurements: Tensor | None) -> Tensor:
+def _join(features: Tensor, measure: nn.Module | None, measurements: Tensor | None) -> Tensor:
     if measure is None:
         return features
     return torch.cat([features, measure(measurements)], dim=1)
@@ -43,12 +43,12 @@ def _joined(features: Tensor, measure: nn.Module | None, measurements: Tensor | 
 class PilotNet(nn.Module):
     """The network of "End to End Learning for Self-Driving Cars" (Bojarski et al. 2016, section 4, figure 4).
 
-    About 250 thousand weights and 27 million connections. The paper's hard-coded normalisation layer is
-    `Preprocessing.normalize`. The paper does not name the activation; ELU (Clevert et al. 2016) is what
-    most reproductions use. Several frames are stacked as further channels.
+    About 250 thousand weights and 27 million connections. `Preprocessing.normalize` does what the paper's
+    hard-coded normalisation layer does. The paper does not name the activation; most reproductions use ELU
+    (Clevert et al. 2016). Several frames are stacked as channels.
 
     Attributes:
-        input_size: (height, width) px of the images it takes.
+        input_size: (height, width) px of the input images.
         outputs: number of outputs.
     """
 
@@ -58,8 +58,8 @@ class PilotNet(nn.Module):
         super().__init__()
         self.outputs = outputs
         self.features = _pilotnet_features(3 * frames)
-        measure, width = _measuring(measurements)
-        widths = (1152 + width, 100, 50, max(10, outputs))  # 10 could not tell many outputs apart
+        measure, width = _make_measurement_layers(measurements)
+        widths = (1152 + width, 100, 50, max(10, outputs))  # 10 units are too few for many outputs
         self.head = nn.Sequential(
             nn.Linear(widths[0], widths[1]),  # (n, 100)
             nn.ELU(),
@@ -81,7 +81,7 @@ class PilotNet(nn.Module):
         Returns:
             (n, outputs) float32.
         """
-        out: Tensor = self.head(_joined(self.features(images), self.measure, measurements))
+        out: Tensor = self.head(_join(self.features(images), self.measure, measurements))
         return out
 
 
@@ -102,10 +102,10 @@ def _pilotnet_features(channels: int) -> nn.Sequential:
 
 
 class PilotLSTM(nn.Module):
-    """PilotNet's convolutions on each frame, an LSTM over the frames (after Eraqi et al. 2017, "C-LSTM").
+    """PilotNet's convolutions on each frame and an LSTM over the frames (after Eraqi et al. 2017, "C-LSTM").
 
     Attributes:
-        input_size: (height, width) px of the images it takes.
+        input_size: (height, width) px of the input images.
         outputs: number of outputs.
     """
 
@@ -117,23 +117,23 @@ class PilotLSTM(nn.Module):
         self.features = _pilotnet_features(3)
         self.squeeze = nn.Sequential(nn.Linear(1152, 100), nn.ELU())
         self.memory = nn.LSTM(100, 64, batch_first=True)
-        measure, width = _measuring(measurements)
+        measure, width = _make_measurement_layers(measurements)
         self.head = nn.Sequential(nn.Linear(64 + width, 50), nn.ELU(), nn.Linear(50, outputs))
         self.measure = measure
 
     def forward(self, images: Tensor, measurements: Tensor | None = None) -> Tensor:
         """Map frames to outputs; see `PilotNet.forward`."""
         n, channels, *size = images.shape
-        each = images.reshape(n * (channels // 3), 3, *size)  # one image after the other
-        features = self.features(each.contiguous(memory_format=torch.channels_last))
-        seen = self.squeeze(features).reshape(n, channels // 3, -1)  # (n, frames, 100)
-        remembered, _ = self.memory(seen)  # (n, frames, 64)
-        out: Tensor = self.head(_joined(remembered[:, -1], self.measure, measurements))
+        single_frames = images.reshape(n * (channels // 3), 3, *size)  # one image after the other
+        features = self.features(single_frames.contiguous(memory_format=torch.channels_last))
+        squeezed = self.squeeze(features).reshape(n, channels // 3, -1)  # (n, frames, 100)
+        hidden, _ = self.memory(squeezed)  # (n, frames, 64)
+        out: Tensor = self.head(_join(hidden[:, -1], self.measure, measurements))
         return out
 
 
 class ResidualBlock(nn.Module):
-    """The basic block of He et al. 2016, figure 2, with group normalisation (Wu & He 2018)."""
+    """Basic residual block (He et al. 2016, figure 2) with group normalisation (Wu & He 2018)."""
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
@@ -154,12 +154,12 @@ class ResidualBlock(nn.Module):
 class SmallResNet(nn.Module):
     """A residual network (He et al. 2016) of three basic blocks.
 
-    Some 370 thousand weights and 45 million connections. Its last features keep their place in the image
-    instead of being averaged: steering is about where things are. Several frames are stacked as
-    further channels.
+    About 370 thousand weights and 45 million connections. The last features keep their position in the image
+    instead of being averaged, since steering depends on where things are. Several frames are stacked as
+    channels.
 
     Attributes:
-        input_size: (height, width) px of the images it takes.
+        input_size: (height, width) px of the input images.
         outputs: number of outputs.
     """
 
@@ -178,13 +178,13 @@ class SmallResNet(nn.Module):
             nn.ReLU(),
             nn.Flatten(),  # (n, 1040)
         )
-        measure, width = _measuring(measurements)
+        measure, width = _make_measurement_layers(measurements)
         self.head = nn.Sequential(nn.Linear(1040 + width, 64), nn.ReLU(), nn.Linear(64, outputs))
         self.measure = measure
 
     def forward(self, images: Tensor, measurements: Tensor | None = None) -> Tensor:
         """Map images to outputs; see `PilotNet.forward`."""
-        out: Tensor = self.head(_joined(self.features(images), self.measure, measurements))
+        out: Tensor = self.head(_join(self.features(images), self.measure, measurements))
         return out
 
 
@@ -194,31 +194,31 @@ NETWORKS: Registry[Network] = Registry(
     expected="a torch.nn.Module class made with its number of outputs",
     group="udacity_gym.networks",
 )
-"""Networks by the name that settings and checkpoints use, the name of the class.
+"""Networks by name, as settings and checkpoints use it: the name of the class.
 
-``NETWORKS.register("Mine", Mine)`` adds one in this process. So that ``load_policy`` finds yours in every
-process, offer it in the entry-point group ``udacity_gym.networks``. A checkpoint names its network; code is
-never imported because a checkpoint says so.
+``NETWORKS.register("Mine", Mine)`` adds a network in this process. Offer it in the entry-point group
+``udacity_gym.networks`` so that ``load_policy`` finds it in every process. A checkpoint names its network,
+but never makes Python import code.
 """
 
-_UNFIT = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
+_UNSUPPORTED_LAYERS = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
 
 
 def make_network(
     name: str, outputs: int, seed: int = 0, *, frames: int = 1, measurements: int = 0
 ) -> nn.Module:
-    """Make a network by its name; torch's own generator is left as it was.
+    """Make a network by name, without changing the state of torch's random generator.
 
     Args:
         name: a name of `NETWORKS`.
         outputs: number of outputs.
-        seed: of the initial weights.
-        frames: images that it sees at a time.
-        measurements: numbers that it is told besides.
+        seed: seed of the initial weights.
+        frames: number of images that the network gets at a time.
+        measurements: number of measurements that it gets besides images.
 
     Raises:
-        OptionError: No network has that name, it can't take several frames or measurements, or it has
-            layers that training can't work with.
+        OptionError: No network has that name, it does not support several frames or measurements, or it
+            has layers that can't be trained here.
     """
     network_class = NETWORKS.find(name)
     options = {"frames": frames} if frames > 1 else {}
@@ -230,7 +230,7 @@ def make_network(
         torch.manual_seed(seed)
         network = network_class(outputs, **options)
     for path, layer in network.named_modules():
-        if isinstance(layer, _UNFIT):
+        if isinstance(layer, _UNSUPPORTED_LAYERS):
             raise OptionError(
                 f"{name}.{path} is a {type(layer).__name__}: networks with dropout or batch normalisation "
                 "can't be trained here; use augmentation, or group or layer normalisation"
@@ -239,10 +239,10 @@ def make_network(
 
 
 def check_fits(name: str, preprocessing: Preprocessing) -> None:
-    """Make sure that images are prepared in the size that a network takes.
+    """Check that preprocessing makes images of the size that a network takes.
 
     Raises:
-        OptionError: They are not.
+        OptionError: The sizes differ.
     """
     input_size = getattr(NETWORKS.find(name), "input_size", None)
     if input_size is not None and preprocessing.size != input_size:

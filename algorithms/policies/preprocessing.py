@@ -1,7 +1,7 @@
-"""From the camera's image to what a network sees: one description, used alike in training and driving.
+"""Preprocessing of images for a network, the same in training and in driving.
 
-The cheap, integer part (crop, resize, colour space) is done by OpenCV on uint8, so that training can
-keep finished images in memory; the normalisation to floats is done in torch, on the whole batch.
+The cheap integer part (crop, resize, colour space) runs in OpenCV on uint8, so that training can
+keep prepared images in memory. The normalisation to floats runs in torch, on the whole batch.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ COLORS = {
     "bgr": cv2.COLOR_RGB2BGR,
     "yuv_before_3.2": cv2.COLOR_BGR2YUV,
 }
-"""Colour spaces, and OpenCV's conversion from RGB. Before OpenCV 3.2, RGB2YUV took red for blue: networks of
-2016 and 2017 that were trained with it need ``yuv_before_3.2``."""
+"""Colour spaces, and OpenCV's conversion from RGB. Before OpenCV 3.2, RGB2YUV swapped red and blue. Networks
+of 2016 and 2017 that were trained with it need ``yuv_before_3.2``."""
 
 Size: TypeAlias = Annotated[tuple[int, int], Number(1)]
 """(height, width) px."""
@@ -36,20 +36,20 @@ Size: TypeAlias = Annotated[tuple[int, int], Number(1)]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What becomes of an image before the network sees it.
+    """How images are prepared for a network: crop, resize, colour space, normalisation.
 
-    The defaults are those of Bojarski et al. 2016 (66x200 YUV) on the part of Udacity's image that
-    lies between the horizon and the bonnet.
+    The defaults are those of Bojarski et al. 2016 (66x200 YUV) on the part of Udacity's image
+    between the horizon and the bonnet.
 
     Attributes:
         camera_size: (height, width) px of the camera's image.
         crop: (top, bottom) rows of that image that are kept: ``image[top:bottom]``.
-        size: (height, width) px of what the network sees.
+        size: (height, width) px of the prepared image.
         color: "yuv" (OpenCV's RGB2YUV, chroma around 128), "rgb", or another of `COLORS`.
         scale: factor of the normalisation ``x * scale + offset`` of uint8 values.
-        offset: summand of the normalisation; the defaults give [-1, 1].
+        offset: offset of the normalisation; the defaults give [-1, 1].
         interpolation: how images are resized: "auto" averages areas where they shrink and interpolates
-            where they grow, "linear" is what ``cv2.resize`` does if nothing is said, "area" its INTER_AREA.
+            where they grow, "linear" is the default of ``cv2.resize``, "area" its INTER_AREA.
     """
 
     camera_size: Size = (160, 320)
@@ -88,7 +88,7 @@ class Preprocessing:
 
     @property
     def resize_method(self) -> int:
-        """OpenCV's number of the interpolation that resizes the crop."""
+        """OpenCV's constant for the interpolation that resizes the crop."""
         rows, columns = self.crop[1] - self.crop[0], self.camera_size[1]
         shrinks = self.size[0] <= rows and self.size[1] <= columns
         area = self.interpolation == "area" or (self.interpolation == "auto" and shrinks)
@@ -116,8 +116,8 @@ class Preprocessing:
                 oldest first.
 
         Returns:
-            (n, 3, *size) or (n, 3 * frames, *size) float32; channels last in memory, which convolutions
-            on CPUs like best.
+            (n, 3, *size) or (n, 3 * frames, *size) float32; channels last in memory, which is
+            fastest for convolutions on CPUs.
         """
         if batch.ndim == 5:
             batch = batch.permute(0, 2, 3, 1, 4).flatten(3)
@@ -134,10 +134,10 @@ class Preprocessing:
         Raises:
             OptionError: A setting is missing, unknown or out of range.
         """
-        known = {f.name for f in fields(cls)}
-        if known - set(data) - {"interpolation"} or set(data) - known:  # which older files do not have
+        names = {f.name for f in fields(cls)}
+        if names - set(data) - {"interpolation"} or set(data) - names:  # older files have no interpolation
             raise OptionError(
-                f"preprocessing has the settings {sorted(data)}, expected exactly {sorted(known)}"
+                f"preprocessing has the settings {sorted(data)}, expected exactly {sorted(names)}"
             )
         # JSON has lists for tuples.
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}

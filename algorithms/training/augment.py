@@ -1,9 +1,9 @@
-"""Augmentation that knows what it does to the labels.
+"""Augmentation of images, with steering labels corrected by geometry.
 
-An image is changed as if the car stood elsewhere, and the steering label is changed to what brings
-the car back. How much that is follows from the geometry of camera and car, not from a guess: the
+An image is changed as if the car were elsewhere, and the steering label is changed so that it brings
+the car back. The correction follows from the geometry of camera and car. The
 viewpoint is moved as in Bojarski et al. 2016, section 5.2 (everything below the horizon lies on flat
-ground), the steering is that of pure pursuit (Coulter 1992) to a point on the path that was recorded.
+ground). The steering is that of pure pursuit (Coulter 1992) to a point on the recorded path.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from udacity_gym.telemetry import Image
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the cameras look and how the car turns; defaults are Udacity's car while it records.
+    """Geometry of cameras and car; the defaults are Udacity's car in training mode.
 
     Attributes:
         focal_length: px.
@@ -38,7 +38,7 @@ class Geometry:
         max_steering: rad of the front wheels at full lock.
 
     Raises:
-        OptionError: A number can't be: lengths are above 0, angles are small.
+        OptionError: A number is out of range: lengths must be above 0, angles small.
     """
 
     focal_length: Positive = 138.56
@@ -59,29 +59,29 @@ class Geometry:
                 Number().check(f"{name} of {camera!r}", number)
 
     def camera_offset(self, camera: str) -> float:
-        """Metres by which a camera stands right of the car's centre line.
+        """Metres from the car's centre line to a camera, positive to the right.
 
         Raises:
             OptionError: The car has no such camera.
         """
         offsets = dict(self.camera_offsets)
         if camera not in offsets:
-            raise OptionError(f"no camera {camera!r}; the geometry knows {sorted(offsets)}")
+            raise OptionError(f"no camera {camera!r}; the geometry has {sorted(offsets)}")
         return offsets[camera]
 
     def camera_heading(self, camera: str) -> float:
-        """Radians by which a camera points right of the centre camera."""
+        """Radians from the centre camera's direction to that of a camera, positive to the right."""
         return dict(self.camera_headings).get(camera, 0.0)
 
     def camera_steering(self, camera: str, distance: float) -> float:
         """Steering to add to the label of a side camera's image, the course's "correction angle".
 
-        The image looks like one of the centre camera of a car that stands and points where the side
-        camera does, so what it adds is what brings that car back to its path; see `recovery_steering`.
+        The image looks like that of the centre camera of a car with the position and direction of the side
+        camera. The added steering brings such a car back to its path; see `recovery_steering`.
 
         Args:
-            camera: which one.
-            distance: m after which the car shall be back: its speed times the time it may take.
+            camera: name of the camera.
+            distance: m after which the car should be back: its speed times the recovery time.
 
         Returns:
             Share of full lock, positive turns right: 0.16 for Udacity's left camera after 8 m.
@@ -103,8 +103,8 @@ class Geometry:
         Pure pursuit (Coulter 1992) of the point ``distance`` ahead on the path, small angles.
 
         Args:
-            offset: (n,) m by which the car stands right of its path.
-            heading: (n,) rad by which it points right of its path.
+            offset: (n,) m from the path to the car, positive to the right.
+            heading: (n,) rad from the path's direction to the car's, positive to the right.
             distance: (n,) m.
 
         Returns:
@@ -134,7 +134,7 @@ class Geometry:
             (n, 3, 3) homogeneous maps of (column, row, 1).
         """
         column, row = self.vanishing_point
-        along = np.array([math.cos(self.roll), math.sin(self.roll)])  # the horizon's direction
+        along = np.array([math.cos(self.roll), math.sin(self.roll)])  # direction of the horizon
         down = np.array([-along[1], along[0]])
         n = len(offset)
         # Ground `d` px below the horizon is f*h/d metres ahead: moving right shifts it by d*offset/h px.
@@ -161,13 +161,13 @@ class Augmentation:
     Attributes:
         flip: probability of mirroring the world left to right; steering is negated. Mirrored about
             the vanishing point and the camera's roll, so that straight ahead stays straight ahead.
-        shift: m, greatest sideways move of the camera, uniform; steering is corrected by geometry.
-        turn: rad, greatest turn of the camera, uniform; steering is corrected by geometry.
-        vertical: px of the camera's image, greatest move up or down (bumps, nose up or down); the
-            label stays. 6 px are 2.5 degrees: recordings are driven 1.5 degrees nose-up.
-        brightness: greatest relative change of brightness, uniform; the label stays.
+        shift: m, maximum sideways move of the camera, uniform; steering is corrected by geometry.
+        turn: rad, maximum turn of the camera, uniform; steering is corrected by geometry.
+        vertical: px of the camera's image, maximum move up or down (bumps, nose up or down); the
+            label stays. 6 px are 2.5 degrees; the car in recordings is 1.5 degrees nose-up.
+        brightness: maximum relative change of brightness, uniform; the label stays.
         shadow: probability of a shadow over one side of a random line; the label stays.
-        shadow_strength: greatest share of light that a shadow takes.
+        shadow_strength: maximum share of light that a shadow takes away.
     """
 
     flip: Share = 0.5
@@ -190,16 +190,16 @@ class Augmentation:
         preprocessing: Preprocessing,
         geometry: Geometry,
     ) -> tuple[Image, Floats]:
-        """Change a batch.
+        """Augment a batch.
 
         Args:
             images: (n, height, width, 3) uint8, prepared by ``preprocessing``; or (n, frames, height,
                 width, 3): all frames of a sample are changed alike.
             steering: (n,) labels, positive turns right.
-            distance: (n,) m after which the car shall be back on its path.
-            rng: where the randomness comes from.
+            distance: (n,) m after which the car should be back on its path.
+            rng: random generator.
             preprocessing: how the images were prepared.
-            geometry: of camera and car.
+            geometry: geometry of camera and car.
 
         Returns:
             New images and new labels, of the same shapes and dtypes.
@@ -219,14 +219,14 @@ class Augmentation:
         return lit.reshape(images.shape), np.where(flip, -steering, steering)
 
     def _light(self, n: int, height: int, width: int, rng: np.random.Generator) -> Floats:
-        """(n, height, width) float32 factor on the light."""
+        """Random brightness and shadows: (n, height, width) float32 factors."""
         light = rng.uniform(1.0 - self.brightness, 1.0 + self.brightness, (n, 1, 1)).astype(np.float32)
         ends = rng.uniform(0.0, width, (2, n, 1, 1))  # columns where the shadow's edge meets top and bottom
-        left = rng.random((n, 1, 1)) < 0.5
-        taken = rng.uniform(0.0, self.shadow_strength, (n, 1, 1)) * (rng.random((n, 1, 1)) < self.shadow)
+        is_left = rng.random((n, 1, 1)) < 0.5
+        strength = rng.uniform(0.0, self.shadow_strength, (n, 1, 1)) * (rng.random((n, 1, 1)) < self.shadow)
         edge = ends[0] + (ends[1] - ends[0]) * np.linspace(0.0, 1.0, height)[:, None]
-        dark = (np.arange(width) < edge) == left
-        return np.where(dark, light * (1.0 - taken.astype(np.float32)), light)
+        dark = (np.arange(width) < edge) == is_left
+        return np.where(dark, light * (1.0 - strength.astype(np.float32)), light)
 
 
 def warp(images: Image, maps: NDArray[np.float64]) -> Image:
@@ -254,11 +254,11 @@ def warp(images: Image, maps: NDArray[np.float64]) -> Image:
 
 
 def shade(images: Image, light: Floats, color: str) -> Image:
-    """Multiply the light of images.
+    """Scale the brightness of images.
 
     Args:
         images: (n, height, width, 3) uint8.
-        light: (n, height, width) or broadcastable, factor.
+        light: (n, height, width) or broadcastable, factors.
         color: colour space; in "yuv" chroma is scaled around 128, which is the same as scaling RGB.
 
     Returns:

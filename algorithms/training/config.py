@@ -1,4 +1,4 @@
-"""The settings that every learner by supervision shares: `TrainingConfig`."""
+"""`TrainingConfig`: settings that all supervised learners share."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from algorithms.policies.preprocessing import Preprocessing
 from algorithms.training.augment import Augmentation, Geometry
 from udacity_gym.errors import OptionError
 
-PARTS = (Preprocessing, Augmentation, Geometry)
-"""Types of settings that have settings of their own."""
+NESTED_SETTINGS = (Preprocessing, Augmentation, Geometry)
+"""Types of settings that are dataclasses with settings of their own."""
 
 
 @dataclass(frozen=True)
@@ -25,41 +25,41 @@ class TrainingConfig:
     """Settings of `algorithms.training.trainer.Training`; learners add their own in a subclass.
 
     Attributes:
-        epochs: passes over the training rows; in each every row comes once on average, seen through
+        epochs: passes over the training rows; in each, every row is used once on average, with the image of
             one of its cameras. Rows in which the car stands are left out, see `training_set.motion_weights`.
-        steps_per_epoch: batches of an epoch; None takes as many as the rows fill. With a number, training
-            takes the same time however much data there is, as for rounds on growing data.
+        steps_per_epoch: batches of an epoch; None takes as many as the rows fill. With a number, the training
+            time does not depend on the amount of data, as for rounds on growing data.
         batch_size: images per step of the optimizer.
-        learning_rate: greatest learning rate of Adam (Kingma & Ba 2015).
-        schedule: "cosine" lets the rate rise over the first epoch and fall to zero along a cosine
+        learning_rate: maximum learning rate of Adam (Kingma & Ba 2015).
+        schedule: "cosine" raises the rate over the first epoch and lowers it to zero along a cosine
             (Loshchilov & Hutter 2017), "constant" keeps it.
-        loss: name of the loss, see `algorithms.policies.losses.LOSSES`, or a `Loss`, for one with its own
-            settings. "huber" where a few rows are unlike the rest, like full throttle at the start; "mse"
-            where those are what counts, like keys pressed in bends; "gaussian" also predicts how far
-            demonstrations scatter; "classes" keeps different opinions apart instead of steering between them.
-        huber_delta: where the Huber loss turns from square to linear, in units of the action.
-        inputs: what the network is told besides images: () or ("speed",). With the speed it can tell
+        loss: name of the loss, see `algorithms.policies.losses.LOSSES`, or a `Loss` with settings of its
+            own. "huber" if a few rows are outliers, like full throttle at the start; "mse" if such rows
+            matter, like keys pressed in bends; "gaussian" also predicts the spread of the
+            demonstrations; "classes" keeps different opinions apart instead of steering between them.
+        huber_delta: error above which the Huber loss is linear, in units of the action.
+        inputs: inputs of the network besides images: () or ("speed",). With the speed the network can tell
             standing from driving, and learns to start off and to brake; see `training_set.motion_weights`.
-        past_frames: how many past images the network sees besides the present one.
-        throttle: "learned": the policy works steering and throttle; "speed_control": steering only,
-            a controller keeps the car at ``target_speed``.
+        past_frames: number of past images that the network gets besides the present one.
+        throttle: "learned": the policy controls steering and throttle; "speed_control": the policy only
+            steers, a controller keeps the car at ``target_speed``.
         throttle_weight: weight of the throttle's loss; steering has weight 1.
-        target_speed: m/s that a steering-only policy is to be driven at; None takes the median speed
+        target_speed: m/s, speed for a steering-only policy; None takes the median speed
             of the training rows. Only with ``throttle="speed_control"``.
         network: name of the network, see `algorithms.policies.networks.NETWORKS`.
-        preprocessing: what becomes of an image before the network sees it.
+        preprocessing: how images are prepared for the network.
         augmentation: random changes of images and labels.
-        geometry: of cameras and car.
+        geometry: geometry of cameras and car.
         side_cameras: share of the training images taken through the left and the right camera, with
             corrected steering, where they were recorded.
-        recovery_time: s after which a car that was moved sideways (side camera, shift, turn) shall be
-            back on its path; less makes corrections stronger.
-        recovery_distance: m, least distance in which it shall be back, whatever the speed.
+        recovery_time: s after which a car that was moved sideways (side camera, shift, turn) should be
+            back on its path; a shorter time makes corrections stronger.
+        recovery_distance: m, minimum distance in which it should be back, at any speed.
         balance: [0, 1] how far the peak of the steering histogram is flattened.
-        patience: stop after so many epochs without a better one, by loss or by score; None never stops early.
-        judge_every: epochs between two scores, where something else than the loss chooses the best one.
-        memory_budget: bytes of prepared images kept in memory; what does not fit is decoded anew.
-        threads: parts of each batch that are worked on side by side, one CPU core each; None takes the
+        patience: stop after this many epochs without a better one, by loss or score; None never stops early.
+        judge_every: epochs between two scores, if a score chooses the best epoch and not the loss.
+        memory_budget: bytes of prepared images kept in memory; other images are decoded again.
+        threads: parts of each batch that are computed in parallel, one CPU core each; None takes the
             machine's cores, at most 4. The weights depend on it in their last digits.
         seed: same seed, data and settings give the same weights on the same machine.
     """
@@ -92,7 +92,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         inputs: object = self.inputs
-        if isinstance(inputs, str):  # one, as words can give it
+        if isinstance(inputs, str):  # a single one, as from the command line
             object.__setattr__(self, "inputs", (inputs,))
         check_fields(self)
         check_inputs(self.inputs, self.past_frames)
@@ -107,30 +107,30 @@ class TrainingConfig:
         """A copy with some settings changed.
 
         Raises:
-            OptionError: There is no such setting; the message names the nearest.
+            OptionError: A setting is unknown; the message suggests the closest name.
         """
-        known = [f.name for f in fields(self) if f.init]
+        names = [f.name for f in fields(self) if f.init]
         for name in options:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            if name not in names:
+                matches = difflib.get_close_matches(name, names, n=1)
+                hint = f"did you mean {matches[0]!r}?" if matches else f"there are {', '.join(names)}"
                 learner = type(self).__name__.removesuffix("Config")
                 raise OptionError(f"{learner} has no setting {name!r}; {hint}")
         return replace(self, **options)
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as JSON-ready values; a loss with settings of its own keeps its name among them."""
+        """The settings as JSON-ready values; a loss with settings of its own includes its name."""
         loss = self.loss.to_json() if isinstance(self.loss, Loss) else self.loss
         return {**asdict(self), "loss": loss}
 
     @property
     def objective(self) -> Loss:
-        """What the network's outputs mean, and what is minimised."""
+        """The loss object: what the network's outputs mean, and what is minimised."""
         if isinstance(self.loss, Loss):
             return self.loss
         return Huber(self.huber_delta) if self.loss == Huber.name else LOSSES.find(self.loss)()
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """What the policy will work."""
+        """Names of the policy's actions."""
         return ("steering", "throttle") if self.throttle == "learned" else ("steering",)

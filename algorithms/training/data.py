@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 Indices: TypeAlias = NDArray[np.int64]
 
-CUT = 0.25
-"""Seconds between two rows of an episode from which on they are no neighbours, unless all rows of the episode
-are as far apart; recordings have 0.067 to 0.12."""
+MAX_FRAME_GAP = 0.25
+"""Seconds between two rows above which they are no neighbours, unless all rows of the episode are this far
+apart; recordings have 0.067 to 0.12 s."""
 
 Labels: TypeAlias = Literal["expert", "executed"]
-"""Whose actions are learnt, see `Frames.of`."""
+"""Which actions are the labels, see `Frames.of`."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Frames:
 
     Attributes:
         episodes: the episodes that the rows come from.
-        recording: (n,) number of the recording that the row comes from; one that was joined from several
-            counts as these.
+        recording: (n,) number of the recording that the row comes from; each part of a joined recording has
+            a number of its own.
         episode: (n,) index into ``episodes``.
         index: (n,) index within the episode.
         time: (n,) s since the episode began.
@@ -67,17 +67,17 @@ class Frames:
 
         Args:
             recordings: the recordings.
-            labels: "expert" takes the side file's ``expert_action`` where it has one, as it has in rounds
-                of DAgger and DART, else what was executed; rows that a policy drove (``driver`` is
-                "policy") and that nobody has labelled are left out, no policy shall learn from itself; so
-                are those that were skipped, see `algorithms.label_round`.
-                "executed" takes what was executed, whoever drove.
+            labels: "expert" takes the side file's ``expert_action`` if there is one, as in rounds of
+                DAgger and DART, else the executed action. It leaves out rows that a policy drove
+                (``driver`` is "policy") and nobody has labelled, so that no policy learns from itself, and
+                rows that were skipped, see `algorithms.label_round`.
+                "executed" takes the executed action, whoever drove.
             weights: for each recording, how often its rows are drawn relative to those of the others;
                 None takes 1 for all.
 
         Raises:
             OptionError: ``labels`` is unknown, or weights do not fit the recordings.
-            RecordingError: There is no row at all, or an ``expert_action`` is none.
+            RecordingError: There are no rows, or an ``expert_action`` is not an action.
         """
         if labels not in get_args(Labels):
             raise OptionError(f"labels={labels!r} is unknown; choose one of {get_args(Labels)}")
@@ -93,11 +93,11 @@ class Frames:
             for episode in part.episodes
             if len(episode)
         ]
-        columns = [_labelled(episode, labels) for _, episode, _ in sources]
+        columns = [_labelled_rows(episode, labels) for _, episode, _ in sources]
         if not sum(len(rows) for rows, _, _ in columns):
-            where = ", ".join(str(recording.path) for recording in recordings) or "no recording was given"
+            paths = ", ".join(str(recording.path) for recording in recordings) or "no recording was given"
             hint = "; nobody labelled what the policy drove" if columns else ""
-            raise RecordingError(f"nothing to learn from: no usable rows ({where}){hint}")
+            raise RecordingError(f"nothing to learn from: no usable rows ({paths}){hint}")
         rows = [rows for rows, _, _ in columns]
         lengths = [len(r) for r in rows]
         pairs = [(episode, r) for (_, episode, _), r in zip(sources, rows, strict=True)]
@@ -122,8 +122,8 @@ class Frames:
         return [np.flatnonzero(self.recording == number) for number in np.unique(self.recording)]
 
     @property
-    def usual_speed(self) -> float:
-        """Median speed of all recordings that know their speed, m/s; 0 if none does."""
+    def median_speed(self) -> float:
+        """Median speed of all recordings that contain the speed, m/s; 0 if none does."""
         moving = [rows for rows in self.by_recording if self.speed[rows].any()]
         return float(np.median(self.speed[np.concatenate(moving)])) if moving else 0.0
 
@@ -134,7 +134,7 @@ class Frames:
 
     @property
     def recorded_steering(self) -> Floats:
-        """(n,) steering as it was recorded, however `steering` has been smoothed."""
+        """(n,) steering as it was recorded, before any smoothing."""
         rows = zip(self.episode.tolist(), self.index.tolist(), strict=True)
         return np.array([self.episodes[e].steering[i] for e, i in rows], np.float32)
 
@@ -150,7 +150,7 @@ class Frames:
         return self.episodes[int(self.episode[row])][int(self.index[row])].image(camera)
 
     def identity(self, cameras: Sequence[str]) -> Iterator[bytes]:
-        """What tells these rows from others, for a hash; of images the names and sizes of their files."""
+        """Bytes that identify these rows, for a hash; images count by name and size of their files."""
         yield repr((len(self), cameras)).encode()
         for column in (self.steering, self.throttle, self.speed):
             yield column.tobytes()
@@ -180,15 +180,15 @@ class Frames:
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     def split(self, validation: float, gap: float) -> tuple[Frames, Frames]:
-        """Split each recording into what comes first, to train on, and what comes last, to validate on.
+        """Split each recording by time: train on the first rows, validate on the last ones.
 
-        Frames are never shuffled before the split: neighbours in time are nearly the same image,
-        and a shuffled split would validate on what was trained on. A recording too short to be split, of
-        which the gap would leave nothing to train on, is trained on as a whole.
+        Frames are not shuffled before the split. Neighbours in time are nearly the same image, so a
+        shuffled split would validate on training data. A recording that is too short, so that the gap would
+        leave nothing to train on, is used for training as a whole.
 
         Args:
             validation: share of each recording's rows that come last.
-            gap: s before the first of these that nothing is trained on.
+            gap: s before the first validation row that are not used at all.
 
         Returns:
             Training rows and validation rows.
@@ -221,7 +221,7 @@ class Frames:
 
         Args:
             validation: share of the rows, met as nearly as whole episodes allow.
-            seed: by which episodes are drawn.
+            seed: seed of the draw of episodes.
 
         Returns:
             Training rows and validation rows; with a share above 0 there is at least one episode of each.
@@ -246,21 +246,25 @@ class Frames:
         return self.select(np.flatnonzero(~validates)), self.select(np.flatnonzero(validates))
 
     def past(self, past_frames: int) -> Indices:
-        """Where each row's past is: rows of the same episode, one after the other.
+        """Indices of the rows before each row, within the same episode.
 
         Args:
-            past_frames: how many rows before each row.
+            past_frames: number of rows before each row.
 
         Returns:
-            (n, past_frames + 1) indices within the row's episode, the oldest first, the row's own last. What
-            lies before the episode's beginning, or before a cut in it (see `CUT`), is replaced by the first
-            row after it, as a policy does when an episode begins.
+            (n, past_frames + 1) indices within the row's episode, the oldest first, the row itself last. Rows
+            before the start of the episode, or before a cut in it (see `MAX_FRAME_GAP`), are replaced by the
+            first row after it, as a policy does when an episode begins.
         """
         past = np.repeat(self.index[:, None], past_frames + 1, axis=1) - np.arange(past_frames, -1, -1)
         for number in np.unique(self.episode) if past_frames else ():
             time = np.asarray(self.episodes[number].time, np.float64)
             step = np.diff(time)
-            cut = step > max(CUT, 2.5 * float(np.median(step))) if len(step) else np.empty(0, np.bool_)
+            cut = (
+                step > max(MAX_FRAME_GAP, 2.5 * float(np.median(step)))
+                if len(step)
+                else np.empty(0, np.bool_)
+            )
             first = np.maximum.accumulate(np.where(np.concatenate([[True], cut]), np.arange(len(time)), 0))
             rows = self.episode == number
             past[rows] = np.maximum(past[rows], first[self.index[rows]][:, None])
@@ -269,7 +273,7 @@ class Frames:
     def smoothed(self, seconds: float) -> Frames:
         """Steering averaged over a centred window, never across episodes or cuts.
 
-        A keyboard knows full left, nothing and full right; its average over a moment is closer to what
+        A keyboard gives full left, nothing or full right. The average over a short time is closer to what
         the driver meant than any single row.
 
         Args:
@@ -299,10 +303,14 @@ def _file_size(episode: Episode, camera: str, index: int) -> int:
 
 
 def check_weights(weights: Sequence[float] | None, count: int) -> Sequence[float]:
-    """The weights of so many recordings, 1 for each if none are given.
+    """Check the weights of recordings; returns 1 for each if none are given.
+
+    Args:
+        weights: a weight for each recording, or None.
+        count: number of recordings.
 
     Raises:
-        OptionError: They are not as many, or not above 0.
+        OptionError: The number of weights is wrong, or a weight is not above 0.
     """
     if weights is None:
         return [1.0] * count
@@ -313,8 +321,10 @@ def check_weights(weights: Sequence[float] | None, count: int) -> Sequence[float
     return weights
 
 
-def _labelled(episode: Episode, labels: Labels) -> tuple[Indices, NDArray[np.float64], NDArray[np.float64]]:
-    """Which rows of an episode are learnt from, and their steering and throttle."""
+def _labelled_rows(
+    episode: Episode, labels: Labels
+) -> tuple[Indices, NDArray[np.float64], NDArray[np.float64]]:
+    """Rows of an episode to train on, their steering labels and their throttle labels."""
     steering, throttle = episode.steering.copy(), episode.throttle - episode.brake
     keep = np.ones(len(episode), np.bool_)
     for i, extra in enumerate(episode.extras() if labels == "expert" else ()):
@@ -344,10 +354,10 @@ def _expert_action(episode: Episode, index: int, value: object) -> NDArray[np.fl
 def open_recordings(
     recordings: str | Path | Recording | Iterable[str | Path | Recording],
 ) -> list[Recording]:
-    """Open recordings given as a learner takes them.
+    """Open the recordings that a learner is given.
 
     Raises:
-        OptionError: Something given is no recording.
+        OptionError: Something is neither a recording nor the folder of one.
         RecordingError: A recording can't be read.
     """
     from udacity_gym.recording import Recording, open_recording
@@ -364,15 +374,15 @@ def open_recordings(
     return opened
 
 
-def without_broken_images(recording: Recording, progress: bool) -> tuple[Recording, Report]:
-    """The rows whose images can be decoded and have the usual size, and what was noticed."""
+def drop_broken_images(recording: Recording, progress: bool) -> tuple[Recording, Report]:
+    """Leave out rows whose images are broken or of another size; returns the rest and the report."""
     report = recording.check(progress)
     usable = recording.without(report.unusable)
     missing = len(recording) - len(usable)
     if missing:
         warnings.warn(
             f"{recording.path}: {missing} of {len(recording)} rows are left out, their images are broken "
-            f"or of another size than the others; udacity-gym data check {recording.path} tells which",
+            f"or of another size than the others; udacity-gym data check {recording.path} lists them",
             stacklevel=3,
         )
     return usable, report

@@ -1,4 +1,4 @@
-"""Supervised training: epochs, validation, the best policy, and going on after an interruption."""
+"""Supervised training: epochs, validation, the best policy, and resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from algorithms.base import Floats, TrainingError
-from algorithms.checks import ANEW, check_same_settings
+from algorithms.checks import START_OVER, check_same_settings
 from algorithms.older_files import renamed_training
 from algorithms.policies.checkpoint import check_tensors, read_checkpoint, write_checkpoint
 from algorithms.policies.network_policy import NetworkPolicy, scale_measurements
@@ -37,7 +37,7 @@ STATE_VERSION = 3
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to.
+    """Results of an epoch.
 
     Attributes:
         epoch: number of the epoch, from 1.
@@ -45,7 +45,7 @@ class Epoch:
         validation_loss: loss on the validation rows, through the centre camera and not augmented; None
             if no rows were set aside.
         steering_mae: mean absolute steering error on them, in shares of full lock.
-        score: what the judge gave, greater is better; None if there is none or it was not asked.
+        score: score of the judge, greater is better; None if there is no judge or it was not asked.
     """
 
     epoch: int
@@ -58,10 +58,10 @@ class Epoch:
 class Training:
     """One training run: a network, rows to train on, and a number of epochs.
 
-    All randomness of an epoch follows from (seed, number of the epoch), so a run that goes on from a
-    saved epoch is the run that was never interrupted.
+    All randomness of an epoch follows from (seed, number of the epoch), so a run that resumes from a
+    saved epoch has the same result as an uninterrupted one.
 
-    Learners on data that grows make one of these each round: ``initial`` goes on with the weights of the
+    Learners on growing data make a `Training` each round: ``initial`` continues with the weights of the
     round before, ``cache`` keeps its images, ``steps_per_epoch`` keeps rounds equally long.
 
     Example:
@@ -73,12 +73,12 @@ class Training:
 
     Attributes:
         config: all settings.
-        cameras: cameras that are trained with, the centre one first.
-        target_speed: m/s that a steering-only policy is to be driven at, else None.
-        epoch_log: what the epochs came to so far.
-        network: the network as it is now.
-        best: weights of the best epoch so far: that of the greatest score if there is a judge, else that
-            of the least validation loss, else the last one.
+        cameras: cameras to train with, the centre camera first.
+        target_speed: m/s, speed for a steering-only policy, else None.
+        epoch_log: results of each finished epoch.
+        network: the network in training.
+        best: weights of the best epoch so far: the epoch with the greatest score if there is a judge, else
+            with the least validation loss, else the last one.
     """
 
     def __init__(
@@ -99,16 +99,16 @@ class Training:
             config: all settings.
             train: rows to train on.
             validation: rows to validate on; None or no rows: the last epoch is the best one.
-            folder: where the run is kept, None for nowhere: ``policy/`` the best checkpoint so far,
-                ``state/`` what is needed to go on, ``tensorboard/`` the log. A run that was interrupted
-                in this folder goes on.
-            initial: a policy to start from, of the same network; its weights are copied. None starts
-                from random ones.
-            cache: reads images, and has those of earlier runs; None makes one of ``config.memory_budget``
+            folder: folder of the run: ``policy/`` has the best checkpoint so far, ``state/`` all that is needed
+                to resume, ``tensorboard/`` the log. A run that was interrupted in this folder is resumed. None
+                keeps nothing.
+            initial: a policy to start from, with the same network; its weights are copied. None starts
+                from random weights.
+            cache: reads images, and keeps those of earlier runs; None makes one of ``config.memory_budget``
                 bytes.
-            judge: gives a policy a score, greater is better, by driving for example; it is asked every
+            judge: returns the score of a policy, greater is better, for example by driving; called every
                 ``config.judge_every`` epochs and after the last one, and decides which epoch is the best.
-            learner: what the checkpoint says who made it.
+            learner: name of the learner, for the checkpoint.
 
         Raises:
             OptionError: The initial policy or the cache does not fit the settings.
@@ -127,24 +127,24 @@ class Training:
             len(train) if config.steps_per_epoch is None else config.steps_per_epoch * config.batch_size
         )
         self._steps = -(-self._rows // config.batch_size)
-        self.network = network_of(config, config.seed)
+        self.network = make_network_for(config, config.seed)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if initial is not None:
             check_initial(initial, self.network, config)
             self.network.load_state_dict(initial.network.state_dict())
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
-        self._fingerprint = self._name_data(initial) if folder is not None else ""
+        self._fingerprint = self._hash_data(initial) if folder is not None else ""
         self._best_value = math.inf  # loss, or score with its sign turned
         self.best = _copy(self.network)
 
     def run(
         self, progress: bool = False, after_epoch: Callable[[Epoch], object] | None = None
     ) -> NetworkPolicy:
-        """Train to the end, or go on from where training in the same folder stopped.
+        """Train to the end, or resume the training in the same folder.
 
         Args:
             progress: show a progress bar.
-            after_epoch: called with what each epoch came to, after it has been written to disk.
+            after_epoch: called with the results of each epoch, after they have been written to disk.
 
         Returns:
             The policy of the best epoch.
@@ -155,7 +155,7 @@ class Training:
         """
         self._resume()
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # within an operation; threads work on parts of a batch, see `_step`
+        torch.set_num_threads(1)  # within an operation; threads compute parts of a batch, see `_step`
         log = None if self.folder is None else _Log(self.folder / "tensorboard", len(self.epoch_log))
         bar = tqdm(
             total=self.config.epochs * self._steps,
@@ -209,7 +209,7 @@ class Training:
         return Epoch(number + 1, total / len(order), validation_loss, mae, self._score(number + 1))
 
     def _score(self, epoch: int) -> float | None:
-        """What the judge says of the network as it is, if it is asked after this epoch."""
+        """The judge's score of the network, if it is asked after this epoch."""
         if self._judge is None or (epoch % self.config.judge_every and epoch < self.config.epochs):
             return None
         threads = torch.get_num_threads()
@@ -229,20 +229,22 @@ class Training:
     def _step(self, batch: Batch, rate: float, pool: Executor) -> float:
         """One step of the optimizer; returns the batch's loss.
 
-        The batch is cut into parts, whose gradients are computed in a thread each. Against threads
-        within every operation, as torch has them, that needs one meeting per step instead of one per
-        layer, which is faster on few cores and much faster where other programs use them too.
+        The batch is split into parts, and a thread computes the gradients of each. Threads within every
+        operation, as torch has them, synchronise once per layer; these synchronise once per step, which
+        is faster on few cores and much faster if other programs use them too.
         Networks that draw random numbers or change themselves in ``forward`` don't fit, see `NETWORKS`.
         """
-        parameters, whole = list(self.network.parameters()), len(batch.images)
+        parameters, batch_size = list(self.network.parameters()), len(batch.images)
 
-        def part(images: Image, measurements: Floats, targets: Floats) -> tuple[float, tuple[Tensor, ...]]:
-            out = self._ask(images, measurements)
-            loss = self._loss(out, torch.from_numpy(targets)) * (len(images) / whole)
+        def compute_part(
+            images: Image, measurements: Floats, targets: Floats
+        ) -> tuple[float, tuple[Tensor, ...]]:
+            out = self._run_network(images, measurements)
+            loss = self._loss(out, torch.from_numpy(targets)) * (len(images) / batch_size)
             return loss.item(), torch.autograd.grad(loss, parameters)
 
-        parts = min(self._threads, whole)
-        results = list(pool.map(part, *(np.array_split(column, parts) for column in batch)))
+        parts = min(self._threads, batch_size)
+        results = list(pool.map(compute_part, *(np.array_split(column, parts) for column in batch)))
         for parameter, *gradients in zip(parameters, *(gradients for _, gradients in results), strict=True):
             parameter.grad = functools.reduce(torch.add, gradients)
         for group in self._optimizer.param_groups:
@@ -250,8 +252,8 @@ class Training:
         self._optimizer.step()
         return sum(loss for loss, _ in results)
 
-    def _ask(self, images: Image, measurements: Floats) -> Tensor:
-        """What the network gives, by action: (n, actions, width)."""
+    def _run_network(self, images: Image, measurements: Floats) -> Tensor:
+        """Run the network; returns its outputs by action: (n, actions, width)."""
         normalized = self.config.preprocessing.normalize(torch.from_numpy(images))
         inputs = self.config.inputs
         numbers = (scale_measurements(measurements, inputs),) if inputs else ()
@@ -282,7 +284,7 @@ class Training:
         loss = error = 0.0
         for start in range(0, count, size):
             batch = self._validation.recorded_batch(np.arange(start, min(start + size, count)))
-            out = self._ask(batch.images, batch.measurements)
+            out = self._run_network(batch.images, batch.measurements)
             targets = torch.from_numpy(batch.targets)
             loss += float(self._loss(out, targets)) * len(targets)
             error += float((self._objective.mean(out)[:, 0] - targets[:, 0]).abs().sum())
@@ -295,7 +297,7 @@ class Training:
         return bool(values) and self.epoch_log[-1].epoch - min(values)[1] >= self.config.patience
 
     def _value(self, epoch: Epoch) -> float | None:
-        """By what epochs are compared, the least is the best; None if this one can't be."""
+        """Value by which epochs are compared, the least is the best; None if an epoch has none."""
         if self._judge is None:
             return epoch.validation_loss
         return None if epoch.score is None else -epoch.score
@@ -303,21 +305,21 @@ class Training:
     def _keep(self, epoch: Epoch) -> None:
         self.epoch_log.append(epoch)
         value = self._value(epoch)
-        compared = self._judge is not None or epoch.validation_loss is not None
-        better = not compared or (value is not None and value < self._best_value)
+        is_comparable = self._judge is not None or epoch.validation_loss is not None
+        better = not is_comparable or (value is not None and value < self._best_value)
         if better:
             self._best_value = math.inf if value is None else value
             self.best = _copy(self.network)
         if self.folder is not None:
-            # In this order: an epoch whose policy is kept but not its state is trained again, the other
-            # way round its policy would be lost for ever.
+            # In this order: an epoch whose policy is saved but not its state is trained again. In the other
+            # order its policy would be lost.
             if better:
                 self._policy(self.best).save(self.folder / "policy")
             self._save(self.folder / "state")
 
     def _policy(self, weights: Mapping[str, Tensor]) -> NetworkPolicy:
         config = self.config
-        network = network_of(config)
+        network = make_network_for(config)
         network.load_state_dict(weights)
         training = {
             "learner": self._learner,
@@ -335,14 +337,14 @@ class Training:
             past_frames=config.past_frames,
         )
 
-    def _name_data(self, initial: NetworkPolicy | None) -> str:
-        """A name of the data: all that is trained on, but for pixels their files' names and sizes."""
+    def _hash_data(self, initial: NetworkPolicy | None) -> str:
+        """Hash of all training data; images count by name and size of their files."""
         digest = hashlib.sha256()
         if initial is not None:
             digest.update(weights_bytes(initial))
         for frames, cameras in ((self._train.frames, self.cameras), (self._validation.frames, ("center",))):
-            for part in frames.identity(cameras):
-                digest.update(part)
+            for chunk in frames.identity(cameras):
+                digest.update(chunk)
         return digest.hexdigest()
 
     def _save(self, folder: Path) -> None:
@@ -361,12 +363,12 @@ class Training:
         write_checkpoint(folder, "state", tensors, description)
 
     def _resume(self) -> None:
-        """Go on from the folder's last whole epoch, if there is one."""
+        """Resume after the last complete epoch in the folder, if there is one."""
         if self.folder is None:
             return
         folder = self.folder / "state"
         if not (folder / "state.json").exists() and not (folder / "state.safetensors").exists():
-            return  # interrupted before the first epoch was kept
+            return  # interrupted before the first epoch was saved
         tensors, description = read_checkpoint(folder, "state", STATE_FORMAT, (1, 2, STATE_VERSION))
         if description["version"] < 3:
             description = renamed_training(description)
@@ -396,35 +398,35 @@ class Training:
             may_change={"memory_budget"},
         )
         if description["data"] != self._fingerprint:
-            raise CheckpointError(f"{self.folder}: training on other data was begun here; {ANEW}")
+            raise CheckpointError(f"{self.folder}: training on other data was begun here; {START_OVER}")
 
 
-def network_of(config: TrainingConfig, seed: int = 0) -> nn.Module:
-    """A new network as the settings say."""
+def make_network_for(config: TrainingConfig, seed: int = 0) -> nn.Module:
+    """Make the network of a training, with new weights."""
     outputs, frames = len(config.actions) * config.objective.width, config.past_frames + 1
     return make_network(config.network, outputs, seed, frames=frames, measurements=len(config.inputs))
 
 
 def weights_bytes(policy: NetworkPolicy) -> bytes:
-    """A policy's weights with their names, for a hash."""
+    """Weights of a policy with their names as bytes, for a hash."""
     weights = policy.network.state_dict().items()
     return b"".join(name.encode() + value.numpy().tobytes() for name, value in weights)
 
 
 def check_initial(policy: NetworkPolicy, network: nn.Module, config: TrainingConfig) -> None:
-    """Make sure that a policy's weights fit the network that is to be trained from them.
+    """Check that the weights of an initial policy fit the network to train.
 
     Raises:
-        OptionError: They don't.
+        OptionError: They don't fit.
     """
-    given, expected = (
+    shapes, expected = (
         {name: tuple(value.shape) for name, value in module.state_dict().items()}
         for module in (policy.network, network)
     )
-    if given != expected:
+    if shapes != expected:
         raise OptionError(
             f"{policy!r} can't be the initial policy of a {config.network} with the actions "
-            f"{config.actions}: its weights are others; take one of the same network and actions"
+            f"{config.actions}: its weights differ; take a policy with the same network and actions"
         )
 
 
@@ -434,7 +436,7 @@ class _Log:
     def __init__(self, folder: Path, epochs: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        # What was logged after the last whole epoch of an interrupted run is logged again.
+        # Epochs after the last complete one of an interrupted run are logged again.
         self._writer: Any = SummaryWriter(str(folder), purge_step=epochs + 1)
 
     def write(self, epoch: Epoch) -> None:
@@ -455,9 +457,9 @@ def _copy(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _postfix(epoch: Epoch) -> dict[str, str]:
-    shown = {"epoch": str(epoch.epoch), "loss": f"{epoch.train_loss:.4f}"}
+    values = {"epoch": str(epoch.epoch), "loss": f"{epoch.train_loss:.4f}"}
     if epoch.validation_loss is not None:
-        shown["validation"] = f"{epoch.validation_loss:.4f}"
+        values["validation"] = f"{epoch.validation_loss:.4f}"
     if epoch.score is not None:
-        shown["score"] = f"{epoch.score:.3f}"
-    return shown
+        values["score"] = f"{epoch.score:.3f}"
+    return values

@@ -1,4 +1,4 @@
-"""From rows to batches: drawn by weight, seen through one camera each, augmented, with labels that fit."""
+"""Batches for training: rows drawn by weight, one camera each, augmented, with corrected labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from udacity_gym.telemetry import Image
 
 
 class Batch(NamedTuple):
-    """What one step of the optimizer learns from.
+    """A batch for one step of the optimizer.
 
     Attributes:
         images: (n, height, width, 3) uint8 prepared images, or (n, frames, height, width, 3), the oldest
@@ -33,22 +33,22 @@ class Batch(NamedTuple):
 
 
 class TrainingSet:
-    """Rows as a training with some settings sees them, and the batches that are made of them.
+    """Rows prepared for a training: weights, measurements, targets and batches.
 
     Args:
         frames: the rows.
         config: settings of the training.
-        cache: reads the images, and may have some of them already; None makes one of
+        cache: reads the images, and may hold some of them already; None makes a cache of
             ``config.memory_budget`` bytes.
 
     Attributes:
         frames: the rows.
-        cache: where images come from.
-        cameras: cameras that are trained with, the centre one first.
-        targets: (n, actions) float32 what was recorded, steering first.
+        cache: reads and keeps the images.
+        cameras: cameras to train with, the centre camera first.
+        targets: (n, actions) float32 recorded labels, steering first.
 
     Raises:
-        OptionError: The cache prepares images in another way than the settings say.
+        OptionError: The cache's preprocessing differs from that of the settings.
         RecordingError: There are no images of the centre camera.
     """
 
@@ -77,29 +77,29 @@ class TrainingSet:
 
     @property
     def target_speed(self) -> float | None:
-        """Speed that a steering-only policy is to be driven at, m/s; None if the throttle is learned.
+        """Speed for a steering-only policy, m/s; None if the throttle is learned.
 
         Raises:
-            OptionError: The recordings do not know their speed, and the settings don't give one.
+            OptionError: The recordings contain no speed, and the settings give none.
         """
         if self._config.throttle != "speed_control" or self._config.target_speed is not None:
             return self._config.target_speed
-        usual = self.frames.usual_speed
-        if not usual > 0:
+        median = self.frames.median_speed
+        if not median > 0:
             raise OptionError(
-                f"the recordings' median speed is {usual:g} m/s, no speed to drive at; give target_speed"
+                f"the recordings' median speed is {median:g} m/s, no speed to drive at; give target_speed"
             )
-        return usual
+        return median
 
     @cached_property
     def weights(self) -> NDArray[np.float64]:
         """(n,) how often each row is drawn, relative to the others: by its steering, motion and recording."""
         frames, config = self.frames, self._config
         learns_to_start = "speed" in config.inputs and "throttle" in config.actions
-        motion, usual = np.empty(len(frames)), frames.usual_speed
+        motion, median = np.empty(len(frames)), frames.median_speed
         for rows in frames.by_recording:
             throttle = frames.throttle[rows] if learns_to_start else None
-            motion[rows] = motion_weights(frames.speed[rows], throttle, usual)
+            motion[rows] = motion_weights(frames.speed[rows], throttle, median)
         return balance_weights(frames.steering, config.balance) * motion * frames.weight
 
     def draw_rows(self, rng: np.random.Generator, count: int) -> Indices:
@@ -107,7 +107,7 @@ class TrainingSet:
         return systematic_resampling(self.weights, rng, count)
 
     def recorded_batch(self, rows: Indices) -> Batch:
-        """Rows as they were recorded, through the centre camera.
+        """A batch of rows as they were recorded, with images of the centre camera.
 
         Args:
             rows: (n,) row numbers.
@@ -116,25 +116,27 @@ class TrainingSet:
         return Batch(images, self._measurements[rows], self.targets[rows])
 
     def augmented_batch(self, rows: Indices, rng: np.random.Generator) -> Batch:
-        """Rows with side cameras and augmentation.
+        """A batch of rows with side cameras and augmentation.
 
-        A row is seen through the centre camera or, in a share of cases, through one of the others, which
-        stand beside the car's path: their steering is corrected so that the car would come back to it.
+        The image of a row comes from the centre camera or, for a share of the rows, from a side camera.
+        A side camera is beside the car's path, so its steering is corrected to bring the car back to the path.
 
         Args:
             rows: (n,) row numbers.
-            rng: where the randomness comes from.
+            rng: random generator.
         """
         config = self._config
         camera = np.zeros(len(rows), np.int64)
         if len(self.cameras) > 1:
-            aside = rng.random(len(rows)) < config.side_cameras
-            camera = np.where(aside, rng.integers(1, len(self.cameras), len(rows)), 0)
+            uses_side = rng.random(len(rows)) < config.side_cameras
+            camera = np.where(uses_side, rng.integers(1, len(self.cameras), len(rows)), 0)
         images, targets, distance = self._images(rows, camera), self.targets[rows], self._distance[rows]
-        back = config.geometry.recovery_steering(self._offsets[camera], self._headings[camera], distance)
+        correction = config.geometry.recovery_steering(
+            self._offsets[camera], self._headings[camera], distance
+        )
         images, targets[:, 0] = config.augmentation.apply(
             images,
-            targets[:, 0] + back.astype(np.float32),
+            targets[:, 0] + correction.astype(np.float32),
             distance,
             rng,
             config.preprocessing,
@@ -143,7 +145,7 @@ class TrainingSet:
         return Batch(images, self._measurements[rows], targets)
 
     def _images(self, rows: Indices, cameras: Indices) -> Image:
-        """Images of rows, each through the camera of this number, as `Batch` has them; a fresh array."""
+        """Images of rows, as in `Batch`; ``cameras`` are indices into `cameras`. Returns a new array."""
         episodes, numbers = self.frames.episodes, self.frames.episode[rows].tolist()
         shape = (len(rows), self._past.shape[1], *self._config.preprocessing.size, 3)
         out: Image = np.empty(shape, np.uint8)
@@ -156,39 +158,39 @@ class TrainingSet:
 def motion_weights(
     speed: Floats, throttle: Floats | None = None, usual: float | None = None
 ) -> NDArray[np.float64]:
-    """Weights that leave out standing and creeping: nobody shall learn to wait where a recording began.
+    """Weights that leave out standing and creeping, so that no policy learns to wait at the start.
 
     Args:
         speed: (n,) m/s, of one recording.
         throttle: (n,) labels, for a network that gets the speed: it can tell starting off from driving,
-            so rows in which the car is slow and driven off stay in.
-        usual: m/s, median of all recordings that are trained on; None takes that of this one.
+            so rows in which the car is slow and starts off are kept.
+        usual: m/s, median speed of all recordings in the training; None takes that of this recording.
 
     Returns:
         (n,) weights that rise from 0 for a car that stands to 1 at half of the usual speed, or at half of
-        the recording's own median where that is yet slower, since to be driven slowly is not to creep; all
-        1 for a recording that does not know its speed.
+        the recording's own median speed if that is slower, since slow driving is not creeping. All
+        weights are 1 for a recording without speed.
     """
-    own = float(np.median(speed))
-    enough = 0.5 * (own if usual is None else usual)
-    if 0.0 < own < enough:
-        enough = 0.5 * own
-    if enough <= 0.0 or not speed.any():
+    median = float(np.median(speed))
+    full_weight_speed = 0.5 * (median if usual is None else usual)
+    if 0.0 < median < full_weight_speed:
+        full_weight_speed = 0.5 * median
+    if full_weight_speed <= 0.0 or not speed.any():
         return np.ones(len(speed))
-    weights: NDArray[np.float64] = np.clip(speed.astype(np.float64) / enough, 0.0, 1.0)
+    weights: NDArray[np.float64] = np.clip(speed.astype(np.float64) / full_weight_speed, 0.0, 1.0)
     return weights if throttle is None else np.where(throttle > 0.0, 1.0, weights)
 
 
 def systematic_resampling(weights: NDArray[np.float64], rng: np.random.Generator, count: int) -> Indices:
     """Draw rows, each as often as its weight says, in random order.
 
-    A row whose share of the weights is w comes floor(w * count) or ceil(w * count) times, so with all
-    weights equal and as many draws as rows every row comes exactly once.
+    A row whose share of the weights is w is drawn floor(w * count) or ceil(w * count) times. With equal
+    weights and as many draws as rows, every row is drawn exactly once.
 
     Args:
         weights: (n,) not negative.
-        rng: where the randomness comes from.
-        count: how many rows.
+        rng: random generator.
+        count: number of rows to draw.
 
     Returns:
         (count,) row numbers.

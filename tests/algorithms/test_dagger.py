@@ -266,7 +266,7 @@ def test_a_clone_takes_the_place_of_the_first_round(env: Any, tmp_path: Path, ro
 def test_an_initial_policy_that_does_not_fit_is_refused_at_once(env: Any, road_recording: Path) -> None:
     steering: Any = BehavioralCloning(road_recording, throttle="speed_control", **QUICK).learn()
     given: dict[str, Any] = {"env": env, "expert": PurePursuit(), **SMALL}
-    with pytest.raises(OptionError, match="its weights are others"):
+    with pytest.raises(OptionError, match="its weights differ"):
         DAgger(initial=steering, **given)
     with pytest.raises(OptionError, match="neither a policy of a network"):
         DAgger(initial=cast("Any", PurePursuit()), **given)

@@ -187,7 +187,7 @@ def test_an_ensemble_is_exported_as_the_mean_of_its_members(suffix: str, tmp_pat
 
 def test_what_is_no_network_is_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     differing = Ensemble([make_policy(), make_policy(Preprocessing(crop=(50, 140)))])
-    with pytest.raises(OptionError, match="prepare images alike"):
+    with pytest.raises(OptionError, match="same preprocessing"):
         differing.export(tmp_path / "model.pt")
     assert main(["export", "pid", "--output", str(tmp_path / "model.pt")]) != 0
     assert "only networks can" in capsys.readouterr().err

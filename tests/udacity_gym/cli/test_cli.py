@@ -97,13 +97,13 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
 @pytest.mark.parametrize("algorithm", ["bc", "dagger", "thrifty_dagger"])
 def test_every_setting_of_a_learner_that_words_can_set_is_an_option_of_train(algorithm, capsys):
     from algorithms.learners import find_learner, options_of
-    from algorithms.training.config import PARTS
+    from algorithms.training.config import NESTED_SETTINGS
 
     assert main(["train", "--algorithm", algorithm, "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     for option in options_of(find_learner(algorithm)):
         assert option.description, f"{option.name} is not documented"
-        is_part = isinstance(option.default, PARTS)
+        is_part = isinstance(option.default, NESTED_SETTINGS)
         assert ("--" + option.name.replace("_", "-") + " " in text) != is_part, option.name
 
 
