@@ -1,4 +1,4 @@
-"""Files that older versions wrote, in the names of today's: `renamed` and `renamed_settings`."""
+"""Upgrade the content of files that older versions wrote to the names of this version."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from collections.abc import Mapping
 from typing import Any
 
 SETTINGS = {"history": "past_frames", "drives": "rollouts"}
-"""Settings of a training or of an interactive learner that had other names once."""
+"""Old to new names of settings of a training or of an interactive learner."""
 
 
-def renamed(entries: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Entries of a file, under the names they have today.
+def rename_entries(entries: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Rename the entries of a file.
 
     Args:
-        entries: of a file of any version.
-        names: the name that an entry had once, to that of today.
+        entries: entries of a file of any version.
+        names: old to new names.
     """
     return {names.get(name, name): value for name, value in entries.items()}
 
 
-def renamed_preprocessing(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """The description of a `Preprocessing`, under the names of today."""
-    return renamed(entries, {"picture": "camera_size"})
+def upgrade_preprocessing(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename the entries of a `Preprocessing`."""
+    return rename_entries(entries, {"picture": "camera_size"})
 
 
-def renamed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a training or of an interactive learner, under the names of today."""
-    present = renamed(settings, SETTINGS)
-    if isinstance(present.get("preprocessing"), Mapping):
-        present["preprocessing"] = renamed_preprocessing(present["preprocessing"])
-    return present
+def upgrade_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename the settings of a training or of an interactive learner."""
+    upgraded = rename_entries(settings, SETTINGS)
+    if isinstance(upgraded.get("preprocessing"), Mapping):
+        upgraded["preprocessing"] = upgrade_preprocessing(upgraded["preprocessing"])
+    return upgraded
 
 
-def renamed_training(training: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint or a training's state says of the training, under the names of today."""
-    present = renamed(training, {"history": "epoch_log"})
-    if isinstance(present.get("settings"), Mapping):
-        present["settings"] = renamed_settings(present["settings"])
-    return present
+def upgrade_training(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename the entries about the training in a checkpoint or in a training's state."""
+    upgraded = rename_entries(training, {"history": "epoch_log"})
+    if isinstance(upgraded.get("settings"), Mapping):
+        upgraded["settings"] = upgrade_settings(upgraded["settings"])
+    return upgraded

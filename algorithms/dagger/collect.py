@@ -1,4 +1,4 @@
-"""Collecting the data of a round: a policy and an expert at one wheel, a gate between them, all recorded."""
+"""Collect the data of a round: a gate decides at each step whether policy or expert drives."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ EnvMaker: TypeAlias = gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, 
 """An environment, or a function that makes one."""
 
 START_SPEED = (0.0, 6.0)
-"""m/s, between which the speed at the start of an episode is drawn; 6 m/s is safe in every bend."""
+"""m/s, range of the speed at the start of an episode; 6 m/s is safe in every bend."""
 
 
 @dataclass(frozen=True)
 class EpisodeSummary:
-    """What one episode of a rollout came to.
+    """Results of an episode of a rollout.
 
     Attributes:
-        frames: rows that were recorded.
-        labels: of them, how many the expert labelled.
-        policy: of them, how many the policy drove.
-        takeovers: how often the expert took the wheel from the policy, which must have had it.
-        metres: driven along the track; NaN where the environment does not tell.
-        seconds: driven.
-        end: why it ended: "off_road", "stuck", another reason of the environment's, or "frames": enough.
+        frames: recorded rows.
+        labels: recorded rows that the expert labelled.
+        policy: recorded rows that the policy drove.
+        takeovers: number of times that the expert took the wheel from the policy.
+        metres: metres driven along the track; NaN if the environment does not report progress.
+        seconds: seconds driven.
+        end: why the episode ended: "off_road", "stuck", another reason of the environment, or "frames" if
+            there were enough frames.
     """
 
     frames: int
@@ -54,25 +55,25 @@ class EpisodeSummary:
 
     @property
     def fell(self) -> bool:
-        """Whether it ended because the car left the road, or was stuck."""
+        """Whether the episode ended because the car left the road or was stuck."""
         return self.end in ("off_road", "stuck", "terminated")
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """A part of a round, for one process: so many frames, in as many episodes as that takes.
+    """A part of a round, for one process: a number of frames in one or more episodes.
 
     Attributes:
-        folder: where the recording goes.
+        folder: folder of the recording.
         policy: checkpoint of the policy; None lets the expert drive alone.
-        gate: who drives, and what is labelled.
-        frames: how many.
-        seed: of all randomness.
-        start: options of the environment's reset, for every episode; None starts anywhere on the lap, or
-            where the simulator's car can't be placed, where that starts.
+        gate: decides who drives and what is labelled.
+        frames: number of frames.
+        seed: seed of all randomness.
+        start: options of the environment's reset, for every episode; None starts anywhere on the lap, or at
+            the simulator's own start if the simulator can't place the car.
         put_back: whether an episode after a fall starts on the lane where the car fell.
-        stamp: time that the first frame pretends to be of.
-        about: what to keep with every frame.
+        stamp: artificial time of the first frame.
+        about: values to keep with every frame.
     """
 
     folder: Path
@@ -87,11 +88,11 @@ class Rollout:
 
 
 class Driving(NamedTuple):
-    """Where and with whom rollouts are driven, which all rollouts of a learner share.
+    """Environment and expert that all rollouts of a learner share.
 
     Attributes:
         env: environment with images, whose action is (steering, throttle), or a function that makes one.
-        expert: who shows how to drive; None is nobody.
+        expert: the expert; None for no expert.
     """
 
     env: EnvMaker
@@ -106,7 +107,7 @@ class RolloutJob(NamedTuple):
 
 
 def run_job(job: RolloutJob) -> list[EpisodeSummary]:
-    """Do one rollout, in whatever process; a worker makes the environment once."""
+    """Run a rollout in any process; a worker makes the environment once."""
     make_env, expert = job.driving.get()
     env = make_env if isinstance(make_env, gymnasium.Env) else worker_cached(job.driving.key, make_env)
     return collect(job.rollout, env, expert)
@@ -115,10 +116,10 @@ def run_job(job: RolloutJob) -> list[EpisodeSummary]:
 def collect(
     rollout: Rollout, env: gymnasium.Env[Any, Any], expert: ExpertFunction | None
 ) -> list[EpisodeSummary]:
-    """Do one rollout.
+    """Run a rollout.
 
-    Whenever an episode ends, because the car leaves the road, is stuck, or the environment says so, the
-    next one starts as ``rollout.start`` says, or is put back, until there are enough frames.
+    An episode ends when the car leaves the road, is stuck, or the environment ends it. The next one starts
+    with the options ``rollout.start``, or the car is put back, until there are enough frames.
 
     Returns:
         A summary of each episode of the recording, in their order.
@@ -133,7 +134,7 @@ def collect(
         features=None if tap is None else lambda: tap.last[0],
         seed=gate_seed,
     )
-    start = _anywhere(env) if rollout.start is None else dict(rollout.start)
+    start = _random_start(env) if rollout.start is None else dict(rollout.start)
     steps = drive(
         env,
         driver,
@@ -145,19 +146,19 @@ def collect(
         on_truncation="restart",
         put_back=PutBack(speed="start", keep_conditions=False),
     )
-    episodes: list[_Account] = []
+    episodes: list[_EpisodeCounter] = []
     recorder = Recorder(rollout.folder, recorded_cameras(env), about=rollout.about, start=rollout.stamp)
     with recorder:
         for step in steps:
             recorder.add(step)
             if step.starts_episode:
-                episodes.append(_Account(step))
+                episodes.append(_EpisodeCounter(step))
             episodes[-1].add(step)
     return [episode.summary() for episode in episodes]
 
 
-class _Account:
-    """Grows into the summary of an episode."""
+class _EpisodeCounter:
+    """Counts the steps of an episode for its summary."""
 
     def __init__(self, first: Step) -> None:
         self._first = self._last = first
@@ -166,7 +167,7 @@ class _Account:
 
     def add(self, step: Step) -> None:
         """Count a step."""
-        assert step.decision is not None, "no gate holds the world"
+        assert step.decision is not None, "no gate pauses the simulation"
         driver = step.decision.driver
         self._frames += 1
         self._labels += step.decision.is_label
@@ -175,7 +176,7 @@ class _Account:
         self._driver, self._last = driver, step
 
     def summary(self) -> EpisodeSummary:
-        """What the episode came to."""
+        """The results of the episode."""
         info = self._last.next_info
         return EpisodeSummary(
             frames=self._frames,
@@ -189,15 +190,15 @@ class _Account:
 
 
 def check_driving(env: object, expert: object, *, many: bool) -> None:
-    """Refuse at once what can't be driven in, asked, or sent to other processes.
+    """Check environment and expert before learning begins.
 
     Args:
-        env: to be an environment or a function that makes one.
-        expert: to be an expert; None is nobody.
+        env: an environment, or a function that makes one.
+        expert: an expert; None for no expert.
         many: whether they are sent to other processes.
 
     Raises:
-        OptionError: It is not; the message says what to give instead.
+        OptionError: One of them is unsuitable; the message says what to give instead.
     """
     if isinstance(env, gymnasium.Env):
         recorded_cameras(env)
@@ -211,16 +212,16 @@ def check_driving(env: object, expert: object, *, many: bool) -> None:
             pickle.dumps((env, expert))
         except Exception as error:
             raise OptionError(
-                f"several workers need env and expert sent to other processes, and these can't be sent: "
-                f"{error}; a function that makes an env must stand at the top of a module"
+                f"several workers need an env and an expert that can be sent to other processes: "
+                f"{error}; define a function that makes an env at the top level of a module"
             ) from error
 
 
 def recorded_cameras(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
-    """The cameras whose images a round keeps.
+    """Cameras whose images a round records.
 
     Raises:
-        OptionError: The centre one is not among them, by which policies drive.
+        OptionError: The centre camera, by which policies drive, is not among them.
     """
     cameras = tuple(getattr(env.unwrapped, "cameras", ("center",)))
     if "center" not in cameras:
@@ -231,11 +232,11 @@ def recorded_cameras(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
     return cameras
 
 
-def _anywhere(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+def _random_start(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     """Options that start an episode anywhere on the lap, if the simulator can do that."""
     simulator = getattr(env.unwrapped, "simulator", None)
     if simulator is None:
         return {}
     if getattr(env.unwrapped, "telemetry", None) is None:
-        env.reset()  # a simulator that connects from outside is not known before
+        env.reset()  # a simulator that connects from outside has no capabilities before
     return {"s": "random", "speed": START_SPEED} if simulator.capabilities.can_place else {}

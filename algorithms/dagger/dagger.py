@@ -22,8 +22,9 @@ class DAggerConfig(InteractiveConfig):
     """Settings of `DAgger`.
 
     Attributes:
-        beta: how often the expert drives in each round: a schedule of `algorithms.dagger.schedules`, the
-            name of one ("first_round", "exponential", "linear"), or a constant.
+        beta: probability that the expert drives a step, for each round: a schedule of
+            `algorithms.dagger.schedules`, the name of one ("first_round", "exponential", "linear"), or a
+            constant.
     """
 
     beta: Beta = "first_round"
@@ -36,19 +37,19 @@ class DAggerConfig(InteractiveConfig):
 
 
 class DAgger(InteractiveLearner):
-    """Let the policy drive, ask the expert what it would have done, train on everything so far, repeat.
+    """DAgger: the policy drives, the expert labels, and the policy is trained on all rounds so far.
 
     In each round expert and policy are mixed, step by step: the expert drives with probability beta, see
-    `algorithms.dagger.schedules`. The expert labels every step whoever drives, and the policy is trained on
-    the labels of all rounds, so it learns what to do where it itself gets to.
+    `algorithms.dagger.schedules`. The expert labels every step, whoever drives. The policy is trained on the
+    labels of all rounds, so it learns to act in the states that it reaches itself.
 
-    A policy that is given takes the place of round 0: in the paper the first expert drive and what is learnt
-    from it, where I(i = 1), is cloning.
+    An initial policy replaces round 0. In the paper, the first round is cloning of the expert if beta is
+    I(i = 1).
 
-    Without an expert the policy drives alone, and somebody labels each round afterwards.
+    Without an expert the policy drives alone, and each round is labelled afterwards.
 
-    The paper returns the best of all rounds' policies on validation; so does this learner if ``laps`` is
-    set, and judges by driving. Else it returns the last.
+    The paper returns the policy of the round that is best on validation. If ``laps`` is set, so does this
+    learner, by driving. Else it returns the last policy.
 
     Example:
         >>> env = gymnasium.make("UdacitySim-v0")                                  # doctest: +SKIP
@@ -64,7 +65,7 @@ class DAgger(InteractiveLearner):
         return make_schedule(config.beta)
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
-        """The mixture of this round, or the policy alone where there is no expert to mix it with."""
+        """The mixture of this round, or the policy alone if there is no expert."""
         if self._expert is None:
             return PolicyAlone(), {}
         beta = beta_of(self._schedule, round)
@@ -72,11 +73,11 @@ class DAgger(InteractiveLearner):
 
     def _read_round_log(self, folder: Path, env: gymnasium.Env[Any, Any]) -> list[Round]:
         round_log = super()._read_round_log(folder, env)
-        known = [round.about for round in round_log]
+        abouts = [round.about for round in round_log]
         collected = round_folder(folder / "rounds", len(round_log))
         if collected.is_dir():
-            known.append(RoundSummary.read(collected).about)
-        for number, about in enumerate(known):  # functions can only be compared by what they say
+            abouts.append(RoundSummary.read(collected).about)
+        for number, about in enumerate(abouts):  # functions can only be compared by their values
             beta = beta_of(self._schedule, number)
             if number > 0 and about.get("beta", beta) != beta:
                 raise CheckpointError(

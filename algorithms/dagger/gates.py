@@ -19,27 +19,27 @@ from udacity_gym.driving.gates import Moment, watched
 
 
 class Score(Protocol):
-    """Says something of a moment by one number, see `algorithms.dagger.heads.Head`."""
+    """A function that scores a moment by one number, see `algorithms.dagger.heads.Head`."""
 
     def __call__(self, features: Floats, action: Action, /) -> float:
-        """The number.
+        """Compute the score.
 
         Args:
-            features: (k,) float32 what the policy's network makes of the image.
-            action: what the policy wants, see `Moment.own_action`.
+            features: (k,) float32 features of the policy's network.
+            action: the policy's action, see `Moment.own_action`.
         """
         ...
 
 
 @dataclass
 class SafetyGate:
-    """A learned classifier sends the expert where the policy is about to err (Zhang & Cho 2017).
+    """The expert drives where a learned classifier predicts an error of the policy (Zhang & Cho 2017).
 
-    Only what it calls unsafe is labelled.
+    Only unsafe steps are labelled.
 
     Attributes:
-        danger: probability that the policy steers too far from where the expert would.
-        threshold: probability from which on a state is unsafe.
+        danger: probability that the policy's steering is too far from the expert's.
+        threshold: minimum probability of an unsafe state.
     """
 
     danger: Score
@@ -47,10 +47,10 @@ class SafetyGate:
     wants_features = True
 
     def reset(self, rng: np.random.Generator) -> None:
-        """An episode begins; this gate remembers nothing."""
+        """Begin an episode; this gate has no state."""
 
     def decide(self, moment: Moment) -> Decision:
-        """Ask the classifier, and the expert only if it says so."""
+        """Ask the classifier, and the expert only if the state is unsafe."""
         danger = self.danger(_features(moment), moment.own_action)
         unsafe = danger >= self.threshold
         return watched(moment, unsafe, moment.expect() if unsafe else None, danger=danger)
@@ -58,14 +58,15 @@ class SafetyGate:
 
 @dataclass
 class ThriftyGate:
-    """The expert is called to novel and risky states, and stays until they are over (Hoque et al. 2021).
+    """The expert drives from a novel or risky state until it is over (Hoque et al. 2021).
 
     Attributes:
-        risk: [0, 1] how surely the car is about to leave the road.
+        risk: [0, 1] how likely the car is to leave the road soon.
         call_doubt: doubt above which the expert is called.
         call_risk: risk above which the expert is called.
-        leave_discrepancy: distance of policy and expert, see `Moment.discrepancy`, below which, ...
-        leave_risk: ... together with a risk below this, the expert hands back.
+        leave_discrepancy: the expert hands back below this discrepancy, see `Moment.discrepancy`, if the risk
+            is low too.
+        leave_risk: greatest risk at which the expert hands back.
     """
 
     risk: Score
@@ -76,11 +77,11 @@ class ThriftyGate:
     wants_features = True
 
     def reset(self, rng: np.random.Generator) -> None:
-        """An episode begins, with the policy at the wheel."""
+        """Begin an episode; the policy drives first."""
         self._called = False
 
     def decide(self, moment: Moment) -> Decision:
-        """Call the expert, or let it go."""
+        """Let the expert take over, or hand back."""
         doubt = moment.doubt or 0.0
         risk = self.risk(_features(moment), moment.own_action)
         if self._called:
@@ -91,5 +92,5 @@ class ThriftyGate:
 
 
 def _features(moment: Moment) -> Floats:
-    assert moment.features is not None, "a driver gives features to gates that want them"
+    assert moment.features is not None, "a driver gives features to gates with wants_features"
     return moment.features

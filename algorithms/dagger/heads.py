@@ -1,4 +1,4 @@
-"""Small networks on top of a policy's features, which say of a state whether it is dangerous."""
+"""Risk classifiers: small networks on a policy's features that predict danger."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from udacity_gym.errors import OptionError
 
 
 class FeatureTap:
-    """Listens in to a policy's network: what goes into the first fully connected layer of its ``head``.
+    """Records features of a policy's network: the input of the first fully connected layer of its ``head``.
 
-    Zhang & Cho 2017 feed their safety classifier the same: the activations of the primary policy's last
-    convolution. In a network without an attribute ``head`` it is the first such layer of all. Of an ensemble,
-    the first member is listened to.
+    Zhang & Cho 2017 use the same for their safety classifier: the activations of the primary policy's last
+    convolution. In a network without an attribute ``head`` it is the first fully connected layer of all. Of
+    an ensemble, the first member is used.
 
     Attributes:
-        last: (n, k) float32, of the last ``n`` images that the policy was asked about.
+        last: (n, k) float32, features of the ``n`` images of the last call.
     """
 
     def __init__(self, policy: Policy) -> None:
-        """Begin to listen.
+        """Begin to record.
 
         Raises:
             OptionError: The policy has no network with a fully connected layer.
@@ -38,13 +38,13 @@ class FeatureTap:
         if first is None:
             raise OptionError(f"{policy!r} has no network with a fully connected layer to take features from")
         self.last: Floats = np.empty((0, first.in_features), np.float32)
-        self._hook = first.register_forward_pre_hook(self._listen)
+        self._hook = first.register_forward_pre_hook(self._record)
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Stop recording."""
         self._hook.remove()
 
-    def _listen(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _record(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self.last = inputs[0].detach().reshape(-1, inputs[0].shape[-1]).numpy().astype(np.float32)
 
 
@@ -60,7 +60,7 @@ class Head:
 
     @torch.inference_mode()
     def __call__(self, features: Floats, action: Action) -> float:
-        """The probability, [0, 1].
+        """Predict the probability, [0, 1].
 
         Args:
             features: (k,) float32.
@@ -88,22 +88,22 @@ class Head:
 
         Args:
             features: (n, k) float32.
-            actions: (n, m) float32 what the policy wanted.
-            targets: (n,) float32 in [0, 1]. Batches are drawn so that targets above and below one half come
-                alike often, where there are both: danger is rare.
-            seed: of weights and batches.
+            actions: (n, m) float32 actions of the policy.
+            targets: (n,) float32 in [0, 1]. Danger is rare, so batches are drawn with as many targets above
+                one half as below, if there are both.
+            seed: seed of weights and batches.
             width: units of each hidden layer.
-            steps: of the optimizer.
+            steps: steps of the optimizer.
             batch_size: rows per step.
-            learning_rate: of Adam.
-            weight_decay: of AdamW.
+            learning_rate: learning rate of AdamW.
+            weight_decay: weight decay of AdamW.
 
         Returns:
-            The head. Its outputs are calibrated to the classes' true shares in ``targets``.
+            The head. Its outputs are calibrated to the true shares of the classes in ``targets``.
         """
         x = np.concatenate([features, actions], axis=1).astype(np.float32)
         mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-3
-        inputs, wanted = torch.from_numpy((x - mean) / scale), torch.from_numpy(targets.astype(np.float32))
+        inputs, labels = torch.from_numpy((x - mean) / scale), torch.from_numpy(targets.astype(np.float32))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = nn.Sequential(
@@ -120,14 +120,14 @@ class Head:
             for _ in range(steps):
                 rows = torch.from_numpy(rng.choice(len(x), batch_size, p=weights))
                 loss = nn.functional.binary_cross_entropy_with_logits(
-                    network(inputs[rows])[:, 0], wanted[rows]
+                    network(inputs[rows])[:, 0], labels[rows]
                 )
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
         with torch.no_grad():  # undo the balance of the batches
-            odds: Any = network[-1]
-            odds.bias += _log_odds(targets > 0.5, None) - _log_odds(targets > 0.5, weights)
+            output_layer: Any = network[-1]
+            output_layer.bias += _log_odds(targets > 0.5, None) - _log_odds(targets > 0.5, weights)
         return cls(network.eval(), mean, scale)
 
 

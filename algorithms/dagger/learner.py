@@ -1,15 +1,15 @@
-"""What all interactive learners share: collect a round, train on what is there, again and again.
+"""`InteractiveLearner`: base class of learners that collect a round, train on the data, and repeat.
 
     folder/
-      settings.json        what the learner was begun with, see `algorithms.dagger.round_log`
+      settings.json        the learner's settings, see `algorithms.dagger.round_log`
       rounds/round_000/    recordings, see `algorithms.dagger.rounds`
       policies/round_000/  the policy after training on that round, and so on
-      rounds.json         what the rounds came to; a round that is in there is finished
+      rounds.json          results of each finished round
       policy/              the best policy so far
 
-A learner with a folder goes on where it was interrupted, and comes to the same policies as one that never
-was: each round's seeds follow from the learner's seed and the number of the round, a round that is not
-whole is collected again, and a training that is not finished is begun again.
+A learner with a folder resumes after an interruption, with the same policies as without one: each round's
+seeds follow from the learner's seed and the number of the round, an incomplete round is collected again, and
+an unfinished training begins again.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from algorithms.checks import Count, Number
 from algorithms.dagger.collect import Driving, EnvMaker, check_driving, recorded_cameras
 from algorithms.dagger.round_log import (
     Round,
-    best_of,
     check_folder,
-    go_on_with,
+    check_or_write_settings,
+    find_best_round,
     read_round_log,
     write_round_log,
 )
@@ -48,10 +48,10 @@ from algorithms.dagger.rounds import (
     RoundPlan,
     RoundSummary,
     collect_round,
+    count_labelled,
+    count_unlabelled,
     label_round,
-    labelled,
     round_folder,
-    unlabelled,
 )
 from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.loading import load_policy
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 
 
 Collect: TypeAlias = Callable[..., RoundSummary]
-"""`collect_round`, all but for the folder, the number, the gate, the policy and ``about``."""
+"""`collect_round` without folder, number, gate, policy and ``about``, which the call gives."""
 
 
 @dataclass(frozen=True)
@@ -81,32 +81,32 @@ class InteractiveConfig(TrainingConfig):
     """Settings of every interactive learner: those of `TrainingConfig` for each round's training, and these.
 
     Attributes:
-        epochs: of each round's training.
+        epochs: epochs of each round's training.
         steps_per_epoch: batches of an epoch, so that late rounds take no longer than early ones; None takes
             as many as the rows fill.
-        rounds: how many, round 0 included, in which the expert drives alone, or in whose place recordings
-            or a policy are given.
+        rounds: number of rounds, including round 0, in which the expert drives alone. Recordings or an
+            initial policy replace round 0.
         frames: rows that each round collects; a lap of the lake at 12 m/s has about 1400.
         rollouts: parts of a round, each with a seed of its own.
-        workers: processes that collect the rollouts of a round side by side; the outcome does not depend on
-            how many. More than one needs an environment that can be pickled, or a function that makes one,
-            and a script that is guarded by ``if __name__ == "__main__"``.
+        workers: processes that collect the rollouts of a round in parallel; the results do not depend on
+            their number. More than one needs an environment that can be pickled, or a function that makes
+            one, and a script that is guarded by ``if __name__ == "__main__"``.
         start: options of the environment's reset for every episode, such as ``{"s": "random", "speed": (0,
-            10)}``; None starts anywhere on the lap at up to 6 m/s, or where the simulator can't
-            place a car, where that starts.
-        put_back: after the car left the road, or was stuck, put it back on its lane where it was, as in
-            section 5.1 of Ross et al. 2011, instead of starting as ``start`` says.
-        train_on: "all" rounds so far, as the paper says (data set aggregation), or the "last" one alone that
+            10)}``; None starts anywhere on the lap at up to 6 m/s, or at the simulator's own start if the
+            simulator can't place the car.
+        put_back: after a fall, put the car back on its lane where it was, as in section 5.1 of Ross et al.
+            2011, instead of starting with ``start``.
+        train_on: "all" rounds so far, as in the paper (data set aggregation), or only the "last" one that
             has labels.
-        warm_start: each round's training goes on from the weights of the round before; False begins
-            with random weights, as the paper does, and needs more epochs.
-        members: networks that are trained on the same data with different seeds; more than one drive by their
-            mean, and their disagreement is doubt, see `algorithms.policies.ensemble`.
-        laps: laps that each round's policy is judged by, from the start of the track that the rounds are
-            driven on; 0 judges none.
+        warm_start: start each round's training with the weights of the round before; False starts
+            with random weights, as in the paper, and needs more epochs.
+        members: networks that are trained on the same data with different seeds; several networks drive by
+            their mean, and their disagreement is doubt, see `algorithms.policies.ensemble`.
+        laps: laps of the evaluation of each round's policy, from the start of the track of the rounds; 0
+            evaluates none.
 
-    A round's training goes through all its epochs: there is no ``patience``, and no ``judge_every``. A
-    learner may go on with other `MAY_CHANGE` than it was begun with.
+    A round's training always runs all epochs: there is no ``patience``, and no ``judge_every``. The settings
+    in `MAY_CHANGE` may change when a learner resumes.
     """
 
     epochs: Count = 4
@@ -128,17 +128,17 @@ class InteractiveConfig(TrainingConfig):
 
 
 class InteractiveLearner(ABC):
-    """Collects rounds with a policy and an expert at one wheel, and trains after each.
+    """Base class of learners that collect rounds with a policy and an expert, and train after each.
 
-    Subclasses say who drives, by `gate`.
+    Subclasses define `gate`, which decides who drives.
 
     Attributes:
-        asks_human: whether the expert is a human, who answers None while the hands are off the wheel.
-        gate_learns: whether who drives is learnt from rows with labels.
-        needs_expert: whether there must be one while the rounds are driven, or may be a labeller afterwards.
+        asks_human: whether the expert is a human, who returns None while the hands are off the wheel.
+        gate_learns: whether the gate is learned from labelled rows.
+        needs_expert: whether rounds need an expert; else a labeller can label them afterwards.
         config: all settings.
-        folder: where everything is kept; None keeps nothing.
-        round_log: what the finished rounds came to.
+        folder: folder of the learner; None keeps nothing.
+        round_log: results of each finished round.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = InteractiveConfig
@@ -161,31 +161,31 @@ class InteractiveLearner(ABC):
         progress: bool = True,
         **options: Any,
     ) -> None:
-        """Get ready to learn.
+        """Prepare to learn.
 
         Args:
-            recordings: demonstrations, which take the place of round 0; None lets the expert drive it.
+            recordings: demonstrations, which replace round 0; None lets the expert drive it.
             config: settings, an object of `Config`; None takes the defaults.
             weights: for each recording, how often its rows are drawn relative to those of the rounds; None
                 takes 1 for all.
             env: environment with images, whose action is (steering, throttle); or a function that makes
                 one. An environment is not closed.
-            expert: who shows how to drive: ``expert(observation, info) -> (steering, throttle)``, see
-                `udacity_gym.experts`. One with ``reset(env, info, seed)`` is told when an episode begins.
-                None is for learners that can do without, see `needs_expert`.
-            initial: policy to go on from, or its folder or its training's, such as a clone: it is the policy
-                of round 0, which nobody drives and in which nothing is trained; recordings are trained on
-                from round 1 on.
-            labeller: who labels each round's frames after it was driven, see `algorithms.label_round`.
+            expert: the expert, ``expert(observation, info) -> (steering, throttle)``, see
+                `udacity_gym.experts`. Its ``reset(env, info, seed)``, if any, is called when an episode
+                begins. None is for learners that need no expert, see `needs_expert`.
+            initial: policy to start from, or its folder, or the folder of its training. It is the policy of
+                round 0, in which nobody drives and nothing is trained; recordings are trained on from
+                round 1 on.
+            labeller: labels each round's frames after it was driven, see `algorithms.label_round`.
             executor: an executor of `concurrent.futures` that collects the rollouts, in place of ``workers``
                 processes of this machine; it is not shut down.
-            folder: where to keep everything; if a learner was interrupted in it, `learn` goes on.
+            folder: folder of the learner; `learn` resumes a learner that was interrupted in it.
             progress: show a progress bar.
             **options: single settings that differ from ``config``, by their names.
 
         Raises:
-            OptionError: A setting is misspelt or out of range; something given is no recording, environment
-                or expert; the initial policy does not fit the settings; or there is nobody to learn from.
+            OptionError: A setting is unknown or out of range; an argument is no recording, environment or
+                expert; the initial policy does not fit the settings; or there is no source of labels.
             RecordingError: A recording can't be read.
             CheckpointError: The folder holds something else, or a learner with other settings.
         """
@@ -199,22 +199,22 @@ class InteractiveLearner(ABC):
         self._progress = progress
         check_driving(env, expert, many=executor is not None or self.config.workers > 1)
         if labeller is not None and not callable(labeller):
-            raise OptionError(f"a labeller is asked labeller(frame), {labeller!r} can't be")
+            raise OptionError(f"labeller={labeller!r} must be a function: labeller(frame) -> label")
         self._initial = load_policy(initial) if isinstance(initial, (str, Path)) else initial
         if self._initial is not None:
             self._check_initial(self._initial)
         opened = [] if recordings is None else open_recordings(recordings)
         self._recordings = [drop_broken_images(recording, progress)[0] for recording in opened]
         self._weights = check_weights(weights, len(self._recordings))
-        self._check_teachers()
+        self._check_experts()
         self._opened: dict[int, Recording] = {}
         self._work = self.folder or Path()
-        self._forget()
+        self._clear_caches()
         if self.folder is not None:
             check_folder(self.folder)
 
-    def _check_teachers(self) -> None:
-        """Refuse to begin without anybody to learn from."""
+    def _check_experts(self) -> None:
+        """Check that there is a source of labels."""
         name = type(self).__name__
         if self._initial is not None and self.gate_learns and not self._recordings:
             raise OptionError(
@@ -244,7 +244,7 @@ class InteractiveLearner(ABC):
         return not self._recordings and self._initial is None
 
     def _check_initial(self, policy: Policy) -> None:
-        """Refuse a policy that the rounds can't go on from."""
+        """Check that the rounds can start from a policy."""
         members = members_of(policy)
         if not members:
             raise OptionError(f"initial={policy!r} is neither a policy of a network nor the folder of one")
@@ -262,8 +262,8 @@ class InteractiveLearner(ABC):
                         "preprocessing, or warm_start=False"
                     )
 
-    def _forget(self) -> None:
-        """Forget recordings and images of rounds."""
+    def _clear_caches(self) -> None:
+        """Clear the caches of recordings and images."""
         self._opened.clear()
         self._cache = self._empty_cache()
 
@@ -272,35 +272,35 @@ class InteractiveLearner(ABC):
 
     @abstractmethod
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
-        """Say who drives in a round.
+        """Make the gate of a round, which decides who drives.
 
         Args:
-            round: its number, above 0.
+            round: number of the round, above 0.
             policy: the policy of the round before.
 
         Returns:
-            The gate, and what to keep about it in the round log.
+            The gate, and its parameters for the round log.
         """
 
     def learn(self, after_round: Callable[[Round], object] | None = None) -> Policy:
-        """Do all rounds, or go on from where that stopped in the same folder.
+        """Run all rounds, or resume them in the same folder.
 
         Args:
-            after_round: called with what each round came to, after it has been written to disk.
+            after_round: called with the results of each round, after they have been written to disk.
 
         Returns:
-            The policy of the round with the fewest interventions per metre if rounds are judged, else of
+            The policy of the round with the fewest interventions per metre if rounds are evaluated, else of
             the last round.
 
         Raises:
             CheckpointError: The folder holds a learner with other settings, demonstrations or track, or of
                 another kind of expert.
-            TrainingError: The loss is no longer finite, or a round waits for its labels.
+            TrainingError: The loss is no longer finite, or labels of a round are missing.
         """
-        self._forget()  # those of a folder that was given up, or labelled since
+        self._clear_caches()  # of another folder, or from before rounds were labelled
         with contextlib.ExitStack() as stack:
-            folder = self._work = stack.enter_context(_place(self.folder))
-            env = stack.enter_context(_made(self._env))
+            folder = self._work = stack.enter_context(_open_folder(self.folder))
+            env = stack.enter_context(_open_env(self._env))
             recorded_cameras(env)
             collect = stack.enter_context(self._collector(env))
             self.round_log = self._read_round_log(folder, env)
@@ -315,7 +315,7 @@ class InteractiveLearner(ABC):
                 bar.set_postfix(_postfix(round))
                 if after_round is not None:
                     after_round(round)
-            policy = load_policy(self._policy_folder(best_of(self.round_log).round))
+            policy = load_policy(self._policy_folder(find_best_round(self.round_log).round))
             if self.folder is not None:
                 policy.save(self.folder / "policy")
             return policy
@@ -324,21 +324,21 @@ class InteractiveLearner(ABC):
         """The policy after a finished round.
 
         Args:
-            round: its number, from 0.
+            round: number of the round, from 0.
 
         Raises:
-            CheckpointError: The round is not finished, or nothing is kept any more.
+            CheckpointError: The round is not finished, or the learner has no folder.
         """
         return load_policy(self._policy_folder(round))
 
     def rounds(self) -> list[Recording]:
-        """The finished rounds that were collected, opened, in their order; for learners with a folder."""
+        """Recordings of the finished rounds, in order; for learners with a folder."""
         numbers = range(len(self.round_log))
         return [self._open(i) for i in numbers if round_folder(self._work / "rounds", i).is_dir()]
 
     @contextlib.contextmanager
     def _collector(self, env: gymnasium.Env[Any, Any]) -> Iterator[Collect]:
-        """What collects a round, for as long as `learn` goes on; ``env`` is that of this process."""
+        """A function that collects a round, while `learn` runs; ``env`` is that of this process."""
         workers = self._executor or self.config.workers
         driving = Shared(Driving(env if workers == 1 else self._env, self._expert), "env and expert")
         plan = RoundPlan(**{f.name: getattr(self.config, f.name) for f in fields(RoundPlan)})
@@ -349,8 +349,8 @@ class InteractiveLearner(ABC):
         summary = self._collect(number, collect)
         frames = self._frames(number)
         if self.config.train_on == "last":
-            self._cache = self._empty_cache()  # images of the rounds before would fill it in vain
-        policy, loss = self._learnt(number, frames)
+            self._cache = self._empty_cache()  # images of earlier rounds are not needed
+        policy, loss = self._train_policy(number, frames)
         folder = self._policy_folder(number)
         if folder.exists():
             shutil.rmtree(folder)  # of a round that was interrupted before it was finished
@@ -358,7 +358,7 @@ class InteractiveLearner(ABC):
         round = Round(
             round=number,
             frames=summary.frames,
-            labels=labelled(self._open(number)) if summary.frames else 0,
+            labels=count_labelled(self._open(number)) if summary.frames else 0,
             expert_frames=summary.frames - sum(episode.policy for episode in summary.episodes),
             takeovers=sum(episode.takeovers for episode in summary.episodes),
             falls=summary.falls,
@@ -367,7 +367,7 @@ class InteractiveLearner(ABC):
             train_frames=0 if frames is None else len(frames),
             train_loss=loss,
         )
-        return self._judged(round, policy, env)
+        return self._evaluate(round, policy, env)
 
     def _collect(self, number: int, collect: Collect) -> RoundSummary:
         if number == 0 and not self._drives_first:
@@ -376,17 +376,17 @@ class InteractiveLearner(ABC):
         summary = RoundSummary.read(folder) if folder.is_dir() else self._drive(number, collect)
         if self._labeller is not None and number > 0:
             label_round(folder, self._labeller)
-        if self._expert is None and (left := unlabelled(self._open(number))):
-            missing = f"{left} of {summary.frames} labels are missing"
+        if self._expert is None and (remaining := count_unlabelled(self._open(number))):
+            missing = f"{remaining} of {summary.frames} labels are missing"
             skip = f"a labeller that answers {SKIP!r} leaves a frame out"
             if self.folder is None:
                 raise TrainingError(
-                    f"{missing} in round {number}, which is not kept until they are there; give folder=..., "
-                    f"or label all: {skip}"
+                    f"{missing} in round {number}, which is lost without a folder; give folder=..., "
+                    f"or label all frames: {skip}"
                 )
             raise TrainingError(
                 f"{folder} waits for labels, {missing}: algorithms.label_round({str(folder)!r}, labeller), "
-                f"then learn again, which goes on from there; {skip}"
+                f"then call learn again, which resumes; {skip}"
             )
         return summary
 
@@ -399,8 +399,8 @@ class InteractiveLearner(ABC):
             gate, about = self.gate(number, load_policy(policy))
         return collect(self._work / "rounds", number, gate, policy, about=about)
 
-    def _learnt(self, number: int, frames: Frames | None) -> tuple[Policy, float | None]:
-        """The policy of a round, and its mean loss in training."""
+    def _train_policy(self, number: int, frames: Frames | None) -> tuple[Policy, float | None]:
+        """Train the policy of a round; returns it and its mean loss."""
         if frames is None:
             policy = self._initial if number == 0 else load_policy(self._policy_folder(number - 1))
             assert policy is not None
@@ -410,12 +410,12 @@ class InteractiveLearner(ABC):
 
     def _train(self, number: int, frames: Frames) -> tuple[list[NetworkPolicy], float]:
         """Train on some rows; returns the members and their mean loss."""
-        before: Sequence[NetworkPolicy | None] = [None] * self.config.members
+        initials: Sequence[NetworkPolicy | None] = [None] * self.config.members
         if number > 0 and self.config.warm_start:
-            before = members_of(load_policy(self._policy_folder(number - 1)))
+            initials = members_of(load_policy(self._policy_folder(number - 1)))
         plain = TrainingConfig(**{f.name: getattr(self.config, f.name) for f in fields(TrainingConfig)})
         members, losses = [], []
-        for i, initial in enumerate(before):
+        for i, initial in enumerate(initials):
             seed = int(np.random.SeedSequence((self.config.seed, number, i)).generate_state(1)[0])
             training = Training(
                 replace(plain, seed=seed),
@@ -431,21 +431,23 @@ class InteractiveLearner(ABC):
     def _data(self, number: int) -> list[Recording]:
         """The recordings that a round is trained on."""
         numbers = range(number + 1)
-        if self.config.train_on == "last":  # that has labels: there may have been nothing to correct
-            last = next(i for i in reversed(numbers) if i == 0 or labelled(self._open(i)))
+        if self.config.train_on == "last":  # with labels; a round without takeovers may have none
+            last = next(i for i in reversed(numbers) if i == 0 or count_labelled(self._open(i)))
             numbers = range(last, last + 1)
         rounds = [self._open(i) for i in numbers if i > 0 or self._drives_first]
         return [*(self._recordings if 0 in numbers else []), *rounds]
 
     def _frames(self, number: int) -> Frames | None:
-        """The rows that a round is trained on; None where the initial policy is to stay as it is."""
+        """The rows that a round is trained on; None if the initial policy is not to be trained."""
         data = self._data(number)
-        if self._initial is not None and (number == 0 or not (self._recordings or any(map(labelled, data)))):
+        if self._initial is not None and (
+            number == 0 or not (self._recordings or any(map(count_labelled, data)))
+        ):
             return None
         weight_of = dict(zip(map(id, self._recordings), self._weights, strict=True))
         frames = Frames.of(data, weights=[weight_of.get(id(recording), 1.0) for recording in data])
-        # The rounds count as one recording: in one of them a bad policy may have stood most of the time,
-        # which is no speed to measure its rows by, see `motion_weights`.
+        # The rounds count as one recording. In a single round a bad policy may have stood most of the time,
+        # so its median speed would be useless, see `motion_weights`.
         first_round = sum(len(recording.parts) for recording in self._recordings)
         return replace(frames, recording=np.minimum(frames.recording, first_round))
 
@@ -454,7 +456,7 @@ class InteractiveLearner(ABC):
             self._opened[number] = open_recording(round_folder(self._work / "rounds", number))
         return self._opened[number]
 
-    def _judged(self, round: Round, policy: Policy, env: gymnasium.Env[Any, Any]) -> Round:
+    def _evaluate(self, round: Round, policy: Policy, env: gymnasium.Env[Any, Any]) -> Round:
         if not self.config.laps:
             return round
         start = same_road(self.config.start) or None
@@ -472,55 +474,55 @@ class InteractiveLearner(ABC):
     def _keep(self, round: Round) -> None:
         self.round_log.append(round)
         write_round_log(self._work, self.round_log)
-        if self.folder is not None and best_of(self.round_log) == round:
+        if self.folder is not None and find_best_round(self.round_log) == round:
             load_policy(self._policy_folder(round.round)).save(self.folder / "policy")
 
     def _read_round_log(self, folder: Path, env: gymnasium.Env[Any, Any]) -> list[Round]:
-        """What the finished rounds came to, if they were begun as this learner was."""
+        """Read the results of the finished rounds, after a check that the settings are the same."""
         if self.folder is None:
             return []
-        begun_with = self._begun_with(env)
-        now = {"learner": type(self).__name__, **_settings(self.config), **begun_with}
-        defaults = {**begun_with, **_settings(self.Config())}
-        go_on_with(folder, now, defaults=defaults, may_change=self.config.MAY_CHANGE)
+        sources = self._describe_sources(env)
+        now = {"learner": type(self).__name__, **_settings(self.config), **sources}
+        defaults = {**sources, **_settings(self.Config())}
+        check_or_write_settings(folder, now, defaults=defaults, may_change=self.config.MAY_CHANGE)
         return read_round_log(folder)[: self.config.rounds]
 
-    def _begun_with(self, env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
-        """Names of what a learner learns from besides its settings, as JSON has them."""
-        demonstrations = place = None
+    def _describe_sources(self, env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+        """Demonstrations, experts and track of a learner, as JSON values."""
+        demonstrations = track_text = None
         if self._recordings:
             frames = Frames.of(self._recordings, weights=self._weights)
             digest = hashlib.sha256(b"".join(frames.identity(frames.cameras))).hexdigest()
             demonstrations = f"{len(frames)} rows, {digest[:16]}"
         track = track_for(env, self.config.start)
         if isinstance(track, Track):
-            place = f"{track.name} {track.direction}, {track.length:.0f} m"
+            track_text = f"{track.name} {track.direction}, {track.length:.0f} m"
         return {
             "demonstrations": demonstrations,
             "initial": None if self._initial is None else _weights_of(self._initial),
             "expert": None if self._expert is None else _name_of(self._expert),
-            "track": place,
+            "track": track_text,
             "conditions": repr(getattr(env.unwrapped, "conditions", None)),
             "ctrl_dt": env.get_wrapper_attr("ctrl_dt"),
         }
 
 
 def _weights_of(policy: Policy) -> str:
-    """What tells the networks of a policy from others."""
+    """Hash of the weights of a policy's networks."""
     return hashlib.sha256(b"".join(map(weights_bytes, members_of(policy)))).hexdigest()[:16]
 
 
 def _name_of(driver: Any) -> str:
-    """What kind of expert somebody is, and around whom: ``ScriptedHuman(PurePursuit)``."""
+    """Name of an expert with the experts that it wraps: ``ScriptedHuman(PurePursuit)``."""
     name = str(getattr(driver, "__name__", type(driver).__name__))
     if members_of(driver):
         return f"{name} {_weights_of(driver)}"
-    within = [getattr(driver, role) for role in ("expert", "human", "policy") if hasattr(driver, role)]
-    return f"{name}({', '.join(map(_name_of, within))})" if within else name
+    wrapped = [getattr(driver, role) for role in ("expert", "human", "policy") if hasattr(driver, role)]
+    return f"{name}({', '.join(map(_name_of, wrapped))})" if wrapped else name
 
 
 def _settings(config: InteractiveConfig) -> dict[str, Any]:
-    """The settings that a learner can't go on without, as JSON has them."""
+    """The settings that must not change when a learner resumes, as JSON values."""
     values = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in config.MAY_CHANGE}
     plain = {
         name: asdict(value) if isinstance(value, NESTED_SETTINGS) else value for name, value in values.items()
@@ -530,23 +532,23 @@ def _settings(config: InteractiveConfig) -> dict[str, Any]:
 
 
 def members_of(policy: Policy) -> list[NetworkPolicy]:
-    """The networks of a policy that an interactive learner has trained."""
+    """The networks of a policy of an interactive learner: one, or those of an ensemble."""
     members = policy.members if isinstance(policy, Ensemble) else (policy,)
     return [member for member in members if isinstance(member, NetworkPolicy)]
 
 
 @contextlib.contextmanager
-def _made(env: EnvMaker) -> Iterator[gymnasium.Env[Any, Any]]:
-    """The environment of this process; one that is made here is closed at the end."""
+def _open_env(env: EnvMaker) -> Iterator[gymnasium.Env[Any, Any]]:
+    """Use or make the environment of this process; one that is made here is closed at the end."""
     if isinstance(env, gymnasium.Env):
         yield env
         return
-    with contextlib.closing(env()) as made:
-        yield made
+    with contextlib.closing(env()) as new_env:
+        yield new_env
 
 
 @contextlib.contextmanager
-def _place(folder: Path | None) -> Iterator[Path]:
+def _open_folder(folder: Path | None) -> Iterator[Path]:
     if folder is not None:
         yield folder
         return
@@ -555,9 +557,9 @@ def _place(folder: Path | None) -> Iterator[Path]:
 
 
 def _postfix(round: Round) -> dict[str, str]:
-    shown = {"falls": str(round.falls), "labels": str(round.labels)}
+    values = {"falls": str(round.falls), "labels": str(round.labels)}
     if round.train_loss is not None:
-        shown["loss"] = f"{round.train_loss:.4f}"
+        values["loss"] = f"{round.train_loss:.4f}"
     if round.autonomy is not None:
-        shown["autonomy"] = f"{round.autonomy:.0%}"
-    return shown
+        values["autonomy"] = f"{round.autonomy:.0%}"
+    return values

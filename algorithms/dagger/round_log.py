@@ -1,4 +1,4 @@
-"""What an interactive learner keeps of itself: what it was begun with, and what its rounds came to."""
+"""Files of an interactive learner: its settings, and the results of each finished round."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from algorithms.checks import check_same_settings
-from algorithms.older_files import renamed_settings
+from algorithms.older_files import upgrade_settings
 from udacity_gym.errors import CheckpointError
 from udacity_gym.files import write_whole
 
 SETTINGS = "settings.json"
 ROUNDS = "rounds.json"
 OLD_ROUNDS = "history.json"
-"""What `ROUNDS` was called once; a folder with it goes on, and has both from its next round on."""
+"""Older name of `ROUNDS`. Learning in a folder with this file resumes; its next round writes `ROUNDS`."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a round came to.
+    """Results of a round.
 
     Attributes:
-        round: its number, from 0.
-        frames: rows collected; 0 where recordings or a policy took the place of round 0.
-        labels: of them, how many have a label, from the expert or from somebody afterwards.
-        expert_frames: of them, how many the expert or the human drove.
-        takeovers: how often the expert or the human took the wheel.
-        falls: how often the car left the road or was stuck while the round was collected.
-        metres: driven meanwhile; NaN where the environment does not tell.
-        about: what the gate was, such as its beta.
+        round: number of the round, from 0.
+        frames: rows collected; 0 if recordings or a policy replaced round 0.
+        labels: collected rows that have a label, from the expert or from a labeller afterwards.
+        expert_frames: collected rows that the expert or the human drove.
+        takeovers: number of times that the expert or the human took the wheel.
+        falls: number of times that the car left the road or was stuck while the round was collected.
+        metres: metres driven while the round was collected; NaN if the environment does not report progress.
+        about: parameters of the gate, such as beta.
         train_frames: rows with a label that were trained on.
-        train_loss: mean loss of the training's last epoch; None where there was nothing to train.
-        interventions: how often its policy had to be put back while it was judged; None if it was not.
-        judged_metres: driven while it was judged.
-        autonomy: of its policy, see `udacity_gym.evaluation`; None if it was not judged.
+        train_loss: mean loss of the training's last epoch; None if nothing was trained.
+        interventions: interventions in the evaluation of the policy; None without evaluation.
+        judged_metres: metres driven in the evaluation.
+        autonomy: autonomy of the policy, see `udacity_gym.evaluation`; None without evaluation.
     """
 
     round: int
@@ -54,52 +54,52 @@ class Round:
     autonomy: float | None = None
 
 
-def best_of(round_log: Sequence[Round]) -> Round:
-    """The round with the fewest interventions per metre, of several the last; the last if none was judged."""
-    judged = [round for round in round_log if round.interventions is not None]
+def find_best_round(round_log: Sequence[Round]) -> Round:
+    """The last round with the fewest interventions per metre; the last round if none was evaluated."""
+    evaluated = [round for round in round_log if round.interventions is not None]
 
     def interventions_per_metre(round: Round) -> float:
         return (round.interventions or 0) / max(round.judged_metres or 0.0, 1.0)
 
-    return min(judged[::-1], key=interventions_per_metre) if judged else round_log[-1]
+    return min(evaluated[::-1], key=interventions_per_metre) if evaluated else round_log[-1]
 
 
 def check_folder(folder: Path) -> None:
-    """Make sure that a folder holds an interactive learner's work, or nothing.
+    """Check that a folder is empty or holds the files of an interactive learner.
 
     Raises:
-        CheckpointError: It holds something else.
+        CheckpointError: The folder holds something else.
     """
     if not folder.exists() or (folder / SETTINGS).is_file():
         return
-    found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
-    if found:
+    foreign = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
+    if foreign:
         raise CheckpointError(
             f"{folder} holds something else than an interactive learner's work "
-            f"({', '.join(sorted(found)[:5])}); choose another folder"
+            f"({', '.join(sorted(foreign)[:5])}); choose another folder"
         )
 
 
-def go_on_with(
+def check_or_write_settings(
     folder: Path, now: Mapping[str, Any], *, defaults: Mapping[str, Any], may_change: Collection[str]
 ) -> None:
-    """Begin in a folder, or make sure that learning was begun there in the same way.
+    """Write the settings to a new folder, or compare them with those that learning began with.
 
     Args:
-        folder: of the learner.
-        now: settings of the learner and names of what it learns from, as JSON has them.
-        defaults: of settings, for those that the version which began the learner did not have.
-        may_change: settings that may be others than they were.
+        folder: folder of the learner.
+        now: settings and data sources of the learner, as JSON values.
+        defaults: values for settings that the older version which began the learner did not have.
+        may_change: names of settings that may change.
 
     Raises:
-        CheckpointError: It was begun in another way.
+        CheckpointError: Learning began with other settings.
     """
     path = folder / SETTINGS
     if not path.exists():
         write_whole(path, json.dumps(now, indent=1) + "\n")
     check_same_settings(
         f"{folder}: learning",
-        renamed_settings(_read_json(path)),
+        upgrade_settings(_read_json(path)),
         now,
         defaults=defaults,
         may_change=may_change,
@@ -107,7 +107,7 @@ def go_on_with(
 
 
 def read_round_log(folder: Path) -> list[Round]:
-    """What the finished rounds came to.
+    """Read the results of the finished rounds.
 
     Raises:
         CheckpointError: The file can't be read.
@@ -117,7 +117,7 @@ def read_round_log(folder: Path) -> list[Round]:
 
 
 def write_round_log(folder: Path, round_log: Sequence[Round]) -> None:
-    """Keep what the finished rounds came to."""
+    """Write the results of the finished rounds."""
     text = json.dumps([asdict(round) for round in round_log], indent=1)
     write_whole(folder / ROUNDS, f"{text}\n")
 

@@ -1,10 +1,10 @@
 """The rounds of an interactive learner on disk, each a recording in Udacity's format.
 
 ``round_000`` and so on have ``driving_log.csv``, ``IMG/`` and ``frames.jsonl`` as every recording. The log's
-columns are what was executed; the side file keeps for each frame ``driver`` ("policy", "expert", "human"),
-``policy_action``, ``expert_action`` where the expert was asked, and what else the gate noted.
-``round.json`` says what the round came to. A round appears under its name when it is whole: what a killed
-process left is thrown away and collected again, with the same seeds.
+columns are the executed actions. The side file keeps for each frame ``driver`` ("policy", "expert", "human"),
+``policy_action``, ``expert_action`` if the expert was asked, and values that the gate noted.
+``round.json`` has the results of the round. A round gets its name once it is complete. A round that was
+interrupted is deleted and collected again, with the same seeds.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
     from udacity_gym.recording import Frame
 
 SUMMARY = "round.json"
-"""What a round came to, beside its log."""
+"""File with the results of a round, beside its log."""
 
 FIRST_STAMP = datetime.datetime(2020, 1, 1)
-"""Time that the first frame of round 0 pretends to be of; every rollout has a day of its own. With the
-true time the same seeds would not give the same bytes."""
+"""Artificial time of the first frame of round 0; every rollout has a day of its own. With the true time the
+same seeds would not give the same bytes."""
 
-SAVED_EVERY = 50
-"""Labels after which `label_round` writes down what it has."""
+SAVE_INTERVAL = 50
+"""Number of answers after which `label_round` saves them."""
 
 
 @dataclass(frozen=True)
 class RoundSummary:
-    """What collecting a round came to.
+    """Results of collecting a round.
 
     Attributes:
-        round: its number, from 0.
-        episodes: its episodes, those of its recordings.
-        about: what the gate was, such as its beta.
+        round: number of the round, from 0.
+        episodes: summaries of the episodes of its recording.
+        about: parameters of the gate, such as beta.
     """
 
     round: int
@@ -61,17 +61,17 @@ class RoundSummary:
 
     @property
     def fell(self) -> tuple[bool, ...]:
-        """Of each episode, whether it ended off the road, or stuck."""
+        """Whether each episode ended off the road or stuck."""
         return tuple(episode.fell for episode in self.episodes)
 
     @property
     def frames(self) -> int:
-        """Rows that were recorded."""
+        """Number of recorded rows."""
         return sum(episode.frames for episode in self.episodes)
 
     @property
     def falls(self) -> int:
-        """How often the car left the road, or was stuck."""
+        """Number of falls: the car left the road or was stuck."""
         return sum(self.fell)
 
     @property
@@ -80,7 +80,7 @@ class RoundSummary:
         return float(sum(episode.metres for episode in self.episodes))
 
     def to_json(self) -> str:
-        """The summary as text."""
+        """The summary as JSON text."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
@@ -88,7 +88,7 @@ class RoundSummary:
         """Read the summary of a round.
 
         Raises:
-            RecordingError: There is none, or it is not one.
+            RecordingError: There is no summary, or it is invalid.
         """
         path = folder / SUMMARY
         try:
@@ -98,24 +98,24 @@ class RoundSummary:
             )
             return cls(int(entry["round"]), episodes, dict(entry["about"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RecordingError(f"{path} does not tell what the round came to: {error!r}") from error
+            raise RecordingError(f"{path} is no summary of a round: {error!r}") from error
 
 
 def round_folder(folder: Path, number: int) -> Path:
-    """Where a round is, below the folder of all rounds."""
+    """Folder of a round, below the folder of all rounds."""
     return folder / f"round_{number:03d}"
 
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """What every round of a learner is like.
+    """Settings that all rounds of a learner share.
 
     Attributes:
         frames: rows of a whole round.
-        rollouts: parts of it, each with a seed of its own, which may be collected side by side.
+        rollouts: number of parts of a round, each with a seed of its own, which may be collected in parallel.
         start: options of the environment's reset.
         put_back: see `algorithms.dagger.collect.Rollout`.
-        seed: of the learner.
+        seed: seed of the learner.
     """
 
     frames: int
@@ -135,25 +135,25 @@ def collect_round(
     plan: RoundPlan,
     about: Mapping[str, Any],
 ) -> RoundSummary:
-    """Collect a round; what an interruption left of one is thrown away.
+    """Collect a round; an unfinished one of the same number is deleted first.
 
-    The outcome does not depend on the executor: each rollout has its own seed and folder.
+    The result does not depend on the executor: each rollout has its own seed and folder.
 
     Args:
-        executor: does the rollouts.
-        driving: where and with whom they are driven.
-        folder: of all rounds.
-        number: of this one.
-        gate: who drives, and what is labelled.
-        policy: checkpoint of the policy; None in a round that the expert drives alone.
-        plan: what rounds are like.
-        about: what to keep in the round's summary.
+        executor: runs the rollouts.
+        driving: environment and expert of the rollouts.
+        folder: folder of all rounds.
+        number: number of this round.
+        gate: decides who drives and what is labelled.
+        policy: checkpoint of the policy; None if the expert drives alone.
+        plan: settings of the rounds.
+        about: parameters of the gate, for the round's summary.
 
     Returns:
         The round's summary.
     """
-    whole = round_folder(folder, number)
-    part = folder / f".{whole.name}.part"
+    target = round_folder(folder, number)
+    part = folder / f".{target.name}.part"
     if part.exists():
         shutil.rmtree(part)
     part.mkdir(parents=True)
@@ -174,17 +174,17 @@ def collect_round(
         for i, share in enumerate(shares)
         if share
     ]
-    done = dict(executor.map(run_job, [RolloutJob(driving, rollout) for rollout in rollouts]))
-    episodes = [episode for i in range(len(rollouts)) for episode in done[i]]
+    summaries = dict(executor.map(run_job, [RolloutJob(driving, rollout) for rollout in rollouts]))
+    episodes = [episode for i in range(len(rollouts)) for episode in summaries[i]]
     _merge([rollout.folder for rollout in rollouts], part)
     summary = RoundSummary(number, tuple(episodes), dict(about))
     write_whole(part / SUMMARY, summary.to_json())
-    part.rename(whole)
+    part.rename(target)
     return summary
 
 
 def _merge(parts: Iterable[Path], folder: Path) -> None:
-    """Make one recording of several, whose images have different names."""
+    """Merge recordings, whose images have different names, into one."""
     (folder / IMAGE_FOLDER).mkdir()
     with (folder / LOG_NAME).open("wb") as log, (folder / SIDE_FILE).open("wb") as side:
         for part in parts:
@@ -196,33 +196,33 @@ def _merge(parts: Iterable[Path], folder: Path) -> None:
 
 
 SKIP = "skip"
-"""Answer of a labeller who wants a frame left out, now and later."""
+"""Answer of a labeller to leave a frame out for good."""
 
 Labeller = Callable[["Frame"], Any]
-"""Says what to do on a frame, from its image, ``frame.image()``: (steering, throttle) in [-1, 1], or the
-steering alone, or None to be asked again later, or `SKIP`."""
+"""A function that returns the label of a frame, whose image is ``frame.image()``: (steering, throttle) in
+[-1, 1], or the steering alone, or None to be asked again later, or `SKIP`."""
 
 
 def label_round(folder: str | Path, labeller: Labeller, again: bool = False) -> int:
     """Label the frames of a round, or of any recording, afterwards.
 
-    The labels go to the side file as ``expert_action``, ``skipped`` where the answer was `SKIP`. The file is
-    replaced as a whole, every `SAVED_EVERY` answers and at the end, so that whatever interrupts the work
-    leaves a readable recording with the answers until then; called again, it goes on with the other frames.
+    The labels go to the side file as ``expert_action``, or ``skipped`` if the answer was `SKIP`. The file is
+    replaced as a whole, every `SAVE_INTERVAL` answers and at the end, so an interruption leaves a readable
+    recording with the answers until then. The next call continues with the other frames.
 
     Args:
         folder: the recording.
-        labeller: says what to do on a frame: (steering, throttle) in [-1, 1], or steering alone, in which
-            case the throttle's label is what was executed; "skip" leaves the frame out for good; None leaves
-            it as it is, to be asked again.
-        again: ask for the frames that have been labelled or skipped, too.
+        labeller: returns the label of a frame: (steering, throttle) in [-1, 1], or steering alone, in which
+            case the label of the throttle is the executed one; "skip" to leave the frame out for good; None
+            to be asked again later.
+        again: ask for frames that have been labelled or skipped, too.
 
     Returns:
-        How many frames have been labelled.
+        Number of frames that this call labelled.
 
     Raises:
         RecordingError: The recording can't be read or written.
-        OptionError: The labeller gave something else than an action.
+        OptionError: The labeller returned something else than an action.
     """
     recording = open_recording(folder)
     lines = _side_lines(recording)
@@ -231,37 +231,37 @@ def label_round(folder: str | Path, labeller: Labeller, again: bool = False) -> 
         for frame in recording.frames():
             image = frame.path("center").name
             entry = lines.setdefault(image, {"image": image})
-            if not again and not _waits(entry):
+            if not again and not _needs_label(entry):
                 continue
             answer = labeller(frame)
             if answer is None:
                 continue
-            label = None if isinstance(answer, str) and answer == SKIP else _label(answer, frame)
+            label = None if isinstance(answer, str) and answer == SKIP else _check_label(answer, frame)
             for name in ("expert_action", "skipped"):
                 entry.pop(name, None)
             entry.update({"skipped": True} if label is None else {"expert_action": label})
             count, unsaved = count + (label is not None), unsaved + 1
-            if unsaved == SAVED_EVERY:
+            if unsaved == SAVE_INTERVAL:
                 _write_side_file(recording.path, lines)
                 unsaved = 0
-    finally:  # also if the person presses Ctrl-C
+    finally:  # also if the human presses Ctrl-C
         if unsaved:
             _write_side_file(recording.path, lines)
     return count
 
 
-def labelled(recording: Recording) -> int:
-    """How many frames of a round have a label."""
+def count_labelled(recording: Recording) -> int:
+    """Number of frames of a round that have a label."""
     extras = (extra for episode in recording.episodes for extra in episode.extras())
     return sum(extra.get("expert_action") is not None for extra in extras)
 
 
-def unlabelled(recording: Recording) -> int:
-    """How many frames of a round wait for a label: those that have none and were not skipped."""
-    return sum(_waits(extra) for episode in recording.episodes for extra in episode.extras())
+def count_unlabelled(recording: Recording) -> int:
+    """Number of frames of a round that are neither labelled nor skipped."""
+    return sum(_needs_label(extra) for episode in recording.episodes for extra in episode.extras())
 
 
-def _waits(entry: Mapping[str, Any]) -> bool:
+def _needs_label(entry: Mapping[str, Any]) -> bool:
     return entry.get("expert_action") is None and not entry.get("skipped")
 
 
@@ -271,7 +271,7 @@ def _side_lines(recording: Recording) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return lines
     for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was cut off
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # an incomplete line
             entry = json.loads(line)
             lines[entry["image"]] = entry
     return lines
@@ -283,7 +283,7 @@ def _write_side_file(folder: Path, lines: Mapping[str, Mapping[str, Any]]) -> No
             file.write(json.dumps(entry, allow_nan=False) + "\n")
 
 
-def _label(answer: Any, frame: Frame) -> list[float]:
+def _check_label(answer: Any, frame: Frame) -> list[float]:
     try:
         values = np.asarray(answer, np.float64).reshape(-1)
     except (TypeError, ValueError):

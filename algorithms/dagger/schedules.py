@@ -1,9 +1,9 @@
-"""How often the expert drives in each round of DAgger: schedules of beta.
+"""Schedules of beta: how often the expert drives in each round of DAgger.
 
-A schedule maps the number of a round, counted from 0, to beta: the probability with which, at each
+A schedule maps the number of a round, counted from 0, to beta: the probability that, at each
 step, the expert drives and not the policy (Ross, Gordon & Bagnell 2011, section 3, who count rounds from
 1). Their guarantee asks only that the mean of beta over the rounds goes to zero, which `Constant` above
-zero does not fulfil. In round 0 there is no policy yet, so the expert drives whatever a schedule says.
+zero does not fulfil. In round 0 there is no policy yet, so the expert drives whatever the schedule is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from udacity_gym.registry import Registry
 
 
 class Schedule(Protocol):
-    """Anything that says how often the expert drives."""
+    """A function from the number of a round to beta."""
 
     def __call__(self, round: int, /) -> float:
         """Beta in [0, 1] of a round, counted from 0."""
@@ -39,7 +39,7 @@ class FirstRound:
 
 @dataclass(frozen=True)
 class Exponential:
-    """Each round the expert drives a fixed share of the time it drove before: base^(i - 1).
+    """Exponential decay, base^(i - 1): each round the expert drives a fixed share of the time before.
 
     Ross et al. 2011, section 3, after SMILe and SEARN.
 
@@ -60,10 +60,10 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Linear:
-    """From 1 to 0 in equal steps; the default schedule of the library ``imitation``.
+    """Linear decay from 1 to 0; the default schedule of the library ``imitation``.
 
     Attributes:
-        rounds: the round, counted from 0, from which on the expert no longer drives.
+        rounds: first round, counted from 0, in which the expert no longer drives.
     """
 
     rounds: int = 10
@@ -78,7 +78,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Constant:
-    """The same in all rounds; `Constant(0.5)` is the mixture without the guarantee.
+    """The same beta in all rounds; `Constant(0.5)` is the mixture without the guarantee.
 
     Attributes:
         beta: [0, 1].
@@ -106,13 +106,13 @@ SCHEDULES: Registry[Callable[[], Schedule]] = Registry(
 
 
 def make_schedule(beta: Beta) -> Schedule:
-    """The schedule that is meant.
+    """Make a schedule from a name or a number.
 
     Args:
         beta: a schedule, a name of `SCHEDULES` such as "linear", or a constant.
 
     Raises:
-        OptionError: It is none of these.
+        OptionError: ``beta`` is none of these.
     """
     if isinstance(beta, str):
         if beta in SCHEDULES:
@@ -132,6 +132,6 @@ def beta_of(schedule: Schedule, round: int) -> float:
     """Beta of a round, checked.
 
     Raises:
-        OptionError: The schedule gives something else than a number in [0, 1].
+        OptionError: The schedule returns something else than a number in [0, 1].
     """
     return check_number(f"beta of round {round}", schedule(round), 0.0, 1.0)

@@ -1,14 +1,14 @@
-"""Variants of DAgger, which differ in who drives and what is labelled: see `algorithms.dagger.gates`.
+"""Variants of DAgger: who drives and what is labelled, see `algorithms.dagger.gates`.
 
 | learner | the expert drives | labelled | for |
 |---|---|---|---|
-| `HGDAgger` | while the human wants to | what the human drove | people who take over |
+| `HGDAgger` | while the human takes over | what the human drove | humans who take over |
 | `EnsembleDAgger` | where policy and expert differ, or the ensemble doubts | all | safe collection |
-| `SafeDAgger` | where a classifier foresees an error | those steps | fewer questions |
+| `SafeDAgger` | where a classifier foresees an error | those steps | fewer labels |
 | `ThriftyDAgger` | in novel and risky states, within a budget | those steps | few calls for help |
-| `DART` | always, disturbed | all | never letting the policy drive |
+| `DART` | always, with noise | all | collection without the policy |
 
-Thresholds are learnt from the rounds on disk, so that a learner that was interrupted comes to the same ones.
+Thresholds are learned from the rounds on disk, so an interrupted learner gets the same ones.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ from udacity_gym.experts import Human, Noise
 if TYPE_CHECKING:
     from udacity_gym.recording import Recording
 
-MOST_ROWS = 4000
-"""Rows that thresholds and heads are learnt from at most, drawn evenly from all there are."""
+MAX_ROWS = 4000
+"""Maximum number of rows that thresholds and heads are learned from, drawn uniformly."""
 
-Several: TypeAlias = Annotated[int, Number(2)]
-"""Members of an ensemble whose doubt decides: one member has none."""
+EnsembleSize: TypeAlias = Annotated[int, Number(2)]
+"""Number of members of an ensemble whose doubt is used; a single member has no doubt."""
 
 
 @dataclass(frozen=True)
 class HGDAggerConfig(InteractiveConfig):
-    """Settings of `HGDAgger`; its ``members`` are those of the ensemble whose doubt is watched."""
+    """Settings of `HGDAgger`; ``members`` is the size of the ensemble whose doubt is measured."""
 
     members: Count = 3
 
 
 class HGDAgger(InteractiveLearner):
-    """The human watches, takes over, corrects, and hands back (Kelly et al. 2019, "HG-DAgger", algorithm 1).
+    """HG-DAgger: the human takes over, corrects, and hands back (Kelly et al. 2019, algorithm 1).
 
-    The policy is trained on demonstrations first, and then on what the human drove. The expert is a human: a
-    callable whose answer is None while the hands are off the wheel: `udacity_gym.experts.Corrections` for
-    people with a keyboard or gamepad, `udacity_gym.experts.ScriptedHuman` for experiments. It can't be
-    asked to demonstrate, so demonstrations must be given.
+    The policy is trained on demonstrations first, then also on what the human drove. The expert is a human: a
+    callable that returns None while the hands are off the wheel, `udacity_gym.experts.Corrections` for
+    humans with a keyboard or gamepad, `udacity_gym.experts.ScriptedHuman` for experiments. Such an expert
+    can't demonstrate, so recordings or an initial policy must be given.
 
-    ``round.json`` has the `doubt_threshold` with which a round began, the round log has the one after it.
+    ``round.json`` has the `doubt_threshold` before a round, the round log the one after it.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = HGDAggerConfig
@@ -71,20 +71,20 @@ class HGDAgger(InteractiveLearner):
         return HumanGate(), {"doubt_threshold": self.doubt_threshold()}
 
     def doubt_threshold(self) -> float | None:
-        """Doubt from which on the human would rather take over: mean of the last quarter of the take-overs.
+        """Doubt at which the human takes over: mean of the last quarter of the takeovers.
 
-        Kelly et al. 2019, section III-C. It says of the trained policy where it can be trusted.
+        Kelly et al. 2019, section III-C. The trained policy can be trusted below this doubt.
 
         Returns:
-            The threshold; None before the first take-over, or without an ensemble.
+            The threshold; None before the first takeover, or without an ensemble.
         """
         return self.round_log[-1].about.get("doubt_threshold") if self.round_log else None
 
-    def _check_teachers(self) -> None:
-        super()._check_teachers()
+    def _check_experts(self) -> None:
+        super()._check_experts()
         if isinstance(self._expert, Human):
             raise OptionError(
-                "HGDAgger learns from who takes over and hands back, and a Human drives always; wrap it: "
+                "HGDAgger needs an expert that takes over and hands back, a Human always drives; wrap it: "
                 "expert=Corrections(Human(...))"
             )
         if self._drives_first:
@@ -98,17 +98,17 @@ class HGDAgger(InteractiveLearner):
         if round.frames and round.expert_frames == round.frames:
             warnings.warn(
                 f"the expert drove all {round.frames} frames of round {number}, so this is plain cloning; "
-                "HGDAgger's expert hands back, by answering None while its hands are off the wheel: "
-                "Corrections for people, ScriptedHuman around a program",
+                "HGDAgger's expert hands back by returning None while its hands are off the wheel: "
+                "use Corrections for humans, ScriptedHuman for a program",
                 stacklevel=2,
             )
-        doubts = self._doubts_at_take_overs(number)
+        doubts = self._doubts_at_takeovers(number)
         last = doubts[int(0.75 * len(doubts)) :]
         threshold = float(np.mean(last)) if last else None
         return replace(round, about={**round.about, "doubt_threshold": threshold})
 
-    def _doubts_at_take_overs(self, number: int) -> list[float]:
-        """The ensemble's doubt when the human took the wheel from it, in all rounds up to this one."""
+    def _doubts_at_takeovers(self, number: int) -> list[float]:
+        """Doubts of the ensemble at the human's takeovers, in all rounds up to this one."""
         doubts = []
         for i in range(1, number + 1):
             for episode in self._open(i).episodes:
@@ -125,18 +125,18 @@ class EnsembleDAggerConfig(InteractiveConfig):
     """Settings of `EnsembleDAgger`.
 
     Attributes:
-        discrepancy: greatest squared distance between policy and expert, of what the policy works: steering,
-            and the throttle if it has learnt that; the paper's tau.
-        doubt: greatest doubt of the ensemble, see `algorithms.policies.ensemble.doubt_of`; the paper's chi.
+        discrepancy: maximum squared distance between the actions of policy and expert: steering, and throttle
+            if the policy controls it; the paper's tau.
+        doubt: maximum doubt of the ensemble, see `algorithms.policies.ensemble.doubt_of`; the paper's chi.
     """
 
-    members: Several = 3
+    members: EnsembleSize = 3
     discrepancy: NotNegative = 0.05
     doubt: NotNegative = 0.02
 
 
 class EnsembleDAgger(InteractiveLearner):
-    """The policy drives where it agrees with the expert and with itself (Menda et al. 2019, section III)."""
+    """EnsembleDAgger: the policy drives at low discrepancy and low doubt (Menda et al. 2019, section III)."""
 
     Config: ClassVar[type[InteractiveConfig]] = EnsembleDAggerConfig
 
@@ -152,8 +152,8 @@ class SafeDAggerConfig(InteractiveConfig):
 
     Attributes:
         tau: squared difference between policy's and expert's steering above which a state is unsafe; the
-            paper's value. A throttle that differs is no danger by itself.
-        threshold: probability of being unsafe from which on the expert is sent for.
+            paper's value. The throttle does not count.
+        threshold: minimum probability of an unsafe state at which the expert drives.
     """
 
     tau: NotNegative = 0.0025
@@ -161,11 +161,11 @@ class SafeDAggerConfig(InteractiveConfig):
 
 
 class SafeDAgger(InteractiveLearner):
-    """A classifier learns where the policy errs, and sends the expert there (Zhang & Cho 2017, "SafeDAgger").
+    """SafeDAgger: the expert drives where a classifier predicts errors of the policy (Zhang & Cho 2017).
 
-    The classifier sees what the policy's network makes of the image, and is trained on all labelled
-    frames so far: is the policy's steering further from the expert's than tau? The paper besides sets
-    demonstrations aside for it, on which the policy is not trained; here nothing is set aside.
+    The classifier gets the features of the policy's network. It is trained on all labelled frames so far to
+    predict whether the policy's steering differs from the expert's by more than tau. The paper also reserves
+    demonstrations for the classifier that the policy is not trained on; this learner does not.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = SafeDAggerConfig
@@ -186,26 +186,27 @@ class ThriftyDAggerConfig(InteractiveConfig):
     """Settings of `ThriftyDAgger`.
 
     Attributes:
-        budget: share of the time that the expert may be called in; the paper's alpha.
-        horizon: s before leaving the road in which a state is risky, risk growing to 1.
+        budget: share of the time that the expert may drive; the paper's alpha.
+        horizon: s before the car leaves the road in which the risk rises from 0 to 1.
     """
 
-    members: Several = 3
+    members: EnsembleSize = 3
     budget: Share = 0.1
     horizon: Positive = 2.0
 
 
 class ThriftyDAgger(InteractiveLearner):
-    """The expert is called to novel or risky states, as often as a budget allows (Hoque et al. 2021).
+    """ThriftyDAgger: the expert drives in novel or risky states, within a budget (Hoque et al. 2021).
 
     Novelty is the ensemble's doubt. Call thresholds are the (1 - budget) quantiles of doubt and risk where
     the policy drove in the round before (in the demonstrations, before there is one); the expert leaves when
     its actions are closer to the policy's than on average in the labelled data, and the risk is below its
     median: section 4 of the paper.
 
-    What differs: the paper's risk is one minus the probability of reaching a goal, learnt by temporal
-    differences. A lap has no goal, so here risk is how surely and how soon the car leaves the road: a head on
-    the network's features is fitted to ``1 - t / horizon``, t being the s until a fall, 0 where none follows.
+    Difference to the paper: the paper's risk is one minus the probability of reaching a goal, learned by
+    temporal differences. A lap has no goal, so here risk is how likely and how soon the car leaves the road:
+    a head on the network's features is fitted to ``1 - t / horizon``, with t the seconds until a fall; 0 if
+    no fall follows.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = ThriftyDAggerConfig
@@ -219,15 +220,15 @@ class ThriftyDAgger(InteractiveLearner):
         labelled = replay(policy, frames.select(sample_rows(frames, seed)), features=True)
         frames = Frames.of(recordings[-1:], "executed")
         driven = replay(policy, frames.select(sample_rows(frames, seed, "policy")), features=True)
-        usual = driven if len(driven.actions) else labelled
+        before = driven if len(driven.actions) else labelled
         frames = Frames.of(recordings, "executed")
         rows = sample_rows(frames, seed)
         everything = replay(policy, frames.select(rows), features=True)
         danger = np.concatenate([self._danger(recording) for recording in recordings])[rows]
         head = Head.fit(everything.features, everything.actions, danger, seed=self.config.seed)
-        risks = [head(*pair) for pair in zip(usual.features, usual.actions, strict=True)]
+        risks = [head(*pair) for pair in zip(before.features, before.actions, strict=True)]
         limits = {
-            "call_doubt": float(np.quantile(usual.doubts, 1 - self.config.budget)),
+            "call_doubt": float(np.quantile(before.doubts, 1 - self.config.budget)),
             "call_risk": float(np.quantile(risks, 1 - self.config.budget)),
             "leave_discrepancy": float(labelled.discrepancies.mean()),
             "leave_risk": float(np.median(risks)),
@@ -235,7 +236,7 @@ class ThriftyDAgger(InteractiveLearner):
         return ThriftyGate(head, **limits), limits
 
     def _danger(self, recording: Recording) -> Floats:
-        """How soon a fall follows on each row: (n,) in [0, 1]."""
+        """Danger of each row, by the time until a fall: (n,) in [0, 1]."""
         frames = Frames.of([recording], "executed")
         danger = np.zeros(len(frames), np.float32)
         fell: tuple[bool, ...] = ()
@@ -243,8 +244,8 @@ class ThriftyDAgger(InteractiveLearner):
             fell = RoundSummary.read(recording.path).fell
         for i in np.flatnonzero(fell):
             rows = np.flatnonzero(frames.episode == i)
-            seconds_left = frames.time[rows[-1]] - frames.time[rows]
-            danger[rows] = np.clip(1.0 - seconds_left / self.config.horizon, 0.0, 1.0)
+            remaining_seconds = frames.time[rows[-1]] - frames.time[rows]
+            danger[rows] = np.clip(1.0 - remaining_seconds / self.config.horizon, 0.0, 1.0)
         return danger
 
 
@@ -253,20 +254,21 @@ class DARTConfig(InteractiveConfig):
     """Settings of `DART`.
 
     Attributes:
-        error: squared distance between the actions of the final policy and the expert that is expected, to
-            which the noise is scaled, see `udacity_gym.experts.Noise.fitted`; None takes the error found.
+        error: expected squared distance between the actions of the final policy and the expert, to which the
+            noise is scaled, see `udacity_gym.experts.Noise.fitted`; None takes the measured error.
     """
 
     error: NotNegative | None = None
 
 
 class DART(InteractiveLearner):
-    """The expert drives under noise as large as the policy's errors (Laskey et al. 2017, algorithm 1).
+    """DART: the expert drives with noise as large as the policy's errors (Laskey et al. 2017, algorithm 1).
 
-    So it gets to where the policy would get, and shows the way back, without the policy ever driving.
+    So the expert reaches states that the policy would reach, and shows the way back, while the policy never
+    drives.
 
-    The errors are found on the newest data, which the policy has just been trained on, so they are rather
-    small; ``error`` scales them to what is expected elsewhere.
+    The errors are measured on the newest data. The policy has just been trained on it, so they are rather
+    small; ``error`` scales them to the expected error on new data.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = DARTConfig
@@ -276,20 +278,20 @@ class DART(InteractiveLearner):
         """Fit the noise to the policy's errors in the newest data, see `InteractiveLearner.gate`."""
         frames = Frames.of(self._data(round - 1)[-1:])
         newest = replay(policy, frames.select(sample_rows(frames, (self.config.seed, round))))
-        missing = ((0, 0), (0, 2 - newest.actions.shape[1]))  # a throttle that is not learnt has no error
+        padding = ((0, 0), (0, 2 - newest.actions.shape[1]))  # a throttle that is not learned has no error
         noise = Noise.fitted(
-            np.pad(newest.actions, missing), np.pad(newest.labels, missing), self.config.error
+            np.pad(newest.actions, padding), np.pad(newest.labels, padding), self.config.error
         )
         return NoiseGate(noise), {"covariance": noise.covariance}
 
 
 def sample_rows(frames: Frames, seed: tuple[int, ...], driver: str | None = None) -> NDArray[np.int64]:
-    """Draw the rows that thresholds and heads are learnt from, at most `MOST_ROWS`.
+    """Draw the rows that thresholds and heads are learned from, at most `MAX_ROWS`.
 
     Args:
-        frames: the rows there are.
-        seed: seed of the draw, where there are more.
-        driver: only rows that this one drove.
+        frames: rows to draw from.
+        seed: seed of the draw.
+        driver: take only rows of this driver; None takes all.
 
     Returns:
         Row numbers, ascending.
@@ -299,6 +301,6 @@ def sample_rows(frames: Frames, seed: tuple[int, ...], driver: str | None = None
         drivers = [extra.get("driver") for episode in frames.episodes for extra in episode.extras()]
         starts = np.cumsum([0, *(len(episode) for episode in frames.episodes)])
         rows = np.flatnonzero(np.array(drivers, object)[starts[frames.episode] + frames.index] == driver)
-    if len(rows) > MOST_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
+    if len(rows) > MAX_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_ROWS, replace=False))
     return rows

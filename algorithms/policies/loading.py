@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from algorithms.base import Policy
-from algorithms.older_files import renamed, renamed_preprocessing, renamed_training
+from algorithms.older_files import rename_entries, upgrade_preprocessing, upgrade_training
 from algorithms.policies import ensemble
 from algorithms.policies.checkpoint import check_tensors, read_checkpoint
 from algorithms.policies.ensemble import Ensemble
@@ -92,8 +92,8 @@ def load_policy(folder: str | Path) -> Policy:
 
 def _upgrade(older: Mapping[str, Any]) -> dict[str, Any]:
     """A description of version 1 or 2 with the names of version 3."""
-    description = renamed(older, {"history": "past_frames"})
-    for name, rename in (("preprocessing", renamed_preprocessing), ("training", renamed_training)):
+    description = rename_entries(older, {"history": "past_frames"})
+    for name, rename in (("preprocessing", upgrade_preprocessing), ("training", upgrade_training)):
         if isinstance(description.get(name), dict):
             description[name] = rename(description[name])
     return description

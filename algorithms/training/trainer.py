@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from algorithms.base import Floats, TrainingError
 from algorithms.checks import START_OVER, check_same_settings
-from algorithms.older_files import renamed_training
+from algorithms.older_files import upgrade_training
 from algorithms.policies.checkpoint import check_tensors, read_checkpoint, write_checkpoint
 from algorithms.policies.network_policy import NetworkPolicy, scale_measurements
 from algorithms.policies.networks import make_network
@@ -99,8 +99,8 @@ class Training:
             config: all settings.
             train: rows to train on.
             validation: rows to validate on; None or no rows: the last epoch is the best one.
-            folder: folder of the run: ``policy/`` has the best checkpoint so far, ``state/`` all that is needed
-                to resume, ``tensorboard/`` the log. A run that was interrupted in this folder is resumed. None
+            folder: of the run: ``policy/`` has the best checkpoint so far, ``state/`` the data needed to
+                resume, ``tensorboard/`` the log. A run that was interrupted in this folder is resumed. None
                 keeps nothing.
             initial: a policy to start from, with the same network; its weights are copied. None starts
                 from random weights.
@@ -371,7 +371,7 @@ class Training:
             return  # interrupted before the first epoch was saved
         tensors, description = read_checkpoint(folder, "state", STATE_FORMAT, (1, 2, STATE_VERSION))
         if description["version"] < 3:
-            description = renamed_training(description)
+            description = upgrade_training(description)
         self._check_is_same_run(description)
         groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "adam": {}}
         for name, value in tensors.items():

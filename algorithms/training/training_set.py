@@ -119,7 +119,7 @@ class TrainingSet:
         """A batch of rows with side cameras and augmentation.
 
         The image of a row comes from the centre camera or, for a share of the rows, from a side camera.
-        A side camera is beside the car's path, so its steering is corrected to bring the car back to the path.
+        Side cameras are beside the car's path, so their steering is corrected to bring the car back to it.
 
         Args:
             rows: (n,) row numbers.

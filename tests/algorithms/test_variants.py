@@ -328,7 +328,7 @@ def test_thrifty_dagger_looks_at_no_more_rows_as_rounds_go_by(
         return fit(features, *rest, **options)
 
     monkeypatch.setattr(Head, "fit", counting)
-    monkeypatch.setattr(variants, "MOST_ROWS", 50)
+    monkeypatch.setattr(variants, "MAX_ROWS", 50)
     options = {**SMALL, "rounds": 3, "frames": 60, "members": 2}
     ThriftyDAgger(demonstrations, env=env, expert=PurePursuit(), **options).learn()
     assert rows == [50, 50]
