@@ -1,4 +1,4 @@
-"""Imitation learners for udacity_gym: they learn from recordings and are judged by driving.
+"""Imitation learners for udacity_gym: they learn from recordings and are evaluated by driving.
 
 Names are imported when first used, so that ``import algorithms`` is quick and needs no torch. The file
 ``__init__.pyi`` lists them.

@@ -1,4 +1,4 @@
-"""What every policy and every learner of this package looks like. Needs no torch."""
+"""Interfaces of policies and learners: `Policy` and `Learner`. Needs no torch."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ ACTION_MEANINGS = {
 
 
 class TrainingError(UdacityGymError, RuntimeError):
-    """Training can't go on; the message says where it stopped and what to change."""
+    """Training can't continue; the message says where it stopped and what to change."""
 
 
 class Policy(ABC):
-    """Something that drives: images in, actions out.
+    """Base class of policies, which map images to actions.
 
-    ``predict`` keeps the contract of Stable-Baselines3, so its tools and those of ``imitation`` accept
-    a policy. Subclasses write `act` and `save`.
+    ``predict`` has the interface of Stable-Baselines3, so its tools and those of ``imitation`` accept
+    a policy. Subclasses implement `act` and `save`.
 
     Attributes:
         actions: what the columns of an action mean, in order, names from `ACTION_MEANINGS`.
             ("steering", "throttle") fits ``env.step`` directly; ("steering",) leaves the speed to
             `udacity_gym.wrappers.SpeedControl`.
-        target_speed: m/s that a steering-only policy wants to be driven at, None if it works the throttle.
-        image_size: (height, width) px of the images it accepts.
-        camera: which image of a Dict observation it looks at.
-        inputs: what else it needs of a Dict observation, of those in
+        target_speed: m/s, speed for a steering-only policy; None if the policy controls the throttle.
+        image_size: (height, width) px of the images that it accepts.
+        camera: camera whose image it takes from a Dict observation.
+        inputs: other entries that it takes from a Dict observation, names from
             `udacity_gym.driving.policy_inputs.MEASUREMENTS`; a driver adds them to the observation.
-        past_frames: how many past images it looks at; it remembers them in ``state``.
+        past_frames: number of past images that it uses; they are kept in ``state``.
     """
 
     actions: tuple[str, ...] = ("steering", "throttle")
@@ -63,7 +63,7 @@ class Policy(ABC):
 
         Args:
             images: (n, *image_size, 3) uint8 RGB, checked.
-            measurements: (n, len(inputs)) float32 in SI units, checked; handed in if there are ``inputs``.
+            measurements: (n, len(inputs)) float32 in SI units, checked; given if there are ``inputs``.
 
         Returns:
             (n, len(actions)) float32, not necessarily clipped.
@@ -74,7 +74,7 @@ class Policy(ABC):
         """Write a checkpoint that `load_policy` reads.
 
         Args:
-            folder: where to; an older checkpoint there is replaced once the new one is whole.
+            folder: the folder; an older checkpoint in it is replaced once the new one is complete.
 
         Returns:
             The folder.
@@ -92,11 +92,11 @@ class Policy(ABC):
         Args:
             observation: (*image_size, 3) or (n, *image_size, 3) uint8 RGB, or a mapping from camera names
                 to such images, of which `camera` is used, and from `inputs` to numbers, (1,) or (n, 1).
-            state: what the last call gave back, None at first. A policy that remembers nothing hands
-                it back untouched.
-            episode_start: (n,) for which of the cars an episode begins, whose past is forgotten; or one
-                for all.
-            deterministic: not used: the policy has no randomness.
+            state: the state that the last call returned, None at first. A policy without past frames returns
+                it unchanged.
+            episode_start: (n,) true for cars whose episode begins, so that their past is discarded; or one
+                value for all.
+            deterministic: ignored; the policy has no randomness.
 
         Returns:
             The action, (len(actions),) or (n, len(actions)) float32 in [-1, 1], and the state.
@@ -111,7 +111,7 @@ class Policy(ABC):
         return (action[0] if single else action), state
 
     def check(self, observation: Any) -> tuple[Image, Floats, bool]:
-        """Take an observation apart.
+        """Check an observation and split it into images and measurements.
 
         Returns:
             (n, *image_size, 3) uint8 images, (n, len(inputs)) float32 measurements, and whether the
@@ -137,18 +137,18 @@ class Policy(ABC):
 
 @runtime_checkable
 class Learner(Protocol):
-    """What trains a policy. Third parties need to know nothing else of this package.
+    """Interface of learners, which train policies. Other packages need nothing else of this package.
 
     A learner is a class made with the recordings as first argument, and by keyword with ``seed``, with
-    ``folder`` (where to keep its work; None keeps nothing) and with its own options; where its signature
-    names them it also gets ``env``, an environment to drive in, and ``expert``, somebody to ask::
+    ``folder`` (folder of its files; None keeps nothing) and with its own options. If its signature
+    names them, it also gets ``env``, an environment to drive in, and ``expert``, an expert to ask::
 
         class SomeLearner:
             def __init__(self, recordings, *, seed=0, folder=None, env=None, expert=None, **options): ...
 
-    What it returns needs ``predict`` and ``save(folder)``, as `Policy` has them. A learner whose policies are
-    no checkpoints that `algorithms.load_policy` knows has a class method ``load(folder)`` that reads them.
+    The policy that it returns needs ``predict`` and ``save(folder)``, as in `Policy`. If
+    `algorithms.load_policy` can't read its checkpoints, the learner has a class method ``load(folder)``.
     """
 
     def learn(self) -> Policy:
-        """Train to the end, or go on from where training stopped, and return the best policy."""
+        """Train to the end, or resume an interrupted training, and return the best policy."""

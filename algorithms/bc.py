@@ -1,4 +1,4 @@
-"""Behavioural cloning: learn to do what the demonstrations did."""
+"""Behavioural cloning: learn to imitate demonstrations."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BehavioralCloningConfig(TrainingConfig):
-    """Every setting of `BehavioralCloning`: those of `TrainingConfig`, and what is done with the rows before.
+    """Settings of `BehavioralCloning`: those of `TrainingConfig`, labels, and the split of the rows.
 
     Attributes:
-        labels: "expert" learns what an expert wanted where the recording knows it, "executed" what was
-            done; see `algorithms.training.data.Frames.of`.
+        labels: "expert" learns the expert's actions where the recording has them, "executed" the executed
+            ones; see `algorithms.training.data.Frames.of`.
         smoothing: s, width of the window over which recorded steering is averaged; for keyboards.
-        validation: share of the rows that are not trained on.
+        validation: share of the rows for validation, which are not trained on.
         validation_by: "time": each recording's last rows; "episode": whole episodes, drawn by the seed, for
             recordings of many episodes whose last one is unlike the others.
-        gap: s before the last rows that nothing is trained on either.
-        select: which epoch's policy is the best: "loss", of the least validation loss, or "driving", of the
-            best drive, see `driving_score`. The loss says little of driving (Codevilla et al. 2018).
+        gap: s before the validation rows that are not trained on either.
+        select: how the best epoch is chosen: "loss", least validation loss, or "driving", best drive, see
+            `driving_score`. A low loss does not mean that a policy drives well (Codevilla et al. 2018).
         drive_seconds: s of simulated time of such a drive, every ``judge_every`` epochs.
     """
 
@@ -52,7 +52,7 @@ class BehavioralCloningConfig(TrainingConfig):
 
 
 class BehavioralCloning:
-    """Learn to drive from recordings (Pomerleau 1989; Bojarski et al. 2016).
+    """Behavioural cloning: learn to drive from recordings (Pomerleau 1989; Bojarski et al. 2016).
 
     Example:
         >>> policy = BehavioralCloning("recordings/lake", epochs=20, seed=1).learn()  # doctest: +SKIP
@@ -60,10 +60,10 @@ class BehavioralCloning:
 
     Attributes:
         config: all settings.
-        folder: where the training is kept: ``policy/`` the best checkpoint so far, ``state/`` what is
-            needed to go on, ``tensorboard/`` the log. None keeps nothing on disk.
-        reports: what was noticed in each recording; its broken images are among it.
-        epoch_log: what the epochs came to so far.
+        folder: folder of the training: ``policy/`` has the best checkpoint so far, ``state/`` the data needed
+            to resume, ``tensorboard/`` the log. None keeps nothing on disk.
+        reports: findings about each recording, including its broken images.
+        epoch_log: results of each finished epoch.
     """
 
     Config = BehavioralCloningConfig
@@ -80,9 +80,9 @@ class BehavioralCloning:
         progress: bool = True,
         **options: Any,
     ) -> None:
-        """Get ready to learn.
+        """Prepare to learn.
 
-        Every image is decoded once, so that a broken one does not stop the training half-way: its
+        Every image is decoded once, so that a broken one does not stop the training later: its
         row is left out, with a warning.
 
         Args:
@@ -90,19 +90,19 @@ class BehavioralCloning:
             config: settings; None takes the defaults.
             weights: for each recording, how often its rows are drawn relative to those of the others;
                 None takes 1 for all.
-            initial: a policy of the same network to start from, or its folder or its training's; None starts
-                from random weights.
-            env: where to drive if ``select="driving"``, or what makes it; it is reset, driven, and closed
+            initial: a policy with the same network to start from, its folder, or the folder of its training;
+                None starts from random weights.
+            env: environment to drive in if ``select="driving"``, or a function that makes one; it is closed
                 only if it was made here. None makes "UdacitySim-v0", with images of the policy's size.
-            folder: where to keep the training; if training in it was interrupted, `learn` goes on
-                from the last whole epoch.
+            folder: folder of the training; if training in it was interrupted, `learn` resumes after the
+                last complete epoch.
             progress: show a progress bar.
             **options: single settings that differ from ``config``, by their names.
 
         Raises:
-            OptionError: A setting is misspelt or out of range, or something given is no recording.
-            RecordingError: A recording can't be read, or there is nothing in it to learn from.
-            CheckpointError: The folder holds something else than a training.
+            OptionError: A setting is unknown or out of range, or an argument is no recording.
+            RecordingError: A recording can't be read, or has no usable rows.
+            CheckpointError: The folder holds other files than a training.
         """
         config = BehavioralCloningConfig() if config is None else config
         if not isinstance(config, BehavioralCloningConfig):
@@ -122,20 +122,20 @@ class BehavioralCloning:
             train, validation = frames.split(self.config.validation, self.config.gap)
         self.train_frames = train.smoothed(self.config.smoothing)
         self.validation_frames = validation.smoothed(self.config.smoothing)
-        rows = TrainingSet(self.train_frames, self.config)  # fails here and not in training
+        rows = TrainingSet(self.train_frames, self.config)  # raises errors now and not in training
         self.cameras, self.target_speed = rows.cameras, rows.target_speed
-        self._initial = _policy(initial)
+        self._initial = _load_initial(initial)
         self._env = env
 
     def learn(self, after_epoch: Callable[[Epoch], object] | None = None) -> NetworkPolicy:
-        """Train to the end, or go on from where training in the same folder stopped.
+        """Train to the end, or resume the training in the same folder.
 
         Args:
-            after_epoch: called with what each epoch came to, after it has been written to disk.
+            after_epoch: called with the results of each epoch, after they have been written to disk.
 
         Returns:
-            The policy of the best epoch: of the least validation loss, or of the best drive, as ``select``
-            says. With neither, if nothing was set aside for validation, it is that of the last one.
+            The policy of the best epoch: least validation loss or best drive, depending on ``select``.
+            Without validation rows and drives, it is the policy of the last epoch.
 
         Raises:
             CheckpointError: The folder holds a training with other settings or other data.
@@ -155,7 +155,7 @@ class BehavioralCloning:
             return training.run(self._progress, after_epoch)
 
     def _judge(self, stack: ExitStack) -> Callable[[NetworkPolicy], float]:
-        """Lets policies drive; what is made for that is closed by ``stack``."""
+        """Make a function that scores policies by driving; ``stack`` closes an environment made here."""
         import gymnasium
 
         import udacity_gym  # noqa: F401 - registers the environment
@@ -167,18 +167,18 @@ class BehavioralCloning:
             env = gymnasium.make("UdacitySim-v0", image_size=size) if env is None else env()
             stack.callback(env.close)
         seconds = self.config.drive_seconds
-        laps = 1 + int(seconds * FASTEST / env.unwrapped.track.length)
+        laps = 1 + int(seconds * MAX_SPEED / env.unwrapped.track.length)
         return lambda policy: driving_score(
             evaluate(policy, env, laps, seed=self.config.seed % 2**32, max_seconds=seconds)
         )
 
 
-FASTEST = 20.0
-"""m/s that no car of Udacity's reaches."""
+MAX_SPEED = 20.0
+"""m/s, above the top speed of Udacity's cars."""
 
 
 def driving_score(evaluation: Evaluation) -> float:
-    r"""How good a short drive was, for comparison of drives of the same length.
+    r"""Score of a short drive, to compare drives of the same length.
 
     Autonomy (Bojarski et al. 2016, section 7) without its floor at 0, so that bad drives can be told from
     worse ones; the mean distance from the reference line decides between drives that are alike.
@@ -187,11 +187,13 @@ def driving_score(evaluation: Evaluation) -> float:
         At most 1, greater is better: 6 s of the time for each intervention, a hundredth for each metre of
         mean \|cte\|.
     """
-    lost = evaluation.interventions * INTERVENTION_SECONDS / max(evaluation.seconds, INTERVENTION_SECONDS)
-    return 1.0 - lost - 0.01 * evaluation.mean_abs_cte
+    lost_share = (
+        evaluation.interventions * INTERVENTION_SECONDS / max(evaluation.seconds, INTERVENTION_SECONDS)
+    )
+    return 1.0 - lost_share - 0.01 * evaluation.mean_abs_cte
 
 
-def _policy(initial: NetworkPolicy | str | Path | None) -> NetworkPolicy | None:
+def _load_initial(initial: NetworkPolicy | str | Path | None) -> NetworkPolicy | None:
     policy = load_policy(initial) if isinstance(initial, (str, Path)) else initial
     if policy is not None and not isinstance(policy, NetworkPolicy):
         raise OptionError(f"initial={initial!r} is neither a policy of a network nor the folder of one")
@@ -199,14 +201,14 @@ def _policy(initial: NetworkPolicy | str | Path | None) -> NetworkPolicy | None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Make sure that a training can be kept in a folder without mixing it with other things."""
+    """Check that a folder is new, or holds a training and nothing else."""
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise CheckpointError(f"{folder} is a file; name a folder to keep the training in")
-    found = {path.name for path in folder.iterdir()} - {"policy", "state", "tensorboard"}
-    if found and not (folder / "state").is_dir():
+        raise CheckpointError(f"{folder} is a file; give a folder for the training")
+    foreign = {path.name for path in folder.iterdir()} - {"policy", "state", "tensorboard"}
+    if foreign and not (folder / "state").is_dir():
         raise CheckpointError(
-            f"{folder} holds something else than a training ({', '.join(sorted(found)[:5])}); "
+            f"{folder} holds something else than a training ({', '.join(sorted(foreign)[:5])}); "
             "choose another folder"
         )

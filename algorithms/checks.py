@@ -1,4 +1,4 @@
-"""Checks of settings, whether they come from a caller or from a file."""
+"""Checks of settings, from a caller or from a file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ START_OVER = "choose another folder, or delete this one to start anew"
 
 
 class Number(NamedTuple):
-    """The range of a number, which is never NaN or infinite; stands in ``Annotated`` of a field.
+    """Range of a number, which must be finite; for ``Annotated`` types of fields.
 
     Attributes:
-        low: least value.
-        high: greatest value.
+        low: minimum.
+        high: maximum.
         above: ``low`` itself is not allowed.
-        whole: only whole numbers; a field of type int says so by itself.
-        optional: None is allowed too; a field of type ``| None`` says so by itself.
+        whole: only whole numbers; not needed for a field of type int.
+        optional: None is allowed too; not needed for a field of type ``| None``.
     """
 
     low: float = -math.inf
@@ -36,10 +36,10 @@ class Number(NamedTuple):
     optional: bool = False
 
     def check(self, name: str, value: Any) -> None:
-        """Make sure that a setting is such a number.
+        """Check that a value is in the range.
 
         Raises:
-            OptionError: It is not; the message names it.
+            OptionError: It is not; the message names the setting.
         """
         if value is None and self.optional:
             return
@@ -73,7 +73,7 @@ NotNegative: TypeAlias = Annotated[float, Number(0)]
 def check_fields(settings: Any) -> None:
     """Check the fields of a dataclass against their types.
 
-    Numbers of NumPy become Python's, as JSON and so checkpoints know those only.
+    Numbers of NumPy become Python's, since JSON, and so checkpoints, have only those.
 
     A field can be an int, a float or a pair of them, with ``Annotated[..., Number(...)]`` for their range; a
     bool; a ``Literal``; a name, ``Annotated[str, registry]``; or a dataclass. Other types are not checked.
@@ -139,19 +139,19 @@ def check_same_settings(
     defaults: Mapping[str, Any],
     may_change: Collection[str],
 ) -> None:
-    """Make sure that work goes on with the settings that it was begun with.
+    """Check that work resumes with the settings that it began with.
 
     Args:
-        work: folder and name of it, for the message.
-        before: settings as they were kept, as JSON has them.
-        now: settings as they are, as JSON has them.
-        defaults: of settings, for those that the version which began the work did not have.
-        may_change: names of settings that may be others than they were.
+        work: folder and kind of work, for the message.
+        before: settings that the work began with, as JSON values.
+        now: settings of now, as JSON values.
+        defaults: values for settings that the older version which began the work did not have.
+        may_change: names of settings that may change.
 
     Raises:
-        CheckpointError: A setting is another one; the message names it.
+        CheckpointError: A setting differs; the message names it.
     """
-    before = _over(defaults, before)
+    before = _merge(defaults, before)
     for name in sorted((before.keys() | now.keys()) - set(may_change)):
         if before.get(name) != now.get(name):
             raise CheckpointError(
@@ -160,10 +160,10 @@ def check_same_settings(
             )
 
 
-def _over(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings, and the defaults of those that are missing, in parts of parts as well."""
+def _merge(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Add defaults to missing settings, recursively."""
     merged = {**defaults, **settings}
     for name, value in defaults.items():
         if isinstance(value, dict) and isinstance(merged[name], dict):
-            merged[name] = _over(value, merged[name])
+            merged[name] = _merge(value, merged[name])
     return merged

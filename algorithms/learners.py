@@ -1,11 +1,11 @@
-"""Learners by name: ours, and those of other packages. Needs no torch.
+"""Learners by name, of this package and of others. Needs no torch.
 
 A package offers its learners in an entry-point group, with a line in its ``pyproject.toml``::
 
     [project.entry-points."udacity_gym.learners"]
     my_learner = "my_package:MyLearner"
 
-and needs to know nothing of ours: a learner is a class like `algorithms.base.Learner`.
+and needs nothing of this package: a learner is a class like `algorithms.base.Learner`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from algorithms.checks import field_types
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.registry import Registry
 
-GIVEN = ("recordings", "seed", "folder", "env", "expert")
-"""Arguments that a learner gets by their names, where its signature has them; the others are its options."""
+SHARED_ARGUMENTS = ("recordings", "seed", "folder", "env", "expert")
+"""Arguments that every learner gets if its signature has them; all others are its options."""
 
-IN_PYTHON = ("config", "labeller", "progress")
-"""Arguments beside the settings of a `Config` that nobody sets by a word: objects, and what is printed."""
+PYTHON_ONLY_ARGUMENTS = ("config", "labeller", "progress")
+"""Arguments of learners with a `Config` that can't be set from the command line."""
 
 LEARNER_FILE = "learner.json"
-"""Beside "policy" in the folder of a training: which learner can load it, where that is not ours."""
+"""File beside "policy" in the folder of a training that names the learner of another package."""
 
 LearnerClass: TypeAlias = Callable[..., Any]
 """A class whose objects have ``learn() -> policy``."""
@@ -41,10 +41,10 @@ class Option:
     """A setting of a learner.
 
     Attributes:
-        name: its name.
-        default: its value if it is not given; `inspect.Parameter.empty` if it must be given.
-        type: its type, with what ``Annotated`` adds; Any if it is not known.
-        description: what it is, from the documentation of the learner.
+        name: name of the setting.
+        default: default value; `inspect.Parameter.empty` if it must be given.
+        type: type, including ``Annotated``; Any if it is unknown.
+        description: description from the docstring of the learner.
     """
 
     name: str
@@ -78,7 +78,7 @@ LEARNERS: Registry[LearnerClass] = Registry(
     group="udacity_gym.learners",
     fits=_learns,
 )
-"""Learners by name. Ours are here too, for where the package runs without being installed."""
+"""Learners by name. Those of this package are listed here, so that it also works without being installed."""
 
 
 def find_learner(name: str) -> LearnerClass:
@@ -88,10 +88,10 @@ def find_learner(name: str) -> LearnerClass:
         name: a name of `LEARNERS`, or ``package:Class``.
 
     Returns:
-        The class; `make_learner` makes a learner of it.
+        The class; `make_learner` makes a learner from it.
 
     Raises:
-        OptionError: There is none, it can't be imported, or it has no ``learn``.
+        OptionError: No learner has that name, it can't be imported, or it has no ``learn``.
     """
     package, _, attribute = name.partition(":")
     if package and attribute and not package.startswith("."):
@@ -101,7 +101,7 @@ def find_learner(name: str) -> LearnerClass:
     except OptionError as error:
         if name in LEARNERS:
             raise
-        raise OptionError(f"{error}; one that is not registered is named package:Class") from None
+        raise OptionError(f"{error}; give package:Class for a learner that is not registered") from None
 
 
 def wants(learner: LearnerClass, argument: str) -> bool:
@@ -113,13 +113,13 @@ def options_of(learner: LearnerClass) -> list[Option] | None:
     """The settings of a learner.
 
     They are the arguments of its signature. If that has ``**options``, the fields of the dataclass in its
-    attribute ``Config`` are settings too, and those arguments that are `IN_PYTHON` are left out.
+    attribute ``Config`` are settings too, and the `PYTHON_ONLY_ARGUMENTS` are left out.
 
     Returns:
-        Its settings; None if it takes any.
+        The settings; None if the learner accepts any.
     """
     config = getattr(learner, "Config", None)
-    hidden = (*GIVEN, *IN_PYTHON) if is_dataclass(config) else GIVEN
+    hidden = (*SHARED_ARGUMENTS, *PYTHON_ONLY_ARGUMENTS) if is_dataclass(config) else SHARED_ARGUMENTS
     descriptions = _descriptions(learner, "Args") | _descriptions(getattr(learner, "__init__", None), "Args")
     options: dict[str, Option] = {}
     for name, parameter in list(inspect.signature(learner).parameters.items())[1:]:
@@ -166,16 +166,16 @@ def _descriptions(documented: Any, section: str) -> dict[str, str]:
 
 
 def check_option(learner: LearnerClass, name: str) -> None:
-    """Make sure that a learner has an option.
+    """Check that a learner has an option.
 
     Raises:
-        OptionError: It has not; the message names the nearest.
+        OptionError: It has none of that name; the message suggests the closest name.
     """
     options = options_of(learner)
     names = [option.name for option in options or []]
     if options is not None and name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
+        matches = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {matches[0]!r}?" if matches else f"there are {', '.join(names) or 'none'}"
         raise OptionError(f"{_title(learner)} has no option {name!r}; {hint}")
 
 
@@ -189,14 +189,14 @@ def make_learner(learner: LearnerClass, recordings: Any, options: Mapping[str, A
     Args:
         learner: its class.
         recordings: recordings or their folders.
-        options: its settings by name.
-        given: any of `GIVEN`; what the signature does not name is left out.
+        options: settings by name.
+        given: any of `SHARED_ARGUMENTS`; those that the signature lacks are left out.
 
     Returns:
         A learner, ready to ``learn``.
 
     Raises:
-        OptionError: It has no such setting, or it misses one.
+        OptionError: A setting is unknown, or a required one is missing.
     """
     for name in options:
         check_option(learner, name)
@@ -206,26 +206,26 @@ def make_learner(learner: LearnerClass, recordings: Any, options: Mapping[str, A
             raise OptionError(f"{_title(learner)} needs the option {option.name!r}: --{name} VALUE")
     parameters = inspect.signature(learner).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    passed = {name: value for name, value in given.items() if name in parameters}
+    arguments = {name: value for name, value in given.items() if name in parameters}
     if takes_any and "seed" in given:
-        passed["seed"] = given["seed"]
-    return learner(recordings, **passed, **options)
+        arguments["seed"] = given["seed"]
+    return learner(recordings, **arguments, **options)
 
 
 def load_learned(folder: str | Path) -> Any:
-    """Load what another package's learner has learnt, if that learner is installed under its name.
+    """Load a policy of another package's learner, if that learner is installed under its name.
 
-    A folder can come from anywhere, so it can't make us import what nobody has installed as a learner.
+    A folder can come from anywhere, so it can only name learners that are installed.
     """
     folder = Path(folder)
-    where = folder / LEARNER_FILE
+    path = folder / LEARNER_FILE
     try:
-        name = str(json.loads(where.read_text(encoding="utf-8"))["learner"])
+        name = str(json.loads(path.read_text(encoding="utf-8"))["learner"])
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{where} does not name a learner: {error!r}") from error
+        raise CheckpointError(f"{path} does not name a learner: {error!r}") from error
     if name not in LEARNERS:
         raise CheckpointError(
-            f"{where} names the learner {name!r}, which is not installed (see udacity-gym learners);"
+            f"{path} names the learner {name!r}, which is not installed (see udacity-gym learners);"
             f" install its package, which must offer it in the entry-point group {LEARNERS.group}"
         )
     learner: Any = LEARNERS.find(name)

@@ -1,12 +1,12 @@
-"""imitation (https://imitation.readthedocs.io): its BC, DAgger, GAIL and AIRL on our recordings and env.
+"""Adapter to imitation (https://imitation.readthedocs.io): BC, DAgger, GAIL and AIRL on recordings and env.
 
 - `Demonstrations` are recordings as ``demonstrations=`` of any of its algorithms, decoded batch by batch;
-- `actor_critic` is a policy of ours as the ``policy=`` of its `BC`, and `policy_of` takes it out again;
-- `DAgger` is its ``DAggerTrainer`` with images that stay uint8, and `demonstrate` lets an expert of ours,
-  who wants to know ``info``, label a round.
+- `actor_critic` makes the ``policy=`` of its `BC` from a policy, and `policy_of` takes it out again;
+- `DAgger` is its ``DAggerTrainer`` with images that stay uint8, and `demonstrate` lets an expert,
+  who needs ``info``, label a round.
 
 imitation 1.0.1 needs gymnasium 0.29 and Stable-Baselines3 2.2: ``pip install "udacity-gym[imitation]"`` in an
-environment of its own. What is wrong with it, and what is done about it here:
+environment of its own. Its problems, and the solutions here:
 
 - flattening trajectories keeps every image twice, as observation and as next one: `Demonstrations` hold
   each once, and never more than ``memory_budget``;
@@ -15,8 +15,8 @@ environment of its own. What is wrong with it, and what is done about it here:
 - its BC leaves the policy in evaluation mode after the first rollout (``log_rollouts_venv``):
   `stay_in_training` is the ``on_batch_end`` that puts it back. Our own networks do the same in both modes;
 - it has no validation: judge by driving, with `udacity_gym.evaluation.evaluate`;
-- its check of horizons refuses episodes of different lengths, and ours end where the road does: give GAIL and
-  AIRL ``allow_variable_horizon=True``, and know that the end of an episode then tells about the reward.
+- its check of horizons refuses episodes of different lengths, but episodes here end off the road: give GAIL
+  and AIRL ``allow_variable_horizon=True``, and note that the end of an episode then leaks the reward.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ class Demonstrations(Iterable[TransitionBatch]):
 
     Args:
         recordings: recordings or their folders.
-        env: the environment to train in, `PreparedImages` or `NetworkFeatures`: images are seen as
-            it shows them. Its action space says whether the throttle is learnt too.
+        env: the environment to train in, `PreparedImages` or `NetworkFeatures`: recorded images are
+            prepared as it does. Its action space says whether the throttle is learned too.
         batch_size: rows of a batch; the algorithm's ``demo_batch_size`` or ``batch_size``.
-        seed: of the order.
+        seed: seed of the order.
         memory_budget: bytes of observations to keep.
 
     Raises:
@@ -90,7 +90,7 @@ class Demonstrations(Iterable[TransitionBatch]):
         seed: int = 0,
         memory_budget: float = 1e9,
     ) -> None:
-        self._images = ImageCache(_see(env), memory_budget)
+        self._images = ImageCache(_image_function(env), memory_budget)
         checked = [drop_broken_images(r, progress=False)[0] for r in open_recordings(recordings)]
         self._frames = Frames.of(checked)
         if not 1 <= batch_size <= len(self._frames):
@@ -105,7 +105,7 @@ class Demonstrations(Iterable[TransitionBatch]):
         before = self._frames.past(1)[:, 0]
         followed = np.diff(self._frames.episode, append=-1) == 0
         followed[:-1] &= before[1:] == self._frames.index[:-1]
-        # The last row of an episode, or before a cut, is followed by itself: nobody knows what was seen then.
+        # The last row of an episode, or before a cut, is followed by itself: the next image is unknown.
         self._next = np.arange(len(self._frames)) + followed
 
     def __iter__(self) -> Iterator[TransitionBatch]:
@@ -120,7 +120,7 @@ class Demonstrations(Iterable[TransitionBatch]):
             }
 
     def __len__(self) -> int:
-        """Batches of a pass."""
+        """Number of batches of a pass."""
         return len(self._frames) // self.batch_size
 
     def _observations(self, rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -136,8 +136,8 @@ def actor_critic(policy: NetworkPolicy, env: gymnasium.Env[Any, Any]) -> ClonedA
         policy: its network is copied; `policy_of` takes the trained one out again.
         env: `PreparedImages`, to train all of it, or `NetworkFeatures`, to train its head.
     """
-    _see(env)
-    # Whoever uses the policy's own optimizer by mistake is to notice; imitation's BC has one of its own.
+    _image_function(env)
+    # An infinite rate reveals mistaken use of the policy's own optimizer; imitation's BC has its own one.
     return ClonedActorCritic(
         env.observation_space, _box(env), lr_schedule=lambda _: float("inf"), **actor_settings(policy)
     )
@@ -165,13 +165,13 @@ def demonstrate(
     """Let experts label a round of DAgger; who drives is up to the round's beta.
 
     Args:
-        collector: what ``trainer.create_trajectory_collector()`` gives.
+        collector: the result of ``trainer.create_trajectory_collector()``.
         experts: one for each environment, each ``(observation, info) -> action``. They get the observation
             that the policy gets, and the privileged info.
-        episodes: how many to end at least.
+        episodes: minimum number of finished episodes.
 
     Returns:
-        Steps that were driven.
+        Number of steps.
 
     Raises:
         OptionError: There are not as many experts as environments.
@@ -183,8 +183,8 @@ def demonstrate(
     done, steps = 0, 0
     while done < episodes:
         acts = [
-            np.asarray(expert(seen, info), np.float32)[: collector.action_space.shape[0]]
-            for expert, seen, info in zip(experts, observations, infos, strict=True)
+            np.asarray(expert(observation, info), np.float32)[: collector.action_space.shape[0]]
+            for expert, observation, info in zip(experts, observations, infos, strict=True)
         ]
         observations, _, ends, infos = collector.step(np.stack(acts))
         # Where an episode has ended the environment was reset, and the info is still of the old one.
@@ -197,15 +197,15 @@ def demonstrate(
 
 
 def stay_in_training(trainer: Any) -> Callable[[], None]:
-    """``on_batch_end`` for ``BC.train``, which else stays in evaluation mode after its first rollout."""
+    """``on_batch_end`` for ``BC.train``, which otherwise stays in evaluation mode after its first rollout."""
     return lambda: trainer.policy.set_training_mode(True)
 
 
-def _see(env: gymnasium.Env[Any, Any]) -> Callable[[Any], NDArray[Any]]:
+def _image_function(env: gymnasium.Env[Any, Any]) -> Callable[[Any], NDArray[Any]]:
     if not isinstance(env, (PreparedImages, NetworkFeatures)):
         raise OptionError(
             f"{env} must be wrapped, outermost, in PreparedImages or NetworkFeatures of "
-            "algorithms.adapters.stable_baselines3, so that recorded images are seen as it shows its own"
+            "algorithms.adapters.stable_baselines3, so that recorded images are prepared as its own"
         )
     return env.see
 

@@ -1,11 +1,11 @@
-"""Keras: models of the course, and of anybody who followed it, drive here as policies.
+"""Load Keras models, such as those of Udacity's course, as policies.
 
-`load_keras` reads what Keras 1, 2 and 3 have saved, with h5py alone, and makes a torch network of it. Keras
-itself is not needed, and would not do: Keras 3 reads neither the files of Keras 1 nor most of Keras 2.
-Nothing in the file is ever executed. A Lambda layer is code, so what it does must be said in a description.
+`load_keras` reads files of Keras 1, 2 and 3, with h5py alone, and makes a torch network. Keras itself is not
+needed, and would not help: Keras 3 reads neither the files of Keras 1 nor most of Keras 2.
+Nothing in the file is ever executed. A Lambda layer is code, so a description must say what it does.
 
-What was done to an image before the network saw it stood in the course's ``drive.py``, not in the model. It
-is told by a JSON file beside the model, ``model.policy.json`` beside ``model.h5``::
+The preprocessing of images was in the course's ``drive.py``, not in the model. A JSON file beside the model
+describes it, ``model.policy.json`` beside ``model.h5``::
 
     {
       "preprocessing": {"crop": [60, -25], "color": "yuv", "scale": 0.00784313725, "offset": -1},
@@ -14,7 +14,7 @@ is told by a JSON file beside the model, ``model.policy.json`` beside ``model.h5
       "lambdas": {"lambda_1": {"scale": 0.00784313725, "offset": -1}}
     }
 
-Everything in it may be left out: then the whole image is resized to the model's input, in RGB and not
+Every field is optional. Without them the whole image is resized to the model's input, in RGB and not
 scaled; one output steers, two are steering and throttle. ``crop`` is as in ``image[60:-25]``; the other
 fields of "preprocessing" are those of `algorithms.Preprocessing`. A network that was trained with ``RGB2YUV``
 of OpenCV before 3.2 needs the colour "yuv_before_3.2".
@@ -41,7 +41,7 @@ from udacity_gym.telemetry import MPH
 
 SUFFIXES = (".h5", ".hdf5", ".keras")
 TARGET_SPEED = 9.0 * MPH
-"""m/s that the course's ``drive.py`` keeps, where the description names no speed."""
+"""m/s, set speed of the course's ``drive.py``; used if the description gives no speed."""
 
 _CAMERA_SIZE = (160, 320)
 _ACTIONS = {1: ("steering",), 2: ("steering", "throttle")}
@@ -49,16 +49,16 @@ _FIELDS = ("preprocessing", "actions", "target_speed", "lambdas")
 
 
 class KerasPolicy(NetworkPolicy):
-    """A policy that a Keras model drives; `load_keras` makes it. It is kept by `export`, as ONNX."""
+    """Policy with the network of a Keras model, made by `load_keras`; `export` saves it as ONNX."""
 
     def save(self, folder: str | Path) -> Path:
-        """Refuse: a checkpoint names one of our networks.
+        """Not supported: a checkpoint can only contain networks of `NETWORKS`.
 
         Raises:
             CheckpointError: Always; the message says what to do.
         """
         raise CheckpointError(
-            f"a Keras model has no checkpoint of ours, so nothing was written to {folder}; "
+            f"a Keras model can't be saved as a checkpoint, so nothing was written to {folder}; "
             'keep the Keras file, or policy.export("model.onnx")'
         )
 
@@ -69,15 +69,15 @@ def load_keras(path: str | Path, description: str | Path | Mapping[str, Any] | N
     Args:
         path: ``.h5`` or ``.hdf5`` of Keras 1, 2 or 3, or ``.keras``. If the file has weights only, the
             architecture is read from the JSON of the same name beside it, as ``model.to_json()`` wrote it.
-        description: what the model file does not say, see the module; a JSON file, its content, or None
-            for ``NAME.policy.json`` beside the model, if that exists.
+        description: preprocessing, actions and other data that the model file lacks, see the module; a JSON
+            file, its content, or None for ``NAME.policy.json`` beside the model, if that exists.
 
     Returns:
         The policy.
 
     Raises:
         MissingDependencyError: h5py is not installed.
-        CheckpointError: The file is no Keras model, a damaged one, or one with layers unknown here.
+        CheckpointError: The file is no Keras model, is damaged, or has unsupported layers.
         OptionError: The description is wrong, or a Lambda layer is not described.
     """
     path = Path(path)
@@ -100,35 +100,33 @@ def load_keras(path: str | Path, description: str | Path | Mapping[str, Any] | N
 
 
 def _description(path: Path, given: str | Path | Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """What the model file does not say."""
-    where = "the description"
+    """Read the description of a model."""
+    source = "the description"
     if given is None:
         given = path.with_suffix(".policy.json")
         if not given.is_file():
             return {}
     if not isinstance(given, Mapping):
-        where = str(given)
+        source = str(given)
         try:
             given = json.loads(Path(given).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise OptionError(f"{where}: not a JSON file that can be read: {error}") from error
+            raise OptionError(f"{source}: not a JSON file that can be read: {error}") from error
     if not isinstance(given, Mapping) or set(given) - set(_FIELDS):
-        raise OptionError(f"{where} must be an object with some of {', '.join(_FIELDS)}; it is {given!r}")
+        raise OptionError(f"{source} must be an object with some of {', '.join(_FIELDS)}; it is {given!r}")
     for name in ("preprocessing", "lambdas"):
         if not isinstance(given.get(name, {}), Mapping):
-            raise OptionError(f"{where}: {name}={given[name]!r} must be an object")
+            raise OptionError(f"{source}: {name}={given[name]!r} must be an object")
     if not isinstance(given.get("actions", ()), (list, tuple)):
-        raise OptionError(f"{where}: actions={given['actions']!r} must be a list")
+        raise OptionError(f"{source}: actions={given['actions']!r} must be a list")
     return given
 
 
 def _preprocessing(path: Path, given: Mapping[str, Any], shape: tuple[int, int, int]) -> Preprocessing:
-    """The preparation of images that a description tells, for a model with an input shape."""
+    """The preprocessing of a description, for a model with an input shape."""
     height, width, channels = shape
     if channels != 3:
-        raise CheckpointError(
-            f"{path} looks at images of {channels} channels; only three can be prepared here"
-        )
+        raise CheckpointError(f"{path} takes images of {channels} channels; only three are supported")
     values: dict[str, Any] = {
         "camera_size": _CAMERA_SIZE,
         "crop": (0, None),
@@ -152,7 +150,7 @@ def _preprocessing(path: Path, given: Mapping[str, Any], shape: tuple[int, int, 
 
 
 def _read(path: Path) -> tuple[Any, Callable[[int, str, str], Weights]]:
-    """A file's architecture, and its weights: by a layer's place, name and class."""
+    """Read a file: its architecture, and a function from a layer's index, name and class to its weights."""
     try:
         import h5py
     except ImportError as error:
@@ -170,13 +168,13 @@ def _read(path: Path) -> tuple[Any, Callable[[int, str, str], Weights]]:
         with h5py.File(path, "r") as file:
             text = file.attrs.get("model_config")
             if text is None:
-                beside = path.with_suffix(".json")
-                if not beside.is_file():
+                json_path = path.with_suffix(".json")
+                if not json_path.is_file():
                     raise CheckpointError(
-                        f"{path} has weights only; put the architecture beside it as {beside.name}, which "
+                        f"{path} has weights only; put the architecture beside it as {json_path.name}, which "
                         "model.to_json() writes"
                     )
-                text = beside.read_text(encoding="utf-8")
+                text = json_path.read_text(encoding="utf-8")
             group = file.get("model_weights", file)
             return json.loads(text), _named_weights(group)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
@@ -187,33 +185,33 @@ def _read(path: Path) -> tuple[Any, Callable[[int, str, str], Weights]]:
 
 def _named_weights(group: Any) -> Callable[[int, str, str], Weights]:
     """Weights in HDF5 files: a group for each layer, whose attribute lists them in order."""
-    found: dict[str, Weights] = {}
+    weights: dict[str, Weights] = {}
     for name in group:
         names = [
             n.decode() if isinstance(n, bytes) else str(n) for n in group[name].attrs.get("weight_names", ())
         ]
-        found[name] = [np.asarray(group[name][n], np.float32) for n in names]
-    return lambda _place, name, _kind: found.get(name, [])
+        weights[name] = [np.asarray(group[name][n], np.float32) for n in names]
+    return lambda _index, name, _kind: weights.get(name, [])
 
 
 def _arrays(file: Any) -> dict[str, NDArray[np.float32]]:
     import h5py
 
-    found: dict[str, NDArray[np.float32]] = {}
+    arrays: dict[str, NDArray[np.float32]] = {}
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = np.asarray(item, np.float32)
+            arrays[name] = np.asarray(item, np.float32)
 
     file.visititems(visit)
-    return found
+    return arrays
 
 
 def _numbered_weights(arrays: Mapping[str, NDArray[np.float32]]) -> Callable[[int, str, str], Weights]:
     """Weights in .keras files: ``layers/conv2d_1/vars/0``, layers counted for each class on its own."""
     counts: dict[str, int] = {}
 
-    def of(_place: int, _name: str, kind: str) -> Weights:
+    def weights_of(_index: int, _name: str, kind: str) -> Weights:
         base = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", kind)
         base = re.sub("([a-z])([A-Z])", r"\1_\2", base).lower()
         number = counts.get(base, 0)
@@ -222,7 +220,7 @@ def _numbered_weights(arrays: Mapping[str, NDArray[np.float32]]) -> Callable[[in
         numbers = sorted(int(key.removeprefix(prefix)) for key in arrays if key.startswith(prefix))
         return [arrays[f"{prefix}{i}"] for i in numbers]
 
-    return of
+    return weights_of
 
 
 def _layers(path: Path, architecture: Any) -> list[Layer]:
@@ -234,8 +232,8 @@ def _layers(path: Path, architecture: Any) -> list[Layer]:
         if kind != "Sequential":
             for layer, item in zip(layers, listed, strict=True):
                 before = set(_inbound(item.get("inbound_nodes", [])))
-                place = layers.index(layer)
-                if before != ({layers[place - 1].name} if place else set()):
+                index = layers.index(layer)
+                if before != ({layers[index - 1].name} if index else set()):
                     raise CheckpointError(
                         f"{path}: layer {layer.name!r} follows on {sorted(before) or 'nothing'}; only chains "
                         "of layers can be read, without branches"

@@ -1,4 +1,4 @@
-"""Keras layers as torch layers, from their settings and weights alone."""
+"""Convert Keras layers to torch layers, from their settings and weights alone."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Weights: TypeAlias = list[NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer as Keras describes it.
+    """A layer in Keras's description of a model.
 
     Attributes:
-        kind: its class.
-        name: its name.
-        config: its settings, which differ from version to version.
+        kind: name of its class.
+        name: name of the layer.
+        config: settings, which differ from version to version.
     """
 
     kind: str
@@ -35,12 +35,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Built:
-    """What a `Builder` makes.
+    """Result of `Builder.build`.
 
     Attributes:
-        network: images (n, channels, height, width) to (n, outputs).
+        network: maps images (n, channels, height, width) to (n, outputs).
         input_shape: (height, width, channels).
-        outputs: how many numbers come out.
+        outputs: number of outputs.
     """
 
     network: nn.Sequential
@@ -49,13 +49,13 @@ class Built:
 
 
 class Builder:
-    """Makes torch layers of Keras layers.
+    """Makes torch layers from Keras layers.
 
-    Images are (n, channels, height, width) in torch, whatever they are in Keras; so are weights turned.
+    Images are (n, channels, height, width) in torch, so the axes of weights are permuted.
 
     Args:
-        path: the file that the layers come from, for messages.
-        lambdas: what each Lambda layer does, by its name: "scale" and "offset".
+        path: the file of the layers, for messages.
+        lambdas: "scale" and "offset" of each Lambda layer, by name.
     """
 
     def __init__(self, path: Path, lambdas: Mapping[str, Any]) -> None:
@@ -84,26 +84,26 @@ class Builder:
         }
 
     def build(self, layers: Sequence[Layer], weights: Callable[[int, str, str], Weights]) -> Built:
-        """Make the network, looking after each layer what shape comes out of it.
+        """Make the network; each layer is run once to get the shape of its output.
 
         Args:
-            layers: from input to output.
-            weights: the arrays of a layer, by its place, name and class; asked once for each, in order.
+            layers: the layers, from input to output.
+            weights: returns the arrays of a layer, by index, name and class; called once per layer, in order.
 
         Raises:
-            CheckpointError: A layer is not known here, or settings and weights don't fit together.
-            OptionError: It is not said what a Lambda layer does.
+            CheckpointError: A layer is not supported, or settings and weights don't fit together.
+            OptionError: A Lambda layer is not described.
         """
         shape = self._input_shape(layers)
         x = torch.zeros(1, shape[2], shape[0], shape[1])
-        made: list[nn.Module] = []
-        for place, layer in enumerate(layers):
-            values = weights(place, layer.name, layer.kind)
+        modules: list[nn.Module] = []
+        for index, layer in enumerate(layers):
+            values = weights(index, layer.name, layer.kind)
             maker = self.makers.get(layer.kind)
             if maker is None:
                 self._refuse(
                     layer,
-                    f"{layer.kind} layers are not known here; known are {', '.join(sorted(self.makers))}",
+                    f"{layer.kind} layers are not supported; supported are {', '.join(sorted(self.makers))}",
                 )
             if layer.config.get("data_format", layer.config.get("dim_ordering", "tf")) in (
                 "th",
@@ -118,12 +118,12 @@ class Builder:
                 if isinstance(error, (CheckpointError, OptionError)):
                     raise
                 self._refuse(layer, f"its settings and weights don't fit together: {error}")
-            made.append(module)
+            modules.append(module)
         if x.ndim != 2:
             raise CheckpointError(
-                f"{self.path}: what comes out has the shape {tuple(x.shape[1:])}, not a few numbers"
+                f"{self.path}: its output has the shape {tuple(x.shape[1:])}, not a few numbers"
             )
-        return Built(nn.Sequential(*made), shape, int(x.shape[1]))
+        return Built(nn.Sequential(*modules), shape, int(x.shape[1]))
 
     def _input_shape(self, layers: Sequence[Layer]) -> tuple[int, int, int]:
         for layer in layers[:2]:
@@ -141,7 +141,9 @@ class Builder:
         if isinstance(name, Mapping):  # Keras 3 writes some as objects
             name = name.get("config", {}).get("name", name.get("class_name"))
         if name not in _ACTIVATIONS:
-            self._refuse(layer, f"activation {name!r} is not known here; known are {', '.join(_ACTIVATIONS)}")
+            self._refuse(
+                layer, f"activation {name!r} is not supported; supported are {', '.join(_ACTIVATIONS)}"
+            )
         return _ACTIVATIONS[name]()
 
     def _with_activation(self, layer: Layer, module: nn.Module) -> nn.Module:
@@ -152,7 +154,7 @@ class Builder:
         config = layer.config
         kernel = torch.from_numpy(weights[0]).permute(3, 2, 0, 1).contiguous()  # (out, in, rows, columns)
         if config.get("groups", 1) != 1:
-            self._refuse(layer, "grouped convolutions are not known here")
+            self._refuse(layer, "grouped convolutions are not supported")
         stride = _pair(config.get("strides", config.get("subsample", 1)))
         dilation = _pair(config.get("dilation_rate", 1))
         size = (int(kernel.shape[2]), int(kernel.shape[3]))
@@ -173,12 +175,12 @@ class Builder:
         """(left, right, top, bottom) of TensorFlow's padding "same", of which the odd one is at the end."""
         border = layer.config.get("padding", layer.config.get("border_mode", "valid"))
         if border not in ("same", "valid"):
-            self._refuse(layer, f"padding {border!r} is not known here")
-        found: list[int] = []
+            self._refuse(layer, f"padding {border!r} is not supported")
+        edges: list[int] = []
         for length, reach, step in zip(x.shape[:1:-1], size[::-1], stride[::-1], strict=True):
             total = max((-(-length // step) - 1) * step + reach - length, 0) if border == "same" else 0
-            found += [total // 2, total - total // 2]
-        left, right, top, bottom = found
+            edges += [total // 2, total - total // 2]
+        left, right, top, bottom = edges
         return left, right, top, bottom
 
     def _pool(self, layer: Layer, _weights: Weights, x: Tensor) -> nn.Module:
@@ -191,7 +193,7 @@ class Builder:
         pool = nn.AvgPool2d(size, stride)
         if not any(padding):
             return pool
-        # The mean is of the pixels within the image alone.
+        # The mean counts pixels within the image only.
         pad = nn.ZeroPad2d(padding)
         return nn.Sequential(pad, pool, _Affine(1.0 / pool(pad(torch.ones_like(x[:, :1]))), 0.0))
 
@@ -208,13 +210,13 @@ class Builder:
         axis = layer.config.get("axis", -1)
         axis = axis[0] if isinstance(axis, list) else axis
         if axis not in (-1, x.ndim - 1) or layer.config.get("mode", 0) != 0:
-            self._refuse(layer, f"only normalisation of channels is known here, not of axis {axis}")
+            self._refuse(layer, f"only normalisation of channels is supported, not of axis {axis}")
         has_scale, has_center = (bool(layer.config.get(name, True)) for name in ("scale", "center"))
-        *learnt, mean, variance = weights
-        if len(learnt) != has_scale + has_center:
+        *learned, mean, variance = weights
+        if len(learned) != has_scale + has_center:
             raise ValueError(f"{len(weights)} arrays, expected {2 + has_scale + has_center}")
-        gamma = learnt.pop(0) if has_scale else np.ones_like(mean)
-        beta = learnt.pop(0) if has_center else np.zeros_like(mean)
+        gamma = learned.pop(0) if has_scale else np.ones_like(mean)
+        beta = learned.pop(0) if has_center else np.zeros_like(mean)
         scale = gamma / np.sqrt(variance + float(layer.config.get("epsilon", 1e-3)))
         channels = (1, -1, 1, 1) if x.ndim == 4 else (1, -1)
         return _Affine(
@@ -235,9 +237,9 @@ class Builder:
 
     def _relu(self, layer: Layer, _weights: Weights, _x: Tensor) -> nn.Module:
         if layer.config.get("threshold") or layer.config.get("negative_slope"):
-            self._refuse(layer, "a ReLU with a threshold or a slope is not known here")
-        most = layer.config.get("max_value")
-        return nn.ReLU() if most is None else nn.Hardtanh(0.0, float(most))
+            self._refuse(layer, "a ReLU with a threshold or a slope is not supported")
+        max_value = layer.config.get("max_value")
+        return nn.ReLU() if max_value is None else nn.Hardtanh(0.0, float(max_value))
 
     def _prelu(self, layer: Layer, weights: Weights, x: Tensor) -> nn.Module:
         slope = torch.from_numpy(weights[0])
@@ -285,7 +287,7 @@ class _Crop(nn.Module):
 
 
 class _Flatten(nn.Module):
-    """In Keras's order: rows, columns, channels."""
+    """Flattens in Keras's order: rows, columns, channels."""
 
     def forward(self, x: Tensor) -> Tensor:
         return (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).flatten(1)

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's kind of vector environment over ours: many cars, drawn together.
+"""Vector environment for Stable-Baselines3: many cars in one process, rendered together.
 
 envs = UdacityVecEnv(8, image_size=(84, 84), max_seconds=60)
 model = PPO("CnnPolicy", envs)
@@ -35,12 +35,12 @@ class UdacityVecEnv(VecEnv):
 
     It keeps SB3's conventions: cars whose episode has ended start the next one at once; their info has the
     last observation as "terminal_observation", and "TimeLimit.truncated" says whether time or laps were up,
-    so that the critic's value of that observation counts. For statistics of episodes put SB3's
-    ``VecMonitor`` around it.
+    so that the critic's value of that observation counts. Wrap it in SB3's ``VecMonitor`` for statistics
+    of episodes.
 
     Args:
-        num_envs: how many cars.
-        **arguments: those of `UdacityEnv`, the same for all.
+        num_envs: number of cars.
+        **arguments: arguments of `UdacityEnv`, the same for all.
 
     Attributes:
         cars: the vector environment inside.
@@ -82,19 +82,19 @@ class UdacityVecEnv(VecEnv):
         ended = terminated | truncated
         infos = []
         for i, info in enumerate(self.cars.infos):
-            told = {**info, "TimeLimit.truncated": bool(truncated[i] and not terminated[i])}
+            car_info = {**info, "TimeLimit.truncated": bool(truncated[i] and not terminated[i])}
             if ended[i]:
-                told["terminal_observation"] = gathered[FINAL_OBSERVATION][i]
+                car_info["terminal_observation"] = gathered[FINAL_OBSERVATION][i]
                 self.reset_infos[i] = self.cars.reset_infos[i]
-            infos.append(told)
+            infos.append(car_info)
         return observations, rewards.astype(np.float32), ended, infos
 
     def close(self) -> None:
-        """Let go of the simulators."""
+        """Close the simulators."""
         self.cars.close()
 
     def get_images(self) -> Sequence[Image | None]:
-        """What each car's environment renders."""
+        """Rendered images of all cars' environments."""
         return [env.render() for env in self.cars.envs]
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:

@@ -1,10 +1,10 @@
-"""Stable-Baselines3: go on from a cloned policy with reinforcement learning, and come back with a policy.
+"""Adapter to Stable-Baselines3: improve a cloned policy with reinforcement learning.
 
 `start_from` makes a model of SB3 (PPO, A2C or SAC) whose actor is a cloned network: before any training it
-does what the policy does. `policy_of` takes the trained actor out again, as a policy that is saved, exported
-and judged like any other. Models of SB3 have ``predict``, so `udacity_gym.evaluation.evaluate` judges them as
-they are, in the environment that they were trained in; `StateVectorExpert` makes a teacher of one that drives
-by the state vector.
+acts like the policy. `policy_of` takes the trained actor out again, as a policy that is saved, exported
+and evaluated like any other. Models of SB3 have ``predict``, so `udacity_gym.evaluation.evaluate` takes them
+too, in the environment that they were trained in. `StateVectorExpert` makes an expert from a model that
+drives by the state vector.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Model = TypeVar("Model", bound=BaseAlgorithm)
 
 
 class PreparedImages(gymnasium.ObservationWrapper[Image, Any, Any]):
-    """Shows what a network sees, instead of what the camera sees: a quarter of the memory in SB3's buffers.
+    """Observations are prepared images instead of camera images: a quarter of the memory in SB3's buffers.
 
     The observation becomes ``Box(0, 255, (3, *preprocessing.size), uint8)``, channels first as SB3 has them.
     """
@@ -60,16 +60,16 @@ class PreparedImages(gymnasium.ObservationWrapper[Image, Any, Any]):
 
         Args:
             env: its observation is one image.
-            preprocessing: that of the policy.
+            preprocessing: the policy's preprocessing.
 
         Raises:
             OptionError: The observation is something else, or of another size.
         """
         super().__init__(env)
-        wanted = (*preprocessing.camera_size, 3)
-        if env.observation_space.shape != wanted:
+        expected = (*preprocessing.camera_size, 3)
+        if env.observation_space.shape != expected:
             raise OptionError(
-                f"the policy looks at one image {wanted}, this environment shows {env.observation_space}; "
+                f"the policy looks at one image {expected}, this environment gives {env.observation_space}; "
                 "make it with cameras=('center',)"
             )
         self.preprocessing = preprocessing
@@ -85,9 +85,9 @@ class PreparedImages(gymnasium.ObservationWrapper[Image, Any, Any]):
 
 
 class NetworkFeatures(gymnasium.ObservationWrapper[NDArray[np.float32], Any, Any]):
-    """Shows what a network's convolutions make of the image, as a vector.
+    """Observations are the features of a network's convolutions, as a vector.
 
-    Where the convolutions don't learn, that is all an actor needs to see. They are asked once for each step
+    If the convolutions are not trained, an actor needs nothing else. They run once for each step
     instead of once in every epoch of training, and a buffer holds a thousand numbers for each image.
     """
 
@@ -96,7 +96,7 @@ class NetworkFeatures(gymnasium.ObservationWrapper[NDArray[np.float32], Any, Any
 
         Args:
             env: its observation is one image.
-            policy: whose network and preprocessing.
+            policy: the policy with network and preprocessing.
 
         Raises:
             OptionError: The observation is something else, or the network can't be divided.
@@ -105,18 +105,18 @@ class NetworkFeatures(gymnasium.ObservationWrapper[NDArray[np.float32], Any, Any
         self._images = PreparedImages(env, policy.preprocessing)
         super().__init__(self._images)
         self._preprocessing = policy.preprocessing
-        shape = self._look(np.zeros(self._images.observation_space.shape or (), np.uint8)).shape
+        shape = self._compute_features(np.zeros(self._images.observation_space.shape or (), np.uint8)).shape
         self.observation_space = spaces.Box(-np.inf, np.inf, shape, np.float32)
 
     def observation(self, observation: Image) -> NDArray[np.float32]:
-        """Look at a prepared image."""
-        return self._look(observation)
+        """Compute the features of a prepared image."""
+        return self._compute_features(observation)
 
     def see(self, image: Image) -> NDArray[np.float32]:
         """The observation that a camera's image, (*preprocessing.camera_size, 3) uint8 RGB, becomes."""
-        return self._look(self._images.see(image))
+        return self._compute_features(self._images.see(image))
 
-    def _look(self, image: Image) -> NDArray[np.float32]:
+    def _compute_features(self, image: Image) -> NDArray[np.float32]:
         with torch.inference_mode(), one_thread(when=True):
             batch = self._preprocessing.normalize(torch.from_numpy(image).permute(1, 2, 0)[None])
             features: NDArray[np.float32] = self._features(batch)[0].numpy()
@@ -135,8 +135,8 @@ def start_from(
 ) -> Model:
     """Make a model of SB3 that begins as a cloned policy.
 
-    The actor is a copy of the policy's network. The critic is new, on the same features, and knows nothing
-    yet: let it learn first with `CriticFirst`, or what the policy knows is lost to a wrong judge.
+    The actor is a copy of the policy's network. The critic is new, on the same features, and untrained: train
+    it first with `CriticFirst`, or its wrong values spoil the policy.
 
     Args:
         policy: of a network that is ``features`` and then ``head``, such as PilotNet, on one image. Of one
@@ -169,16 +169,16 @@ def start_from(
         raise OptionError(f"{algorithm.__name__} can't start from a policy here; PPO, A2C and SAC can")
     else:
         kind = ClonedActorCritic
-    return algorithm(kind, _shown(env, policy, train_features), **settings)
+    return algorithm(kind, _fit_env(env, policy, train_features), **settings)
 
 
-def _shown(
+def _fit_env(
     env: gymnasium.Env[Any, Any] | VecEnv, policy: NetworkPolicy, train_features: bool
 ) -> gymnasium.Env[Any, Any] | VecEnv:
-    """An environment that shows what the actor is to see and takes the policy's actions."""
+    """Wrap an environment so that it fits the actor's observations and actions."""
     if isinstance(env, VecEnv):
-        fitting = env.action_space.shape == (len(policy.actions),)
-        if not fitting or not all(env.env_is_wrapped(PreparedImages)):
+        fits = env.action_space.shape == (len(policy.actions),)
+        if not fits or not all(env.env_is_wrapped(PreparedImages)):
             raise OptionError(
                 "start_from can't reach into a VecEnv: wrap each of its environments before, "
                 "DummyVecEnv([lambda: NetworkFeatures(fit_to(policy, gym.make(...)), policy)] * 4)"
@@ -206,11 +206,11 @@ def policy_of(model: BaseAlgorithm | BasePolicy, like: NetworkPolicy) -> Network
     """Take the actor out of a model.
 
     Args:
-        model: what `start_from` made, trained or not; or the policy of such a model.
+        model: a model that `start_from` made, trained or not; or the policy of such a model.
         like: the policy that it started from.
 
     Returns:
-        A new policy that does what ``model.predict(..., deterministic=True)`` does.
+        A new policy that acts like ``model.predict(..., deterministic=True)``.
 
     Raises:
         OptionError: The model's actor is no cloned network.
@@ -226,10 +226,10 @@ def policy_of(model: BaseAlgorithm | BasePolicy, like: NetworkPolicy) -> Network
 
 
 class CriticFirst(BaseCallback):
-    """Lets only the critic learn for a while, so that it can judge before the actor listens to it.
+    """Callback that trains only the critic at first, so that its values are useful before the actor learns.
 
     Args:
-        steps: of the environment, for which the actor stays as it is.
+        steps: steps of the environment in which the actor is not trained.
     """
 
     def __init__(self, steps: int) -> None:
@@ -237,16 +237,16 @@ class CriticFirst(BaseCallback):
         self.steps = steps
 
     def _on_training_start(self) -> None:
-        self._hold(True)
+        self._freeze_actor(True)
 
     def _on_rollout_start(self) -> None:
         # After the steps a whole rollout begins with an actor that learns.
-        self._hold(self.num_timesteps < self.steps)
+        self._freeze_actor(self.num_timesteps < self.steps)
 
     def _on_step(self) -> bool:
         return True
 
-    def _hold(self, held: bool) -> None:
+    def _freeze_actor(self, held: bool) -> None:
         policy = self.model.policy
         if not isinstance(policy, ClonedActorCritic):
             raise OptionError("CriticFirst is for PPO and A2C models that start_from has made")
@@ -303,7 +303,7 @@ class _Heads(nn.Module):
         return out
 
     def forward_critic(self, features: Tensor) -> Tensor:
-        # The critic only reads the features: its errors shall not change what the actor sees.
+        # The critic only reads the features, so that its errors do not change them for the actor.
         out: Tensor = self.value_net(features.detach())
         return out
 
@@ -456,11 +456,11 @@ class ClonedSACPolicy(SACPolicy):
 
 
 class StateVectorExpert:
-    """A model that drives by the state vector, as an expert that can teach a policy which sees images.
+    """Expert with a model that drives by the state vector, to train a policy that gets images.
 
     Args:
         model: anything with SB3's ``predict``, trained in an environment with ``cameras=()``.
-        track: the track that it will drive on.
+        track: the track to drive on.
     """
 
     def __init__(self, model: Any, track: str | Path | Track = "lake") -> None:
@@ -487,8 +487,8 @@ class StateVectorExpert:
         telemetry = Telemetry.from_info(info)
         if telemetry.track is None:
             raise SimulatorError(
-                "StateVectorExpert needs to know where the car is on its track, and this simulator does not "
-                "tell; the embedded simulator does"
+                "StateVectorExpert needs the position of the car on its track, and this simulator does not "
+                "report it; the embedded simulator does"
             )
         return state_vector(telemetry, self.track)
 

@@ -148,8 +148,8 @@ def changed(tmp_path: Path, layer: str, **settings: Any) -> Path:
     [
         ("conv2d_3", {"data_format": "channels_first"}, "'conv2d_3': channels come first"),
         ("conv2d_3", {"kind": "Capsule"}, "Capsule layers are not known"),
-        ("conv2d_3", {"padding": "causal"}, "'causal' is not known"),
-        ("activation_1", {"activation": "magic"}, "activation 'magic' is not known"),
+        ("conv2d_3", {"padding": "causal"}, "'causal' is not supported"),
+        ("activation_1", {"activation": "magic"}, "activation 'magic' is not supported"),
         ("batch_normalization_1", {"axis": 1}, "not of axis 1"),
         ("batch_normalization_1", {"scale": False}, "don't fit together"),
         ("global_average_pooling2d_1", {"kind": "Dropout"}, "Dense layer must come after Flatten"),
