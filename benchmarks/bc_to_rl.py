@@ -1,13 +1,13 @@
-"""Behavioural cloning, then reinforcement learning: the pupil drives faster than its teacher.
+"""Behavioural cloning, then reinforcement learning: a policy that drives faster than its expert.
 
 An expert that drives the lake slowly is recorded for a lap; PilotNet is cloned from that; PPO (Schulman et
-al. 2017) goes on from the clone, on images alone, rewarded for metres along the track and punished for
-wheels over the edge line. After every few thousand steps the policy drives a lap as it would for good,
-without noise, and the fastest one that never touches the line is kept. In the end expert, clone and the kept
-policy drive three laps each. Lap times are those of the laps after the standing start.
+al. 2017) improves the clone, on images alone, rewarded for metres along the track and punished for
+wheels over the edge line. After every few thousand steps the policy drives a lap without noise, and the
+fastest one that never touches the line is kept. At the end expert, clone and the kept
+policy drive three laps each. Lap times exclude the lap with the standing start.
 
 Run it with: python benchmarks/bc_to_rl.py [--output FOLDER] [--seeds 5] [--steps 32768] [--processes 2]
-It takes about two minutes for each seed, and goes on where it was interrupted.
+It takes about two minutes for each seed, and resumes after an interruption.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Args:
 
     Attributes:
         expert_speed: m/s that the expert keeps.
-        epochs: of behavioural cloning.
-        steps: of the environment for PPO, 15 for each second of driving.
-        every: steps after which the policy is judged by a lap.
+        epochs: epochs of behavioural cloning.
+        steps: steps of the environment for PPO, 15 for each second of driving.
+        every: steps between two evaluations of the policy, of a lap each.
         critic_steps: steps in which only the critic learns.
-        laps: that everybody drives in the end.
-        seconds: s after which every judged drive ends, to try it out; None drives whole laps.
+        laps: laps of each driver at the end.
+        seconds: s after which every evaluation ends, for tests; None drives whole laps.
     """
 
     expert_speed: float = 7.0
@@ -65,7 +65,7 @@ class Args:
 
 
 class AnyStart(gym.Wrapper[Any, Any, Any, Any]):
-    """Starts every episode somewhere else on the lap, a little askew, at some speed."""
+    """Wrapper that starts every episode at a random position, heading and speed."""
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode."""
@@ -84,7 +84,7 @@ def clone(folder: Path, seed: int, args: Args) -> NetworkPolicy:
 def improve(
     policy: NetworkPolicy, seed: int, args: Args, log: Callable[[str], object] = print
 ) -> NetworkPolicy:
-    """Go on with PPO, and keep the fastest policy that stays between the lines for a lap."""
+    """Improve a policy with PPO; returns the fastest one that stays between the lines for a lap."""
     env = gym.make("UdacitySim-v0", max_seconds=30.0, rewards=REWARDS, disable_env_checker=True)
     model = start_from(
         policy,
@@ -106,9 +106,9 @@ def improve(
         model.learn(steps, callback=CriticFirst(args.critic_steps), reset_num_timesteps=first)
         now = policy_of(model, policy)
         lap = judge(now, 1, args.seconds)
-        took = time.perf_counter() - begin
+        elapsed = time.perf_counter() - begin
         log(
-            f"{model.num_timesteps:>6} steps, {took:>4.0f} s: {lap.mean_speed:.1f} m/s, "
+            f"{model.num_timesteps:>6} steps, {elapsed:>4.0f} s: {lap.mean_speed:.1f} m/s, "
             f"{lap.edge_departures} times over the line"
         )
         clean = lap.interventions == 0 and lap.edge_departures == 0
@@ -119,7 +119,7 @@ def improve(
 
 
 def judge(driver: Any, laps: int, seconds: float | None = None) -> Evaluation:
-    """Let somebody drive on the lake."""
+    """Evaluate a driver on the lake track."""
     env = gym.make("UdacitySim-v0", disable_env_checker=True)
     try:
         return evaluate(driver, env, laps, max_seconds=seconds)
@@ -128,7 +128,7 @@ def judge(driver: Any, laps: int, seconds: float | None = None) -> Evaluation:
 
 
 def prove(seed: int, args: Args) -> Mapping[str, Evaluation]:
-    """Expert, clone and improved policy of one seed, judged."""
+    """Evaluate expert, clone and improved policy of a seed."""
     torch.set_num_threads(1)  # one image at a time is too little work for two
     with tempfile.TemporaryDirectory() as folder:
         cloned = clone(Path(folder), seed, args)
@@ -142,10 +142,10 @@ def prove(seed: int, args: Args) -> Mapping[str, Evaluation]:
 
 
 def work(folder: Path, args: Args, seed: int) -> dict[str, dict[str, float]]:
-    """What there is to tell of one seed, by driver; proven unless that is in the folder already."""
+    """Results of a seed by driver; read from the folder if they are there."""
     result = folder / f"seed-{seed}.json"
     if not result.exists():
-        found = {
+        results = {
             name: {
                 "lap_time": lap_time(drive),
                 "interventions": drive.interventions,
@@ -155,9 +155,9 @@ def work(folder: Path, args: Args, seed: int) -> dict[str, dict[str, float]]:
             }
             for name, drive in prove(seed, args).items()
         }
-        write_whole(result, json.dumps(found, indent=1))
-    told: dict[str, dict[str, float]] = json.loads(result.read_text())
-    return told
+        write_whole(result, json.dumps(results, indent=1))
+    saved: dict[str, dict[str, float]] = json.loads(result.read_text())
+    return saved
 
 
 def lap_time(evaluation: Evaluation) -> float:
@@ -166,33 +166,33 @@ def lap_time(evaluation: Evaluation) -> float:
     return statistics.mean(times[1:] or times)
 
 
-def table(found: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
+def table(results: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
     """Figures of all seeds in Markdown, mean and 95 % interval."""
     titles = ("lap time, s", "interventions", "over the line", "mean \\|cte\\|, m", "max \\|cte\\|, m")
     lines = ["| | " + " | ".join(titles) + " |", "|---" * (1 + len(titles)) + "|"]
-    for name in found[0]:
-        those = [drivers[name] for drivers in found]
-        cells = [mean_estimate([one["lap_time"] for one in those]).text(1)]
-        cells += [f"{sum(one[what] for one in those):.0f}" for what in ("interventions", "edge_departures")]
+    for name in results[0]:
+        seeds = [drivers[name] for drivers in results]
+        cells = [mean_estimate([one["lap_time"] for one in seeds]).text(1)]
+        cells += [f"{sum(one[what] for one in seeds):.0f}" for what in ("interventions", "edge_departures")]
         cells += [
-            mean_estimate([one[what] for one in those], 0).text(2) for what in ("mean_abs_cte", "max_abs_cte")
+            mean_estimate([one[what] for one in seeds], 0).text(2) for what in ("mean_abs_cte", "max_abs_cte")
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Prove it for several seeds."""
+    """Run all seeds and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("bc-to-rl"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=Args.steps)
     parser.add_argument("--processes", type=int, default=2, help="seeds at the same time")
-    given = parser.parse_args()
-    args = Args(steps=given.steps)
-    go_on_with(given.output, asdict(args))
-    job = partial(work, given.output, args)
-    done = dict(side_by_side(job, range(given.seeds), given.processes))
+    options = parser.parse_args()
+    args = Args(steps=options.steps)
+    go_on_with(options.output, asdict(args))
+    job = partial(work, options.output, args)
+    done = dict(side_by_side(job, range(options.seeds), options.processes))
     print(f"\n{table([done[seed] for seed in sorted(done)])}")
 
 

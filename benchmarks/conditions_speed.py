@@ -17,7 +17,7 @@ from udacity_gym.world.rendering.camera import CameraRig, camera_row
 from udacity_gym.world.rendering.renderer import Look
 from udacity_gym.world.track.track import Track
 
-PLACES, ROUNDS = 24, 7
+POSITIONS, ROUNDS = 24, 7
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--track", default="lake")
     track = Track.load(parser.parse_args().track)
     rig = CameraRig(track)
-    stations = np.linspace(0.0, track.length, PLACES, endpoint=False)
+    stations = np.linspace(0.0, track.length, POSITIONS, endpoint=False)
     rows = [
         camera_row(track.pose_at(s, track.reference_offset), "center", "autonomous")[None] for s in stations
     ]
@@ -36,13 +36,13 @@ def main() -> None:
     labels = np.empty(shape, np.uint8)
 
     def measure(**settings: object) -> float:
-        best = [float("inf")] * PLACES
+        best = [float("inf")] * POSITIONS
         for _ in range(ROUNDS):
             for place, row in enumerate(rows):
                 start = time.perf_counter()
                 rig.renderer.render(row, image, [0], **settings)
                 best[place] = min(best[place], time.perf_counter() - start)
-        return 1e3 * sum(best) / PLACES
+        return 1e3 * sum(best) / POSITIONS
 
     print(f"{'plain':<16} {measure():.2f} ms")
     print(f"{'depth':<16} {measure(depth=depth):.2f} ms")

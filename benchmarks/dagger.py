@@ -209,8 +209,8 @@ def work(run: Run) -> list[dict[str, Any]]:
         progress=False,
         **settings(run),
     )
-    for learnt in read_round_log(run.folder / "learner")[len(rows) :]:  # not judged before an interruption
-        judge(learnt)
+    for finished in read_round_log(run.folder / "learner")[len(rows) :]:  # not judged before an interruption
+        judge(finished)
     learner.learn(judge)
     env.close()
     shutil.rmtree(run.folder / "learner" / "rounds", ignore_errors=True)  # images: the bulk of it
@@ -219,24 +219,24 @@ def work(run: Run) -> list[dict[str, Any]]:
 
 def cells(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, int], list[float]]:
     """Falls per lap of all seeds, by track, method and round."""
-    found: dict[tuple[str, str, int], list[float]] = {}
+    falls: dict[tuple[str, str, int], list[float]] = {}
     for row in rows:
         key = (str(row["track"]), str(row["method"]), int(row["round"]))
-        found.setdefault(key, []).append(float(row["falls_per_lap"]))
-    return found
+        falls.setdefault(key, []).append(float(row["falls_per_lap"]))
+    return falls
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Falls per lap as a table in Markdown, mean and 95 % interval over seeds."""
-    found = cells(rows)
-    last = max(key[2] for key in found)
+    falls = cells(rows)
+    last = max(key[2] for key in falls)
     shown = sorted({1, min(2, last), min(5, last), min(10, last), last})
     lines = [
         "| track | method | " + " | ".join(f"round {i}" for i in shown) + " |",
         "|---|---|" + "---|" * len(shown),
     ]
-    for track, method in dict.fromkeys(key[:2] for key in found):
-        values = [found.get((track, method, i), []) for i in shown]
+    for track, method in dict.fromkeys(key[:2] for key in falls):
+        values = [falls.get((track, method, i), []) for i in shown]
         lines.append(f"| {track} | {method} | " + " | ".join(map(mean_text, values)) + " |")
     return "\n".join(lines)
 
@@ -245,13 +245,13 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """The figure: falls per lap against rounds, a panel for each track."""
     import matplotlib.pyplot as plt
 
-    found = cells(rows)
-    tracks = list(dict.fromkeys(key[0] for key in found))
+    falls = cells(rows)
+    tracks = list(dict.fromkeys(key[0] for key in falls))
     figure, axes = plt.subplots(1, len(tracks), figsize=(5.5 * len(tracks), 4), squeeze=False)
     for axis, track in zip(axes[0], tracks, strict=True):
-        for method in dict.fromkeys(key[1] for key in found if key[0] == track):
-            rounds = sorted(key[2] for key in found if key[:2] == (track, method))
-            plot_mean(axis, rounds, [found[track, method, i] for i in rounds], method)
+        for method in dict.fromkeys(key[1] for key in falls if key[0] == track):
+            rounds = sorted(key[2] for key in falls if key[:2] == (track, method))
+            plot_mean(axis, rounds, [falls[track, method, i] for i in rounds], method)
         axis.set(title=track, xlabel="round", ylabel="falls per lap", ylim=(0, None))
         axis.legend()
     figure.suptitle("Falls per lap against rounds, mean and 95 % interval over seeds")
@@ -290,10 +290,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     go_on_with(options.output, {name: getattr(options, name) for name in names})
     begin = time.perf_counter()
     rows: list[dict[str, Any]] = []
-    for run, found in side_by_side(work, runs, options.processes):
-        rows += found
+    for run, run_rows in side_by_side(work, runs, options.processes):
+        rows += run_rows
         minutes = (time.perf_counter() - begin) / 60
-        course = " ".join(f"{row['falls_per_lap']:.1f}" for row in found)
+        course = " ".join(f"{row['falls_per_lap']:.1f}" for row in run_rows)
         print(f"{minutes:5.1f} min  {run.track:<7}{run.method:<18} seed {run.seed}: {course}", flush=True)
     order = list(schedules(1))
     rows.sort(key=lambda row: (row["track"] != "lake", order.index(row["method"]), row["seed"], row["round"]))
@@ -305,12 +305,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check(rows: Sequence[Mapping[str, Any]]) -> int:
     """Whether DAgger falls less than cloning in the second half of the rounds, and once a lap at most."""
-    found = cells(rows)
-    last = max(key[2] for key in found)
+    falls = cells(rows)
+    last = max(key[2] for key in falls)
     ends = {}
     for method in ("cloning", "DAgger, I(i=1)"):
         half = range(last // 2 + 1, last + 1)
-        ends[method] = statistics.mean(v for i in half for v in found["lake", method, i])
+        ends[method] = statistics.mean(v for i in half for v in falls["lake", method, i])
     cloning, dagger = ends.values()
     good = dagger <= 1.0 and dagger < 0.5 * cloning
     print(f"\nsecond half of {last} rounds: cloning {cloning:.1f} falls per lap, DAgger {dagger:.1f}")

@@ -33,10 +33,10 @@ def make_env() -> gymnasium.Env[object, object]:
 
 
 def memory() -> float:
-    """Resident memory of this process and its workers in MB; 0 where the operating system does not tell."""
+    """Resident memory of this process and its workers in MB; 0 if the operating system does not report it."""
     processes = [os.getpid(), *(child.pid for child in multiprocessing.active_children())]
-    found = [Path(f"/proc/{process}/status") for process in processes]
-    texts = [status.read_text() for status in found if status.exists()]
+    status_files = [Path(f"/proc/{process}/status") for process in processes]
+    texts = [status.read_text() for status in status_files if status.exists()]
     lines = [line for text in texts for line in text.splitlines() if line.startswith("VmRSS")]
     return sum(int(line.split()[1]) for line in lines) / 1024
 

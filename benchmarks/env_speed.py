@@ -125,7 +125,7 @@ def heading(title: str) -> None:
 
 
 def memory_of(cars: int) -> float:
-    """MB that a process with so many cars takes at most."""
+    """Peak memory in MB of a process with this number of cars."""
     program = (
         "import numpy as np; from udacity_gym.vector import UdacityVectorEnv; "
         "from others.camera_env import peak_memory; "
@@ -134,24 +134,24 @@ def memory_of(cars: int) -> float:
         "print(peak_memory())"
     )
     paths = os.pathsep.join(path for path in (str(Path(__file__).parent), *sys.path) if path)
-    told = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", program],
         check=True,
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": paths},
     )
-    return float(told.stdout)
+    return float(completed.stdout)
 
 
 def measure_other(name: str, folder: Path, seconds: float) -> None:
     """Install and measure another environment, or say why that is impossible here."""
-    place = folder / name.partition("_lidar")[0]
+    env_folder = folder / name.partition("_lidar")[0]
     script = Path(__file__).parent / "others" / "camera_env.py"
     try:
-        python = make_environment(name, *OTHERS[name], folder=place)
+        python = make_environment(name, *OTHERS[name], folder=env_folder)
         command = [str(python), str(script), name, str(seconds)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=place)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=env_folder)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
         print(f"{name:<34}left out: {error}")
         return
@@ -159,13 +159,13 @@ def measure_other(name: str, folder: Path, seconds: float) -> None:
         reasons = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
         print(f"{name:<34}left out: {reasons[-1][:160]}")
         return
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    shape = told["shape"] if told["image"] else [0, 0]
-    black = ", BLACK" if told["black"] else "" if told["changes"] else ", NEVER CHANGES"
-    what = "x".join(map(str, told["shape"])) if told["image"] else "no image"
+    measured = json.loads(done.stdout.strip().splitlines()[-1])
+    shape = measured["shape"] if measured["image"] else [0, 0]
+    black = ", BLACK" if measured["black"] else "" if measured["changes"] else ", NEVER CHANGES"
+    what = "x".join(map(str, measured["shape"])) if measured["image"] else "no image"
     pixels = shape[0] * shape[1] if len(shape) < 3 or shape[0] > 4 else shape[1] * shape[2]
-    also = f"{what}{black}, version {told['version']}, {told['memory']:.0f} MB"
-    row(name, (told["wall"], told["processor"]), pixels, also)
+    also = f"{what}{black}, version {measured['version']}, {measured['memory']:.0f} MB"
+    row(name, (measured["wall"], measured["processor"]), pixels, also)
 
 
 def main() -> None:

@@ -181,25 +181,25 @@ def compare_regions(
             s = np.broadcast_to(state[0, 0] + ahead, shape)
             column, row, depth = aligner.project(state, s, np.broadcast_to(np.array(offsets)[:, None], shape))
             rising = np.minimum.accumulate(row, axis=2) >= row - 1e-9
-            seen = (depth > 1) & (column > 1) & (column < 318) & (row > 40) & (row < 134) & rising
-            pixel = (np.round(row[seen]).astype(int), np.round(column[seen]).astype(int))
+            visible = (depth > 1) & (column > 1) & (column < 318) & (row > 40) & (row < 134) & rising
+            pixel = (np.round(row[visible]).astype(int), np.round(column[visible]).astype(int))
             samples.setdefault(name, []).append((pair.real[pixel], pair.drawn[pixel]))
         for name, label in ((SKY, Label.SKY), (LAND, Label.TERRAIN)):
             mask = (pair.labels == label).astype(np.uint8)
             mask = cv2.erode(mask, np.ones((9, 9), np.uint8)).astype(bool)
             mask[134:] = False
             samples.setdefault(name, []).append((pair.real[mask], pair.drawn[mask]))
-    found = {}
+    regions = {}
     for name, both in samples.items():
         real, drawn = (np.concatenate([pair[k] for pair in both]).astype(np.float64) for k in (0, 1))
-        found[name] = {
+        regions[name] = {
             "pixels": len(real),
             "real": real.mean(axis=0).round(1).tolist(),
             "drawn": drawn.mean(axis=0).round(1).tolist(),
             "real_spread": round(float(real.mean(axis=1).std()), 1),
             "drawn_spread": round(float(drawn.mean(axis=1).std()), 1),
         }
-    return found
+    return regions
 
 
 def compare_edges(
@@ -240,7 +240,7 @@ def write_sheets(pairs: list[Pair], folder: Path, name: str, rows: int = 6, colu
 
 
 def report(figures: dict[str, Any]) -> None:
-    """Print what was found."""
+    """Print the results."""
     print(f"{figures['track']}: {figures['frames']} poses")
     print(f"{'region':<9}{'real RGB':>22}{'drawn RGB':>22}{'distance':>10}{'spread':>8}{'drawn':>7}")
     for name, row in figures["regions"].items():
@@ -253,7 +253,7 @@ def report(figures: dict[str, Any]) -> None:
 
 
 def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:
-    """Train on the recording and on the twin; let each network do the other's job."""
+    """Train on the recording and on the twin; evaluate each network on the other data."""
     import gymnasium
 
     import udacity_gym  # noqa: F401
@@ -273,12 +273,12 @@ def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:
         policy.save(options.output / folder)
         return learner, policy
 
-    # A person presses keys: smooth them; wander and come back, as people do.
-    person = {
+    # Humans press keys: smooth them; they wander and come back slowly.
+    human_settings = {
         "smoothing": 1.0, "recovery_time": 1.2, "balance": 0.25,
         "augmentation": Augmentation(shift=0.5, turn=0.02),
     }  # fmt: skip
-    learner, of_real = learn(options.recording, f"{options.track}-policy-real", **person)
+    learner, of_real = learn(options.recording, f"{options.track}-policy-real", **human_settings)
     held_out = learner.validation_frames
     images = [held_out.image(row, "center") for row in range(len(held_out))]
     truth = np.asarray(held_out.recorded_steering)
@@ -303,7 +303,7 @@ def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:
     env.close()
     print(drive)
     guesses = {"trained on real": steer(of_real, images), "trained on the twin": steer(of_twin, images)}
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "real drives twin": {
             "laps_without_intervention": drive.laps_without_intervention,
             "autonomy": round(float(drive.autonomy), 3),
@@ -316,18 +316,18 @@ def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:
     }
     bend = np.abs(truth) > 0.05
     for name, guess in guesses.items():
-        found[name] = {
+        results[name] = {
             "correlation": _correlation(guess, truth),
             "correlation with keys smoothed": _correlation(guess, smooth),
             "correlation in bends": _correlation(guess[bend], truth[bend]),
             "MAE in bends": round(float(np.abs(guess - truth)[bend].mean()), 4),
         }
-        print(name, found[name])
-    ratio = found["trained on the twin"]["correlation"] / found["trained on real"]["correlation"]
-    found["ratio"] = round(ratio, 3)
-    print(f"one network on real and drawn images: correlation {found['one network on both']}")
+        print(name, results[name])
+    ratio = results["trained on the twin"]["correlation"] / results["trained on real"]["correlation"]
+    results["ratio"] = round(ratio, 3)
+    print(f"one network on real and drawn images: correlation {results['one network on both']}")
     print(f"twin-trained over real-trained: {ratio:.2f}")
-    return found
+    return results
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -101,7 +101,7 @@ class Checkpoint:
 
 
 def demonstrate(folder: Path, seconds: float) -> None:
-    """Record what is learnt from, unless it is there."""
+    """Record the demonstrations, unless they exist."""
     expert = PurePursuit("lake", speed=SPEED)
     drivers = {"expert": expert, "perturbed": NoisyExpert(expert, Noise.of(0.15, correlation=0.5))}
     for name, driver in drivers.items():
@@ -116,7 +116,7 @@ def demonstrate(folder: Path, seconds: float) -> None:
 def judge_training(
     folder: Path, args: Args, setting: str, demonstrations: str, seed: int
 ) -> list[Checkpoint]:
-    """Train a network, and judge it after some of its epochs."""
+    """Train a network, and evaluate it after some of its epochs."""
     torch.set_num_threads(1)
     config = BehavioralCloningConfig(
         epochs=args.checkpoints[-1],
@@ -133,14 +133,14 @@ def judge_training(
     held_out = BehavioralCloning(
         open_recording(folder / "expert" / "laps"), config, progress=False
     ).validation_frames
-    found: list[Checkpoint] = []
+    checkpoints: list[Checkpoint] = []
 
     def judge(policy: NetworkPolicy) -> float:
         epoch = len(training.epoch_log) + 1
         if epoch in args.checkpoints:
             error = errors(policy, held_out)
             autonomy, interventions = drive(policy, args)
-            found.append(
+            checkpoints.append(
                 Checkpoint(
                     training=f"{setting}, {demonstrations}, seed {seed}",
                     setting=setting,
@@ -157,17 +157,17 @@ def judge_training(
 
     training = Training(config, cloning.train_frames, cloning.validation_frames, judge=judge)
     training.run()
-    return found
+    return checkpoints
 
 
 def errors(policy: NetworkPolicy, frames: Frames, batch: int = 64) -> Any:
     """(n,) errors of steering on recorded rows, through the centre camera."""
-    found = []
+    steering = []
     for begin in range(0, len(frames), batch):
         rows = range(begin, min(begin + batch, len(frames)))
         images = np.stack([frames.image(row, "center") for row in rows])
-        found.append(policy.predict(images)[0][:, 0])
-    return np.concatenate(found) - frames.steering
+        steering.append(policy.predict(images)[0][:, 0])
+    return np.concatenate(steering) - frames.steering
 
 
 def drive(policy: NetworkPolicy, args: Args) -> tuple[float, float]:
@@ -196,10 +196,10 @@ def run(folder: Path, args: Args, processes: int = 1, log: Any = print) -> list[
     """Judge all checkpoints, those left over from an interrupted run.
 
     Args:
-        folder: keeps the demonstrations and what was found; it goes on where it was interrupted.
+        folder: folder of demonstrations and results; an interrupted run is resumed.
         args: settings; those of an interrupted run must be the same.
         processes: trainings at the same time.
-        log: is told of every training.
+        log: called with a line about every training.
     """
     go_on_with(folder, {k: v for k, v in asdict(args).items() if k != "seeds"})
     demonstrate(folder, args.record_seconds)
@@ -210,9 +210,9 @@ def run(folder: Path, args: Args, processes: int = 1, log: Any = print) -> list[
         for kind in product(SETTINGS, DEMONSTRATIONS, [seed])
         if name_of(kind) not in done
     ]
-    for _, found in side_by_side(partial(_judge_and_keep, folder, args), kinds, processes):
-        shown = ", ".join(f"{c.epoch}: {c.mse:.5f} {c.autonomy:.0%}" for c in found)
-        log(f"{found[0].training}  (epoch: loss autonomy)  {shown}", flush=True)
+    for _, judged in side_by_side(partial(_judge_and_keep, folder, args), kinds, processes):
+        text = ", ".join(f"{c.epoch}: {c.mse:.5f} {c.autonomy:.0%}" for c in judged)
+        log(f"{judged[0].training}  (epoch: loss autonomy)  {text}", flush=True)
     names = {name_of(kind) for kind in product(SETTINGS, DEMONSTRATIONS, range(args.seeds))}
     files = sorted(path for path in (folder / "trainings").glob("*.json") if path.stem in names)
     return [Checkpoint(**row) for path in files for row in json.loads(path.read_text())]
@@ -224,22 +224,22 @@ def name_of(kind: tuple[str, str, int]) -> str:
 
 
 def _judge_and_keep(folder: Path, args: Args, kind: tuple[str, str, int]) -> list[Checkpoint]:
-    found = judge_training(folder, args, *kind)
-    rows = [asdict(checkpoint) for checkpoint in found]
+    checkpoints = judge_training(folder, args, *kind)
+    rows = [asdict(checkpoint) for checkpoint in checkpoints]
     write_whole(folder / "trainings" / f"{name_of(kind)}.json", json.dumps(rows))
-    return found
+    return checkpoints
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the checkpoints say.
+    """Correlation of loss and driving over all checkpoints.
 
     Attributes:
         mse_correlation, mae_correlation: Spearman's, of low loss with high autonomy: 1 if the
-            checkpoint with less loss always drives better, 0 if the loss tells nothing.
+            checkpoint with less loss always drives better, 0 if the loss says nothing.
         least_loss: the checkpoint of the least squared error.
-        best_driver: the one that drives best; of several the one with the least loss.
-        drive_better: how many drive better than ``least_loss``.
+        best_driver: the checkpoint that drives best; of several, the one with the least loss.
+        drive_better: number of checkpoints that drive better than ``least_loss``.
     """
 
     mse_correlation: Estimate
@@ -269,7 +269,7 @@ def findings(checkpoints: Sequence[Checkpoint]) -> Findings:
     )
 
 
-def plot(checkpoints: Sequence[Checkpoint], found: Findings, path: Path) -> None:
+def plot(checkpoints: Sequence[Checkpoint], result: Findings, path: Path) -> None:
     """Scatter plot of loss and autonomy, a colour per setting, a marker per kind of demonstrations."""
     from matplotlib.artist import setp
     from matplotlib.figure import Figure
@@ -289,9 +289,9 @@ def plot(checkpoints: Sequence[Checkpoint], found: Findings, path: Path) -> None
             alpha=0.85,
             label=f"{setting}, {demonstrations}",
         )
-    marked = [("least loss", found.least_loss), ("best driver", found.best_driver)]
-    if found.least_loss == found.best_driver:
-        marked = [("least loss, best driver", found.best_driver)]
+    marked = [("least loss", result.least_loss), ("best driver", result.best_driver)]
+    if result.least_loss == result.best_driver:
+        marked = [("least loss, best driver", result.best_driver)]
     for k, (name, checkpoint) in enumerate(marked):
         axes.annotate(
             name,
@@ -308,7 +308,7 @@ def plot(checkpoints: Sequence[Checkpoint], found: Findings, path: Path) -> None
     axes.set_ylabel("autonomy, driving from random places")
     axes.set_title(
         f"{len(checkpoints)} checkpoints of {len({c.training for c in checkpoints})} trainings: "
-        f"rank correlation {found.mse_correlation}",
+        f"rank correlation {result.mse_correlation}",
         fontsize=11,
     )
     axes.grid(color="#e4e7eb", linewidth=0.7)
@@ -349,21 +349,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("loss-versus-driving"))
     parser.add_argument("--seeds", type=int, default=Args.seeds)
     parser.add_argument("--processes", type=int, default=2)
-    given = parser.parse_args()
-    checkpoints = run(given.output, Args(seeds=given.seeds), given.processes)
-    found = findings(checkpoints)
-    plot(checkpoints, found, given.output / "loss-versus-driving.png")
-    told = {**asdict(found), "checkpoints": [asdict(c) for c in checkpoints]}
-    write_whole(given.output / "loss-versus-driving.json", json.dumps(told, indent=1) + "\n")
+    options = parser.parse_args()
+    checkpoints = run(options.output, Args(seeds=options.seeds), options.processes)
+    result = findings(checkpoints)
+    plot(checkpoints, result, options.output / "loss-versus-driving.png")
+    output = {**asdict(result), "checkpoints": [asdict(c) for c in checkpoints]}
+    write_whole(options.output / "loss-versus-driving.json", json.dumps(output, indent=1) + "\n")
     print(f"\n{table(checkpoints)}\n")
-    print(f"rank correlation of low loss with autonomy: {found.mse_correlation} (squared error),")
-    print(f"                                            {found.mae_correlation} (absolute error)")
-    least, best = found.least_loss, found.best_driver
+    print(f"rank correlation of low loss with autonomy: {result.mse_correlation} (squared error),")
+    print(f"                                            {result.mae_correlation} (absolute error)")
+    least, best = result.least_loss, result.best_driver
     print(
         f"least loss:  {least.mse:.5f}, autonomy {least.autonomy:.1%}: {least.training}, epoch {least.epoch}"
     )
     print(f"best driver: {best.mse:.5f}, autonomy {best.autonomy:.1%}: {best.training}, epoch {best.epoch}")
-    print(f"{found.drive_better} of {len(checkpoints)} checkpoints drive better than the one of least loss")
+    print(f"{result.drive_better} of {len(checkpoints)} checkpoints drive better than the one of least loss")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Learning from real images: our cloning against the course's recipe, on rows that neither was trained on.
+"""Learning from real images: this package's cloning against the course's recipe, on held-out rows.
 
 Both learn to steer from the first 80 % of a recording of Udacity's simulator, and both are judged on the last
 20 %: row by row, as the keys were pressed, and against the mean of the recorded steering over a second, which
-is what a person with two keys means. What needs no learning is judged beside them: the mean of the rows
-trained on, and always zero. Then both drive a lap of the same track in the embedded simulator, steering only.
+is what a human with two keys means. Two baselines without learning are judged too: the mean of the training
+rows, and always zero. Then both drive a lap of the same track in the embedded simulator, steering only.
 Neither chooses anything by the last 20 %: ours takes its last epoch. Both see about as many images.
 
 The recipe is the one that repositories of the course share (Keras, 2016 on): PilotNet on YUV images, Adam
@@ -15,7 +15,7 @@ is left out.
     python benchmarks/real_images.py recordings/lake recordings/jungle --track lake jungle
     python benchmarks/real_images.py recordings/lake --quick     a taste of a minute that checks its outcome
 
-Intervals are 95 % (Student's t) over seeds. It goes on where it was interrupted.
+Intervals are 95 % (Student's t) over seeds. It resumes after an interruption.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
 from udacity_gym.telemetry import MPH
 
-LEARNT = ("ours", "recipe")
-JUDGED = {
+LEARNED = ("ours", "recipe")
+TITLES = {
     "ours": "ours",
     "recipe": "published recipe",
     "mean": "mean predictor",
     "zero": "always zero",
 }
 SMOOTHING = 1.0
-"""s over which recorded steering is averaged, for ours to learn from and for all to be judged by."""
+"""s over which recorded steering is averaged, as labels for ours and to judge all."""
 CORRECTION = 0.2
-"""What the recipe adds to the steering of the left camera's images."""
+"""Steering that the recipe adds for images of the left camera."""
 PLAIN = Augmentation(flip=0.5, shift=0, turn=0, vertical=0, brightness=0, shadow=0)
 
 
@@ -132,7 +132,7 @@ def train_ours(rows: Rows, args: Args, seed: int, folder: Path) -> NetworkPolicy
     config = TrainingConfig(
         epochs=args.epochs,
         loss="mse",  # what is pressed hard counts most: it is a bend
-        recovery_time=1.2,  # people come back to the middle slowly,
+        recovery_time=1.2,  # humans come back to the middle slowly,
         augmentation=Augmentation(shift=0.3, turn=0.012),  # and wander by themselves
         balance=0.25,
         throttle="speed_control",
@@ -198,7 +198,7 @@ class Job:
         track: that it was recorded on.
         name: "ours" or "recipe".
         seed: of the training.
-        folder: keeps trainings and what was found.
+        folder: folder of trainings and results.
     """
 
     recording: Path
@@ -208,20 +208,20 @@ class Job:
     folder: Path
 
     @property
-    def place(self) -> Path:
-        """Where the training is kept."""
+    def path(self) -> Path:
+        """Path of the training's files, without suffix."""
         return self.folder / f"{self.recording.name}-{self.track}" / f"{self.name}-{self.seed}"
 
 
 def work(args: Args, job: Job) -> tuple[dict[str, Any], bool]:
-    """Train, judge, drive; or read what was found before. Returns that, and whether it is new."""
+    """Train, judge and drive, or read the saved result; returns the result and whether it is new."""
     torch.set_num_threads(1)
-    result = job.place.with_suffix(".json")
+    result = job.path.with_suffix(".json")
     if result.exists():
         return json.loads(result.read_text()), False
     rows = Rows.of(job.recording)
     train = train_ours if job.name == "ours" else train_recipe
-    policy = train(rows, args, job.seed, job.place)
+    policy = train(rows, args, job.seed, job.path)
     row = {
         "recording": job.recording.name,
         "track": job.track,
@@ -242,13 +242,13 @@ def run(
     args: Args,
     processes: int = 1,
 ) -> list[dict[str, Any]]:
-    """Train, judge and drive what is not done yet.
+    """Train, judge and drive all jobs that are not done yet.
 
     Args:
         recordings: folders with a ``driving_log.csv``.
         tracks: the track of each.
         seeds: trainings of each kind.
-        folder: keeps trainings and what was found.
+        folder: folder of trainings and results.
         args: settings; those of an interrupted run must be the same.
         processes: trainings at the same time.
 
@@ -260,22 +260,22 @@ def run(
         Job(recording, track, name, seed, folder)
         for recording, track in zip(recordings, tracks, strict=True)
         for seed in range(seeds)
-        for name in LEARNT
+        for name in LEARNED
     ]
-    found: dict[Job, dict[str, Any]] = {}
+    results: dict[Job, dict[str, Any]] = {}
     for job, (row, new) in side_by_side(partial(work, args), jobs, processes):
-        found[job] = row
+        results[job] = row
         if new:
-            print(told(row), flush=True)
+            print(describe(row), flush=True)
     return [
         row
         for recording in recordings
-        for row in [*(found[job] for job in jobs if job.recording == recording), *constants(recording)]
+        for row in [*(results[job] for job in jobs if job.recording == recording), *constants(recording)]
     ]
 
 
 def constants(recording: Path) -> list[dict[str, Any]]:
-    """What needs no learning, judged on a recording."""
+    """Judge the baselines without learning on a recording."""
     rows = Rows.of(recording)
     return [
         {
@@ -288,7 +288,7 @@ def constants(recording: Path) -> list[dict[str, Any]]:
     ]
 
 
-def told(row: dict[str, Any]) -> str:
+def describe(row: dict[str, Any]) -> str:
     """A result in one line."""
     drove, smoothed, by_row = row["drive"], row["smoothed"]["rmse"], row["by_row"]["rmse"]
     return (
@@ -298,8 +298,8 @@ def told(row: dict[str, Any]) -> str:
     )
 
 
-def tables(found: Sequence[dict[str, Any]]) -> str:
-    """All figures in Markdown, means over seeds with 95 % intervals: errors, and what was driven."""
+def tables(results: Sequence[dict[str, Any]]) -> str:
+    """All figures in Markdown, means over seeds with 95 % intervals: errors and driving."""
     errors = {
         "MAE by row": ("by_row", "mae"),
         "RMSE by row": ("by_row", "rmse"),
@@ -314,15 +314,15 @@ def tables(found: Sequence[dict[str, Any]]) -> str:
         "over 1 m off": ("reference_departures", math.inf, 1, 1),
     }
     first, second = [_head(errors)], [_head(driven)]
-    for recording in dict.fromkeys(row["recording"] for row in found):
-        for name, title in JUDGED.items():
-            rows = [row for row in found if (row["recording"], row["name"]) == (recording, name)]
+    for recording in dict.fromkeys(row["recording"] for row in results):
+        for name, title in TITLES.items():
+            rows = [row for row in results if (row["recording"], row["name"]) == (recording, name)]
             cells = [
                 mean_estimate([row[truth][error] for row in rows], -1, math.inf).text(3)
                 for truth, error in errors.values()
             ]
             first.append(f"| {recording} | {title} | " + " | ".join(cells) + " |")
-            if name in LEARNT:
+            if name in LEARNED:
                 cells = [
                     mean_estimate([row["drive"][what] for row in rows], 0, most).text(digits, scale)
                     for what, most, digits, scale in driven.values()
@@ -349,32 +349,32 @@ def main() -> None:
     parser.add_argument("--recipe-epochs", type=int, default=Args.recipe_epochs, help="of the recipe")
     parser.add_argument("--processes", type=int, default=2, help="trainings at the same time")
     parser.add_argument("--quick", action="store_true", help="few epochs, seconds of driving")
-    given = parser.parse_args()
-    if len(given.track) != len(given.recordings):
-        parser.error(f"{len(given.recordings)} recordings, but --track names {len(given.track)} tracks")
+    options = parser.parse_args()
+    if len(options.track) != len(options.recordings):
+        parser.error(f"{len(options.recordings)} recordings, but --track names {len(options.track)} tracks")
     args = Args(
-        speed=given.speed * MPH,
-        epochs=given.epochs,
-        recipe_epochs=given.recipe_epochs,
+        speed=options.speed * MPH,
+        epochs=options.epochs,
+        recipe_epochs=options.recipe_epochs,
     )
-    if given.quick:
-        given.seeds = 1
+    if options.quick:
+        options.seeds = 1
         args = replace(args, epochs=7, recipe_epochs=3, max_seconds=15.0)
-    found = run(given.recordings, given.track, given.seeds, given.output, args, given.processes)
-    told_whole = {"settings": asdict(args), "seeds": given.seeds, "rows": found}
-    write_whole(given.output / "real-images.json", json.dumps(told_whole, indent=1) + "\n")
-    print(f"\n{tables(found)}")
-    if given.quick:
-        check(found)
+    results = run(options.recordings, options.track, options.seeds, options.output, args, options.processes)
+    output = {"settings": asdict(args), "seeds": options.seeds, "rows": results}
+    write_whole(options.output / "real-images.json", json.dumps(output, indent=1) + "\n")
+    print(f"\n{tables(results)}")
+    if options.quick:
+        check(results)
 
 
-def check(found: Sequence[dict[str, Any]]) -> None:
-    """Make sure that ours has learnt to steer by the images, as far as it can in so short a time.
+def check(results: Sequence[dict[str, Any]]) -> None:
+    """Check that ours has learned to steer by the images, as far as possible in such a short training.
 
     Raises:
         SystemExit: It has not.
     """
-    named = {row["name"]: row for row in found if row["seed"] == 0}
+    named = {row["name"]: row for row in results if row["seed"] == 0}
     for other in ("mean", "recipe"):
         ours, theirs = named["ours"]["by_row"]["rmse"], named[other]["by_row"]["rmse"]
         if not ours < theirs:

@@ -196,17 +196,17 @@ print(len(loader.source), bare, opened, most, loader.buffer_bytes)
 def measure_memory(folder: Path, sizes: Sequence[int]) -> None:
     """Resident memory of a process that trains, over the number of frames: from files, and packed."""
     if not Path("/proc/self/statm").exists():
-        print("memory: this system doesn't tell it")
+        print("memory: this system doesn't report it")
         return
     for size in sizes:
         drive, packed = folder / f"frames-{size}", folder / f"frames-{size}.pack"
         make_linked(drive, size)
         make_packed(packed, size)
         for path in (drive, packed):
-            told = subprocess.run(
+            completed = subprocess.run(
                 [sys.executable, "-c", MEMORY, str(path), "40"], capture_output=True, text=True, check=True
             )
-            frames, bare, opened, most, buffer = (int(text) for text in told.stdout.split())
+            frames, bare, opened, most, buffer = (int(text) for text in completed.stdout.split())
             print(
                 f"memory, {frames} frames, {'packed' if path == packed else 'files'}: "
                 f"{(opened - bare) / 2**20:.0f} MiB to open, {(most - opened) / 2**20:.0f} MiB to train "

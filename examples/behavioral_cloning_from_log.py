@@ -1,12 +1,12 @@
-"""Behavioural cloning, from a driving log to a car that drives.
+"""Behavioural cloning, from a driving log to a driving policy.
 
 python examples/behavioral_cloning_from_log.py path/to/recording
-    learns from a recording of yours, compares its steering with yours on rows that it was never trained
-    on, and lets the policy drive the embedded lake track;
+    learns from your recording, compares its steering with yours on held-out rows, and lets the policy
+    drive the embedded lake track;
 
 python examples/behavioral_cloning_from_log.py --expert --seeds 0 1 2
-    does so with demonstrations of the built-in expert, once for each seed, and makes sure that each
-    policy drives three laps without anybody's help.
+    learns from demonstrations of the built-in expert, once for each seed, and checks that each
+    policy drives three laps without intervention.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from udacity_gym.telemetry import CAMERAS, MPH
 
 
 def main() -> None:
-    """Read the command line and do what it says."""
+    """Read the command line and run the trainings."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -46,12 +46,12 @@ def main() -> None:
         folder = options.output or Path(scratch)
         for seed in options.seeds:
             if options.expert:
-                clone_the_expert(folder, seed, options.epochs or 12)
+                clone_expert(folder, seed, options.epochs or 12)
             else:
-                clone_a_person(options.recording, folder, seed, options.epochs or 30)
+                clone_human(options.recording, folder, seed, options.epochs or 30)
 
 
-def clone_a_person(path: Path, folder: Path, seed: int, epochs: int) -> None:
+def clone_human(path: Path, folder: Path, seed: int, epochs: int) -> None:
     """Learn from a recording, check the steering on unseen rows, then drive."""
     recording = open_recording(path)
     print(recording.report)
@@ -61,41 +61,41 @@ def clone_a_person(path: Path, folder: Path, seed: int, epochs: int) -> None:
         epochs=epochs,
         throttle="speed_control",  # learn to steer only,
         target_speed=15 * MPH,  # and drive with a controller that keeps this speed
-        loss="mse",  # what is pressed hard counts most: it is a bend
+        loss="mse",  # keys pressed in bends count most
         smoothing=1.0,  # keys are pressed and released: learn the mean over a second
-        recovery_time=1.2,  # people come back to the middle slowly,
+        recovery_time=1.2,  # humans come back to the middle slowly,
         augmentation=Augmentation(shift=0.3, turn=0.012),  # and wander by themselves
         balance=0.25,
         folder=folder / f"person-seed{seed}",
     )
     policy = learner.learn()
 
-    beaten = compare_steering(learner, policy)
+    beats_baselines = compare_steering(learner, policy)
     evaluation = drive(policy, laps=1)
     print(evaluation)
     first = evaluation.distance_to_first_intervention
-    far = f"{evaluation.distance:.0f} m, nobody intervened" if first is None else f"{first:.0f} m"
-    print(f"From the start to the first intervention: {far}; autonomy {evaluation.autonomy:.1%}")
-    assert beaten, "the policy must steer more like the driver than 'always zero' and 'always the mean' do"
+    distance = f"{evaluation.distance:.0f} m, no intervention" if first is None else f"{first:.0f} m"
+    print(f"From the start to the first intervention: {distance}; autonomy {evaluation.autonomy:.1%}")
+    assert beats_baselines, "the policy must steer more like the driver than the two constant baselines"
 
 
 def compare_steering(learner: BehavioralCloning, policy: Policy) -> bool:
-    """Print steering errors on the rows never trained on; whether the policy beats what needs no learning."""
+    """Print steering errors on held-out rows; returns whether the policy beats the constant baselines."""
     frames = learner.validation_frames
     steering = np.array([policy.predict(frames.image(row, "center"))[0][0] for row in range(len(frames))])
     mean = float(learner.train_frames.steering.mean())
     guesses = {"policy": steering, "always zero": 0 * steering, "always the mean": 0 * steering + mean}
     smoothed = error_table(
-        f"steering as learnt, the mean over {learner.config.smoothing} s", guesses, frames.steering
+        f"steering as learned, the mean over {learner.config.smoothing} s", guesses, frames.steering
     )
     recorded = error_table("steering row by row, as the keys were pressed", guesses, frames.recorded_steering)
     straight = float((frames.recorded_steering == 0).mean())
     print(f"({straight:.0%} of the rows are exactly 0. Where that is more than half, 'always zero' is their")
-    print("median and hard to beat in MAE row by row; RMSE and correlation tell more.)\n")
-    ours, *others = smoothed
-    better = all(ours[0] < 0.9 * other[0] and ours[1] < 0.95 * other[1] for other in others)
+    print("median and hard to beat in MAE row by row; RMSE and correlation say more.)\n")
+    policy_errors, *others = smoothed
+    better = all(policy_errors[0] < 0.9 * other[0] and policy_errors[1] < 0.95 * other[1] for other in others)
     better_by_row = all(recorded[0][1] < 0.95 * other[1] for other in recorded[1:])
-    return better and better_by_row and ours[2] > 0.5
+    return better and better_by_row and policy_errors[2] > 0.5
 
 
 def error_table(
@@ -119,13 +119,13 @@ def errors(guess: NDArray[np.float32], truth: NDArray[np.float32]) -> tuple[floa
     return float(np.abs(difference).mean()), float(np.sqrt((difference**2).mean())), float(correlation)
 
 
-def clone_the_expert(folder: Path, seed: int, epochs: int) -> None:
-    """Learn from two laps of the built-in expert; the policy must then drive three by itself."""
+def clone_expert(folder: Path, seed: int, epochs: int) -> None:
+    """Learn from two laps of the built-in expert, and check that the policy drives three laps by itself."""
     laps = folder / "expert-laps"
     if not laps.exists():
         folder.mkdir(parents=True, exist_ok=True)
         env = gymnasium.make("UdacitySim-v0", cameras=CAMERAS, mode="training")
-        # Half a recording, left by an interruption, must not be taken for two laps.
+        # An unfinished recording of an interrupted run must not be used as two laps.
         with tempfile.TemporaryDirectory(prefix="recording-", dir=folder) as unfinished:
             record(
                 env, PurePursuit(speed=27.5 * MPH), Path(unfinished, "laps"), laps=2, seed=0, progress=True
@@ -144,7 +144,7 @@ def clone_the_expert(folder: Path, seed: int, epochs: int) -> None:
 
 
 def drive(policy: Policy, laps: int) -> Evaluation:
-    """Let a policy drive the lake track from the start, seeing what the centre camera sees."""
+    """Evaluate a policy on the lake track from the start, with the centre camera."""
     env = gymnasium.make("UdacitySim-v0")
     try:
         return evaluate(policy, env, laps=laps, progress=True)

@@ -1,17 +1,18 @@
 """DAgger with a model as the expert, beside behavioural cloning on as many labels.
 
-A trained network teaches a linear controller to steer (Ross, Gordon & Bagnell 2011). Both methods get the
-same number of labelled frames in each round, and train the same controller on all frames so far. They differ
-in who drives while the frames are collected: in cloning the expert, in DAgger the controller itself. After
-each round the controller drives a lap alone. A fall is a departure from the road; the car is then put back.
+A trained network is the expert of a linear controller that steers (Ross, Gordon & Bagnell 2011). Both methods
+get the same number of labelled frames in each round, and train the same controller on all frames so far. They
+differ in who drives while the frames are collected: in cloning the expert, in DAgger the controller itself.
+After each round the controller drives a lap alone. A fall is a departure from the road; the car is then put
+back.
 
 python examples/dagger.py
     trains an expert first, in half a minute, from laps of a built-in one; two minutes on two cores
 
 python examples/dagger.py --expert my-policy
-    takes your model as the expert: a checkpoint folder, an ONNX file or a Keras file
+    uses your model as the expert: a checkpoint folder, an ONNX file or a Keras file
 
-It prints falls per lap, draws them, and makes sure that DAgger falls less often than cloning.
+It prints falls per lap, draws them, and checks that DAgger falls less often than cloning.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ NETWORKS.register("LinearController", LinearController)
 
 @dataclass(frozen=True)
 class Job:
-    """One method: who drives is what ``beta`` says, 1 being the expert in every round."""
+    """A run of one method; ``beta`` is the schedule of the expert's share, 1 in every round for cloning."""
 
     method: str
     beta: float | str
@@ -104,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def train_expert(folder: Path) -> Path:
-    """Clone a racing line from two laps, with side cameras and augmentation, and make sure that it drives.
+    """Clone a racing line from two laps, with side cameras and augmentation.
 
     Returns:
         The checkpoint of the policy.
@@ -167,7 +168,7 @@ def run(job: Job) -> list[float]:
 
 
 def falls_per_lap(policy: Policy) -> float:
-    """Let a policy drive a lap, and count how often it leaves the road."""
+    """Evaluate a policy for a lap, and count how often it leaves the road."""
     env = gymnasium.make("UdacitySim-v0", image_size=policy.image_size)
     evaluation = evaluate(policy, env, laps=1, intervene="road", start={"s": 0.0, "speed": SPEED})
     env.close()
@@ -188,7 +189,10 @@ def plot(falls: dict[str, list[float]], path: Path) -> None:
     for method, values in falls.items():
         axes.plot(range(1, len(values) + 1), values, marker="o", label=method)
     axes.set(
-        xlabel="round", ylabel="falls per lap", title="A model teaches a linear controller", ylim=(0, None)
+        xlabel="round",
+        ylabel="falls per lap",
+        title="Linear controller with a model as the expert",
+        ylim=(0, None),
     )
     axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)

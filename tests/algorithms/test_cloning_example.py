@@ -21,10 +21,10 @@ def test_half_a_recording_is_not_taken_for_a_whole_one(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("udacity_gym.recording.record", interrupted)
-    clone_the_expert = runpy.run_path(str(EXAMPLE))["clone_the_expert"]
+    clone_expert = runpy.run_path(str(EXAMPLE))["clone_expert"]
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            clone_the_expert(tmp_path / "output", seed=0, epochs=1)
+            clone_expert(tmp_path / "output", seed=0, epochs=1)
         assert not list((tmp_path / "output").iterdir())
     assert len(started) == 2
 

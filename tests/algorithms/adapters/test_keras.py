@@ -21,7 +21,7 @@ from udacity_gym.errors import CheckpointError, OptionError
 MODELS = Path(__file__).with_name("keras_models")
 ANSWERS = np.load(MODELS / "answers.npz")
 IMAGES = ANSWERS["images"]
-WHOLE = {"image": [18, 32], "crop": [0, 18]}
+WHOLE = {"camera_size": [18, 32], "crop": [0, 18]}
 LAMBDA = {"scale": 1 / 127.5, "offset": -1.0}
 COURSE = {"preprocessing": WHOLE, "lambdas": {"lambda_1": LAMBDA, "lambda": LAMBDA}}
 SCALED = {"preprocessing": {**WHOLE, "scale": 1 / 255}}
@@ -147,7 +147,7 @@ def changed(tmp_path: Path, layer: str, **settings: Any) -> Path:
     ("layer", "settings", "words"),
     [
         ("conv2d_3", {"data_format": "channels_first"}, "'conv2d_3': channels come first"),
-        ("conv2d_3", {"kind": "Capsule"}, "Capsule layers are not known"),
+        ("conv2d_3", {"kind": "Capsule"}, "Capsule layers are not supported"),
         ("conv2d_3", {"padding": "causal"}, "'causal' is not supported"),
         ("activation_1", {"activation": "magic"}, "activation 'magic' is not supported"),
         ("batch_normalization_1", {"axis": 1}, "not of axis 1"),
