@@ -558,7 +558,7 @@ def test_who_can_not_drive_or_teach_is_refused_at_once(env: Any, road_recording:
         DAgger(env=env, expert=clone, **SMALL)
     with pytest.raises(OptionError, match="expert=PurePursuit is a class: give an object of it"):
         DAgger(env=env, expert=PurePursuit, **SMALL)
-    with pytest.raises(OptionError, match="labeller=.* must be a function"):
+    with pytest.raises(OptionError, match=r"labeller=.* must be a function"):
         DAgger(env=env, expert=PurePursuit(), labeller=cast("Any", 0.0), **SMALL)
     with pytest.raises(OptionError, match=r"give gymnasium.make\('UdacitySim-v0'\), or a function"):
         DAgger(env=cast("Any", "UdacitySim-v0"), expert=PurePursuit(), **SMALL)
