@@ -158,13 +158,13 @@ class BehavioralCloning:
         """Make a function that scores policies by driving; ``stack`` closes an environment made here."""
         import gymnasium
 
-        import udacity_gym  # noqa: F401 - registers the environment
+        from udacity_gym import ENV_ID
         from udacity_gym.evaluation import evaluate
 
         env: Any = self._env
         if not isinstance(env, gymnasium.Env):
             size = self.config.preprocessing.camera_size
-            env = gymnasium.make("UdacitySim-v0", image_size=size) if env is None else env()
+            env = gymnasium.make(ENV_ID, image_size=size) if env is None else env()
             stack.callback(env.close)
         seconds = self.config.drive_seconds
         laps = 1 + int(seconds * MAX_SPEED / env.unwrapped.track.length)

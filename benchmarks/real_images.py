@@ -34,7 +34,6 @@ import numpy as np
 import torch
 from proofs import go_on_with, side_by_side
 
-import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import Augmentation
 from algorithms.base import Floats
 from algorithms.dagger.replay import replay
@@ -43,6 +42,7 @@ from algorithms.training.augment import Geometry
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, drop_broken_images
 from algorithms.training.trainer import Training
+from udacity_gym import ENV_ID
 from udacity_gym.evaluation import evaluate, mean_estimate
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
@@ -182,7 +182,7 @@ def constant_correction(steering: float) -> Geometry:
 
 def drive(policy: NetworkPolicy, track: str, args: Args) -> dict[str, Any]:
     """Figures of a drive from the start of the autonomous mode."""
-    env = gym.make("UdacitySim-v0", track=track, disable_env_checker=True)
+    env = gym.make(ENV_ID, track=track, disable_env_checker=True)
     try:
         return evaluate(policy, env, laps=args.laps, max_seconds=args.max_seconds).summary()
     finally:

@@ -33,9 +33,9 @@ from others.environment import make_environment
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import BehavioralCloning, Frames, PilotNet, Preprocessing
 from algorithms.training.trainer import Epoch
+from udacity_gym import ENV_ID
 from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import Recording, open_recording, record
 from udacity_gym.telemetry import CAMERAS
@@ -160,7 +160,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         if options.recording is None:
-            env = gymnasium.make("UdacitySim-v0", cameras=CAMERAS, mode="training")
+            env = gymnasium.make(ENV_ID, cameras=CAMERAS, mode="training")
             recording = record(env, PurePursuit(), Path(folder, "recording"), seconds=70, progress=True)
         else:
             recording = open_recording(options.recording)

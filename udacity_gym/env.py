@@ -14,17 +14,16 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from udacity_gym.checks import check_integer, check_number, is_number
-from udacity_gym.conditions import ConditionsLike, read_conditions
+from udacity_gym.conditions import ConditionsLike
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.observer import Observation, Observer, check_sensors
 from udacity_gym.rewards import DEFAULT_REWARDS, RewardTerm, Transition, compile_rewards, is_off_road
-from udacity_gym.sensors import check_field_of_view, check_image_size
+from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.simulators import SimulatorSettings, make_simulator
-from udacity_gym.telemetry import VIEWS, Control, Image, Telemetry
+from udacity_gym.telemetry import CTRL_DT, VIEWS, Control, Image, Telemetry
 from udacity_gym.window import Window, why_no_window
 from udacity_gym.world.physics.car import CarParameters
 from udacity_gym.world.track.track import Track
-from udacity_gym.world.track.track_file import MODES
 
 RENDER_SIZE = (800, 448)
 """Width and height of rendered images, pixels."""
@@ -214,7 +213,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         simulator: str | Path = "embedded",
         track: str | Path | Track = "lake",
         cameras: Sequence[str] = ("center",),
-        ctrl_dt: float = 1 / 15,
+        ctrl_dt: float = CTRL_DT,
         max_laps: int | None = None,
         max_seconds: float | None = None,
         mode: str = "autonomous",
@@ -225,7 +224,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         direction: str | None = None,
         conditions: ConditionsLike = None,
         sensors: Sequence[str] = (),
-        image_size: tuple[int, int] = (160, 320),
+        image_size: tuple[int, int] = IMAGE_SIZE,
         field_of_view: float | None = None,
         car: CarParameters | None = None,
         rewards: Mapping[str, float | RewardTerm] = DEFAULT_REWARDS,
@@ -241,11 +240,6 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             check_integer("max_laps", max_laps, 1)
         if max_seconds is not None:
             check_number("max_seconds", max_seconds, positive=True)
-        if not isinstance(mode, str) or mode not in MODES:
-            raise OptionError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
-        if not isinstance(host, str):
-            raise OptionError(f"host must be an address such as '127.0.0.1', got {host!r}")
-        check_integer("port", port, 0, 65535)
         names = _names(cameras)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise OptionError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
@@ -253,15 +247,15 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._track = self._home = Track.load(track).facing(direction)
         settings = SimulatorSettings(
             track=self._track,
-            ctrl_dt=float(ctrl_dt),
+            ctrl_dt=ctrl_dt,
             mode=mode,
             host=host,
             port=port,
             cameras=names,
-            conditions=read_conditions(conditions),
-            image_size=check_image_size(image_size),
-            field_of_view=None if field_of_view is None else check_field_of_view(field_of_view),
-            car=_check_car(car),
+            conditions=conditions,
+            image_size=image_size,
+            field_of_view=field_of_view,
+            car=car,
             options=dict(simulator_options or {}),
         )
         self.simulator = make_simulator(str(simulator), settings)
@@ -508,12 +502,6 @@ def _share(name: str, value: Any) -> float:
     if not is_number(value):
         raise OptionError(f"reward term {name!r} must return a finite number, got {value!r}")
     return float(value)
-
-
-def _check_car(car: Any) -> CarParameters | None:
-    if car is None or (isinstance(car, CarParameters) and all(map(is_number, car))):
-        return car
-    raise OptionError(f"car must be CarParameters of finite numbers, such as CarParameters(), got {car!r}")
 
 
 def _names(cameras: Any) -> tuple[str, ...]:

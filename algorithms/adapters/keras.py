@@ -37,13 +37,13 @@ from algorithms.adapters.keras_layers import Builder, Layer, Weights
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.errors import CheckpointError, MissingDependencyError, OptionError
+from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import MPH
 
 SUFFIXES = (".h5", ".hdf5", ".keras")
 TARGET_SPEED = 9.0 * MPH
 """m/s, set speed of the course's ``drive.py``; used if the description gives no speed."""
 
-_CAMERA_SIZE = (160, 320)
 _ACTIONS = {1: ("steering",), 2: ("steering", "throttle")}
 _FIELDS = ("preprocessing", "actions", "target_speed", "lambdas")
 
@@ -128,7 +128,7 @@ def _preprocessing(path: Path, given: Mapping[str, Any], shape: tuple[int, int, 
     if channels != 3:
         raise CheckpointError(f"{path} takes images of {channels} channels; only three are supported")
     values: dict[str, Any] = {
-        "camera_size": _CAMERA_SIZE,
+        "camera_size": IMAGE_SIZE,
         "crop": (0, None),
         "size": (height, width),
         "color": "rgb",

@@ -16,6 +16,7 @@ import numpy as np
 from algorithms.checks import Number, check_fields
 from udacity_gym.errors import OptionError
 from udacity_gym.recording.images import check_crop, crop_and_resize
+from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import Image
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Preprocessing:
             where they grow, "linear" is the default of ``cv2.resize``, "area" its INTER_AREA.
     """
 
-    camera_size: Size = (160, 320)
+    camera_size: Size = IMAGE_SIZE
     crop: Annotated[tuple[int, int], Number(0)] = (60, 135)
     size: Size = (66, 200)
     color: Literal["yuv", "rgb", "bgr", "yuv_before_3.2"] = "yuv"

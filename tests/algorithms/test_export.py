@@ -14,7 +14,7 @@ import torch
 
 from algorithms import NetworkPolicy, Preprocessing
 from algorithms.policies.ensemble import Ensemble
-from algorithms.policies.export import TOLERANCE, ExportError, ImagesToActions, _images, export
+from algorithms.policies.export import TOLERANCE, ExportError, ImagesToActions, _test_images, export
 from algorithms.policies.losses import Classes, Gaussian, Huber, Loss
 from algorithms.policies.networks import make_network
 from algorithms.policies.preprocessing import COLORS
@@ -63,7 +63,7 @@ def test_the_preparation_in_a_model_is_that_of_opencv_but_for_rounding(
 ) -> None:
     preprocessing = Preprocessing(size=size, color=color, interpolation=interpolation, scale=1.0, offset=0.0)
     model = ImagesToActions(NetworkPolicy(torch.nn.Identity(), preprocessing))
-    for images in _images((160, 320)):
+    for images in _test_images((160, 320)):
         prepared = model.prepare(torch.from_numpy(images)).permute(0, 2, 3, 1).numpy()
         difference = np.abs(prepared - preprocessing.prepare_batch(images))
         # A change of the luma by one moves the chroma by one more.
@@ -111,7 +111,7 @@ def test_what_is_exported_knows_how_it_wants_to_be_driven(exported: Path, tmp_pa
 def test_torchscript_does_what_the_policy_does(policy: NetworkPolicy, tmp_path: Path) -> None:
     assert export(policy, tmp_path / "model.pt").difference < 1e-3
     script = torch.jit.load(str(tmp_path / "model.pt"))
-    for images in _images((160, 320)):
+    for images in _test_images((160, 320)):
         action = script(torch.from_numpy(images))[0].numpy()
         np.testing.assert_allclose(action, policy.predict(images)[0], atol=1e-3)
 
@@ -170,7 +170,7 @@ def test_an_ensemble_is_exported_as_the_mean_of_its_members(suffix: str, tmp_pat
     ensemble.save(tmp_path / "policy")
     path = tmp_path / f"model{suffix}"
     assert main(["export", str(tmp_path / "policy"), "--output", str(path)]) == 0
-    seen = _images((160, 320))[2]
+    seen = _test_images((160, 320))[2]
     speed, begins = np.full((8, 1), 5.0, np.float32), np.ones(8, np.bool_)
     every, _ = ensemble.predict_all({"center": seen, "speed": speed})
     assert every.std(axis=0).max() > 0.1  # one of them alone would be noticed

@@ -28,9 +28,9 @@ def make_env(track: str, **settings: Any) -> gymnasium.Env[Any, Any]:
     """Make the environment with the embedded simulator."""
     import gymnasium
 
-    import udacity_gym  # noqa: F401 - registers the environment
+    from udacity_gym import ENV_ID
 
-    return gymnasium.make("UdacitySim-v0", track=track, disable_env_checker=True, **settings)
+    return gymnasium.make(ENV_ID, track=track, disable_env_checker=True, **settings)
 
 
 def make_expert(expert: str, track: str | Track, speed: float | None = None, noise: float = 0.0) -> Any:

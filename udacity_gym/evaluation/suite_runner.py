@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from udacity_gym import ENV_ID
 from udacity_gym.checks import check_integer
 from udacity_gym.driving.driver import Predictor, name_of
 from udacity_gym.driving.executor import Shared, open_executor
@@ -148,10 +149,8 @@ def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
     scenario = case.scenario
     track = Track.load(scenario.track).facing(scenario.direction)
     driver: Any = run.policy.make(track) if isinstance(run.policy, ForEachTrack) else run.policy
-    import udacity_gym  # noqa: F401 - registers the environment
-
     env = gym.make(
-        "UdacitySim-v0",
+        ENV_ID,
         track=track,
         conditions=scenario.conditions,
         image_size=image_size_for(driver),

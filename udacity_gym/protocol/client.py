@@ -31,7 +31,7 @@ from udacity_gym.protocol.images import encode_image
 from udacity_gym.protocol.numbers import CULTURES, Culture
 from udacity_gym.protocol.websocket import WebSocket
 from udacity_gym.simulators.base import Simulator
-from udacity_gym.telemetry import Control, Telemetry
+from udacity_gym.telemetry import CTRL_DT, Control, Telemetry
 
 PING_INTERVAL = 25.0
 """s between pings, as Udacity's."""
@@ -160,7 +160,7 @@ class SimulatorClient:
         track: str = "lake",
         host: str = "127.0.0.1",
         port: int = 4567,
-        ctrl_dt: float = 1 / 15,
+        ctrl_dt: float = CTRL_DT,
         dialect: str = "term1",
         culture: str = "en_US",
         real_time: bool = False,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from udacity_gym.conditions import FIELDS, Conditions, ConditionsLike, read_conditions
+from udacity_gym.conditions import FIELDS, Conditions, read_conditions
 from udacity_gym.errors import OptionError, SimulatorError
-from udacity_gym.sensors import IMAGE_SIZE, check_field_of_view, check_image_size
-from udacity_gym.simulators.base import Simulator
+from udacity_gym.simulators.base import Simulator, SimulatorSettings
 from udacity_gym.telemetry import (
     CAMERAS,
     SENSORS,
@@ -23,7 +21,6 @@ from udacity_gym.telemetry import (
     Pose,
     Telemetry,
 )
-from udacity_gym.world.physics.car import CarParameters
 from udacity_gym.world.physics.world import RESET_OPTIONS as PLACING, Snapshot, World
 from udacity_gym.world.track.track import Track
 
@@ -83,51 +80,36 @@ class EmbeddedSimulator(Simulator):
         conditions: weather and light in this episode.
     """
 
-    def __init__(
-        self,
-        track: str | Path | Track = "lake",
-        ctrl_dt: float = 1 / 15,
-        mode: str = "autonomous",
-        car: CarParameters | None = None,
-        jpeg: bool = False,
-        conditions: ConditionsLike = None,
-        image_size: tuple[int, int] = IMAGE_SIZE,
-        field_of_view: float | None = None,
-    ) -> None:
+    def __init__(self, settings: SimulatorSettings | None = None) -> None:
         """Build the simulator; `reset` starts the first episode.
 
         Args:
-            track: name of a built-in track, path of a track file, or a track.
-            ctrl_dt: s of one control step.
-            mode: "autonomous" or "training".
-            car: the kind of car; None is Udacity's.
-            jpeg: compress images as Udacity's simulator does, so that they equal what comes over the wire.
-            conditions: weather and light: `Conditions`, a name, or a `Randomization` from which every episode
-                draws.
-            image_size: (height, width) of the cameras' images in pixels.
-            field_of_view: rad, vertical, of the cameras; None is Udacity's, 60 degrees.
+            settings: its settings; None takes the defaults. The only option is "jpeg": whether to compress
+                images as Udacity's simulator does, so that they equal what comes over the wire.
 
         Raises:
-            TrackError: No such track.
-            OptionError: ``ctrl_dt`` is not positive, the track has no such mode, there are no such
-                conditions, or ``image_size`` or ``field_of_view`` is out of range.
+            OptionError: There is no such option.
         """
-        loaded = Track.load(track)
-        if mode not in loaded.starts:
-            raise OptionError(f"mode must be one of {', '.join(map(repr, loaded.starts))}, got {mode!r}")
-        self.world = World(loaded, ctrl_dt=ctrl_dt, car=car)
-        self.ctrl_dt = ctrl_dt
-        self.mode = mode
-        self.jpeg = jpeg
+        settings = settings or SimulatorSettings()
+        unknown = sorted(set(settings.options) - {"jpeg"})
+        if unknown:
+            raise OptionError(
+                f"unknown simulator option {', '.join(map(repr, unknown))}; the embedded one has jpeg"
+            )
+        track = Track.load(settings.track)
+        self.world = World(track, ctrl_dt=settings.ctrl_dt, car=settings.car)
+        self.ctrl_dt = settings.ctrl_dt
+        self.mode = settings.mode
+        self.jpeg = bool(settings.options.get("jpeg"))
         self.conditions = Conditions()
-        self._default_conditions = read_conditions(conditions)
-        self._image_size = check_image_size(image_size)
-        self._field_of_view = field_of_view if field_of_view is None else check_field_of_view(field_of_view)
-        self._default_track, self._car = loaded, self.world.car
-        self._mode = mode  # of this episode
+        self._default_conditions = read_conditions(settings.conditions)
+        self._image_size = settings.image_size
+        self._field_of_view = settings.field_of_view
+        self._default_track, self._car = track, self.world.car
+        self._mode = settings.mode  # of this episode
         self._seed = 0
-        self._track = loaded  # of this episode, as its file has it, in whichever direction the car drives
-        self._worlds = {loaded: self.world}
+        self._track = track  # of this episode, as its file has it, in whichever direction the car drives
+        self._worlds = {track: self.world}
         self._rigs: dict[Track, CameraRig] = {}
 
     @property

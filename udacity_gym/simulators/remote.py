@@ -8,7 +8,7 @@ import math
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -18,7 +18,6 @@ import numpy as np
 
 from udacity_gym.conditions import (
     Conditions,
-    ConditionsLike,
     Randomization,
     plain_conditions,
     read_conditions,
@@ -31,8 +30,8 @@ from udacity_gym.errors import (
     SimulatorTimeoutError,
 )
 from udacity_gym.protocol.clock import Clock
-from udacity_gym.protocol.server import PORT, SimulatorServer
-from udacity_gym.simulators.base import Simulator
+from udacity_gym.protocol.server import SimulatorServer
+from udacity_gym.simulators.base import Simulator, SimulatorSettings
 from udacity_gym.telemetry import CAMERAS, MPH, Capabilities, Control, Image, Telemetry
 from udacity_gym.world.track.track import Track
 
@@ -151,45 +150,36 @@ class RemoteSimulator(Simulator):
 
     def __init__(
         self,
-        host: str = "127.0.0.1",
-        port: int = PORT,
-        ctrl_dt: float = 1 / 15,
-        *,
-        track: str | Path | Track = "lake",
-        mode: str = "autonomous",
-        cameras: Sequence[str] = ("center",),
+        settings: SimulatorSettings | None = None,
         options: RemoteOptions | None = None,
         launcher: Launcher | None = None,
-        conditions: ConditionsLike = None,
     ) -> None:
         """Start to listen; `reset` waits for the simulator.
 
         Args:
-            host: address to listen on. Anything but loopback lets others connect.
-            port: port to listen on; Udacity's builds know only 4567.
-            ctrl_dt: s of one control step.
-            track: track that our own simulator must be driving on; Udacity's don't send theirs.
-            mode: "autonomous" or "training", for our own simulator.
-            cameras: cameras whose images every step returns.
-            options: see `RemoteOptions`; None is the default ones.
+            settings: its settings; None takes the defaults. Our own simulator must be driving on their
+                track, and has their mode and conditions. Of conditions, the research build has weather and
+                time of day, others have none.
+            options: how to deal with the simulator; None reads them from the settings' options.
             launcher: starts the simulator's program; None waits for one that somebody else starts.
-            conditions: weather and light, as for `EmbeddedSimulator`. Our own simulator has all of them, the
-                research build has weather and time of day, others have none.
 
         Raises:
-            OptionError: There are no such conditions.
+            OptionError: A setting is for the embedded simulator alone, or an option is unknown or out of
+                range.
             SimulatorError: The port is taken.
         """
-        self.ctrl_dt = ctrl_dt
-        self.options = options or RemoteOptions()
+        settings = settings or SimulatorSettings()
+        settings.refuse_embedded_only()
+        self.ctrl_dt = settings.ctrl_dt
+        self.options = options or RemoteOptions.read(settings.options)
         self._clock = self.options.clock
-        self._track = Track.load(track)
-        self._mode, self._cameras = mode, tuple(cameras)
-        self._conditions = read_conditions(conditions)
-        self.server = SimulatorServer(host, port, self.options.dialect, self._clock)
+        self._track = Track.load(settings.track)
+        self._mode, self._cameras = settings.mode, tuple(settings.cameras)
+        self._conditions = read_conditions(settings.conditions)
+        self.server = SimulatorServer(settings.host, settings.port, self.options.dialect, self._clock)
         self._launcher = launcher
         self._watchdog = _Watchdog(self._stop_car, self.options.idle_timeout, self._clock)
-        self._timer = _EpisodeTimer(self._clock, ctrl_dt)
+        self._timer = _EpisodeTimer(self._clock, self.ctrl_dt)
         # Held while a command is under way, by the one who steps or by the watchdog.
         self._turn = threading.RLock()
         self._closed = False

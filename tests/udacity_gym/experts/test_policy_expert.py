@@ -14,15 +14,15 @@ from udacity_gym.wrappers import SpeedControl
 class Remembers:
     """Counts its steps in its state, as recurrent policies do, and steers by them."""
 
-    def __init__(self, actions=2):
-        self.actions = actions
+    def __init__(self, numbers=2):
+        self.numbers = numbers
         self.starts = []
 
     def predict(self, observation, state=None, episode_start=None, deterministic=False):
         assert deterministic
         self.starts.append(bool(episode_start[0]))
         count = 0 if state is None else state[0] + 1
-        return np.array([count / 100, 0.5][: self.actions], np.float32), (count,)
+        return np.array([count / 100, 0.5][: self.numbers], np.float32), (count,)
 
 
 def run(expert, env, steps, seed=0):
@@ -44,7 +44,7 @@ def test_a_policys_memory_lasts_for_an_episode():
 
 
 def test_a_policy_that_only_steers_drives_as_with_speed_control():
-    policy = Remembers(actions=1)
+    policy = Remembers(numbers=1)
     policy.target_speed = 7.0
     by_expert = run(PolicyExpert(policy), UdacityEnv(cameras=()), 60)
     env = SpeedControl(UdacityEnv(cameras=()), 7.0)

@@ -15,6 +15,7 @@ from udacity_gym.protocol import client
 from udacity_gym.protocol.images import encode_image
 from udacity_gym.protocol.server import SETTLING
 from udacity_gym.protocol.websocket import WebSocket, accept_key
+from udacity_gym.simulators import SimulatorSettings
 from udacity_gym.simulators.base import Simulator
 from udacity_gym.simulators.remote import RemoteOptions, RemoteSimulator
 from udacity_gym.telemetry import MPH, Capabilities, Control, Pose, Telemetry, TrackState
@@ -82,7 +83,7 @@ def test_our_server_says_exactly_these_frames(name):
     cameras = () if name == "mpc" else ("center",)
     clock = SimulatedClock()
     options = RemoteOptions(**PATIENT, clock=clock)
-    with RemoteSimulator(port=0, ctrl_dt=0.1, cameras=cameras, options=options) as simulator:
+    with RemoteSimulator(SimulatorSettings(port=0, ctrl_dt=0.1, cameras=cameras), options) as simulator:
 
         def play():
             try:

@@ -18,6 +18,7 @@ from udacity_gym.protocol.dialects import DIALECTS, detect
 from udacity_gym.protocol.numbers import CULTURES
 from udacity_gym.protocol.server import SimulatorServer
 from udacity_gym.protocol.websocket import WebSocket
+from udacity_gym.simulators import SimulatorSettings
 from udacity_gym.simulators.remote import RemoteOptions, RemoteSimulator
 from udacity_gym.telemetry import Control
 
@@ -196,7 +197,7 @@ def test_500_times_open_and_close_leak_no_thread_no_socket_no_memory():
             if i == 20:
                 gc.collect()
                 threads, files, objects = threading.active_count(), open_files(), len(gc.get_objects())
-            simulator = RemoteSimulator(port=port, ctrl_dt=1e-6, options=RemoteOptions(**PATIENT))
+            simulator = RemoteSimulator(SimulatorSettings(port=port, ctrl_dt=1e-6), RemoteOptions(**PATIENT))
             if i % 10 == 0:  # with a conversation; the others hang up somewhere in the handshake
                 simulator.reset()
                 simulator.step(Control())
@@ -213,7 +214,7 @@ def test_close_never_hangs_in_the_middle_of_anything():
     for delay in (0.0, 0.002, 0.01, 0.05):
         port = free_port()
         with UnityLike(port):
-            simulator = RemoteSimulator(port=port, options=RemoteOptions(**PATIENT))
+            simulator = RemoteSimulator(SimulatorSettings(port=port), RemoteOptions(**PATIENT))
             failed = []
 
             def drive(simulator=simulator, failed=failed):

@@ -31,6 +31,7 @@ from udacity_gym.protocol import client as client_module
 from udacity_gym.protocol.client import FRAME, SimulatorClient
 from udacity_gym.protocol.server import SETTLING, SimulatorServer
 from udacity_gym.protocol.websocket import WebSocket
+from udacity_gym.simulators import SimulatorSettings
 from udacity_gym.simulators.embedded import EmbeddedSimulator
 from udacity_gym.simulators.remote import RemoteOptions, RemoteSimulator
 from udacity_gym.telemetry import MPH, Control
@@ -119,7 +120,9 @@ def test_the_environment_chooses_the_length_of_the_control_step():
 def test_another_track_than_the_environments_is_an_error():
     env = remote_env()
     with (
-        running_client(port_of(env), lambda ctrl_dt: EmbeddedSimulator("jungle", ctrl_dt=ctrl_dt)),
+        running_client(
+            port_of(env), lambda ctrl_dt: EmbeddedSimulator(SimulatorSettings("jungle", ctrl_dt=ctrl_dt))
+        ),
         pytest.raises(SimulatorError, match=r"on track 'jungle'.*udacity-gym sim --track lake"),
     ):
         env.reset()
@@ -178,7 +181,7 @@ def test_the_research_builds_driver_chooses_track_weather_and_time_of_day(monkey
     simulators = []
 
     def make(ctrl_dt):
-        simulators.append(EmbeddedSimulator("lake", ctrl_dt=ctrl_dt))
+        simulators.append(EmbeddedSimulator(SimulatorSettings("lake", ctrl_dt=ctrl_dt)))
         return simulators[-1]
 
     with running_client(port_of(env), make, announce=False, dialect="research") as client:
@@ -207,7 +210,9 @@ def test_the_research_builds_driver_chooses_track_weather_and_time_of_day(monkey
 def test_a_driver_that_wants_an_unknown_track_gets_an_episode_all_the_same():
     news = []
     client = SimulatorClient(
-        lambda ctrl_dt: EmbeddedSimulator("lake", ctrl_dt=ctrl_dt), dialect="research", on_news=news.append
+        lambda ctrl_dt: EmbeddedSimulator(SimulatorSettings("lake", ctrl_dt=ctrl_dt)),
+        dialect="research",
+        on_news=news.append,
     )
     client.car.restart({"track": "moon"})
     assert client.car.telemetry.extra["track"] == "lake"
@@ -233,7 +238,8 @@ def test_the_conditions_of_info_put_a_car_over_the_wire_into_the_same_again():
     anything = Randomization(("clear", "rain"), grip=(0.5, 0.9))
     env = remote_env(cameras=())
     with running_client(
-        port_of(env), lambda ctrl_dt: EmbeddedSimulator("lake", ctrl_dt=ctrl_dt, conditions=anything)
+        port_of(env),
+        lambda ctrl_dt: EmbeddedSimulator(SimulatorSettings("lake", ctrl_dt=ctrl_dt, conditions=anything)),
     ):
         for options in ({}, {"conditions": "clear"}, {"conditions": "ice"}):
             _, info = env.reset(options=options)
@@ -298,7 +304,7 @@ def run_in_real_time(monkeypatch, packets, end, step_seconds=lambda step: 0.0, *
         clock.sleep(step_seconds(client.steps))
 
     client = SimulatorClient(
-        lambda ctrl_dt: EmbeddedSimulator("lake", ctrl_dt=ctrl_dt),
+        lambda ctrl_dt: EmbeddedSimulator(SimulatorSettings("lake", ctrl_dt=ctrl_dt)),
         real_time=True,
         on_step=on_step,
         on_news=lambda news: client.stop() if news == "the connection was closed" else None,
@@ -341,7 +347,9 @@ def test_a_machine_that_is_too_slow_leaves_frames_out(monkeypatch):
 
 def test_a_silent_driver_does_not_stop_the_world_but_the_watchdog_stops_the_car():
     clock = SimulatedClock()
-    simulator = RemoteSimulator(port=0, options=RemoteOptions(connect_timeout=PATIENCE, clock=clock))
+    simulator = RemoteSimulator(
+        SimulatorSettings(port=0), RemoteOptions(connect_timeout=PATIENCE, clock=clock)
+    )
     with running_client(simulator.server.port, real_time=True, fragment=1016):
         wait_for_start(simulator.server)
         clock.advance(SETTLING)
@@ -355,7 +363,7 @@ def test_a_silent_driver_does_not_stop_the_world_but_the_watchdog_stops_the_car(
 
 def test_a_person_at_the_simulator_gives_empty_telemetry():
     person = [None]
-    simulator = RemoteSimulator(port=0, ctrl_dt=0.05, options=RemoteOptions(**PATIENT))
+    simulator = RemoteSimulator(SimulatorSettings(port=0, ctrl_dt=0.05), RemoteOptions(**PATIENT))
     with running_client(simulator.server.port, real_time=True, person=lambda: person[0]) as client:
         simulator.reset()
         person[0] = Control(0.0, 1.0)
@@ -450,9 +458,11 @@ def test_it_ends_when_the_server_has_gone_for_good_and_does_not_spin(monkeypatch
         "connect",
         lambda *arguments, **settings: [attempts.append(1), connect(*arguments, **settings)][1],
     )
-    simulator = RemoteSimulator(port=0, options=RemoteOptions(**PATIENT))
+    simulator = RemoteSimulator(SimulatorSettings(port=0), RemoteOptions(**PATIENT))
     client = SimulatorClient(
-        lambda ctrl_dt: EmbeddedSimulator(ctrl_dt=ctrl_dt), port=simulator.server.port, patience=0.5
+        lambda ctrl_dt: EmbeddedSimulator(SimulatorSettings(ctrl_dt=ctrl_dt)),
+        port=simulator.server.port,
+        patience=0.5,
     )
     with ThreadPoolExecutor() as pool:
         running = pool.submit(client.run)
@@ -482,7 +492,7 @@ def test_a_dialect_or_culture_that_there_is_not_is_refused(settings):
 
 
 def test_the_command_simulates_until_the_server_has_gone():
-    with RemoteSimulator(port=0, cameras=(), options=RemoteOptions(**PATIENT)) as simulator:
+    with RemoteSimulator(SimulatorSettings(port=0, cameras=()), RemoteOptions(**PATIENT)) as simulator:
         command = [sys.executable, "-m", "udacity_gym", "sim", "--patience", "1", "--port"]
         process = subprocess.Popen(
             [*command, str(simulator.server.port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

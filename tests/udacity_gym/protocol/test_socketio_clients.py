@@ -13,6 +13,7 @@ from wire_tools import PATIENCE, PATIENT, node_with, wait_for_start, wait_until
 
 from udacity_gym.protocol import listener
 from udacity_gym.protocol.server import SETTLING
+from udacity_gym.simulators import SimulatorSettings
 from udacity_gym.simulators.remote import RemoteOptions, RemoteSimulator
 from udacity_gym.telemetry import Control
 
@@ -50,7 +51,7 @@ def node_simulator(folder, package, port, transports):
 def make_simulator(port=0):
     """A remote simulator in simulated time: every step is two exchanges."""
     options = RemoteOptions(**PATIENT, clock=SimulatedClock())
-    return RemoteSimulator(port=port, ctrl_dt=0.02, options=options)
+    return RemoteSimulator(SimulatorSettings(port=port, ctrl_dt=0.02), options)
 
 
 def reset(simulator):

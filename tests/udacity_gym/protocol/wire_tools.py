@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from udacity_gym.protocol.client import SimulatorClient
+from udacity_gym.simulators import SimulatorSettings
 from udacity_gym.simulators.embedded import EmbeddedSimulator
 
 PATIENCE = 300.0
@@ -31,7 +32,7 @@ def free_port():
 @contextlib.contextmanager
 def running_client(port, make=None, **settings):
     """Our simulator on the wire, in a thread; yields the client."""
-    make = make or (lambda ctrl_dt: EmbeddedSimulator("lake", ctrl_dt=ctrl_dt))
+    make = make or (lambda ctrl_dt: EmbeddedSimulator(SimulatorSettings("lake", ctrl_dt=ctrl_dt)))
     client = SimulatorClient(make, port=port, **{"patience": PATIENCE, **settings})
     thread = threading.Thread(target=client.run, daemon=True)
     thread.start()
