@@ -133,9 +133,12 @@ def test_the_command_compares_policies_and_goes_on_where_it_was(tmp_path, capsys
     [
         (["pid", "racing"], "--suite lake-v1"),
         (["pid", "--suite", "nothing-v1"], "there are lake-v1"),
-        (["pid", "--suite", "tiny-v1", "--laps", "2"], "--laps: tiny-v1 says that by itself"),
-        (["pid", "--processes", "2"], "--processes: is for suites"),
-        (["pid", "pid", "--suite", "tiny-v1"], "each policy once"),
+        (
+            ["pid", "--suite", "tiny-v1", "--laps", "2"],
+            "--laps: not allowed with --suite, tiny-v1 defines it",
+        ),
+        (["pid", "--processes", "2"], "--processes: requires a suite"),
+        (["pid", "pid", "--suite", "tiny-v1"], "each policy must be given once"),
         (["no-such-policy", "--suite", "tiny-v1"], "no-such-policy"),
     ],
 )
