@@ -105,7 +105,7 @@ def _method(comparison: Comparison) -> str:
     ]
     if "road" in comparison.suite.intervene and len(comparison.suite.intervene) > 1:
         sentences.append(
-            "Each start is driven twice: once with interventions as soon as the car leaves its lane (autonomy, "
+            "Every start is driven twice: once helped as soon as the car leaves its lane (autonomy, "
             "interventions, lap time, speed, steering), and once without interventions until it falls off "
             "the road (falls, time over the line, cross-track error)."
         )
@@ -114,9 +114,7 @@ def _method(comparison: Comparison) -> str:
         for policy, estimate in comparison.differences(AUTONOMY).items():
             if not math.isnan(estimate.value):
                 points = estimate.text(1, 100)
-                sentences.append(
-                    f"Autonomy of {policy} minus that of {first}, paired by start: {points} points."
-                )
+                sentences.append(f"Autonomy of {policy} minus {first}, paired by start: {points} points.")
     return " ".join(sentences)
 
 

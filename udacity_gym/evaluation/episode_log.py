@@ -114,7 +114,7 @@ class EpisodeLog:
         _lines(self.path)
         if not incomplete_line.startswith(BEGINNING[: len(incomplete_line)]):
             raise UdacityGymError(
-                f"{self.path} ends with something that is not an episode: {incomplete_line[:40]!r}; choose another file"
+                f"the end of {self.path} is not an episode: {incomplete_line[:40]!r}; use another file"
             )
         self._file.truncate(complete_size)
 
@@ -133,9 +133,7 @@ class EpisodeLog:
             del expected["version"]
             for key, value in expected.items():
                 if data.get(key) != value:
-                    hint = "; if it is the same policy, pass run_suite(..., identity=...)" * (
-                        key == "identity"
-                    )
+                    hint = "; if it is the same policy, pass identity=..." * (key == "identity")
                     raise UdacityGymError(
                         f"{self.path}, line {number}: the episodes here have {key} {data.get(key)!r}, "
                         f"now it is {value!r}; choose another folder, or delete this one to start again{hint}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 INTERVENTION_SECONDS = 6.0
-"""Seconds that one intervention costs (Bojarski et al. 2016, section 7: retake control, re-centre, restart)."""
+"""Seconds per intervention (Bojarski et al. 2016, section 7: retake control, re-centre, restart)."""
 
 REFERENCE_LIMIT = 1.0
 """Distance from the reference line at which a car leaves its lane, m (Bojarski et al. 2016, section 7)."""

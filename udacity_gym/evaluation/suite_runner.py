@@ -105,7 +105,7 @@ def run_suite(
             done = log.read()
             if done and identity is None:
                 raise UdacityGymError(
-                    f"{path} has episodes of {driver_name!r}, but it is unknown whether this is the same policy: it "
+                    f"{path} has episodes of {driver_name!r}, but it is unknown whether this is the same: it "
                     "can be neither saved nor pickled; choose another folder, or pass identity=..."
                 )
         done_cases = {episode.case for episode in done}
