@@ -103,9 +103,9 @@ def test_convert_goes_both_ways(drive: Path, tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("info", "nowhere"), "no such file or folder: nowhere"),
-        (("trim", "{drive}"), "say what to leave out"),
-        (("split", "{drive}"), "say where to cut"),
-        (("convert", "{drive}", "x"), "say which way"),
+        (("trim", "{drive}"), "choose how many seconds to remove"),
+        (("split", "{drive}"), "choose where to split"),
+        (("convert", "{drive}", "x"), "choose a direction"),
         (("merge", "{drive}", "--output", "{drive}"), "exists already"),
     ],
 )
