@@ -211,14 +211,14 @@ def drivers():
 def test_a_suite_goes_on_without_driving_again_what_is_done(name, tmp_path):
     folder = copy("suites", tmp_path) / name
     first = (folder / "episodes.jsonl").read_bytes()
-    with pytest.warns(UserWarning, match="begun by an older version"):
+    with pytest.warns(UserWarning, match="written by an older version"):
         result = run_suite(drivers()[name], SUITE, folder=folder, name=name)
     lines = (folder / "episodes.jsonl").read_bytes().splitlines(keepends=True)
     assert lines[0] == first
     assert len(lines) == 2
     assert result.complete
     assert SuiteResult.load(folder).complete
-    with pytest.warns(UserWarning, match="begun by an older version"):
+    with pytest.warns(UserWarning, match="written by an older version"):
         assert run_suite(drivers()[name], SUITE, folder=folder, name=name).complete  # and nothing is added
     assert (folder / "episodes.jsonl").read_bytes().splitlines(keepends=True) == lines
 
@@ -229,7 +229,7 @@ def test_an_older_suite_of_another_identity_that_is_given_is_refused(tmp_path):
         run_suite(drivers()["pid"], SUITE, folder=folder, name="pid", identity="mine")
 
 
-@pytest.mark.filterwarnings("ignore:.*begun by an older version")
+@pytest.mark.filterwarnings("ignore:.*written by an older version")
 def test_a_driver_that_went_on_with_an_older_suite_is_known_from_then_on(tmp_path):
     folder = copy("suites", tmp_path) / "pid"
     run_suite(drivers()["pid"], SUITE, folder=folder, name="pid")

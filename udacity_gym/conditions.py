@@ -1,7 +1,7 @@
-"""What the world and the camera are like: weather, time of day, wear of the road, noise, JPEG.
+"""Conditions of an episode: weather, light, wear of the road, grip and camera.
 
-`Conditions` says it for an episode, by default as it is in Udacity's simulator; `Randomization` draws
-one for every episode from names and ranges (domain randomisation, Tobin et al. 2017).
+`Conditions` are fixed, by default those of Udacity's simulator. `Randomization` draws conditions for every
+episode from names and ranges (domain randomisation, Tobin et al. 2017).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 WEATHERS = ("clear", "overcast", "rain", "fog", "snow")
-"""Weathers that there are."""
+"""Names of the weathers."""
 
 TIMES: Mapping[str, tuple[float, float] | None] = MappingProxyType(
     {
@@ -30,7 +30,7 @@ TIMES: Mapping[str, tuple[float, float] | None] = MappingProxyType(
         "night": (math.radians(-20.0), math.radians(-90.0)),
     }
 )
-"""Times of day: elevation and azimuth of the sun in rad; None is where the track has it."""
+"""Times of day: elevation and azimuth of the sun, rad; None for those of the track."""
 
 _RANGES: dict[str, tuple[float, float]] = {
     "intensity": (0.0, 1.0),
@@ -47,7 +47,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {"weather": WEATHERS, "time_of_day": tupl
 
 
 def _checked(name: str, value: Any) -> Any:
-    """A value of a field, or an error that says what it may be."""
+    """Check the value of a field."""
     if name in _CHOICES:
         if not isinstance(value, str) or value not in _CHOICES[name]:
             raise OptionError(f"{name} must be one of {', '.join(map(repr, _CHOICES[name]))}, got {value!r}")
@@ -63,22 +63,24 @@ class Conditions:
 
     Attributes:
         weather: "clear", "overcast", "rain", "fog" or "snow".
-        intensity: [0, 1] how much of that weather; 0 is hardly any.
-        time_of_day: "day", "dawn", "noon", "dusk" or "night": where the sun stands, see `TIMES`. With the
-            sun below the horizon the car has its headlights on.
-        sun_elevation: rad above the horizon, negative below; None as the time of day has it.
-        sun_azimuth: rad counter-clockwise from east (+x); None likewise.
-        visibility: m at which only a twentieth of all contrast is left (Koschmieder 1924); None as the
-            weather has it.
-        road_wear: [0, 1] how worn the road is: faded lines, cracks and patches.
-        grip: times the tyres' grip on road and ground, and the brakes; weather alone does not change it.
-        exposure: stops by which the camera gathers more light (2 ** exposure times) or, if negative, less.
+        intensity: intensity of the weather, [0, 1].
+        time_of_day: "day", "dawn", "noon", "dusk" or "night"; sets the sun, see `TIMES`. If the sun is below
+            the horizon, the car has its headlights on.
+        sun_elevation: elevation of the sun, rad, negative below the horizon; None for that of the time of
+            day.
+        sun_azimuth: azimuth of the sun, rad counter-clockwise from east (+x); None for that of the time of
+            day.
+        visibility: distance at which the contrast falls to 5 %, m (Koschmieder 1924); None for that of the
+            weather.
+        road_wear: wear of the road, [0, 1]: faded lines, cracks and patches.
+        grip: factor of the tyres' grip on road and ground, and of the brakes; the weather does not change it.
+        exposure: exposure of the camera in stops: the light is multiplied by 2 ** exposure.
         noise: standard deviation of the camera's noise at mid grey, in levels of 255; shot noise, which
             grows with the light's square root, and read noise half and half.
-        jpeg: quality, 1 to 100, of the compression that images have gone through; None is none.
+        jpeg: JPEG quality of the images, 1 to 100; None for no compression.
 
     Raises:
-        OptionError: A field is none of its choices, or out of range.
+        OptionError: A field has an unknown choice or is out of range.
 
     Example:
         >>> Conditions.named("dusk")
@@ -114,17 +116,17 @@ class Conditions:
         """Conditions by name, see `NAMED`.
 
         Raises:
-            OptionError: There are none of that name.
+            OptionError: The name is unknown.
         """
         if not isinstance(name, str) or name not in NAMED:
             raise OptionError(f"no conditions {name!r}; there are {', '.join(NAMED)}")
         return NAMED[name]
 
     def sun(self, usual: tuple[float, float]) -> tuple[float, float]:
-        """Where the sun stands.
+        """Elevation and azimuth of the sun.
 
         Args:
-            usual: elevation and azimuth that it has by day, rad.
+            usual: elevation and azimuth by day, rad.
 
         Returns:
             Elevation above the horizon and azimuth counter-clockwise from east, rad.
@@ -136,16 +138,16 @@ class Conditions:
         )
 
     def changed(self, **changes: Any) -> Conditions:
-        """The same with some fields changed.
+        """Copy with some fields changed.
 
         Raises:
-            OptionError: There is no such field, or a value is not allowed.
+            OptionError: A field is unknown, or a value is not allowed.
         """
         _check_names(changes, ())
         return replace(self, **changes)
 
     def changes(self) -> dict[str, Any]:
-        """The fields that are not as in Udacity's simulator; ``Conditions(**changes)`` is the same again."""
+        """Fields that differ from Udacity's simulator; ``Conditions(**changes)`` restores the conditions."""
         return {
             item.name: getattr(self, item.name)
             for item in fields(self)
@@ -153,7 +155,7 @@ class Conditions:
         }
 
     def to_dict(self) -> dict[str, float | str]:
-        """All fields that have a value, as plain numbers and strings; `from_dict` makes the same again.
+        """Convert to a dict of numbers and strings; `from_dict` restores the conditions.
 
         Fields that are None are left out: Gymnasium's vector environments put infos into arrays, where
         None does not fit among numbers, but a missing entry is masked.
@@ -163,10 +165,10 @@ class Conditions:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Conditions:
-        """Conditions from their fields, such as ``info["conditions"]``; missing ones have their default.
+        """Make conditions from a dict, such as ``info["conditions"]``; missing fields have their default.
 
         Raises:
-            OptionError: It is no mapping, a field is unknown, or a value is not allowed.
+            OptionError: The argument is not a mapping, a field is unknown, or a value is not allowed.
         """
         if not isinstance(values, Mapping):
             raise OptionError(f"conditions must be a mapping such as {{'weather': 'rain'}}, got {values!r}")
@@ -175,7 +177,7 @@ class Conditions:
 
 
 FIELDS = tuple(item.name for item in fields(Conditions))
-"""Names of the fields of `Conditions`; each is a reset option of the environment too."""
+"""Names of the fields of `Conditions`; each is also a reset option of the environment."""
 
 NAMED: Mapping[str, Conditions] = MappingProxyType(
     {
@@ -205,11 +207,11 @@ NAMED: Mapping[str, Conditions] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Randomization:
-    """Draws conditions for every episode, from the episode's own generator.
+    """Draw conditions for every episode, with the random generator of the episode.
 
     Args:
-        named: names from `NAMED`, of which each episode draws one to start from; by default clear.
-        **ranges: fields of `Conditions`, each a value, a pair (low, high) of numbers to draw evenly from,
+        named: names from `NAMED`; each episode draws one of them as a basis.
+        **ranges: fields of `Conditions`, each a value, a pair (low, high) of a uniform distribution,
             or for "weather" and "time_of_day" a sequence of choices.
 
     Raises:
@@ -226,11 +228,11 @@ class Randomization:
     def __init__(self, named: Sequence[str] | str = ("clear",), **ranges: Any) -> None:
         names = (named,) if isinstance(named, str) else tuple(named)
         if not names:
-            raise OptionError("a randomization needs at least one name to start from, such as 'clear'")
+            raise OptionError("a randomization needs at least one name, such as 'clear'")
         for name in names:
             Conditions.named(name)
         _check_names(ranges, ())
-        checked = {name: _spread(name, ranges[name]) for name in FIELDS if name in ranges}
+        checked = {name: _checked_range(name, ranges[name]) for name in FIELDS if name in ranges}
         object.__setattr__(self, "named", names)
         object.__setattr__(self, "ranges", MappingProxyType(checked))
 
@@ -256,27 +258,27 @@ class Randomization:
         return replace(base, **drawn)
 
     def plain(self) -> dict[str, Any]:
-        """It as JSON can hold it; `read_conditions` makes it again."""
+        """Convert to data for JSON; `read_conditions` restores the randomization."""
         return {"named": list(self.named), **{name: _plain(value) for name, value in self.ranges.items()}}
 
 
 ConditionsLike: TypeAlias = "Conditions | Randomization | str | Mapping[str, Any] | None"
-"""What says which conditions: them, a randomization, a name, or fields with values or ranges."""
+"""Conditions, a randomization, a name, or a mapping of fields to values or ranges."""
 
 
 def read_conditions(given: ConditionsLike, **fields_: Any) -> Conditions | Randomization:
-    """Understand what somebody gave as conditions.
+    """Convert an argument to conditions.
 
     Args:
-        given: `Conditions`, a `Randomization`, a name of `NAMED`, or a mapping as of the arguments of
-            `Randomization`; None is the default.
-        **fields_: fields of `Conditions` that replace what ``given`` says, values or ranges.
+        given: `Conditions`, a `Randomization`, a name of `NAMED`, or a mapping with the arguments of
+            `Randomization`; None for the default.
+        **fields_: fields of `Conditions` that replace those of ``given``, values or ranges.
 
     Returns:
-        `Conditions` where nothing has to be drawn.
+        `Conditions` if nothing is random.
 
     Raises:
-        OptionError: It is none of these, or a field or value is not allowed.
+        OptionError: The type is wrong, or a field or value is not allowed.
     """
     if given is None:
         base: Conditions | Randomization = Conditions()
@@ -302,7 +304,7 @@ def read_conditions(given: ConditionsLike, **fields_: Any) -> Conditions | Rando
 
 
 def plain_conditions(conditions: Conditions | Randomization) -> dict[str, Any]:
-    """Conditions as JSON can hold them; `read_conditions` makes them again."""
+    """Convert to data for JSON; `read_conditions` restores the conditions."""
     return conditions.plain() if isinstance(conditions, Randomization) else conditions.changes()
 
 
@@ -318,8 +320,8 @@ def _check_names(given: Mapping[str, Any], also: tuple[str, ...]) -> None:
         )
 
 
-def _spread(name: str, value: Any) -> Any:
-    """A value of a field, a pair of numbers, or a tuple of choices."""
+def _checked_range(name: str, value: Any) -> Any:
+    """Check a range: a value of a field, a pair of numbers, or a tuple of choices."""
     default = next(item.default for item in fields(Conditions) if item.name == name)
     if value is None and default is None:
         return None

@@ -1,4 +1,4 @@
-"""What the agent sees: telemetry becomes an image, several with their sensors, or a state vector."""
+"""Observations from telemetry: an image, several images with sensors, or a state vector."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ STATE_SCALES = MappingProxyType(
 
 
 class Observer:
-    """Makes observations.
+    """Make observations.
 
     Args:
-        cameras: names of the cameras; none makes state vectors.
-        sensors: what each camera tells besides its image.
+        cameras: names of the cameras; without cameras the observation is a state vector.
+        sensors: sensors of each camera besides its image.
         image_size: (height, width) of the images in pixels.
 
     Attributes:
-        space: what all its observations are in.
+        space: observation space.
 
     Raises:
-        OptionError: There are no such sensors, or no camera to have them.
+        OptionError: A sensor is unknown, or there is no camera.
     """
 
     def __init__(
@@ -55,31 +55,33 @@ class Observer:
         self._cameras = tuple(cameras)
         self._names = (*cameras, *(f"{camera}_{sensor}" for camera in cameras for sensor in sensors))
         height, width = image_size
-        seen: dict[str, spaces.Space[Any]] = {
+        subspaces: dict[str, spaces.Space[Any]] = {
             camera: spaces.Box(0, 255, (height, width, 3), np.uint8) for camera in cameras
         }
         for camera in cameras:
             if "depth" in sensors:
-                seen[f"{camera}_depth"] = spaces.Box(0.0, FAR, (height, width), np.float32)
+                subspaces[f"{camera}_depth"] = spaces.Box(0.0, FAR, (height, width), np.float32)
             if "segmentation" in sensors:
-                seen[f"{camera}_segmentation"] = spaces.Box(0, int(max(Label)), (height, width), np.uint8)
+                subspaces[f"{camera}_segmentation"] = spaces.Box(
+                    0, int(max(Label)), (height, width), np.uint8
+                )
         self.space: spaces.Space[Any]
         if not cameras:
             self.space = spaces.Box(-1.0, 1.0, (len(STATE_SCALES),), np.float32)
-        elif len(seen) == 1:
-            self.space = seen[self._cameras[0]]
+        elif len(subspaces) == 1:
+            self.space = subspaces[self._cameras[0]]
         else:
-            self.space = spaces.Dict(seen)
+            self.space = spaces.Dict(subspaces)
 
     def observe(self, telemetry: Telemetry, track: Track) -> Observation:
-        """What the agent sees of a moment.
+        """Make an observation.
 
         Args:
-            telemetry: what the simulator told of it.
-            track: the track that the car is on.
+            telemetry: telemetry of the simulator.
+            track: track of the car.
 
         Returns:
-            An element of `space`, fresh arrays.
+            An element of `space`, new arrays.
         """
         if not self._names:
             return state_vector(telemetry, track)
@@ -88,15 +90,15 @@ class Observer:
 
 
 def check_sensors(sensors: Any, cameras: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Sensors, or an error that says which there are.
+    """Check the names of sensors.
 
     Args:
-        sensors: anything.
-        cameras: the cameras that are to have them.
-        known: sensors that the simulator's cameras can have.
+        sensors: argument to check.
+        cameras: cameras that get the sensors.
+        known: sensors that the simulator supports.
 
     Raises:
-        OptionError: There are no such sensors, or no camera to have them.
+        OptionError: A sensor is unknown, or there is no camera.
     """
     if isinstance(sensors, str) or not isinstance(sensors, Sequence):
         raise OptionError(f"sensors must be a tuple of names, such as ('depth',), got {sensors!r}")
@@ -111,14 +113,14 @@ def check_sensors(sensors: Any, cameras: Sequence[str], known: Sequence[str]) ->
 
 
 def state_vector(telemetry: Telemetry, track: Track) -> NDArray[np.float32]:
-    """The state vector of a moment, (len(STATE_SCALES),) float32 in [-1, 1]; 0 is what nobody tells."""
-    at, told = telemetry.track, telemetry.extra
-    if at is not None:
-        where = [at.cte, at.heading_error]
-        where += [track.curvature_at(at.s + distance) for distance in PREVIEW]
+    """State vector, (len(STATE_SCALES),) float32 in [-1, 1]; unknown entries are 0."""
+    track_state, extra = telemetry.track, telemetry.extra
+    if track_state is not None:
+        position = [track_state.cte, track_state.heading_error]
+        position += [track.curvature_at(track_state.s + distance) for distance in PREVIEW]
     else:
-        where = [float(told.get(name, 0.0)) for name in ("cte", "heading_error")] + [0.0] * len(PREVIEW)
+        position = [float(extra.get(name, 0.0)) for name in ("cte", "heading_error")] + [0.0] * len(PREVIEW)
     throttle = telemetry.throttle - telemetry.brake
-    values = [telemetry.speed, telemetry.steering, throttle, *where]
+    values = [telemetry.speed, telemetry.steering, throttle, *position]
     scaled = np.array(values) / np.array(list(STATE_SCALES.values()))
     return np.asarray(np.clip(scaled, -1.0, 1.0), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The instruments drawn over an image for people: speed, pedals, steering, place on the road, lap."""
+"""Instruments drawn over an image: speed, pedals, steering, position on the road, lap."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ACCENT: Colour = (92, 172, 240)
 """Colours, RGB."""
 
 PANEL = 0.18
-"""Height of the panel as a share of the image's."""
+"""Height of the panel as a share of the image height."""
 SHADE = 0.38
-"""What is left of the image's brightness under the panel."""
+"""Brightness of the image under the panel, as a share."""
 CTE_RANGE = 4.0
-"""m of cross-track error at the ends of its scale."""
+"""Cross-track error at the ends of its scale, m."""
 
 
 def draw_telemetry(
@@ -31,10 +31,10 @@ def draw_telemetry(
     """Draw the instruments over the lower edge of an image.
 
     Args:
-        image: (height, width, 3) uint8 RGB; from 320x180 on everything is readable.
-        telemetry: what to show; what the simulator does not tell is left out.
-        track_length: m once around the track, to show the share of the lap that is done; None leaves it out.
-        caption: what to write into the upper left corner, such as who drives.
+        image: (height, width, 3) uint8 RGB; readable from 320x180 on.
+        telemetry: values to show; missing ones are left out.
+        track_length: length of the track, m, to show the share of the lap; None leaves it out.
+        caption: text in the upper left corner, such as the driver.
 
     Returns:
         (height, width, 3) uint8 RGB, a new array.
@@ -55,14 +55,14 @@ def draw_telemetry(
 
 
 class _Pen:
-    """Draws text and bars in units of the panel's height."""
+    """Draw text and bars in units of the panel height."""
 
     def __init__(self, canvas: Image, top: int, unit: int) -> None:
         self.canvas, self.top, self.unit = canvas, top, unit
         self.thin = max(1, round(unit / 40))
 
     def y(self, share: float) -> int:
-        """Row at a share of the panel's height from its top."""
+        """Row at a share of the panel height from its top."""
         return self.top + round(share * self.unit)
 
     def text(
@@ -75,14 +75,14 @@ class _Pen:
         colour: Colour = INK,
         align: float = 0.0,
     ) -> int:
-        """Write one line, smaller where it would not fit (fonts differ between versions of OpenCV).
+        """Write one line, scaled down if it does not fit (fonts differ between versions of OpenCV).
 
         Args:
-            text: what.
+            text: text to write.
             x: column of its left end (``align`` 0) or right end (1).
             baseline: share of the panel's height.
             size: height of a digit as a share of the panel's height.
-            room: pixels there are.
+            room: available width, pixels.
             colour: RGB.
             align: see ``x``.
 

@@ -1,11 +1,11 @@
-"""Reward terms: small named functions, and how they are put together.
+"""Reward terms: small named functions with weights.
 
-A term looks at one `Transition` and returns a number in the unit its docstring gives. An
-environment's reward is the weighted sum of the terms it was given by name::
+A term maps a `Transition` to a number; its docstring names the unit. The reward of an environment is the
+weighted sum of the chosen terms::
 
     gym.make("UdacitySim-v0", rewards={**DEFAULT_REWARDS, "steering_change": -0.1})
 
-A term of your own is a function under a name of your choice, added as it is::
+Your own term is a function under any name, with weight 1::
 
     def haste(transition):
         return transition.after.speed * transition.dt
@@ -27,12 +27,12 @@ from udacity_gym.telemetry import Telemetry, TrackState
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One step, as a reward term sees it.
+    """One step, the argument of a reward term.
 
     Attributes:
         before: telemetry before the step.
         after: telemetry after it.
-        dt: duration of the step in s.
+        dt: duration of the step, s.
     """
 
     before: Telemetry
@@ -44,9 +44,9 @@ RewardTerm: TypeAlias = Callable[[Transition], float]
 
 
 def progress(transition: Transition) -> float:
-    """Distance driven along the track in this step in m, negative backwards.
+    """Distance driven along the track in this step, m, negative backwards.
 
-    In any direction if the simulator does not report the position on the track.
+    It is the distance in any direction if the simulator does not report the position on the track.
     """
     if transition.after.track is None:
         return _driven(transition)
@@ -54,7 +54,7 @@ def progress(transition: Transition) -> float:
 
 
 def off_lane(transition: Transition) -> float:
-    """Distance driven in this step with a wheel over the edge line in m; 0 if not reported."""
+    """Distance driven in this step with a wheel over the edge line, m; 0 if not reported."""
     track = transition.after.track
     if track is None or not track.off_lane:
         return 0.0
@@ -62,12 +62,12 @@ def off_lane(transition: Transition) -> float:
 
 
 def off_road(transition: Transition) -> float:
-    """1 in the step that leaves the road, else 0; see `is_off_road`."""
+    """1 in the step in which the car leaves the road, else 0; see `is_off_road`."""
     return float(is_off_road(transition.after) and not is_off_road(transition.before))
 
 
 def deviation(transition: Transition) -> float:
-    """Absolute cross-track error in m times the duration of the step in s."""
+    """Absolute cross-track error times the duration of the step, m s."""
     after = transition.after
     cte = after.extra["cte"] if after.track is None and "cte" in after.extra else _track(after).cte
     return abs(float(cte)) * transition.dt
@@ -79,7 +79,7 @@ def steering_change(transition: Transition) -> float:
 
 
 def duration(transition: Transition) -> float:
-    """Duration of the step in s."""
+    """Duration of the step, s."""
     return transition.dt
 
 
@@ -101,14 +101,14 @@ TERMS: Registry[RewardTerm] = Registry(
     {term.__name__: term for term in _BUILT_IN},
     expected="a function of a Transition",
 )
-"""The terms that a weight can be given to by name."""
+"""Built-in reward terms by name."""
 
 DEFAULT_REWARDS: Mapping[str, float | RewardTerm] = {"progress": 1.0, "off_lane": -2.0, "off_road": -100.0}
 """A metre forward earns 1; with a wheel over the line it costs 1; leaving the road costs 100."""
 
 
 def compile_rewards(rewards: Mapping[str, float | RewardTerm]) -> Mapping[str, RewardTerm]:
-    """Turn weights and functions into functions that return their share of the reward.
+    """Convert weights and functions to functions that return their part of the reward.
 
     Args:
         rewards: name of a built-in term to its weight, or any name to a function of a `Transition`.
@@ -117,7 +117,7 @@ def compile_rewards(rewards: Mapping[str, float | RewardTerm]) -> Mapping[str, R
         Name to function, in the same order.
 
     Raises:
-        OptionError: A weight belongs to no built-in term, or is no finite number.
+        OptionError: A weight has no built-in term, or is not a finite number.
     """
     if not isinstance(rewards, Mapping):
         raise OptionError(f"rewards must be a mapping such as {dict(DEFAULT_REWARDS)}, got {rewards!r}")

@@ -1,7 +1,7 @@
-"""What cameras see, and what they can tell besides: how far everything is, and what it is.
+"""Sensors of cameras besides images: depth and segmentation.
 
 Depth and segmentation come from the same pass as the image, pixel by pixel. `colour_depth` and
-`colour_labels` turn them into images for people.
+`colour_labels` convert them to images.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Image
 
 IMAGE_SIZE = (160, 320)
-"""Rows and columns of the images of Udacity's cameras."""
+"""Height and width of the images of Udacity's cameras."""
 SMALLEST, LARGEST = 16, 4096
-"""Rows and columns that images may have."""
+"""Limits of height and width of images."""
 NARROWEST, WIDEST = math.radians(10.0), math.radians(120.0)
-"""rad, vertical fields of view that cameras may have."""
+"""Limits of the vertical field of view of cameras, rad."""
 FAR = 1000.0
-"""m, depth of the sky and of everything farther: the far plane of the simulator's cameras."""
+"""Largest depth, also of the sky, m: the far plane of the simulator's cameras."""
 
 
 class Label(IntEnum):
-    """What a pixel of a segmentation shows."""
+    """Classes of the segmentation."""
 
     SKY = 0
     ROAD = 1
@@ -77,7 +77,7 @@ def colour_depth(depth: NDArray[np.float32], nearest: float = 1.0) -> Image:
 
     Args:
         depth: (...) float32 m along the optical axis.
-        nearest: m that are shown as the lightest.
+        nearest: depth of the lightest colour, m.
 
     Returns:
         (..., 3) uint8 RGB.

@@ -58,7 +58,7 @@ class UdacityVectorEnv(_VectorEnv):
     one core; for more of them, start more processes.
 
     Args:
-        num_envs: how many cars.
+        num_envs: number of cars.
         copy: whether observations are copies. Without, every step overwrites what the last one returned.
         autoreset_mode: when a car whose episode has ended starts the next one, `AutoresetMode` or its value:
             "NextStep", in the next step, whose action and reward (0) don't count; "SameStep", at once, with
@@ -138,7 +138,7 @@ class UdacityVectorEnv(_VectorEnv):
         Args:
             seed: of the first car, the others have those that follow; or one for each, or None.
             options: where to start, see `UdacityEnv`; for all cars, or a sequence with those of each.
-                Besides, "reset_mask": (num_envs,) bool, which cars start anew; the others go on.
+                Besides, "reset_mask": (num_envs,) bool, which cars are reset; the others continue.
 
         Returns:
             Observations of all cars, and infos of those that were reset.
@@ -154,17 +154,17 @@ class UdacityVectorEnv(_VectorEnv):
             mask = _read_mask(options["reset_mask"], self.num_envs)
             options = {name: value for name, value in options.items() if name != "reset_mask"}
         each = options if isinstance(options, Sequence) else [options] * self.num_envs
-        for what, given in (("seed", seeds), ("options", each)):
+        for name, given in (("seed", seeds), ("options", each)):
             if len(given) != self.num_envs:
-                raise OptionError(f"{what} must be one for each of {self.num_envs} cars, got {len(given)}")
+                raise OptionError(f"{name} must be one for each of {self.num_envs} cars, got {len(given)}")
         members = np.flatnonzero(mask).tolist()
         for i in members:
             self.infos[i] = self._begin(i, seeds[i], each[i])
             self._started[i], self._ended[i] = True, False
         self._check_started()
-        self._look(members)
-        told = [self.infos[i] if mask[i] else {} for i in self._cars]
-        return self._seen(), gather_infos(told)
+        self._update_observations(members)
+        infos = [self.infos[i] if mask[i] else {} for i in self._cars]
+        return self._batch(), gather_infos(infos)
 
     def step(
         self, actions: NDArray[np.float32]
@@ -208,18 +208,18 @@ class UdacityVectorEnv(_VectorEnv):
             else:
                 after = self._simulators[i].telemetry()
                 rewards[i], terminated[i], truncated[i], self.infos[i] = env._score(after)
-        self._look(self._cars)
+        self._update_observations(self._cars)
         over = terminated | truncated
-        told = list(self.infos)
+        infos = list(self.infos)
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
-            anew = np.flatnonzero(over).tolist()
-            for i in anew:
-                last = {FINAL_OBSERVATION: self._seen_by(i), "final_info": told[i]}
-                told[i] = last | self._begin(i)
-            self._look(anew)
+            restarted = np.flatnonzero(over).tolist()
+            for i in restarted:
+                last = {FINAL_OBSERVATION: self._observation_of(i), "final_info": infos[i]}
+                infos[i] = last | self._begin(i)
+            self._update_observations(restarted)
         else:
             self._ended = over
-        return self._seen(), rewards, terminated, truncated, gather_infos(told)
+        return self._batch(), rewards, terminated, truncated, gather_infos(infos)
 
     def render(self) -> tuple[Any, ...]:
         """What each car's environment renders."""
@@ -227,8 +227,8 @@ class UdacityVectorEnv(_VectorEnv):
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Call a method of each car's environment, or read an attribute."""
-        found = [getattr(env, name) for env in self.envs]
-        return tuple(value(*args, **kwargs) if callable(value) else value for value in found)
+        values = [getattr(env, name) for env in self.envs]
+        return tuple(value(*args, **kwargs) if callable(value) else value for value in values)
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """Read an attribute of each car's environment."""
@@ -243,7 +243,7 @@ class UdacityVectorEnv(_VectorEnv):
             setattr(env, name, value)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Let go of the simulators."""
+        """Close the simulators."""
         for env in self.envs:
             env.close()
 
@@ -259,8 +259,8 @@ class UdacityVectorEnv(_VectorEnv):
         self.reset_infos[car] = self.envs[car]._reset_state(seed, options)
         return self.reset_infos[car]
 
-    def _look(self, members: Sequence[int]) -> None:
-        """Bring the observations of some cars up to date."""
+    def _update_observations(self, members: Sequence[int]) -> None:
+        """Update the observations of some cars."""
         if not members:
             return
         cameras, sensors = self.envs[0].cameras, self.envs[0].sensors
@@ -294,25 +294,29 @@ class UdacityVectorEnv(_VectorEnv):
             named[name] = planes[sensor][cameras.index(camera)]
         return named
 
-    def _seen(self) -> Observation:
-        seen = cast("Observation", self._observations)
+    def _batch(self) -> Observation:
+        observations = cast("Observation", self._observations)
         if not self.copy:
-            return seen
-        return {name: part.copy() for name, part in seen.items()} if isinstance(seen, dict) else seen.copy()
+            return observations
+        return (
+            {name: array.copy() for name, array in observations.items()}
+            if isinstance(observations, dict)
+            else observations.copy()
+        )
 
-    def _seen_by(self, car: int) -> Observation:
-        seen = cast("Observation", self._observations)
-        if isinstance(seen, dict):
-            return {name: part[car].copy() for name, part in seen.items()}
-        own: NDArray[Any] = seen[car].copy()
+    def _observation_of(self, car: int) -> Observation:
+        observations = cast("Observation", self._observations)
+        if isinstance(observations, dict):
+            return {name: array[car].copy() for name, array in observations.items()}
+        own: NDArray[Any] = observations[car].copy()
         return own
 
 
 def gather_infos(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Put infos of several environments together in gymnasium's format.
+    """Combine infos of several environments in gymnasium's format.
 
     Args:
-        infos: of each; they may have different names.
+        infos: info of each environment; they can have different names.
 
     Returns:
         Name to an array with a value for each environment, 0 or None where it has none, and ``"_" + name``
@@ -350,8 +354,8 @@ def _read_mode(mode: Any) -> AutoresetMode:
     try:
         return mode if isinstance(mode, AutoresetMode) else AutoresetMode(mode)
     except ValueError:
-        known = ", ".join(repr(known.value) for known in AutoresetMode)
-        raise OptionError(f"autoreset_mode must be one of {known}, got {mode!r}") from None
+        modes = ", ".join(repr(item.value) for item in AutoresetMode)
+        raise OptionError(f"autoreset_mode must be one of {modes}, got {mode!r}") from None
 
 
 def _read_mask(mask: Any, cars: int) -> NDArray[np.bool_]:

@@ -22,11 +22,11 @@ INPUT_EVENTS = (
     "JOYDEVICEADDED",
     "JOYDEVICEREMOVED",
 )
-"""Names of pygame's events that tell what people do at their devices."""
+"""Names of pygame's events of keyboards and gamepads."""
 
 
 def why_no_window() -> UdacityGymError | None:
-    """Tell why no window can be opened here; None if one can."""
+    """Reason why no window can be opened, as an error; None if one can."""
     if importlib.util.find_spec("pygame") is None:
         return MissingDependencyError(
             'render_mode="human" needs pygame: run pip install "udacity-gym[human]", '
@@ -46,26 +46,26 @@ def why_no_window() -> UdacityGymError | None:
 class Window:
     """A window that shows one image after the other. Closing it stops the program as Ctrl-C does.
 
-    What people do at keyboards and gamepads stays in pygame's queue, for `udacity_gym.experts.Human`.
+    Events of keyboards and gamepads stay in pygame's queue, for `udacity_gym.experts.Human`.
     """
 
     def __init__(self, title: str, width: int, height: int) -> None:
         """Open the window.
 
         Args:
-            title: in its title bar.
-            width: pixels.
-            height: pixels.
+            title: text of the title bar.
+            width: width, pixels.
+            height: height, pixels.
 
         Raises:
             MissingDependencyError: pygame is not installed.
-            DisplayError: There is no display, or it can't be opened.
+            DisplayError: There is no display, or the window can't be opened.
         """
         problem = why_no_window()
         if problem is not None:
             raise problem
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-        with warnings.catch_warnings():  # pygame's own import of pkg_resources warns, which helps nobody here
+        with warnings.catch_warnings():  # hides the warning about pygame's own import of pkg_resources
             warnings.simplefilter("ignore")
             import pygame
         self._pygame = pygame
@@ -80,11 +80,11 @@ class Window:
         self._clock = pygame.time.Clock()
 
     def show(self, image: Image, fps: float) -> None:
-        """Show an image, and wait until the last one was there for 1/fps seconds.
+        """Show an image; wait until the previous one was visible for 1/fps seconds.
 
         Args:
             image: (height, width, 3) uint8 RGB of the window's size.
-            fps: images per second at most.
+            fps: maximum number of images per second.
 
         Raises:
             KeyboardInterrupt: The window was closed.
@@ -99,5 +99,5 @@ class Window:
                 raise KeyboardInterrupt("the window was closed")
 
     def close(self) -> None:
-        """Close the window; calling it twice is fine."""
+        """Close the window. Can be called twice."""
         self._pygame.display.quit()

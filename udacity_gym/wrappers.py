@@ -1,4 +1,4 @@
-"""Wrappers that Gymnasium does not have."""
+"""Wrappers: `SpeedControl`, `SpeedObservation`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from udacity_gym.errors import ActionError, OptionError
 class SpeedControl(
     gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.float32]], RecordConstructorArgs
 ):
-    """Leaves only the steering to the agent and keeps the speed by itself.
+    """Keep the speed with a controller; the agent only steers.
 
     The action space becomes ``Box(-1, 1, (1,), float32)``: steering, positive turns right. The throttle
-    comes from a `SpeedController`, which starts afresh with every episode. ``info`` is the wrapped
+    comes from a `SpeedController`, which is reset in every episode. ``info`` is the wrapped
     environment's, throttle and brake included.
     """
 
@@ -33,7 +33,7 @@ class SpeedControl(
 
         Args:
             env: environment with (steering, throttle) as its action and "speed" in its info.
-            target_speed: m/s, 25 mph by default; the car's own top speed is 30 mph.
+            target_speed: target speed, m/s, 25 mph by default; the top speed of the car is 30 mph.
             gains: ``proportional``, ``integral``, ``brake_margin`` of `SpeedController`.
 
         Raises:
@@ -59,7 +59,7 @@ class SpeedControl(
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode, and the controller with it."""
+        """Start an episode and reset the controller."""
         observation, info = self.env.reset(seed=seed, options=options)
         self.controller.reset()
         self._speed = float(info["speed"])
@@ -72,7 +72,7 @@ class SpeedControl(
             action: (1,) float32 steering.
 
         Raises:
-            ActionError: The action has another shape; a NaN is the environment's to refuse.
+            ActionError: The action has another shape; the environment itself checks for NaN.
             ResetNeeded: `reset` was never called.
         """
         if self._speed is None:
@@ -90,7 +90,7 @@ class SpeedControl(
 
 
 class SpeedObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """Tells the agent its speed besides what it sees.
+    """Add the speed to the observation.
 
     The observation becomes a `Dict`: the images by their cameras' names (the state vector as "state", if
     the environment has no camera), and "speed", (1,) float32 in m/s forwards.
@@ -115,15 +115,15 @@ class SpeedObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
         space = env.observation_space
         self._name = "center"
         if isinstance(space, spaces.Dict):
-            known = dict(space.spaces)
+            subspaces = dict(space.spaces)
         else:
             cameras = tuple(env.get_wrapper_attr("cameras"))
             self._name = cameras[0] if cameras else "state"
-            known = {self._name: space}
-        if "speed" in known:
+            subspaces = {self._name: space}
+        if "speed" in subspaces:
             raise OptionError("the observation has a speed already: SpeedObservation wraps only once")
         self.observation_space = spaces.Dict(
-            {**known, "speed": spaces.Box(-np.inf, np.inf, (1,), np.float32)}
+            {**subspaces, "speed": spaces.Box(-np.inf, np.inf, (1,), np.float32)}
         )
 
     def reset(
@@ -132,36 +132,36 @@ class SpeedObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
         """Start an episode.
 
         Raises:
-            ObservationError: The simulator does not tell the speed.
+            ObservationError: The simulator does not report the speed.
         """
         observation, info = self.env.reset(seed=seed, options=options)
-        return self._told(observation, info), info
+        return self._with_speed(observation, info), info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Drive for one control step."""
         observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._told(observation, info), reward, terminated, truncated, info
+        return self._with_speed(observation, info), reward, terminated, truncated, info
 
-    def _told(self, observation: Any, info: dict[str, Any]) -> dict[str, Any]:
+    def _with_speed(self, observation: Any, info: dict[str, Any]) -> dict[str, Any]:
         if info.get("speed") is None:
             raise ObservationError(
-                "the environment's info has no speed to tell; take a simulator that tells it, or a policy "
+                "the environment's info has no speed; use a simulator that reports it, or a policy "
                 "with inputs=()"
             )
-        known = (
+        observations = (
             observation if isinstance(self.env.observation_space, spaces.Dict) else {self._name: observation}
         )
-        return {**known, "speed": np.array([info["speed"]], np.float32)}
+        return {**observations, "speed": np.array([info["speed"]], np.float32)}
 
 
 def fit_to(policy: object, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
-    """Wrap an environment in what a policy needs: its speed kept, its speed told.
+    """Add the wrappers that a policy needs to an environment.
 
     Args:
-        policy: what drives. ``policy.actions == ("steering",)`` gets `SpeedControl` at its
-            ``target_speed``; ``"speed"`` in ``policy.inputs`` gets `SpeedObservation`. Whatever has neither
-            attribute gets the environment as it is.
-        env: a UdacityEnv, wrapped or not; what it has already is not added again.
+        policy: the policy. ``policy.actions == ("steering",)`` gets `SpeedControl` at its
+            ``target_speed``; ``"speed"`` in ``policy.inputs`` gets `SpeedObservation`. Without these
+            attributes, the environment is returned unchanged.
+        env: a UdacityEnv, wrapped or not; a wrapper is not added twice.
 
     Returns:
         The environment to drive in.
@@ -169,7 +169,7 @@ def fit_to(policy: object, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, A
     if tuple(getattr(policy, "actions", ())) == ("steering",) and env.action_space.shape == (2,):
         target = getattr(policy, "target_speed", None)
         env = SpeedControl(env) if target is None else SpeedControl(env, target)
-    told = isinstance(env.observation_space, spaces.Dict) and "speed" in env.observation_space.spaces
-    if "speed" in getattr(policy, "inputs", ()) and not told:
+    has_speed = isinstance(env.observation_space, spaces.Dict) and "speed" in env.observation_space.spaces
+    if "speed" in getattr(policy, "inputs", ()) and not has_speed:
         env = SpeedObservation(env)
     return env

@@ -145,5 +145,5 @@ def test_a_simulator_that_does_not_tell_the_speed_is_said_to_be_one() -> None:
             observation, info = self.env.reset(**options)
             return observation, {**info, "speed": None}
 
-    with pytest.raises(ObservationError, match="no speed to tell"):
+    with pytest.raises(ObservationError, match="info has no speed"):
         SpeedObservation(Silent(UdacityEnv(cameras=()))).reset()

@@ -1,4 +1,4 @@
-"""``udacity-gym data``: look at recordings, mend them, and convert them; a verb per job."""
+"""``udacity-gym data``: inspect, edit, repair and convert recordings."""
 
 from __future__ import annotations
 
@@ -16,84 +16,84 @@ _FOLDER = "folder of a recording"
 
 @dataclass(frozen=True)
 class Options:
-    """Look at recordings, mend them, and convert them to other formats.
+    """Inspect, edit, repair and convert recordings.
 
-    Edits (trim, split, balance, and check --leave-out) are a list on top of a recording, which undo
-    takes back; the recording stays as it is until fix carries them out.
+    The edits trim, split, balance and check --leave-out are kept in a list. They do not change the files of
+    the recording. undo removes the last edit; fix applies all edits.
     """
 
 
 @dataclass(frozen=True)
 class InfoOptions:
-    """Tell what recordings have: frames, time, way, steering, laps, and what is wrong with them."""
+    """Summarize recordings: frames, duration, distance, steering, laps, and problems."""
 
     paths: Annotated[tuple[Path, ...], About(_RECORDINGS, positional=True)]
 
 
 def info(options: InfoOptions) -> int:
-    """Tell what recordings have."""
+    """Summarize recordings."""
     from udacity_gym.recording import open_recording, summarize
 
     recording = open_recording(options.paths)
-    for part in recording.parts:
-        print(summarize(part), end="\n\n")
+    for single_recording in recording.parts:
+        print(summarize(single_recording), end="\n\n")
     print(recording.report)
     return 0
 
 
 @dataclass(frozen=True)
 class PlotOptions:
-    """Draw a page of a recording: histogram of steering, speed, the way, and what was seen."""
+    """Plot a recording: histogram of steering, speed, path of the car, and images."""
 
     path: Annotated[Path, About("recording: folder, log, zip file or pattern", positional=True)]
-    output: Annotated[Path, About("the image: png, svg, pdf or jpg")] = Path("recording.png")
+    output: Annotated[Path, About("image file: png, svg, pdf or jpg")] = Path("recording.png")
     bins: Annotated[int, About("bins of the histogram")] = 25
     images: Annotated[int, About("columns of the contact sheet")] = 6
 
 
 def plot(options: PlotOptions) -> int:
-    """Draw a page of a recording."""
+    """Plot a recording."""
     from udacity_gym.recording import open_recording
     from udacity_gym.recording.plot import plot
 
     recording = open_recording(options.path)
-    before = open_recording(options.path, edits=False)
-    print(plot(recording, options.output, before, options.bins, options.images))
+    unedited = open_recording(options.path, edits=False)
+    print(plot(recording, options.output, unedited, options.bins, options.images))
     return 0
 
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Decode every image and report what is wrong; exit code 1 if rows can't be used."""
+    """Decode all images and report problems. Exit status 1 if rows can't be used."""
 
     paths: Annotated[tuple[Path, ...], About(_RECORDINGS, positional=True)]
-    leave_out: Annotated[bool, About("add an edit that leaves out what can't be used")] = False
+    leave_out: Annotated[bool, About("add an edit that removes the rows that can't be used")] = False
 
 
 def check(options: CheckOptions) -> int:
-    """Decode every image."""
+    """Decode all images and report problems."""
     from udacity_gym.recording import tools
     from udacity_gym.recording.report import EDITED
 
     paths = options.paths[0] if len(options.paths) == 1 else options.paths
     report = tools.check(paths, options.leave_out)
     print(report)
-    bad = any(finding.kind.left_out and finding.kind is not EDITED for finding in report)
-    return int(bad and not options.leave_out)
+    has_unusable_rows = any(finding.kind.left_out and finding.kind is not EDITED for finding in report)
+    return int(has_unusable_rows and not options.leave_out)
 
 
 @dataclass(frozen=True)
 class FixOptions:
-    """Write a recording clean: usable rows only, edits carried out, relative paths."""
+    """Apply edits, remove unusable rows, and write relative paths."""
 
     path: Annotated[Path, About("recording", positional=True)]
     output: Annotated[
-        Path | None, About("new folder for a clean copy; else the log is rewritten and a .bak kept")
+        Path | None, About("new folder for a clean copy; default: rewrite the log, keep a .bak file")
     ] = None
 
 
 def fix(options: FixOptions) -> int:
-    """Write a recording clean."""
+    """Write a clean recording."""
     from udacity_gym.recording import tools
 
     print(tools.fix(options.path, options.output).report)
@@ -102,37 +102,37 @@ def fix(options: FixOptions) -> int:
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """Cut episodes into several, by an edit."""
+    """Split episodes. This is an edit and can be undone."""
 
     path: Annotated[Path, About(_FOLDER, positional=True)]
-    seconds: Annotated[float | None, About("s of a piece at most")] = None
-    rows: Annotated[tuple[int, ...], About("lines of the log to cut before")] = ()
+    seconds: Annotated[float | None, About("maximum duration of a piece, in seconds")] = None
+    rows: Annotated[tuple[int, ...], About("lines of the log before which to split")] = ()
 
 
 def split(options: SplitOptions) -> int:
-    """Cut episodes into several."""
+    """Split episodes."""
     from udacity_gym.recording import tools
 
-    return _edited(options.path, tools.split(options.path, options.seconds, options.rows))
+    return _print_edit(options.path, tools.split(options.path, options.seconds, options.rows))
 
 
 @dataclass(frozen=True)
 class TrimOptions:
-    """Leave out the beginning and the end of episodes, by an edit."""
+    """Remove the beginning and the end of episodes. This is an edit and can be undone."""
 
     path: Annotated[Path, About(_FOLDER, positional=True)]
-    start: Annotated[float, About("s to leave out at the beginning of an episode")] = 0.0
-    end: Annotated[float, About("s to leave out at its end")] = 0.0
-    episodes: Annotated[tuple[int, ...], About("which episodes, from 0; all if not given")] = ()
+    start: Annotated[float, About("seconds to remove at the beginning of each episode")] = 0.0
+    end: Annotated[float, About("seconds to remove at the end of each episode")] = 0.0
+    episodes: Annotated[tuple[int, ...], About("indices of the episodes, from 0; default: all")] = ()
 
 
 def trim(options: TrimOptions) -> int:
-    """Leave out the beginning and the end of episodes."""
+    """Remove the beginning and the end of episodes."""
     from udacity_gym.recording import tools
 
     if not (options.start or options.end):
-        raise OptionError("say what to leave out: --start 2 --end 1")
-    return _edited(
+        raise OptionError("choose how many seconds to remove, for example --start 2 --end 1")
+    return _print_edit(
         options.path, tools.trim(options.path, options.start, options.end, options.episodes or None)
     )
 
@@ -142,7 +142,7 @@ class MergeOptions:
     """Copy the episodes of recordings into one new folder."""
 
     paths: Annotated[tuple[Path, ...], About(_RECORDINGS, positional=True)]
-    output: Annotated[Path, About("the new folder")]
+    output: Annotated[Path, About("new folder")]
 
 
 def merge(options: MergeOptions) -> int:
@@ -155,36 +155,38 @@ def merge(options: MergeOptions) -> int:
 
 @dataclass(frozen=True)
 class BalanceOptions:
-    """Leave out frames of the commonest steering at random, by an edit."""
+    """Remove frames with the most common steering angles at random. This is an edit and can be undone."""
 
     path: Annotated[Path, About(_FOLDER, positional=True)]
     bins: Annotated[int, About("bins of the histogram")] = 25
-    keep: Annotated[int | None, About("most frames of a bin; the mean of the bins if not given")] = None
-    seed: Annotated[int, About("seed of the choice")] = 0
+    keep: Annotated[int | None, About("maximum number of frames per bin; default: the mean of the bins")] = (
+        None
+    )
+    seed: Annotated[int, About("seed of the random choice")] = 0
 
 
 def balance(options: BalanceOptions) -> int:
-    """Leave out frames of the commonest steering."""
+    """Remove frames with the most common steering angles."""
     from udacity_gym.recording import tools
 
-    return _edited(options.path, tools.balance(options.path, options.bins, options.keep, options.seed))
+    return _print_edit(options.path, tools.balance(options.path, options.bins, options.keep, options.seed))
 
 
 @dataclass(frozen=True)
 class UndoOptions:
-    """Take the last edit back."""
+    """Undo the last edit."""
 
     path: Annotated[Path, About(_FOLDER, positional=True)]
-    everything: Annotated[bool, About("take all edits back")] = False
+    everything: Annotated[bool, About("undo all edits")] = False
 
 
 def undo(options: UndoOptions) -> int:
-    """Take the last edit back."""
+    """Undo the last edit."""
     from udacity_gym.recording import open_recording, tools
 
     edits = tools.undo(options.path, options.everything)
     for edit in edits:
-        print(f"taken back: {edit}")
+        print(f"undone: {edit}")
     if not edits:
         print(f"{options.path} has no edits")
     print(repr(open_recording(options.path)))
@@ -193,21 +195,21 @@ def undo(options: UndoOptions) -> int:
 
 @dataclass(frozen=True)
 class ConvertOptions:
-    """Convert a recording to another format, or from it.
+    """Convert a recording to or from another format.
 
     Formats: lerobot (LeRobotDataset v3.0), minari, huggingface (Parquet for the datasets package),
-    imitation (its trajectories), donkeycar (tub v2).
+    imitation (trajectories), donkeycar (tub v2).
     """
 
-    source: Annotated[Path, About("what to convert", positional=True)]
-    target: Annotated[Path, About("the new folder", positional=True)]
+    source: Annotated[Path, About("recording or data set to convert", positional=True)]
+    target: Annotated[Path, About("new folder", positional=True)]
     to: Annotated[
         Literal["lerobot", "minari", "huggingface", "imitation", "donkeycar"] | None,
-        About("format to convert a recording to"),
+        About("format of the target"),
     ] = None
     origin: Annotated[
         Literal["lerobot", "minari", "huggingface", "imitation", "donkeycar"] | None,
-        About("format to convert to a recording"),
+        About("format of the source"),
     ] = None
 
 
@@ -216,7 +218,7 @@ def convert(options: ConvertOptions) -> int:
     from udacity_gym.recording import convert, open_recording
 
     if (options.to is None) == (options.origin is None):
-        raise OptionError("say which way: --to lerobot, or --origin lerobot")
+        raise OptionError("choose a direction: --to lerobot or --origin lerobot")
     if options.to is not None:
         print(convert.save(open_recording(options.source), options.target, options.to))
     else:
@@ -225,7 +227,7 @@ def convert(options: ConvertOptions) -> int:
     return 0
 
 
-def _edited(path: Path, edit: object) -> int:
+def _print_edit(path: Path, edit: object) -> int:
     from udacity_gym.recording import open_recording
 
     print(edit)

@@ -1,4 +1,4 @@
-"""``udacity-gym demo``: the main job, from demonstrations to a car that drives."""
+"""``udacity-gym demo``: the whole workflow, from demonstrations to a policy that drives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.outputs import new_folder
-from udacity_gym.cli.shared import check_seed, judge, make_env, make_expert, positive
+from udacity_gym.cli.shared import check_seed, drive_and_report, make_env, make_expert, positive
 
 if TYPE_CHECKING:
     from udacity_gym.recording import Recording
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Learn to drive in five minutes: record an expert, clone it, let the clone drive.
+    """Record an expert, train a policy on the recording, and evaluate it, in five minutes.
 
-    Records an expert's laps of the lake track in Udacity's format, trains a PilotNet on them, lets it
-    drive, and writes a summary, a video and a report. With --recording it learns from your own laps.
+    Records laps of an expert on the lake track in Udacity's format, trains a PilotNet on them, evaluates
+    it, and writes a summary, a video and a report. --recording uses a recording of your own instead.
     """
 
-    recording: Annotated[Path | None, About("learn from this recording instead of an expert's laps")] = None
-    output: Annotated[Path, About("folder for everything; if it exists, name-2")] = Path("demo-output")
+    recording: Annotated[Path | None, About("train on this recording instead of an expert's laps")] = None
+    output: Annotated[Path, About("folder for all results; if it exists, name-2")] = Path("demo-output")
     record_laps: Annotated[int, About("laps of the expert to record")] = 2
-    expert: Annotated[str, About("who drives them: pure_pursuit, racing, pid")] = "pure_pursuit"
-    record_speed: Annotated[float, About("m/s of the expert where the bends allow it")] = 12.0
-    record_seconds: Annotated[float | None, About("s after which to stop recording")] = None
+    expert: Annotated[str, About("expert that is recorded: pure_pursuit, racing, pid")] = "pure_pursuit"
+    record_speed: Annotated[float, About("maximum speed of the expert, in m/s")] = 12.0
+    record_seconds: Annotated[float | None, About("stop recording after this many seconds")] = None
     epochs: Annotated[int, About("passes over the recorded rows")] = 12
-    laps: Annotated[int, About("laps that the clone drives")] = 3
-    max_seconds: Annotated[float | None, About("s after which its drive ends")] = None
+    laps: Annotated[int, About("laps that the policy drives")] = 3
+    max_seconds: Annotated[float | None, About("stop the policy's drive after this many seconds")] = None
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
     video: Annotated[bool, About("make a video")] = True
     seed: Annotated[int, About("seed of everything random")] = 0
 
 
 def run(options: Options) -> int:
-    """Do the main job."""
+    """Record, train and evaluate."""
     positive(
         record_laps=options.record_laps,
         record_speed=options.record_speed,
@@ -56,36 +56,36 @@ def run(options: Options) -> int:
     from udacity_gym.world.track.track import Track
 
     Track.load(options.track)
-    began = time.monotonic()
+    start_time = time.monotonic()
     recording = None
     if options.recording is not None:
         recording = open_recording(options.recording)
         print(recording.report, end="\n\n")
     with new_folder(options.output) as folder:
-        _work(options, recording, folder)
-    print(f"\nDone in {time.monotonic() - began:.0f} s. Everything is in {folder}:")
+        _record_train_evaluate(options, recording, folder)
+    print(f"\nDone in {time.monotonic() - start_time:.0f} s. The results are in {folder}:")
     contents = {
-        "report.html": "how it drives, with map, curves and video: open it in a browser",
+        "report.html": "results with map, plots and video; open it in a browser",
         "drive.webm": "the video",
-        "evaluation.json": "the figures",
+        "evaluation.json": "the results as JSON",
         "policy": f"the policy: udacity-gym evaluate {folder}",
         "recording": "the demonstrations, in Udacity's format",
-        "training": f"the training's log: tensorboard --logdir {folder / 'training'}",
+        "training": f"the training log: tensorboard --logdir {folder / 'training'}",
     }
-    for name, about in contents.items():
+    for name, description in contents.items():
         if (folder / name).exists():
-            print(f"  {name:<16} {about}")
+            print(f"  {name:<16} {description}")
     return 0
 
 
-def _work(options: Options, recording: Recording | None, folder: Path) -> None:
-    """Record if there is no recording, learn, and drive; everything goes into the folder."""
+def _record_train_evaluate(options: Options, recording: Recording | None, folder: Path) -> None:
+    """Record an expert if no recording is given, train, and evaluate."""
     if recording is None:
-        print(f"[1/3] An expert drives {options.record_laps} laps and is recorded by three cameras.")
+        print(f"[1/3] Recording {options.record_laps} laps of an expert with three cameras.")
         recording = _record(options, folder / "recording")
     else:
         print(f"[1/3] The demonstrations are {recording.path}.")
-    print(f"\n[2/3] A PilotNet learns from {len(recording)} rows to steer as in the demonstrations.")
+    print(f"\n[2/3] Training a PilotNet on {len(recording)} rows.")
 
     from algorithms import BehavioralCloning
     from udacity_gym.cli.train import outcome
@@ -100,8 +100,8 @@ def _work(options: Options, recording: Recording | None, folder: Path) -> None:
     policy = learner.learn()
     policy.save(folder / "policy")
     print("\n".join(outcome(learner, policy)))
-    print(f"\n[3/3] It drives {options.laps} laps by itself, from what the centre camera sees.")
-    evaluation = judge(
+    print(f"\n[3/3] The policy drives {options.laps} laps with the images of the centre camera.")
+    evaluation = drive_and_report(
         policy,
         folder,
         track=options.track,
@@ -147,7 +147,7 @@ def _demonstrations(options: Options, recording: Recording) -> str:
 
 
 def _images(recording: Recording) -> list[tuple[str, Image]]:
-    """One frame of the demonstrations as its cameras saw it."""
+    """Images of all cameras from the middle of the longest episode, with captions."""
     episode = max(recording.episodes, key=len)
     frame = episode[len(episode) // 2]
     order = [camera for camera in ("left", "center", "right") if camera in frame.cameras]

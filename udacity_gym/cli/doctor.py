@@ -1,4 +1,4 @@
-"""``udacity-gym doctor``: is everything there that the other verbs need?"""
+"""``udacity-gym doctor``: check the installation."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Status: TypeAlias = Literal["ok", "warn", "fail"]
 
 DISTRIBUTION = "udacity-gym"
 EXTRAS = {
-    "human": ("pygame", "a window to watch the car in"),
+    "human": ("pygame", "a window that shows the car"),
     "rl": ("stable-baselines3", "reinforcement learning"),
     "imitation": ("imitation", "GAIL, AIRL and other learners"),
 }
 LITTLE_SPACE = 2e9
-"""Bytes free below which a longer recording may not fit."""
+"""Free bytes below which a longer recording may not fit."""
 NO_SPACE = 2e8
-"""Bytes free below which the demo does not fit."""
+"""Free bytes below which the demo does not fit."""
 
 
 @dataclass(frozen=True)
@@ -44,41 +44,41 @@ class Options:
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor's table.
+    """Result of one check, a line of the table.
 
     Attributes:
-        name: what was looked at.
-        status: "ok", "warn" (works, but) or "fail" (something essential does not work).
-        found: what was found.
-        advice: what to do about it.
+        name: what was checked.
+        status: "ok", "warn" (works with limits) or "fail" (something essential does not work).
+        result: what the check found.
+        advice: how to solve the problem.
     """
 
     name: str
     status: Status
-    found: str
+    result: str
     advice: str = ""
 
 
 def run(options: Options) -> int:
-    """Check everything; 1 if something essential fails."""
+    """Run all checks. Exit status 1 if an essential check fails."""
     width = 24
     failed = 0
     for check in checks(options):
         failed += check.status == "fail"
-        print(f"{check.status:<5} {check.name:<{width}} {check.found}")
+        print(f"{check.status:<5} {check.name:<{width}} {check.result}")
         if check.advice:
             print(f"{'':<{6 + width}} -> {check.advice}")
     print()
-    print("All fine." if not failed else f"{failed} of these must be put right first.")
+    print("All checks passed." if not failed else f"{failed} problems must be fixed first.")
     return 1 if failed else 0
 
 
 def checks(options: Options) -> Iterator[Check]:
-    """All checks, one after the other."""
+    """Run all checks, one after the other."""
     yield _python()
     yield from _packages()
     yield from _extras()
-    looks: list[tuple[str, Callable[[], Check]]] = [
+    guarded_checks: list[tuple[str, Callable[[], Check]]] = [
         ("OpenCV", _opencv),
         ("torch", _torch),
         ("images", _images),
@@ -87,17 +87,17 @@ def checks(options: Options) -> Iterator[Check]:
     ]
     if options.policy is not None:
         policy = options.policy
-        looks.append(("policy", lambda: _policy(policy)))
-    for name, look in looks:
-        yield _guarded(name, look)
+        guarded_checks.append(("policy", lambda: _policy(policy)))
+    for name, check in guarded_checks:
+        yield _guarded(name, check)
     yield _port(options.port)
     yield _disk(Path.cwd())
 
 
-def _guarded(name: str, look: Callable[[], Check]) -> Check:
-    """A check whose own failure is its result."""
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    """Run a check. An exception becomes a failed check."""
     try:
-        return look()
+        return check()
     except Exception as error:
         advice = "read the message; if a package is broken, install it again in a fresh virtual environment"
         return Check(name, "fail", f"{type(error).__name__}: {error}", advice)
@@ -113,9 +113,7 @@ def _packages() -> Iterator[Check]:
     try:
         texts = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
-        yield Check(
-            DISTRIBUTION, "warn", "not installed; this is a source folder on the path", "pip install -e ."
-        )
+        yield Check(DISTRIBUTION, "warn", "not installed; imported from a source folder", "pip install -e .")
         return
     yield Check(DISTRIBUTION, "ok", importlib.metadata.version(DISTRIBUTION))
     for text in texts:
@@ -128,38 +126,38 @@ def _packages() -> Iterator[Check]:
         yield _package(requirement.name, str(requirement.specifier))
 
 
-def _package(name: str, wanted: str) -> Check:
+def _package(name: str, required: str) -> Check:
     from packaging.specifiers import SpecifierSet
 
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Check(name, "fail", "not installed", f'pip install "{name}{wanted}"')
-    if SpecifierSet(wanted).contains(version, prereleases=True):
+        return Check(name, "fail", "not installed", f'pip install "{name}{required}"')
+    if SpecifierSet(required).contains(version, prereleases=True):
         return Check(name, "ok", version)
-    return Check(name, "warn", f"{version}, wanted {wanted}", f'pip install "{name}{wanted}"')
+    return Check(name, "warn", f"{version}, but {required} is required", f'pip install "{name}{required}"')
 
 
 def _extras() -> Iterator[Check]:
     for extra, (package, purpose) in EXTRAS.items():
         try:
-            found = importlib.metadata.version(package)
+            result = f"{package} {importlib.metadata.version(package)}"
         except importlib.metadata.PackageNotFoundError:
-            found = f'not installed; for {purpose}: pip install "{DISTRIBUTION}[{extra}]"'
-        yield Check(f"extra {extra}", "ok", found if found.startswith("not") else f"{package} {found}")
+            result = f'not installed; for {purpose}: pip install "{DISTRIBUTION}[{extra}]"'
+        yield Check(f"extra {extra}", "ok", result)
 
 
 def _opencv() -> Check:
     import cv2
 
-    several = [
+    installed = [
         name
         for name in ("opencv-python", "opencv-python-headless", "opencv-contrib-python")
         if _is_installed(name)
     ]
-    if len(several) > 1:
-        advice = f"they overwrite each other: pip uninstall {' '.join(several)}, then install only one"
-        return Check("OpenCV", "warn", f"installed more than once: {', '.join(several)}", advice)
+    if len(installed) > 1:
+        advice = f"they overwrite each other: pip uninstall {' '.join(installed)}, then install only one"
+        return Check("OpenCV", "warn", f"installed more than once: {', '.join(installed)}", advice)
     return Check("OpenCV", "ok", f"{cv2.__version__} loads")
 
 
@@ -174,7 +172,7 @@ def _is_installed(name: str) -> bool:
 def _torch() -> Check:
     import torch
 
-    device = "a GPU is there, but everything runs on the CPU" if torch.cuda.is_available() else "CPU"
+    device = "a GPU is available, but everything runs on the CPU" if torch.cuda.is_available() else "CPU"
     return Check("torch", "ok", f"{torch.__version__} loads, {torch.get_num_threads()} threads, {device}")
 
 
@@ -183,26 +181,26 @@ def _images() -> Check:
 
     env = make_env("lake")
     try:
-        began = time.perf_counter()
+        start_time = time.perf_counter()
         image, _ = env.reset(seed=0)
         env.step(np.array([0.0, 1.0], np.float32))
-        first = time.perf_counter() - began
-        began = time.perf_counter()
+        first = time.perf_counter() - start_time
+        start_time = time.perf_counter()
         for _ in range(20):
             image, *_ = env.step(np.array([0.0, 1.0], np.float32))
-        rate = 20 / (time.perf_counter() - began)
+        rate = 20 / (time.perf_counter() - start_time)
     finally:
         env.close()
     if image.shape != (*IMAGE_SIZE, 3) or image.std() < 5:
         return Check("images", "fail", "the image of the lake track is empty", "reinstall numba")
-    found = f"the lake track draws, {rate:.0f} steps per second"
+    result = f"the lake track is rendered, {rate:.0f} steps per second"
     if first < 10:
-        return Check("images", "ok", f"{found}; compiled kernels are cached, ready in {first:.1f} s")
-    found += f"; compiling the kernels took {first:.0f} s"
+        return Check("images", "ok", f"{result}; compiled kernels are cached, ready in {first:.1f} s")
+    result += f"; compiling the kernels took {first:.0f} s"
     if _cache_is_writable():
-        return Check("images", "ok", f"{found}, once on this machine")
-    advice = "set NUMBA_CACHE_DIR to a folder that can be written; the library's own can't be"
-    return Check("images", "warn", f"{found}, every time", advice)
+        return Check("images", "ok", f"{result}, once on this machine")
+    advice = "set NUMBA_CACHE_DIR to a writable folder; the folder of the package is read-only"
+    return Check("images", "warn", f"{result}, every time", advice)
 
 
 def _cache_is_writable() -> bool:
@@ -236,7 +234,7 @@ def _window() -> Check:
     problem = why_no_window()
     if problem is None:
         return Check("window", "ok", 'there is a display for render_mode="human"')
-    return Check("window", "ok", "none; there are videos and images instead (no display, or no pygame)")
+    return Check("window", "ok", "no display or no pygame; use videos and images instead")
 
 
 def _policy(policy: str) -> Check:
@@ -248,9 +246,9 @@ def _policy(policy: str) -> Check:
     action, _ = driver.predict(np.zeros((*IMAGE_SIZE, 3), np.uint8))
     if not np.isfinite(action).all():
         return Check(
-            "policy", "fail", f"{policy} answers with {action}", "train it again with a lower learning rate"
+            "policy", "fail", f"{policy} predicts {action}", "train it again with a lower learning rate"
         )
-    return Check("policy", "ok", f"{driver!r} loads and answers an image")
+    return Check("policy", "ok", f"{driver!r} loads and predicts an action")
 
 
 def _port(port: int) -> Check:
@@ -263,17 +261,19 @@ def _port(port: int) -> Check:
             return Check(name, "warn", "there is no such port", "choose one from 1 to 65535")
         except OSError as error:
             owner = listener(port)
-            who = f"in use by {owner}" if owner else f"can't be used ({error.strerror})"
-            advice = "only a simulator in another process needs it: stop that program, or choose another port"
-            return Check(name, "warn", who, advice)
+            reason = f"in use by {owner}" if owner else f"can't be used ({error.strerror})"
+            advice = (
+                "only needed for a simulator in another process: stop that program or choose another port"
+            )
+            return Check(name, "warn", reason, advice)
     return Check(name, "ok", "free for a simulator in another process")
 
 
 def _disk(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
-    found = f"{free / 1e9:.1f} GB free in {folder}"
+    result = f"{free / 1e9:.1f} GB free in {folder}"
     if free < NO_SPACE:
-        return Check("disk", "fail", found, "free some space: the demo needs about 0.2 GB")
+        return Check("disk", "fail", result, "free some space: the demo needs about 0.2 GB")
     if free < LITTLE_SPACE:
-        return Check("disk", "warn", found, "an hour of recording needs about 2 GB")
-    return Check("disk", "ok", found)
+        return Check("disk", "warn", result, "an hour of recording needs about 2 GB")
+    return Check("disk", "ok", result)

@@ -1,4 +1,4 @@
-"""``udacity-gym drive``: a policy drives, and there is a video of it."""
+"""``udacity-gym drive``: make a video of a policy that drives."""
 
 from __future__ import annotations
 
@@ -19,28 +19,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Let a policy drive and make a video of it.
+    """Make a video of a policy that drives.
 
-    With --human it drives in a window instead, and you may take over.
+    With --human, it drives in a window instead, and you can take over.
     """
 
     policy: Annotated[
         str, About("folder of a policy or its training, ONNX or Keras file, or an expert", positional=True)
     ]
-    output: Annotated[Path, About("the video, .webm; if it exists, name-2.webm")] = Path("drive.webm")
+    output: Annotated[Path, About("video file, .webm; if it exists, name-2.webm")] = Path("drive.webm")
     laps: Annotated[int, About("laps to drive")] = 1
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
     direction: Annotated[
-        Literal["forward", "reverse"] | None, About("which way around, if not the track's own")
+        Literal["forward", "reverse"] | None, About("driving direction, if not the track's own")
     ] = None
-    conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
-    view: Annotated[Literal["chase", "cockpit"], About("where the camera is")] = "chase"
-    width: Annotated[int, About("pixels")] = 640
-    height: Annotated[int, About("pixels")] = 360
-    speed_up: Annotated[float, About("how much faster than the drive the video runs")] = 4.0
-    max_seconds: Annotated[float | None, About("s after which to stop; enough for 3 m/s if not given")] = None
-    human: Annotated[Devices | None, About("take over in a window with these; makes no video")] = None
-    record: Annotated[Path | None, About("with --human: folder to record in, with who drove when")] = None
+    conditions: Annotated[str, About("weather and light, such as rain or dusk; clear is Udacity's")] = "clear"
+    view: Annotated[Literal["chase", "cockpit"], About("camera of the video")] = "chase"
+    width: Annotated[int, About("width of the video, pixels")] = 640
+    height: Annotated[int, About("height of the video, pixels")] = 360
+    speed_up: Annotated[float, About("playback speed of the video, relative to the drive")] = 4.0
+    max_seconds: Annotated[float | None, About("stop after this many seconds; default: enough for 3 m/s")] = (
+        None
+    )
+    human: Annotated[Devices | None, About("devices to take over with, in a window; makes no video")] = None
+    record: Annotated[
+        Path | None, About("with --human: folder of a recording, which also says who drove each frame")
+    ] = None
     seed: Annotated[int, About("seed of the environment")] = 0
 
 
@@ -52,7 +56,7 @@ def run(options: Options) -> int:
         return _run_human(options)
     if options.record is not None:
         raise OptionError(
-            "--record goes with --human; to record a policy: udacity-gym record --expert POLICY"
+            "--record requires --human; to record a policy, use udacity-gym record --expert POLICY"
         )
     from udacity_gym.evaluation import DriveVideo, evaluate
     from udacity_gym.world.track.track import Track
@@ -86,7 +90,7 @@ def run(options: Options) -> int:
 
 
 def _make_env(options: Options, driver: object, **settings: Any) -> gymnasium.Env[Any, Any]:
-    """The environment that was asked for, with images of the size that the driver looks at."""
+    """Make the environment with the image size that the driver needs."""
     from udacity_gym.driving.policy_inputs import image_size_for
 
     return make_env(

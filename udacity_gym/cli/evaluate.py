@@ -1,4 +1,4 @@
-"""``udacity-gym evaluate``: policies are judged by driving, one by itself or several by a suite."""
+"""``udacity-gym evaluate``: evaluate a policy by driving, or compare several on a suite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.outputs import check_writable, new_folder
-from udacity_gym.cli.shared import check_seed, judge, load_driver, positive
+from udacity_gym.cli.shared import check_seed, drive_and_report, load_driver, positive
 from udacity_gym.errors import OptionError
 
 if TYPE_CHECKING:
@@ -21,46 +21,50 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Judge a policy by driving: summary, JSON, video and report. With --suite, several, side by side.
+    """Evaluate a policy by driving: summary, JSON, video and report. With --suite, compare several.
 
     Autonomy is that of Bojarski et al. 2016, section 7: one minus 6 s for each intervention, over the
-    time driven. A suite is drives from many starts, on several tracks or in several conditions;
-    figures have 95 % intervals, and what was interrupted goes on in the same --output.
+    time driven. A suite has drives from many start positions, on several tracks or in several conditions.
+    Its results have 95 % confidence intervals. To resume an interrupted suite, use the same --output.
     """
 
     policies: Annotated[
         tuple[str, ...],
-        About("folders of policies or their trainings, ONNX or Keras files, or experts", positional=True),
+        About("folders of policies or trainings, ONNX or Keras files, or names of experts", positional=True),
     ]
     output: Annotated[Path, About("folder for the results; if it exists, name-2")] = Path("evaluation")
-    suite: Annotated[str | None, About("drives to judge by, such as lake-v1; a wrong name tells all")] = None
-    processes: Annotated[int, About("drives of a suite at the same time")] = 1
-    human: Annotated[Path | None, About("recording to compare the steering of a suite's drives with")] = None
-    incident_videos: Annotated[bool, About("videos of what went wrong in a suite's drives")] = False
+    suite: Annotated[
+        str | None, About("suite of drives, such as lake-v1; an unknown name lists all suites")
+    ] = None
+    processes: Annotated[int, About("number of parallel processes for a suite")] = 1
+    human: Annotated[Path | None, About("recording of a human, to compare the steering of a suite with")] = (
+        None
+    )
+    incident_videos: Annotated[bool, About("make videos of the incidents in a suite")] = False
     laps: Annotated[int, About("laps to drive")] = 3
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
     direction: Annotated[
-        Literal["forward", "reverse"] | None, About("which way around, if not the track's own")
+        Literal["forward", "reverse"] | None, About("driving direction, if not the track's own")
     ] = None
-    conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
+    conditions: Annotated[str, About("weather and light, such as rain or dusk; clear is Udacity's")] = "clear"
     intervene: Annotated[
         Literal["edge", "reference", "road"],
-        About(
-            "put the car back with a wheel over the edge line, 1 m off the reference line, or off the road"
-        ),
+        About("put the car back for a wheel over the edge line, 1 m off the reference line, or off the road"),
     ] = "edge"
-    max_seconds: Annotated[float | None, About("s after which to stop; enough for 3 m/s if not given")] = None
+    max_seconds: Annotated[float | None, About("stop after this many seconds; default: enough for 3 m/s")] = (
+        None
+    )
     video: Annotated[bool, About("make a video")] = True
-    speed_up: Annotated[float, About("how much faster than the drive the video runs")] = 4.0
+    speed_up: Annotated[float, About("playback speed of the video, relative to the drive")] = 4.0
     seed: Annotated[int, About("seed of the environment")] = 0
 
 
 ONE_DRIVE = (
     "laps", "track", "direction", "conditions", "intervene", "max_seconds", "video", "speed_up", "seed",
 )  # fmt: skip
-"""Options that a suite answers by itself."""
+"""Options that a suite defines itself."""
 SUITE_OPTIONS = ("processes", "human", "incident_videos")
-"""Options that only a suite has."""
+"""Options that need a suite."""
 
 
 def run(options: Options) -> int:
@@ -69,31 +73,31 @@ def run(options: Options) -> int:
     positive(processes=options.processes)
     check_seed(options.seed)
     if options.suite is not None:
-        _refuse(options, ONE_DRIVE, f"{options.suite} says that by itself")
+        _refuse(options, ONE_DRIVE, f"not allowed with --suite, {options.suite} defines it")
         return _compare(options, options.suite)
-    _refuse(options, SUITE_OPTIONS, "is for suites: --suite lake-v1")
+    _refuse(options, SUITE_OPTIONS, "requires a suite, for example --suite lake-v1")
     if len(options.policies) > 1:
-        raise OptionError("several policies are compared by a suite: --suite lake-v1")
-    return _judge(options, options.policies[0])
+        raise OptionError("to compare several policies, choose a suite, for example --suite lake-v1")
+    return _evaluate(options, options.policies[0])
 
 
-def _refuse(options: Options, names: tuple[str, ...], why: str) -> None:
+def _refuse(options: Options, names: tuple[str, ...], reason: str) -> None:
     """Refuse options that would have no effect."""
     defaults = {field.name: field.default for field in fields(options)}
     for name in names:
         if getattr(options, name) != defaults[name]:
-            raise OptionError(f"--{name.replace('_', '-')}: {why}")
+            raise OptionError(f"--{name.replace('_', '-')}: {reason}")
 
 
-def _judge(options: Options, policy: str) -> int:
-    """One policy, one drive."""
+def _evaluate(options: Options, policy: str) -> int:
+    """Evaluate one policy in one drive."""
     from udacity_gym.conditions import Conditions
     from udacity_gym.world.track.track import Track
 
     Conditions.named(options.conditions)
     driver = load_driver(policy, Track.load(options.track).facing(options.direction))
     with new_folder(options.output) as folder:
-        evaluation = judge(
+        evaluation = drive_and_report(
             driver,
             folder,
             track=options.track,
@@ -112,12 +116,12 @@ def _judge(options: Options, policy: str) -> int:
     return 0
 
 
-def _compare(options: Options, name: str) -> int:
-    """Policies by a suite."""
+def _compare(options: Options, suite_name: str) -> int:
+    """Compare policies on a suite."""
     from udacity_gym.evaluation import SUITES, ForEachTrack, compare, run_suite, write_comparison
     from udacity_gym.files import digest_of, find_policy, write_whole
 
-    suite = SUITES.find(name)
+    suite = SUITES.find(suite_name)
     suite.check()
     human = None if options.human is None else _steering(options.human)
     names = _names(options.policies)
@@ -126,15 +130,15 @@ def _compare(options: Options, name: str) -> int:
     check_writable(options.output, "--output")
     results = [
         run_suite(
-            ForEachTrack(partial(load_driver, policy), called),
+            ForEachTrack(partial(load_driver, policy), name),
             suite,
-            folder=options.output / re.sub(r"[^\w.-]+", "-", called),
+            folder=options.output / re.sub(r"[^\w.-]+", "-", name),
             processes=options.processes,
             identity=digest_of(find_policy(Path(policy))),  # an expert by name has no files
             videos=options.incident_videos,
             progress=True,
         )
-        for policy, called in zip(options.policies, names, strict=True)
+        for policy, name in zip(options.policies, names, strict=True)
     ]
     comparison = compare(results, human)
     write_whole(options.output / "comparison.json", json.dumps(comparison.summary(), indent=1) + "\n")
@@ -145,16 +149,16 @@ def _compare(options: Options, name: str) -> int:
 
 
 def _names(policies: tuple[str, ...]) -> list[str]:
-    """What to call them: the last part of each path, or all of it where that is not enough."""
+    """Names of policies: the last component of each path, or the whole path if names are equal."""
     short = [Path(policy).name or policy for policy in policies]
     names = [p if short.count(s) > 1 else s for p, s in zip(policies, short, strict=True)]
     if len(set(names)) < len(names):
-        raise OptionError(f"each policy once, got {', '.join(policies)}")
+        raise OptionError(f"each policy must be given once, got {', '.join(policies)}")
     return names
 
 
 def _steering(recording: Path) -> NDArray[np.float32]:
-    """Steering of all of a recording's rows."""
+    """Steering of all rows of a recording."""
     import numpy as np
 
     from udacity_gym.recording import open_recording

@@ -1,4 +1,4 @@
-"""``udacity-gym export``: a policy as one file that drives without this package."""
+"""``udacity-gym export``: write a policy to one file that runs without this package."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from udacity_gym.cli.shared import load_driver
 
 @dataclass(frozen=True)
 class Options:
-    """Export a policy as ONNX or TorchScript, whole: image in, actions out.
+    """Export a policy to ONNX or TorchScript, preprocessing included.
 
-    udacity-gym drive and evaluate take the ONNX file where they take a policy, without torch.
+    The input of the file is an image, the output are actions. udacity-gym drive and evaluate accept the
+    ONNX file as a policy, and need no torch for it.
     """
 
     policy: Annotated[Path, About("folder of a policy or a training, or Keras file", positional=True)]
-    output: Annotated[Path, About("the file: .onnx, or .pt for TorchScript")] = Path("policy.onnx")
+    output: Annotated[Path, About("output file: .onnx, or .pt for TorchScript")] = Path("policy.onnx")
 
 
 def run(options: Options) -> int:
@@ -30,7 +31,9 @@ def run(options: Options) -> int:
     from algorithms.policies.export import export
 
     exported = export(policy, options.output)
-    print(f"{exported.path}: its actions differ from the policy's by {exported.difference:.1e} at most.")
+    print(
+        f"{exported.path}: its actions differ from those of the policy by at most {exported.difference:.1e}."
+    )
     if exported.path.suffix == ".onnx":
-        print(f"Let it drive:\n  udacity-gym evaluate {exported.path}")
+        print(f"Evaluate it:\n  udacity-gym evaluate {exported.path}")
     return 0

@@ -1,4 +1,4 @@
-"""A dataclass as command line: its fields are the options, the defaults and the documentation."""
+"""Command-line options from dataclasses: the fields define options, defaults and help."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any, Literal, TypeVar
 T = TypeVar("T")
 
 PLACEHOLDERS: dict[Any, str] = {str: "NAME", int: "N", float: "X", Path: "PATH"}
-"""What stands for a value in ``--help``."""
+"""Placeholders of values in ``--help``."""
 
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What the command line needs to know of a field besides its type and default; goes into ``Annotated``.
+    """Help text and kind of a command-line option, for ``Annotated``.
 
     Attributes:
         help: one line for ``--help``.
-        positional: given by place instead of by ``--name``.
-        repeated: a tuple's values are given one by one, the option several times.
-        shown: what stands for a value in ``--help``; its type says it if not given.
+        positional: whether the argument is positional, without ``--name``.
+        repeated: whether the option is repeated for each value of a tuple.
+        shown: placeholder of the value in ``--help``; the default depends on the type.
     """
 
     help: str
@@ -35,16 +35,16 @@ class About:
 
 
 def add_options(parser: argparse.ArgumentParser, options: type[Any]) -> None:
-    """Give a parser the options of a dataclass.
+    """Add the fields of a dataclass to a parser as options.
 
-    The type of a field says how it is read: str, int, float, Path, bool (``--name`` and
+    Types of fields: str, int, float, Path, bool (``--name`` and
     ``--no-name``), ``Literal`` (choices), ``X | None``, and ``tuple[X, ...]`` (several values). A field
     without a default must be given.
     """
     hints = typing.get_type_hints(options, include_extras=True)
     for field in dataclasses.fields(options):
         hint, about = typing.get_args(hints[field.name])
-        settings = {**_reading(hint), "help": about.help}
+        settings = {**_parser_arguments(hint), "help": about.help}
         placeholder = about.shown or PLACEHOLDERS.get(settings.get("type"))
         if placeholder is not None and "choices" not in settings and not about.positional:
             settings["metavar"] = placeholder
@@ -65,7 +65,7 @@ def add_options(parser: argparse.ArgumentParser, options: type[Any]) -> None:
 
 
 def read_options(options: type[T], parsed: argparse.Namespace) -> T:
-    """Make the dataclass from what a parser read."""
+    """Make the dataclass from parsed arguments."""
     assert dataclasses.is_dataclass(options)
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(options)}
     return options(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
@@ -74,14 +74,14 @@ def read_options(options: type[T], parsed: argparse.Namespace) -> T:
 def add_setting(
     group: argparse._ArgumentGroup, dest: str, name: str, hint: Any, default: Any, description: str
 ) -> None:
-    """Add ``--name value``, which appends ``name=value`` to a list of texts; `read_value` reads the value.
+    """Add ``--name value``, which appends ``name=value`` to a list of strings. `read_value` parses the value.
 
     Args:
-        group: where to add it, in a parser that has an option for the whole list.
+        group: argument group; its parser must have an option for the whole list.
         dest: name of the list.
         name: name of the setting; a bool is set by ``--name`` and ``--no-name``.
         hint: its type.
-        default: its default, for ``--help`` alone; `inspect.Parameter.empty` if it has none.
+        default: its default, only for ``--help``; `inspect.Parameter.empty` if it has none.
         description: for ``--help``.
     """
     kind, flag = plain_type(hint), f"--{name.replace('_', '-')}"
@@ -103,7 +103,7 @@ def add_setting(
 
 
 class _AppendSetting(argparse.Action):
-    """Appends ``name=value``."""
+    """Append ``name=value`` to a list."""
 
     def __call__(
         self,
@@ -118,17 +118,17 @@ class _AppendSetting(argparse.Action):
 
 
 def read_value(hint: Any, text: str) -> Any:
-    """Read a word as a value of a type.
+    """Parse a string as a value of a type.
 
     Returns:
-        The text itself for a str or a ``Literal``. Else None for "none", True for "true", False for "false",
-        what Python takes the text for, or the text. None of these is checked against the type.
+        The string itself for a str or a ``Literal``. Otherwise None for "none", True for "true", False for
+        "false", the value of a Python literal, or the string. The type of the value is not checked.
     """
     kind, word = plain_type(hint), text.lower()
     if kind is str or typing.get_origin(kind) is Literal:
         return None if word in ("none", "null") and type(None) in typing.get_args(hint) else text
-    if word in _WORDS:
-        return _WORDS[word]
+    if word in _CONSTANTS:
+        return _CONSTANTS[word]
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -136,11 +136,11 @@ def read_value(hint: Any, text: str) -> Any:
     return float(value) if kind is float and type(value) is int else value
 
 
-_WORDS = {"true": True, "false": False, "none": None, "null": None}
+_CONSTANTS = {"true": True, "false": False, "none": None, "null": None}
 
 
 def plain_type(hint: Any) -> Any:
-    """A type without ``| None`` and without ``Annotated``."""
+    """Remove ``| None`` and ``Annotated`` from a type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         return plain_type(arguments[0])
@@ -150,16 +150,16 @@ def plain_type(hint: Any) -> Any:
     return hint
 
 
-def _reading(hint: Any) -> dict[str, Any]:
-    """How argparse reads a value of a type."""
+def _parser_arguments(hint: Any) -> dict[str, Any]:
+    """Arguments of ``add_argument`` for a type."""
     hint = plain_type(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
-        return {**_reading(arguments[0]), "nargs": "+"}
+        return {**_parser_arguments(arguments[0]), "nargs": "+"}
     if origin is Literal:
         return {"choices": arguments, "type": type(arguments[0])}
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     if hint in (str, int, float, Path):
         return {"type": hint}
-    raise TypeError(f"no way to read a {hint!r} from the command line")
+    raise TypeError(f"options of type {hint!r} are not supported on the command line")

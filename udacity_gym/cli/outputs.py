@@ -1,4 +1,4 @@
-"""Where verbs put their results: places that destroy nothing, are tried first, and leave nothing empty."""
+"""Output folders and files: never overwrite, check for write access first, leave nothing empty behind."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ VIDEO = ".webm"
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Make a folder that nobody else has: ``path``, or the first of ``path-2``, ``path-3`` that is free.
+    """Make a new folder: ``path``, or the first of ``path-2``, ``path-3`` that does not exist.
 
-    If the block fails, what is empty of it goes away again; on Ctrl-C, the message says what remains.
+    If the block fails, empty folders are removed. On Ctrl-C, the message names the folder that remains.
 
     Raises:
-        OptionError: No folder can be made there.
+        OptionError: The folder can't be made.
     """
     if path.name in ("", ".."):
-        raise OptionError(f"--output must name a folder to make, got {str(path)!r}")
+        raise OptionError(f"--output must be the path of a new folder, got {str(path)!r}")
     check_writable(path.parent, "--output")
     for number in itertools.count(1):
         folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
@@ -36,56 +36,56 @@ def new_folder(path: Path) -> Iterator[Path]:
                 yield folder
             except KeyboardInterrupt as stop:
                 if any(file.is_file() for file in folder.rglob("*")) and not stop.args:
-                    raise KeyboardInterrupt(f"what was finished until then is in {folder}") from None
+                    raise KeyboardInterrupt(f"the results so far are in {folder}") from None
                 raise
             return
 
 
 @contextmanager
 def new_video(path: Path) -> Iterator[Path]:
-    """Find a name for a video that nobody has: ``x.webm``, or the first of ``x-2.webm``, ``x-3.webm``.
+    """Choose a new file name for a video: ``x.webm``, or the first of ``x-2.webm``, ``x-3.webm``.
 
     Raises:
-        OptionError: Nothing can be written there.
+        OptionError: The folder is not writable.
     """
     check_writable(path.parent, "--output")
     stem = path.name.removesuffix(VIDEO)
     suffix = path.name[len(stem) :]
-    number, free = 1, path
-    while free.exists():
+    number, new_path = 1, path
+    while new_path.exists():
         number += 1
-        free = path.with_name(f"{stem}-{number}{suffix}")
+        new_path = path.with_name(f"{stem}-{number}{suffix}")
     with no_empty_folders(path.parent):
-        yield free
+        yield new_path
 
 
 @contextmanager
 def no_empty_folders(folder: Path) -> Iterator[None]:
-    """If the block fails, remove empty folders that it made: above ``folder``, it, and within it."""
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    """If the block fails, remove the empty folders that it made: ``folder``, its parents, its subfolders."""
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield
     except BaseException:
-        within = sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True) if made else []
-        for place in (*within, *made):
-            with suppress(OSError):  # not empty, or never made
-                place.rmdir()
+        subfolders = sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True) if new_folders else []
+        for path in (*subfolders, *new_folders):
+            with suppress(OSError):  # not empty, or not made
+                path.rmdir()
         raise
 
 
 def check_writable(folder: Path, option: str) -> None:
-    """Try whether a folder can be written to, or made, before hours of work are lost for it.
+    """Check that a folder is writable, or can be made, before hours of work are lost.
 
     Args:
-        folder: need not exist.
-        option: what names it on the command line.
+        folder: the folder; need not exist.
+        option: name of the command-line option, for the message.
 
     Raises:
-        OptionError: It can't.
+        OptionError: The folder is not writable.
     """
     try:
-        place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-        with tempfile.TemporaryFile(dir=place):
+        existing_folder = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        with tempfile.TemporaryFile(dir=existing_folder):
             pass
     except OSError as error:
         raise OptionError(

@@ -1,4 +1,4 @@
-"""People at the window: they drive and are recorded, or take over from a policy."""
+"""Humans at the window: they drive and are recorded, or take over from a policy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from udacity_gym.experts import Expert, Human
 
 Devices = Literal["keyboard", "gamepad", "any"]
-"""What people drive with; "any" is both, and whoever got active last drives."""
+"""Input devices of a human; with "any", the device that was used last drives."""
 
 STEERING = """\
   arrows or W, A, S, D   throttle, steer, brake       left stick, triggers"""
@@ -28,23 +28,23 @@ TAKING_OVER = """\
 
 
 AT_REST = PutBack(speed=0.0)
-"""People find the car standing where it left the road, in the same weather."""
+"""For humans, the car is put back standing still, in the same weather."""
 
 
 def window_closes() -> suppress:
-    """A block that closing the window ends."""
+    """Context that ends without an error when the window is closed."""
     return suppress(KeyboardInterrupt)
 
 
 def people(devices: Devices, option: str = "--human") -> Human:
-    """Who is at the devices.
+    """Make the driver for a human at keyboard or gamepad.
 
     Args:
-        devices: what they drive with.
-        option: what was asked for them, for the message.
+        devices: input devices.
+        option: command-line option that needs a human, for the message.
 
     Raises:
-        DisplayError, MissingDependencyError: There is no window to drive in.
+        DisplayError, MissingDependencyError: No window can be opened.
     """
     problem = why_no_window()
     if problem is not None:
@@ -64,9 +64,10 @@ def record_people(
     seed: int,
     append: bool,
 ) -> None:
-    """A person drives in an environment's window and is recorded, from the first touch on.
+    """Record a human who drives in the window of an environment.
 
-    Closing the window is the end, and so are the laps and seconds of driving.
+    Recording begins when the human first uses the controls. It ends after the laps or the seconds, or when
+    the window is closed.
     """
     from udacity_gym.driving import drive
     from udacity_gym.recording import Recorder
@@ -74,22 +75,22 @@ def record_people(
 
     print(f"Drive in the window; close it to end.\n{STEERING}\n{RECORDING}")
     steps = drive(env, human, laps=laps, seed=seed, on_fall="put_back", put_back=AT_REST, stuck_seconds=None)
-    begun_at: float | None = None
+    record_start: float | None = None
     with Recorder(folder, CAMERAS, {"driver": human.driver}, append=append) as recorder, window_closes():
-        records, time = False, 0.0
+        recording, time = False, 0.0
         for step in steps:
             pressed = "record" in human.last.buttons
-            if begun_at is None and (human.last.active or pressed):
-                begun_at, records = time, True
+            if record_start is None and (human.last.active or pressed):
+                record_start, recording = time, True
             elif pressed:
-                records = not records
-            if records:
+                recording = not recording
+            if recording:
                 recorder.add(step)
             else:
                 recorder.stop()
-            env.unwrapped.caption = "recording" if records else "not recording"  # type: ignore[attr-defined]
+            env.unwrapped.caption = "recording" if recording else "not recording"  # type: ignore[attr-defined]
             time = step.time
-            if begun_at is not None and seconds is not None and time - begun_at >= seconds - 1e-9:
+            if record_start is not None and seconds is not None and time - record_start >= seconds - 1e-9:
                 break
 
 
@@ -103,19 +104,19 @@ def drive_with_people(
     seed: int,
     folder: Path | None,
 ) -> str:
-    """A policy drives in an environment's window until somebody takes over.
+    """Drive with a policy in the window of an environment; a human can take over.
 
     Args:
-        driver: who drives.
-        human: who may take over.
+        driver: policy or expert that drives.
+        human: human who can take over.
         env: the environment, with ``render_mode="human"``.
         laps: laps to drive.
-        seconds: s of driving after which to stop.
-        seed: of the environment.
-        folder: where to record the drive, with who drove each frame.
+        seconds: stop after this many seconds of simulated time.
+        seed: seed of the environment.
+        folder: folder of the recording, which also says who drove each frame; None records nothing.
 
     Returns:
-        What came of it, for people.
+        Summary of the drive, as text.
     """
     from udacity_gym.driving import HUMAN, Handover, drive
     from udacity_gym.recording import Recorder

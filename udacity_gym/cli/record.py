@@ -1,4 +1,4 @@
-"""``udacity-gym record``: an expert, or a person, drives and is recorded."""
+"""``udacity-gym record``: record an expert or a human."""
 
 from __future__ import annotations
 
@@ -24,23 +24,27 @@ if TYPE_CHECKING:
 class Options:
     """Record an expert's laps, or your own, in Udacity's format, with three cameras.
 
-    With --human you drive, in a window. Recording begins when you touch the controls.
+    With --human, you drive in a window. Recording begins when you first use the controls.
     """
 
-    folder: Annotated[Path, About("where the recording goes", positional=True)] = Path("recording")
+    folder: Annotated[Path, About("folder of the recording", positional=True)] = Path("recording")
     laps: Annotated[int, About("laps to drive")] = 2
-    seconds: Annotated[float | None, About("s after which to stop, if that comes first")] = None
-    expert: Annotated[str, About("pure_pursuit, racing, pid, or a policy")] = "pure_pursuit"
-    speed: Annotated[float | None, About("m/s where the bends allow it; else its own")] = None
-    noise: Annotated[float, About("perturb its steering by this share of full lock; labels stay clean")] = 0.0
-    human: Annotated[Devices | None, About("drive yourself, with a window and these")] = None
+    seconds: Annotated[float | None, About("stop after this many seconds, if the laps take longer")] = None
+    expert: Annotated[str, About("expert that drives: pure_pursuit, racing, pid, or a policy")] = (
+        "pure_pursuit"
+    )
+    speed: Annotated[float | None, About("maximum speed, in m/s; default: the expert's own")] = None
+    noise: Annotated[
+        float, About("standard deviation of noise on the steering, [0, 1]; labels stay clean")
+    ] = 0.0
+    human: Annotated[Devices | None, About("drive yourself in a window, with these devices")] = None
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
     direction: Annotated[
-        Literal["forward", "reverse"] | None, About("which way around, if not the track's own")
+        Literal["forward", "reverse"] | None, About("driving direction, if not the track's own")
     ] = None
-    conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
+    conditions: Annotated[str, About("weather and light, such as rain or dusk; clear is Udacity's")] = "clear"
     seed: Annotated[int, About("seed of the environment")] = 0
-    append: Annotated[bool, About("add an episode to the recording that is in the folder")] = False
+    append: Annotated[bool, About("append an episode to the recording in the folder")] = False
 
 
 def run(options: Options) -> int:
@@ -50,7 +54,7 @@ def run(options: Options) -> int:
     log = options.folder / "driving_log.csv"
     if log.exists() and not options.append:
         raise RecordingError(
-            f"{options.folder} holds a recording already; choose another folder, or add an episode "
+            f"{options.folder} already has a recording; choose another folder, or append an episode "
             "with --append"
         )
     from udacity_gym.driving.policy_inputs import image_size_for
@@ -80,9 +84,9 @@ def run(options: Options) -> int:
         if not log.exists():
             raise
         raise KeyboardInterrupt(
-            f"the recording in {options.folder} has the {len(open_recording(options.folder))} frames until "
-            f"then. Add an episode with\n  udacity-gym record {options.folder} --append\n"
-            "or start anew in another folder"
+            f"the recording in {options.folder} has the {len(open_recording(options.folder))} frames so "
+            f"far. Append an episode with\n  udacity-gym record {options.folder} --append\n"
+            "or record into another folder"
         ) from None
     finally:
         env.close()
@@ -91,7 +95,7 @@ def run(options: Options) -> int:
 
 
 def _make_env(options: Options, **settings: Any) -> gymnasium.Env[Any, Any]:
-    """The environment as recordings are made in it."""
+    """Make the environment for recordings."""
     from udacity_gym.telemetry import CAMERAS
 
     return make_env(
@@ -121,7 +125,7 @@ def _run_human(options: Options) -> int:
             append=options.append,
         )
     if not (options.folder / "driving_log.csv").exists():
-        print("Nothing was recorded: the controls were never touched.")
+        print("Nothing was recorded, because the controls were never touched.")
         return 1
     _print_outcome(open_recording(options.folder), options.folder)
     return 0
@@ -129,5 +133,5 @@ def _run_human(options: Options) -> int:
 
 def _print_outcome(recording: Recording, folder: Path) -> None:
     print(recording.report)
-    print(f"\nRecorded {len(recording)} frames in {folder}. Learn from them:")
+    print(f"\nRecorded {len(recording)} frames in {folder}. Train a policy on them:")
     print(f"  udacity-gym train {folder}")

@@ -1,4 +1,4 @@
-"""What several verbs need: environments, drivers, checks of options, and a judged drive."""
+"""Shared by several verbs: environments, drivers, checks of options, evaluation with a report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from udacity_gym.world.track.track import Track
 
 EXPERT = "expert"
-"""What to say instead of a policy's folder to have the built-in expert drive."""
+"""Name of the built-in expert, in place of the folder of a policy."""
 
 
 def make_env(track: str, **settings: Any) -> gymnasium.Env[Any, Any]:
@@ -34,55 +34,61 @@ def make_env(track: str, **settings: Any) -> gymnasium.Env[Any, Any]:
 
 
 def make_expert(expert: str, track: str | Track, speed: float | None = None, noise: float = 0.0) -> Any:
-    """The expert that demonstrates.
+    """Make an expert.
 
     Args:
         expert: name of an expert; "expert", which is pure pursuit; or a policy's folder or ONNX file.
-        track: where it drives.
-        speed: m/s at most; None is its own choice.
-        noise: standard deviation of what its steering is perturbed by.
+        track: track that it drives on.
+        speed: maximum speed, m/s; None for the default of the expert.
+        noise: standard deviation of the noise on its steering.
 
     Raises:
         OptionError: There is no such expert, or a policy was given a speed.
-        CheckpointError: The folder holds no policy.
+        CheckpointError: The folder has no policy.
     """
-    from udacity_gym.experts import EXPERTS, Noise, NoisyExpert, PolicyExpert, make_expert as by_name
+    from udacity_gym.experts import (
+        EXPERTS,
+        Noise,
+        NoisyExpert,
+        PolicyExpert,
+        make_expert as make_named_expert,
+    )
 
     expert = "pure_pursuit" if expert == EXPERT else expert
     if expert not in EXPERTS and Path(expert).exists():
         if speed is not None:
-            raise OptionError("--speed is for experts by name; a policy drives at its own speed")
-        made: Any = PolicyExpert(load_driver(expert, track))
+            raise OptionError("--speed needs a named expert; a policy has its own speed")
+        driver: Any = PolicyExpert(load_driver(expert, track))
     else:
-        made = by_name(expert, track, speed)
-    return NoisyExpert(made, Noise.of(noise)) if noise else made
+        driver = make_named_expert(expert, track, speed)
+    return NoisyExpert(driver, Noise.of(noise)) if noise else driver
 
 
 def load_driver(policy: str, track: str | Track) -> Any:
-    """Load who is to drive.
+    """Load a policy or make an expert.
 
     Args:
         policy: a policy's folder, an ONNX file, a Keras model, the name of an expert, or "expert", which is
             pure pursuit.
-        track: the expert's track.
+        track: track of the expert.
 
     Returns:
         A policy or an expert.
 
     Raises:
-        CheckpointError: The folder holds no policy.
+        CheckpointError: The folder has no policy.
     """
     from udacity_gym.driving.loading import load_policy
-    from udacity_gym.experts import EXPERTS, make_expert as by_name
+    from udacity_gym.experts import EXPERTS, make_expert as make_named_expert
 
     name = "pure_pursuit" if policy == EXPERT else policy
     if not Path(policy).exists() and name in EXPERTS:
-        return by_name(name, track)
+        return make_named_expert(name, track)
     return load_policy(policy)
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that not every generator of random numbers takes.
+    """Check that a seed is valid for all random number generators.
 
     Raises:
         OptionError: The seed is negative, or has more than 63 bits.
@@ -92,7 +98,7 @@ def check_seed(seed: int) -> None:
 
 
 def positive(**numbers: float | None) -> None:
-    """Refuse numbers that are not finite and above zero; None is fine.
+    """Check that options are finite and above zero, or None.
 
     Raises:
         OptionError: The message names the option.
@@ -102,26 +108,26 @@ def positive(**numbers: float | None) -> None:
             raise OptionError(f"--{name.replace('_', '-')} must be above 0, got {value}")
 
 
-class Sightseer:
-    """Keeps some images of what the car sees, evenly over the first lap; an ``on_step`` hook.
+class ImageSampler:
+    """Keep camera images at even distances over the first lap; an ``on_step`` hook.
 
     Attributes:
-        images: captions and images.
+        images: pairs of caption and image.
     """
 
     def __init__(self, track_length: float, count: int = 5) -> None:
         self.images: list[tuple[str, Image]] = []
-        self._places = [track_length * (k + 0.5) / count for k in range(count)]
+        self._distances = [track_length * (k + 0.5) / count for k in range(count)]
 
     def __call__(self, step: EvaluationStep) -> None:
-        """Take an image if it is time for one."""
-        if len(self.images) < len(self._places) and step.distance >= self._places[len(self.images)]:
-            seen = step.observation
-            image = seen["center"] if isinstance(seen, Mapping) else seen
+        """Keep the image if the car has reached the next distance."""
+        if len(self.images) < len(self._distances) and step.distance >= self._distances[len(self.images)]:
+            observation = step.observation
+            image = observation["center"] if isinstance(observation, Mapping) else observation
             self.images.append((f"driving, at {float(step.next_info['s']):.0f} m", image))
 
 
-def judge(
+def drive_and_report(
     driver: Any,
     folder: Path,
     *,
@@ -139,7 +145,7 @@ def judge(
     demonstrations: NDArray[np.floating[Any]] | None = None,
     images: Sequence[tuple[str, Image]] = (),
 ) -> Evaluation:
-    """Let somebody drive, and write ``evaluation.json``, ``drive.webm`` and ``report.html`` into a folder.
+    """Evaluate a driver and write ``evaluation.json``, ``drive.webm`` and ``report.html`` to a folder.
 
     Returns:
         The evaluation.
@@ -148,14 +154,14 @@ def judge(
     from udacity_gym.evaluation import DriveVideo, evaluate, write_report
     from udacity_gym.world.track.track import Track
 
-    sightseer = Sightseer(Track.load(track).length)
-    hooks: list[Callable[[EvaluationStep], object]] = [sightseer]
-    film = folder / "drive.webm" if video else None
+    sampler = ImageSampler(Track.load(track).length)
+    hooks: list[Callable[[EvaluationStep], object]] = [sampler]
+    video_path = folder / "drive.webm" if video else None
     env = make_env(track, direction=direction, conditions=conditions, image_size=image_size_for(driver))
     with ExitStack() as stack:
         stack.callback(env.close)
-        if film is not None:
-            hooks.append(stack.enter_context(DriveVideo(film, speed_up=speed_up)))
+        if video_path is not None:
+            hooks.append(stack.enter_context(DriveVideo(video_path, speed_up=speed_up)))
         evaluation = evaluate(
             driver,
             env,
@@ -174,14 +180,14 @@ def judge(
         facts={"Conditions": conditions, **training_facts(driver), **(facts or {})},
         demonstrations=demonstrations,
         losses=losses_of(driver),
-        images=[*images, *sightseer.images],
-        video=film if film is not None and film.exists() else None,
+        images=[*images, *sampler.images],
+        video=video_path if video_path is not None and video_path.exists() else None,
     )
     return evaluation
 
 
 def losses_of(driver: Any) -> dict[str, list[float]]:
-    """Loss by epoch, as a policy's checkpoint remembers it: "training" and "validation"."""
+    """Loss of each epoch, from the checkpoint of a policy: "training" and "validation"."""
     epoch_log = _training(driver).get("epoch_log", [])
     losses = {
         "training": [epoch.get("train_loss") for epoch in epoch_log],
@@ -191,7 +197,7 @@ def losses_of(driver: Any) -> dict[str, list[float]]:
 
 
 def training_facts(driver: Any) -> dict[str, str]:
-    """What a policy's checkpoint remembers of its training, for people."""
+    """Facts about the training for the report, from the checkpoint of a policy."""
     training = _training(driver)
     settings = training.get("settings", {})
     facts = {}
@@ -204,7 +210,7 @@ def training_facts(driver: Any) -> dict[str, str]:
         facts["Actions"] = ", ".join(actions)
     speed = getattr(driver, "target_speed", None)
     if speed is not None:
-        facts["Speed"] = f"kept at {speed:.1f} m/s by a controller"
+        facts["Speed"] = f"{speed:.1f} m/s, kept by a controller"
     return facts
 
 

@@ -1,4 +1,4 @@
-"""``udacity-gym sim``: our simulator on the wire, for anybody's ``drive.py``."""
+"""``udacity-gym sim``: run the simulator for a ``drive.py``, over Socket.IO."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from udacity_gym.simulators.base import Simulator
 
 FRAMES_PER_IMAGE = 3
-"""Frames of the simulator per image in the window, which leaves it time for the driver."""
+"""Frames of the simulator per image in the window; more would slow down the driver."""
 WINDOW = (640, 360)
-"""Pixels."""
+"""Width and height of the window, pixels."""
 FRAME = 1 / 60
-"""s."""
+"""Duration of a frame, s."""
 
 
-class Person:
-    """Somebody at the window's keyboard: W and S take over and drive, A and D steer, as in Udacity's."""
+class KeyboardTakeover:
+    """A human at the keyboard, as in Udacity's simulator: W and S take over and drive, A and D steer."""
 
     def __init__(self, window: Window) -> None:
         from udacity_gym.experts import Human, Reading
@@ -35,14 +35,14 @@ class Person:
         self._frames = 0
 
     def __call__(self) -> Control | None:
-        """What the person does; None while neither W nor S is held."""
+        """Controls of the human, or None while neither W nor S is held."""
         reading = self._reading
         if not reading.throttle and not reading.brake:
             return None
         return Control(reading.steering, reading.throttle - reading.brake)
 
-    def look(self, simulator: Simulator) -> None:
-        """Move the wheel by a frame, and show the car now and then."""
+    def update(self, simulator: Simulator) -> None:
+        """Read the keyboard and update the window; an ``on_step`` hook."""
         self._frames += 1
         if self._frames % FRAMES_PER_IMAGE == 0:
             self.window.show(simulator.view("chase", *WINDOW), 1000)
@@ -51,28 +51,31 @@ class Person:
 
 @dataclass(frozen=True)
 class Options:
-    """Be Udacity's simulator for a program that drives it: connect to its port.
+    """Run the simulator for a program that drives it, such as drive.py.
 
-    In lock-step, the default, every command lasts --ctrl-dt seconds of simulated time and the car waits for
-    the next one. It ends when there has been no server for --patience seconds.
+    Connects to the port of the program, as Udacity's simulator does. In lock-step, the default, every command
+    lasts --ctrl-dt seconds of simulated time, and the car waits for the next one. Ends when there has been no
+    server for --patience seconds.
     """
 
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
-    conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
-    real_time: Annotated[bool, About("run in real time at 60 frames/s, as Udacity's does")] = False
-    window: Annotated[bool, About("show the car, and let W, S, A, D take over; needs --real-time")] = False
+    conditions: Annotated[str, About("weather and light, such as rain or dusk; clear is Udacity's")] = "clear"
+    real_time: Annotated[bool, About("run in real time at 60 frames/s, like Udacity's simulator")] = False
+    window: Annotated[bool, About("show the car; W, S, A, D take over; needs --real-time")] = False
     dialect: Annotated[
         Literal["term1", "term2", "research"],
-        About("whose messages: term 1, term 2's PID build, udacity-gym's"),
+        About("message format: term 1, PID build of term 2, udacity-gym's own"),
     ] = "term1"
-    host: Annotated[str, About("where the driver listens")] = "127.0.0.1"
+    host: Annotated[str, About("address that the driver listens on")] = "127.0.0.1"
     port: Annotated[int, About("port the driver listens on")] = 4567
-    culture: Annotated[str, About("how numbers are written, such as de_DE")] = "en_US"
-    mode: Annotated[Literal["autonomous", "training"], About("start pose and ride")] = "autonomous"
-    ctrl_dt: Annotated[float, About("s of simulated time per command, in lock-step")] = CTRL_DT
+    culture: Annotated[str, About("format of numbers, such as de_DE")] = "en_US"
+    mode: Annotated[
+        Literal["autonomous", "training"], About("mode of Udacity's simulator: sets start pose and ride")
+    ] = "autonomous"
+    ctrl_dt: Annotated[float, About("seconds of simulated time per command, in lock-step")] = CTRL_DT
     seed: Annotated[int, About("seed of the simulator")] = 0
-    patience: Annotated[float, About("s to wait for a driver, at first and after one has gone")] = 30.0
-    announce: Annotated[bool, About("tell udacity-gym's own server who we are, for exact lock-step")] = True
+    patience: Annotated[float, About("seconds to wait for a driver to connect")] = 30.0
+    announce: Annotated[bool, About("identify as udacity-gym to its own server, for exact lock-step")] = True
 
 
 def run(options: Options) -> int:
@@ -80,7 +83,7 @@ def run(options: Options) -> int:
     positive(ctrl_dt=options.ctrl_dt, patience=options.patience)
     check_seed(options.seed)
     if options.window and not options.real_time:
-        raise OptionError("--window is for people, who need --real-time")
+        raise OptionError("--window requires --real-time")
     from udacity_gym.protocol.client import SimulatorClient
     from udacity_gym.simulators.base import SimulatorSettings
     from udacity_gym.simulators.embedded import EmbeddedSimulator
@@ -88,7 +91,7 @@ def run(options: Options) -> int:
 
     track = Track.load(options.track)
     settings = SimulatorSettings(track, mode=options.mode, conditions=Conditions.named(options.conditions))
-    person = Person(Window("udacity-gym sim", *WINDOW)) if options.window else None
+    human = KeyboardTakeover(Window("udacity-gym sim", *WINDOW)) if options.window else None
     client = SimulatorClient(
         lambda ctrl_dt: EmbeddedSimulator(replace(settings, ctrl_dt=ctrl_dt)),
         track=track.name,
@@ -101,20 +104,20 @@ def run(options: Options) -> int:
         announce=options.announce,
         seed=options.seed,
         patience=options.patience,
-        person=person,
-        on_step=None if person is None else person.look,
+        person=human,
+        on_step=None if human is None else human.update,
         on_news=lambda news: print(news, flush=True),
     )
     try:
         ending = client.run()
     finally:
-        if person is not None:
-            person.window.close()
+        if human is not None:
+            human.window.close()
     seconds = client.steps * (options.ctrl_dt if not options.real_time else 1 / 60)
     print(f"{ending}: drove {client.steps} steps ({seconds:.0f} s of simulated time)")
     if ending == "no server":
         print(
-            f"Nobody listens on {options.host}:{options.port}: start your drive.py, or an environment with "
+            f"No server listens on {options.host}:{options.port}: start drive.py, or an environment with "
             'gym.make("UdacitySim-v0", simulator="remote").'
         )
         return 1

@@ -1,4 +1,4 @@
-"""``udacity-gym track``: make tracks, and look at them."""
+"""``udacity-gym track``: generate tracks and show them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ from udacity_gym.cli.options import About
 
 @dataclass(frozen=True)
 class Options:
-    """Make a track from a seed, and see what a track is like.
+    """Generate tracks and show them.
 
-    Whatever takes a --track takes the file.
+    The option --track of other verbs accepts the file of a track.
     """
 
 
 @dataclass(frozen=True)
 class NewOptions:
-    """Make a track that nobody has seen; same options, same track."""
+    """Generate a new track. The same options give the same track."""
 
-    output: Annotated[Path, About("the track file to write", positional=True)]
-    seed: Annotated[int, About("of everything that is drawn")] = 0
-    difficulty: Annotated[float, About("from 0, a wide flat oval, to 1, a narrow winding hill road")] = 0.5
-    length: Annotated[float, About("m of a lap, 400 to 6000")] = 1200.0
-    curvature: Annotated[float | None, About("1/m of the sharpest bend, 1/60 to 1/10")] = None
-    hills: Annotated[float | None, About("steepest rise per m of road, 0 to 0.25")] = None
-    width: Annotated[float | None, About("m of road surface, 7.2 to 14")] = None
-    markings: Annotated[Literal["edges", "lanes"], About("edge lines as on the lake, or two lanes")] = "edges"
-    surroundings: Annotated[str | None, About("meadow, forest, desert or mountain")] = None
+    output: Annotated[Path, About("track file to write", positional=True)]
+    seed: Annotated[int, About("seed of the random generator")] = 0
+    difficulty: Annotated[
+        float, About("difficulty from 0 (wide flat oval) to 1 (narrow winding hill road)")
+    ] = 0.5
+    length: Annotated[float, About("length of a lap, 400 to 6000 m")] = 1200.0
+    curvature: Annotated[float | None, About("curvature of the sharpest bend, 1/60 to 1/10 per metre")] = None
+    hills: Annotated[float | None, About("steepest slope, 0 to 0.25")] = None
+    width: Annotated[float | None, About("width of the road surface, 7.2 to 14 m")] = None
+    markings: Annotated[Literal["edges", "lanes"], About("edge lines as on the lake track, or two lanes")] = (
+        "edges"
+    )
+    surroundings: Annotated[str | None, About("scenery: meadow, forest, desert or mountain")] = None
 
 
 def new(options: NewOptions) -> int:
-    """Make a track."""
+    """Generate a track."""
     from dataclasses import asdict
 
     from udacity_gym.world.track.generator import generate_track
@@ -50,14 +54,16 @@ def new(options: NewOptions) -> int:
 
 @dataclass(frozen=True)
 class ShowOptions:
-    """Tell what a track is like, and draw a map of it with its heights."""
+    """Print the properties of a track, and draw a map with its heights."""
 
     track: Annotated[str, About("name of a track, or a track file", positional=True)]
-    output: Annotated[Path | None, About("the image: png, svg, pdf or jpg; default: the track's name")] = None
+    output: Annotated[Path | None, About("image file: png, svg, pdf or jpg; default: name of the track")] = (
+        None
+    )
 
 
 def show(options: ShowOptions) -> int:
-    """Tell what a track is like."""
+    """Print the properties of a track."""
     from udacity_gym.world.track.track import Track
     from udacity_gym.world.track.track_map import draw_map
 
@@ -77,9 +83,9 @@ def _facts(track: Any) -> str:
         "track": track.name,
         "length": f"{track.length:.0f} m",
         "road": f"{2 * track.half_width:.1f} m wide",
-        "sharpest bend": f"{1 / sharpest:.0f} m of radius" if sharpest else "none",
-        "heights": f"{float(np.ptp(track.z)):.0f} m between lowest and highest, {grade:.0%} at the steepest",
-        "design speed": "not stated" if speed is None else f"{speed:g} m/s",
+        "sharpest bend": f"{1 / sharpest:.0f} m radius" if sharpest else "none",
+        "heights": f"{float(np.ptp(track.z)):.0f} m between lowest and highest, {grade:.0%} steepest slope",
+        "design speed": "not given" if speed is None else f"{speed:g} m/s",
     }
     return "\n".join(f"{name:<14} {value}" for name, value in lines.items())
 

@@ -1,6 +1,6 @@
-"""Judging policies by driving: `evaluate` for one drive, `run_suite` and `compare` for many of several.
+"""Evaluate policies by driving: `evaluate` for one drive, `run_suite` and `compare` for suites.
 
-Figures, their intervals, videos and reports.
+Also confidence intervals, videos and reports.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ __all__ = [
     "write_report",
 ]
 
-_LATER = {
+_LAZY = {
     "DriveVideo": "udacity_gym.evaluation.video",
     "write_comparison": "udacity_gym.evaluation.comparison_report",
     "write_report": "udacity_gym.evaluation.report",
 }
-"""What needs OpenCV or matplotlib, imported when it is first used."""
+"""Names that need OpenCV or matplotlib, imported at first use."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LATER[name]), name)
+    return getattr(import_module(_LAZY[name]), name)

@@ -1,4 +1,4 @@
-"""One HTML file that puts policies side by side: `write_comparison`."""
+"""HTML report that compares policies: `write_comparison`."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from udacity_gym.evaluation.suite_result import METHOD, Comparison, SuiteResult
 from udacity_gym.files import write_whole
 from udacity_gym.world.track.track import Track
 
-MOST_FILMS = 8
-"""Incidents shown of each policy; all of them are in its folder."""
+MAX_FILMS = 8
+"""Maximum number of incidents shown per policy; the folder has all of them."""
 AUTONOMY = MEASURES[0]
 
 
 def write_comparison(path: str | Path, comparison: Comparison, title: str | None = None) -> Path:
-    """Write a comparison as one HTML file that needs nothing from outside, film strips and videos included.
+    """Write a comparison as one self-contained HTML file, with film strips and videos.
 
     Args:
-        path: file to write; appears only when whole.
-        comparison: of one policy or several.
-        title: headline; None makes one.
+        path: file to write, atomically.
+        comparison: one policy or several.
+        title: headline; None for a default.
 
     Returns:
         The path of the report.
 
     Raises:
-        UdacityGymError: Nothing can be written there.
+        UdacityGymError: The file can't be written.
     """
     suite, results = comparison.suite, comparison.results
     names = " against ".join(result.policy for result in results)
@@ -57,16 +57,16 @@ def write_comparison(path: str | Path, comparison: Comparison, title: str | None
 
 def _verdict(comparison: Comparison) -> str:
     suite, results = comparison.suite, comparison.results
-    if AUTONOMY.name not in {measure.name for measure in comparison.told()}:
+    if AUTONOMY.name not in {measure.name for measure in comparison.available_measures()}:
         return f"{suite.name}: {suite.about or 'drives of one suite'}."
     figures_of = {result.policy: result.measure(AUTONOMY) for result in results}
     if len(results) == 1:
-        only = next(iter(figures_of.values()))
-        return f"It drove {only.value:.1%} of the time by itself, over {only.n} drives."
+        estimate = next(iter(figures_of.values()))
+        return f"It drove {estimate.value:.1%} of the time by itself, over {estimate.n} drives."
     best = comparison.best(AUTONOMY)
-    words = " and ".join(best)
+    best_names = " and ".join(best)
     return (
-        f"{words} needed least help: {figures_of[best[0]].value:.1%} of the time driven without it. "
+        f"{best_names} needed the least help: autonomy {figures_of[best[0]].value:.1%}. "
         f"All {len(results)} drove from the same {len(results[0].drives())} starts."
     )
 
@@ -74,7 +74,7 @@ def _verdict(comparison: Comparison) -> str:
 def _table(comparison: Comparison) -> list[tuple[str, list[dict[str, Any]]]]:
     """Title and cells of each row, a cell for each policy."""
     table, rows = comparison.table(), []
-    for measure in comparison.told():
+    for measure in comparison.available_measures():
         best = comparison.best(measure) if len(table) > 1 else ()
         cells = [
             {
@@ -98,28 +98,28 @@ def _cell(estimate: Estimate, digits: int, scale: float) -> dict[str, str]:
 
 
 def _method(comparison: Comparison) -> str:
-    words = [
-        f"Each figure is the {METHOD}.",
-        "Where all drives agree the interval has no width: it speaks of these starts and conditions only.",
+    sentences = [
+        f"Each value is the {METHOD}.",
+        "If all drives agree, the interval has no width; it holds for these starts and conditions only.",
         "Autonomy: Bojarski et al. 2016, section 7; falls per lap: Ross et al. 2011, section 5.1.",
     ]
     if "road" in comparison.suite.intervene and len(comparison.suite.intervene) > 1:
-        words.append(
+        sentences.append(
             "Every start is driven twice: once helped as soon as the car leaves its lane (autonomy, "
-            "interventions, lap time, speed, steering), and once left alone until it falls off the road "
-            "(falls, time over the line, cross-track error)."
+            "interventions, lap time, speed, steering), and once without interventions until it falls off "
+            "the road (falls, time over the line, cross-track error)."
         )
     if len(comparison.results) > 1:
         first = comparison.results[0].policy
         for policy, estimate in comparison.differences(AUTONOMY).items():
             if not math.isnan(estimate.value):
                 points = estimate.text(1, 100)
-                words.append(f"Autonomy of {policy} less that of {first}, start by start: {points} points.")
-    return " ".join(words)
+                sentences.append(f"Autonomy of {policy} minus {first}, paired by start: {points} points.")
+    return " ".join(sentences)
 
 
 def _by_scenario(comparison: Comparison) -> Markup:
-    measure = next((m for m in comparison.told() if m.drives), AUTONOMY)
+    measure = next((m for m in comparison.available_measures() if m.drives), AUTONOMY)
     table = {
         result.policy: {str(s): result.measure(measure, s) for s in comparison.suite.scenarios}
         for result in comparison.results
@@ -128,7 +128,7 @@ def _by_scenario(comparison: Comparison) -> Markup:
 
 
 def _policy(result: SuiteResult) -> dict[str, Any]:
-    """What the template shows of a policy."""
+    """Values of a policy for the template."""
     films = [(episode, film) for episode in result.episodes for film in episode.films]
     shown = _films(films, result.folder) if result.folder is not None else []
     return {
@@ -156,12 +156,12 @@ def _maps(result: SuiteResult) -> Iterator[tuple[str, Markup]]:
 
 def _films(films: Sequence[tuple[Episode, Film]], folder: Path) -> list[dict[str, str | None]]:
     """Caption, film strip and video of some incidents."""
-    # Of every episode one before any has two: many incidents of one bad drive tell less.
+    # First one film of each episode, then the second ones: variety tells more than one bad drive.
     order = sorted(range(len(films)), key=lambda k: sum(e is films[k][0] for e, _ in films[:k]))
     shown: list[dict[str, str | None]] = []
-    for episode, film in (films[k] for k in sorted(order[:MOST_FILMS])):
+    for episode, film in (films[k] for k in sorted(order[:MAX_FILMS])):
         strip = _data(folder / film.strip, "image/jpeg")
-        if strip is None:  # somebody has taken the films away
+        if strip is None:  # the file was deleted
             continue
         video = None if film.video is None else _data(folder / film.video, "video/webm")
         caption = f"{episode.case.scenario}, seed {episode.case.seed}: {film.caption}"
@@ -176,11 +176,11 @@ def _data(path: Path, kind: str) -> str | None:
 
 
 def _steering(comparison: Comparison) -> Markup:
-    wanted = (*HELPED, "road")
+    criteria = (*HELPED, "road")
     samples = {
-        result.policy: np.concatenate([d.trajectory.steering for d in result.drives(wanted)])
+        result.policy: np.concatenate([d.trajectory.steering for d in result.drives(criteria)])
         for result in comparison.results
-        if result.drives(wanted)
+        if result.drives(criteria)
     }
     if comparison.human is not None:
         samples = {"human": comparison.human, **samples}
@@ -189,8 +189,8 @@ def _steering(comparison: Comparison) -> Markup:
 
 def _facts(comparison: Comparison) -> dict[str, str]:
     suite = comparison.suite
-    lost = [f"{r.policy}: {len(r.episodes)} of {len(suite)}" for r in comparison.results if not r.complete]
-    cut = sum(not e.evaluation.complete for r in comparison.results for e in r.episodes)
+    missing = [f"{r.policy}: {len(r.episodes)} of {len(suite)}" for r in comparison.results if not r.complete]
+    incomplete = sum(not e.evaluation.complete for r in comparison.results for e in r.episodes)
     return {
         "Suite": f"{suite.name}{': ' + suite.about if suite.about else ''}",
         "Scenarios": "; ".join(map(str, suite.scenarios)),
@@ -198,6 +198,6 @@ def _facts(comparison: Comparison) -> dict[str, str]:
         "Put back for": " and, in drives of their own, ".join(suite.intervene),
         "Laps": str(suite.laps),
         "Drives": str(sum(len(result.episodes) for result in comparison.results)),
-        **({"Missing": "; ".join(lost)} if lost else {}),
-        **({"Ended before the laps were driven": f"{cut} drives"} if cut else {}),
+        **({"Missing": "; ".join(missing)} if missing else {}),
+        **({"Ended before the laps were driven": f"{incomplete} drives"} if incomplete else {}),
     }

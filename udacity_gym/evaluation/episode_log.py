@@ -1,4 +1,4 @@
-"""Episodes of a suite as lines of JSON: one line each, added whole, read back: `Episode`, `EpisodeLog`."""
+"""Log of the episodes of a suite, as lines of JSON: `Episode`, `EpisodeLog`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from udacity_gym.world.track.track import Track
 
 FORMAT = "udacity-gym-episode"
 VERSION = 2
-"""In version 1, ``identity`` was another hash, which can't be compared with those of today."""
+"""In version 1, ``identity`` was a different hash, which can't be compared with the present one."""
 BEGINNING = f'{{"format": "{FORMAT}", '.encode()
-"""What every line begins with."""
+"""Beginning of every line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class Film:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One drive of a suite, as it went.
+    """One finished drive of a suite.
 
     Attributes:
-        case: which one.
-        evaluation: what was found.
+        case: the drive, as the suite defines it.
+        evaluation: its results.
         films: images of its incidents.
     """
 
@@ -53,15 +53,15 @@ class Episode:
 
 
 class EpisodeLog:
-    """A file of episodes, a line of JSON each.
+    """File of episodes, one line of JSON each.
 
-    A line is written at once and flushed to the disk, so that whatever happens loses one line at most. A
-    torn last line is cut off when the log is opened to be written to.
+    Every line is flushed to the disk, so that a crash loses one line at most. An incomplete last line is
+    removed when the log is opened for writing.
 
     Attributes:
         path: the file.
-        suite: whose episodes.
-        about: who drove which suite; every line says so.
+        suite: suite of the episodes.
+        about: format, suite, policy and identity, which every line contains.
     """
 
     def __init__(
@@ -73,18 +73,18 @@ class EpisodeLog:
         *,
         identity_is_given: bool = False,
     ) -> None:
-        """Open a log to add to.
+        """Open a log for appending.
 
         Args:
-            path: the file; made with its folder if there is none.
-            suite: whose episodes.
-            policy: who drives.
-            identity: what tells this policy from others of that name, see `identity_of`.
-            identity_is_given: whether the caller says what the identity is, so that it can be compared with
+            path: the file; made with its folder if missing.
+            suite: suite of the episodes.
+            policy: name of the policy.
+            identity: distinguishes this policy from others of that name, see `identity_of`.
+            identity_is_given: whether the identity comes from the caller, so that it can be compared with
                 that of a log of any version.
 
         Raises:
-            UdacityGymError: The file can't be written, or is no log.
+            UdacityGymError: The file can't be written, or is not a log.
         """
         self.path = Path(path)
         self.suite = suite
@@ -95,53 +95,53 @@ class EpisodeLog:
             self._file = open(self.path, "ab+")  # noqa: SIM115 - closed in `close`
         except OSError as error:
             raise UdacityGymError(
-                f"can't write {path}: {error.strerror}; choose a place that can be written to"
+                f"can't write {path}: {error.strerror}; choose a writable folder"
             ) from error
         try:
-            self._mend()
+            self._remove_incomplete_line()
         except BaseException:
             self._file.close()
             raise
 
-    def _mend(self) -> None:
-        """Cut off a line that was not written to its end, of a file that surely is a log."""
+    def _remove_incomplete_line(self) -> None:
+        """Remove an incomplete last line, after checking that the file is a log."""
         self._file.seek(0)
         content = self._file.read()
-        whole = content.rfind(b"\n") + 1
-        torn = content[whole:]
-        if not torn:
+        complete_size = content.rfind(b"\n") + 1
+        incomplete_line = content[complete_size:]
+        if not incomplete_line:
             return
         _lines(self.path)
-        if not torn.startswith(BEGINNING[: len(torn)]):
+        if not incomplete_line.startswith(BEGINNING[: len(incomplete_line)]):
             raise UdacityGymError(
-                f"{self.path} ends with something that is not an episode: {torn[:40]!r}; choose another file"
+                f"the end of {self.path} is not an episode: {incomplete_line[:40]!r}; use another file"
             )
-        self._file.truncate(whole)
+        self._file.truncate(complete_size)
 
     def read(self) -> list[Episode]:
-        """The episodes so far.
+        """Read the episodes so far.
 
         Raises:
-            UdacityGymError: They are of another policy or another suite, not of its cases, or no episodes.
+            UdacityGymError: The file has episodes of another policy or suite, or lines that are not episodes.
         """
         episodes, is_old = [], False
         for number, data in _lines(self.path):
-            known = dict(self.about)
+            expected = dict(self.about)
             if data.pop("version") == 1 and not self._identity_is_given:
-                del known["identity"]
+                del expected["identity"]
                 is_old = True
-            del known["version"]
-            for key, value in known.items():
+            del expected["version"]
+            for key, value in expected.items():
                 if data.get(key) != value:
-                    same = "; run_suite(..., identity=...) says that it is the same" * (key == "identity")
+                    hint = "; if it is the same policy, pass identity=..." * (key == "identity")
                     raise UdacityGymError(
-                        f"{self.path}, line {number}: episodes with {key} {data.get(key)!r} were begun here, "
-                        f"now it is {value!r}; choose another folder, or delete this one to start anew{same}"
+                        f"{self.path}, line {number}: the episodes here have {key} {data.get(key)!r}, "
+                        f"now it is {value!r}; choose another folder, or delete this one to start again{hint}"
                     )
             episodes.append(_episode(self.path, number, data, self.suite))
         if is_old:
             warnings.warn(
-                f"{self.path} was begun by an older version, which told drivers apart in another way: make "
+                f"{self.path} was written by an older version, which identified drivers in another way: make "
                 f"sure that its {self.about['policy']} is the one that drives now",
                 stacklevel=3,
             )
@@ -154,7 +154,7 @@ class EpisodeLog:
             UdacityGymError: The disk is full, for example.
         """
         evaluation = json.loads(episode.evaluation.to_json())
-        del evaluation["track_data"]  # the case tells the track
+        del evaluation["track_data"]  # the case names the track
         data = {
             **self.about,
             "case": asdict(episode.case),
@@ -169,7 +169,7 @@ class EpisodeLog:
             raise UdacityGymError(f"can't write {self.path}: {error.strerror}") from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
@@ -177,50 +177,50 @@ def read_log(path: str | Path) -> tuple[Suite, str, list[Episode]]:
     """Read a log.
 
     Returns:
-        Which suite, who drove, and the episodes in the order of the file.
+        The suite, the name of the policy, and the episodes in the order of the file.
 
     Raises:
-        UdacityGymError: There is no such file, or it holds something else, or nothing.
+        UdacityGymError: The file is missing, empty or not a log.
     """
     path = Path(path)
     about: dict[str, Any] | None = None
     suite: Suite | None = None
     episodes = []
     for number, data in _lines(path):
-        told = {key: data.get(key) for key in ("suite", "policy")}
-        if about not in (None, told):
+        line_about = {key: data.get(key) for key in ("suite", "policy")}
+        if about not in (None, line_about):
             raise UdacityGymError(f"{path}, line {number} is of another policy or suite than line 1")
-        about = told
+        about = line_about
         suite = suite or _suite(path, number, data)
         episodes.append(_episode(path, number, data, suite))
     if about is None or suite is None:
-        raise UdacityGymError(f"{path} holds no episodes")
+        raise UdacityGymError(f"{path} has no episodes")
     return suite, str(about["policy"]), episodes
 
 
 def _about(suite: Suite, policy: str, identity: str | None) -> dict[str, Any]:
-    told = json.loads(json.dumps(asdict(suite)))
-    return {"format": FORMAT, "version": VERSION, "suite": told, "policy": policy, "identity": identity}
+    suite_data = json.loads(json.dumps(asdict(suite)))
+    return {"format": FORMAT, "version": VERSION, "suite": suite_data, "policy": policy, "identity": identity}
 
 
 def _suite(path: Path, number: int, data: Mapping[str, Any]) -> Suite:
-    """The suite as a line tells it."""
+    """Read the suite from a line."""
     try:
-        told = dict(data["suite"])
-        told["scenarios"] = tuple(Scenario(**scenario) for scenario in told["scenarios"])
-        told |= {name: tuple(told[name]) for name in ("seeds", "intervene")}
-        return Suite(**told)
+        values = dict(data["suite"])
+        values["scenarios"] = tuple(Scenario(**scenario) for scenario in values["scenarios"])
+        values |= {name: tuple(values[name]) for name in ("seeds", "intervene")}
+        return Suite(**values)
     except (KeyError, TypeError, ValueError) as error:
-        raise UdacityGymError(f"{path}, line {number} tells no suite: {error!r}") from error
+        raise UdacityGymError(f"{path}, line {number} has no valid suite: {error!r}") from error
 
 
 def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Whole lines of a log, with their numbers from 1."""
+    """Complete lines of a log, with their numbers from 1."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UdacityGymError(f"can't read the episodes in {path}: {error.strerror}") from error
-    found = []
+    lines = []
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
             data = json.loads(line)
@@ -228,23 +228,23 @@ def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
                 raise ValueError(f"format must be {FORMAT!r} and version 1 or {VERSION}")
         except (ValueError, KeyError, TypeError) as error:
             raise UdacityGymError(f"{path}, line {number} is not an episode: {error}") from error
-        found.append((number, data))
-    return found
+        lines.append((number, data))
+    return lines
 
 
 def _episode(path: Path, number: int, data: Mapping[str, Any], suite: Suite) -> Episode:
     try:
-        told = data["case"]
-        scenario = Scenario(**told["scenario"])
+        case_data = data["case"]
+        scenario = Scenario(**case_data["scenario"])
         track = Track.load(scenario.track).facing(scenario.direction)
         evaluation = Evaluation.of({**data["evaluation"], "track_data": track.data})
-        case = Case(scenario, told["seed"], told["intervene"])
+        case = Case(scenario, case_data["seed"], case_data["intervene"])
         episode = Episode(case, evaluation, tuple(Film(**film) for film in data["films"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UdacityGymError(f"{path}, line {number} is not a whole episode: {error!r}") from error
+        raise UdacityGymError(f"{path}, line {number} is not a complete episode: {error!r}") from error
     if case not in tuple(suite):
         raise UdacityGymError(
-            f"{path}, line {number}: {case} is none of the drives of {suite.name}; delete that line, "
+            f"{path}, line {number}: {case} is not a drive of {suite.name}; delete that line, "
             "or choose another folder"
         )
     return episode

@@ -1,7 +1,6 @@
-"""The figures of a report, each as a piece of HTML that needs nothing from outside.
+"""Figures of a report, as self-contained HTML.
 
-They are drawn with matplotlib's objects and no global figure, so that they are safe in any thread and
-leave no setting behind.
+They are drawn with matplotlib's objects, without global state, so that they can be drawn in any thread.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ AMBER = "#d97706"
 RED = "#dc2626"
 POLICY_COLOURS = (BLUE, AMBER, TEAL, RED, "#7c3aed", "#db2777", "#65a30d", "#0891b2")
 CTE_COLOURS = LinearSegmentedColormap.from_list("cte", [TEAL, "#84cc16", "#facc15", "#f97316", RED])
-MOST_POINTS = 2000
-"""Points of a curve beyond which it is thinned: no screen shows more."""
+MAX_POINTS = 2000
+"""Maximum number of points of a curve; no screen shows more."""
 
 
 def track_map(evaluation: Evaluation | Sequence[Evaluation], track: Track) -> Markup:
-    """The track from above, drives coloured by their distance from the reference line, incidents marked.
+    """Draw a map of the track with drives, coloured by distance from the reference line, and incidents.
 
     Args:
         evaluation: one drive, or several on the same track.
@@ -57,15 +56,15 @@ def track_map(evaluation: Evaluation | Sequence[Evaluation], track: Track) -> Ma
     axes.fill(*ring, color=ROAD, linewidth=0, zorder=0)
     for edge in (left, right):
         axes.plot(*edge, color="#cbd2d9", linewidth=0.6, zorder=1)
-    pieces, offsets = [], []
+    segments, offsets = [], []
     for drive in (e.trajectory for e in drives):
         points = np.stack([drive.x, drive.y], axis=1)
         same = np.diff(drive.stretch) == 0
-        pieces += list(np.stack([points[:-1], points[1:]], axis=1)[same])
+        segments += list(np.stack([points[:-1], points[1:]], axis=1)[same])
         offsets.append(np.abs(drive.cte[1:])[same])
     colour_of = Normalize(0.0, 1.5 * REFERENCE_LIMIT, clip=True)
     lines = LineCollection(
-        pieces,
+        segments,
         array=np.concatenate(offsets),
         cmap=CTE_COLOURS,
         norm=colour_of,
@@ -107,7 +106,7 @@ def track_map(evaluation: Evaluation | Sequence[Evaluation], track: Track) -> Ma
 
 
 def over_distance(evaluation: Evaluation) -> Markup:
-    """Cross-track error and speed over the distance driven, laps and put-backs marked."""
+    """Plot cross-track error and speed over the distance, with laps and put-backs."""
     figure = Figure(figsize=(11.6, 4.6))
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2), "hspace": 0.16})
     drive = evaluation.trajectory
@@ -140,7 +139,7 @@ def over_distance(evaluation: Evaluation) -> Markup:
 def steering_histogram(
     policy: NDArray[np.floating[Any]], demonstrations: NDArray[np.floating[Any]] | None
 ) -> Markup:
-    """How often which steering was used: by the policy, and in the demonstrations if there are any."""
+    """Plot histograms of the steering of the policy and, if given, of the demonstrations."""
     figure = Figure(figsize=(5.6, 3.0))
     axes = figure.subplots()
     everything = policy if demonstrations is None else np.concatenate([policy, demonstrations])
@@ -161,25 +160,27 @@ def steering_histogram(
 
 
 def estimates(table: Mapping[str, Mapping[str, Estimate]], label: str, scale: float = 1.0) -> Markup:
-    """Figures with their intervals, a row each, a colour per policy.
+    """Plot estimates with their intervals, a row each, a colour per policy.
 
     Args:
-        table: policy to row to figure.
-        label: of the axis.
-        scale: what figures are multiplied by, such as 100 for per cent.
+        table: estimates by policy and row.
+        label: label of the axis.
+        scale: factor of the values, such as 100 for per cent.
     """
     rows = list(dict.fromkeys(row for figures in table.values() for row in figures))
     height = 0.9 + len(rows) * (0.22 + 0.17 * len(table))
     figure = Figure(figsize=(11.6, height))
     axes = figure.subplots()
-    for k, (policy, found) in enumerate(table.items()):
+    for k, (policy, estimates_by_row) in enumerate(table.items()):
         shift = (k - (len(table) - 1) / 2) * 0.7 / max(1, len(table))
-        at = np.array([rows.index(row) + shift for row in found])
-        values = np.array([[e.value, e.low, e.high] for e in found.values()]).reshape(-1, 3) * scale
+        positions = np.array([rows.index(row) + shift for row in estimates_by_row])
+        values = (
+            np.array([[e.value, e.low, e.high] for e in estimates_by_row.values()]).reshape(-1, 3) * scale
+        )
         low, high = (np.where(np.isnan(ends), values[:, 0], ends) for ends in values[:, 1:].T)
         colour = POLICY_COLOURS[k % len(POLICY_COLOURS)]
-        axes.hlines(at, low, high, color=colour, linewidth=2.2, alpha=0.45)
-        axes.plot(values[:, 0], at, "o", color=colour, markersize=6, label=policy)
+        axes.hlines(positions, low, high, color=colour, linewidth=2.2, alpha=0.45)
+        axes.plot(values[:, 0], positions, "o", color=colour, markersize=6, label=policy)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(label)
@@ -190,7 +191,7 @@ def estimates(table: Mapping[str, Mapping[str, Estimate]], label: str, scale: fl
 
 
 def steering_histograms(samples: Mapping[str, NDArray[np.floating[Any]]], human: bool) -> Markup:
-    """How often which steering was used, a line per name; the first one is filled if it is a human's."""
+    """Plot histograms of steering, a line per name. The first one is filled if it is of a human."""
     figure = Figure(figsize=(11.6, 3.2))
     axes = figure.subplots()
     everything = np.concatenate(list(samples.values()))
@@ -211,7 +212,7 @@ def steering_histograms(samples: Mapping[str, NDArray[np.floating[Any]]], human:
 
 
 def learning_curve(losses: Mapping[str, Sequence[float]]) -> Markup:
-    """Loss by epoch, a line per name; the best epoch of the last name is marked."""
+    """Plot the loss of each epoch, a line per name. The best epoch of the last name is marked."""
     figure = Figure(figsize=(5.6, 3.0))
     axes = figure.subplots()
     for (name, values), colour in zip(losses.items(), (AMBER, BLUE, TEAL, RED), strict=False):
@@ -241,7 +242,7 @@ def learning_curve(losses: Mapping[str, Sequence[float]]) -> Markup:
 
 
 def image(image: Image, alt: str) -> Markup:
-    """An image of the car's camera as an ``img`` element."""
+    """Convert a camera image to an ``img`` element."""
     import cv2
 
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
@@ -249,7 +250,7 @@ def image(image: Image, alt: str) -> Markup:
 
 
 def _beside(track: Track, left: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A closed line ``left`` metres to the left of the centre line."""
+    """Closed line ``left`` metres to the left of the centre line."""
     x = track.x - left * np.sin(track.heading)
     y = track.y + left * np.cos(track.heading)
     return np.append(x, x[0]), np.append(y, y[0])
@@ -258,14 +259,14 @@ def _beside(track: Track, left: float) -> tuple[NDArray[np.float64], NDArray[np.
 def _scale_bar(axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], metres: float = 100.0) -> None:
     right, low = float(x.max()), float(y.min())
     axes.plot([right - metres, right], [low, low], color=MUTED, linewidth=1.5, solid_capstyle="butt")
-    place = (right - metres / 2, low)
-    words = f"{metres:.0f} m"
-    axes.annotate(words, place, (0, 4), textcoords="offset points", ha="center", fontsize=8, color=MUTED)
+    position = (right - metres / 2, low)
+    text = f"{metres:.0f} m"
+    axes.annotate(text, position, (0, 4), textcoords="offset points", ha="center", fontsize=8, color=MUTED)
 
 
 def _curve(drive: Trajectory, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A curve over distance, broken where the car was put back, thinned to what a screen can show."""
-    every = max(1, len(values) // MOST_POINTS)
+    """Points of a curve over distance, with gaps where the car was put back, thinned to ``MAX_POINTS``."""
+    every = max(1, len(values) // MAX_POINTS)
     keep = np.zeros(len(values), dtype=bool)
     keep[::every] = keep[-1] = True
     jumps = np.flatnonzero(np.diff(drive.stretch) != 0)
@@ -287,7 +288,7 @@ def _plain(axes: Any) -> None:
 
 
 def _svg(figure: Figure, alt: str) -> Markup:
-    """Inline SVG whose text is text, in the font of the page."""
+    """Inline SVG with text in the font of the page."""
     figure.patch.set_alpha(0)
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):

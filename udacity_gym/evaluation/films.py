@@ -1,4 +1,4 @@
-"""Images of what went wrong: a film strip and a video of the last seconds before each intervention."""
+"""Film strips and videos of the last seconds before each intervention."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from udacity_gym.files import replacing
 from udacity_gym.telemetry import Image
 
 SECONDS = 3.0
-"""s before an incident that are shown."""
+"""Seconds shown before an incident."""
 IMAGES = 6
-"""Images of a strip."""
-MOST = 5
-"""Incidents of an episode that are shown, the first ones."""
+"""Number of images in a strip."""
+MAX_FILMS = 5
+"""Maximum number of incidents shown per episode, from the first on."""
 VIDEO_SIZE = (512, 288)
 
 
 class IncidentFilms:
-    """Keeps the last seconds in mind, for when the car has to be put back; an ``on_step`` hook.
+    """Buffer the last seconds and write them when the car is put back; an ``on_step`` hook.
 
     Attributes:
-        films: what was written so far.
+        films: films written so far.
     """
 
     def __init__(self, folder: Path, stem: str, videos: bool = False) -> None:
-        """Watch a drive.
+        """Prepare for a drive.
 
         Args:
-            folder: where ``films/`` is made.
-            stem: how the files' names begin.
-            videos: videos too, of the car from behind; each step of the drive is drawn once more for them.
+            folder: folder in which ``films/`` is made.
+            stem: beginning of the file names.
+            videos: also make videos of the car from behind; every step is rendered once more for them.
         """
         self.films: list[Film] = []
         self._folder = folder
@@ -48,12 +48,12 @@ class IncidentFilms:
         self._past: deque[tuple[float, Image, Image | None]] = deque()
 
     def __call__(self, step: EvaluationStep) -> None:
-        """Take in a step."""
-        seen = image_in(step.observation)
-        if seen is None or len(self.films) >= MOST:
+        """Buffer a step; write a film if the car was put back."""
+        image = image_in(step.observation)
+        if image is None or len(self.films) >= MAX_FILMS:
             return
         view = compose(step, *VIDEO_SIZE) if self._videos else None
-        self._past.append((step.time, seen, view))
+        self._past.append((step.time, image, view))
         while step.time - self._past[0][0] > SECONDS:
             self._past.popleft()
         causes = [incident for incident in step.incidents if incident.intervention]
@@ -63,8 +63,8 @@ class IncidentFilms:
 
     def _write(self, cause: Incident) -> None:
         name = f"films/{self._stem}-{len(self.films) + 1}"
-        chosen = np.linspace(0, len(self._past) - 1, IMAGES).round().astype(int)
-        strip = film_strip([self._past[i][1] for i in chosen])
+        indices = np.linspace(0, len(self._past) - 1, IMAGES).round().astype(int)
+        strip = film_strip([self._past[i][1] for i in indices])
         with replacing(self._folder / f"{name}.jpg") as part:
             if not cv2.imwrite(
                 str(part), cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]
@@ -75,8 +75,8 @@ class IncidentFilms:
         if views:
             video = f"{name}.webm"
             self._write_video(self._folder / video, views)
-        where = f"at {cause.s:.0f} m, {cause.cte:+.2f} m off the line"
-        caption = f"{WORDS[cause.kind]} after {cause.time:.1f} s, {where}"
+        position = f"at {cause.s:.0f} m, {cause.cte:+.2f} m off the line"
+        caption = f"{WORDS[cause.kind]} after {cause.time:.1f} s, {position}"
         self.films.append(Film(caption, f"{name}.jpg", video))
 
     def _write_video(self, path: Path, views: list[Image]) -> None:
@@ -84,7 +84,7 @@ class IncidentFilms:
         fps = max(1, round((len(views) - 1) / seconds)) if seconds > 0 else 15
         width, height = VIDEO_SIZE
         with contextlib.closing(DriveVideo(path, width=width, height=height, fps=fps, speed_up=1.0)) as video:
-            for view in [*views, *[views[-1]] * (fps // 2)]:  # the end stays for half a second
+            for view in [*views, *[views[-1]] * (fps // 2)]:  # the last image stays for half a second
                 video.write(view)
 
 
@@ -93,8 +93,8 @@ def film_strip(images: list[Image], width: int = 240, gap: int = 4) -> Image:
 
     Args:
         images: (height, width, 3) uint8 RGB each, of one size.
-        width: px of each in the strip.
-        gap: px of white between two.
+        width: width of each image in the strip, px.
+        gap: white gap between two images, px.
 
     Returns:
         (height, width, 3) uint8 RGB.

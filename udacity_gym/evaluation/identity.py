@@ -1,4 +1,4 @@
-"""Tells one driver from another: `identity_of`."""
+"""Hashes that distinguish drivers: `identity_of`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from udacity_gym.files import digest_of
 
 
 def identity_of(driver: object) -> str | None:
-    """A hash of what a driver consists of; equal in every process.
+    """Hash of a driver's contents, the same in every process.
 
     The hash of a policy with ``save(folder)`` is that of its checkpoint, and the hash of a policy in an ONNX
     file is that of the file. The hash of any other driver covers the names of its classes and functions and
     every value that it holds, but neither code nor the modules that the code is in. The built-in experts
-    leave out what they remember of a drive. Your own class does too if its ``__getstate__`` does.
+    leave out their state during a drive. Your own class does so if its ``__getstate__`` leaves it out.
 
     Args:
-        driver: a policy, an expert, or what makes one.
+        driver: a policy, an expert, or a function that makes one.
 
     Returns:
         16 hexadecimal digits; None if the driver can be neither saved nor pickled, such as a function within

@@ -1,4 +1,4 @@
-"""What policies are compared by: one number of one drive each, with name, unit and direction."""
+"""Measures that compare policies: a number per drive, with name, unit and direction."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from udacity_gym.evaluation.result import Criterion, Evaluation
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One number of a drive.
+    """A number that is computed from a drive.
 
     Attributes:
-        name: what it is called in files.
-        title: what it is called in tables, with its unit after a comma.
-        of: takes it from a drive; NaN where there is nothing to measure.
-        drives: which drives tell it: those put back for the first of these criteria that a suite has.
+        name: name in files.
+        title: name in tables, with its unit after a comma.
+        of: computes it from an evaluation; NaN if there is nothing to measure.
+        drives: criteria in order of preference; the drives with the first one that a suite has are measured.
         better: whether more or less of it is better; "" if neither is.
-        lowest: it can't be below.
-        highest: it can't be above.
-        digits: decimals in tables.
-        scale: in tables, such as 100 for per cent.
+        lowest: smallest possible value.
+        highest: largest possible value.
+        digits: number of decimals in tables.
+        scale: factor in tables, such as 100 for per cent.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Measure:
 
 
 def laps_driven(evaluation: Evaluation) -> float:
-    """Laps and parts of laps; a metre at least, so that standing still is not divided by."""
+    """Driven laps, with fractions. At least a metre, to avoid a division by zero."""
     return max(evaluation.distance, 1.0) / evaluation.track_length
 
 
@@ -55,37 +55,39 @@ def clean_laps(evaluation: Evaluation) -> float:
 
 def clean_lap_time(evaluation: Evaluation) -> float:
     """Mean time of the laps without intervention, s; NaN if there are none."""
-    spoilt = {int(i.distance // evaluation.track_length) for i in evaluation.incidents if i.intervention}
-    clean = [time for lap, time in enumerate(evaluation.lap_times) if lap not in spoilt]
+    laps_with_interventions = {
+        int(i.distance // evaluation.track_length) for i in evaluation.incidents if i.intervention
+    }
+    clean = [time for lap, time in enumerate(evaluation.lap_times) if lap not in laps_with_interventions]
     return float(np.mean(clean)) if clean else math.nan
 
 
 def off_lane_seconds(evaluation: Evaluation) -> float:
-    """Time with a wheel over the edge line or off the road, s for each lap."""
+    """Time with a wheel over the edge line or off the road, s per lap."""
     drive = evaluation.trajectory
     same = np.diff(drive.stretch) == 0
     return float(np.sum(np.diff(drive.time) * drive.off_lane[1:] * same)) / laps_driven(evaluation)
 
 
 def steering_rate(evaluation: Evaluation) -> float:
-    """Mean of how fast the steering moves either way, full locks per second."""
-    changes, _ = _derivatives(evaluation)
-    return float(np.mean(np.abs(changes))) if len(changes) else math.nan
+    """Mean absolute rate of steering, full locks per second."""
+    rates, _ = _derivatives(evaluation)
+    return float(np.mean(np.abs(rates))) if len(rates) else math.nan
 
 
 def steering_jerk(evaluation: Evaluation) -> float:
     """Root mean square of the steering's second derivative, full locks per square second."""
-    _, seconds = _derivatives(evaluation)
-    return float(np.sqrt(np.mean(seconds**2))) if len(seconds) else math.nan
+    _, accelerations = _derivatives(evaluation)
+    return float(np.sqrt(np.mean(accelerations**2))) if len(accelerations) else math.nan
 
 
 def _derivatives(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """First and second derivative of steering, not across put-backs."""
+    """First and second derivative of steering, without the jumps where the car was put back."""
     drive = evaluation.trajectory
     cuts = np.flatnonzero(np.diff(drive.stretch) != 0) + 1
     first, second = [np.empty(0)], [np.empty(0)]
     for begin, end in pairwise([0, *cuts.tolist(), len(drive)]):
-        # The row of a start holds no command yet.
+        # The first row of a start has no command yet.
         time, steering = drive.time[begin + 1 : end], drive.steering[begin + 1 : end]
         if len(time) < 2:
             continue
@@ -101,9 +103,9 @@ def _interventions_per_km(evaluation: Evaluation) -> float:
 
 
 HELPED: tuple[Criterion, ...] = ("edge", "reference")
-"""Drives in which somebody helps as soon as the car leaves its lane."""
-LEFT_ALONE: tuple[Criterion, ...] = ("road", "edge", "reference")
-"""Drives in which nobody helps before the car has left the road, where there are such."""
+"""Criteria that put the car back as soon as it leaves its lane."""
+ROAD_FIRST: tuple[Criterion, ...] = ("road", "edge", "reference")
+"""Criteria with "road" first, which puts the car back only when it has left the road."""
 
 MEASURES: tuple[Measure, ...] = (
     Measure("autonomy", "autonomy, %", lambda e: e.autonomy, HELPED, "more", 0, 1, 1, 100),
@@ -120,12 +122,12 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure("interventions_per_km", "interventions, 1/km", _interventions_per_km, HELPED),
     Measure("falls_per_lap", "falls per lap", lambda e: e.falls / laps_driven(e), ("road",)),
-    Measure("off_lane_seconds", "over the edge line, s/lap", off_lane_seconds, LEFT_ALONE),
-    Measure("mean_abs_cte", "mean |cte|, m", lambda e: e.mean_abs_cte, LEFT_ALONE),
-    Measure("max_abs_cte", "max |cte|, m", lambda e: e.max_abs_cte, LEFT_ALONE),
+    Measure("off_lane_seconds", "over the edge line, s/lap", off_lane_seconds, ROAD_FIRST),
+    Measure("mean_abs_cte", "mean |cte|, m", lambda e: e.mean_abs_cte, ROAD_FIRST),
+    Measure("max_abs_cte", "max |cte|, m", lambda e: e.max_abs_cte, ROAD_FIRST),
     Measure("lap_time", "lap time, s", clean_lap_time, (*HELPED, "road"), digits=1),
     Measure("mean_speed", "mean speed, m/s", lambda e: e.mean_speed, (*HELPED, "road"), ""),
     Measure("steering_rate", "steering rate, 1/s", steering_rate, (*HELPED, "road")),
     Measure("steering_jerk", "steering jerk, 1/s²", steering_jerk, (*HELPED, "road"), digits=1),
 )
-"""What is measured, in the order of tables."""
+"""All measures, in the order of tables."""

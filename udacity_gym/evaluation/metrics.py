@@ -1,34 +1,34 @@
-"""The figures by which driving is judged."""
+"""Autonomy, and departures from the lane."""
 
 from __future__ import annotations
 
 INTERVENTION_SECONDS = 6.0
-"""s that one intervention costs (Bojarski et al. 2016, section 7: retake control, re-centre, restart)."""
+"""Seconds per intervention (Bojarski et al. 2016, section 7: retake control, re-centre, restart)."""
 
 REFERENCE_LIMIT = 1.0
-"""m from the reference line at which a car has left its lane (Bojarski et al. 2016, section 7)."""
+"""Distance from the reference line at which a car leaves its lane, m (Bojarski et al. 2016, section 7)."""
 
 REFERENCE_RETURN = 0.8
-"""m from the reference line below which a departure is over, so that one excursion counts once."""
+"""Distance from the reference line below which a departure ends, m; one excursion counts once."""
 
 EDGE_RETURN_SECONDS = 0.5
-"""s that all wheels must stay inside the edge line before a departure over it is over."""
+"""Seconds that all wheels must stay inside the edge line before a departure ends."""
 
 
 def autonomy(interventions: int, seconds: float) -> float:
-    """Share of the time the car drove by itself (Bojarski et al. 2016, section 7).
+    """Share of the time that the car drove by itself (Bojarski et al. 2016, section 7).
 
     ``1 - interventions * 6 s / elapsed time``, never below 0.
 
     Args:
-        interventions: how often somebody had to take over.
-        seconds: s driven; the time that the interventions would have taken is not part of it.
+        interventions: number of interventions.
+        seconds: time driven, s, without the time that the interventions would have taken.
 
     Returns:
-        [0, 1]; 0 if no time passed at all.
+        [0, 1]; 0 if no time passed.
 
     Raises:
-        ValueError: A count or a time below zero.
+        ValueError: The count or the time is negative.
     """
     if interventions < 0 or seconds < 0:
         raise ValueError(f"interventions and seconds can't be negative, got {interventions} and {seconds}")
@@ -38,13 +38,13 @@ def autonomy(interventions: int, seconds: float) -> float:
 
 
 class ReferenceDepartures:
-    """Counts departures of more than a metre from the reference line, one excursion once."""
+    """Detect departures of more than 1 m from the reference line; one excursion counts once."""
 
     def __init__(self) -> None:
         self.outside = False
 
     def update(self, cte: float) -> bool:
-        """Whether a departure begins with this cross-track error in m."""
+        """Process a cross-track error, m. Returns whether a departure begins."""
         if self.outside:
             self.outside = abs(cte) >= REFERENCE_RETURN
             return False
@@ -53,22 +53,22 @@ class ReferenceDepartures:
 
 
 class EdgeDepartures:
-    """Counts departures of a wheel over the edge line, one excursion once."""
+    """Detect departures of a wheel over the edge line; one excursion counts once."""
 
     def __init__(self) -> None:
         self.outside = False
         self._last = 0.0
 
     def update(self, off_lane: bool, time: float) -> bool:
-        """Whether a departure begins now.
+        """Process a step. Returns whether a departure begins.
 
         Args:
-            off_lane: a wheel is over the edge line.
-            time: s, never running backwards.
+            off_lane: whether a wheel is over the edge line.
+            time: time of the step, s; must not decrease.
         """
-        began = off_lane and not self.outside
+        begins = off_lane and not self.outside
         if off_lane:
             self.outside, self._last = True, time
         elif self.outside and time - self._last >= EDGE_RETURN_SECONDS:
             self.outside = False
-        return began
+        return begins

@@ -15,7 +15,7 @@ def render(template: str, **values: Any) -> str:
 
     Args:
         template: name of a file in ``templates``.
-        values: values by their names in the template.
+        values: values of the template's variables.
     """
     return _templates().get_template(template).render(version=__version__, **values)
 

@@ -1,4 +1,4 @@
-"""One HTML file that shows what was learnt and how it drives: `write_report`."""
+"""HTML report of an evaluation: `write_report`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from udacity_gym.telemetry import MPH, Image
 from udacity_gym.world.track.track import Track
 
 OUTSIDE = {"edge": "had a wheel over the edge line, ", "reference": "was more than 1 m off, ", "road": ""}
-MOST_INCIDENTS = 25
-"""Rows of the table of incidents; the JSON has them all."""
+MAX_INCIDENTS = 25
+"""Maximum number of rows in the table of incidents; the JSON file has all of them."""
 
 
 def write_report(
@@ -34,24 +34,24 @@ def write_report(
     images: Sequence[tuple[str, Image]] = (),
     video: str | Path | None = None,
 ) -> Path:
-    """Write a report as one HTML file that needs nothing from outside but the video beside it.
+    """Write a report as one HTML file; only the video is a file of its own.
 
     Args:
-        path: file to write; appears only when whole.
-        evaluation: how it drove.
-        title: headline; None makes one.
-        facts: what else is worth knowing, such as the data and the settings, by name.
-        demonstrations: (n,) steering in [-1, 1] of what was learnt from.
+        path: file to write, atomically.
+        evaluation: results of the drive.
+        title: headline; None for a default.
+        facts: more names and values for the list of facts, such as the data and the settings.
+        demonstrations: (n,) steering of the training data, [-1, 1].
         losses: name to loss by epoch, such as "training" and "validation"; the best epoch of the
             last one is marked.
-        images: captions and images, such as what the car sees.
+        images: pairs of caption and image, such as images of the camera.
         video: video of the drive; linked by its path relative to the report.
 
     Returns:
         The path of the report.
 
     Raises:
-        UdacityGymError: Nothing can be written there.
+        UdacityGymError: The file can't be written.
     """
     path = Path(path)
     page = render(
@@ -66,8 +66,8 @@ def write_report(
         seconds=f"{evaluation.seconds:.0f}",
         outside=OUTSIDE[evaluation.intervene],
         max_abs_cte=f"{evaluation.max_abs_cte:.2f}",
-        incidents=[_incident(incident) for incident in evaluation.incidents[:MOST_INCIDENTS]],
-        more_incidents=len(evaluation.incidents) - MOST_INCIDENTS,
+        incidents=[_incident(incident) for incident in evaluation.incidents[:MAX_INCIDENTS]],
+        more_incidents=len(evaluation.incidents) - MAX_INCIDENTS,
         learning_title="What it learnt" if demonstrations is not None or losses else "How it steers",
         learning=_learning(evaluation, demonstrations, losses),
         images=[(caption, figures.image(image, caption)) for caption, image in images],
@@ -81,20 +81,20 @@ def _verdict(evaluation: Evaluation) -> str:
     if evaluation.interventions == 0 and evaluation.complete:
         return f"It drove {laps} by itself: {evaluation.distance:.0f} m without a single intervention."
     times = "once" if evaluation.interventions == 1 else f"{evaluation.interventions} times"
-    helped = f"and had to be put back {times}" if evaluation.interventions else "without an intervention"
-    unjudged = (
+    help_text = f"and had to be put back {times}" if evaluation.interventions else "without an intervention"
+    missing_laps = (
         ""
         if evaluation.complete
         else (f"Only {evaluation.laps} of {evaluation.laps_wanted} laps were driven: {evaluation.ended}. ")
     )
-    return unjudged + (
-        f"It drove {evaluation.distance:.0f} m ({laps}) {helped}. The longest stretch by itself was "
+    return missing_laps + (
+        f"It drove {evaluation.distance:.0f} m ({laps}) {help_text}. The longest stretch by itself was "
         f"{evaluation.longest_distance_without_intervention:.0f} m."
     )
 
 
 def _tiles(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
-    """Name, value, unit and look of each."""
+    """Name, value, unit and CSS classes of each tile."""
     flawless = evaluation.interventions == 0 and evaluation.complete
     good = "good" if flawless else "fair" if evaluation.autonomy >= 0.9 else "poor"
     return [
@@ -108,12 +108,12 @@ def _tiles(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
 
 
 def _relative(video: str | Path, folder: Path) -> str:
-    """Path of a video as a page in a folder links it."""
+    """Path of a video relative to the folder of a page."""
     return Path(os.path.relpath(Path(video).absolute(), folder.absolute())).as_posix()
 
 
 def _departures(evaluation: Evaluation) -> list[tuple[str, int, str, bool]]:
-    """What counts as leaving the lane, how often that was, autonomy, whether the car was put back for it."""
+    """Rows of the table of departures: criterion, count, autonomy, whether the car was put back for it."""
     rows: list[tuple[Kind, int, float]] = [
         ("edge", evaluation.edge_departures, evaluation.edge_autonomy),
         ("reference", evaluation.reference_departures, evaluation.reference_autonomy),
@@ -125,7 +125,7 @@ def _departures(evaluation: Evaluation) -> list[tuple[str, int, str, bool]]:
 
 
 def _incident(incident: Incident) -> list[str]:
-    """The cells of an incident's row."""
+    """Cells of the table row of an incident."""
     return [
         f"{incident.time:.1f} s",
         f"{incident.distance:.0f} m",

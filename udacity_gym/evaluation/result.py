@@ -1,4 +1,4 @@
-"""What an evaluation found: `Evaluation`, its incidents and its trajectory."""
+"""Results of an evaluation: `Evaluation`, `Incident`, `Trajectory`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from udacity_gym.telemetry import MPH
 from udacity_gym.text import table
 
 Criterion: TypeAlias = Literal["edge", "reference", "road"]
-"""What the car is put back for: a wheel over the edge line, more than 1 m from the reference line, or a fall
-off the road."""
+"""When the car is put back: a wheel is over the edge line, the car is more than 1 m from the reference line,
+or it falls off the road."""
 
 Kind: TypeAlias = Literal["edge", "reference", "road", "stuck", "terminated"]
 
@@ -32,27 +32,27 @@ WORDS: dict[Kind, str] = {
     "stuck": "no way forward",
     "terminated": "the episode ended",
 }
-"""Kinds of incidents in words."""
+"""Descriptions of the kinds of incidents."""
 
 FORMAT = "udacity-gym-evaluation"
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something that went wrong.
+    """A departure from the lane, or another failure.
 
     Attributes:
-        time: s since the evaluation began.
-        distance: m driven since the evaluation began.
-        s: m along the track.
+        time: time since the start of the evaluation, s.
+        distance: distance driven since the start of the evaluation, m.
+        s: position along the track, m.
         kind: "edge" (a wheel over the edge line), "reference" (more than 1 m from the reference line), "road"
-            (the car's centre left the road, only where it is put back for that), "stuck" (no way forward for
+            (the car's centre left the road, only where it is put back for that), "stuck" (no progress for
             some seconds) or "terminated" (the environment ended the episode, for example off the road).
-        intervention: the car was put back because of it.
-        x, y, z: m, where the car was.
-        yaw: rad counter-clockwise from +x.
-        cte: m from the reference line, positive right.
-        speed: m/s.
+        intervention: whether the car was put back because of it.
+        x, y, z: position of the car, m.
+        yaw: heading, rad counter-clockwise from +x.
+        cte: distance from the reference line, m, positive to its right.
+        speed: speed, m/s.
     """
 
     time: float
@@ -70,19 +70,20 @@ class Incident:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trajectory:
-    """The whole drive, one row per control step and one for the start; float64 columns of one length.
+    """The whole drive, a row per control step and one for each start; float64 columns of equal length.
 
     Attributes:
-        time: s since the evaluation began.
-        distance: m driven along the track since the evaluation began.
-        s: m along the track.
-        x, y: m east and north; NaN where the simulator does not tell.
-        cte: m from the reference line, positive right.
-        speed: m/s.
-        steering: [-1, 1] in force, positive right.
-        throttle: [-1, 1] in force, negative brakes.
-        stretch: how often the car had been put back before this row; a jump in it is a jump of the car.
-        off_lane: 1 with a wheel over the edge line or off the road, else 0; NaN in older files.
+        time: time since the start of the evaluation, s.
+        distance: distance driven along the track since the start of the evaluation, m.
+        s: position along the track, m.
+        x, y: position east and north, m; NaN if the simulator does not report it.
+        cte: distance from the reference line, m, positive to its right.
+        speed: speed, m/s.
+        steering: steering in effect, [-1, 1], positive turns right.
+        throttle: throttle in effect, [-1, 1], negative brakes.
+        stretch: number of times that the car had been put back before this row. Where it changes, the car
+            jumps.
+        off_lane: 1 if a wheel is over the edge line or off the road, else 0; NaN in older files.
     """
 
     time: NDArray[np.float64]
@@ -103,20 +104,20 @@ class Trajectory:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
-    """The outcome of `evaluate`; prints as a table.
+    """Results of `evaluate`. Prints as a table.
 
     Attributes:
-        policy: who drove.
-        track: where.
+        policy: name of the policy or expert.
+        track: name of the track.
         track_data: content of the track's file, as in `udacity_gym.world.track.track.Track.data`.
-        track_length: m once around.
-        laps_wanted: how many laps were asked for.
-        intervene: which departure made the evaluation put the car back.
+        track_length: length of a lap, m.
+        laps_wanted: requested number of laps.
+        intervene: criterion for putting the car back.
         seed: seed of the environment.
-        seconds: s driven.
-        distance: m driven along the track.
-        ended: why the evaluation ended.
-        incidents: everything that went wrong, in the order of time.
+        seconds: time driven, s.
+        distance: distance driven along the track, m.
+        ended: reason why the evaluation ended.
+        incidents: all incidents, in order of time.
         trajectory: the whole drive.
     """
 
@@ -135,27 +136,27 @@ class Evaluation:
 
     @property
     def laps(self) -> int:
-        """Completed laps."""
+        """Number of completed laps."""
         return max(0, int(self.distance / self.track_length + 1e-9))
 
     @property
     def complete(self) -> bool:
-        """Whether all laps were driven; if not, ``ended`` says why, and only a part of them is judged."""
+        """Whether all requested laps were driven. If not, ``ended`` says why."""
         return self.laps >= self.laps_wanted
 
     @property
     def interventions(self) -> int:
-        """How often the car was put back."""
+        """Number of times that the car was put back."""
         return sum(incident.intervention for incident in self.incidents)
 
     @property
     def autonomy(self) -> float:
-        """Share of the time driven without help, [0, 1] (Bojarski et al. 2016, section 7)."""
+        """Share of the time driven without intervention, [0, 1] (Bojarski et al. 2016, section 7)."""
         return autonomy(self.interventions, self.seconds)
 
     @property
     def edge_departures(self) -> int:
-        """How often a wheel went over the edge line."""
+        """Number of times that a wheel went over the edge line."""
         return self._count("edge")
 
     @property
@@ -165,7 +166,7 @@ class Evaluation:
 
     @property
     def reference_departures(self) -> int:
-        """How often the car was more than 1 m from the reference line."""
+        """Number of times that the car left the reference line by more than 1 m."""
         return self._count("reference")
 
     @property
@@ -175,51 +176,51 @@ class Evaluation:
 
     @property
     def falls(self) -> int:
-        """How often the car left the road or got stuck; means something with ``intervene="road"``."""
+        """Number of times that the car left the road or got stuck; needs ``intervene="road"``."""
         return self._count("road") + self._failures
 
     @property
     def laps_without_intervention(self) -> int:
-        """Completed laps in which nobody intervened."""
-        spoilt = {int(where // self.track_length) for where in self._intervention_distances}
-        return sum(lap not in spoilt for lap in range(self.laps))
+        """Number of completed laps without intervention."""
+        laps_with_interventions = {int(d // self.track_length) for d in self._intervention_distances}
+        return sum(lap not in laps_with_interventions for lap in range(self.laps))
 
     @property
     def longest_distance_without_intervention(self) -> float:
-        """Longest stretch between two interventions, in m."""
+        """Longest distance between two interventions, m."""
         marks = [0.0, *self._intervention_distances, self.distance]
         return max(b - a for a, b in pairwise(marks))
 
     @property
     def distance_to_first_intervention(self) -> float | None:
-        """Where the first intervention was, in m from the start; None if nobody intervened."""
+        """Distance from the start to the first intervention, m; None without interventions."""
         return next(iter(self._intervention_distances), None)
 
     @property
     def lap_times(self) -> tuple[float, ...]:
-        """Duration of each completed lap, in s."""
+        """Duration of each completed lap, s."""
         furthest = np.maximum.accumulate(self.trajectory.distance)
         ends = np.interp(np.arange(self.laps + 1) * self.track_length, furthest, self.trajectory.time)
         return tuple(float(t) for t in np.diff(ends))
 
     @property
     def mean_abs_cte(self) -> float:
-        """Mean absolute cross-track error, in m."""
+        """Mean absolute cross-track error, m."""
         return float(np.mean(np.abs(self.trajectory.cte)))
 
     @property
     def max_abs_cte(self) -> float:
-        """Largest absolute cross-track error, in m."""
+        """Maximum absolute cross-track error, m."""
         return float(np.max(np.abs(self.trajectory.cte)))
 
     @property
     def mean_speed(self) -> float:
-        """Mean speed along the track, in m/s."""
+        """Mean speed along the track, m/s."""
         return self.distance / self.seconds if self.seconds else 0.0
 
     @property
     def _failures(self) -> int:
-        """Interventions that are neither kind of departure: stuck, or ended by the environment."""
+        """Number of interventions for other reasons: stuck, or terminated by the environment."""
         return sum(i.intervention for i in self.incidents if i.kind in ("stuck", "terminated"))
 
     @property
@@ -229,12 +230,12 @@ class Evaluation:
     def _count(self, kind: Kind) -> int:
         return sum(incident.kind == kind for incident in self.incidents)
 
-    def called(self, policy: str) -> Evaluation:
-        """The same under another name of who drove."""
+    def renamed(self, policy: str) -> Evaluation:
+        """Copy with another name of the policy."""
         return replace(self, policy=policy)
 
     def summary(self) -> dict[str, Any]:
-        """The figures without incidents and trajectory, by name; SI units."""
+        """Results by name, in SI units, without incidents and trajectory."""
         return {
             "policy": self.policy,
             "track": self.track,
@@ -262,10 +263,10 @@ class Evaluation:
         }
 
     def to_json(self, trajectory: bool = True) -> str:
-        """The evaluation as JSON; with the trajectory it can be read back by `load`.
+        """Convert to JSON. With the trajectory, `load` can read it back.
 
         Args:
-            trajectory: also the track and the rows of the whole drive.
+            trajectory: include the track and the trajectory.
         """
         data: dict[str, Any] = {"format": FORMAT, "version": 1, "track_length": self.track_length}
         data |= self.summary()
@@ -285,13 +286,13 @@ class Evaluation:
         return json.dumps(data, allow_nan=False)
 
     def save(self, path: str | Path) -> Path:
-        """Write the evaluation with its trajectory as a JSON file, whole or not at all.
+        """Write the evaluation with its trajectory to a JSON file, atomically.
 
         Returns:
             The path of the file.
 
         Raises:
-            UdacityGymError: Nothing can be written there.
+            UdacityGymError: The file can't be written.
         """
         return write_whole(path, self.to_json() + "\n")
 
@@ -300,7 +301,7 @@ class Evaluation:
         """Read an evaluation that `save` wrote.
 
         Raises:
-            UdacityGymError: No such file, or not an evaluation with its trajectory.
+            UdacityGymError: The file is missing, or is not an evaluation with its trajectory.
         """
         path = Path(path)
         try:
@@ -315,10 +316,10 @@ class Evaluation:
 
     @staticmethod
     def of(data: Mapping[str, Any]) -> Evaluation:
-        """The evaluation that `to_json` has told, with its trajectory.
+        """Make an evaluation from the data of `to_json`, with its trajectory.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or of another kind.
+            KeyError, TypeError, ValueError: A value is missing or has a wrong type.
         """
         return _from_json(data)
 
@@ -362,10 +363,10 @@ class Evaluation:
 
 def _from_json(data: Mapping[str, Any]) -> Evaluation:
     rows = data["trajectory"]
-    unknown = {"off_lane": [None] * len(rows["time"])}  # not in files of earlier versions
+    defaults = {"off_lane": [None] * len(rows["time"])}  # not in files of earlier versions
     columns = {
         column.name: np.array(
-            [np.nan if v is None else v for v in (unknown | rows)[column.name]], dtype=np.float64
+            [np.nan if v is None else v for v in (defaults | rows)[column.name]], dtype=np.float64
         )
         for column in fields(Trajectory)
     }
@@ -381,5 +382,5 @@ def _from_json(data: Mapping[str, Any]) -> Evaluation:
 
 
 def _incident(data: Mapping[str, Any]) -> Incident:
-    known: dict[str, Any] = {key: math.nan if value is None else value for key, value in data.items()}
-    return Incident(**known)
+    values: dict[str, Any] = {key: math.nan if value is None else value for key, value in data.items()}
+    return Incident(**values)

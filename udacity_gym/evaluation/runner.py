@@ -1,4 +1,4 @@
-"""Judging by driving: `evaluate` lets somebody drive, puts the car back when they fail, and keeps account."""
+"""Evaluation of a policy by driving: `evaluate`."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from udacity_gym.experts import Expert
 
 NO_TRACK = (
-    "an evaluation needs to know where the car is on its track, and this environment does not tell; "
+    "an evaluation needs the position of the car on its track, which this environment does not report; "
     'evaluate in gym.make("UdacitySim-v0", simulator="embedded")'
 )
 
 NO_POSE = Pose(math.nan, math.nan, math.nan, math.nan)
-"""Pose of a car whose environment does not tell it."""
+"""Pose of the car if the environment does not report it."""
 
 SLOWEST = 3.0
-"""m/s mean speed that the default time limit allows for."""
+"""Mean speed for the default time limit, m/s."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationStep(Step):
-    """One control step of an evaluation, as its ``on_step`` hook sees it: a `Step`, and what went wrong.
+    """One control step of an evaluation with its incidents, for the ``on_step`` hook.
 
     Attributes:
-        incidents: what went wrong in this step.
-        interventions: how often the car has been put back, this step included.
+        incidents: incidents of this step.
+        interventions: number of interventions so far, including this step.
     """
 
     incidents: tuple[Incident, ...]
@@ -61,35 +61,32 @@ def evaluate(
     driver_seed: int | None = None,
     progress: bool = False,
 ) -> Evaluation:
-    """Judge a policy by driving, with the autonomy of Bojarski et al. 2016, section 7.
+    """Evaluate a policy by driving, with the autonomy of Bojarski et al. 2016, section 7.
 
     The car starts at the environment's start pose, or as ``start`` says. An intervention happens when it
     leaves its lane, gets stuck, or ends the episode. The car is then put back on the reference line at the
-    same place, with the speed it had unless that is too fast for the bend, and drives on.
+    same position, with the speed it had unless that is too fast for the bend, and drives on.
     ``autonomy = 1 - interventions * 6 s / elapsed time``.
 
-    There are two meanings of leaving the lane, and both are counted: a wheel over the edge line
-    ("edge"), and more than 1 m from the reference line ("reference"). One of them makes the
-    evaluation intervene; departures of the other kind are counted, one excursion once. With "road" the
-    car may leave its lane, and is put back when its centre leaves the road: the falls of Ross et al. 2011.
+    There are two definitions of leaving the lane: a wheel is over the edge line ("edge"), or the car is more
+    than 1 m from the reference line ("reference"). ``intervene`` chooses the one that puts the car back.
+    Departures of both kinds are counted, one excursion once. With "road", the car may leave its lane, and is
+    put back when its centre leaves the road: the falls of Ross et al. 2011.
 
     Args:
-        policy: whatever drives, see `udacity_gym.driving.as_driver`: anything with the ``predict`` of
-            Stable-Baselines3, an expert, which is a callable ``(observation, info) -> action``, a path. How a
-            policy that only steers, or that wants the speed, is driven is said at
-            `udacity_gym.driving.PolicyDriver`.
-        env: a UdacityEnv, wrapped or not, without limits of its own (``max_laps``, ``max_seconds``):
-            where it truncates, the evaluation ends.
-        laps: laps to drive.
+        policy: an object with the ``predict`` of Stable-Baselines3, an expert (a callable
+            ``(observation, info) -> action``), or a path; see `udacity_gym.driving.as_driver`. For policies
+            that only steer or that need the speed, see `udacity_gym.driving.PolicyDriver`.
+        env: a UdacityEnv, wrapped or not, without limits of its own (``max_laps``, ``max_seconds``). The
+            evaluation ends when the environment truncates the episode.
+        laps: number of laps.
         seed: seed of the first reset.
-        max_seconds: s of simulated time after which the evaluation ends whatever happens; None
-            allows for a mean speed of 3 m/s.
-        intervene: which departure to intervene on, "edge", "reference" or "road".
-        start: options of the first reset, such as ``{"s": "random"}``; None is the track's start. On its
-            track and in its direction the whole evaluation is driven.
-        on_step: called with an `EvaluationStep` after each control step, for videos and the like.
-        driver_seed: of the randomness of whoever drives, such as a perturbed expert; None lets it go on with
-            its own.
+        max_seconds: limit of simulated time, s; None is enough for a mean speed of 3 m/s.
+        intervene: criterion for putting the car back: "edge", "reference" or "road".
+        start: options of the first reset, such as ``{"s": "random"}``; None for the start of the track. Its
+            track and direction are those of the whole evaluation.
+        on_step: called with an `EvaluationStep` after each control step, for example to make a video.
+        driver_seed: seed of a random driver, such as a perturbed expert; None does not seed it.
         progress: show a progress bar.
 
     Returns:
@@ -97,11 +94,11 @@ def evaluate(
 
     Raises:
         OptionError: ``laps``, ``max_seconds`` or ``intervene`` is out of range.
-        SimulatorError: The simulator does not tell where the car is relative to a track.
+        SimulatorError: The simulator does not report the position of the car on a track.
         ActionError: The policy's action does not fit the environment.
 
     Warns:
-        UserWarning: The environment made an end before the laps were driven.
+        UserWarning: The environment ended before all laps were driven.
     """
     try:
         laps = operator.index(laps)
@@ -123,7 +120,7 @@ def evaluate(
         raise OptionError(f"max_seconds must be above 0, got {max_seconds!r}")
 
     driver = as_driver(policy)
-    judge = _Judge(intervene)
+    account = _Account(intervene)
     steps = drive(
         env,
         driver,
@@ -132,7 +129,7 @@ def evaluate(
         driver_seed=driver_seed,
         start=start,
         on_fall="put_back",
-        fall_reason=judge,
+        fall_reason=account,
     )
     step: Step | None = None
     failure: PutBackError | None = None
@@ -140,8 +137,8 @@ def evaluate(
         try:
             for step in steps:
                 if on_step is not None:
-                    on_step(judge.with_incidents(step))
-                bar.show(step, judge.interventions)
+                    on_step(account.with_incidents(step))
+                bar.show(step, account.interventions)
                 if step.lap >= laps:
                     break
         except PutBackError as error:
@@ -167,8 +164,8 @@ def evaluate(
         seconds=step.time,
         distance=step.distance,
         ended=ended,
-        incidents=tuple(judge.incidents),
-        trajectory=judge.log.trajectory(),
+        incidents=tuple(account.incidents),
+        trajectory=account.log.trajectory(),
     )
     if cut_short and not evaluation.complete:
         warnings.warn(
@@ -178,8 +175,8 @@ def evaluate(
     return evaluation
 
 
-class _Judge:
-    """Keeps account of what goes wrong, and says when the car has to be put back: a ``fall_reason``."""
+class _Account:
+    """Record incidents and decide when the car is put back; a ``fall_reason``."""
 
     def __init__(self, intervene: Criterion) -> None:
         self.intervene = intervene
@@ -191,7 +188,7 @@ class _Judge:
         self._edge, self._reference = EdgeDepartures(), ReferenceDepartures()
 
     def __call__(self, step: Step) -> str | None:
-        """Note what went wrong in a step; the kind of the intervention, if there is one."""
+        """Record the incidents of a step. Returns the kind of the intervention, or None."""
         if step.starts_episode:
             self._start_episode(step)
         info = step.next_info
@@ -208,7 +205,7 @@ class _Judge:
             kinds.append("stuck")
         if step.terminated and self.intervene not in kinds:
             kinds.append("terminated")
-        # One put-back has one cause, however much went wrong in the same step.
+        # A put-back has one cause, even if there are several incidents in the same step.
         cause = next((k for k in (self.intervene, "terminated", "stuck") if k in kinds), None)
         self.interventions += cause is not None
         self._new = tuple(_incident(step, kind, kind == cause) for kind in kinds)
@@ -216,7 +213,7 @@ class _Judge:
         return cause
 
     def _start_episode(self, step: Step) -> None:
-        """Begin the account of an episode with the moment before its first step."""
+        """Record the state before the first step of an episode."""
         info = step.info
         if "cte" not in info:
             raise SimulatorError(NO_TRACK)
@@ -226,7 +223,7 @@ class _Judge:
         self.log.add(info, self._time, self._distance, self.interventions)
 
     def with_incidents(self, step: Step) -> EvaluationStep:
-        """A step with what went wrong in it."""
+        """Add the incidents to a step."""
         values = {field.name: getattr(step, field.name) for field in fields(Step)}
         return EvaluationStep(**values, incidents=self._new, interventions=self.interventions)
 
@@ -251,18 +248,18 @@ def _incident(step: Step, kind: Kind, intervention: bool) -> Incident:
 
 @dataclass
 class _Log:
-    """Grows into a trajectory."""
+    """Collect the rows of a trajectory."""
 
     rows: list[tuple[float, ...]] = field(default_factory=list)
 
     def add(self, info: Mapping[str, Any], time: float, distance: float, interventions: int) -> None:
-        """Note where the car is.
+        """Add a row.
 
         Args:
-            info: of the environment.
-            time: s since the evaluation began.
-            distance: m driven since the evaluation began.
-            interventions: so far.
+            info: info of the environment.
+            time: time since the start of the evaluation, s.
+            distance: distance driven since the start of the evaluation, m.
+            interventions: number of interventions so far.
         """
         pose = Pose.from_info(info) or NO_POSE
         throttle = float(info["throttle"]) - float(info["brake"])
@@ -271,12 +268,12 @@ class _Log:
         self.rows.append((*position, *motion, float(info["off_lane"] or info["offroad"])))
 
     def trajectory(self) -> Trajectory:
-        """The rows as columns, to a tenth of a millimetre: more digits would only make files longer."""
+        """Convert the rows to columns, rounded to 0.1 mm, because more digits only make files longer."""
         return Trajectory(*np.array(self.rows, dtype=np.float64).round(4).T.copy())
 
 
 class _Progress:
-    """A progress bar over the metres to drive, or nothing."""
+    """Progress bar over the metres to drive; optional."""
 
     def __init__(self, metres: float, show: bool) -> None:
         self._bar: Any = None
@@ -298,9 +295,9 @@ class _Progress:
             self._bar.close()
 
     def show(self, step: Step, interventions: int) -> None:
-        """Move the bar."""
+        """Update the bar."""
         if self._bar is not None:
-            ahead = round(min(step.distance, self._metres)) - self._bar.n
-            if ahead > 0:
-                self._bar.update(ahead)
+            new_metres = round(min(step.distance, self._metres)) - self._bar.n
+            if new_metres > 0:
+                self._bar.update(new_metres)
                 self._bar.set_postfix_str(f"{interventions} interventions", refresh=False)

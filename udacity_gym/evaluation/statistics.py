@@ -1,4 +1,4 @@
-"""Means with 95 % intervals, rank correlation, distance of histograms, without SciPy."""
+"""Means with 95 % confidence intervals, rank correlation, histogram distance, without SciPy."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ STEERING_BINS = np.linspace(-1.0, 1.0, 42)
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its interval.
+    """An estimate with its confidence interval.
 
     Attributes:
-        value: the figure; NaN if nothing could be measured.
-        low, high: ends of its 95 % interval; equal to it if all measurements agree, NaN if it takes
-            more of them to tell.
-        n: how many measurements it is made of.
+        value: estimated value; NaN without measurements.
+        low, high: ends of the 95 % interval; equal to the value if all measurements agree, NaN if there are
+            too few of them.
+        n: number of measurements.
     """
 
     value: float
@@ -38,11 +38,11 @@ class Estimate:
         return self.text()
 
     def text(self, digits: int = 2, scale: float = 1.0) -> str:
-        """As "1.23 [1.10, 1.36]", or as "1.23" if there is no interval.
+        """Format as "1.23 [1.10, 1.36]", or as "1.23" without an interval.
 
         Args:
-            digits: decimals.
-            scale: what all is multiplied by first, such as 100 for per cent.
+            digits: number of decimals.
+            scale: factor of all values, such as 100 for per cent.
         """
         if math.isnan(self.value):
             return "-"
@@ -57,39 +57,39 @@ def mean_estimate(
 ) -> Estimate:
     """Mean with the interval of Student's t: mean +- t(n-1) s / sqrt(n).
 
-    It is exact for normal measurements and a good guess otherwise; it is cut where the figure can't go.
-    Drives that are all the same give an interval of no width: it speaks of these starts and seeds only.
+    The interval is exact for normally distributed measurements and approximate otherwise. It is cut at the
+    limits. Identical drives give an interval of no width, which holds for these starts and seeds only.
 
     Args:
-        values: (n,) independent measurements; NaN is left out.
-        lowest: the figure can't be below.
-        highest: the figure can't be above.
-        confidence: (0, 1) how often such intervals hold the true mean.
+        values: (n,) independent measurements; NaN is ignored.
+        lowest: smallest possible value.
+        highest: largest possible value.
+        confidence: probability that such an interval contains the true mean, (0, 1).
     """
-    known = np.asarray(values, np.float64).ravel()
-    known = known[~np.isnan(known)]
-    n = len(known)
+    measured = np.asarray(values, np.float64).ravel()
+    measured = measured[~np.isnan(measured)]
+    n = len(measured)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    mean = float(known.mean())
+    mean = float(measured.mean())
     if n == 1 or not math.isfinite(mean):
         return Estimate(mean, math.nan, math.nan, n)
-    half = student_t(confidence, n - 1) * float(known.std(ddof=1)) / math.sqrt(n)
+    half = student_t(confidence, n - 1) * float(measured.std(ddof=1)) / math.sqrt(n)
     return Estimate(mean, max(lowest, mean - half), min(highest, mean + half), n)
 
 
 def student_t(confidence: float, degrees: int) -> float:
-    """The t within whose bounds Student's t lies with a probability, such as 2.776 for 0.95 and 4 degrees.
+    """Two-sided quantile of Student's t distribution, such as 2.776 for 0.95 and 4 degrees.
 
     The distribution function is the finite series for whole degrees of freedom (Abramowitz & Stegun 1964,
     26.7.3 and 26.7.4).
 
     Args:
-        confidence: (0, 1) the probability.
-        degrees: of freedom, 1 or more.
+        confidence: probability of [-t, t], (0, 1).
+        degrees: degrees of freedom, 1 or more.
 
     Raises:
-        OptionError: One is out of range.
+        OptionError: An argument is out of range.
     """
     if not 0 < confidence < 1 or degrees < 1:
         raise OptionError(f"confidence must be in (0, 1) and degrees 1 or more, got {confidence}, {degrees}")
@@ -125,34 +125,34 @@ def bootstrap_estimate(
     """A statistic with its percentile bootstrap interval (Efron & Tibshirani 1993, section 13.3).
 
     Args:
-        statistic: of the columns, such as `spearman`.
-        *columns: (n,) each; rows belong together and are drawn together.
-        groups: (n,) labels of rows that are not independent, such as checkpoints of one training: whole
-            groups are drawn then (section 8.3, one level up); None draws single rows.
-        confidence: (0, 1) share of the resamples within the interval.
-        resamples: how often.
-        seed: of the draws.
+        statistic: function of the columns, such as `spearman`.
+        *columns: (n,) each; corresponding rows are drawn together.
+        groups: (n,) labels of rows that are not independent, such as checkpoints of one training. Whole
+            groups are then drawn (section 8.3, one level up). None draws single rows.
+        confidence: share of the resamples within the interval, (0, 1).
+        resamples: number of resamples.
+        seed: seed of the draws.
 
     Raises:
-        OptionError: Columns are of different lengths, or empty.
+        OptionError: The columns have different lengths or are empty.
     """
     arrays = [np.asarray(column) for column in columns]
     n = len(arrays[0]) if arrays else 0
     if n == 0 or any(len(array) != n for array in arrays):
-        raise OptionError(f"columns must be of one length above 0, got {[len(a) for a in arrays]}")
+        raise OptionError(f"columns must have the same length above 0, got {[len(a) for a in arrays]}")
     labels = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
     members = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
     rng = np.random.default_rng(seed)
-    drawn = []
+    resampled = []
     for _ in range(resamples):
         rows = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
-        drawn.append(statistic(*(array[rows] for array in arrays)))
-    known = np.asarray(drawn)[~np.isnan(drawn)]
+        resampled.append(statistic(*(array[rows] for array in arrays)))
+    valid = np.asarray(resampled)[~np.isnan(resampled)]
     value = float(statistic(*arrays))
-    if len(members) < 2 or not len(known):
+    if len(members) < 2 or not len(valid):
         return Estimate(value, math.nan, math.nan, n)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
+    low, high = np.quantile(valid, [tail, 1 - tail])
     return Estimate(value, float(low), float(high), n)
 
 
@@ -160,7 +160,7 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float:
     """Spearman's rank correlation, ties at their mean rank (Spearman 1904).
 
     Returns:
-        [-1, 1]; NaN if one of them does not vary.
+        [-1, 1]; NaN if one of them is constant.
     """
     a, b = _ranks(np.asarray(x, np.float64)), _ranks(np.asarray(y, np.float64))
     a, b = a - a.mean(), b - b.mean()
@@ -181,20 +181,20 @@ def bhattacharyya(a: ArrayLike, b: ArrayLike, bins: Sequence[float] | NDArray[An
     Args:
         a: (n,) values, such as the steering of a policy.
         b: (m,) values, such as a human's.
-        bins: edges of the histograms' bins; values beyond go into the outer ones.
+        bins: edges of the bins; values outside count for the outer bins.
 
     Returns:
-        0 for the same histogram, infinity for two that share no bin.
+        0 for equal histograms, infinity for histograms without a common bin.
 
     Raises:
-        OptionError: One of them is empty.
+        OptionError: A sample is empty.
     """
     edges = np.asarray(bins, np.float64)
     shares = []
     for values in (a, b):
-        known = np.asarray(values, np.float64).ravel()
-        if not len(known):
+        sample = np.asarray(values, np.float64).ravel()
+        if not len(sample):
             raise OptionError("there are no values to compare")
-        shares.append(np.histogram(np.clip(known, edges[0], edges[-1]), edges)[0] / len(known))
+        shares.append(np.histogram(np.clip(sample, edges[0], edges[-1]), edges)[0] / len(sample))
     overlap = float(np.sqrt(shares[0] * shares[1]).sum())
     return max(0.0, -math.log(overlap)) if overlap > 0 else math.inf

@@ -1,4 +1,4 @@
-"""What a suite found: `SuiteResult`, and several of them side by side: `compare`."""
+"""Results of a suite: `SuiteResult`; comparison of several: `compare`."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from udacity_gym.evaluation.suites import Scenario, Suite
 from udacity_gym.text import table
 
 EPISODES = "episodes.jsonl"
-"""Name of the file of episodes in a result's folder."""
+"""Name of the file of episodes in the folder of a result."""
 
-METHOD = "mean of the drives with its 95 % interval by Student's t over them"
-"""How figures come about, for people."""
+METHOD = "mean over the drives with its 95 % interval by Student's t"
+"""Description of the values in tables."""
 
 
 @dataclass(frozen=True, repr=False)
 class SuiteResult:
-    """A policy's drives of a suite; prints as a table.
+    """Results of a policy on a suite. Prints as a table.
 
     Attributes:
-        suite: which drives.
-        policy: who drove.
-        episodes: in the suite's order; fewer than its cases if it was interrupted.
-        folder: where films are, None if nothing was kept.
+        suite: the suite.
+        policy: name of the policy or expert.
+        episodes: finished drives in the order of the suite; fewer than its cases if interrupted.
+        folder: folder of the results and films, None if nothing was saved.
     """
 
     suite: Suite
@@ -44,13 +44,13 @@ class SuiteResult:
 
     @staticmethod
     def load(path: str | Path) -> SuiteResult:
-        """Read what `run_suite` has kept.
+        """Read the results of `run_suite`.
 
         Args:
-            path: its folder, or the file of episodes.
+            path: the folder, or the file of episodes.
 
         Raises:
-            UdacityGymError: There is nothing, or something else.
+            UdacityGymError: The file is missing or not a log of episodes.
         """
         path = Path(path)
         path = path / EPISODES if path.is_dir() else path
@@ -60,19 +60,19 @@ class SuiteResult:
 
     @property
     def complete(self) -> bool:
-        """Whether all cases were driven."""
+        """Whether all cases are finished."""
         return len(self.episodes) == len(self.suite)
 
     def drives(
-        self, wanted: Sequence[Criterion] = HELPED, scenario: Scenario | None = None
+        self, criteria: Sequence[Criterion] = HELPED, scenario: Scenario | None = None
     ) -> list[Evaluation]:
-        """Drives that were put back for the first of some criteria that the suite has.
+        """Drives with the first of some criteria that the suite has.
 
         Args:
-            wanted: criteria in order of preference.
-            scenario: only there; None is everywhere.
+            criteria: criteria for putting the car back, in order of preference.
+            scenario: only drives of this scenario; None for all.
         """
-        criterion = next((c for c in wanted if c in self.suite.intervene), None)
+        criterion = next((c for c in criteria if c in self.suite.intervene), None)
         return [
             e.evaluation
             for e in self.episodes
@@ -80,11 +80,11 @@ class SuiteResult:
         ]
 
     def measure(self, measure: Measure, scenario: Scenario | None = None) -> Estimate:
-        """A measure over the drives that tell it: mean, and 95 % interval of Student's t.
+        """Mean of a measure over the drives, with the 95 % interval of Student's t.
 
         Args:
-            measure: which one.
-            scenario: only there; None is everywhere.
+            measure: the measure.
+            scenario: only drives of this scenario; None for all.
         """
         values = [measure.of(drive) for drive in self.drives(measure.drives, scenario)]
         return mean_estimate(values, measure.lowest, measure.highest)
@@ -95,8 +95,8 @@ class SuiteResult:
         """All measures by name.
 
         Args:
-            scenario: only there; None is everywhere.
-            human: (n,) steering of a human's recording; adds "steering_distance", see `steering_distance`.
+            scenario: only drives of this scenario; None for all.
+            human: (n,) steering of a recording of a human; adds "steering_distance", see `steering_distance`.
         """
         return {m.name: self.measure(m, scenario) for m in all_measures(human)}
 
@@ -108,7 +108,7 @@ class SuiteResult:
 
 
 def steering_distance(human: NDArray[np.floating[Any]]) -> Measure:
-    """The Bhattacharyya distance between the histograms of a drive's steering and of a human's.
+    """Measure: Bhattacharyya distance between the steering histograms of a drive and of a human.
 
     Args:
         human: (n,) steering of a recording, [-1, 1].
@@ -122,18 +122,18 @@ def steering_distance(human: NDArray[np.floating[Any]]) -> Measure:
 
 
 def all_measures(human: NDArray[np.floating[Any]] | None = None) -> tuple[Measure, ...]:
-    """The measures there are, with that of a human's steering where there is one."""
+    """All measures; with the steering of a human, also the distance to it."""
     return MEASURES if human is None else (*MEASURES, steering_distance(human))
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Several policies' drives of one suite; prints as a table.
+    """Results of several policies on one suite. Prints as a table.
 
     Attributes:
-        suite: which drives.
-        results: a policy each.
-        human: (n,) steering of a human's recording that theirs is compared with, None for none.
+        suite: the suite.
+        results: results of each policy.
+        human: (n,) steering of a recording of a human, for comparison; None for none.
     """
 
     suite: Suite
@@ -141,11 +141,11 @@ class Comparison:
     human: NDArray[np.floating[Any]] | None = None
 
     def table(self) -> dict[str, dict[str, Estimate]]:
-        """Policy to measure to figure."""
+        """Estimates by policy and name of the measure."""
         return {result.policy: result.measures(human=self.human) for result in self.results}
 
-    def told(self) -> tuple[Measure, ...]:
-        """The measures that at least one of them tells."""
+    def available_measures(self) -> tuple[Measure, ...]:
+        """Measures that have a value for at least one policy."""
         table = self.table()
         return tuple(
             m
@@ -154,34 +154,34 @@ class Comparison:
         )
 
     def best(self, measure: Measure) -> tuple[str, ...]:
-        """Who is best by a measure; several if equal, none if neither more nor less of it is better."""
+        """Best policies by a measure; several if equal, none if the measure has no direction."""
         if not measure.better:
             return ()
         pick: Callable[[Iterable[float]], float] = max if measure.better == "more" else min
         values = {policy: row[measure.name].value for policy, row in self.table().items()}
-        known = [value for value in values.values() if not math.isnan(value)]
-        if len(known) < min(2, len(values)):  # nothing to be better than
+        numbers = [value for value in values.values() if not math.isnan(value)]
+        if len(numbers) < min(2, len(values)):  # nothing to compare with
             return ()
-        return tuple(p for p, v in values.items() if v == pick(known))
+        return tuple(p for p, v in values.items() if v == pick(numbers))
 
     def differences(self, measure: Measure) -> Mapping[str, Estimate]:
-        """By how much the others differ from the first, drive by drive from the same starts.
+        """Differences of the other policies from the first one, paired by start.
 
         Args:
-            measure: of what.
+            measure: the measure.
 
         Returns:
-            Policy to the mean difference with its 95 % interval, of paired drives (Student's t).
+            Mean difference of each policy with its 95 % interval, of paired drives (Student's t).
         """
         first, *others = self.results
-        found = {}
+        differences = {}
         for other in others:
             pairs = _paired(first, other, measure)
-            found[other.policy] = mean_estimate([b - a for a, b in pairs])
-        return found
+            differences[other.policy] = mean_estimate([b - a for a, b in pairs])
+        return differences
 
     def summary(self) -> dict[str, Any]:
-        """The figures as JSON can hold them; what is not known is None."""
+        """Results as data for JSON; unknown values are None."""
 
         def plain(value: float) -> float | None:
             return value if math.isfinite(value) else None
@@ -213,7 +213,7 @@ class Comparison:
                 measure.title,
                 *(row[measure.name].text(measure.digits, measure.scale) for row in estimates.values()),
             ]
-            for measure in self.told()
+            for measure in self.available_measures()
         ]
         return f"{self.suite.name}: {METHOD}\n{table([['', *estimates], *rows])}"
 
@@ -221,17 +221,17 @@ class Comparison:
 def compare(
     results: Iterable[SuiteResult | str | Path], human: NDArray[np.floating[Any]] | None = None
 ) -> Comparison:
-    """Put several policies' drives of one suite side by side.
+    """Compare several policies on one suite.
 
     Args:
-        results: what `run_suite` returned, or its folders.
-        human: (n,) steering of a human's recording, [-1, 1].
+        results: results of `run_suite`, or their folders.
+        human: (n,) steering of a recording of a human, [-1, 1].
 
     Returns:
-        Prints as a table; `udacity_gym.evaluation.write_comparison` makes a report of it.
+        The comparison, which prints as a table. `udacity_gym.evaluation.write_comparison` writes a report.
 
     Raises:
-        OptionError: There is none, they are of different suites, or two policies have one name.
+        OptionError: There are no results, the suites differ, or two policies have the same name.
     """
     loaded = tuple(r if isinstance(r, SuiteResult) else SuiteResult.load(r) for r in results)
     if not loaded:
@@ -241,14 +241,12 @@ def compare(
         raise OptionError(f"only drives of the same suite can be compared, these are of {', '.join(suites)}")
     names = [result.policy for result in loaded]
     if len(set(names)) < len(names):
-        raise OptionError(
-            f"policies need names of their own to be compared: run_suite(..., name=...), got {names}"
-        )
+        raise OptionError(f"compared policies need different names: run_suite(..., name=...), got {names}")
     return Comparison(loaded[0].suite, loaded, human)
 
 
 def _paired(a: SuiteResult, b: SuiteResult, measure: Measure) -> list[tuple[float, float]]:
-    """The measure of drives that both have, from the same start each."""
+    """Pairs of the measure for drives that both results have, with the same start."""
     criterion = next((c for c in measure.drives if c in a.suite.intervene), None)
     other = {episode.case: episode.evaluation for episode in b.episodes}
     return [

@@ -1,4 +1,4 @@
-"""Let a policy drive a suite, in several processes if wanted, resumably: `run_suite`."""
+"""Evaluate a policy on a suite, in parallel, with resume: `run_suite`."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ForEachTrack:
-    """Makes who drives anew for every episode, from its track: for experts that need to know the track.
+    """Make a new driver for every episode from its track, for experts that need the track.
 
     Attributes:
         make: ``make(track)`` returns a policy or an expert; with several processes it must be picklable,
             such as a function of a module or a `functools.partial` of one.
-        name: who drives.
+        name: name of the driver.
     """
 
     make: Callable[[Track], Any]
@@ -56,63 +56,63 @@ def run_suite(
     videos: bool = False,
     progress: bool = False,
 ) -> SuiteResult:
-    """Judge a policy by the drives of a suite.
+    """Evaluate a policy on a suite.
 
-    The same policy and suite give the same episodes, whatever the number of processes and however
-    often it was interrupted.
+    The same policy and suite give the same episodes, independent of the number of processes and of
+    interruptions.
 
     Args:
         policy: anything with ``predict``, an expert, the name of an expert, or `ForEachTrack`. One object
-            drives all episodes of a process; what it remembers other than in ``predict``'s state goes on. An
-            expert's ``reset``, if it has one, is given the seed of the case.
+            drives all episodes of a process, and keeps its own state from one episode to the next. The
+            ``reset`` of an expert, if it has one, gets the seed of the case.
         suite: a suite or its name.
-        folder: where the episodes are kept, a line of JSON each, and films of what went wrong; None keeps
-            nothing. Episodes that are there are not driven again.
-        processes: drives at the same time; more than one need ``if __name__ == "__main__":`` in a script,
-            and a policy that can be pickled.
+        folder: folder of the episodes, a line of JSON each, and of films of incidents; None saves nothing.
+            Episodes that are already in the folder are not driven again.
+        processes: number of parallel processes; more than one need ``if __name__ == "__main__":`` in a
+            script, and a policy that can be pickled.
         executor: an executor of `concurrent.futures`, in place of processes of this machine; it is not
             shut down.
-        name: what to call who drives; None asks the policy.
-        identity: what tells this policy from others of that name, such as a version; a folder with episodes
-            of another one is refused. None takes a hash of the policy, see `identity_of`.
-        videos: also videos of incidents.
+        name: name of the driver; None for the name of the policy.
+        identity: distinguishes this policy from others of that name, such as a version; a folder with
+            episodes of another one is refused. None for a hash of the policy, see `identity_of`.
+        videos: also make videos of incidents.
         progress: show a progress bar.
 
     Returns:
-        The episodes and what they come to.
+        The episodes and their results.
 
     Raises:
-        OptionError: There is no such suite or expert, or the policy can't be sent to other processes.
-        UdacityGymError: The folder holds episodes of another policy or suite, or of one that nothing tells
-            from this one, or can't be written to.
+        OptionError: The suite or expert does not exist, or the policy can't be sent to other processes.
+        UdacityGymError: The folder is not writable, or has episodes of another policy or suite, or of a
+            policy that can't be compared with this one.
     """
     suite = SUITES.find(suite) if isinstance(suite, str) else suite
     suite.check()
     check_integer("processes", processes, 1)
     if videos and folder is None:
-        raise OptionError("videos need a folder to be in: run_suite(..., folder=...)")
+        raise OptionError("videos need a folder: run_suite(..., folder=...)")
     if isinstance(policy, str):
         policy = _expert(policy)
-    called = name or (policy.name if isinstance(policy, ForEachTrack) else name_of(policy))
-    place = None if folder is None else Path(folder)
+    driver_name = name or (policy.name if isinstance(policy, ForEachTrack) else name_of(policy))
+    path = None if folder is None else Path(folder)
     with contextlib.ExitStack() as stack:
         log = None
         done: list[Episode] = []
-        if place is not None:
+        if path is not None:
             is_given = identity is not None
             identity = identity or identity_of(policy)
-            log = EpisodeLog(place / EPISODES, suite, called, identity, identity_is_given=is_given)
+            log = EpisodeLog(path / EPISODES, suite, driver_name, identity, identity_is_given=is_given)
             stack.callback(log.close)
             done = log.read()
             if done and identity is None:
                 raise UdacityGymError(
-                    f"{place} has episodes of {called!r}, and nothing tells whether this is the same: it can "
-                    "be neither saved nor pickled; choose another folder, or give run_suite an identity=..."
+                    f"{path} has episodes of {driver_name!r}, but it is unknown whether this is the same: it "
+                    "can be neither saved nor pickled; choose another folder, or pass identity=..."
                 )
-        known = {episode.case for episode in done}
-        bar = stack.enter_context(_bar(len(suite), len(known), progress))
-        run = Shared(_Run(policy, called, suite, place, videos), "this policy")
-        jobs = [(run, case) for case in suite if case not in known]
+        done_cases = {episode.case for episode in done}
+        bar = stack.enter_context(_bar(len(suite), len(done_cases), progress))
+        run = Shared(_Run(policy, driver_name, suite, path, videos), "this policy")
+        jobs = [(run, case) for case in suite if case not in done_cases]
         workers = executor or max(1, min(processes, len(jobs)))
         for _, episode in stack.enter_context(open_executor(workers)).map(_drive, jobs):
             if log is not None:
@@ -121,19 +121,19 @@ def run_suite(
             bar.update()
     order = {case: number for number, case in enumerate(suite)}
     done.sort(key=lambda episode: order[episode.case])
-    return SuiteResult(suite, called, tuple(done), place)
+    return SuiteResult(suite, driver_name, tuple(done), path)
 
 
 def _expert(name: str) -> ForEachTrack:
     from udacity_gym.experts import EXPERTS, make_expert
 
-    EXPERTS.find(name)  # raises if there is none
+    EXPERTS.find(name)  # raises if it does not exist
     return ForEachTrack(partial(make_expert, name), name)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """What all cases of a run have in common."""
+    """Settings that all cases of a run share."""
 
     policy: Any
     name: str
@@ -178,7 +178,7 @@ def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
             )
     finally:
         env.close()
-    return Episode(case, evaluation.called(run.name), tuple(films.films) if films is not None else ())
+    return Episode(case, evaluation.renamed(run.name), tuple(films.films) if films is not None else ())
 
 
 @contextlib.contextmanager

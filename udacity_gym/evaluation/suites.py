@@ -1,4 +1,4 @@
-"""Suites: which drives a policy is judged by, versioned by name, so that figures can be compared."""
+"""Suites: fixed lists of drives, with versions, that make results comparable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from udacity_gym.world.track.track import Track
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Where and in what conditions.
+    """Track, direction and conditions of a drive.
 
     Attributes:
         track: name of a track, or path of its file.
@@ -41,9 +41,9 @@ class Case:
     """One drive of a suite.
 
     Attributes:
-        scenario: where and in what conditions.
-        seed: of the environment; draws where the car starts, too.
-        intervene: what the car is put back for.
+        scenario: track, direction and conditions.
+        seed: seed of the environment, which also decides where the car starts.
+        intervene: criterion for putting the car back.
     """
 
     scenario: Scenario
@@ -51,29 +51,29 @@ class Case:
     intervene: Criterion
 
     def __str__(self) -> str:
-        where = re.sub(r"[^\w]+", "-", f"{self.scenario.track} {self.scenario.direction}")
-        return f"{where.strip('-')}-{self.scenario.conditions}-{self.intervene}-{self.seed}"
+        track_and_direction = re.sub(r"[^\w]+", "-", f"{self.scenario.track} {self.scenario.direction}")
+        return f"{track_and_direction.strip('-')}-{self.scenario.conditions}-{self.intervene}-{self.seed}"
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Drives that a policy is judged by: every scenario from every seed's start.
+    """A fixed list of drives to evaluate policies: every scenario with every seed.
 
     A suite never changes. A changed suite gets a new version number.
 
     Attributes:
         name: ends with its version, such as "lake-v1".
-        scenarios: where and in what conditions.
-        seeds: of the environment; each starts somewhere else.
-        intervene: what the car is put back for; with several, each drive is made for each of them.
-            "edge" gives autonomy, "road" falls and what the car does when nobody helps.
-        laps: of each drive.
-        offset: m, the car starts as far beside the reference line at most.
-        max_seconds: s after which a drive ends; None allows for a mean speed of 3 m/s.
-        about: one line for people.
+        scenarios: tracks, directions and conditions.
+        seeds: seeds of the environment; each has another start position.
+        intervene: criteria for putting the car back; each drive is made once for each criterion.
+            "edge" gives autonomy, "road" gives falls and the driving without help.
+        laps: laps of each drive.
+        offset: maximum distance of the start from the reference line, m.
+        max_seconds: time limit of a drive, s; None is enough for a mean speed of 3 m/s.
+        about: description in one line.
 
     Raises:
-        OptionError: A name, a number or a scenario is not possible.
+        OptionError: A name, a number or a scenario is invalid.
     """
 
     name: str
@@ -106,11 +106,11 @@ class Suite:
             check_number("max_seconds", self.max_seconds, positive=True)
 
     def check(self) -> None:
-        """Find tracks, directions and conditions that there are not before any drive begins.
+        """Check that all tracks, directions and conditions exist, before any drive begins.
 
         Raises:
-            OptionError: There are no such conditions, or there is no such direction.
-            TrackError: There is no such track.
+            OptionError: The conditions or the direction do not exist.
+            TrackError: The track does not exist.
         """
         for scenario in self.scenarios:
             Conditions.named(scenario.conditions)
@@ -126,7 +126,7 @@ class Suite:
         return len(self.scenarios) * len(self.intervene) * len(self.seeds)
 
     def start(self, track: Track) -> dict[str, Any]:
-        """Where the cars start on a track: anywhere on the lap, standing; options of the reset."""
+        """Options of the reset: a random position on the lap, standing still."""
         line = track.reference_offset
         return {"s": "random", "offset": (line - self.offset, line + self.offset)}
 
@@ -136,7 +136,7 @@ def scenarios(
     directions: Sequence[str] = ("forward",),
     conditions: Sequence[str] = ("clear",),
 ) -> tuple[Scenario, ...]:
-    """Every track in every direction in all conditions."""
+    """All combinations of tracks, directions and conditions."""
     return tuple(
         Scenario(track, direction, condition)
         for track in tracks

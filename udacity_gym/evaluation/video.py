@@ -1,4 +1,4 @@
-"""A video of a drive, made while it is driven: `DriveVideo`."""
+"""Video of a drive, written during the drive: `DriveVideo`."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from udacity_gym.telemetry import VIEWS, Image, Telemetry
 SUFFIX = ".webm"
 """VP8 in WebM: every OpenCV wheel from PyPI can write it (none has H.264) and every browser can play it."""
 NOTICE_SECONDS = 1.0
-"""s of video for which a put-back stays on the screen."""
+"""Seconds of video during which a put-back is announced."""
 PENDING = 16
-"""Images that may wait for the encoder."""
+"""Maximum number of images that wait for the encoder."""
 INK = (245, 245, 240)
 ALERT = (214, 48, 49)
 
 
 class DriveVideo:
-    """Writes a video of an evaluation: chase view, instruments, and what the car sees.
+    """Write a video of an evaluation, with chase view, instruments and camera image.
 
-    Hand it to `evaluate` as ``on_step`` and use it as a context manager; the file appears when the
-    block ends well, and not at all when it ends with an error::
+    Pass it to `evaluate` as ``on_step`` and use it as a context manager. The file is made when the block ends
+    without an error::
 
         with DriveVideo("drive.webm") as video:
             evaluate(policy, env, on_step=video)
 
-    Images are encoded beside the drive, in a thread.
+    Images are encoded in a thread, in parallel to the drive.
 
     Attributes:
-        path: the file to be.
-        frames: images handed to the encoder so far.
+        path: file of the video.
+        frames: number of images given to the encoder so far.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class DriveVideo:
         """Open the video.
 
         Args:
-            path: file to write, with the suffix ".webm"; an older one is replaced in the end.
-            width: pixels, even.
-            height: pixels, even.
+            path: file to write, with the suffix ".webm"; an existing file is replaced.
+            width: width of the video, pixels, even.
+            height: height of the video, pixels, even.
             fps: images per second of the video.
-            speed_up: how much faster than the drive the video runs: 4 shows a lap in about 25 s.
+            speed_up: playback speed relative to the drive; 4 shows a lap in about 25 s.
             view: "chase" or "cockpit".
 
         Raises:
-            OptionError: A size, a rate, the view or the suffix is not possible.
-            UdacityGymError: Nothing can be written there, or OpenCV can't write the video.
+            OptionError: A size, a rate, the view or the suffix is invalid.
+            UdacityGymError: The file can't be written, or OpenCV can't encode the video.
         """
         self.path = Path(path)
         if self.path.suffix.lower() != SUFFIX:
@@ -108,7 +108,7 @@ class DriveVideo:
         self._pending: deque[Future[None]] = deque()
 
     def __call__(self, step: EvaluationStep) -> None:
-        """Take in a step; draws an image if one is due, and always one of a put-back."""
+        """Process a step. Draws an image if one is due, and always for a put-back."""
         causes = [incident.kind for incident in step.incidents if incident.intervention]
         if causes:
             self._notice = (f"put back: {WORDS[causes[0]]}", self._notice_frames)
@@ -122,7 +122,7 @@ class DriveVideo:
                 self.write(image)
 
     def write(self, image: Image) -> None:
-        """Add one image, (height, width, 3) uint8 RGB."""
+        """Add an image, (height, width, 3) uint8 RGB."""
         if len(self._pending) >= PENDING:
             self._pending.popleft().result()
         bgr: Image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
@@ -130,9 +130,9 @@ class DriveVideo:
         self.frames += 1
 
     def close(self) -> None:
-        """Finish the file and give it its name; without any image there is no file.
+        """Finish the file. Without images there is no file.
 
-        Calling it twice is fine.
+        Can be called twice.
 
         Raises:
             UdacityGymError: Not all images are in the file, for example because the disk is full;
@@ -142,8 +142,8 @@ class DriveVideo:
             return
         with self._file:
             self._finish()
-            for written in self._pending:
-                written.result()
+            for future in self._pending:
+                future.result()
             if self.frames:
                 self._check()
             else:
@@ -162,7 +162,7 @@ class DriveVideo:
             self.close()
         elif not self._closed:
             self._finish()
-            with contextlib.suppress(UdacityGymError):  # what ended the block says more
+            with contextlib.suppress(UdacityGymError):  # the error that ended the block is more important
                 self._file.__exit__(exc_type, exc, traceback)
 
     def _encode(self, bgr: Image) -> None:
@@ -174,27 +174,27 @@ class DriveVideo:
         self._writer.release()
 
     def _check(self) -> None:
-        """Read the file again: OpenCV's writer says nothing of a full disk."""
+        """Count the images in the file, because OpenCV's writer does not report a full disk."""
         with _silent_stderr():
             capture = cv2.VideoCapture(str(self._part))
-            found = 0
+            written = 0
             while capture.grab():
-                found += 1
+                written += 1
             capture.release()
-        if found != self.frames:
+        if written != self.frames:
             free = shutil.disk_usage(self._part.parent).free
             raise UdacityGymError(
-                f"only {found} of {self.frames} images of the video {self.path} could be written, "
+                f"only {written} of {self.frames} images of the video {self.path} could be written, "
                 f"so it was removed; {free / 1e6:.0f} MB are free there: is the disk full?"
             )
 
     def _compose(self, step: EvaluationStep) -> Image:
         image = compose(step, *self._size, self._view)
-        self._notices(image, step)
+        self._draw_notices(image, step)
         return image
 
-    def _notices(self, image: Image, step: EvaluationStep) -> None:
-        """How fast the video runs, how often somebody had to help, and why just now."""
+    def _draw_notices(self, image: Image, step: EvaluationStep) -> None:
+        """Draw playback speed, number of put-backs, and the reason for the present one."""
         height, width = image.shape[:2]
         unit = height / 288
         words = [] if self._speed_up == 1 else [f"{self._speed_up:g}x"]
@@ -203,8 +203,8 @@ class DriveVideo:
         _text(image, "   ".join(words), round(10 * unit), round(20 * unit), 0.42 * unit)
         if self._notice is None:
             return
-        cause, left = self._notice
-        self._notice = (cause, left - 1) if left > 1 else None
+        cause, remaining_frames = self._notice
+        self._notice = (cause, remaining_frames - 1) if remaining_frames > 1 else None
         cv2.rectangle(image, (0, 0), (width - 1, height - 1), ALERT, max(2, round(3 * unit)))
         wide, high = cv2.getTextSize(cause, cv2.FONT_HERSHEY_DUPLEX, 0.42 * unit, 1)[0]
         x, y, pad = (width - wide) // 2, round(height * (1 - PANEL) - 12 * unit), round(6 * unit)
@@ -213,30 +213,30 @@ class DriveVideo:
 
 
 def compose(step: EvaluationStep, width: int, height: int, view: str = "chase") -> Image:
-    """The car from a view with instruments, and what it sees in the corner.
+    """Draw the car with instruments, and the camera image in the corner.
 
     Args:
-        step: of a drive, just now.
-        width: px.
-        height: px.
-        view: "chase" or "cockpit"; where the simulator has none, what the car sees fills the image.
+        step: present step of a drive.
+        width: width of the image, px.
+        height: height of the image, px.
+        view: "chase" or "cockpit"; if the simulator has no views, the camera image fills the image.
 
     Returns:
         (height, width, 3) uint8 RGB.
     """
-    seen = image_in(step.observation)
+    camera_image = image_in(step.observation)
     try:
         image: Image = step.env.unwrapped.simulator.view(view, width, height)  # type: ignore[attr-defined]
     except (SimulatorError, AttributeError):
-        image, seen = _fit(seen, width, height), None
+        image, camera_image = _fit(camera_image, width, height), None
     image = draw_telemetry(image, _telemetry(step), _track_length(step))
-    if seen is not None:
-        _inset(image, seen)
+    if camera_image is not None:
+        _inset(image, camera_image)
     return image
 
 
 def _telemetry(step: EvaluationStep) -> Telemetry:
-    """The step's telemetry, with time and progress counted over all put-backs."""
+    """Telemetry of a step, with time and progress of the whole drive."""
     whole_drive = {"time": step.time, "progress": step.distance, "lap": step.lap}
     return Telemetry.from_info({**step.next_info, **whole_drive})
 
@@ -256,7 +256,7 @@ def image_in(observation: Any) -> Image | None:
 
 
 def _fit(image: Image | None, width: int, height: int) -> Image:
-    """An image made to fill a frame, black if there is none."""
+    """Scale an image to fit a frame; black without an image."""
     frame = np.zeros((height, width, 3), np.uint8)
     if image is not None:
         scale = min(width / image.shape[1], height / image.shape[0])
@@ -266,15 +266,15 @@ def _fit(image: Image | None, width: int, height: int) -> Image:
     return frame
 
 
-def _inset(image: Image, seen: Image) -> None:
-    """What the car sees, in the upper right corner with a thin frame."""
+def _inset(image: Image, camera_image: Image) -> None:
+    """Draw the camera image in the upper right corner, with a thin frame."""
     width = image.shape[1]
     w = round(width * 0.28)
-    h = round(w * seen.shape[0] / seen.shape[1])
+    h = round(w * camera_image.shape[0] / camera_image.shape[1])
     margin, line = max(4, round(width * 0.015)), 2
     x, y = width - w - margin, margin
     image[y - line : y + h + line, x - line : x + w + line] = INK
-    image[y : y + h, x : x + w] = cv2.resize(seen, (w, h), interpolation=cv2.INTER_AREA)
+    image[y : y + h, x : x + w] = cv2.resize(camera_image, (w, h), interpolation=cv2.INTER_AREA)
 
 
 def _text(image: Image, words: str, x: int, y: int, size: float) -> None:
@@ -283,17 +283,17 @@ def _text(image: Image, words: str, x: int, y: int, size: float) -> None:
 
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Send what C libraries print to standard error nowhere, for a moment."""
+    """Discard what C libraries print to standard error."""
     try:
         sys.stderr.flush()
-        kept = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # there is no standard error
+        saved_stderr = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # no standard error
         yield
         return
     try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with open(os.devnull, "wb") as null_file:
+            os.dup2(null_file.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved_stderr, 2)
+        os.close(saved_stderr)

@@ -1,4 +1,4 @@
-"""Experts: who can show how to drive.
+"""Experts: drivers that demonstrate or label.
 
 An expert is anything that maps an observation and the privileged ``info`` of the environment to an
 action. Learners see observations only; experts may use everything.

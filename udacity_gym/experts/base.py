@@ -1,4 +1,4 @@
-"""What an expert is, and what the built-in ones share."""
+"""The protocol of experts, and base classes of the built-in ones."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from udacity_gym.telemetry import Pose
 from udacity_gym.world.physics.car import GRAVITY, CarParameters
 from udacity_gym.world.track.track import Track, built_in_tracks
 
-ELSEWHERE = 1.0
-"""m between where the car is and where it would be on the expert's track, above which that is another one."""
+MAX_POSE_DIFFERENCE = 1.0
+"""Distance between the car and its expected position above which the car is on another track, m."""
 
 
 class Expert(Protocol):
-    """Anything that can show how to drive.
+    """A callable that shows how to drive.
 
-    One that executes something else than it wants to show has an attribute ``label``, the action of its
-    last call that learners are to imitate; see `NoisyExpert`. One that has ``reset(env, info, seed=None)``
-    is told when an episode begins, see `udacity_gym.driving.Driver.reset`.
+    If the executed action is not the one to imitate, the expert has an attribute ``label``, the action of
+    its last call that learners imitate; see `NoisyExpert`. If it has ``reset(env, info, seed=None)``, that is
+    called at the beginning of each episode, see `udacity_gym.driving.Driver.reset`.
     """
 
     def __call__(self, observation: Any, info: Mapping[str, Any], /) -> NDArray[np.float32]:
         """Choose the next action.
 
         Args:
-            observation: what the environment returned.
-            info: what the environment returned beside it, see `udacity_gym.env.UdacityEnv`.
+            observation: observation of the environment.
+            info: info of the environment, see `udacity_gym.env.UdacityEnv`.
 
         Returns:
             (2,) float32 (steering, throttle) in [-1, 1].
@@ -43,29 +43,28 @@ class Expert(Protocol):
 
 
 class EpisodicExpert:
-    """Base of experts that remember something of the present episode.
+    """Base of experts with a state that lasts an episode.
 
-    What they remember is no part of what they are: copies and pickles begin anew. `reset` is called by
-    `udacity_gym.driving.drive`; where nobody calls it, as in people's own loops and in other libraries, an
-    expert notices a new episode by the time in ``info``.
+    Copies and pickles do not include the state. `udacity_gym.driving.drive` calls `reset`. Without that call,
+    for example in other libraries, an expert detects a new episode by the time in ``info``.
     """
 
     _clock: EpisodeClock
 
     def _forget(self) -> None:
-        """Be as before the first episode, by new values: the old ones are shared when a copy is made."""
+        """Reset the state with new objects, because a copy shares the old ones."""
         self._clock = EpisodeClock()
         self._start_episode()
 
     def _start_episode(self) -> None:
-        """Forget the episode before."""
+        """Reset the state of the episode."""
 
     def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
         """Prepare for an episode that has just begun, see `udacity_gym.driving.Driver.reset`."""
         self._clock.reset()
 
     def _notice_episode(self, info: Mapping[str, Any]) -> float:
-        """Start a new episode if one has begun; returns s since the last call, 0 where one begins."""
+        """Reset the state at a new episode. Returns seconds since the last call, 0 at a beginning."""
         if self._clock.update(info):
             self._start_episode()
         return self._clock.elapsed
@@ -81,20 +80,20 @@ class LineFollower(EpisodicExpert):
     """Base of experts that follow a line along a track.
 
     Attributes:
-        track: that the car is on, in the direction in which it drives; None before the first step of an
-            expert that takes the track from its environment.
-        car: the kind of car, with the grip of the present conditions.
+        track: track of the car, in its driving direction; None before the first step of an expert that takes
+            the track from its environment.
+        car: parameters of the car, with the grip of the present conditions.
     """
 
     def __init__(self, track: str | Path | Track | None, car: CarParameters | None) -> None:
         """Choose a track and a car.
 
         Args:
-            track: a name, a path, or a track; None takes the track of the environment.
-            car: None is Udacity's.
+            track: a name, a path, or a track; None for the track of the environment.
+            car: parameters of the car; None for Udacity's.
 
         Raises:
-            TrackError: No such track.
+            TrackError: The track does not exist.
         """
         self._track = None if track is None else Track.load(track)
         self._car = CarParameters() if car is None else car
@@ -110,14 +109,14 @@ class LineFollower(EpisodicExpert):
         if self._track is None and isinstance(track, Track):
             self.track = track
 
-    def _look_around(self, info: Mapping[str, Any]) -> Track:
-        """Note which way around the car drives and how slippery it is; returns the track in that direction.
+    def _update_track_and_car(self, info: Mapping[str, Any]) -> Track:
+        """Update `track` and `car` from direction and grip. Returns the track.
 
         Raises:
-            OptionError: The car is on another track than this expert's, or the track can't be told.
-            SimulatorError: The simulator does not tell where the car is.
+            OptionError: The car is on another track, or the track is unknown.
+            SimulatorError: The simulator does not report the position of the car.
         """
-        check_told(info, ("s", "cte", "heading_error", "speed"), self)
+        check_info(info, ("s", "cte", "heading_error", "speed"), self)
         name = info.get("track")
         if self.track is None or (self._track is None and name is not None and self.track.name != name):
             self.track = self._built_in(name)
@@ -136,33 +135,33 @@ class LineFollower(EpisodicExpert):
 def throttle_for(
     speed: float, target: float, car: CarParameters, slope: float = 0.0, acceleration: float = 0.0
 ) -> float:
-    """Throttle that brings the car to a speed within about a quarter of a second, without memory.
+    """Throttle that brings the car to a speed within about a quarter of a second, without state.
 
-    The error decays at 4/s on top of what balances drag and slope; a little too fast only coasts.
+    Drag and slope are balanced, and the error decays at 4/s. If the car is only a little too fast, it coasts.
 
     Args:
-        speed: m/s now.
-        target: m/s wanted.
-        car: the kind of car.
-        slope: rad under the car, positive uphill.
-        acceleration: m/s² that the target itself changes by, and what else is to be balanced.
+        speed: present speed, m/s.
+        target: target speed, m/s.
+        car: parameters of the car.
+        slope: slope of the road, rad, positive uphill.
+        acceleration: acceleration of the target and other losses to balance, m/s².
 
     Returns:
         [-1, 1], negative brakes.
     """
-    wanted = 4.0 * (target - speed) + acceleration + car.drag * target + GRAVITY * math.sin(slope)
-    if wanted >= 0:
-        return min(1.0, wanted / car.engine)
-    if wanted > -car.drag * speed or speed <= car.reverse_below:
+    required = 4.0 * (target - speed) + acceleration + car.drag * target + GRAVITY * math.sin(slope)
+    if required >= 0:
+        return min(1.0, required / car.engine)
+    if required > -car.drag * speed or speed <= car.reverse_below:
         return 0.0
-    return max(-1.0, wanted / car.brake * car.brake_bite)
+    return max(-1.0, required / car.brake * car.brake_bite)
 
 
-def check_told(info: Mapping[str, Any], needed: Sequence[str], expert: object) -> None:
-    """Refuse to drive without knowing enough.
+def check_info(info: Mapping[str, Any], needed: Sequence[str], expert: object) -> None:
+    """Check that ``info`` has the entries that an expert needs.
 
     Raises:
-        SimulatorError: The simulator does not tell something that the expert needs.
+        SimulatorError: An entry is missing.
     """
     missing = [name for name in needed if name not in info]
     if missing:
@@ -174,14 +173,14 @@ def check_told(info: Mapping[str, Any], needed: Sequence[str], expert: object) -
 
 
 def track_under(track: Track, info: Mapping[str, Any]) -> Track:
-    """The expert's track, in the direction in which the car drives on it.
+    """The track in the driving direction of the car.
 
     Args:
         track: the expert's track, in either direction.
-        info: of the environment; where it has no "pose", nothing is checked.
+        info: info of the environment; without "pose" nothing is checked.
 
     Raises:
-        OptionError: The car is on another track: the same s, cte and heading error are another pose there.
+        OptionError: The car is on another track: its pose does not match s, cte and heading error.
     """
     pose = Pose.from_info(info)
     if pose is None or abs(info["cte"]) > track.half_width or _is_at(track, info, pose):
@@ -195,11 +194,11 @@ def track_under(track: Track, info: Mapping[str, Any]) -> Track:
 
 
 def car_in(info: Mapping[str, Any], car: CarParameters) -> CarParameters:
-    """The car with the grip of today's conditions, in steps of 0.05 downwards.
+    """Parameters of the car with the grip of the conditions, rounded down to steps of 0.05.
 
     Args:
-        info: of the environment; where it has no "conditions", the car is as it is.
-        car: the kind of car.
+        info: info of the environment; without "conditions" the car is unchanged.
+        car: parameters of the car.
     """
     grip = float(info.get("conditions", {}).get("grip", 1.0))
     if grip == 1.0:
@@ -213,4 +212,4 @@ def car_in(info: Mapping[str, Any], car: CarParameters) -> CarParameters:
 def _is_at(track: Track, info: Mapping[str, Any], pose: Pose) -> bool:
     expected = track.pose_at(info["s"], track.reference_offset + info["cte"], info["heading_error"])
     distance = math.hypot(pose.x - expected.x, pose.y - expected.y)
-    return distance < ELSEWHERE and math.cos(pose.yaw - expected.yaw) > 0.0
+    return distance < MAX_POSE_DIFFERENCE and math.cos(pose.yaw - expected.yaw) > 0.0

@@ -1,4 +1,4 @@
-"""PID on the cross-track error, the course's classic."""
+"""PID controller on the cross-track error, as in Udacity's course."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from numpy.typing import NDArray
 
 from udacity_gym.checks import check_number
 from udacity_gym.driving.decision import make_action
-from udacity_gym.experts.base import EpisodicExpert, check_told, throttle_for
+from udacity_gym.experts.base import EpisodicExpert, check_info, throttle_for
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.physics.car import CarParameters
 
-SHORTEST = 0.1
-"""m driven, less than which says nothing about a direction."""
+MIN_DISTANCE = 0.1
+"""Minimum distance between two measurements for a derivative, m."""
 
 
 class PID(EpisodicExpert):
-    """Steers against the cross-track error; needs no track, only "cte", "speed" and "time".
+    """Steer against the cross-track error. Needs no track, only "cte", "speed" and "time".
 
     ``steering = -(proportional · cte + derivative · d(cte)/dm + integral · sum of cte over metres)``:
-    rates count per metre driven and not per second, so that one set of gains holds at every speed. The
-    derivative is ``sin(heading_error)`` where the simulator tells that; with others, such as term 2's
-    build over the wire, it is the difference to the last ``cte``. The integral is limited to a third of
-    full lock and starts afresh with every episode.
+    rates are per metre driven and not per second, so that one set of gains works at every speed. The
+    derivative is ``sin(heading_error)`` if the simulator reports that; with others, such as term 2's
+    build, it is the difference to the last ``cte``. The integral is limited to a third of full lock and
+    starts at 0 in every episode.
 
-    The gains are for bends as wide as the lake's. The jungle's hairpins want more of them, and time:
+    The default gains are for wide bends, as on the lake track. The hairpins of the jungle track need higher
+    gains and a lower speed:
     ``PID(speed=5.0, proportional=0.8, derivative=3.0)``.
     """
 
@@ -42,10 +43,10 @@ class PID(EpisodicExpert):
         """Choose a speed and gains.
 
         Args:
-            speed: m/s to drive at.
-            proportional: 1/m, share of full lock per cross-track error.
+            speed: target speed, m/s.
+            proportional: share of full lock per cross-track error, 1/m.
             derivative: share of full lock per metre of cross-track error and metre driven.
-            integral: 1/m², share of full lock per accumulated error.
+            integral: share of full lock per accumulated error, 1/m².
 
         Raises:
             OptionError: ``speed`` is not positive, or a gain is negative.
@@ -65,16 +66,16 @@ class PID(EpisodicExpert):
         """Choose the next action, see `Expert`.
 
         Raises:
-            SimulatorError: The simulator does not tell the cross-track error.
+            SimulatorError: The simulator does not report the cross-track error.
         """
-        check_told(info, ("cte", "speed", "time"), self)
+        check_info(info, ("cte", "speed", "time"), self)
         metres = float(info["speed"]) * self._notice_episode(info)
         cte, speed = float(info["cte"]), float(info["speed"])
         limit = 1 / 3 / self.integral if self.integral else 0.0
         self._sum = min(limit, max(-limit, self._sum + cte * metres))
         if "heading_error" in info:
             self._slope = math.sin(info["heading_error"])
-        elif metres > SHORTEST and self._cte is not None:
+        elif metres > MIN_DISTANCE and self._cte is not None:
             self._slope = min(1.0, max(-1.0, (cte - self._cte) / metres))
         self._cte = cte
         steering = -(self.proportional * cte + self.derivative * self._slope + self.integral * self._sum)

@@ -1,4 +1,4 @@
-"""A policy shows how to drive: ours, an ONNX file, a model of Stable-Baselines3."""
+"""Policies as experts: ours, ONNX files, models of Stable-Baselines3."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from udacity_gym.driving.driver import PolicyDriver
 class PolicyExpert:
     """Anything with Stable-Baselines3's ``predict`` as an expert.
 
-    It drives as the policy does everywhere, see `udacity_gym.driving.PolicyDriver`: a steering-only policy
-    gets its throttle from a speed controller, one that wants the speed is given it, and what it remembers
-    is kept through the episode.
+    It drives like any policy, see `udacity_gym.driving.PolicyDriver`: a steering-only policy gets its
+    throttle from a speed controller, a policy with a speed input gets the speed, and its state lasts an
+    episode.
 
     Attributes:
         policy: the policy.
-        image_size: (height, width) px of the images that the policy looks at.
+        image_size: (height, width) of the environment's images for the policy, px.
     """
 
     def __init__(self, policy: Any, deterministic: bool = True) -> None:
@@ -28,10 +28,10 @@ class PolicyExpert:
 
         Args:
             policy: has ``predict(observation, state, episode_start, deterministic) -> (action, state)``.
-            deterministic: whether it takes its best action instead of drawing one.
+            deterministic: whether it uses its best action instead of sampling one.
 
         Raises:
-            OptionError: It has no ``predict``.
+            OptionError: The policy has no ``predict``.
         """
         self.policy = policy
         self.deterministic = deterministic
@@ -39,14 +39,14 @@ class PolicyExpert:
         self.image_size = self._driver.image_size
 
     def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
-        """Forget the episode before."""
+        """Reset the state of the policy."""
         self._driver.reset(env, info, seed)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> Action:
         """Choose the next action, see `Expert`.
 
         Raises:
-            ActionError: The policy gives something else than (steering, throttle) or (steering,).
+            ActionError: The policy's action is neither (steering, throttle) nor (steering,).
         """
         return self._driver.decide(observation, info).action
 
@@ -54,4 +54,4 @@ class PolicyExpert:
         return {"policy": self.policy, "deterministic": self.deterministic}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]  # what it remembers of an episode is no part of it
+        self.__init__(**state)  # type: ignore[misc]  # the state of an episode is not pickled

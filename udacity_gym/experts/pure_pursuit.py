@@ -1,4 +1,4 @@
-"""Pure pursuit with a speed that suits the bends ahead."""
+"""Pure pursuit expert, with a speed that fits the bends ahead."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ from udacity_gym.experts.racing_line import RacingLine, line_at, with_speeds
 from udacity_gym.world.physics.car import GRAVITY, CarParameters
 from udacity_gym.world.track.track import Track
 
-KEPT_LINES = 16
-"""Lines that are kept, one for each track and grip, before they are computed again."""
+MAX_CACHED_LINES = 16
+"""Maximum number of cached lines, one for each track and grip."""
 
 
 class PurePursuit(LineFollower):
-    """Aims at a point of the reference line ahead of the car (Coulter 1992, CMU-RI-TR-92-01).
+    """Steer towards a point of the reference line ahead of the car (Coulter 1992, CMU-RI-TR-92-01).
 
     The arc through car and goal point has curvature ``2 · lateral distance / distance²``. Because the car
-    answers to the wheel with a lag, the arc is laid from where the car will be after ``delay``, which
-    keeps the goal near and the corners uncut. Speed is limited so that no bend within braking distance
-    asks for more than ``lateral_acceleration``; uphill and downhill it counts with the slope.
+    reacts to the steering with a delay, the arc starts where the car will be after ``delay``. This allows a
+    goal point nearby, so that the car does not cut corners. The speed is limited so that no bend within
+    braking distance needs more than ``lateral_acceleration``; the slope of the road is taken into account.
 
-    Which way around the car drives it sees from where the car points, and how slippery the road is from
-    "conditions".
+    The driving direction comes from the heading of the car, the grip from "conditions".
 
-    It has no memory: the same ``info`` gives the same action, so it can also say what it would have done
-    in somebody else's place. It reads "s", "cte", "heading_error" and "speed".
+    The expert is stateless: the same ``info`` gives the same action, so it can also label what others drive.
+    It reads "s", "cte", "heading_error" and "speed".
     """
 
     def __init__(
@@ -47,20 +46,20 @@ class PurePursuit(LineFollower):
         deceleration: float = 4.0,
         car: CarParameters | None = None,
     ) -> None:
-        """Choose a track and a manner of driving.
+        """Choose a track and parameters.
 
         Args:
-            track: the track to drive on: a name, a path, or a track; None takes that of the environment.
-            speed: m/s to drive at where the bends allow it; the car's own limit is 13.5.
-            lookahead: s, distance of the goal point in time.
-            min_lookahead: m, distance of the goal point at low speed.
-            delay: s between the command and the car's answer.
-            lateral_acceleration: m/s² in bends.
-            deceleration: m/s² before bends, on the level.
-            car: the kind of car; None is Udacity's.
+            track: the track to drive on: a name, a path, or a track; None for that of the environment.
+            speed: maximum speed, m/s; the limit of the car itself is 13.5.
+            lookahead: distance of the goal point in time, s.
+            min_lookahead: minimum distance of the goal point, m.
+            delay: time between a command and the reaction of the car, s.
+            lateral_acceleration: maximum lateral acceleration in bends, m/s².
+            deceleration: deceleration before bends on level road, m/s².
+            car: parameters of the car; None for Udacity's.
 
         Raises:
-            TrackError: No such track.
+            TrackError: The track does not exist.
             OptionError: A number is not positive.
         """
         numbers = {
@@ -78,7 +77,7 @@ class PurePursuit(LineFollower):
         self.lookahead = lookahead
         self.min_lookahead = min_lookahead
         self.delay = delay
-        brakes = max(0.1, deceleration - self._car.drag * speed)  # the drag does the rest
+        brakes = max(0.1, deceleration - self._car.drag * speed)  # drag contributes the rest
         self._limits = (speed, lateral_acceleration, brakes)
         self._forget()
 
@@ -91,14 +90,14 @@ class PurePursuit(LineFollower):
 
         Raises:
             OptionError: The car is on another track.
-            SimulatorError: The simulator does not tell where the car is.
+            SimulatorError: The simulator does not report the position of the car.
         """
-        track = self._look_around(info)
+        track = self._update_track_and_car(info)
         s, cte, error = float(info["s"]), float(info["cte"]), float(info["heading_error"])
         speed = float(info["speed"])
         key = track, self.car
         if key not in self._lines:
-            if len(self._lines) >= KEPT_LINES:
+            if len(self._lines) >= MAX_CACHED_LINES:
                 self._lines.clear()
             self._lines[key] = self._line(track)
         line = self._lines[key]
@@ -110,7 +109,7 @@ class PurePursuit(LineFollower):
         )
 
     def _line(self, track: Track) -> RacingLine:
-        """The reference line with the speeds to drive at."""
+        """The reference line with target speeds."""
         speed, lateral, brakes = self._limits
         lateral, brakes = min(lateral, 0.8 * self.car.grip * GRAVITY), min(brakes, 0.8 * self.car.brake)
         line = line_at(track, track.reference_offset)

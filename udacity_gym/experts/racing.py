@@ -1,4 +1,4 @@
-"""The strong expert: a quick line, and a controller that knows how the car answers."""
+"""Racing expert: a fast line, and a controller that compensates the delay of the car."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from udacity_gym.world.physics.car import GRAVITY, CarParameters
 from udacity_gym.world.track.track import Track
 
 POSITION, ANGLE = 0.03, 0.28
-"""1/m², 1/m: curvature per metre beside the line and per sine of the angle to it. Together with the lag of
-the steering, 2.6 m at top speed, they leave a quarter of a metre where the line bends hardest."""
+"""Feedback gains: curvature per metre beside the line, 1/m², and per sine of the angle to it, 1/m. With the
+delay of the steering, 2.6 m at top speed, the largest error in the sharpest bend is 0.25 m."""
 STEP = 0.03
-"""s until the middle of the control step."""
+"""Time until the middle of the control step, s."""
 
 
 class Racing(LineFollower):
-    """Follows an optimised line as fast as the car can, see `racing_line`.
+    """Follow an optimised line as fast as possible, see `racing_line`.
 
-    By default the line keeps to the lane, which makes a good teacher; ``within="road"`` uses the whole
-    road. The wheel is set for the curvature that the line has where the car will be when it answers
-    (steering lag and half a control step ahead), plus feedback on the distance to the line and on the
-    angle to it. The throttle is that of the line's acceleration, plus feedback on the speed.
+    By default the line stays in the lane, which is good for demonstrations; ``within="road"`` uses the whole
+    road. The steering is that for the curvature of the line where the car will be after its delay, plus
+    feedback on the distance to the line and on the angle to it. The throttle is that for the acceleration of
+    the line, plus feedback on the speed.
 
-    Which way around the car drives it sees from where the car points, and how slippery the road is from
-    "conditions". It has no memory, and reads "s", "cte", "heading_error" and "speed". The line is computed
-    when it is needed first, which takes a tenth of a second, and kept with its track.
+    The driving direction comes from the heading of the car, the grip from "conditions". The expert is
+    stateless, and reads "s", "cte", "heading_error" and "speed". The line is computed at first use, which
+    takes 0.1 s, and is cached with its track.
     """
 
     def __init__(
@@ -48,19 +48,19 @@ class Racing(LineFollower):
         delay: float = 0.2,
         car: CarParameters | None = None,
     ) -> None:
-        """Choose a track and a manner of driving.
+        """Choose a track and parameters.
 
         Args:
-            track: the track to drive on: a name, a path, or a track; None takes that of the environment.
-            speed: m/s at most; the car has its own limit of 13.5.
+            track: the track to drive on: a name, a path, or a track; None for that of the environment.
+            speed: maximum speed, m/s; the limit of the car itself is 13.5.
             within: "lane", "road", or m from the reference line; see `racing_line`.
             grip: share of the tyres' grip to use in bends.
             braking: share of the brakes to use.
-            delay: s between the command and the car's answer.
-            car: the kind of car; None is Udacity's.
+            delay: time between a command and the reaction of the car, s.
+            car: parameters of the car; None for Udacity's.
 
         Raises:
-            TrackError: No such track.
+            TrackError: The track does not exist.
             OptionError: A setting is out of range.
         """
         super().__init__(track, car)
@@ -71,7 +71,7 @@ class Racing(LineFollower):
 
     @property
     def line(self) -> RacingLine:
-        """The line that it follows, in the direction and with the grip that it had last."""
+        """The line, in the present direction and with the present grip."""
         if self.track is None:
             raise OptionError("the line is known once the car drives: no track was given to this expert")
         return racing_line(self.track, *self._settings, self.car)
@@ -81,9 +81,9 @@ class Racing(LineFollower):
 
         Raises:
             OptionError: The car is on another track.
-            SimulatorError: The simulator does not tell where the car is.
+            SimulatorError: The simulator does not report the position of the car.
         """
-        track = self._look_around(info)
+        track = self._update_track_and_car(info)
         s, speed = float(info["s"]), float(info["speed"])
         offset = track.reference_offset + float(info["cte"])
         return make_action(
@@ -106,8 +106,8 @@ class Racing(LineFollower):
         line, car = self.line, self.car
         ahead = s + speed * STEP / line.at(line.stretch, s)
         target = line.at(line.speed, ahead)
-        if target > car.top_speed:  # its own cap holds the car, and with less throttle at less speed
+        if target > car.top_speed:  # the cap of the car limits the speed; less throttle would make it slower
             return 1.0
         curvature, slope = line.at(line.curvature, ahead), line.at(line.slope, ahead)
-        wanted = line.at(line.acceleration, ahead) + scrub(speed, curvature, car)
-        return throttle_for(speed, target, car, slope, wanted)
+        acceleration = line.at(line.acceleration, ahead) + scrub(speed, curvature, car)
+        return throttle_for(speed, target, car, slope, acceleration)

@@ -1,4 +1,4 @@
-"""The quickest line around a track, and how fast a car can be at every place of it."""
+"""Fast lines around a track, with the speeds that a car can reach on them."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from udacity_gym.world.track.track import Track
 Floats = NDArray[np.float64]
 
 LANE = 0.5
-"""m by which a line "in the lane" strays from the reference line at most: less than the 1 m from which an
-evaluation counts a departure, with room for the one who follows it."""
+"""Maximum distance of a line "in the lane" from the reference line, m: less than the 1 m at which an
+evaluation counts a departure, with room for the error of the controller."""
 MARGIN = 0.35
-"""m that a line "on the road" leaves between the outer wheels and the edge line."""
+"""Distance between the outer wheels and the edge line for a line "on the road", m."""
 STIFFNESS = (math.inf, 60.0, 30.0, 15.0, 8.0)
-"""m; how lines of different stiffness are had, see `racing_line`."""
+"""Stiffness of the candidate lines, m, see `racing_line`."""
 ROUNDS = 4
-"""How often the curvature is linearised about the last line."""
+"""Number of linearisations of the curvature about the previous line."""
 CRAWL = 1.0
-"""m/s that a car is always given, were it as steep as it likes."""
+"""Minimum speed, m/s, however steep the road is."""
 
-# By track, and gone with it: a line holds no track.
-_known: WeakKeyDictionary[Track, dict[Any, RacingLine]] = WeakKeyDictionary()
+# Cache of lines by track; weak, so that it does not keep tracks alive.
+_line_cache: WeakKeyDictionary[Track, dict[Any, RacingLine]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
 class RacingLine:
-    """A closed line along a track with a speed for every place; samples are those of the track.
+    """A closed line along a track with target speeds, at the samples of the track.
 
     Attributes:
-        spacing: m of the track between two samples.
-        track_length: m once around the track.
-        offset: (n,) float64 m right of the centre line.
-        heading_error: (n,) float64 rad by which the line points right of the track.
-        curvature: (n,) float64 1/m, positive bends left.
-        stretch: (n,) float64 m of the line per m of the track.
-        slope: (n,) float64 rad, positive uphill.
-        speed: (n,) float64 m/s.
-        acceleration: (n,) float64 m/s² along the line that the speeds amount to.
+        spacing: distance between two samples along the track, m.
+        track_length: length of a lap along the track, m.
+        offset: (n,) float64 distance to the right of the centre line, m.
+        heading_error: (n,) float64 angle to the track, rad, positive points right.
+        curvature: (n,) float64 curvature, 1/m, positive bends left.
+        stretch: (n,) float64 length of the line per length of the track.
+        slope: (n,) float64 slope, rad, positive uphill.
+        speed: (n,) float64 target speed, m/s.
+        acceleration: (n,) float64 acceleration along the line that follows from the speeds, m/s².
     """
 
     spacing: float
@@ -63,20 +63,20 @@ class RacingLine:
 
     @property
     def length(self) -> float:
-        """Length once around in m."""
+        """Length of the line, m."""
         return float(self.stretch.sum() * self.spacing)
 
     @property
     def lap_time(self) -> float:
-        """Time in s that a lap takes at these speeds."""
+        """Lap time at these speeds, s."""
         after = np.roll(self.speed, -1)
         return float(np.sum(2.0 * self.stretch * self.spacing / (self.speed + after)))
 
     def at(self, values: Floats, s: float) -> float:
-        """Value of one of the columns at ``s``, m along the track; between samples it is interpolated."""
-        place = s % self.track_length / self.spacing
-        i = min(int(place), len(values) - 1)
-        rest = place - i
+        """Interpolate a column at ``s``, the position along the track, m."""
+        sample = s % self.track_length / self.spacing
+        i = min(int(sample), len(values) - 1)
+        rest = sample - i
         return float((1.0 - rest) * values[i] + rest * values[(i + 1) % len(values)])
 
 
@@ -88,43 +88,43 @@ def racing_line(
     braking: float = 0.8,
     car: CarParameters | None = None,
 ) -> RacingLine:
-    """Find a quick line around a track.
+    """Compute a fast line around a track.
 
     Among lines with bounded offsets, one that minimises ``∫ curvature² + length / stiffness²`` bends as a
     beam under tension does: a stiff one is the line of least curvature (Heilmeier et al. 2020, "Minimum
     curvature trajectory planning and control for an autonomous race car"), a slack one the shortest. Which
-    is quickest depends on whether the bends or the engine limit the car (Braghin et al. 2008, "Race driver
+    is fastest depends on whether the bends or the engine limit the car (Braghin et al. 2008, "Race driver
     model"), so several are computed and the one with the shortest lap is taken. Each is a quadratic
     programme with box constraints and a cyclic band of five, solved by an interior-point method, and
     repeated with the curvature linearised about the last line.
 
-    Lines are kept for as long as their track lives; asking again costs nothing.
+    Lines are cached as long as their track exists.
 
     Args:
         track: the track.
         within: "lane" keeps to the reference line by `LANE`; "road" uses the whole road between the edge
             lines; a number is m from the reference line, 0 is that line itself.
-        speed: m/s at most; the car has its own limit.
+        speed: maximum speed, m/s; the car has its own limit.
         grip: share of the tyres' grip to use in bends.
         braking: share of the brakes to use.
-        car: the kind of car; None is Udacity's.
+        car: parameters of the car; None for Udacity's.
 
     Raises:
-        OptionError: ``within`` is none of these, or a number is out of range.
+        OptionError: ``within`` is invalid, or a number is out of range.
     """
     car = CarParameters() if car is None else car
     check_settings(within, speed, grip, braking, car)
-    lines = _known.setdefault(track, {})
+    lines = _line_cache.setdefault(track, {})
     key = (within, speed, grip, braking, car)
     if key not in lines:
-        lines[key] = _quickest(track, within, min(speed, fastest(car)), grip, braking, car)
+        lines[key] = _fastest_line(track, within, min(speed, fastest(car)), grip, braking, car)
     return lines[key]
 
 
 def check_settings(
     within: str | float, speed: float, grip: float, braking: float, car: CarParameters
 ) -> None:
-    """Check what `racing_line` takes.
+    """Check the arguments of `racing_line`.
 
     Raises:
         OptionError: A setting is out of range.
@@ -140,12 +140,12 @@ def check_settings(
 
 
 def fastest(car: CarParameters) -> float:
-    """m/s at which full throttle settles on the level, see `udacity_gym.world.physics.car.advance`."""
+    """Speed at full throttle on level road, m/s, see `udacity_gym.world.physics.car.advance`."""
     return (car.top_speed + CAP_PERIOD * car.engine) * (1.0 - CAP_PERIOD * car.drag)
 
 
 def line_at(track: Track, offset: float) -> RacingLine:
-    """The line at a constant offset (m right of the centre line), without speeds."""
+    """Line at a constant offset (m to the right of the centre line), without speeds."""
     offsets = np.full(len(track.s), offset)
     stretch = 1.0 + track.curvature * offsets
     rise = np.roll(track.z, -1) - track.z
@@ -165,17 +165,17 @@ def line_at(track: Track, offset: float) -> RacingLine:
 def with_speeds(
     line: RacingLine, top_speed: float, lateral: float, braking: float, car: CarParameters
 ) -> RacingLine:
-    """The same line with the speeds that a car can have on it.
+    """Add the speeds that a car can reach on a line.
 
-    Forwards the engine limits the speed, backwards the brakes; slope, drag and the front tyres' scrub
-    count in both.
+    A forward pass limits the speed by the engine, a backward pass by the brakes. Both include slope, drag and
+    the scrub of the front tyres.
 
     Args:
         line: the line.
-        top_speed: m/s at most.
-        lateral: m/s² in bends at most.
-        braking: m/s² that the brakes give at most, on the level.
-        car: the kind of car.
+        top_speed: maximum speed, m/s.
+        lateral: maximum lateral acceleration in bends, m/s².
+        braking: maximum deceleration of the brakes on level road, m/s².
+        car: parameters of the car.
     """
     metres = line.stretch * line.spacing
     speed = np.minimum(top_speed, np.sqrt(lateral / np.maximum(np.abs(line.curvature), 1e-6)))
@@ -184,7 +184,7 @@ def with_speeds(
     return replace(line, speed=speed, acceleration=acceleration)
 
 
-def _quickest(
+def _fastest_line(
     track: Track, within: str | float, top_speed: float, grip: float, braking: float, car: CarParameters
 ) -> RacingLine:
     low, high = _bounds(track, within, car)
@@ -197,7 +197,7 @@ def _quickest(
 
 
 def _bounds(track: Track, within: str | float, car: CarParameters) -> tuple[Floats, Floats]:
-    """Offsets between which the line lies: m right of the centre line."""
+    """Lower and upper bounds of the offsets, m to the right of the centre line."""
     widest = max(0.0, track.lane_half_width - 0.5 * car.track_width - MARGIN)
     left = np.minimum(widest, np.maximum(0.0, track.line.wall_left - 0.5 * car.body_width - MARGIN))
     right = np.minimum(widest, np.maximum(0.0, track.line.wall_right - 0.5 * car.body_width - MARGIN))
@@ -222,10 +222,10 @@ def _bend(track: Track, low: Floats, high: Floats, stiffness: float) -> Floats:
         tangent /= np.hypot(tangent[:, 0], tangent[:, 1])[:, None]
         # Curvature is tangent x second derivative; linear in the offsets once the tangent is given.
         weight = 0.5 * (before + after)
-        backward, here, forward = 1.0 / (before * weight), -2.0 / (before * after), 1.0 / (after * weight)
+        backward, centred, forward = 1.0 / (before * weight), -2.0 / (before * after), 1.0 / (after * weight)
         last, next_ = np.roll(normal, 1, axis=0), np.roll(normal, -1, axis=0)
         a = backward * _cross(tangent, last)
-        b = here * _cross(tangent, normal)
+        b = centred * _cross(tangent, normal)
         c = forward * _cross(tangent, next_)
         straight = backward * _cross(tangent, np.roll(centre, 1, axis=0) - centre) + forward * _cross(
             tangent, np.roll(centre, -1, axis=0) - centre
@@ -260,7 +260,7 @@ def _normal_equations(
 
 
 def _along(track: Track, offsets: Floats) -> RacingLine:
-    """The line with these offsets, without speeds."""
+    """Line with these offsets, without speeds."""
     stretch_ahead = 1.0 + track.curvature * offsets
     aside = (np.roll(offsets, -1) - np.roll(offsets, 1)) / (2.0 * track.ds)
     x = track.x + offsets * np.sin(track.heading)
@@ -288,26 +288,28 @@ def _along(track: Track, offsets: Floats) -> RacingLine:
 def _limit_speeds(
     speed: Floats, curvature: Floats, slope: Floats, metres: Floats, braking: float, car: CarParameters
 ) -> None:
-    """Lower speeds, in place, until brakes and engine can follow them around and around."""
+    """Limit speeds in place by brakes and engine, consistent across the start line."""
     n = speed.shape[0]
-    for _ in range(2):  # the lap's end slows down for its beginning
+    for _ in range(2):  # twice, because the end of a lap depends on its beginning
         for i in range(2 * n - 1, -1, -1):
             k, after = i % n, (i + 1) % n
             v = speed[after]
-            held = braking + car.drag * v + GRAVITY * math.sin(slope[k])
-            held += scrub(v, curvature[k], car)
-            speed[k] = min(speed[k], math.sqrt(max(CRAWL * CRAWL, v * v + 2.0 * metres[k] * held)))
+            deceleration = braking + car.drag * v + GRAVITY * math.sin(slope[k])
+            deceleration += scrub(v, curvature[k], car)
+            speed[k] = min(speed[k], math.sqrt(max(CRAWL * CRAWL, v * v + 2.0 * metres[k] * deceleration)))
         for i in range(2 * n):
             k, after = i % n, (i + 1) % n
             v = speed[k]
-            pushed = car.engine - car.drag * v - GRAVITY * math.sin(slope[k]) - scrub(v, curvature[k], car)
+            acceleration = (
+                car.engine - car.drag * v - GRAVITY * math.sin(slope[k]) - scrub(v, curvature[k], car)
+            )
             speed[after] = min(
-                speed[after], max(CRAWL, math.sqrt(max(0.0, v * v + 2.0 * metres[k] * pushed)))
+                speed[after], max(CRAWL, math.sqrt(max(0.0, v * v + 2.0 * metres[k] * acceleration)))
             )
 
 
 @cached
 def scrub(speed: float, curvature: float, car: CarParameters) -> float:
-    """m/s² that turned front tyres cost, see `udacity_gym.world.physics.car.advance`."""
+    """Deceleration by the turned front tyres, m/s², see `udacity_gym.world.physics.car.advance`."""
     wheel = abs(curvature) * car.wheelbase / car.steering_gain
     return abs(curvature) * speed * speed * car.rear_axle / car.wheelbase * math.sin(math.atan(wheel))

@@ -14,7 +14,7 @@ from udacity_gym.registry import Registry
 from udacity_gym.world.track.track import Track
 
 ExpertMaker: TypeAlias = Callable[..., Expert]
-"""What makes an expert: a callable ``(track, **speed) -> Expert``."""
+"""Function that makes an expert: ``(track, **speed) -> Expert``."""
 
 EXPERTS: Registry[ExpertMaker] = Registry(
     "expert",
@@ -30,12 +30,12 @@ def make_expert(name: str, track: str | Path | Track | None = None, speed: float
 
     Args:
         name: a name of `EXPERTS`.
-        track: the track to drive on; None takes that of the environment.
-        speed: greatest speed in m/s; None is the expert's own choice.
+        track: the track to drive on; None for that of the environment.
+        speed: maximum speed, m/s; None for the expert's default.
 
     Raises:
-        OptionError: There is no such expert, or the speed is not positive.
-        TrackError: There is no such track.
+        OptionError: The expert does not exist, or the speed is not positive.
+        TrackError: The track does not exist.
     """
     settings: dict[str, Any] = {} if speed is None else {"speed": speed}
     return EXPERTS.find(name)(None if track is None else Track.load(track), **settings)

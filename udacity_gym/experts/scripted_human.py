@@ -1,4 +1,4 @@
-"""A human at the wheel, by script: for experiments with human-gated learning that must repeat themselves."""
+"""Scripted human driver, for reproducible experiments with human-gated learning."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from udacity_gym.experts.base import EpisodicExpert, Expert
 
 
 class ScriptedHuman(EpisodicExpert):
-    """Watches, takes over when the car goes astray, corrects imperfectly, and hands back when it is over.
+    """Simulate a human who takes over when the car leaves its path, and hands back afterwards.
 
-    It wants to take over where ``|cte|`` or ``|heading_error|`` is beyond a limit, does so a
-    reaction time later, then drives as its expert would, with steering noise that wanders as hands do
-    (an Ornstein-Uhlenbeck process), and lets go once the car has been back in the middle for a while.
+    When ``|cte|`` or ``|heading_error|`` exceeds a limit, it takes over after a reaction time. It then drives
+    like its expert, with correlated steering noise (an Ornstein-Uhlenbeck process), and hands back when the
+    car has been near the reference line for some time.
 
-    Called like an expert, it gives None while its hands are off the wheel. It reads "time", "cte" and
+    It is called like an expert, and returns None while it is not in control. It reads "time", "cte" and
     "heading_error".
 
     Attributes:
-        in_control: the hands are on the wheel.
+        in_control: whether it drives.
     """
 
     def __init__(
@@ -44,23 +44,23 @@ class ScriptedHuman(EpisodicExpert):
         noise_time: float = 0.5,
         seed: int = 0,
     ) -> None:
-        """Describe a person.
+        """Set the limits and the noise.
 
         Args:
-            expert: how the person would drive with a perfect hand.
-            cte: m beside the reference line from which on the person wants to take over.
-            heading_error: rad off the track's direction, likewise.
-            reaction_time: s from wanting to doing; 0.4 s is a driver who expects trouble.
-            recovered_cte: m beside the line below which ...
-            recovered_heading_error: ... and rad below which the car is back, ...
-            calm: ... s for which it must have been, until the person lets go.
-            noise: standard deviation of the steering, share of full lock.
-            noise_time: s over which the noise changes.
-            seed: of the noise, until `reset` gives another.
+            expert: expert that drives after a takeover.
+            cte: cross-track error for a takeover, m.
+            heading_error: heading error for a takeover, rad.
+            reaction_time: time from exceeding a limit to the takeover, s; 0.4 s is an attentive driver.
+            recovered_cte: cross-track error below which the car has recovered, m.
+            recovered_heading_error: heading error below which the car has recovered, rad.
+            calm: time that the car must have recovered before it hands back, s.
+            noise: standard deviation of the steering noise, share of full lock.
+            noise_time: correlation time of the noise, s.
+            seed: seed of the noise, until `reset` gives another.
 
         Raises:
-            OptionError: The expert is not callable, or a number is negative, not finite, or recovered is
-                beyond the limit.
+            OptionError: The expert is not callable, a number is negative or not finite, or a recovered limit
+                is above the limit for a takeover.
         """
         check_expert(expert)
         self.expert = expert
@@ -83,39 +83,41 @@ class ScriptedHuman(EpisodicExpert):
 
     def _start_episode(self) -> None:
         self.in_control = False
-        self._since: float | None = None  # when trouble, or calm, began
+        self._since: float | None = (
+            None  # when the condition for a takeover, or for handing back, began to hold
+        )
         self._steering_noise = 0.0
 
     def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
-        """Take the hands off the wheel; a seed begins the noise anew."""
+        """Reset for a new episode, not in control; a seed restarts the noise."""
         super().reset(env, info, seed)
         reset_expert(self.expert, env, info, seed)
         if seed is not None:
             self._rng = np.random.default_rng(seed)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> NDArray[np.float32] | None:
-        """Watch, and drive if need be.
+        """Choose the next action if in control.
 
         Returns:
-            (2,) float32 (steering, throttle) in [-1, 1]; None while the hands are off the wheel.
+            (2,) float32 (steering, throttle) in [-1, 1]; None while not in control.
         """
         elapsed = self._notice_episode(info)
         time, cte, heading = float(info["time"]), abs(float(info["cte"])), abs(float(info["heading_error"]))
         if self.in_control:
-            turn, wait = cte < self.recovered_cte and heading < self.recovered_heading_error, self.calm
+            switch, delay = cte < self.recovered_cte and heading < self.recovered_heading_error, self.calm
         else:
-            turn, wait = cte > self.cte or heading > self.heading_error, self.reaction_time
-        # Once a person has seen trouble, it takes over even if the trouble passes in the meantime.
-        if turn or (self._since is not None and not self.in_control):
+            switch, delay = cte > self.cte or heading > self.heading_error, self.reaction_time
+        # A human who has noticed a problem takes over even if it passes in the meantime.
+        if switch or (self._since is not None and not self.in_control):
             self._since = time if self._since is None else self._since
-            if time - self._since >= wait - 1e-9:
+            if time - self._since >= delay - 1e-9:
                 self.in_control, self._since = not self.in_control, None
         else:
             self._since = None
         if not self.in_control:
             return None
-        kept = math.exp(-elapsed / self.noise_time)
-        fresh = self._rng.normal(0.0, self.noise)
-        self._steering_noise = kept * self._steering_noise + math.sqrt(1 - kept * kept) * fresh
+        decay = math.exp(-elapsed / self.noise_time)
+        new_noise = self._rng.normal(0.0, self.noise)
+        self._steering_noise = decay * self._steering_noise + math.sqrt(1 - decay * decay) * new_noise
         steering, throttle = self.expert(observation, info)
         return make_action(float(steering) + self._steering_noise, float(throttle))

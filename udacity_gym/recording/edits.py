@@ -1,4 +1,4 @@
-"""Edits of a recording: a list on top of it, which can be taken back; the recording stays as it is.
+"""Edits of a recording: a list that can be undone; the recording itself is not changed.
 
 ``edits.jsonl`` beside the log has one JSON object per edit, in the order they were made. Each says
 which rows it leaves out and before which rows it cuts, so that a recording with edits opens as fast as
@@ -36,8 +36,8 @@ class Edit:
     """One edit.
 
     Attributes:
-        verb: what was done: "trim", "split", "balance", "leave_out".
-        arguments: what it was asked to do.
+        verb: kind of the edit: "trim", "split", "balance", "leave_out".
+        arguments: arguments of the edit.
         leave_out: (n,) int64 lines of the log that are left out, ascending.
         cut_before: (m,) int64 lines of the log that begin an episode, ascending.
         log_bytes: size of the log when the edit was made.
@@ -116,7 +116,7 @@ def read_edits(storage: Storage) -> list[Edit]:
 
 
 def apply_edits(recording: Recording) -> Recording:
-    """The recording as its edits leave it.
+    """Apply the edits of a recording.
 
     Raises:
         RecordingError: The edits can't be read, or the log was changed since they were made.
@@ -162,17 +162,17 @@ def log_crc(recording: Recording, size: int) -> int:
 
 
 def write_edits(recording: Recording, edits: Sequence[Edit]) -> None:
-    """Write the list of edits, whole or not at all.
+    """Write the list of edits, atomically.
 
     Raises:
         RecordingError: The recording is in a zip file or of several folders, or the file can't be written.
     """
     path = edited_folder(recording) / EDITS
-    with replacing(path, RecordingError) as part:
+    with replacing(path, RecordingError) as temporary:
         if edits:
-            part.write_text("".join(f"{edit.to_json()}\n" for edit in edits), encoding="utf-8")
+            temporary.write_text("".join(f"{edit.to_json()}\n" for edit in edits), encoding="utf-8")
         else:
-            part.unlink()
+            temporary.unlink()
             path.unlink(missing_ok=True)
 
 

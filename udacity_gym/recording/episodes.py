@@ -60,12 +60,12 @@ class Frame:
 
     @property
     def speed_mph(self) -> float:
-        """Speed as the file has it, in miles per hour."""
+        """Speed as in the log, miles per hour."""
         return float(self._episode.speed_mph[self._index])
 
     @property
     def extra(self) -> dict[str, Any]:
-        """What the side file ``frames.jsonl`` knows of this frame; {} for a recording made elsewhere."""
+        """Entry of the frame in the side file ``frames.jsonl``; {} for recordings of other programs."""
         return self._episode.extra(self._index)
 
     def path(self, camera: str = "center") -> Path:
@@ -198,15 +198,15 @@ class Episode(Sequence[Frame]):
         return decode_image(self._storage.read(name), self._storage.path / name)
 
     def extras(self) -> list[dict[str, Any]]:
-        """What the side file knows of each frame, read in one go; {} where nothing."""
-        place = {self.name("center", i).rpartition("/")[2].encode(): i for i in range(len(self))}
-        found: list[dict[str, Any]] = [{} for _ in place]
-        for image, entry in self._side_file.entries(place):
-            found[place[image.encode()]] = entry
-        return found
+        """Entries of all frames in the side file, read at once; {} for missing ones."""
+        frame_numbers = {self.name("center", i).rpartition("/")[2].encode(): i for i in range(len(self))}
+        entries: list[dict[str, Any]] = [{} for _ in frame_numbers]
+        for image, entry in self._side_file.entries(frame_numbers):
+            entries[frame_numbers[image.encode()]] = entry
+        return entries
 
     def extra(self, index: int) -> dict[str, Any]:
-        """What the side file knows of a frame; {} if nothing."""
+        """Entry of a frame in the side file; {} if there is none."""
         return self._side_file.get(self.name("center", index).rpartition("/")[2])
 
     def names(self, camera: str) -> NDArray[np.bytes_]:
@@ -236,7 +236,7 @@ class Episode(Sequence[Frame]):
 
 
 class Recording:
-    """What `open_recording` gives: the episodes of a drive, or of several.
+    """Result of `open_recording`: the episodes of one or several drives.
 
     ``len(recording)`` is the number of usable frames, over all episodes.
 
@@ -245,9 +245,9 @@ class Recording:
         log: the file its rows come from; of several, `path`.
         episodes: in the order of time; of several recordings, one recording after the other.
         cameras: cameras with an image of every frame.
-        report: what was noticed; prints as a table.
+        report: findings; prints as a table.
         parts: the recordings that this one was joined from, itself if it is one.
-        storage: where the files are; None of several.
+        storage: storage of the files; None for several recordings.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ class Recording:
 
     @classmethod
     def joined(cls, recordings: Sequence[Recording]) -> Recording:
-        """Several recordings as one.
+        """Join several recordings.
 
         Raises:
             RecordingError: None is given.
@@ -291,7 +291,7 @@ class Recording:
             yield from episode
 
     def check(self, progress: bool = True) -> Report:
-        """Decode every image and report those that are broken or of another size than most.
+        """Decode all images and report those that are broken or of an unusual size.
 
         Args:
             progress: show a progress bar if it takes longer than a second.
@@ -322,7 +322,7 @@ class Recording:
         return self.report.extended(findings.collect(), len(self), len(self.episodes))
 
     def without(self, rows: Report | Iterable[int], *kinds: str) -> Recording:
-        """The same recording without some rows; the files stay as they are.
+        """Copy without some rows; the files are not changed.
 
         Args:
             rows: lines of the log; or a report, which means the rows that it says can't be used.
@@ -364,7 +364,7 @@ class Recording:
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that can't be written to, so that nobody changes a recording by accident."""
+    """Read-only view, so that recordings are not changed by accident."""
     view: NDArray[Any] = array.view()
     view.flags.writeable = False
     return view

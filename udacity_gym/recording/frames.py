@@ -1,4 +1,4 @@
-"""Frames of recordings, ready to learn from: decoding, a memory for images, and work in threads.
+"""Frames of recordings for training: decoding, a cache of images, and threads.
 
 Training stands on this module. `udacity_gym.recording.loader` makes shuffled batches of whole frames,
 `algorithms.training` makes augmented batches for our learners.
@@ -28,11 +28,11 @@ Prepare: TypeAlias = Callable[[Image], Image]
 image that it can't prepare."""
 
 FRAME_NUMBERS = ("steering", "throttle", "brake", "speed", "time", "row")
-"""The numbers of a frame, in the order in which sources give them."""
+"""Numbers of a frame, in the order of the sources."""
 
 
 class FrameSource(Protocol):
-    """Where frames come from: a recording, or a packed file of it."""
+    """Source of frames: a recording or a packed file."""
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class ImageCache:
     cache, so that each image is decoded once. Several threads may use it at once if it keeps nothing.
 
     Attributes:
-        prepare: what is done to each image after it is decoded, None for nothing.
+        prepare: preprocessing of each decoded image, None for none.
         memory_budget: most bytes of images that are kept.
         nbytes: bytes of images that are kept now.
     """

@@ -1,4 +1,4 @@
-"""Images of a recording: where they are, how they are decoded and encoded, and scaled to a network's size."""
+"""Images of a recording: find, decode, encode and scale them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 
 
 class ImageFolder:
-    """Finds images by name in a recording, and nowhere else.
+    """Find images by name in the folder of a recording.
 
     A log keeps the paths of the machine that recorded it. Of such a path the file name counts, and
     the name of the last folder: the image is looked for in that folder beside the log, in ``IMG/``
     beside the log, and beside the log. Each folder is listed once.
 
     Args:
-        storage: where the recording is.
+        storage: storage of the recording.
 
     Attributes:
         links_out: entries beside the log that are links to something outside of the recording.
@@ -50,55 +50,55 @@ class ImageFolder:
         self._outside: dict[str, set[str]] = {}
 
     def find(self, folders: Sequence[str], names: Sequence[str]) -> list[str]:
-        """Where images are.
+        """Find images.
 
         Args:
             folders: folder parts of paths in the log, in any system's writing.
-            names: their file names.
+            names: file names of the images.
 
         Returns:
-            Paths relative to the recording, "" for images that aren't there.
+            Paths relative to the recording, "" for missing images.
         """
-        places = {folder: self._look_in(folder) for folder in set(folders)}
-        if len(places) == 1:
-            (place, *_), *_ = places.values()
-            if self._names[place].issuperset(names):
-                return [place + name for name in names]
-        found = []
+        subfolders = {folder: self._subfolders_for(folder) for folder in set(folders)}
+        if len(subfolders) == 1:
+            (subfolder, *_), *_ = subfolders.values()
+            if self._names[subfolder].issuperset(names):
+                return [subfolder + name for name in names]
+        paths = []
         for folder, name in zip(folders, names, strict=True):
-            found.append(next((p + name for p in places[folder] if name in self._names[p]), ""))
-        return found
+            paths.append(next((p + name for p in subfolders[folder] if name in self._names[p]), ""))
+        return paths
 
     def leads_outside(self, folder: str, name: str) -> bool:
-        """Whether the image is a link to something outside of the recording's folder."""
-        return any(name in self._outside[place] for place in self._look_in(folder))
+        """Whether the image is a link out of the folder of the recording."""
+        return any(name in self._outside[subfolder] for subfolder in self._subfolders_for(folder))
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file beside the log; links that lead out don't count."""
+        """Whether there is such a file beside the log; links out of the folder don't count."""
         return name in self._top.files
 
     def unlisted(self, used: Iterable[str]) -> list[str]:
-        """Images in the folders looked at that are not among ``used``, which were all found; sorted."""
+        """Images in the searched folders that are not in ``used``, sorted."""
         mentioned = set(used)
         if len(mentioned) == sum(map(len, self._names.values())):
             return []
-        there = {place + name for place, names in self._names.items() for name in names}
-        return sorted(there - mentioned)
+        existing = {subfolder + name for subfolder, names in self._names.items() for name in names}
+        return sorted(existing - mentioned)
 
-    def _look_in(self, folder: str) -> tuple[str, ...]:
+    def _subfolders_for(self, folder: str) -> tuple[str, ...]:
         last = folder.replace("\\", "/").rstrip("/").rpartition("/")[2].casefold()
-        places = [f"{self._subfolders[name]}/" for name in (last, "img") if name in self._subfolders]
-        places = list(dict.fromkeys([*places, ""]))
-        for place in places:
-            if place not in self._names:
-                listing = self.storage.listing(place) if place else self._top
-                self._names[place] = {name for name in listing.files if is_image_name(name)}
-                self._outside[place] = listing.links_out
-        return tuple(places)
+        subfolders = [f"{self._subfolders[name]}/" for name in (last, "img") if name in self._subfolders]
+        subfolders = list(dict.fromkeys([*subfolders, ""]))
+        for subfolder in subfolders:
+            if subfolder not in self._names:
+                listing = self.storage.listing(subfolder) if subfolder else self._top
+                self._names[subfolder] = {name for name in listing.files if is_image_name(name)}
+                self._outside[subfolder] = listing.links_out
+        return tuple(subfolders)
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file name ends like an image's."""
+    """Whether a file name has the suffix of an image."""
     return name.endswith((".jpg", ".png")) or name.lower().endswith((".jpg", ".jpeg", ".png"))
 
 
@@ -174,7 +174,7 @@ def encode_jpeg(image: Image) -> bytes:
 
 @dataclass(frozen=True)
 class Downscale:
-    """Cuts off sky and bonnet, and scales the rest to the size of a network's input.
+    """Crop sky and bonnet, and scale the rest to the size of a network's input.
 
     Attributes:
         size: (height, width) px of the result; NVIDIA's network takes (66, 200).
@@ -232,9 +232,9 @@ def crop_and_resize(
         OptionError: The crop leaves nothing of the image.
     """
     top, bottom = crop
-    part = image[top:bottom]
-    if not part.size:
+    cropped = image[top:bottom]
+    if not cropped.size:
         raise OptionError(f"crop={crop} leaves nothing of an image of {len(image)} rows")
-    if part.shape[:2] == size:
-        return part
-    return np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8)
+    if cropped.shape[:2] == size:
+        return cropped
+    return np.asarray(cv2.resize(cropped, size[::-1], interpolation=interpolation), np.uint8)

@@ -21,7 +21,7 @@ from udacity_gym.telemetry import Image
 
 @dataclass(frozen=True)
 class FrameBatch:
-    """Some frames.
+    """A batch of frames.
 
     Attributes:
         images: camera to (n, height, width, 3) uint8 RGB.
@@ -44,7 +44,7 @@ class FrameBatch:
 
 
 class TrainingLoader:
-    """Gives the frames of recordings in batches, in an order that a seed decides.
+    """Load shuffled batches of frames from recordings; a seed decides the order.
 
     Each pass over it is one epoch in an order of its own; the n-th pass is the same in every run, with any
     number of workers. It never holds more than `buffer_bytes` of images, and of a packed file
@@ -53,7 +53,7 @@ class TrainingLoader:
     Args:
         source: a recording, what `open_recording` takes, or what `pack` gave.
         cameras: which images; a packed file has its own.
-        prepare: what is done to each image in the workers, such as `Downscale()`, which suits NVIDIA's
+        prepare: preprocessing of each image in the workers, such as `Downscale()`, which suits NVIDIA's
             network, or the `algorithms.Preprocessing` of a policy.
         batch_size: frames per batch; the last one may have fewer.
         shuffle: False gives the frames in the order of the recording.

@@ -65,7 +65,7 @@ class Paths:
 
 @dataclass(frozen=True)
 class Log:
-    """The rows of a log that can be read, in the order of the file.
+    """Readable rows of a log, in the order of the file.
 
     Attributes:
         path: the file.
@@ -123,9 +123,9 @@ def read_log(path: Path, storage: Storage, name: str) -> Log:
     except UNREADABLE as error:
         raise RecordingError(f"{path} can't be read: {error}") from error
     if not parsed.lines:
-        what = "has a header but no rows" if parsed.has_header else "is empty"
+        problem = "has a header but no rows" if parsed.has_header else "is empty"
         raise RecordingError(
-            f"{path} {what}. Udacity's simulator writes the rows when the recording is stopped and its "
+            f"{path} {problem}. Udacity's simulator writes the rows when the recording is stopped and its "
             "images are saved: record again, or choose another folder"
         )
     if not parsed.row:
@@ -291,7 +291,7 @@ def _days(year: int, month: int, day: int) -> int | None:
 
 
 def _refusal(line: str, findings: Findings) -> str:
-    """Say in a sentence why nothing of a log can be used, and whose log it may be."""
+    """Message for an unusable log, with the program that may have written it."""
     first = findings.first_left_out()
     if first is not None and first[0] is not UNREADABLE_ROW:
         kind, row, detail = first
@@ -300,12 +300,12 @@ def _refusal(line: str, findings: Findings) -> str:
     numeric = [_NUMERIC.fullmatch(text) is not None for text in fields]
     expected = "Udacity's log has seven columns: center, left, right, steering, throttle, brake, speed"
     if "nombre_imagen" in fields or "comando" in fields:
-        whose = "a logger for conditional imitation learning (nombre_imagen, steering, comando)"
+        program = "a logger for conditional imitation learning (nombre_imagen, steering, comando)"
     elif numeric == [True] * 4 + [False] and is_image_name(fields[-1]):
-        whose = "Udacity's pre-release simulator of August 2016 (steering in degrees first, one image last)"
+        program = "Udacity's pre-release simulator of August 2016 (steering in degrees first, one image last)"
     elif numeric == [False, True] and is_image_name(fields[0]):
-        whose = "a Webots controller (one image and the steering)"
+        program = "a Webots controller (one image and the steering)"
     else:
         count = f"{len(fields)} column{'' if len(fields) == 1 else 's'}"
-        whose = f"another program's, with {count}: {dialect.shorten(line)}"
-    return f"is not a log of Udacity's simulator; it looks like the log of {whose}. {expected}"
+        program = f"another program's, with {count}: {dialect.shorten(line)}"
+    return f"is not a log of Udacity's simulator; it looks like the log of {program}. {expected}"

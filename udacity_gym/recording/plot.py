@@ -1,4 +1,4 @@
-"""One page of figures about a recording: steering, speed, where it was, and what was seen."""
+"""Plots of a recording: steering, speed, path of the car, and images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from udacity_gym.telemetry import CAMERAS, Image
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, AMBER, GREY = "#2563eb", "#d97706", "#cbd2d9"
 MOST_POINTS = 4000
-"""Points of a curve beyond which it is thinned: no page shows more."""
+"""Maximum number of points of a curve; no page shows more."""
 ENDINGS = (".png", ".svg", ".pdf", ".jpg")
 
 
@@ -30,7 +30,7 @@ def plot(
     bins: int = BINS,
     images: int = 6,
 ) -> Path:
-    """Draw a page of figures about a recording.
+    """Plot a recording on one page.
 
     It has the histogram of steering before and after balancing, the speed over time, the way from above
     where the side file has the pose, and a contact sheet of the cameras.
@@ -138,11 +138,11 @@ def _plot_way(axes: Axes, positions: list[NDArray[np.float64]]) -> None:
         axes.plot(*way[:: max(1, total // MOST_POINTS)].T, color=colour, linewidth=1.1)
         axes.plot(*way[0], "o", color=colour, markersize=4)
     axes.set_aspect("equal", adjustable="datalim")
-    _style(axes, "The way from above, m (dots: where episodes begin)", "")
+    _style(axes, "Path of the car, m (dots: starts of episodes)", "")
 
 
 def _positions(recording: Recording) -> list[NDArray[np.float64]]:
-    """(n, 2) m east and north of every episode that the side file knows the pose of."""
+    """(n, 2) position east and north of every episode with poses in the side file, m."""
     ways = []
     for episode in recording.episodes:
         poses = [extra["pose"][:2] for extra in episode.extras() if len(extra.get("pose", ())) >= 2]

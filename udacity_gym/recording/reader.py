@@ -1,4 +1,4 @@
-"""Opens recordings: the log, its images, and what is wrong with them."""
+"""Open recordings: `open_recording`."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from udacity_gym.recording.storage import FolderStorage, Storage, ZipStorage
 from udacity_gym.telemetry import CAMERAS, CTRL_DT, MPH
 
 LOG_NAME = "driving_log.csv"
-"""What Udacity's simulator calls its log."""
+"""File name of the log of Udacity's simulator."""
 
 EPISODE_GAP = 1.0
-"""s between two rows from which on they belong to different episodes; within one it is 0.12 at most."""
+"""Time between two rows above which a new episode begins, s; within an episode it is 0.12 at most."""
 
 NOMINAL_DT = CTRL_DT
-"""s between two rows, assumed where the images' names tell no time."""
+"""Assumed time between two rows if the names of the images contain no time, s."""
 
 STANDING_SPEED = 0.1
-"""m/s below which the car stands."""
+"""Speed below which the car stands still, m/s."""
 
 
 def open_recording(
@@ -50,21 +50,21 @@ def open_recording(
 ) -> Recording:
     """Open recordings of Udacity's simulator, or written in its format.
 
-    Reads the log and lists the folder of the images; images are read when asked for. Rows that
-    can't be used are left out and listed in `Recording.report`; the files are never touched.
+    Reads the log and lists the folder of the images. Images are read on access. Rows that can't be used are
+    left out and listed in `Recording.report`. The files are never changed.
 
     Args:
         path: a folder with ``driving_log.csv`` and ``IMG/``, the log itself under any name, a zip file
             with such folders, a pattern such as ``"drives/*"``, or several of these.
-        strict: raise on the first row that can't be used instead of leaving it out.
-        edits: apply the edits that were made, see `udacity_gym.recording.edits`.
+        strict: raise an error for the first row that can't be used, instead of leaving it out.
+        edits: apply the edits of the recording, see `udacity_gym.recording.edits`.
 
     Returns:
         The recording, split into episodes; of several, one after the other, see `Recording.parts`.
 
     Raises:
-        RecordingError: There is no log, it is empty or another program's, none of its images is
-            there; or, if ``strict``, a row can't be used: the message names file, row and field.
+        RecordingError: The log is missing, empty or of another program, or has no images; or, if ``strict``,
+            a row can't be used: the message names file, row and field.
 
     Example:
         >>> recording = open_recording("my-drive")          # doctest: +SKIP
@@ -76,8 +76,8 @@ def open_recording(
     if not paths:
         raise RecordingError("no recording to open: the list of paths is empty")
     try:
-        places = [place for p in paths for place in _find_places(p)]
-        recordings = [_open(place, name, strict) for place, name in places]
+        logs = [log for p in paths for log in _find_logs(p)]
+        recordings = [_open(storage, name, strict) for storage, name in logs]
     except OSError as error:
         raise RecordingError(f"{path} can't be opened: {error.strerror or error}") from error
     if edits:
@@ -106,30 +106,32 @@ def _open(storage: Storage, name: str, strict: bool) -> Recording:
     first = log.findings.first_left_out()
     if first is not None and (strict or not used):
         kind, row, detail = first
-        what = "" if used else "no row can be used; "
-        raise RecordingError(f"{log.path}, {what}row {row}, {kind.name}: {detail}. What to do: {kind.advice}")
+        prefix = "" if used else "no row can be used; "
+        raise RecordingError(
+            f"{log.path}, {prefix}row {row}, {kind.name}: {detail}. What to do: {kind.advice}"
+        )
     side_file = SideFile(storage, SIDE_FILE if folder.has(SIDE_FILE) else None)
     columns = {camera: encode_names(names) for camera, names in images.items()}
     episodes = [_episode(log, storage, columns, time, rows, side_file) for rows in groups]
     return Recording(log.path, episodes, tuple(images), report, storage)
 
 
-def _find_places(path: Path) -> list[tuple[Storage, str]]:
-    """Where the logs are that a path means: their folder, and their name there."""
+def _find_logs(path: Path) -> list[tuple[Storage, str]]:
+    """Find the logs of a path: storage and file name of each."""
     if not path.exists() and any(letter in str(path) for letter in "*?["):
-        found = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
-        places = [place for match in found if _may_be_one(match) for place in _find_places(match)]
-        if not places:
-            raise RecordingError(f"no recording matches {path}; {len(found)} other files and folders do")
-        return places
+        matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
+        logs = [log for match in matches if _may_be_recording(match) for log in _find_logs(match)]
+        if not logs:
+            raise RecordingError(f"no recording matches {path}; {len(matches)} other files and folders do")
+        return logs
     if path.suffix.lower() == ".zip" and path.is_file():
         return _find_in_zip(path)
     log = find_log(path)
     return [(FolderStorage(log.parent), log.name)]
 
 
-def _may_be_one(path: Path) -> bool:
-    """Whether something that a pattern matches is meant: folders with a log, logs, zip files."""
+def _may_be_recording(path: Path) -> bool:
+    """Whether a match of a pattern may be a recording: a folder with a log, a log, a zip file."""
     if path.is_dir():
         return any(name.suffix.lower() == ".csv" for name in path.iterdir())
     return path.suffix.lower() in (".csv", ".zip")
@@ -142,14 +144,14 @@ def _find_in_zip(path: Path) -> list[tuple[Storage, str]]:
         return [(ZipStorage(path, folder), LOG_NAME) for folder in folders]
     tables = archive.tables()
     if len(tables) != 1:
-        what = f", but {', '.join(tables[:5])}" if tables else ""
-        raise RecordingError(f"no {LOG_NAME} in {path}{what}")
+        other_files = f", but {', '.join(tables[:5])}" if tables else ""
+        raise RecordingError(f"no {LOG_NAME} in {path}{other_files}")
     folder, slash, name = tables[0].rpartition("/")
     return [(ZipStorage(path, folder + slash), name)]
 
 
 def find_log(path: Path) -> Path:
-    """The log of a recording.
+    """Find the log of a recording.
 
     Args:
         path: a folder, or the log itself.
@@ -158,7 +160,7 @@ def find_log(path: Path) -> Path:
         The log's file: ``driving_log.csv``, else the only CSV file of the folder.
 
     Raises:
-        RecordingError: There is none; says what was found instead.
+        RecordingError: There is no log; the message lists the files instead.
     """
     if path.is_file():
         return path
@@ -192,49 +194,49 @@ def _listing(folder: Path, most: int = 5) -> str:
 def _find_images(log: Log, folder: ImageFolder) -> tuple[dict[str, list[str]], NDArray[np.bool_]]:
     """Look up the images of every row.
 
-    A camera that lacks more than half of its images is given up; rows that lack an image of the
-    other cameras can't be used.
+    A camera without more than half of its images is dropped. Rows without an image of the other cameras
+    can't be used.
 
     Returns:
-        Camera to the relative path of its image in each row ("" where there is none), and (n,)
-        bool which rows have all images.
+        Relative path of the image in each row by camera ("" if missing), and (n,) bool which rows have all
+        images.
     """
-    found = {camera: folder.find(paths.folders, paths.names) for camera, paths in log.images.items()}
-    there = {camera: np.array(list(map(bool, names))) for camera, names in found.items()}
-    where = folder.storage.path
-    some = np.any([there[camera] for camera in CAMERAS], axis=0)
+    image_paths = {camera: folder.find(paths.folders, paths.names) for camera, paths in log.images.items()}
+    exists = {camera: np.array(list(map(bool, names))) for camera, names in image_paths.items()}
+    folder_path = folder.storage.path
+    some = np.any([exists[camera] for camera in CAMERAS], axis=0)
     if not some.any():
-        place, name = log.images["center"][0]
+        subfolder, name = log.images["center"][0]
         links = ", ".join(folder.links_out)
-        if links or folder.leads_outside(place, name):
+        if links or folder.leads_outside(subfolder, name):
             raise RecordingError(
-                f"{log.path}: none of its {len(some)} rows has an image; {links or name} in {where} "
+                f"{log.path}: none of its {len(some)} rows has an image; {links or name} in {folder_path} "
                 "is a link that leads out of the folder. Copy the images themselves into IMG/"
             )
         raise RecordingError(
-            f"{log.path}: none of its {len(some)} rows has an image in {where}. Row {log.row[0]} "
-            f"asks for {name!r}, which was looked for beside the log, in IMG/ there, and in a folder there "
-            f"called as the last one of {place!r}. Copy the images into IMG/"
+            f"{log.path}: none of its {len(some)} rows has an image in {folder_path}. Row {log.row[0]} "
+            f"needs {name!r}, which is neither beside the log, nor in IMG/, nor in a folder with the "
+            f"last name of {subfolder!r}. Copy the images into IMG/"
         )
     for camera in CAMERAS[1:]:
-        missing = int((some & ~there[camera]).sum())
+        missing = int((some & ~exists[camera]).sum())
         if missing * 2 > some.sum():
             log.findings.add_count(CAMERA_DROPPED, 1, f"{camera}: {missing} images are missing")
-            del found[camera]
+            del image_paths[camera]
     keep = np.ones(len(some), bool)
-    for camera in found:
-        for index in np.flatnonzero(~there[camera]):
-            place, name = log.images[camera][int(index)]
-            kind = OUTSIDE_IMAGE if folder.leads_outside(place, name) else MISSING_IMAGE
+    for camera in image_paths:
+        for index in np.flatnonzero(~exists[camera]):
+            subfolder, name = log.images[camera][int(index)]
+            kind = OUTSIDE_IMAGE if folder.leads_outside(subfolder, name) else MISSING_IMAGE
             log.findings.add(
-                kind, int(log.row[index]), f"{camera}: {place}{name}" if name else f"{camera}: empty"
+                kind, int(log.row[index]), f"{camera}: {subfolder}{name}" if name else f"{camera}: empty"
             )
-        keep &= there[camera]
-    return found, keep
+        keep &= exists[camera]
+    return image_paths, keep
 
 
 def _times(log: Log) -> NDArray[np.float64]:
-    """Time of each row in ms; rows whose images tell none follow the row before."""
+    """Time of each row, ms; rows without a time follow the row before."""
     time = stamps(log.images["center"].names)
     unknown = np.flatnonzero(np.isnan(time))
     for index in unknown:
@@ -248,7 +250,7 @@ def _times(log: Log) -> NDArray[np.float64]:
 
 
 def _first_of_duplicates(log: Log, names: Sequence[str], keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(n,) bool which rows are not a repetition of an earlier usable row with the same centre image."""
+    """(n,) bool which rows do not repeat the centre image of an earlier usable row."""
     first: dict[str, int] = {}
     unique = np.ones(len(names), bool)
     if len(set(names)) == len(names):
@@ -258,15 +260,15 @@ def _first_of_duplicates(log: Log, names: Sequence[str], keep: NDArray[np.bool_]
         if earlier != index:
             unique[index] = False
             same = bool((log.values[earlier] == log.values[index]).all())
-            what = "of" if same else "with other numbers, of"
-            log.findings.add(DUPLICATE, int(log.row[index]), f"{what} row {log.row[earlier]}")
+            relation = "of" if same else "with other numbers, of"
+            log.findings.add(DUPLICATE, int(log.row[index]), f"{relation} row {log.row[earlier]}")
     return unique
 
 
 def _without_start_pose(
     log: Log, storage: Storage, names: Sequence[str], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Leave out the last row of an episode if its image shows where the episode began.
+    """Leave out the last row of an episode if its image shows the start of the episode.
 
     The simulator renders after the drive, putting the car back pose by pose, and its last image
     is often that of the start pose. It then resembles the episode's first image (up to the noise of
@@ -279,7 +281,7 @@ def _without_start_pose(
             decode_image(storage.read(names[i]), storage.path / names[i]).astype(np.int16)
             for i in rows[[0, -2, -1]].tolist()
         )
-    except RecordingError:  # a broken image is found when it is asked for
+    except RecordingError:  # a broken image is reported on access
         return rows
     if first.shape == before.shape == last.shape:
         to_first, to_before = np.abs(last - first).mean(), np.abs(last - before).mean()

@@ -1,4 +1,4 @@
-"""Recording drives: `Recorder`, step by step, and `record`, an expert's drive from beginning to end."""
+"""Record drives: `Recorder`, step by step, and `record`, a whole drive of an expert."""
 
 from __future__ import annotations
 
@@ -29,31 +29,29 @@ if TYPE_CHECKING:
     from udacity_gym.experts import Expert
 
 KEPT = ("time", "s", "cte", "heading_error", "curvature", "progress", "lap", "pose")
-"""Entries of ``info`` that go to the side file, where the environment has them."""
+"""Entries of ``info`` that are written to the side file, if present."""
 
 
 class Recorder:
-    """Records episodes into a folder: start one, add frames, then stop or discard it.
+    """Record episodes in a folder: start one, add frames, then stop or discard it.
 
-    It doesn't matter who drives what: frames come from a drive (`add`), a simulator (`add_telemetry`), or
-    anywhere (`add_frame`). A frame is on the disk when adding it returns. Whoever drives faster than the
-    disk writes is held up by it, so nothing piles up in memory.
+    Frames come from a drive (`add`), a simulator (`add_telemetry`), or any other source (`add_frame`). A
+    frame is on the disk when the call returns, so nothing accumulates in memory.
 
     Args:
-        folder: where to, in Udacity's format; see `RecordingWriter`.
-        cameras: whose images are recorded; None takes those of Udacity's cameras that the first
-            frame has.
-        about: what to keep with every frame in ``frames.jsonl``: ``seed``, ``track``, ``direction``,
+        folder: folder of the recording, in Udacity's format; see `RecordingWriter`.
+        cameras: cameras to record; None for those of Udacity's cameras that the first frame has.
+        about: entries of every frame in ``frames.jsonl``: ``seed``, ``track``, ``direction``,
             ``weather``, ``driver``.
-        append: add to the recording that is in the folder.
+        append: append to the recording in the folder.
         absolute_paths: see `RecordingWriter`.
         start: local time of the first frame; by default now.
 
     Attributes:
-        about: may be changed between frames.
-        recording: an episode is being recorded.
-        episodes: episodes that were kept.
-        frames: frames of the present episode; of the last one when stopped.
+        about: entries of every frame; can be changed between frames.
+        recording: whether an episode is being recorded.
+        episodes: number of saved episodes.
+        frames: number of frames of the present episode, or of the last one when stopped.
 
     Example:
         >>> with Recorder("my-drive") as recorder:                                  # doctest: +SKIP
@@ -86,7 +84,7 @@ class Recorder:
 
     @property
     def folder(self) -> Path:
-        """Where episodes go; another one may be chosen while no episode is recorded."""
+        """Folder of the recording; can be changed while no episode is being recorded."""
         return self._folder
 
     @folder.setter
@@ -97,7 +95,7 @@ class Recorder:
         self._folder = Path(folder)
 
     def start(self) -> None:
-        """Begin an episode; one that is being recorded is kept."""
+        """Begin an episode; saves one that is being recorded."""
         self.stop()
         self.recording, self.frames = True, 0
         if self._writer is not None:
@@ -127,11 +125,11 @@ class Recorder:
             action,
             _entry(info, "speed"),
             _entry(info, "time"),
-            {**_kept(info), "action": action, **step.decision.as_notes()},
+            {**_side_file_entries(info), "action": action, **step.decision.as_notes()},
         )
 
     def _describe(self, step: Step) -> None:
-        """Keep with every frame of the episode which track it is on, and what it is like there."""
+        """Update ``about`` with seed, track, direction and conditions of the episode."""
         about, info = self.about, step.info
         if step.seed is not None:
             about["seed"] = step.seed
@@ -163,18 +161,18 @@ class Recorder:
         """Add a frame to the episode.
 
         Args:
-            images: what was seen: camera to (height, width, 3) uint8 RGB; further ones are passed over.
-            action: (2,) what was done about it: steering [-1, 1], positive turns right, and throttle
+            images: (height, width, 3) uint8 RGB by camera; images of other cameras are ignored.
+            action: (2,) executed action: steering [-1, 1], positive turns right, and throttle
                 [-1, 1], negative brakes.
-            speed: m/s at that moment.
-            time: s, growing within an episode.
-            extra: what else to keep in the side file. By convention ``action`` is what was executed,
-                ``policy_action`` and ``expert_action`` what these wanted, ``driver`` who drove,
-                ``intervention`` whether somebody drove instead of a policy; see also `KEPT`.
+            speed: speed at that moment, m/s.
+            time: time, s, increasing within an episode.
+            extra: other entries of the side file. By convention, ``action`` is the executed action,
+                ``policy_action`` and ``expert_action`` are those of policy and expert, ``driver`` is the
+                driver, ``intervention`` says whether another driver replaced a policy; see also `KEPT`.
 
         Raises:
-            RecordingError: No episode is being recorded, the frame is not as described, or it can't be
-                written (say, the disk is full): what was recorded before is kept and readable.
+            RecordingError: No episode is being recorded, the frame is invalid, or it can't be written, for
+                example because the disk is full. Earlier frames are kept and readable.
         """
         if not self.recording:
             raise RecordingError("no episode is being recorded: call start() first")
@@ -198,12 +196,12 @@ class Recorder:
     def add_telemetry(
         self, telemetry: Telemetry, control: Control, extra: Mapping[str, Any] | None = None
     ) -> None:
-        """Add what a simulator told, and the control that was chosen on it.
+        """Add the telemetry of a simulator and the control that was chosen for it.
 
         Args:
-            telemetry: with an image of the centre camera at least.
+            telemetry: telemetry with an image of the centre camera at least.
             control: steering and throttle.
-            extra: what else to keep, see `add_frame`.
+            extra: other entries of the side file, see `add_frame`.
         """
         cameras = [c for c in CAMERAS if c in telemetry.cameras and (not self.cameras or c in self.cameras)]
         action = (control.steering, control.throttle)
@@ -212,14 +210,14 @@ class Recorder:
             action,
             telemetry.speed,
             telemetry.time,
-            {**_kept(telemetry.as_info()), "action": action, **(extra or {})},
+            {**_side_file_entries(telemetry.as_info()), "action": action, **(extra or {})},
         )
 
     def stop(self) -> int:
-        """Keep the episode; without one, nothing happens.
+        """End and save the episode, if there is one.
 
         Returns:
-            Frames of the episode.
+            Number of frames of the episode.
         """
         if not self.recording:
             return 0
@@ -228,7 +226,7 @@ class Recorder:
         return self.frames
 
     def discard(self) -> None:
-        """Delete the episode that is being recorded; no row, image or folder of it is left.
+        """Delete the episode that is being recorded, with its rows, images and folders.
 
         Raises:
             RecordingError: No episode is being recorded.
@@ -242,7 +240,7 @@ class Recorder:
                 self._close_writer()
 
     def close(self) -> None:
-        """Keep the episode that is being recorded, and close the files; calling it twice is fine."""
+        """Save the episode that is being recorded and close the files. Can be called twice."""
         self.stop()
         self._close_writer()
 
@@ -282,29 +280,29 @@ def record(
     allow_missing: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> Recording:
-    """Let an expert drive and record it in Udacity's format.
+    """Record an expert in Udacity's format.
 
-    A row holds the images the expert saw, the action it chose on them, and the speed at that
-    moment; a negative throttle is written as brake. ``frames.jsonl`` keeps where the car was, the
-    seed, the track, who drove, and the action it chose, before it was clipped.
+    A row has the images before the action, the action, and the speed at that moment. A negative throttle is
+    written as brake. ``frames.jsonl`` has the position of the car, the seed, the track, the driver, and the
+    action before it was clipped.
 
     Args:
         env: environment with the three cameras; ``mode="training"`` gives images as the simulator
             records them. It is reset, driven, and not closed.
-        expert: ``expert(observation, info) -> (steering, throttle)``, or whatever else
+        expert: ``expert(observation, info) -> (steering, throttle)``, or another driver that
             `udacity_gym.driving.as_driver` accepts. One with a ``label`` (a
             `udacity_gym.experts.NoisyExpert`) executes its action, and the label is kept as
             ``expert_action``.
-        folder: where to; see `RecordingWriter`.
-        laps: end after so many laps.
-        seconds: end after so many seconds of driving.
+        folder: folder of the recording; see `RecordingWriter`.
+        laps: number of laps.
+        seconds: seconds of simulated time.
         seed: seed of the environment's reset.
         progress: show a progress bar.
         start: local time of the first frame; by default now. With a given one, the same drive gives
             the same bytes.
-        append: add an episode to the recording that is in the folder.
-        allow_missing: record without the side cameras too; their fields in the log stay empty.
-        extra: what else to keep with every frame in ``frames.jsonl``, such as ``{"weather": "fog"}``.
+        append: append an episode to the recording in the folder.
+        allow_missing: allow that side cameras are missing; their fields in the log stay empty.
+        extra: other entries of every frame in ``frames.jsonl``, such as ``{"weather": "fog"}``.
 
     Returns:
         The recording, opened; with ``append``, with all of its episodes.
@@ -317,10 +315,10 @@ def record(
 
     Warns:
         UserWarning: The environment ended the drive before ``laps`` or ``seconds``, for example
-            because the car left the road. What was recorded until then is kept and returned.
+            because the car left the road. The recording so far is kept and returned.
     """
     if laps is None and seconds is None:
-        raise OptionError("say when to stop: laps=3 or seconds=60")
+        raise OptionError("choose when to stop: laps=3 or seconds=60")
     driver = as_driver(expert)
     own_name = getattr(driver.expert, "driver", None) if isinstance(driver, ExpertDriver) else None
     about = {"driver": str(own_name or name_of(driver)), **(extra or {})}
@@ -346,7 +344,7 @@ def record(
 
 
 def _check_cameras(images: Mapping[str, Image], allow_missing: bool) -> None:
-    """Refuse a drive that would be recorded without a camera that is wanted."""
+    """Check that the images of all required cameras are present."""
     missing = [camera for camera in CAMERAS if camera not in images]
     if "center" in missing or (missing and not allow_missing):
         raise RecordingError(
@@ -356,16 +354,16 @@ def _check_cameras(images: Mapping[str, Image], allow_missing: bool) -> None:
 
 
 def images_of(step: Step, cameras: Sequence[str]) -> dict[str, Image]:
-    """Images of the moment on which a step's action was chosen.
+    """Images before the action of a step.
 
-    They are those of the observation; what is not in it is drawn by the simulator.
+    They are those of the observation; the simulator renders the others.
 
     Args:
-        step: of a drive.
-        cameras: whose images.
+        step: step of a drive.
+        cameras: names of the cameras.
 
     Returns:
-        Camera to (height, width, 3) uint8 RGB, of those that there are.
+        (height, width, 3) uint8 RGB by camera, without missing cameras.
     """
     images: dict[str, Image] = {}
     if isinstance(step.observation, Mapping):
@@ -379,16 +377,16 @@ def images_of(step: Step, cameras: Sequence[str]) -> dict[str, Image]:
     return images
 
 
-def _kept(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What goes to the side file of an environment's info."""
+def _side_file_entries(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries of an environment's info for the side file."""
     return {key: info[key] for key in KEPT if key in info}
 
 
-def _action(action: Any, whose: str) -> tuple[float, float]:
-    """An action as the environment carries it out."""
+def _action(action: Any, message: str) -> tuple[float, float]:
+    """The action as the environment executes it, clipped."""
     values = np.asarray(action, dtype=np.float64)
     if values.shape != (2,) or not np.isfinite(values).all():
-        raise RecordingError(f"{whose} two finite numbers (steering, throttle), got {action!r}")
+        raise RecordingError(f"{message} two finite numbers (steering, throttle), got {action!r}")
     steering, throttle = np.clip(values, -1.0, 1.0).tolist()
     return steering, throttle
 

@@ -1,4 +1,4 @@
-"""What was noticed in a recording, row by row, as one object that prints as a table."""
+"""Report on the problems of a recording; prints as a table."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Kind:
     """A kind of finding.
 
     Attributes:
-        name: what the table calls it.
-        left_out: rows of this kind can't be used; they stay in the file.
-        advice: what to do about it.
+        name: name in the table.
+        left_out: whether rows of this kind are left out; they stay in the file.
+        advice: how to solve the problem.
     """
 
     name: str
@@ -34,7 +34,7 @@ MISSING_IMAGE = Kind("missing image", True, "copy the images into IMG/ beside th
 OUTSIDE_IMAGE = Kind("link out of the folder", True, "copy the linked images into the recording's folder")
 DUPLICATE = Kind("duplicate", True, "nothing; the first of the rows is used")
 START_POSE = Kind("start pose", True, "nothing; the simulator gave the episode's last row its first image")
-EDITED = Kind("left out by an edit", True, "nothing; undo takes the last edit back")
+EDITED = Kind("left out by an edit", True, "nothing; undo reverts the last edit")
 BROKEN_IMAGE = Kind("broken image", True, "copy the image again, or leave the row out")
 WRONG_SIZE = Kind("image of another size", True, "resize the images, or leave the rows out")
 OUT_OF_ORDER = Kind("time runs backwards", False, "nothing; rows were sorted by time")
@@ -49,13 +49,13 @@ ENCODING = Kind("unusual encoding", False, "save the log as UTF-8")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """All that was found of one kind.
+    """All findings of one kind.
 
     Attributes:
-        kind: what it is.
-        rows: lines of the log, counted from 1, in ascending order; empty where no row is to blame.
-        detail: the first case in words, naming the field.
-        count: how many; the number of rows unless the finding is not about rows.
+        kind: kind of the finding.
+        rows: lines of the log, counted from 1, in ascending order; empty if it is not about rows.
+        detail: description of the first case, which names the field.
+        count: number of cases; the number of rows unless it is not about rows.
     """
 
     kind: Kind
@@ -65,17 +65,17 @@ class Finding:
 
 
 class Report(Sequence[Finding]):
-    """What was noticed in a recording; ``print(report)`` shows it as a table.
+    """Findings about a recording; ``print(report)`` shows them as a table.
 
-    A sequence of `Finding`, those that cost rows first. A report on several recordings counts what
-    was found in all of them; which rows it was, each of its `parts` says.
+    A sequence of `Finding`, those that leave out rows first. A report on several recordings counts
+    the findings of all of them; the `parts` list the rows of each recording.
 
     Attributes:
-        path: the log.
-        rows: rows the log has (lines that are neither empty nor a header).
-        used: rows that became frames.
-        episodes: how many it is split into.
-        parts: the reports on the recordings that were joined, itself if it is one.
+        path: path of the log.
+        rows: number of rows of the log (lines that are neither empty nor a header).
+        used: number of rows that are used as frames.
+        episodes: number of episodes.
+        parts: reports on the single recordings; itself if it is one.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Report(Sequence[Finding]):
 
     @classmethod
     def joined(cls, path: Path, reports: Sequence[Report]) -> Report:
-        """One report on several recordings."""
+        """Combine the reports on several recordings."""
         merged: dict[Kind, Finding] = {}
         for report in reports:
             for finding in report:

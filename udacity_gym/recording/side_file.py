@@ -1,4 +1,4 @@
-"""What Udacity's format has no column for: one JSON object per frame, beside the log."""
+"""Side file of a recording: data without a column in Udacity's format, a JSON object per frame."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ from udacity_gym.errors import RecordingError
 from udacity_gym.recording.storage import UNREADABLE, Storage
 
 SIDE_FILE = "frames.jsonl"
-"""The file's name; every line has the name of its frame's centre image under "image"."""
+"""Name of the file. Every line has the name of its frame's centre image under "image"."""
 
 LONGEST_LINE = 1 << 20
-"""Bytes; longer lines are passed over."""
+"""Maximum size of a line, bytes; longer lines are ignored."""
 
 _START = b'{"image": "'
 
 
 class SideFile:
-    """Finds what is known of a frame by the name of its centre image.
+    """Look up the entries of frames by the name of their centre image.
 
-    Before the first question nothing is read; then the file is gone through once for where each line
-    is, and a line is read when it is asked for. Lines that were cut off are passed over.
+    The first access builds an index of the file; a line is read on access. Incomplete lines are ignored.
 
     Args:
-        storage: where the file is.
-        name: its name there, None where there is none.
+        storage: storage of the recording.
+        name: name of the file, None if there is none.
     """
 
     def __init__(self, storage: Storage, name: str | None) -> None:
@@ -38,7 +37,7 @@ class SideFile:
         self._index: tuple[NDArray[np.bytes_], NDArray[np.int64]] | None = None
 
     def get(self, image: str) -> dict[str, Any]:
-        """What is known of the frame whose centre image has this file name; {} if nothing.
+        """Entry of the frame whose centre image has this file name; {} if there is none.
 
         Raises:
             RecordingError: The file can't be read.
@@ -47,22 +46,22 @@ class SideFile:
             return {}
         if self._index is None:
             self._index = self._find_lines(self._name)
-        names, places = self._index
+        names, offsets = self._index
         key = image.encode()
-        at = int(np.searchsorted(names, key, side="right")) - 1
-        if at < 0 or names[at] != key:
+        position = int(np.searchsorted(names, key, side="right")) - 1
+        if position < 0 or names[position] != key:
             return {}
         with self._storage.open_to_seek(self._name) as file:
-            file.seek(int(places[at]))
+            file.seek(int(offsets[position]))
             entry = _entry(file.readline(LONGEST_LINE))
         entry.pop("image", None)
         return entry
 
     def entries(self, images: Container[bytes] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What the file has, in its order: the name of a frame's image, and what is known of it.
+        """All entries in the order of the file, with the name of the centre image.
 
         Args:
-            images: encoded names of images; lines about others are not even parsed. None takes all.
+            images: encoded names of images; other lines are not parsed. None for all.
 
         Raises:
             RecordingError: The file can't be read.
@@ -82,25 +81,25 @@ class SideFile:
             raise RecordingError(f"{self._storage.path / self._name} can't be read: {error}") from error
 
     def _find_lines(self, name: str) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
-        """Names of images, sorted, and where in the file their lines begin; the last of a name counts."""
-        names, places, place = [], [], 0
+        """Sorted names of images, and the offsets of their lines; the last line of a name counts."""
+        names, offsets, offset = [], [], 0
         try:
             with self._storage.open_to_seek(name) as file:
                 while line := file.readline(LONGEST_LINE):
                     image = _image(line)
                     if image is not None:
                         names.append(image)
-                        places.append(place)
-                    place += len(line)
+                        offsets.append(offset)
+                    offset += len(line)
         except UNREADABLE as error:
             raise RecordingError(f"{self._storage.path / name} can't be read: {error}") from error
         keys = np.array(names, dtype="S") if names else np.empty(0, "S1")
         order = np.argsort(keys, kind="stable")
-        return keys[order], np.array(places, np.int64)[order]
+        return keys[order], np.array(offsets, np.int64)[order]
 
 
 def _image(line: bytes) -> bytes | None:
-    """The image that a whole line is about, without parsing the line if it is one of ours."""
+    """Name of the image in a complete line; lines in our own format are not parsed."""
     if not line.rstrip().endswith(b"}"):
         return None
     end = line.find(b'"', len(_START))

@@ -1,4 +1,4 @@
-"""Where a recording's files are: in a folder or in a zip file, and never anywhere else.
+"""Storage of a recording: a folder or a zip file.
 
 Files are asked for by names that a listing gave, never by a path that a log holds. So ``..``, absolute
 paths, links and the names of zip members can't lead out of the recording. Sizes are bounded before
@@ -28,30 +28,30 @@ IMAGE_LIMIT = 1 << 25
 UNPACKING_LIMIT = 200
 """Times its size that a zip member of more than a megabyte may unpack to; logs reach some twenty."""
 SIDE_FILE_LIMIT = 1 << 28
-"""Bytes of a side file that has to be unpacked to be read."""
+"""Maximum size of a side file in a zip file, bytes."""
 
 UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
-"""What reading a file may raise, broken and encrypted members of zip files included."""
+"""Exceptions of reading a file, also for broken and encrypted members of zip files."""
 
 
 class Storage(ABC):
-    """A folder with a log, its images in subfolders, and what is beside them.
+    """A folder with a log, its images in subfolders, and other files.
 
     Names are relative to it, with ``/`` between folder and file.
 
     Attributes:
-        path: what messages call it.
+        path: path for messages.
     """
 
     path: Path
 
     @abstractmethod
-    def listing(self, place: str = "") -> Listing:
-        """What is in a subfolder, ``"IMG/"``, or in the folder itself, ``""``."""
+    def listing(self, subfolder: str = "") -> Listing:
+        """List a subfolder such as ``"IMG/"``, or the folder itself, ``""``."""
 
     @abstractmethod
     def open(self, name: str, limit: int) -> IO[bytes]:
-        """Open a file to be read from its beginning to its end.
+        """Open a file for sequential reading.
 
         Raises:
             RecordingError: It has more than ``limit`` bytes, or can't be read.
@@ -67,10 +67,10 @@ class Storage(ABC):
 
     @abstractmethod
     def open_to_seek(self, name: str) -> IO[bytes]:
-        """Open a file to be read here and there."""
+        """Open a file for random access."""
 
     def read(self, name: str, limit: int = IMAGE_LIMIT) -> bytes:
-        """A whole file.
+        """Read a whole file.
 
         Raises:
             RecordingError: It has more than ``limit`` bytes, or can't be read.
@@ -86,7 +86,7 @@ class Storage(ABC):
 
 
 class Listing:
-    """What a folder has.
+    """Contents of a folder.
 
     Attributes:
         files: names of files.
@@ -101,16 +101,16 @@ class Listing:
 
 
 class FolderStorage(Storage):
-    """A folder of the file system. Links count if they lead to something inside of it."""
+    """A folder of the file system. Links inside the folder are followed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._root = path.resolve()
 
-    def listing(self, place: str = "") -> Listing:
-        """What is in a subfolder or in the folder itself."""
+    def listing(self, subfolder: str = "") -> Listing:
+        """List a subfolder or the folder itself."""
         listing = Listing()
-        with os.scandir(self.path / place) as entries:
+        with os.scandir(self.path / subfolder) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False):
                     listing.files.add(entry.name)
@@ -130,7 +130,7 @@ class FolderStorage(Storage):
             listing.links_out.add(entry.name)
 
     def open(self, name: str, limit: int) -> IO[bytes]:
-        """Open a file to be read from its beginning to its end."""
+        """Open a file for sequential reading."""
         path = self.path / name
         try:
             file = path.open("rb")
@@ -142,7 +142,7 @@ class FolderStorage(Storage):
         return file
 
     def read(self, name: str, limit: int = IMAGE_LIMIT) -> bytes:
-        """A whole file.
+        """Read a whole file.
 
         This is what loading images spends its time with outside of the decoder, hence no file object.
         """
@@ -160,7 +160,7 @@ class FolderStorage(Storage):
             raise RecordingError(f"{self.path / name} can't be read: {_reason(error)}") from error
 
     def open_to_seek(self, name: str) -> IO[bytes]:
-        """Open a file to be read here and there."""
+        """Open a file for random access."""
         return self.open(name, 1 << 62)
 
     def file(self, name: str) -> Path:
@@ -169,9 +169,9 @@ class FolderStorage(Storage):
 
 
 class ZipStorage(Storage):
-    """A folder in a zip file, read where it is; nothing is unpacked to the disk.
+    """A folder in a zip file, read without unpacking to the disk.
 
-    May be used by several threads at once, and travels to other processes.
+    Can be used by several threads, and pickled.
 
     Args:
         archive: the zip file.
@@ -186,10 +186,10 @@ class ZipStorage(Storage):
         self._zip: zipfile.ZipFile | None = None
         self._process = -1
 
-    def listing(self, place: str = "") -> Listing:
-        """What is in a subfolder or in the folder itself."""
+    def listing(self, subfolder: str = "") -> Listing:
+        """List a subfolder or the folder itself."""
         listing = Listing()
-        start = self.folder + place
+        start = self.folder + subfolder
         for info in self._open().infolist():
             name = info.filename
             if not name.startswith(start) or not is_plain(name):
@@ -205,8 +205,8 @@ class ZipStorage(Storage):
 
     def logs(self, name: str) -> list[str]:
         """Folders of this archive, nearest to its top first, that have a file of this name."""
-        found = [PurePosixPath(n) for n in self._open().namelist() if n.endswith(name) and is_plain(n)]
-        folders = [path.parent for path in found if path.name == name]
+        paths = [PurePosixPath(n) for n in self._open().namelist() if n.endswith(name) and is_plain(n)]
+        folders = [path.parent for path in paths if path.name == name]
         folders.sort(key=lambda path: (len(path.parts), str(path)))
         return ["" if str(path) == "." else f"{path}/" for path in folders]
 
@@ -215,7 +215,7 @@ class ZipStorage(Storage):
         return sorted(n for n in self._open().namelist() if n.lower().endswith(".csv") and is_plain(n))
 
     def open(self, name: str, limit: int) -> IO[bytes]:
-        """Open a file to be read from its beginning to its end."""
+        """Open a file for sequential reading."""
         try:
             info = self._open().getinfo(self.folder + name)
             if info.file_size > limit:  # the reader never gets more than this number says
@@ -230,11 +230,11 @@ class ZipStorage(Storage):
             raise RecordingError(f"{self.path / name} can't be read: {_reason(error)}") from error
 
     def open_to_seek(self, name: str) -> IO[bytes]:
-        """Open a file to be read here and there: unpacked in memory."""
+        """Open a file for random access, unpacked in memory."""
         return io.BytesIO(self.read(name, SIDE_FILE_LIMIT))
 
     def file(self, name: str) -> Path:
-        """Refuse: what is in a zip file has no path."""
+        """Raise an error: a file in a zip file has no path."""
         raise RecordingError(
             f"{self.path / name} is inside of a zip file and has no path of its own; read its images "
             "with image(), or unpack the zip file and open the folder"

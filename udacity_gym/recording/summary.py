@@ -1,4 +1,4 @@
-"""What a recording has, in figures."""
+"""Summary of a recording: `summarize`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STRAIGHT = 0.01
 
 @dataclass(frozen=True)
 class Summary:
-    """A recording in figures; ``print(summary)`` shows it.
+    """Statistics of a recording; ``print(summary)`` shows them.
 
     Attributes:
         path: the recording.
@@ -83,7 +83,7 @@ class Summary:
 
 
 def summarize(recording: Recording) -> Summary:
-    """Count what a recording has.
+    """Compute statistics of a recording.
 
     Args:
         recording: opened, with or without its edits.
@@ -116,7 +116,7 @@ def summarize(recording: Recording) -> Summary:
             knows_way = True
             driven += ways[-1] - ways[0]
     first = recording.episodes[0][0].image(recording.cameras[0])
-    edits = [str(edit) for part in recording.parts if part.storage for edit in read_edits(part.storage)]
+    edits = [str(edit) for single in recording.parts if single.storage for edit in read_edits(single.storage)]
     return Summary(
         path=str(recording.path),
         frames=len(recording),

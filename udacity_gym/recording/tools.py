@@ -1,4 +1,4 @@
-"""Jobs on whole recordings: edits that can be taken back, and clean copies."""
+"""Tools for whole recordings: edits that can be undone, and clean copies."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ PathOrPaths: TypeAlias = "str | PathLike[str] | Sequence[str | PathLike[str]]"
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 _NO_DATE = datetime.datetime(2000, 1, 1)
-"""Of episodes whose images' names tell no time."""
+"""Start of episodes whose image names contain no time."""
 
 
 @dataclass(frozen=True)
 class NewFrame:
-    """A frame on its way into a recording; see `RecordingWriter.write`."""
+    """A frame to be written to a recording; see `RecordingWriter.write`."""
 
     images: Mapping[str, Image | bytes]
     steering: float
@@ -49,11 +49,11 @@ class NewFrame:
 
 @dataclass(frozen=True)
 class NewEpisode:
-    """An episode on its way into a recording.
+    """An episode to be written to a recording.
 
     Attributes:
-        frames: in the order of time.
-        start: local time of the first one; None puts the episode behind the one before.
+        frames: frames in order of time.
+        start: local time of the first frame; None for a time after the episode before.
     """
 
     frames: Iterable[NewFrame]
@@ -63,27 +63,27 @@ class NewEpisode:
 def trim(
     path: str | PathLike[str], start: float = 0.0, end: float = 0.0, episodes: Sequence[int] | None = None
 ) -> Edit:
-    """Leave out the beginning and the end of episodes.
+    """Remove the beginning and the end of episodes.
 
     Args:
-        path: a recording's folder.
-        start: s to leave out at the beginning of an episode.
-        end: s to leave out at its end.
-        episodes: which, counted from 0; all if not given.
+        path: folder of the recording.
+        start: seconds to remove at the beginning of each episode.
+        end: seconds to remove at the end of each episode.
+        episodes: indices of the episodes, from 0; None for all.
 
     Returns:
         The edit that was added to the recording.
 
     Raises:
-        OptionError: A number is negative or not finite, or there is no such episode.
+        OptionError: A number is negative or not finite, or an episode does not exist.
     """
     if not (start >= 0 and end >= 0 and np.isfinite(start + end)):
-        raise OptionError(f"start and end must be s from 0 on, got {start!r} and {end!r}")
+        raise OptionError(f"start and end must be 0 or more seconds, got {start!r} and {end!r}")
 
     def rows(recording: Recording) -> NDArray[np.int64]:
         trimmed = [
             episode.row[(episode.time < start) | (episode.time > episode.time[-1] - end)]
-            for episode in _chosen(recording, episodes)
+            for episode in _selected(recording, episodes)
         ]
         return np.concatenate(trimmed) if trimmed else np.empty(0, np.int64)
 
@@ -92,12 +92,12 @@ def trim(
 
 
 def split(path: str | PathLike[str], seconds: float | None = None, rows: Sequence[int] = ()) -> Edit:
-    """Cut episodes into several.
+    """Split episodes.
 
     Args:
-        path: a recording's folder.
-        seconds: cut into pieces of at most so many s.
-        rows: cut before these lines of the log.
+        path: folder of the recording.
+        seconds: maximum duration of a piece, s.
+        rows: lines of the log before which to split.
 
     Returns:
         The edit that was added to the recording.
@@ -106,20 +106,20 @@ def split(path: str | PathLike[str], seconds: float | None = None, rows: Sequenc
         OptionError: Neither is given, or a row is not in the recording.
     """
     if (seconds is None) == (not rows):
-        raise OptionError("say where to cut: seconds=60, or rows=(512, 900)")
+        raise OptionError("choose where to split: seconds=60 or rows=(512, 900)")
     if seconds is not None and not seconds > 0:
         raise OptionError(f"seconds must be positive, got {seconds!r}")
 
     def cuts(recording: Recording) -> NDArray[np.int64]:
         if seconds is not None:
-            found = [
+            first_rows = [
                 int(episode.row[i])
                 for episode in recording.episodes
                 for i in np.flatnonzero(np.diff(np.floor(episode.time / seconds + 1e-9)) > 0) + 1
             ]
-            return np.array(found, np.int64)
-        known = {row for episode in recording.episodes for row in episode.row.tolist()}
-        unknown = [row for row in rows if row not in known]
+            return np.array(first_rows, np.int64)
+        used = {row for episode in recording.episodes for row in episode.row.tolist()}
+        unknown = [row for row in rows if row not in used]
         if unknown:
             raise OptionError(f"{path} has no usable row {', '.join(map(str, unknown))}")
         return np.array(sorted(rows), np.int64)
@@ -132,9 +132,9 @@ def balance(path: str | PathLike[str], bins: int = BINS, keep: int | None = None
     """Remove frames with the most common steering at random, see `udacity_gym.recording.balance.balanced`.
 
     Args:
-        path: a recording's folder.
+        path: folder of the recording.
         bins: number of bins over [-1, 1].
-        keep: most frames of a bin; None takes the mean of the bins that have any.
+        keep: maximum number of frames per bin; None for the mean of the non-empty bins.
         seed: seed of the random choice.
 
     Returns:
@@ -151,25 +151,25 @@ def balance(path: str | PathLike[str], bins: int = BINS, keep: int | None = None
 
 
 def leave_out(path: str | PathLike[str], rows: Iterable[int]) -> Edit:
-    """Leave out rows.
+    """Remove rows.
 
     Args:
-        path: a recording's folder.
+        path: folder of the recording.
         rows: lines of the log.
 
     Returns:
         The edit that was added to the recording.
     """
-    wanted = np.unique(np.fromiter(rows, np.int64))
-    return _add_edit(path, "leave_out", {}, leave_out=lambda _: wanted)
+    left_out = np.unique(np.fromiter(rows, np.int64))
+    return _add_edit(path, "leave_out", {}, leave_out=lambda _: left_out)
 
 
 def check(path: PathOrPaths, leave_out_unusable: bool = False, progress: bool = True) -> Report:
-    """Decode every image, and report what is wrong with a recording.
+    """Decode all images and report problems of a recording.
 
     Args:
-        path: what `open_recording` takes.
-        leave_out_unusable: add an edit that leaves out what was found; a single folder only.
+        path: argument of `open_recording`.
+        leave_out_unusable: add an edit that removes the rows with problems; only for a single folder.
         progress: show a progress bar if it takes longer than a second.
 
     Returns:
@@ -189,18 +189,18 @@ def check(path: PathOrPaths, leave_out_unusable: bool = False, progress: bool = 
 def edits_of(path: str | PathLike[str]) -> list[Edit]:
     """The edits of a recording, in the order they were made."""
     recording = open_recording(path, edits=False)
-    return [edit for part in recording.parts if part.storage for edit in read_edits(part.storage)]
+    return [edit for single in recording.parts if single.storage for edit in read_edits(single.storage)]
 
 
 def undo(path: str | PathLike[str], everything: bool = False) -> list[Edit]:
-    """Take the last edit back.
+    """Undo the last edit.
 
     Args:
-        path: a recording's folder.
-        everything: take all of them back.
+        path: folder of the recording.
+        everything: undo all edits.
 
     Returns:
-        What was taken back, empty if there was nothing.
+        The undone edits; empty if there were none.
     """
     recording = open_recording(path, edits=False)
     edited_folder(recording)
@@ -215,12 +215,12 @@ def undo(path: str | PathLike[str], everything: bool = False) -> list[Edit]:
 def fix(
     path: str | PathLike[str], output: str | PathLike[str] | None = None, progress: bool = True
 ) -> Recording:
-    """Write a recording clean: usable rows only, edits carried out, relative paths, Udacity's numbers.
+    """Write a clean recording: only usable rows, edits applied, relative paths, Udacity's number format.
 
     Args:
         path: a recording.
-        output: a new folder for a clean copy. If not given, the log is rewritten where it is; the old
-            one is kept as ``driving_log.csv.bak``, and no image is touched.
+        output: new folder for a clean copy. None rewrites the log in place; the old log is kept as
+            ``driving_log.csv.bak``, and no image is changed.
         progress: show a progress bar if it takes longer than a second.
 
     Returns:
@@ -244,13 +244,13 @@ def fix(
             paths = [episode.name(c, i) if c in recording.cameras else "" for c in CAMERAS]
             numbers = (episode.steering[i], episode.throttle[i], episode.brake[i], episode.speed_mph[i])
             lines.append(",".join([*paths, *map(format_number, numbers)]) + "\n")
-    with replacing(log, RecordingError) as part:
-        part.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
+    with replacing(log, RecordingError) as temporary:
+        temporary.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
         shutil.copy2(log, _unused(log.with_name(log.name + ".bak")))
     if had_edits:
         write_edits(recording, [])
     fixed = open_recording(folder if log.name == "driving_log.csv" else log)
-    # Takes that an edit had cut where time has no gap can't be told apart by the log alone.
+    # Episodes that were split by an edit have no gap in time, so the log alone does not separate them.
     cuts = [start for start in starts[1:] if start not in {int(e.row[0]) for e in fixed.episodes}]
     if cuts:
         split(fixed.log, rows=cuts)
@@ -261,12 +261,12 @@ def fix(
 def merge(paths: PathOrPaths, output: str | PathLike[str], progress: bool = True) -> Recording:
     """Copy the episodes of recordings into one new folder, in Udacity's format with relative paths.
 
-    Images are copied byte for byte. Takes keep the time in their images' names, except where that
-    is not after the episode before: such an episode is put behind it, so that all episodes stay apart.
+    Images are copied byte for byte. Episodes keep the time in the names of their images, unless that
+    is before the end of the previous episode: it then gets a later time, so that episodes stay separate.
 
     Args:
-        paths: what `open_recording` takes; edits are carried out.
-        output: the new folder; it has this name only when it is whole.
+        paths: argument of `open_recording`; edits are applied.
+        output: new folder, written atomically.
         progress: show a progress bar if it takes longer than a second.
 
     Returns:
@@ -278,7 +278,7 @@ def merge(paths: PathOrPaths, output: str | PathLike[str], progress: bool = True
     recording = open_recording(paths)
     return write_episodes(
         output,
-        (_rewritten(episode, recording.cameras) for episode in recording.episodes),
+        (_copy_of(episode, recording.cameras) for episode in recording.episodes),
         recording.cameras,
         len(recording),
         "copying",
@@ -294,27 +294,27 @@ def write_episodes(
     label: str = "writing",
     progress: bool = True,
 ) -> Recording:
-    """Write episodes into a new recording, whole or not at all.
+    """Write episodes to a new recording, atomically.
 
     Args:
-        output: the new folder.
-        episodes: what to write.
-        cameras: images that each frame has.
-        total: how many frames there are, for the progress bar.
-        label: what the progress bar says.
+        output: new folder.
+        episodes: episodes to write.
+        cameras: cameras of each frame.
+        total: number of frames, for the progress bar.
+        label: text of the progress bar.
         progress: show a progress bar if it takes longer than a second.
 
     Returns:
         The recording.
 
     Raises:
-        RecordingError: There is something already, there is no frame, or it can't be written.
+        RecordingError: The folder is not empty, there is no frame, or it can't be written.
     """
     output = Path(output)
-    with new_folder(output) as part:
+    with new_folder(output) as temporary:
         end = _NO_DATE
         with (
-            RecordingWriter(part, cameras, start=_NO_DATE) as writer,
+            RecordingWriter(temporary, cameras, start=_NO_DATE) as writer,
             tqdm(
                 desc=label, total=total, unit=" frames", delay=1.0, leave=False, disable=not progress
             ) as bar,
@@ -344,34 +344,34 @@ def write_episodes(
 
 @contextlib.contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
-    """A folder that gets its name when it is whole, and leaves nothing behind if it never is.
+    """Make a folder atomically: it gets its name at the end, and is deleted on errors.
 
     Raises:
-        RecordingError: There is something already, or it can't be made.
+        RecordingError: The folder is not empty, or can't be made.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RecordingError(f"{output} exists already; choose another folder")
-    part = output.with_name(output.name + ".part")
+    temporary = output.with_name(output.name + ".part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
         if output.exists():
             output.rmdir()
-        os.replace(part, output)
+        os.replace(temporary, output)
     except OSError as error:
         raise RecordingError(f"{output} can't be written: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def start_of(episode: Episode) -> datetime.datetime | None:
-    """Local time of an episode's first frame, None where the images' names tell none."""
+    """Local time of the first frame of an episode; None if the names of the images contain no time."""
     ms = stamp(episode.name("center", 0).rpartition("/")[2])
     return None if np.isnan(ms) else _EPOCH + datetime.timedelta(milliseconds=ms)
 
 
-def _rewritten(episode: Episode, cameras: Sequence[str]) -> NewEpisode:
+def _copy_of(episode: Episode, cameras: Sequence[str]) -> NewEpisode:
     def frames() -> Iterator[NewFrame]:
         for frame, extra in zip(episode, episode.extras(), strict=True):
             images = {camera: frame.data(camera) for camera in cameras}
@@ -381,7 +381,7 @@ def _rewritten(episode: Episode, cameras: Sequence[str]) -> NewEpisode:
     return NewEpisode(frames(), start_of(episode))
 
 
-def _chosen(recording: Recording, episodes: Sequence[int] | None) -> list[Episode]:
+def _selected(recording: Recording, episodes: Sequence[int] | None) -> list[Episode]:
     if episodes is None:
         return list(recording.episodes)
     unknown = [number for number in episodes if not 0 <= number < len(recording.episodes)]
@@ -416,7 +416,7 @@ def _add_edit(
 
 
 def _unused(path: Path) -> Path:
-    """The path itself, or with a number where it is taken."""
+    """The path itself, or with a number if it exists."""
     number, candidate = 1, path
     while candidate.exists():
         number += 1

@@ -1,4 +1,4 @@
-"""Writes recordings exactly as Udacity's simulator of 2017 does."""
+"""Write recordings exactly like Udacity's simulator of 2017: `RecordingWriter`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from udacity_gym.recording.storage import FolderStorage
 from udacity_gym.telemetry import CAMERAS, MPH, Image
 
 IMAGE_FOLDER = "IMG"
-"""Where the images are, beside the log."""
+"""Folder of the images, beside the log."""
 
 EPISODE_PAUSE = datetime.timedelta(seconds=5)
 """Between the time stamps of two episodes: more than any gap within one."""
@@ -35,7 +35,7 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 
 
 class RecordingWriter:
-    """Writes a recording frame by frame; use it in a ``with`` block.
+    """Write a recording frame by frame; use it in a ``with`` block.
 
     The folder gets ``IMG/<camera>_YYYY_MM_DD_HH_MM_SS_mmm.jpg`` (JPEG, quality 75, 4:2:0) and
     ``driving_log.csv`` as the simulator of 2017 writes it: paths of the three images, steering,
@@ -101,7 +101,7 @@ class RecordingWriter:
         self._closed = False
 
     def __len__(self) -> int:
-        """Frames written so far."""
+        """Number of frames written so far."""
         return self._rows
 
     @property
@@ -184,7 +184,7 @@ class RecordingWriter:
             self._episode_start = _start(start, self.end)
 
     def discard_episode(self) -> None:
-        """Undo the present episode: rows, images and what was kept beside them, as if it had never been.
+        """Delete the present episode with its rows, images and side file entries.
 
         Raises:
             RecordingError: The writer is closed, or the files can't be changed.
@@ -208,7 +208,7 @@ class RecordingWriter:
         self._last_time = -math.inf
 
     def close(self) -> None:
-        """Close the files; calling it twice is fine. A recording without a frame leaves none behind."""
+        """Close the files. Can be called twice. A recording without a frame leaves none behind."""
         if self._closed:
             return
         self._closed = True
@@ -296,7 +296,7 @@ class _AppendedFile:
         self._add(f"{line}\n".encode())
 
     def truncate(self, size: int) -> None:
-        """Forget what was added since the file had this size."""
+        """Truncate the file to an earlier size."""
         os.ftruncate(self._file, size)
         self.size = size
 
@@ -318,7 +318,7 @@ class _AppendedFile:
 
 
 def _write_image(path: Path, data: bytes) -> None:
-    """Write an image that has its name only when it is whole.
+    """Write an image atomically.
 
     `udacity_gym.files.write_whole` asks the disk more, which would double the time that a frame takes.
     """

@@ -324,7 +324,7 @@ def test_record_that_is_interrupted_says_what_it_keeps_and_how_to_go_on(kind, tm
     assert signal.getsignal(signal.SIGTERM) is before
     message = capsys.readouterr().err
     assert "stopped by you" in message
-    assert f"the recording in {folder} has the 20 frames until then" in message
+    assert f"the recording in {folder} has the 20 frames so far" in message
     assert f"udacity-gym record {folder} --append" in message
     assert len(open_recording(folder)) == 20
     assert not list(folder.rglob("*.part*"))
@@ -426,7 +426,7 @@ def test_the_demo_records_learns_drives_and_reports_and_can_be_run_twice(tmp_pat
     ]
     assert main(arguments) == 0
     out = capsys.readouterr().out
-    for words in ("laps", "autonomy", "interventions", "cross-track error", f"Everything is in {folder}:"):
+    for words in ("laps", "autonomy", "interventions", "cross-track error", f"The results are in {folder}:"):
         assert words in out
     assert {p.name for p in folder.iterdir()} == {
         "report.html",
@@ -534,14 +534,14 @@ def test_the_doctor_names_the_process_that_holds_the_port():
     assert check.status == "warn"
     assert check.advice
     if sys.platform == "linux":
-        assert f"process {_own_process()}" in check.found
+        assert f"process {_own_process()}" in check.result
 
 
 def test_the_doctor_fails_with_a_policy_that_does_not_load(tmp_path, capsys):
     assert main(["doctor", "--policy", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     assert "policy.json" in out
-    assert "must be put right" in out
+    assert "must be fixed first" in out
 
 
 def test_the_doctor_fails_if_no_image_can_be_drawn(monkeypatch, capsys):

@@ -76,7 +76,7 @@ def test_edits_are_made_listed_and_taken_back(drive: Path, capsys: pytest.Captur
     assert "trim(start=1.0, end=0.0, episodes=[0]): leaves out 15 rows (1-15)" in said
     assert "left out by an edit" in said
     assert run("undo", drive) == 0
-    assert "taken back: balance" in capsys.readouterr().out
+    assert "undone: balance" in capsys.readouterr().out
     assert run("undo", drive, "--everything") == 0
     assert run("undo", drive) == 0
     assert "has no edits" in capsys.readouterr().out
@@ -103,9 +103,9 @@ def test_convert_goes_both_ways(drive: Path, tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("info", "nowhere"), "no such file or folder: nowhere"),
-        (("trim", "{drive}"), "say what to leave out"),
-        (("split", "{drive}"), "say where to cut"),
-        (("convert", "{drive}", "x"), "say which way"),
+        (("trim", "{drive}"), "choose how many seconds to remove"),
+        (("split", "{drive}"), "choose where to split"),
+        (("convert", "{drive}", "x"), "choose a direction"),
         (("merge", "{drive}", "--output", "{drive}"), "exists already"),
     ],
 )

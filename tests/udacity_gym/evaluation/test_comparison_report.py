@@ -73,7 +73,7 @@ def test_the_report_is_one_file_of_whole_html_that_needs_nothing_from_outside(pa
 
 
 def test_the_report_has_every_figure_with_its_interval_and_says_how_it_comes_about(page, comparison):
-    for measure in comparison.told():
+    for measure in comparison.available_measures():
         assert measure.title.replace("'", "&#x27;") in page
     estimate = comparison.results[1].measures()["mean_speed"]
     assert f"{estimate.value:.2f}<small>{estimate.low:.2f} to {estimate.high:.2f}</small>" in page
@@ -133,9 +133,12 @@ def test_the_command_compares_policies_and_goes_on_where_it_was(tmp_path, capsys
     [
         (["pid", "racing"], "--suite lake-v1"),
         (["pid", "--suite", "nothing-v1"], "there are lake-v1"),
-        (["pid", "--suite", "tiny-v1", "--laps", "2"], "--laps: tiny-v1 says that by itself"),
-        (["pid", "--processes", "2"], "--processes: is for suites"),
-        (["pid", "pid", "--suite", "tiny-v1"], "each policy once"),
+        (
+            ["pid", "--suite", "tiny-v1", "--laps", "2"],
+            "--laps: not allowed with --suite, tiny-v1 defines it",
+        ),
+        (["pid", "--processes", "2"], "--processes: requires a suite"),
+        (["pid", "pid", "--suite", "tiny-v1"], "each policy must be given once"),
         (["no-such-policy", "--suite", "tiny-v1"], "no-such-policy"),
     ],
 )

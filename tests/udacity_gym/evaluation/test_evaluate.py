@@ -346,7 +346,7 @@ def test_a_policy_that_is_none_is_refused():
 def test_an_environment_without_a_track_is_refused():
     env = Glider()
     del env.track
-    with pytest.raises(SimulatorError, match="where the car is"):
+    with pytest.raises(SimulatorError, match="position of the car"):
         evaluate(straight_on, env)
 
 
@@ -355,5 +355,5 @@ def test_an_environment_whose_info_has_no_cross_track_error_is_refused():
         def _info(self):
             return {"time": self.count * DT, "speed": 0.0, "offroad": False}
 
-    with pytest.raises(SimulatorError, match="where the car is"):
+    with pytest.raises(SimulatorError, match="position of the car"):
         evaluate(straight_on, Lost())

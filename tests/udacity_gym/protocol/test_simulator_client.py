@@ -23,7 +23,7 @@ from wire_tools import (
 
 import udacity_gym
 from udacity_gym.cli import main
-from udacity_gym.cli.sim import WINDOW, Person
+from udacity_gym.cli.sim import WINDOW, KeyboardTakeover
 from udacity_gym.conditions import Conditions, Randomization
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.experts import PurePursuit
@@ -383,29 +383,29 @@ def test_keys_of_the_window_take_over_and_steer_like_udacitys(monkeypatch):
 
     def frames(count):
         for _ in range(count):
-            person.look(car)
+            human.update(car)
 
     with EmbeddedSimulator() as car:
         car.reset(0)
-        person = Person(Window("test", *WINDOW))
+        human = KeyboardTakeover(Window("test", *WINDOW))
         press(pygame.KEYDOWN, pygame.K_a)
         frames(3)
-        assert person() is None  # steering alone does not take over, as in Udacity's simulator
+        assert human() is None  # steering alone does not take over, as in Udacity's simulator
         press(pygame.KEYDOWN, pygame.K_w)
         frames(12)
-        assert (person().steering, person().throttle) == (pytest.approx(-14 * 2.5 / 60), 1.0)
+        assert (human().steering, human().throttle) == (pytest.approx(-14 * 2.5 / 60), 1.0)
         frames(30)
-        assert person() == Control(-1.0, 1.0)
+        assert human() == Control(-1.0, 1.0)
         press(pygame.KEYUP, pygame.K_a)
         press(pygame.KEYUP, pygame.K_w)
         press(pygame.KEYDOWN, pygame.K_DOWN)
         frames(10)
-        assert (person().steering, person().throttle) == (pytest.approx(-0.5), -1.0)
+        assert (human().steering, human().throttle) == (pytest.approx(-0.5), -1.0)
         frames(60)
-        assert person() == Control(0.0, -1.0)
+        assert human() == Control(0.0, -1.0)
         press(pygame.KEYUP, pygame.K_DOWN)
         frames(3)
-        assert person() is None
+        assert human() is None
         press(pygame.QUIT, 0)
         with pytest.raises(KeyboardInterrupt):
             frames(3)
@@ -516,7 +516,7 @@ def test_the_command_says_what_is_missing_when_nobody_listens():
         check=False,
     )
     assert done.returncode == 1
-    assert "Nobody listens" in done.stdout
+    assert "No server listens" in done.stdout
 
 
 def test_what_old_servers_see_is_what_udacitys_simulator_says():

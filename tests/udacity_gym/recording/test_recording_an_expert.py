@@ -188,7 +188,7 @@ def test_the_centre_camera_alone_is_recorded_on_request(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limits", [{}, {"laps": 0}, {"seconds": -1.0}, {"seconds": float("nan")}])
 def test_limits_must_be_given_and_positive(tmp_path: Path, limits: dict[str, Any]) -> None:
     with pytest.raises(
-        OptionError, match=r"say when to stop|must be a positive number|must be a whole number from 1"
+        OptionError, match=r"choose when to stop|must be a positive number|must be a whole number from 1"
     ):
         record(StraightRoad(), forward, tmp_path, **limits)
 

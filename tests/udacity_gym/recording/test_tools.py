@@ -116,12 +116,12 @@ def test_an_edit_that_would_leave_nothing_is_refused(drive: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda p: tools.trim(p, start=-1), "must be s from 0 on"),
+        (lambda p: tools.trim(p, start=-1), "must be 0 or more seconds"),
         (
             lambda p: tools.trim(p, start=1, episodes=[2]),
             "has 2 episodes, counted from 0; there is no episode 2",
         ),
-        (lambda p: tools.split(p), "say where to cut"),
+        (lambda p: tools.split(p), "choose where to split"),
         (lambda p: tools.split(p, seconds=0), "seconds must be positive"),
         (lambda p: tools.split(p, rows=(99,)), "no usable row 99"),
         (lambda p: tools.balance(p, bins=0), "bins and keep must be 1 or more"),

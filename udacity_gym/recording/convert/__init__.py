@@ -16,7 +16,7 @@ from udacity_gym.errors import OptionError
 from udacity_gym.recording.episodes import Recording
 
 FORMATS = ("lerobot", "minari", "huggingface", "imitation", "donkeycar")
-"""What recordings can be converted to and from."""
+"""Formats that recordings can be converted to and from."""
 
 
 def save(recording: Recording, folder: str | PathLike[str], to: str) -> Path:

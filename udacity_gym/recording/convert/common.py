@@ -1,4 +1,4 @@
-"""What the formats share."""
+"""Helpers that the formats share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def need(module: str, for_what: str) -> Any:
 
 
 def frames_of(episode: Episode, bar: tqdm[Any]) -> Iterator[tuple[Frame, dict[str, Any]]]:
-    """The frames of an episode, each with what the side file knows of it."""
+    """The frames of an episode, each with its entry of the side file."""
     for frame, extra in zip(episode, episode.extras(), strict=True):
         yield frame, extra
         bar.update()
@@ -42,12 +42,12 @@ def progress_bar(recording: Recording) -> tqdm[Any]:
 
 
 def to_text(extra: Mapping[str, Any]) -> str:
-    """What the side file knows as one text."""
+    """Convert an entry of the side file to text."""
     return json.dumps(extra, allow_nan=False)
 
 
 def from_text(text: object) -> dict[str, Any]:
-    """What `to_text` was given; {} of anything else."""
+    """Inverse of `to_text`; {} for other texts."""
     try:
         extra = json.loads(text) if isinstance(text, str) else {}
     except ValueError:

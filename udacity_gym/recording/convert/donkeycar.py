@@ -85,12 +85,12 @@ def load(folder: Path, output: Path) -> Recording:
         catalogs, deleted = list(map(str, about["paths"])), set(about["deleted_indexes"])
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise RecordingError(f"{folder} has no manifest.json of a Donkeycar tub v2: {error}") from error
-    known, files = storage.listing().files, storage.listing("images/").files
+    top_files, files = storage.listing().files, storage.listing("images/").files
     cameras = [camera for camera in CAMERAS if KEYS[camera] in inputs]
 
     def records() -> Iterator[dict[str, Any]]:
         for catalog in catalogs:
-            if catalog not in known:
+            if catalog not in top_files:
                 raise RecordingError(f"{folder} lacks {catalog}, which its manifest names")
             with (folder / catalog).open("rb") as file:
                 while line := file.readline(LINE_LIMIT):

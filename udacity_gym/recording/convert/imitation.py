@@ -182,11 +182,11 @@ def _episode(batch: Any, i: int) -> NewEpisode:
             f"trajectories must have images (n + 1, height, width, 3) and actions (n, 2) of steering and "
             f"throttle; these have {obs.shape} and {acts.shape}"
         )
-    told = [from_text(info) for info in infos] or [{}] * len(acts)
+    entries = [from_text(info) for info in infos] or [{}] * len(acts)
 
     def frames() -> Iterator[NewFrame]:
         for k, (steering, throttle) in enumerate(np.clip(acts, -1, 1).tolist()):
-            info = told[k]
+            info = entries[k]
             yield NewFrame(
                 {"center": np.ascontiguousarray(obs[k], np.uint8)},
                 steering,
@@ -197,7 +197,7 @@ def _episode(batch: Any, i: int) -> NewEpisode:
                 from_text(info.get("extra")),
             )
 
-    return NewEpisode(frames(), moment(told[0].get("start")) if told else None)
+    return NewEpisode(frames(), moment(entries[0].get("start")) if entries else None)
 
 
 def _list_of(pa: Any, array: NDArray[Any]) -> Any:

@@ -269,7 +269,7 @@ def _statistics(
         "index": np.arange(begin, begin + lengths.sum())[:, None],
         "task_index": np.zeros((lengths.sum(), 1)),
     }
-    found = {name: _figures(values.astype(np.float64)) for name, values in numbers.items()}
+    statistics = {name: _figures(values.astype(np.float64)) for name, values in numbers.items()}
     for camera in cameras:
         # Every fourth pixel of some images: colours don't need more.
         sampled = [
@@ -278,19 +278,19 @@ def _statistics(
             for i in np.linspace(0, len(episode) - 1, min(len(episode), SAMPLES)).astype(int)
         ]
         figures = _figures(np.concatenate(sampled))
-        found[_key(camera)] = {
+        statistics[_key(camera)] = {
             name: value if name == "count" else [[[v]] for v in value] for name, value in figures.items()
         } | {"count": [len(sampled)]}
-    return found
+    return statistics
 
 
 def _figures(values: NDArray[np.float64]) -> dict[str, list[Any]]:
     """Of (n, d) values."""
-    found: dict[str, list[Any]] = {
+    statistics: dict[str, list[Any]] = {
         "min": values.min(0).tolist(),
         "max": values.max(0).tolist(),
         "mean": values.mean(0).tolist(),
         "std": values.std(0).tolist(),
         "count": [len(values)],
     }
-    return found | {name: np.quantile(values, q, axis=0).tolist() for name, q in _QUANTILES.items()}
+    return statistics | {name: np.quantile(values, q, axis=0).tolist() for name, q in _QUANTILES.items()}

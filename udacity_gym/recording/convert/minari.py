@@ -88,19 +88,19 @@ def load(folder: Path, output: Path) -> Recording:
 def _buffer(recording: Recording, number: int, minari: Any, bar: Any) -> Any:
     episode = recording.episodes[number]
     n = len(episode)
-    seen: dict[str, Any] = {}
+    image_arrays: dict[str, Any] = {}
     extras = []
     for i, (frame, extra) in enumerate(frames_of(episode, bar)):
         for camera in recording.cameras:
             image = frame.image(camera)
-            images = seen.setdefault(camera, np.empty((n + 1, *image.shape), np.uint8))
+            images = image_arrays.setdefault(camera, np.empty((n + 1, *image.shape), np.uint8))
             images[i] = images[n] = image
         extras.append(to_text(extra))
     again = [*range(n), n - 1]
     start = start_of(episode)
     return minari.data_collector.EpisodeBuffer(
         id=number,
-        observations={**seen, "speed": episode.speed[again, None].astype(np.float32)},
+        observations={**image_arrays, "speed": episode.speed[again, None].astype(np.float32)},
         actions=np.stack([episode.steering, episode.throttle - episode.brake], axis=1).astype(np.float32),
         rewards=np.zeros(n),
         terminations=np.zeros(n, bool),
