@@ -75,7 +75,8 @@ def _type_of(kind: type[Any], number: types.Type) -> types.Type:
         return number
     hints = get_type_hints(kind)
     fields = tuple(_type_of(hints[name], number) for name in kind._fields)  # type: ignore[attr-defined]
-    return types.BaseTuple.from_types(fields, kind)
+    made: types.Type = types.BaseTuple.from_types(fields, kind)  # type: ignore[no-untyped-call, unused-ignore]
+    return made
 
 
 @intrinsic  # type: ignore[misc, unused-ignore]
@@ -91,8 +92,10 @@ def _unpack(typing_context: Any, kind: Any, numbers: Any) -> Any:
 
         def load(part: Any) -> Any:
             if isinstance(part, types.BaseTuple):
-                return context.make_tuple(builder, part, [load(field) for field in part.types])
-            return builder.load(cgutils.gep_inbounds(builder, data, next(position)))
+                fields: Any = part
+                return context.make_tuple(builder, fields, [load(field) for field in fields.types])
+            pointer = cgutils.gep_inbounds(builder, data, next(position))  # type: ignore[no-untyped-call, unused-ignore]
+            return builder.load(pointer)
 
         return load(record)
 
@@ -107,5 +110,6 @@ def unpack(kind: type[_Record], numbers: NDArray[np.float32]) -> _Record:
         kind: the named tuple's class; its annotations say which fields are named tuples themselves.
         numbers: (n,) float32, as many as the record has; this is not checked.
     """
-    record: _Record = _unpack(kind, numbers)
+    read: Any = _unpack
+    record: _Record = read(kind, numbers)
     return record

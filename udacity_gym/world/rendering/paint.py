@@ -92,7 +92,7 @@ def dashes(s: F, extent: F, period: F, dash: F) -> F:
     first, last = s - _HALF * extent, s + _HALF * extent
     inverse = _ONE / period
     a, b = np.floor(first * inverse), np.floor(last * inverse)
-    return ((b - a) * dash + min(last - b * period, dash) - min(first - a * period, dash)) / extent  # type: ignore[no-any-return]
+    return ((b - a) * dash + min(last - b * period, dash) - min(first - a * period, dash)) / extent
 
 
 @inline

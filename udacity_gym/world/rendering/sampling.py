@@ -97,7 +97,7 @@ def height_at(heights: NDArray[np.float32], land: Land, x: F, y: F) -> F:
     north_east = heights[index(node + columns + np.int32(1))]
     south = south_west + cell.east * (south_east - south_west)
     north = north_west + cell.east * (north_east - north_west)
-    return south + cell.north * (north - south)  # type: ignore[no-any-return]
+    return south + cell.north * (north - south)
 
 
 @inline
@@ -158,7 +158,7 @@ def pattern(textures: NDArray[np.float32], near: Texels) -> F:
     """A pattern between its texels, in standard deviations and without the contrast of `Texels`."""
     low = textures[near.low_left] + near.across * (textures[near.low_right] - textures[near.low_left])
     high = textures[near.high_left] + near.across * (textures[near.high_right] - textures[near.high_left])
-    return low + near.up * (high - low)  # type: ignore[no-any-return]
+    return low + near.up * (high - low)
 
 
 @inline
@@ -173,4 +173,4 @@ def roadside(sides: NDArray[np.int32], inverse_spacing: F, s: F, right: np.int32
     """
     last = np.int32(sides.shape[0] // 2 - 1)
     sample = min(max(np.int32(s * inverse_spacing), np.int32(0)), last)
-    return sides[index(sample * np.int32(2) + right)]  # type: ignore[no-any-return]
+    return sides[index(sample * np.int32(2) + right)]
