@@ -6,27 +6,38 @@ A texel is opaque or not, as in the simulator's own trees, which are cut out wit
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
+from udacity_gym.telemetry import Image
 from udacity_gym.world.jit import F, kernel
+from udacity_gym.world.records import unpack
+from udacity_gym.world.rendering.paint import fog_share
+from udacity_gym.world.rendering.rays import Camera, Projection
+from udacity_gym.world.rendering.sampling import BLUE, GREEN, RED
+from udacity_gym.world.rendering.scratch import (
+    CARD_BIN,
+    CARD_BINS,
+    CARD_DEPTH,
+    CARD_FOOT,
+    CARD_HEIGHT,
+    CARD_MIDDLE,
+    CARD_VARIANT,
+    CARD_WIDTH,
+    VISIBLE_CARDS,
+    Scratch,
+)
+from udacity_gym.world.scene.cards import CARD, LEVELS, SIDE
+from udacity_gym.world.scene.scene_arrays import Air, Card, SceneArrays
 
-SIDE = 64
-"""Side of a card in texels."""
-LEVELS = 7
-"""A card and its halvings down to one texel."""
-CARD = sum((SIDE >> k) ** 2 for k in range(LEVELS))
-"""Texels of a card with all its halvings."""
-MOST = 1024
-"""Cards that an image can show at once; the nearest of a full bin are dropped beyond that."""
-BINS = 64
-"""Bins of the counting sort by depth: eight to an octave."""
-FARTHEST = F(600.0)
+FARTHEST_CARD = F(600.0)
 """m, where fog has swallowed everything."""
-
+SMALLEST_CARD = F(0.7)
+"""Pixels, height below which a card is left out."""
 LIGHT_ACROSS, LIGHT_SWING = F(0.95), F(0.6)
-"""Brightness of cards seen across the direction to the sun, and its change by the direction of view."""
+"""Brightness of cards seen across the direction to the sun, and its change by the direction of projection."""
+TEXELS_PER_PIXEL = F(1.4)
+"""Texels of a card for each pixel, at most: beyond that the next halving is taken."""
 
 _ZERO = F(0.0)
 _ONE = F(1.0)
@@ -34,111 +45,106 @@ _HALF = F(0.5)
 
 
 @kernel
-def find_cards(
-    camera: Any, focal: float, height: int, width: int, cards: Any, visible: Any, counts: Any, order: Any
-) -> int:
+def find_cards(projection: Projection, scene: SceneArrays, scratch: Scratch) -> int:
     """Project the cards into the image and sort those in it, farthest first.
 
+    A counting sort: the bins are eighths of octaves of the depth, read off the bits of its float32 (the
+    exponent and the first three bits of the mantissa). Within a bin cards keep the order of the scene.
+
     Args:
-        camera: (12,) float32 position, forward, right and up vector.
-        focal: focal length in pixels.
-        height: rows of the image.
-        width: columns of the image.
-        cards: (n, 6) float32: x, y, z of the foot in m, width and height in m, kind.
-        visible: (MOST, 7) float32, receives depth, column of the middle, row of the foot, width and height in
-            pixels, kind, bin.
-        counts: (BINS + 1,) int64 scratch.
-        order: (MOST,) int64, receives rows of ``visible``.
+        projection: the camera with its image.
+        scene: the scene.
+        scratch: working memory; ``cards`` and ``order`` are filled.
 
     Returns:
-        How many are in the image.
+        How many cards are in the image.
     """
-    found = 0
+    width, height = projection.width, projection.height
+    visible, counts, order = scratch.cards, scratch.counts, scratch.order
+    count = 0
     for k in range(counts.shape[0]):
         counts[k] = 0
-    for q in range(cards.shape[0]):
-        rx, ry = cards[q, 0] - camera[0], cards[q, 1] - camera[1]
-        depth = rx * camera[3] + ry * camera[4]
-        if depth < _ONE or depth > FARTHEST:
+    for q in range(scene.cards.shape[0]):
+        camera = unpack(Camera, projection.camera)
+        position, forward, right, up = camera.position, camera.forward, camera.right, camera.up
+        card = unpack(Card, scene.cards[q])
+        rx, ry = card.x - position.x, card.y - position.y
+        depth = rx * forward.x + ry * forward.y
+        if depth < _ONE or depth > FARTHEST_CARD:
             continue
-        rz = cards[q, 2] - camera[2]
-        depth += rz * camera[5]
+        rz = card.z - position.z
+        depth += rz * forward.z
         if depth < _ONE:
             continue
-        scale = F(focal) / depth
-        wide, high = cards[q, 3] * scale, cards[q, 4] * scale
-        middle = F(width) * _HALF + (rx * camera[6] + ry * camera[7] + rz * camera[8]) * scale
-        foot = F(height) * _HALF - (rx * camera[9] + ry * camera[10] + rz * camera[11]) * scale
+        scale = F(projection.focal) / depth
+        wide, high = card.width * scale, card.height * scale
+        middle = F(width) * _HALF + (rx * right.x + ry * right.y + rz * right.z) * scale
+        foot = F(height) * _HALF - (rx * up.x + ry * up.y + rz * up.z) * scale
         outside = middle + wide * _HALF < _ZERO or middle - wide * _HALF > F(width)
-        if outside or foot < _ZERO or foot - high > F(height) or high < F(0.7) or found == MOST:
+        outside = outside or foot < _ZERO or foot - high > F(height)
+        if outside or high < SMALLEST_CARD or count == VISIBLE_CARDS:
             continue
         octave_eighth = np.int64((F(depth).view(np.int32) - 0x3F800000) >> 20)
-        bin_ = BINS - 1 - min(max(octave_eighth, 0), BINS - 1)
-        visible[found, 0], visible[found, 1], visible[found, 2] = depth, middle, foot
-        visible[found, 3], visible[found, 4], visible[found, 5] = wide, high, cards[q, 5]
-        visible[found, 6] = F(bin_)
+        bin_ = CARD_BINS - 1 - min(max(octave_eighth, 0), CARD_BINS - 1)
+        visible[count, CARD_DEPTH], visible[count, CARD_MIDDLE] = depth, middle
+        visible[count, CARD_FOOT], visible[count, CARD_VARIANT] = foot, card.variant
+        visible[count, CARD_WIDTH], visible[count, CARD_HEIGHT] = wide, high
+        visible[count, CARD_BIN] = F(bin_)
         counts[bin_ + 1] += 1
-        found += 1
-    for k in range(BINS):
+        count += 1
+    for k in range(CARD_BINS):  # from numbers of cards to where each bin begins
         counts[k + 1] += counts[k]
-    for q in range(found):
-        bin_ = np.int64(visible[q, 6])
+    for q in range(count):
+        bin_ = np.int64(visible[q, CARD_BIN])
         order[counts[bin_]] = q
         counts[bin_] += 1
-    return found
+    return count
 
 
 @kernel
 def draw_cards(
-    camera: Any,
-    found: int,
-    visible: Any,
-    order: Any,
-    texels: Any,
-    kinds: Any,
-    air: Any,
-    image: Any,
-    depth: Any,
-    labels: Any,
+    projection: Projection, count: int, scene: SceneArrays, scratch: Scratch, image: Image
 ) -> None:
-    """Draw the cards that `find_cards` found, farthest first.
+    """Draw the cards that `find_cards` found, farthest first; ``depth`` and ``labels`` go along.
 
     Args:
-        camera: (12,) float32 position, forward, right and up vector.
-        found: how many.
-        visible: (MOST, 7) float32 of `find_cards`.
-        order: (MOST,) int64 of `find_cards`.
-        texels: (kinds * CARD,) int32 packed colours, red lowest, the highest bit set where opaque.
-        kinds: (kinds,) uint8, what each kind is, see `sensors.Label`.
-        air: fog, see `daylight.Daylight.air`.
+        projection: the camera with its image.
+        count: how many cards.
+        scene: the scene.
+        scratch: working memory as `find_cards` left it.
         image: (height, width, 3) uint8, drawn into.
-        depth: (height, width) float32 m, tested against and written.
-        labels: (height, width) uint8, receives what each pixel shows.
     """
-    height, width = image.shape[0], image.shape[1]
+    height, width, air = projection.height, projection.width, unpack(Air, scene.air)
+    forward = unpack(Camera, projection.camera).forward
+    visible, order, depth, labels = scratch.cards, scratch.order, scratch.depth, scratch.labels
+    texels = scene.card_texels
     # Against the sun the cards show their shaded side.
-    light = LIGHT_ACROSS - LIGHT_SWING * (camera[3] * air[12] + camera[4] * air[13])
-    for position in range(found):
+    light = LIGHT_ACROSS - LIGHT_SWING * (forward.x * air.sun_east + forward.y * air.sun_north)
+    for position in range(count):
         q = order[position]
-        far, wide, high = visible[q, 0], visible[q, 3], visible[q, 4]
-        left, top = visible[q, 1] - wide * _HALF, visible[q, 2] - high
+        far, wide, high = visible[q, CARD_DEPTH], visible[q, CARD_WIDTH], visible[q, CARD_HEIGHT]
+        foot, variant = visible[q, CARD_FOOT], np.int64(visible[q, CARD_VARIANT])
+        left, top = visible[q, CARD_MIDDLE] - wide * _HALF, foot - high
         first = max(np.int64(math.ceil(left - _HALF)), 0)
         last = min(np.int64(math.floor(left + wide - _HALF)) + 1, width)
         upper = max(np.int64(math.ceil(top - _HALF)), 0)
-        lower = min(np.int64(math.floor(visible[q, 2] - _HALF)) + 1, height)
+        lower = min(np.int64(math.floor(foot - _HALF)) + 1, height)
         if first >= last or upper >= lower:
             continue
         level, side, start = 0, SIDE, 0
-        while level < LEVELS - 1 and F(side) > max(high, wide) * F(1.4):
+        while level < LEVELS - 1 and F(side) > max(high, wide) * TEXELS_PER_PIXEL:
             start += side * side
             side >>= 1
             level += 1
-        base = np.int64(visible[q, 5]) * CARD + start
-        label = kinds[np.int64(visible[q, 5])]
-        fog = min(max((far - air[3]) * air[4], _ZERO), _ONE)
+        base = variant * CARD + start
+        label = scene.card_labels[variant]
+        # Colours in integers of 1/256.
+        fog = fog_share(air, far)
         thick = np.int32(fog * F(256.0))
         clear = np.int32((_ONE - fog) * light * F(256.0))
-        fog_r, fog_g, fog_b = np.int32(air[0]) * thick, np.int32(air[1]) * thick, np.int32(air[2]) * thick
+        fog_r = np.int32(air.fog.red) * thick
+        fog_g = np.int32(air.fog.green) * thick
+        fog_b = np.int32(air.fog.blue) * thick
         # Texels are stepped through in 1/65536ths.
         across = np.int64(F(side) / wide * F(65536.0))
         begin = np.int64((F(first) + _HALF - left) * F(side) / wide * F(65536.0))
@@ -152,12 +158,12 @@ def draw_cards(
                 colour = texels[np.uint64(line + min(tx >> 16, side - 1))]
                 tx += across
                 column = np.uint64(j)
-                if colour < 0 and depth[row, column] > far:
+                if colour < 0 and depth[row, column] > far:  # the highest bit is set where opaque
                     red = ((colour & 255) * clear + fog_r) >> 8
                     green = (((colour >> 8) & 255) * clear + fog_g) >> 8
                     blue = (((colour >> 16) & 255) * clear + fog_b) >> 8
-                    image[row, column, np.uint64(0)] = np.uint8(min(red, 255))
-                    image[row, column, np.uint64(1)] = np.uint8(min(green, 255))
-                    image[row, column, np.uint64(2)] = np.uint8(min(blue, 255))
+                    image[row, column, RED] = np.uint8(min(red, 255))
+                    image[row, column, GREEN] = np.uint8(min(green, 255))
+                    image[row, column, BLUE] = np.uint8(min(blue, 255))
                     depth[row, column] = far
                     labels[row, column] = label

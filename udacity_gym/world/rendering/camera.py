@@ -21,6 +21,7 @@ from udacity_gym.telemetry import CAMERAS, SENSORS, VIEWS, Image, Pose, split_na
 from udacity_gym.world.jit import cached
 from udacity_gym.world.rendering.bonnet import FIELD_OF_VIEW, bonnet_overlay
 from udacity_gym.world.rendering.renderer import Look, Renderer
+from udacity_gym.world.rendering.weather import UDACITY
 from udacity_gym.world.scene.car_body import car_faces
 from udacity_gym.world.scene.daylight import Daylight
 from udacity_gym.world.scene.scenery import scene_of
@@ -32,7 +33,6 @@ ROLL = math.radians(1.20)
 """rad that every camera is rolled: the horizon falls to the right."""
 CHASED = 7.0
 """m that the chase view is behind the car."""
-CLEAR = Conditions()
 KINDS = {"depth": np.float32, "segmentation": np.uint8}
 """Types of the sensors' arrays."""
 Planes: TypeAlias = "Mapping[str | None, NDArray[Any]]"
@@ -87,7 +87,7 @@ class Shot:
 
     pose: Pose
     mode: str = "autonomous"
-    conditions: Conditions = CLEAR
+    conditions: Conditions = UDACITY
     seed: int = 0
 
 
@@ -220,7 +220,7 @@ class CameraRig:
         pose: Pose,
         camera: str = "center",
         mode: str = "autonomous",
-        conditions: Conditions = CLEAR,
+        conditions: Conditions = UDACITY,
         seed: int = 0,
     ) -> Image:
         """Draw the image of one camera.
@@ -245,7 +245,7 @@ class CameraRig:
         pose: Pose,
         cameras: Sequence[str] = CAMERAS,
         mode: str = "autonomous",
-        conditions: Conditions = CLEAR,
+        conditions: Conditions = UDACITY,
         seed: int = 0,
     ) -> dict[str, Image]:
         """Draw the images of several cameras in one go.
@@ -306,7 +306,7 @@ class CameraRig:
         rows = camera_rows([(shot.pose, shot.mode) for shot in shots], cameras)
         which = [CAMERAS.index(camera) for camera in cameras for _ in shots]
         looks = None
-        if any(shot.conditions != CLEAR for shot in shots):
+        if any(shot.conditions != UDACITY for shot in shots):
             looks = [
                 Look(shot.conditions, 3 * shot.seed + CAMERAS.index(camera))
                 for camera in cameras
@@ -324,7 +324,7 @@ class CameraRig:
         width: int = 640,
         height: int = 360,
         steering: float = 0.0,
-        conditions: Conditions = CLEAR,
+        conditions: Conditions = UDACITY,
         seed: int = 0,
     ) -> Image:
         """Draw an image for people.

@@ -1,26 +1,66 @@
 """The colours of road, ground and sky, computed from where every pixel is.
 
-Lines, kerbs and edges are averaged over each pixel's extent in closed form, so nothing flickers;
-patterns are looked up in the halving that fits the pixel.
+Lines, kerbs and edges are averaged over each pixel's extent in closed form (a box filter), so nothing
+flickers; patterns are looked up in the halving that fits the pixel.
+
+All kernels take a block of pixel columns, the scene, and the working memory whose planes they read and fill.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from udacity_gym.telemetry import Image
 from udacity_gym.world.jit import LANES, F, index, inline, kernel
-from udacity_gym.world.rendering.surface import COBBLED, DECK, FAR, LINED, RAISED, STRIPED, WALL_UNIT
-from udacity_gym.world.rendering.textures import SIZE, texel, texels
-from udacity_gym.world.scene.shadows import FULL
+from udacity_gym.world.records import unpack
+from udacity_gym.world.rendering.rays import Block, Camera, lane_ray, lanes_of, row_ray, steps_of
+from udacity_gym.world.rendering.sampling import (
+    BLUE,
+    GREEN,
+    RED,
+    cell_of,
+    channel,
+    flag,
+    pattern,
+    rgb,
+    roadside,
+    texel,
+    texels,
+)
+from udacity_gym.world.rendering.scratch import HIGH, LOW, Scratch
+from udacity_gym.world.rendering.surface import DECK, FAR
+from udacity_gym.world.scene.scene_arrays import (
+    COBBLED,
+    FULL_SUN,
+    LINED,
+    RAISED,
+    STRIPED,
+    WALL_UNIT,
+    Air,
+    Land,
+    LightFrame,
+    Palette,
+    Road,
+    SceneArrays,
+)
+from udacity_gym.world.scene.textures import ASPHALT, COBBLESTONES, GROUND
 
 SHOULDER_RED, SHOULDER_GREEN, SHOULDER_CALM = F(0.06), F(0.04), F(0.4)
 """How much more red and green the asphalt outside the edge lines is, and how much less grainy."""
-MARGIN = F(0.5)
+PIXEL_MARGIN = F(0.5)
 """m, more than half the extent of a pixel in a row that does not show the edge of the road besides."""
-SHARPNESS = F(0.6)
+BAR_SHARPNESS = F(0.6)
 """Share of a pixel's length over which the bars of the kerb are averaged."""
+GLANCE, COBBLE_GLANCE, GLANCE_DISTANCE = F(0.59), F(0.25), F(4.0)
+"""The road looks lighter the flatter one looks at it: up to this share more, half of it at so many m.
+
+Fitted to the mean brightness of asphalt by image row: 118 at row 136, 129 at row 100, 146 at row 70.
+"""
+KERB_BULGE, KERB_BULGE_PER_METRE, KERB_BULGE_WIDTH = F(0.75), F(0.6), F(0.8)
+"""How strongly a concrete kerb's colour depends on the sun: at its foot, more per m above it, up to so
+many m."""
+FINE_TEXELS, FINE_FOOTPRINT, COARSE_TEXELS = F(12.0), F(14.0), F(1.5)
+"""Texels per m of the ground's two patterns; the finer one is a little smoother than its texels are small."""
 
 _ZERO = F(0.0)
 _ONE = F(1.0)
@@ -28,507 +68,355 @@ _HALF = F(0.5)
 _TO_UNIT = F(1.0 / 255.0)
 _BLUR = F(1.0)  # patterns are as sharp as in recordings: correlation of neighbours along a row
 
-GLANCE, COBBLE_GLANCE, GLANCE_DISTANCE = F(0.59), F(0.25), F(4.0)
-"""The road looks lighter the flatter one looks at it: up to this share more, half of it at so many m.
-
-Fitted to the mean brightness of asphalt by image row: 118 at row 136, 129 at row 100, 146 at row 70.
-"""
-
 
 @inline
-def band(distance: Any, extent: Any, low: Any, high: Any) -> Any:
+def band(distance: F, extent: F, low: F, high: F) -> F:
     """Share of a pixel's extent that lies between two distances."""
     inside = min(distance + _HALF * extent, high) - max(distance - _HALF * extent, low)
     return max(inside, _ZERO) / extent
 
 
 @inline
-def step_up(distance: Any, extent: Any, edge: Any) -> Any:
+def step_up(distance: F, extent: F, edge: F) -> F:
     """Share of a pixel's extent that lies beyond a distance."""
     return min(max((distance - edge) / extent + _HALF, _ZERO), _ONE)
 
 
 @inline
-def dashes(place: Any, extent: Any, period: Any, dash: Any) -> Any:
-    """Share of a pixel's extent that lies in the beginnings, so long as a dash, of a repeating period."""
-    first, last = place - _HALF * extent, place + _HALF * extent
+def dashes(s: F, extent: F, period: F, dash: F) -> F:
+    """Share of a pixel's extent that lies on dashes, each at the beginning of a period.
+
+    Dashes up to x add up to floor(x / period) * dash + min(x modulo period, dash); the share is the
+    difference of that between the pixel's two ends.
+    """
+    first, last = s - _HALF * extent, s + _HALF * extent
     inverse = _ONE / period
     a, b = np.floor(first * inverse), np.floor(last * inverse)
     return ((b - a) * dash + min(last - b * period, dash) - min(first - a * period, dash)) / extent
 
 
 @inline
-def bars(place: Any, extent: Any, period: Any) -> Any:
+def bars(s: F, extent: F, period: F) -> F:
     """Share of a pixel's extent that lies in the first halves of a repeating period."""
-    return dashes(place, extent, period, period * _HALF)
+    return dashes(s, extent, period, period * _HALF)
 
 
 @inline
-def channel(packed: Any, shift: Any) -> Any:
-    """One of the four bytes of a packed colour as a number."""
-    return F(np.int32((packed >> shift) & np.int32(255)))
-
-
-@inline
-def _widest(section: Any) -> Any:
+def _widest(road: Road) -> F:
     """Metres from the centre line beyond which no pixel shows road or kerb."""
-    return max(section[7], section[8]) + MARGIN
-
-
-@inline
-def flag(packed: Any, bit: Any) -> Any:
-    """One bit as 0.0 or 1.0."""
-    return F(np.int32((packed >> bit) & np.int32(1)))
+    return max(road.kerb_top, road.farthest_wall) + PIXEL_MARGIN
 
 
 @kernel
-def pave(
-    camera: Any,
-    air: Any,
-    bottom: int,
-    covered: Any,
-    span: Any,
-    t: Any,
-    s: Any,
-    d: Any,
-    along: Any,
-    across: Any,
-    section: Any,
-    palette: Any,
-    textures: Any,
-    red: Any,
-    green: Any,
-    blue: Any,
-    road: Any,
-) -> None:
-    """Colour the pixels of the road as if it were all asphalt.
-
-    Args:
-        camera: (12,) float32 position, forward, right and up vector.
-        air: float32, see `daylight.Daylight.air`.
-        bottom: rows to look at, from the top.
-        covered: (rows,) int32, how many of the row's pixels meet the ground.
-        span: (rows, 2) float32 m, smallest and greatest distance from the centre line.
-        t: (rows, LANES) float32 m, depth of each pixel.
-        s: (rows, LANES) float32 m along the track.
-        d: (rows, LANES) float32 m to the right of the centre line.
-        along: (rows, LANES) float32 m, extent of the pixel along the track.
-        across: (rows, LANES) float32 m, extent of the pixel across the track.
-        section: float32 cross-section, see `scenery._section`.
-        palette: (materials, 4) float32 colours, see `scenery.PALETTE`.
-        textures: float32 patterns: asphalt, cobblestones, ground.
-        red: (rows, LANES) float32, receives the red.
-        green: the same, green.
-        blue: the same, blue.
-        road: (rows, LANES) float32, receives the share of the pixel that is road: all of it.
-    """
-    line_high, scale = section[3], section[9]
-    widest = _widest(section)
-    ar, ag, ab, contrast = palette[0, 0], palette[0, 1], palette[0, 2], palette[0, 3]
-    light = _ONE + air[18] * (camera[3] * air[12] + camera[4] * air[13])
-    for i in range(bottom):
+def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
+    """Colour the pixels of the road as if it were all asphalt; their share of ``road`` is 1."""
+    air, road, asphalt = (
+        unpack(Air, scene.air),
+        unpack(Road, scene.road),
+        unpack(Palette, scene.palette).asphalt,
+    )
+    forward = unpack(Camera, block.projection.camera).forward
+    t, s, d, along, across = scratch.t, scratch.s, scratch.d, scratch.along, scratch.across
+    span, covered, share = scratch.span, scratch.covered, scratch.road
+    red, green, blue = scratch.red, scratch.green, scratch.blue
+    scale = road.asphalt_texels
+    widest = _widest(road)
+    colour, contrast = asphalt.colour, asphalt.spread
+    # Asphalt is lightest where one looks with the sun, or against it: by the cosine of the angle between the
+    # two.
+    light = _ONE + air.glance * (forward.x * air.sun_east + forward.y * air.sun_north)
+    for i in range(block.bottom):
         row = np.uint64(i)
-        if covered[i] == 0 or span[row, np.uint64(0)] > widest:
+        if covered[i] == 0 or span[row, LOW] > widest:
             continue
         for e in range(LANES):
             lane = np.uint64(e)
             offset, extent, depth = d[row, lane], across[row, lane], t[row, lane]
             footprint = max(extent, along[row, lane]) * (scale * _BLUR)
-            k00, k10, k01, k11, fu, fv, fade = texels(0, s[row, lane] * scale, offset * scale, footprint)
-            low, high = textures[k00], textures[k01]
-            low += fu * (textures[k10] - low)
-            high += fu * (textures[k11] - high)
-            shoulder = step_up(abs(offset), extent, line_high)
-            grain = contrast * fade * (_ONE - SHOULDER_CALM * shoulder) * (low + fv * (high - low))
+            near = texels(ASPHALT, s[row, lane] * scale, offset * scale, footprint)
+            shoulder = step_up(abs(offset), extent, road.line_outer)
+            grain = (
+                contrast * near.contrast * (_ONE - SHOULDER_CALM * shoulder) * pattern(scene.textures, near)
+            )
             bright = light * (_ONE + GLANCE * depth / (depth + GLANCE_DISTANCE)) * (_ONE + grain)
-            red[row, lane] = ar * bright * (_ONE + SHOULDER_RED * shoulder)
-            green[row, lane] = ag * bright * (_ONE + SHOULDER_GREEN * shoulder)
-            blue[row, lane] = ab * bright
-            road[row, lane] = _ONE
+            red[row, lane] = colour.red * bright * (_ONE + SHOULDER_RED * shoulder)
+            green[row, lane] = colour.green * bright * (_ONE + SHOULDER_GREEN * shoulder)
+            blue[row, lane] = colour.blue * bright
+            share[row, lane] = _ONE
 
 
 @kernel
-def mark(
-    bottom: int,
-    covered: Any,
-    span: Any,
-    s: Any,
-    d: Any,
-    along: Any,
-    across: Any,
-    section: Any,
-    palette: Any,
-    sides: Any,
-    spacing: float,
-    red: Any,
-    green: Any,
-    blue: Any,
-    road: Any,
-) -> None:
-    """Put the edge lines and the kerbs on the road.
-
-    Arguments as of `pave`; ``sides`` is (2 * n,) int32, what is left and right of each sample, see
-    `surface.LINED`, ``spacing`` m between two samples, and ``road`` receives the share of the pixel that
-    is road or kerb.
-    """
-    last_sample = np.int32(sides.shape[0] // 2 - 1)
-    inverse_spacing = _ONE / F(spacing)
-    line_low, line_inner, line_outer, line_high = section[0], section[1], section[2], section[3]
-    stripes_low, stripes_high, period = section[12], section[4], section[5]
-    foot, top = section[6], section[7]
-    widest = _widest(section)
-    yr, yg, yb = palette[2, 0], palette[2, 1], palette[2, 2]
-    kr, kg, kb = palette[3, 0], palette[3, 1], palette[3, 2]
-    rr, rg, rb = palette[4, 0], palette[4, 1], palette[4, 2]
-    wr, wg, wb = palette[5, 0], palette[5, 1], palette[5, 2]
-    mr, mg, mb = palette[6, 0], palette[6, 1], palette[6, 2]
-    for i in range(bottom):
+def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
+    """Put the edge lines and the kerbs on the road; ``road`` receives the share that is road or kerb."""
+    road, palette = unpack(Road, scene.road), unpack(Palette, scene.palette)
+    s, d, along, across = scratch.s, scratch.d, scratch.along, scratch.across
+    span, covered, share = scratch.span, scratch.covered, scratch.road
+    red, green, blue = scratch.red, scratch.green, scratch.blue
+    inverse_spacing = _ONE / F(road.spacing)
+    widest = _widest(road)
+    line, gap, concrete = palette.edge_line, palette.edge_line_gap, palette.concrete
+    red_bar, white_bar = palette.red_bar, palette.white_bar
+    for i in range(block.bottom):
         row = np.uint64(i)
-        if covered[i] == 0 or span[row, np.uint64(0)] > widest:
+        if covered[i] == 0 or span[row, LOW] > widest:
             continue
-        if span[row, np.uint64(1)] < line_low - MARGIN:
+        if span[row, HIGH] < road.line_inner - PIXEL_MARGIN:
             continue
         for e in range(LANES):
             lane = np.uint64(e)
-            place, offset = s[row, lane], d[row, lane]
-            length, extent = along[row, lane], across[row, lane]
+            offset, length, extent = d[row, lane], along[row, lane], across[row, lane]
             r, g, b = red[row, lane], green[row, lane], blue[row, lane]
             distance = abs(offset)
-            sample = min(max(np.int32(place * inverse_spacing), np.int32(0)), last_sample)
-            side = sides[index(sample * np.int32(2) + np.int32(offset > _ZERO))]
+            side = roadside(scene.sides, inverse_spacing, s[row, lane], np.int32(offset > _ZERO))
             raised = flag(side, RAISED)
 
+            # The edge line: two stripes, and the darker asphalt between them.
             lined = flag(side, LINED)
-            dark = band(distance, extent, line_inner, line_outer) * lined
-            r *= _ONE + dark * (kr - _ONE)
-            g *= _ONE + dark * (kg - _ONE)
-            b *= _ONE + dark * (kb - _ONE)
-            yellow = band(distance, extent, line_low, line_inner)
-            yellow = (yellow + band(distance, extent, line_outer, line_high)) * lined
-            r += yellow * (yr - r)
-            g += yellow * (yg - g)
-            b += yellow * (yb - b)
+            dark = band(distance, extent, road.gap_inner, road.gap_outer) * lined
+            r *= _ONE + dark * (gap.red - _ONE)
+            g *= _ONE + dark * (gap.green - _ONE)
+            b *= _ONE + dark * (gap.blue - _ONE)
+            paint = band(distance, extent, road.line_inner, road.gap_inner)
+            paint = (paint + band(distance, extent, road.gap_outer, road.line_outer)) * lined
+            r += paint * (line.red - r)
+            g += paint * (line.green - g)
+            b += paint * (line.blue - b)
 
             # The kerb bulges: its top turns more to the sun, or away from it, than its foot.
-            face = step_up(distance, extent, foot) * raised
-            bulge = F(0.75) + F(0.6) * min(max(distance - foot, _ZERO), F(0.8))
-            r += face * (mr + bulge * (channel(side, 0) - mr) - r)
-            g += face * (mg + bulge * (channel(side, 8) - mg) - g)
-            b += face * (mb + bulge * (channel(side, 16) - mb) - b)
+            kerb = rgb(side)
+            face = step_up(distance, extent, road.edge) * raised
+            bulge = KERB_BULGE + KERB_BULGE_PER_METRE * min(
+                max(distance - road.edge, _ZERO), KERB_BULGE_WIDTH
+            )
+            r += face * (concrete.red + bulge * (kerb.red - concrete.red) - r)
+            g += face * (concrete.green + bulge * (kerb.green - concrete.green) - g)
+            b += face * (concrete.blue + bulge * (kerb.blue - concrete.blue) - b)
 
-            stripes = band(distance, extent, stripes_low, stripes_high) * flag(side, STRIPED)
-            white = bars(place, length * SHARPNESS, period)
-            red[row, lane] = r + stripes * (rr + white * (wr - rr) - r)
-            green[row, lane] = g + stripes * (rg + white * (wg - rg) - g)
-            blue[row, lane] = b + stripes * (rb + white * (wb - rb) - b)
-            road[row, lane] = _ONE - step_up(distance, extent, foot + raised * (top - foot))
+            striped = band(distance, extent, road.bars_inner, road.bars_outer) * flag(side, STRIPED)
+            white = bars(s[row, lane], length * BAR_SHARPNESS, road.bars_period)
+            red[row, lane] = r + striped * (red_bar.red + white * (white_bar.red - red_bar.red) - r)
+            green[row, lane] = g + striped * (red_bar.green + white * (white_bar.green - red_bar.green) - g)
+            blue[row, lane] = b + striped * (red_bar.blue + white * (white_bar.blue - red_bar.blue) - b)
+            outer = road.edge + raised * (road.kerb_top - road.edge)
+            share[row, lane] = _ONE - step_up(distance, extent, outer)
 
 
 @kernel
-def mark_middle(
-    bottom: int,
-    covered: Any,
-    span: Any,
-    s: Any,
-    d: Any,
-    along: Any,
-    across: Any,
-    section: Any,
-    palette: Any,
-    red: Any,
-    green: Any,
-    blue: Any,
-) -> None:
-    """Put the centre line on the road, where there is one; arguments as of `pave`."""
-    low, high, period, dash = section[13], section[14], section[15], section[16]
+def mark_middle(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
+    """Put the centre line on the road, where there is one."""
+    road, paint = unpack(Road, scene.road), unpack(Palette, scene.palette).centre_line
+    low, high = road.centre_inner, road.centre_outer
     if high <= _ZERO:
         return
-    wr, wg, wb = palette[7, 0], palette[7, 1], palette[7, 2]
-    for i in range(bottom):
+    s, d, along, across = scratch.s, scratch.d, scratch.along, scratch.across
+    span, covered = scratch.span, scratch.covered
+    red, green, blue = scratch.red, scratch.green, scratch.blue
+    for i in range(block.bottom):
         row = np.uint64(i)
-        if covered[i] == 0 or span[row, np.uint64(0)] > high + MARGIN:
+        if covered[i] == 0 or span[row, LOW] > high + PIXEL_MARGIN:
             continue
         for e in range(LANES):
             lane = np.uint64(e)
             offset, extent = d[row, lane], across[row, lane]
             line = band(offset, extent, low, high) + band(offset, extent, -high, -low)
-            line *= dashes(s[row, lane], along[row, lane], period, dash)
-            red[row, lane] += line * (wr - red[row, lane])
-            green[row, lane] += line * (wg - green[row, lane])
-            blue[row, lane] += line * (wb - blue[row, lane])
+            line *= dashes(s[row, lane], along[row, lane], road.dash_period, road.dash)
+            red[row, lane] += line * (paint.red - red[row, lane])
+            green[row, lane] += line * (paint.green - green[row, lane])
+            blue[row, lane] += line * (paint.blue - blue[row, lane])
 
 
 @kernel
-def cobble(
-    bottom: int,
-    covered: Any,
-    span: Any,
-    t: Any,
-    s: Any,
-    d: Any,
-    along: Any,
-    across: Any,
-    section: Any,
-    palette: Any,
-    sides: Any,
-    textures: Any,
-    spacing: float,
-    red: Any,
-    green: Any,
-    blue: Any,
-    road: Any,
-) -> None:
-    """Lay cobblestones over the road where there is a bridge; arguments as of `pave` and `mark`.
+def cobble(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
+    """Lay cobblestones over the road where there is a bridge.
 
     A row is looked at when its first or last pixel shows the bridge: along a row, s only rises or falls.
     """
-    last_sample = np.int32(sides.shape[0] // 2 - 1)
-    inverse_spacing = _ONE / F(spacing)
-    scale, scale_across = section[10], section[11]
-    widest = _widest(section)
-    cr, cg, cb, contrast = palette[1, 0], palette[1, 1], palette[1, 2], palette[1, 3]
-    for i in range(bottom):
+    road, stones = unpack(Road, scene.road), unpack(Palette, scene.palette).cobblestones
+    t, s, d, along, across = scratch.t, scratch.s, scratch.d, scratch.along, scratch.across
+    span, covered, share = scratch.span, scratch.covered, scratch.road
+    red, green, blue = scratch.red, scratch.green, scratch.blue
+    inverse_spacing = _ONE / F(road.spacing)
+    scale, scale_across = road.cobble_texels, road.cobble_texels_across
+    widest = _widest(road)
+    colour, contrast = stones.colour, stones.spread
+    for i in range(block.bottom):
         row = np.uint64(i)
-        if covered[i] == 0 or span[row, np.uint64(0)] > widest:
+        if covered[i] == 0 or span[row, LOW] > widest:
             continue
-        stones = np.int32(0)
+        cobbled = np.int32(0)
         for e in (0, LANES - 1):
-            sample = min(max(np.int32(s[row, np.uint64(e)] * inverse_spacing), np.int32(0)), last_sample)
-            stones += (sides[index(sample * np.int32(2))] >> COBBLED) & np.int32(1)
-            stones += (sides[index(sample * np.int32(2) + np.int32(1))] >> COBBLED) & np.int32(1)
-        if stones == 0:
+            for right in range(2):
+                side = roadside(scene.sides, inverse_spacing, s[row, np.uint64(e)], np.int32(right))
+                cobbled += (side >> COBBLED) & np.int32(1)
+        if cobbled == 0:
             continue
         for e in range(LANES):
             lane = np.uint64(e)
-            place, offset, depth = s[row, lane], d[row, lane], t[row, lane]
-            sample = min(max(np.int32(place * inverse_spacing), np.int32(0)), last_sample)
-            side = sides[index(sample * np.int32(2) + np.int32(offset > _ZERO))]
+            offset, depth = d[row, lane], t[row, lane]
+            side = roadside(scene.sides, inverse_spacing, s[row, lane], np.int32(offset > _ZERO))
             stony = flag(side, COBBLED)
-            edge = F(side & np.int32(0xFFFFFF)) * WALL_UNIT
+            wall = F(side & np.int32(0xFFFFFF)) * WALL_UNIT
             footprint = max(across[row, lane] * scale_across, along[row, lane] * scale) * _BLUR
-            k00, k10, k01, k11, fu, fv, fade = texels(SIZE, place * scale, offset * scale_across, footprint)
-            low, high = textures[k00], textures[k01]
-            low += fu * (textures[k10] - low)
-            high += fu * (textures[k11] - high)
+            near = texels(COBBLESTONES, s[row, lane] * scale, offset * scale_across, footprint)
             bright = _ONE + COBBLE_GLANCE * depth / (depth + GLANCE_DISTANCE)
-            bright *= _ONE + contrast * fade * (low + fv * (high - low))
-            red[row, lane] += stony * (cr * bright - red[row, lane])
-            green[row, lane] += stony * (cg * bright - green[row, lane])
-            blue[row, lane] += stony * (cb * bright - blue[row, lane])
-            inside = _ONE - step_up(abs(offset), across[row, lane], edge)
-            road[row, lane] += stony * (inside - road[row, lane])
+            bright *= _ONE + contrast * near.contrast * pattern(scene.textures, near)
+            red[row, lane] += stony * (colour.red * bright - red[row, lane])
+            green[row, lane] += stony * (colour.green * bright - green[row, lane])
+            blue[row, lane] += stony * (colour.blue * bright - blue[row, lane])
+            inside = _ONE - step_up(abs(offset), across[row, lane], wall)
+            share[row, lane] += stony * (inside - share[row, lane])
 
 
 @kernel
-def paint_ground(
-    camera: Any,
-    focal: float,
-    frame: Any,
-    width: int,
-    first: int,
-    bottom: int,
-    covered: Any,
-    span: Any,
-    section: Any,
-    t: Any,
-    colours: Any,
-    textures: Any,
-    red: Any,
-    green: Any,
-    blue: Any,
-    road: Any,
-) -> None:
+def paint_ground(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     """Colour the pixels of the ground beside the road from the map of its colours.
 
     Rows that show nothing but road are left alone.
     """
-    nodes = np.int32(frame[4])
-    east_end, north_end = frame[2], frame[3]
-    rows = t.shape[0]
-    inverse_focal = _ONE / focal
-    cx, cy = camera[0] - frame[0], camera[1] - frame[1]
-    ux, uy = camera[6] * inverse_focal, camera[7] * inverse_focal
-    u0 = F(first) + _HALF - F(width) * _HALF
-    narrowest, widest = section[6] - MARGIN, _widest(section)
-    for i in range(bottom):
+    steps, land, road = steps_of(block), unpack(Land, scene.land), unpack(Road, scene.road)
+    position = unpack(Camera, block.projection.camera).position
+    t, span, covered, share = scratch.t, scratch.span, scratch.covered, scratch.road
+    red, green, blue = scratch.red, scratch.green, scratch.blue
+    colours, textures, columns = scene.colours, scene.textures, np.int32(land.columns)
+    east, north = position.x - land.west, position.y - land.south
+    narrowest, widest = road.edge - PIXEL_MARGIN, _widest(road)
+    for i in range(block.bottom):
         row = np.uint64(i)
-        if covered[i] == 0 or span[row, np.uint64(1)] < narrowest:
+        if covered[i] == 0 or span[row, HIGH] < narrowest:
             continue
-        keep = F(np.int32(span[row, np.uint64(0)] <= widest))
-        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
-        ax = camera[3] + v * camera[9]
-        ay = camera[4] + v * camera[10]
+        keep = F(np.int32(span[row, LOW] <= widest))  # 0 where the row's planes of colour were not filled
+        middle = row_ray(block, steps, i)
         for e in range(LANES):
             lane = np.uint64(e)
-            u = u0 + F(np.int32(e))
-            depth = min(t[row, lane], FAR)
-            x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
-            footprint = depth * inverse_focal
-            fine = textures[texel(2 * SIZE, x * F(12.0), y * F(12.0), footprint * F(14.0))]
-            coarse = textures[texel(2 * SIZE, x * F(1.5), y * F(1.5), footprint * F(1.5))]
+            depth, ray = min(t[row, lane], FAR), lane_ray(steps, middle, e)
+            x, y = east + depth * ray.x, north + depth * ray.y
+            footprint = depth * steps.tangent
+            fine = textures[texel(GROUND, x * FINE_TEXELS, y * FINE_TEXELS, footprint * FINE_FOOTPRINT)]
+            coarse = textures[texel(GROUND, x * COARSE_TEXELS, y * COARSE_TEXELS, footprint * COARSE_TEXELS)]
             mottle = F(0.5) * fine + coarse
-            x = min(max(x, _ZERO), east_end)
-            y = min(max(y, _ZERO), north_end)
-            ix = np.int32(x)
-            iy = np.int32(y)
-            fx, fy = x - F(ix), y - F(iy)
-            node = np.int32(iy * nodes + ix)
-            a, b = colours[index(node)], colours[index(node + np.int32(1))]
-            c, k = colours[index(node + nodes)], colours[index(node + nodes + np.int32(1))]
-            w11 = fx * fy
-            w10 = fx - w11
-            w01 = fy - w11
-            w00 = _ONE - fx - w01
-            r = w00 * channel(a, 0) + w10 * channel(b, 0) + w01 * channel(c, 0) + w11 * channel(k, 0)
-            g = w00 * channel(a, 8) + w10 * channel(b, 8) + w01 * channel(c, 8) + w11 * channel(k, 8)
-            bl = w00 * channel(a, 16) + w10 * channel(b, 16) + w01 * channel(c, 16) + w11 * channel(k, 16)
-            rough = channel(a, 24) * _TO_UNIT
+            cell = cell_of(land, x, y)
+            south_west, south_east = colours[index(cell.node)], colours[index(cell.node + np.int32(1))]
+            north_west = colours[index(cell.node + columns)]
+            north_east = colours[index(cell.node + columns + np.int32(1))]
+            # Bilinear weights of the four nodes.
+            w11 = cell.east * cell.north
+            w10 = cell.east - w11
+            w01 = cell.north - w11
+            w00 = _ONE - cell.east - w01
+            sw, se, nw, ne = rgb(south_west), rgb(south_east), rgb(north_west), rgb(north_east)
+            r = w00 * sw.red + w10 * se.red + w01 * nw.red + w11 * ne.red
+            g = w00 * sw.green + w10 * se.green + w01 * nw.green + w11 * ne.green
+            b = w00 * sw.blue + w10 * se.blue + w01 * nw.blue + w11 * ne.blue
+            rough = channel(south_west, 24) * _TO_UNIT
             shade = _ONE + rough * mottle
-            share = keep * road[row, lane]
-            red[row, lane] = share * red[row, lane] + (_ONE - share) * r * shade
-            green[row, lane] = share * green[row, lane] + (_ONE - share) * g * shade
-            blue[row, lane] = share * blue[row, lane] + (_ONE - share) * bl * shade
+            kept = keep * share[row, lane]
+            red[row, lane] = kept * red[row, lane] + (_ONE - kept) * r * shade
+            green[row, lane] = kept * green[row, lane] + (_ONE - kept) * g * shade
+            blue[row, lane] = kept * blue[row, lane] + (_ONE - kept) * b * shade
 
 
 @kernel
-def shine(
-    camera: Any,
-    focal: float,
-    air: Any,
-    width: int,
-    first: int,
-    bottom: int,
-    covered: Any,
-    slope: Any,
-    t: Any,
-    frame: Any,
-    cells: Any,
-    red: Any,
-    green: Any,
-    blue: Any,
-) -> None:
+def shine(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     """Darken what lies in the shadow or turns away from the sun, lighten what turns towards it.
 
-    Arguments as of `paint_ground`; ``slope`` is (rows, LANES) float32, `surface.DECK` on bridges, which
-    nothing shades; ``frame`` and ``cells`` are those of `shadows.LightMap`.
+    Light is the sky's share plus the sun's, ambient + direct * (1 - ambient), relative to level ground in the
+    sun; the map tells ``direct``. Nothing shades the road on bridges.
     """
-    if frame[5] == _ZERO:
+    frame, ambient = unpack(LightFrame, scene.light_frame), unpack(Air, scene.air).ambient
+    if frame.columns == _ZERO:
         return
-    west, south, per_metre, columns = frame[0], frame[1], frame[2], np.int32(frame[5])
-    east_end, north_end = frame[3], frame[4]
-    shade_r, shade_g, shade_b = air[14], air[15], air[16]
-    rows = t.shape[0]
-    inverse_focal = _ONE / focal
-    ux, uy = camera[6] * inverse_focal * per_metre, camera[7] * inverse_focal * per_metre
-    cx, cy = (camera[0] - west) * per_metre, (camera[1] - south) * per_metre
-    u0 = F(first) + _HALF - F(width) * _HALF
-    for i in range(bottom):
+    t, slope, covered = scratch.t, scratch.slope, scratch.covered
+    red, green, blue = scratch.red, scratch.green, scratch.blue
+    steps, position = steps_of(block), unpack(Camera, block.projection.camera).position
+    columns, scale = np.int32(frame.columns), frame.cells_per_metre
+    east, north = (position.x - frame.west) * scale, (position.y - frame.south) * scale
+    for i in range(block.bottom):
         if covered[i] == 0:
             continue
         row = np.uint64(i)
-        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
-        ax = (camera[3] + v * camera[9]) * per_metre
-        ay = (camera[4] + v * camera[10]) * per_metre
+        middle = row_ray(block, steps, i)
         for e in range(LANES):
             lane = np.uint64(e)
-            u = u0 + F(np.int32(e))
-            depth = min(t[row, lane], FAR)
-            x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
-            px, py = min(max(x, _ZERO), east_end), min(max(y, _ZERO), north_end)
-            ix, iy = np.int32(px), np.int32(py)
-            fx, fy = px - F(ix), py - F(iy)
-            packed = cells[index(iy * columns + ix)]
+            depth, ray = min(t[row, lane], FAR), lane_ray(steps, middle, e)
+            x, y = east + depth * (ray.x * scale), north + depth * (ray.y * scale)
+            inside_x = min(max(x, _ZERO), frame.east_end)
+            inside_y = min(max(y, _ZERO), frame.north_end)
+            ix, iy = np.int32(inside_x), np.int32(inside_y)
+            fx, fy = inside_x - F(ix), inside_y - F(iy)
+            # The light of a cell and of its neighbours to the east, north and north-east.
+            packed = scene.light[index(iy * columns + ix)]
             low = channel(packed, 0) + fx * (channel(packed, 8) - channel(packed, 0))
             high = channel(packed, 16) + fx * (channel(packed, 24) - channel(packed, 16))
-            direct = (low + fy * (high - low)) * F(1.0 / FULL)
+            direct = (low + fy * (high - low)) * F(1.0 / FULL_SUN)
             # What is outside the map, or on a bridge, keeps its colour.
-            known = F(np.int32(px == x) & np.int32(py == y) & np.int32(slope[row, lane] != DECK))
-            direct = _ONE + known * (direct - _ONE)
-            red[row, lane] *= shade_r + direct * (_ONE - shade_r)
-            green[row, lane] *= shade_g + direct * (_ONE - shade_g)
-            blue[row, lane] *= shade_b + direct * (_ONE - shade_b)
+            mapped = np.int32(inside_x == x) & np.int32(inside_y == y) & np.int32(slope[row, lane] != DECK)
+            direct = _ONE + F(mapped) * (direct - _ONE)
+            red[row, lane] *= ambient.red + direct * (_ONE - ambient.red)
+            green[row, lane] *= ambient.green + direct * (_ONE - ambient.green)
+            blue[row, lane] *= ambient.blue + direct * (_ONE - ambient.blue)
 
 
 @inline
-def _haze(height: Any, scale: Any) -> Any:
-    """The exponential of minus the height over the horizon, by its series."""
+def _haze(height: F, scale: F) -> F:
+    """exp(-h) of the height over the horizon, by the series 1 / (1 + h + h^2 / 2 + h^3 / 6)."""
     h = max(height, _ZERO) * scale
     return _ONE / (_ONE + h * (_ONE + h * (_HALF + h * F(1.0 / 6.0))))
 
 
+@inline
+def fog_share(air: Air, depth: F) -> F:
+    """Share of the fog in what one sees at a depth."""
+    return min(max((depth - air.fog_start) * air.fog_scale, _ZERO), _ONE)
+
+
 @kernel
-def finish(
-    camera: Any,
-    focal: float,
-    air: Any,
-    image: Any,
-    first: int,
-    bottom: int,
-    covered: Any,
-    t: Any,
-    red: Any,
-    green: Any,
-    blue: Any,
-    packed: Any,
-    depth: Any,
-) -> None:
-    """Put sky behind and fog before a block of pixels, and write it into the image.
+def finish(block: Block, scene: SceneArrays, scratch: Scratch, image: Image) -> None:
+    """Put sky behind and fog before a block of pixels, and write it into the image; note the depth of all.
+
+    The sky turns from the horizon's colour into the zenith's by the exponential of the height, see `_haze`.
 
     Args:
-        camera: (12,) float32 position, forward, right and up vector.
-        focal: focal length in pixels.
-        air: float32, see `daylight.Daylight.air`.
+        block: pixel columns.
+        scene: the scene.
+        scratch: working memory.
         image: (height, width, 3) uint8, receives the block.
-        first: first column of the block.
-        bottom: rows to write, from the top.
-        covered: (rows,) int32, how many of the row's pixels meet the ground.
-        t: (rows, LANES) float32 m, depth of each pixel.
-        red: (rows, LANES) float32 red of the ground.
-        green: green of the ground.
-        blue: blue of the ground.
-        packed: (LANES,) int32 scratch.
-        depth: (height, width) float32, receives the depth of each pixel in m.
     """
-    rows, width = image.shape[0], image.shape[1]
-    lanes = min(LANES, width - first)
-    inverse_focal = _ONE / focal
-    fog_r, fog_g, fog_b, fog_start, fog_scale = air[0], air[1], air[2], air[3], air[4]
-    low_r, low_g, low_b = air[5], air[6], air[7]
-    high_r, high_g, high_b, sky_scale = air[8], air[9], air[10], air[11]
-    uz = camera[8] * inverse_focal
-    u0 = F(first) + _HALF - F(width) * _HALF
-    for i in range(bottom):
+    air, lanes, steps = unpack(Air, scene.air), lanes_of(block), steps_of(block)
+    t, covered, packed, depth = scratch.t, scratch.covered, scratch.packed, scratch.depth
+    red, green, blue = scratch.red, scratch.green, scratch.blue
+    horizon, zenith, fog_colour = air.horizon, air.zenith, air.fog
+    for i in range(block.bottom):
         row = np.uint64(i)
-        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
-        az = camera[5] + v * camera[11]
+        middle = row_ray(block, steps, i)
         ground = covered[i]
-        if ground == 0:
+        if ground == 0:  # all sky
             for e in range(LANES):
                 lane = np.uint64(e)
-                haze = _haze(az + (u0 + F(np.int32(e))) * uz, sky_scale)
-                red[row, lane] = high_r + haze * (low_r - high_r)
-                green[row, lane] = high_g + haze * (low_g - high_g)
-                blue[row, lane] = high_b + haze * (low_b - high_b)
-        elif ground < lanes:
+                haze = _haze(lane_ray(steps, middle, e).z, air.sky_scale)
+                red[row, lane] = zenith.red + haze * (horizon.red - zenith.red)
+                green[row, lane] = zenith.green + haze * (horizon.green - zenith.green)
+                blue[row, lane] = zenith.blue + haze * (horizon.blue - zenith.blue)
+        elif ground < lanes:  # both
             for e in range(LANES):
                 lane = np.uint64(e)
-                haze = _haze(az + (u0 + F(np.int32(e))) * uz, sky_scale)
-                sky_r = high_r + haze * (low_r - high_r)
-                sky_g = high_g + haze * (low_g - high_g)
-                sky_b = high_b + haze * (low_b - high_b)
+                haze = _haze(lane_ray(steps, middle, e).z, air.sky_scale)
+                sky_r = zenith.red + haze * (horizon.red - zenith.red)
+                sky_g = zenith.green + haze * (horizon.green - zenith.green)
+                sky_b = zenith.blue + haze * (horizon.blue - zenith.blue)
                 solid = F(np.int32(t[row, lane] < FAR))
-                fog = min(max((t[row, lane] - fog_start) * fog_scale, _ZERO), _ONE)
+                fog = fog_share(air, t[row, lane])
                 r, g, b = red[row, lane], green[row, lane], blue[row, lane]
-                red[row, lane] = sky_r + solid * (r + fog * (fog_r - r) - sky_r)
-                green[row, lane] = sky_g + solid * (g + fog * (fog_g - g) - sky_g)
-                blue[row, lane] = sky_b + solid * (b + fog * (fog_b - b) - sky_b)
-        else:
+                red[row, lane] = sky_r + solid * (r + fog * (fog_colour.red - r) - sky_r)
+                green[row, lane] = sky_g + solid * (g + fog * (fog_colour.green - g) - sky_g)
+                blue[row, lane] = sky_b + solid * (b + fog * (fog_colour.blue - b) - sky_b)
+        else:  # all ground
             for e in range(LANES):
                 lane = np.uint64(e)
-                fog = min(max((t[row, lane] - fog_start) * fog_scale, _ZERO), _ONE)
-                red[row, lane] += fog * (fog_r - red[row, lane])
-                green[row, lane] += fog * (fog_g - green[row, lane])
-                blue[row, lane] += fog * (fog_b - blue[row, lane])
+                fog = fog_share(air, t[row, lane])
+                red[row, lane] += fog * (fog_colour.red - red[row, lane])
+                green[row, lane] += fog * (fog_colour.green - green[row, lane])
+                blue[row, lane] += fog * (fog_colour.blue - blue[row, lane])
+        # Rounding and packing is vectorised; single bytes can only be written one by one.
         for e in range(LANES):
             lane = np.uint64(e)
             r = np.int32(min(max(red[row, lane], _ZERO), F(255.0)))
@@ -536,11 +424,9 @@ def finish(
             b = np.int32(min(max(blue[row, lane], _ZERO), F(255.0)))
             packed[lane] = r | (g << 8) | (b << 16)
         for e in range(lanes):
-            lane = np.uint64(e)
-            column = np.uint64(first + e)
-            colour = packed[lane]
-            image[row, column, np.uint64(0)] = np.uint8(colour & 255)
-            image[row, column, np.uint64(1)] = np.uint8((colour >> 8) & 255)
-            image[row, column, np.uint64(2)] = np.uint8(colour >> 16)
+            column, colour = np.uint64(block.first + e), packed[np.uint64(e)]
+            image[row, column, RED] = np.uint8(colour & 255)
+            image[row, column, GREEN] = np.uint8((colour >> 8) & 255)
+            image[row, column, BLUE] = np.uint8(colour >> 16)
         for e in range(lanes):
-            depth[row, np.uint64(first + e)] = t[row, np.uint64(e)]
+            depth[row, np.uint64(block.first + e)] = t[row, np.uint64(e)]

@@ -8,142 +8,97 @@ and Gangnet 1984). Where the ground begins level, as a road does, not even that 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from udacity_gym.world.jit import LANES, F, index, kernel
+from udacity_gym.world.jit import LANES, F, kernel
+from udacity_gym.world.records import unpack
+from udacity_gym.world.rendering.rays import Block, Camera, lanes_of, steps_of
+from udacity_gym.world.rendering.sampling import height_at
+from udacity_gym.world.rendering.scratch import Scratch
+from udacity_gym.world.scene.scene_arrays import Land, SceneArrays
 
 SKY = F(1e6)
 """m, the depth of a pixel that meets no ground."""
-NEARER = (1.0, 2.0, 3.0)
-"""m from the camera to the first samples of a profile."""
-NEAREST = 4.0
-"""m from the camera to the sample from which on each is the same ratio farther than the one before."""
-FARTHEST = 640.0
-"""m from the camera to the last sample; fog is complete at 600 m."""
-LEVEL = F(1e-3)
-"""m by which ground may differ from the camera's and still be level with it."""
-STEEPEST = F(1.5)
-"""Highest tangent of the angle between horizon and optical axis that is still taken for the horizon's."""
+LEVEL_WITHIN = F(1e-3)
+"""m by which ground may differ from the first sample and still be level with it."""
+STEEPEST_HORIZON = F(1.5)
+"""Tangent of the angle between horizon and optical axis, beyond which the horizon is taken to be there."""
+NEAREST_GROUND = F(0.3)
+"""m, least depth of the ground: the simulator's near plane."""
 
+_ZERO = F(0.0)
 _ONE = F(1.0)
 _HALF = F(0.5)
 
 
-def sample_distances(count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Distances of a profile's samples, farther and farther apart.
-
-    Args:
-        count: how many.
-
-    Returns:
-        (count,) float32, m along the optical axis.
-    """
-    return np.concatenate([NEARER, np.geomspace(NEAREST, FARTHEST, count - len(NEARER))]).astype(np.float32)
-
-
 @kernel
-def cast_columns(
-    camera: Any,
-    focal: float,
-    heights: Any,
-    frame: Any,
-    distances: Any,
-    inverse_distances: Any,
-    width: int,
-    first: int,
-    bottom: int,
-    inverse_gaps: Any,
-    drops: Any,
-    level_from: Any,
-    levels: Any,
-    t: Any,
-    slope: Any,
-    covered: Any,
-) -> None:
+def cast_columns(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     """Find the ground along the rays of one block of pixel columns.
 
-    Args:
-        camera: (12,) float32 position, forward, right and up vector.
-        focal: focal length in pixels.
-        heights: (rows * columns,) float32 m, height of the ground at the nodes of the grid.
-        frame: (5,) float32 west and south end of the grid in m, last column and last row that a
-            point may be in, nodes in a row of the grid.
-        distances: (k,) float32 of `sample_distances`.
-        inverse_distances: (k,) float32, their inverses.
-        width: pixels in a row of the image.
-        first: first column of the block.
-        bottom: rows to look at, from the top; what is below lies behind the bonnet.
-        inverse_gaps: (k,) float32, inverse of the distance from the sample before.
-        drops: (k,) float32 scratch, height of the ground above the camera.
-        level_from: (LANES,) int32 scratch.
-        levels: (LANES,) float32 scratch.
-        t: (rows, LANES) float32, receives the depth of each pixel in m along the optical axis.
-        slope: (rows, LANES) float32, receives the rise of the ground per m of depth.
-        covered: (rows,) int32, receives how many of the row's pixels meet the ground.
+    Fills ``t``, ``slope`` and ``covered`` of the working memory.
+
+    A column's rays lie in a vertical plane if the camera is not rolled, and nearly so if it is a little.
+    Their track over the ground is taken to be the line p along the column's ray at the horizon. With q for
+    the distance along p, in units of p, a ray of row v reaches q = t * g where g = g0 + v * g1, and is then
+    t * z above the camera, z = forward.z + v * up.z.
     """
-    nodes = np.int32(frame[4])
-    west, south, east_end, north_end = frame[0], frame[1], frame[2], frame[3]
+    projection, bottom, lanes, steps = block.projection, block.bottom, lanes_of(block), steps_of(block)
+    land, position = unpack(Land, scene.land), unpack(Camera, projection.camera).position
+    distances, inverse_distances, inverse_gaps = (
+        scratch.distances, scratch.inverse_distances, scratch.inverse_gaps,
+    )  # fmt: skip
+    drops, level_from, levels = scratch.drops, scratch.level_from, scratch.levels
+    t, slope, covered = scratch.t, scratch.slope, scratch.covered
     samples = distances.shape[0]
-    rows = t.shape[0]
-    inverse_focal = _ONE / focal
-    middle = F(rows) * _HALF - _HALF
-    cx, cy, cz = camera[0] - west, camera[1] - south, camera[2]
-    u0 = F(first) + _HALF - F(width) * _HALF
-    lanes = min(LANES, width - first)
+    middle = F(projection.height) * _HALF - _HALF
+    east, north = position.x - land.west, position.y - land.south
     for i in range(bottom):
         covered[i] = 0
         for e in range(LANES):
             t[np.uint64(i), np.uint64(e)] = SKY
-            slope[np.uint64(i), np.uint64(e)] = F(0.0)
+            slope[np.uint64(i), np.uint64(e)] = _ZERO
     for lane in range(lanes):
-        u = (u0 + F(lane)) * inverse_focal
-        bx, by, bz = camera[3] + u * camera[6], camera[4] + u * camera[7], camera[5] + u * camera[8]
-        horizon = min(max(-bz / camera[11], -STEEPEST), STEEPEST)
-        px, py = bx + horizon * camera[9], by + horizon * camera[10]
+        camera = unpack(Camera, projection.camera)
+        forward, right = camera.forward, camera.right
+        u = (steps.left + F(lane)) * steps.tangent
+        bx, by, bz = forward.x + u * right.x, forward.y + u * right.y, forward.z + u * right.z
+        # A ray is level where bz + v * up.z is 0.
+        horizon = min(max(-bz / unpack(Camera, projection.camera).up.z, -STEEPEST_HORIZON), STEEPEST_HORIZON)
+        up = unpack(Camera, projection.camera).up
+        px, py = bx + horizon * up.x, by + horizon * up.y
         for j in range(samples):
             k = np.uint64(j)
-            x = min(max(cx + distances[k] * px, F(0.0)), east_end)
-            y = min(max(cy + distances[k] * py, F(0.0)), north_end)
-            ix = np.int32(x)
-            iy = np.int32(y)
-            ax = x - F(ix)
-            ay = y - F(iy)
-            node = np.int32(iy * nodes + ix)
-            south_west, south_east = heights[index(node)], heights[index(node + np.int32(1))]
-            north_west = heights[index(node + nodes)]
-            north_east = heights[index(node + nodes + np.int32(1))]
-            a = south_west + ax * (south_east - south_west)
-            b = north_west + ax * (north_east - north_west)
-            drops[k] = a + ay * (b - a) - cz
+            ground = height_at(scene.heights, land, east + distances[k] * px, north + distances[k] * py)
+            drops[k] = ground - position.z
         # How far the ground is level: the rows that show it need no walk.
         level = drops[0]
         uneven = np.int32(samples)
         for j in range(samples):
-            is_uneven = abs(drops[np.uint64(j)] - level) > LEVEL
+            is_uneven = abs(drops[np.uint64(j)] - level) > LEVEL_WITHIN
             uneven = min(uneven, np.int32(j) if is_uneven else np.int32(samples))
         begin = max(np.int64(uneven) - 1, 0)
-        # Depth along the optical axis is m of the column's ground track times g, which is linear in the row.
+        # g is the part of the ray's horizontal direction along p, relative to the length of p.
         inverse = _ONE / (px * px + py * py)
         g0 = (bx * px + by * py) * inverse
-        g1 = (camera[9] * px + camera[10] * py) * inverse
+        g1 = (up.x * px + up.y * py) * inverse
+        # The row that looks at the last level sample: z = flat * g, solved for v. Below it all is level.
         flat = level * inverse_distances[begin]
-        crossing = (flat * g0 - bz) / (camera[11] - flat * g1)
-        i = min(max(np.int64(middle - crossing * focal) + 1, 0), bottom)
+        crossing = (flat * g0 - bz) / (up.z - flat * g1)
+        i = min(max(np.int64(middle - crossing * projection.focal) + 1, 0), bottom)
         if begin == 0:  # on a slope nothing is level, what lies before the first sample included
             i = bottom
         level_from[lane] = i
         levels[lane] = level
+        # Walk up the rows, and out along the profile, as long as rays pass above the next sample.
         k = max(begin, 1)
         t0, y0, y1 = distances[k - 1], drops[k - 1], drops[k]
         rise = (y1 - y0) * inverse_gaps[k]
         tangent = y1 * inverse_distances[k]
         i -= 1
         while i >= 0:
-            v = (middle - F(i)) * inverse_focal
+            v = (middle - F(i)) * steps.tangent
             g = g0 + v * g1
-            z = bz + v * camera[11]
+            z = bz + v * up.z
             while tangent * g < z and k < samples - 1:
                 k += 1
                 t0, y0, y1 = distances[k - 1], y1, drops[k]
@@ -151,8 +106,9 @@ def cast_columns(
                 tangent = y1 * inverse_distances[k]
             if tangent * g < z:
                 break
+            # Where the ray meets the line between two samples: t * z = y0 + rise * (t * g - t0).
             row, column = np.uint64(i), np.uint64(lane)
-            t[row, column] = max((t0 * rise - y0) / (rise * g - z), F(0.3))
+            t[row, column] = max((t0 * rise - y0) / (rise * g - z), NEAREST_GROUND)
             slope[row, column] = rise * g
             covered[row] += np.int32(1)
             i -= 1
@@ -166,10 +122,11 @@ def cast_columns(
             continue
         row = np.uint64(i)
         covered[row] += level_lanes
-        az = camera[5] + (middle - F(i)) * inverse_focal * camera[11]
+        camera = unpack(Camera, projection.camera)
+        az = camera.forward.z + (middle - F(i)) * steps.tangent * camera.up.z
         for e in range(LANES):
             lane_ = np.uint64(e)
             is_level = level_from[lane_] <= np.int32(i)
-            dz = az + (u0 + F(np.int32(e))) * inverse_focal * camera[8]
+            dz = az + (steps.left + F(np.int32(e))) * steps.tangent * camera.right.z
             depth = levels[lane_] / min(dz, F(-1e-6))
             t[row, lane_] = depth if is_level else t[row, lane_]

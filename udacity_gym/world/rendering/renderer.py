@@ -20,107 +20,63 @@ from numpy.typing import NDArray
 from udacity_gym.conditions import Conditions
 from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Image
-from udacity_gym.world.jit import LANES, cached_kernel, is_on_disk, kernel
-from udacity_gym.world.rendering.billboards import BINS, MOST, draw_cards, find_cards
+from udacity_gym.world.jit import LANES, F, cached_kernel, is_on_disk, kernel
+from udacity_gym.world.records import pack, unpack
+from udacity_gym.world.rendering.billboards import draw_cards, find_cards
 from udacity_gym.world.rendering.paint import cobble, finish, mark, mark_middle, paint_ground, pave, shine
-from udacity_gym.world.rendering.polygons import CORNERS, FIELDS, draw_faces
-from udacity_gym.world.rendering.profile import cast_columns, sample_distances
+from udacity_gym.world.rendering.polygons import draw_faces
+from udacity_gym.world.rendering.profile import cast_columns
+from udacity_gym.world.rendering.rays import Block, Projection
 from udacity_gym.world.rendering.relight import compress, develop, precipitate, relight
+from udacity_gym.world.rendering.scratch import Scratch
 from udacity_gym.world.rendering.surface import cross_decks, follow_slopes, lift_kerbs, locate, measure
 from udacity_gym.world.rendering.survey import Planes, survey
-from udacity_gym.world.rendering.weather import Light, changes_light, weather
+from udacity_gym.world.rendering.weather import UDACITY, changes_light, weather
+from udacity_gym.world.scene.faces import FIELDS
+from udacity_gym.world.scene.scene_arrays import Road, SceneArrays
 from udacity_gym.world.scene.scenery import Scene
 
 _LOG = logging.getLogger(__name__)
 
 _GROUND = np.uint8(Label.SKY)  # until `survey` looks at it
 _STRUCTURE, _CAR = np.uint8(Label.STRUCTURE), np.uint8(Label.CAR)
+_ALPHA = np.uint64(3)
+_ZERO = F(0.0)
 _NO_FACES = np.zeros((0, FIELDS), np.float32)
 
 KEPT_WEATHERS = 64
 """Conditions whose numbers a renderer keeps."""
-SAMPLES = 91
-"""Samples of a terrain profile: each 6 % farther than the one before."""
 
 
-class Scratch(NamedTuple):
-    """Working memory of one renderer, allocated once."""
+class Overlays(NamedTuple):
+    """What is drawn over images: nothing (overlay 0), or the bonnet as one of the cameras sees it.
 
-    distances: NDArray[np.float32]
-    inverse_distances: NDArray[np.float32]
-    inverse_gaps: NDArray[np.float32]
-    drops: NDArray[np.float32]
-    level_from: NDArray[np.int32]
-    levels: NDArray[np.float32]
-    cosines: NDArray[np.float32]
-    sines: NDArray[np.float32]
-    packed: NDArray[np.int32]
-    covered: NDArray[np.int32]
-    lifted: NDArray[np.int32]
-    span: NDArray[np.float32]
-    t: NDArray[np.float32]
-    slope: NDArray[np.float32]
-    s: NDArray[np.float32]
-    d: NDArray[np.float32]
-    along: NDArray[np.float32]
-    across: NDArray[np.float32]
-    red: NDArray[np.float32]
-    green: NDArray[np.float32]
-    blue: NDArray[np.float32]
-    road: NDArray[np.float32]
-    depth: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    cards: NDArray[np.float32]
-    corners: NDArray[np.float32]
-    counts: NDArray[np.int64]
-    order: NDArray[np.int64]
+    Attributes:
+        images: (m, height, width, 4) uint8 RGB and opacity.
+        visible_rows: (m, blocks) int64, rows from the top of each block of columns that are not hidden.
+        first_rows: (m,) int64, first row in which there is anything.
+    """
+
+    images: NDArray[np.uint8]
+    visible_rows: NDArray[np.int64]
+    first_rows: NDArray[np.int64]
 
     @staticmethod
-    def for_images(width: int, height: int) -> Scratch:
-        """Allocate the working memory for images of a size."""
-        distances = sample_distances(SAMPLES)
-
-        def plane() -> NDArray[np.float32]:
-            return np.zeros((height, LANES), np.float32)
-
-        return Scratch(
-            distances=distances,
-            inverse_distances=(1 / distances).astype(np.float32),
-            inverse_gaps=(1 / np.diff(distances, prepend=0)).astype(np.float32),
-            drops=np.zeros(SAMPLES, np.float32),
-            level_from=np.zeros(LANES, np.int32),
-            levels=np.zeros(LANES, np.float32),
-            cosines=plane(),
-            sines=plane(),
-            packed=np.zeros(LANES, np.int32),
-            covered=np.zeros(height, np.int32),
-            lifted=np.zeros(height, np.int32),
-            span=np.zeros((height, 2), np.float32),
-            t=plane(),
-            slope=plane(),
-            s=plane(),
-            d=plane(),
-            along=plane(),
-            across=plane(),
-            red=plane(),
-            green=plane(),
-            blue=plane(),
-            road=plane(),
-            depth=np.zeros((height, width), np.float32),
-            labels=np.zeros((height, width), np.uint8),
-            cards=np.zeros((MOST, 7), np.float32),
-            corners=np.zeros((CORNERS, 3), np.float32),
-            counts=np.zeros(BINS + 1, np.int64),
-            order=np.zeros(MOST, np.int64),
-        )
+    def of(images: Sequence[Image], width: int, height: int) -> Overlays:
+        """Look through overlays; one without anything is put before them."""
+        stack: NDArray[np.uint8] = np.stack([np.zeros((height, width, 4), np.uint8), *images])
+        touched: NDArray[np.bool_] = (stack[..., 3] > 0).max(axis=2)
+        first_rows = np.where(touched.any(axis=1), touched.argmax(axis=1), height)
+        return Overlays(stack, _visible_rows(stack), first_rows)
 
 
 @kernel
-def _overlay(overlay: Any, first_row: int, image: Any) -> None:
+def _overlay(overlay: NDArray[np.uint8], first_row: int, image: Image) -> None:
+    """Put an overlay over an image, in integers."""
     for i in range(first_row, image.shape[0]):
         for j in range(image.shape[1]):
             row, column = np.uint64(i), np.uint64(j)
-            opacity = np.int32(overlay[row, column, 3])
+            opacity = np.int32(overlay[row, column, _ALPHA])
             if opacity > 0:
                 for c in range(3):
                     under = np.int32(image[row, column, c]) * (255 - opacity)
@@ -130,106 +86,55 @@ def _overlay(overlay: Any, first_row: int, image: Any) -> None:
 
 @cached_kernel
 def _render(
-    cameras: Any,
-    focal: Any,
-    scene: Any,
-    airs: Any,
-    scratch: Any,
-    overlays: Any,
-    which: Any,
-    visible_rows: Any,
-    overlay_rows: Any,
-    faces: Any,
-    out: Any,
+    cameras: NDArray[np.float32],
+    focal: F,
+    scene: SceneArrays,
+    scratch: Scratch,
+    overlays: Overlays,
+    which: NDArray[np.int64],
+    faces: NDArray[np.float32],
+    out: Image,
 ) -> None:
+    """Draw images.
+
+    Args:
+        cameras: (n, 12) float32, a packed `rays.Camera` in each row.
+        focal: focal length in pixels.
+        scene: the scene.
+        scratch: working memory.
+        overlays: what can be drawn over the images.
+        which: (n,) int64, overlay of each image.
+        faces: (k, FIELDS) float32, cars.
+        out: (n, height, width, 3) uint8, receives the images.
+    """
     n, height, width = out.shape[0], out.shape[1], out.shape[2]
+    has_kerb = unpack(Road, scene.road).kerb_rise > _ZERO
     for c in range(n):
-        camera = cameras[c]
-        air = airs[min(c, airs.shape[0] - 1)]
+        projection = Projection(cameras[c], focal, width, height)
         image = out[c]
         for first in range(0, width, LANES):
-            bottom = visible_rows[which[c], first // LANES]
-            cast_columns(
-                camera, focal, scene.heights, scene.frame, scratch.distances, scratch.inverse_distances,
-                width, first, bottom, scratch.inverse_gaps, scratch.drops, scratch.level_from,
-                scratch.levels, scratch.t, scratch.slope, scratch.covered,
-            )  # fmt: skip
-            follow_slopes(
-                camera, focal, scene.heights, scene.frame, width, first, bottom, scratch.covered,
-                scratch.slope, scratch.t,
-            )  # fmt: skip
-            locate(
-                camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
-                bottom, scratch.covered, scratch.t, scratch.s, scratch.d, scratch.cosines,
-                scratch.sines, scratch.span,
-            )  # fmt: skip
-            if scene.kerb[2] > 0:
-                lift_kerbs(
-                    camera, focal, scene.sides, scene.spacing, scene.kerb, width, first, bottom,
-                    scratch.covered, scratch.slope, scratch.s, scratch.d, scratch.cosines, scratch.sines,
-                    scratch.span, scratch.t, scratch.lifted,
-                )  # fmt: skip
-                locate(
-                    camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
-                    bottom, scratch.lifted, scratch.t, scratch.s, scratch.d, scratch.cosines,
-                    scratch.sines, scratch.span,
-                )  # fmt: skip
-            cross_decks(
-                camera, focal, scene.decks, width, first, bottom, scratch.covered, scratch.t,
-                scratch.slope, scratch.s, scratch.d, scratch.cosines, scratch.sines, scratch.span,
-            )  # fmt: skip
-            measure(
-                camera, focal, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
-                scratch.cosines, scratch.sines, scratch.span, scratch.along, scratch.across,
-            )  # fmt: skip
-            pave(
-                camera, air, bottom, scratch.covered, scratch.span, scratch.t, scratch.s,
-                scratch.d, scratch.along, scratch.across, scene.section, scene.palette,
-                scene.textures, scratch.red, scratch.green, scratch.blue, scratch.road,
-            )  # fmt: skip
-            mark(
-                bottom, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along,
-                scratch.across, scene.section, scene.palette, scene.sides, scene.spacing, scratch.red,
-                scratch.green, scratch.blue, scratch.road,
-            )  # fmt: skip
-            mark_middle(
-                bottom, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along,
-                scratch.across, scene.section, scene.palette, scratch.red, scratch.green, scratch.blue,
-            )  # fmt: skip
-            cobble(
-                bottom, scratch.covered, scratch.span, scratch.t, scratch.s, scratch.d, scratch.along,
-                scratch.across, scene.section, scene.palette, scene.sides, scene.textures,
-                scene.spacing, scratch.red, scratch.green, scratch.blue, scratch.road,
-            )  # fmt: skip
-            paint_ground(
-                camera, focal, scene.frame, width, first, bottom, scratch.covered, scratch.span,
-                scene.section, scratch.t, scene.colours, scene.textures, scratch.red, scratch.green,
-                scratch.blue, scratch.road,
-            )  # fmt: skip
-            shine(
-                camera, focal, air, width, first, bottom, scratch.covered, scratch.slope, scratch.t,
-                scene.light_frame, scene.light, scratch.red, scratch.green, scratch.blue,
-            )  # fmt: skip
-            finish(
-                camera, focal, air, image, first, bottom, scratch.covered, scratch.t, scratch.red,
-                scratch.green, scratch.blue, scratch.packed, scratch.depth,
-            )  # fmt: skip
+            block = Block(projection, first, overlays.visible_rows[which[c], first // LANES])
+            cast_columns(block, scene, scratch)
+            follow_slopes(block, scene, scratch)
+            locate(block, scratch.covered, scene, scratch)
+            if has_kerb:
+                lift_kerbs(block, scene, scratch)
+                locate(block, scratch.lifted, scene, scratch)
+            cross_decks(block, scene, scratch)
+            measure(block, scratch)
+            pave(block, scene, scratch)
+            mark(block, scene, scratch)
+            mark_middle(block, scene, scratch)
+            cobble(block, scene, scratch)
+            paint_ground(block, scene, scratch)
+            shine(block, scene, scratch)
+            finish(block, scene, scratch, image)
         scratch.labels[:] = _GROUND
-        draw_faces(
-            camera, focal, scene.faces, _STRUCTURE, air, scratch.corners, image, scratch.depth,
-            scratch.labels,
-        )  # fmt: skip
-        draw_faces(
-            camera, focal, faces, _CAR, air, scratch.corners, image, scratch.depth, scratch.labels
-        )  # fmt: skip
-        found = find_cards(
-            camera, focal, height, width, scene.cards, scratch.cards, scratch.counts, scratch.order
-        )
-        draw_cards(
-            camera, found, scratch.cards, scratch.order, scene.card_texels, scene.card_labels, air,
-            image, scratch.depth, scratch.labels,
-        )  # fmt: skip
-        _overlay(overlays[which[c]], overlay_rows[which[c]], image)
+        draw_faces(projection, scene.faces, _STRUCTURE, scene, scratch, image)
+        draw_faces(projection, faces, _CAR, scene, scratch, image)
+        count = find_cards(projection, scene, scratch)
+        draw_cards(projection, count, scene, scratch, image)
+        _overlay(overlays.images[which[c]], overlays.first_rows[which[c]], image)
 
 
 class Look(NamedTuple):
@@ -241,7 +146,7 @@ class Look(NamedTuple):
         lamps_ahead: m that the car's headlights are in front of the camera.
     """
 
-    conditions: Conditions = Conditions()
+    conditions: Conditions = UDACITY
     seed: int = 0
     lamps_ahead: float = 1.2
 
@@ -269,15 +174,12 @@ class Renderer:
     ) -> None:
         self.width, self.height = width, height
         self.focal = np.float32(height / 2 / math.tan(fov / 2))
-        self._scene = scene.arrays
-        self._weathers: dict[Conditions, tuple[NDArray[np.float32], Light]] = {}
+        self._air, self._scene = scene.air, scene.arrays
+        self._weathers: dict[Conditions, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._has_light_map = scene.has_light_map
         self._planes: Planes | None = None
         self.scratch = Scratch.for_images(width, height)
-        clear = np.zeros((height, width, 4), np.uint8)
-        self._overlays: NDArray[np.uint8] = np.stack([clear, *overlays])
-        self._visible_rows = _visible_rows(self._overlays)
-        touched: NDArray[np.bool_] = (self._overlays[..., 3] > 0).max(axis=2)
-        self._overlay_rows = np.where(touched.any(axis=1), touched.argmax(axis=1), height)
+        self._overlays = Overlays.of(overlays, width, height)
 
     def render(
         self,
@@ -295,7 +197,7 @@ class Renderer:
             cameras: (n, 12) float32: position in m, then the unit vectors forward, right and up.
             out: (n, height, width, 3) uint8, C-contiguous; receives the images, RGB.
             overlays: for each camera the index of its overlay, -1 for none; None means none.
-            faces: (k, 16) float32, what stands in the scene besides what always does, see `polygons.face`.
+            faces: (k, 16) float32, what stands in the scene besides what always does, see `faces.face`.
             looks: for each camera what is peculiar to its image; None is Udacity's look.
             depth: (n, height, width) float32, receives m along the optical axis, `sensors.FAR` for the sky;
                 None does not compute it.
@@ -317,7 +219,7 @@ class Renderer:
         _announce_compilation("the renderer", _render)
         also = _NO_FACES if faces is None else np.ascontiguousarray(faces, np.float32)
         if depth is None and labels is None and (looks is None or not any(map(_matters, looks))):
-            self._draw(cameras, self._scene.air, which, also, out)
+            _render(cameras, self.focal, self._scene, self.scratch, self._overlays, which, also, out)
             return
         sensed = depth is not None or labels is not None
         for c in range(n):
@@ -327,19 +229,6 @@ class Renderer:
                 depth[c] = planes.depth
             if labels is not None:
                 labels[c] = planes.labels
-
-    def _draw(
-        self,
-        cameras: NDArray[np.float32],
-        air: NDArray[np.float32],
-        which: NDArray[np.int64],
-        faces: NDArray[np.float32],
-        out: Image,
-    ) -> None:
-        _render(
-            cameras, self.focal, self._scene, air[None], self.scratch, self._overlays, which,
-            self._visible_rows, self._overlay_rows, faces, out,
-        )  # fmt: skip
 
     def _draw_one(
         self,
@@ -356,14 +245,13 @@ class Renderer:
         planes, conditions = self._planes, look.conditions
         lit = changes_light(conditions)
         air, light = self._weather(conditions)
-        drawn = air if lit else self._scene.air
-        self._draw(camera[None], drawn, np.array([overlay]), faces, out[None])
+        scene = self._scene._replace(air=air) if lit else self._scene
+        which = np.array([overlay])
+        _render(camera[None], self.focal, scene, self.scratch, self._overlays, which, faces, out[None])
         if lit or sensed:
             _announce_compilation("the sensors", survey)
-            survey(
-                camera, self.focal, self._scene, self.scratch, self._overlays[overlay],
-                self._visible_rows[overlay], planes,
-            )  # fmt: skip
+            image, visible_rows = self._overlays.images[overlay], self._overlays.visible_rows[overlay]
+            survey(camera, self.focal, self._scene, self.scratch, image, visible_rows, planes)
         seed = np.uint32(look.seed & 0xFFFFFFFF)
         if lit:
             _announce_compilation("the weather", relight)
@@ -376,13 +264,13 @@ class Renderer:
             out[:] = compress(out, conditions.jpeg)
         return planes
 
-    def _weather(self, conditions: Conditions) -> tuple[NDArray[np.float32], Light]:
+    def _weather(self, conditions: Conditions) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Air and light of conditions, packed."""
         if conditions not in self._weathers:
             if len(self._weathers) >= KEPT_WEATHERS:
                 self._weathers.clear()
-            self._weathers[conditions] = weather(
-                conditions, self._scene.air, shadows=bool(self._scene.light_frame[5])
-            )
+            air, light = weather(conditions, self._air, self._has_light_map)
+            self._weathers[conditions] = pack(air), pack(light)
         return self._weathers[conditions]
 
 

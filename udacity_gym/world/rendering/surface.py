@@ -3,386 +3,325 @@
 A grid names the centre-line sample nearest to each of its nodes; from that sample the place
 relative to the road follows in closed form for the arc through it, so lines stay sharp and smooth
 at any distance. The concrete kerb, too narrow for the height field, is intersected in closed form.
+
+All kernels take a block of pixel columns, the scene, and the working memory whose planes they read and fill.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from udacity_gym.world.jit import LANES, F, index, inline, kernel
+from udacity_gym.world.records import unpack
+from udacity_gym.world.rendering.rays import Block, Camera, lane_ray, lanes_of, row_ray, steps_of
+from udacity_gym.world.rendering.sampling import height_at, roadside
+from udacity_gym.world.rendering.scratch import HIGH, LOW, Scratch
+from udacity_gym.world.scene.scene_arrays import (
+    LINE_COSINE,
+    LINE_CURVATURE,
+    LINE_FIELDS,
+    LINE_SINE,
+    LINE_X,
+    LINE_Y,
+    RAISED,
+    Deck,
+    Land,
+    Road,
+    SceneArrays,
+)
 
-LINE_FIELDS = 5
-"""Columns of the centre-line table: x, y, cosine and sine of the heading, curvature."""
-
-LINED, STRIPED, COBBLED, RAISED = 24, 25, 26, 27
-"""Bits of what is beside a sample: edge line, red and white kerb, bridge, concrete kerb. Below them are three
-bytes, the colour of the concrete; on a bridge the distance of its wall in units of `WALL_UNIT`."""
-WALL_UNIT = F(2.0**-21)
-"""m; three bytes of it reach up to 8 m, and hold any float32 from 4 m on exactly."""
-
-BESIDE = F(9.0)
+ROADSIDE = F(9.0)
 """m from the centre line beyond which there is neither road nor kerb."""
 COMPACT = F(3.0)
 """m that the pixels of a row may be spread over the ground to share one centre-line sample."""
+LEVEL_SLOPE = F(1e-4)
+"""Rise of the ground per m of depth below which a profile is exact enough."""
+NEWTON_LIMIT = F(0.06)
+"""Share of a pixel's depth by which it is moved at most."""
+LEAST_FALL = F(0.004)
+"""m that a ray comes closer to the ground per m of depth, at least: keeps quotients finite."""
 
 DECK = F(2.0**-16)
 """Slope that pixels on a bridge's deck are given, which no ground has: the deck is level, and not ground."""
-DECK_SEEN = F(250.0)
+DECK_VISIBLE = F(250.0)
 """m from the beginning of a deck up to which its surface is drawn."""
 FAR = F(900.0)
 """m, depth that pixels of the sky are given while they are computed along with their neighbours."""
 
 _ZERO = F(0.0)
 _ONE = F(1.0)
+_TWO = F(2.0)
 _HALF = F(0.5)
 
 
+class Sample(NamedTuple):
+    """A sample of the centre line: m east and north, direction, 1/m (positive bends left)."""
+
+    x: F
+    y: F
+    cosine: F
+    sine: F
+    curvature: F
+
+
 @inline
-def bilinear_node(x: Any, y: Any, east_end: Any, north_end: Any, nodes: Any) -> Any:
-    """Lower left node of the grid cell of a point, and where in the cell the point is."""
-    x = min(max(x, _ZERO), east_end)
-    y = min(max(y, _ZERO), north_end)
-    ix = np.int32(x)
-    iy = np.int32(y)
-    return np.int32(iy * nodes + ix), x - F(ix), y - F(iy)
+def _sample(line: NDArray[np.float32], k: np.int32) -> Sample:
+    """Row k of the centre-line table."""
+    at = np.int32(k * LINE_FIELDS)
+    return Sample(
+        line[index(at + np.int32(LINE_X))],
+        line[index(at + np.int32(LINE_Y))],
+        line[index(at + np.int32(LINE_COSINE))],
+        line[index(at + np.int32(LINE_SINE))],
+        line[index(at + np.int32(LINE_CURVATURE))],
+    )
+
+
+@inline
+def _nearest_sample(nearest: NDArray[np.uint16], land: Land, x: F, y: F) -> np.int32:
+    """Index of the centre-line sample that is nearest to the node nearest to a point.
+
+    Args:
+        nearest: of `SceneArrays`.
+        land: the grid.
+        x: m east of the grid's first node.
+        y: m north of it.
+    """
+    column = np.int32(min(max(x, _ZERO), land.east_end) + _HALF)
+    row = np.int32(min(max(y, _ZERO), land.north_end) + _HALF)
+    return np.int32(nearest[index(row * np.int32(land.columns) + column)])
+
+
+@inline
+def _beside(sample: Sample, east: F, north: F) -> tuple[F, F]:
+    """Metres past a centre-line sample along its arc, and metres to the right of it.
+
+    To second order in the distance past the sample, which is a metre or two: a point that is ``left`` m left
+    of the tangent lies on a circle that is 1 - curvature * left times as long as the centre line's, and the
+    centre line has bent away from the tangent by curvature * ahead^2 / 2.
+
+    Args:
+        sample: the sample.
+        east: m east of it.
+        north: m north of it.
+    """
+    ahead = east * sample.cosine + north * sample.sine
+    left = north * sample.cosine - east * sample.sine
+    stretch = _ONE / max(_ONE - sample.curvature * left, F(0.1))
+    return ahead * stretch, _HALF * sample.curvature * ahead * ahead * stretch - left
 
 
 @kernel
-def follow_slopes(
-    camera: Any,
-    focal: float,
-    heights: Any,
-    frame: Any,
-    width: int,
-    first: int,
-    bottom: int,
-    covered: Any,
-    slope: Any,
-    t: Any,
-) -> None:
+def follow_slopes(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     """Move each pixel to where its own ray meets the ground: one Newton step from the column's profile.
 
-    Rows of level ground are left alone, there the profile is exact. Arguments as of `cast_columns`.
+    With f(t) = height of the ray above the ground at depth t, whose derivative is ray.z - slope, the step is
+    f / (slope - ray.z). Rows of level ground are left alone, there the profile is exact.
     """
-    nodes = np.int32(frame[4])
-    east_end, north_end = frame[2], frame[3]
-    rows = t.shape[0]
-    inverse_focal = _ONE / focal
-    cx, cy, cz = camera[0] - frame[0], camera[1] - frame[1], camera[2]
-    ux, uy, uz = camera[6] * inverse_focal, camera[7] * inverse_focal, camera[8] * inverse_focal
-    u0 = F(first) + _HALF - F(width) * _HALF
-    for i in range(bottom):
+    steps, land = steps_of(block), unpack(Land, scene.land)
+    position = unpack(Camera, block.projection.camera).position
+    t, slope, covered = scratch.t, scratch.slope, scratch.covered
+    east, north = position.x - land.west, position.y - land.south
+    for i in range(block.bottom):
         if covered[i] == 0:
             continue
         row = np.uint64(i)
         steepest = _ZERO
         for e in range(LANES):
             steepest = max(steepest, abs(slope[row, np.uint64(e)]))
-        if steepest < F(1e-4):
+        if steepest < LEVEL_SLOPE:
             continue
-        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
-        ax = camera[3] + v * camera[9]
-        ay = camera[4] + v * camera[10]
-        az = camera[5] + v * camera[11]
+        middle = row_ray(block, steps, i)
         for e in range(LANES):
             lane = np.uint64(e)
-            u = u0 + F(np.int32(e))
-            dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
-            seen = t[row, lane]
-            depth = min(seen, FAR)
-            node, fx, fy = bilinear_node(cx + depth * dx, cy + depth * dy, east_end, north_end, nodes)
-            south_west, south_east = heights[index(node)], heights[index(node + np.int32(1))]
-            north_west = heights[index(node + nodes)]
-            north_east = heights[index(node + nodes + np.int32(1))]
-            a = south_west + fx * (south_east - south_west)
-            b = north_west + fx * (north_east - north_west)
-            above = cz + depth * dz - (a + fy * (b - a))
-            step = above / max(slope[row, lane] - dz, F(0.02))
-            limit = F(0.06) * depth
-            t[row, lane] = seen + min(max(step, -limit), limit)
-
-
-@inline
-def _place(rx: Any, ry: Any, tx: Any, ty: Any, bend: Any) -> Any:
-    """Metres past a centre-line sample along its arc, and metres to the right of it.
-
-    To second order in the distance past the sample, which is a metre or two.
-    """
-    ahead = rx * tx + ry * ty
-    left = ry * tx - rx * ty
-    stretch = _ONE / max(_ONE - bend * left, F(0.1))
-    return ahead * stretch, _HALF * bend * ahead * ahead * stretch - left
+            ray = lane_ray(steps, middle, e)
+            before = t[row, lane]
+            depth = min(before, FAR)
+            ground = height_at(scene.heights, land, east + depth * ray.x, north + depth * ray.y)
+            above = position.z + depth * ray.z - ground
+            step = above / max(slope[row, lane] - ray.z, F(0.02))
+            limit = NEWTON_LIMIT * depth
+            t[row, lane] = before + min(max(step, -limit), limit)
 
 
 @kernel
-def locate(
-    camera: Any,
-    focal: float,
-    nearest: Any,
-    line: Any,
-    frame: Any,
-    spacing: float,
-    width: int,
-    first: int,
-    bottom: int,
-    wanted: Any,
-    t: Any,
-    s: Any,
-    d: Any,
-    cosines: Any,
-    sines: Any,
-    span: Any,
-) -> None:
-    """Find where each pixel is relative to the road.
+def locate(block: Block, rows: NDArray[np.int32], scene: SceneArrays, scratch: Scratch) -> None:
+    """Find where each pixel is relative to the road: fills ``s``, ``d``, ``cosines``, ``sines`` and ``span``.
 
     Pixels of a row that are close together on the ground share one centre-line sample; the others
     look up their own.
 
     Args:
-        camera: (12,) float32 position, forward, right and up vector.
-        focal: focal length in pixels.
-        nearest: (rows * columns,) uint16, centre-line sample nearest to each node of the grid.
-        line: (n * LINE_FIELDS,) float32, the centre-line table.
-        frame: (5,) float32, see `cast_columns`.
-        spacing: m between two centre-line samples.
-        width: pixels in a row of the image.
-        first: first column of the block.
-        bottom: rows to look at, from the top.
-        wanted: (rows,) int32, rows with 0 are left alone.
-        t: (rows, LANES) float32 m, depth of each pixel.
-        s: (rows, LANES) float32, receives m along the track.
-        d: (rows, LANES) float32, receives m to the right of the centre line.
-        cosines: (rows, LANES) float32, receives the cosine of the track's heading.
-        sines: (rows, LANES) float32, receives the sine of the track's heading.
-        span: (rows, 2) float32, receives the smallest and greatest distance from the centre line.
+        block: pixel columns.
+        rows: (rows,) int32, rows with 0 are left alone.
+        scene: the scene.
+        scratch: working memory.
     """
-    nodes = np.int32(frame[4])
-    west, south, east_end, north_end = frame[0], frame[1], frame[2], frame[3]
-    rows = t.shape[0]
-    inverse_focal = _ONE / focal
-    cx, cy = camera[0] - west, camera[1] - south
-    ux, uy = camera[6] * inverse_focal, camera[7] * inverse_focal
-    u0 = F(first) + _HALF - F(width) * _HALF
-    one, two, three, four = np.int32(1), np.int32(2), np.int32(3), np.int32(4)
-    for i in range(bottom):
-        if wanted[i] == 0:
+    steps, position = steps_of(block), unpack(Camera, block.projection.camera).position
+    land, spacing = unpack(Land, scene.land), unpack(Road, scene.road).spacing
+    t, s, d, span = scratch.t, scratch.s, scratch.d, scratch.span
+    cosines, sines = scratch.cosines, scratch.sines
+    east, north = position.x - land.west, position.y - land.south
+    for i in range(block.bottom):
+        if rows[i] == 0:
             continue
         row = np.uint64(i)
-        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
-        ax, ay = camera[3] + v * camera[9], camera[4] + v * camera[10]
+        middle = row_ray(block, steps, i)
         nearest_depth, farthest_depth = FAR, _ZERO
         for e in range(LANES):
             depth = t[row, np.uint64(e)]
             nearest_depth, farthest_depth = min(nearest_depth, depth), max(farthest_depth, depth)
-        if farthest_depth * (F(LANES) * inverse_focal) + farthest_depth - nearest_depth < COMPACT:
-            depth, u = t[row, np.uint64(LANES // 2)], u0 + F(LANES // 2)
-            ix = np.int32(min(max(cx + depth * (ax + u * ux), _ZERO), east_end) + _HALF)
-            iy = np.int32(min(max(cy + depth * (ay + u * uy), _ZERO), north_end) + _HALF)
-            sample = np.int32(nearest[index(iy * nodes + ix)])
-            at = np.int32(sample * LINE_FIELDS)
-            ox, oy = west - line[index(at)], south - line[index(at + one)]
-            tx, ty, bend = line[index(at + two)], line[index(at + three)], line[index(at + four)]
-            begin = F(sample) * spacing
+        if farthest_depth * (F(LANES) * steps.tangent) + farthest_depth - nearest_depth < COMPACT:
+            depth, ray = t[row, np.uint64(LANES // 2)], lane_ray(steps, middle, LANES // 2)
+            k = _nearest_sample(scene.nearest, land, east + depth * ray.x, north + depth * ray.y)
+            sample = _sample(scene.line, k)
+            ox, oy = land.west - sample.x, land.south - sample.y
+            begin = F(k) * spacing
             for e in range(LANES):
                 lane = np.uint64(e)
-                u = u0 + F(np.int32(e))
-                depth = t[row, lane]
-                x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
-                past, offset = _place(x + ox, y + oy, tx, ty, bend)
-                s[row, lane], d[row, lane] = begin + past, offset
-                cosines[row, lane], sines[row, lane] = tx, ty
+                depth, ray = t[row, lane], lane_ray(steps, middle, e)
+                x, y = east + depth * ray.x, north + depth * ray.y
+                past, right = _beside(sample, x + ox, y + oy)
+                s[row, lane], d[row, lane] = begin + past, right
+                cosines[row, lane], sines[row, lane] = sample.cosine, sample.sine
         else:
             for e in range(LANES):
                 lane = np.uint64(e)
-                u = u0 + F(np.int32(e))
-                depth = min(t[row, lane], FAR)
-                x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
-                ix = np.int32(min(max(x, _ZERO), east_end) + _HALF)
-                iy = np.int32(min(max(y, _ZERO), north_end) + _HALF)
-                sample = np.int32(nearest[index(iy * nodes + ix)])
-                at = np.int32(sample * LINE_FIELDS)
-                ox, oy = west - line[index(at)], south - line[index(at + one)]
-                tx, ty, bend = line[index(at + two)], line[index(at + three)], line[index(at + four)]
-                past, offset = _place(x + ox, y + oy, tx, ty, bend)
-                s[row, lane], d[row, lane] = F(sample) * spacing + past, offset
-                cosines[row, lane], sines[row, lane] = tx, ty
-        low, high = FAR, _ZERO
-        for e in range(LANES):
-            distance = abs(d[row, np.uint64(e)])
-            low, high = min(low, distance), max(high, distance)
-        span[row, np.uint64(0)], span[row, np.uint64(1)] = low, high
+                depth, ray = min(t[row, lane], FAR), lane_ray(steps, middle, e)
+                x, y = east + depth * ray.x, north + depth * ray.y
+                k = _nearest_sample(scene.nearest, land, x, y)
+                sample = _sample(scene.line, k)
+                ox, oy = land.west - sample.x, land.south - sample.y
+                past, right = _beside(sample, x + ox, y + oy)
+                s[row, lane], d[row, lane] = F(k) * spacing + past, right
+                cosines[row, lane], sines[row, lane] = sample.cosine, sample.sine
+        _note_span(row, d, span)
+
+
+@inline
+def _note_span(row: np.uint64, d: NDArray[np.float32], span: NDArray[np.float32]) -> None:
+    """Write down how close to the centre line a row's pixels come, and how far from it."""
+    low, high = FAR, _ZERO
+    for e in range(LANES):
+        distance = abs(d[row, np.uint64(e)])
+        low, high = min(low, distance), max(high, distance)
+    span[row, LOW], span[row, HIGH] = low, high
 
 
 @kernel
-def lift_kerbs(
-    camera: Any,
-    focal: float,
-    sides: Any,
-    spacing: float,
-    kerb: Any,
-    width: int,
-    first: int,
-    bottom: int,
-    covered: Any,
-    slope: Any,
-    s: Any,
-    d: Any,
-    cosines: Any,
-    sines: Any,
-    span: Any,
-    t: Any,
-    lifted: Any,
-) -> None:
+def lift_kerbs(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     """Bring pixels that show the concrete kerb, or the land behind it, nearer: both stand above the road.
 
-    Arguments as of `locate`; ``sides`` is (2 * n,) int32, what is left and right of each sample, see
-    `LINED`, ``kerb`` (3,) float32 m from the centre line to the kerb's foot and to its top, and its rise;
-    ``lifted`` is (rows,) int32 and receives 1 for rows whose places relative to the road have changed.
+    The kerb's face rises evenly from the edge of the road to its top, and the land behind is level with the
+    top. ``t`` is where the ray would meet the road's level. Going back along it by b m of depth, the ray is
+    fall * b above that level, and outward * b closer to the road. It is on the land where fall * b = rise,
+    and on the face where fall * b = steepness * (distance - outward * b - edge).
+
+    Fills ``lifted``: rows whose places relative to the road have changed.
     """
-    rows = t.shape[0]
-    inverse_focal = _ONE / focal
-    ux, uy, uz = camera[6] * inverse_focal, camera[7] * inverse_focal, camera[8] * inverse_focal
-    u0 = F(first) + _HALF - F(width) * _HALF
-    foot, top, rise = kerb[0], kerb[1], kerb[2]
-    steepness = rise / (top - foot)
-    inverse_spacing = _ONE / F(spacing)
-    last_sample = np.int32(sides.shape[0] // 2 - 1)
-    for i in range(bottom):
+    steps, road = steps_of(block), unpack(Road, scene.road)
+    t, slope, s, d, span = scratch.t, scratch.slope, scratch.s, scratch.d, scratch.span
+    cosines, sines, covered, lifted = scratch.cosines, scratch.sines, scratch.covered, scratch.lifted
+    steepness = road.kerb_rise / (road.kerb_top - road.edge)
+    inverse_spacing = _ONE / F(road.spacing)
+    for i in range(block.bottom):
         row = np.uint64(i)
         lifted[row] = 0
-        if covered[i] == 0 or span[row, np.uint64(1)] <= foot:
+        if covered[i] == 0 or span[row, HIGH] <= road.edge:
             continue
-        lifted[row] = np.int32(span[row, np.uint64(0)] <= BESIDE)
-        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
-        ax, ay, az = camera[3] + v * camera[9], camera[4] + v * camera[10], camera[5] + v * camera[11]
+        lifted[row] = np.int32(span[row, LOW] <= ROADSIDE)
+        middle = row_ray(block, steps, i)
         for e in range(LANES):
             lane = np.uint64(e)
-            u = u0 + F(np.int32(e))
-            dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
+            ray = lane_ray(steps, middle, e)
             offset = d[row, lane]
             right = np.int32(offset > _ZERO)
-            sample = min(max(np.int32(s[row, lane] * inverse_spacing), np.int32(0)), last_sample)
-            raised = F(np.int32((sides[index(sample * np.int32(2) + right)] >> RAISED) & np.int32(1)))
+            side = roadside(scene.sides, inverse_spacing, s[row, lane], right)
+            raised = F(np.int32((side >> RAISED) & np.int32(1)))
             distance = abs(offset)
-            outward = (dx * sines[row, lane] - dy * cosines[row, lane]) * (F(2.0) * F(right) - _ONE)
-            fall = max(slope[row, lane] - dz, F(0.004))
-            # Back along the ray: onto the level behind the kerb, or onto its face if that is nearer.
-            plateau = raised * rise / fall
-            face = raised * max(distance - foot, _ZERO) * steepness
-            face = max(face / max(fall + steepness * outward, F(0.004)), _ZERO)
-            behind_top = F(np.int32(distance - outward * plateau >= top))
+            outward = (ray.x * sines[row, lane] - ray.y * cosines[row, lane]) * (_TWO * F(right) - _ONE)
+            fall = max(slope[row, lane] - ray.z, LEAST_FALL)
+            plateau = raised * road.kerb_rise / fall
+            face = raised * max(distance - road.edge, _ZERO) * steepness
+            face = max(face / max(fall + steepness * outward, LEAST_FALL), _ZERO)
+            # Seen from the road, whatever comes first; from outside, the land hides the face.
+            behind_top = F(np.int32(distance - outward * plateau >= road.kerb_top))
             incoming = F(np.int32(outward < _ZERO))
             back = incoming * behind_top * plateau + (_ONE - incoming) * min(plateau, face)
             t[row, lane] = max(t[row, lane] - back, _HALF * t[row, lane])
 
 
 @kernel
-def cross_decks(
-    camera: Any,
-    focal: float,
-    decks: Any,
-    width: int,
-    first: int,
-    bottom: int,
-    covered: Any,
-    t: Any,
-    slope: Any,
-    s: Any,
-    d: Any,
-    cosines: Any,
-    sines: Any,
-    span: Any,
-) -> None:
+def cross_decks(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     """Put the road of bridges before what lies under them, for cameras above the deck.
 
-    Arguments as of `locate`; ``decks`` is (n, 8) float32: x, y and z of a deck's beginning, cosine and sine
-    of its heading, its length, half its width, and s where it begins.
+    A deck is a level rectangle: a ray meets its plane at depth (height of the deck above the camera) / ray.z.
     """
-    rows = t.shape[0]
-    inverse_focal = _ONE / focal
-    lanes = min(LANES, width - first)
-    ux, uy, uz = camera[6] * inverse_focal, camera[7] * inverse_focal, camera[8] * inverse_focal
-    u0 = F(first) + _HALF - F(width) * _HALF
-    for q in range(decks.shape[0]):
-        cosine, sine, length, half = decks[q, 3], decks[q, 4], decks[q, 5], decks[q, 6]
-        cx, cy, height = camera[0] - decks[q, 0], camera[1] - decks[q, 1], decks[q, 2] - camera[2]
-        if height >= _ZERO or cx * cx + cy * cy > DECK_SEEN * DECK_SEEN:
+    bottom, lanes, steps = block.bottom, lanes_of(block), steps_of(block)
+    position = unpack(Camera, block.projection.camera).position
+    t, slope, s, d, span = scratch.t, scratch.slope, scratch.s, scratch.d, scratch.span
+    cosines, sines, covered = scratch.cosines, scratch.sines, scratch.covered
+    left, step = steps.left, steps.right
+    for q in range(scene.decks.shape[0]):
+        deck = unpack(Deck, scene.decks[q])
+        east, north, height = position.x - deck.x, position.y - deck.y, deck.z - position.z
+        if height >= _ZERO or east * east + north * north > DECK_VISIBLE * DECK_VISIBLE:
             continue
-        begin = decks[q, 7]
         for i in range(bottom):
-            v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
-            ax, ay, az = camera[3] + v * camera[9], camera[4] + v * camera[10], camera[5] + v * camera[11]
-            if min(az + u0 * uz, az + (u0 + F(LANES)) * uz) > F(-1e-3):
-                continue
+            middle = row_ray(block, steps, i)
+            if min(middle.z + left * step.z, middle.z + (left + F(LANES)) * step.z) > F(-1e-3):
+                continue  # at or above the horizon
             row = np.uint64(i)
             shown, fresh = np.int32(0), np.int32(0)
             for e in range(LANES):
                 lane = np.uint64(e)
-                u = u0 + F(np.int32(e))
-                depth = height / min(az + u * uz, F(-1e-6))
-                x, y = cx + depth * (ax + u * ux), cy + depth * (ay + u * uy)
-                along, right = x * cosine + y * sine, x * sine - y * cosine
-                seen = t[row, lane]
-                on = np.int32(along > _ZERO) & np.int32(along < length) & np.int32(abs(right) < half)
-                on &= np.int32(depth < seen) & np.int32(e < lanes)
+                ray = lane_ray(steps, middle, e)
+                depth = height / min(ray.z, F(-1e-6))
+                x, y = east + depth * ray.x, north + depth * ray.y
+                along, right = x * deck.cosine + y * deck.sine, x * deck.sine - y * deck.cosine
+                before = t[row, lane]
+                on = np.int32(along > _ZERO) & np.int32(along < deck.length)
+                on &= np.int32(abs(right) < deck.half_width)
+                on &= np.int32(depth < before) & np.int32(e < lanes)
                 shown += on
-                fresh += on & np.int32(seen >= FAR)
+                fresh += on & np.int32(before >= FAR)
                 is_on = on == np.int32(1)
-                t[row, lane] = depth if is_on else seen
+                t[row, lane] = depth if is_on else before
                 slope[row, lane] = DECK if is_on else slope[row, lane]
-                s[row, lane] = begin + along if is_on else s[row, lane]
+                s[row, lane] = deck.s + along if is_on else s[row, lane]
                 d[row, lane] = right if is_on else d[row, lane]
-                cosines[row, lane] = cosine if is_on else cosines[row, lane]
-                sines[row, lane] = sine if is_on else sines[row, lane]
+                cosines[row, lane] = deck.cosine if is_on else cosines[row, lane]
+                sines[row, lane] = deck.sine if is_on else sines[row, lane]
             if shown > np.int32(0):
                 covered[i] += fresh
-                low, high = FAR, _ZERO
-                for e in range(LANES):
-                    distance = abs(d[row, np.uint64(e)])
-                    low, high = min(low, distance), max(high, distance)
-                span[row, np.uint64(0)], span[row, np.uint64(1)] = low, high
+                _note_span(row, d, span)
 
 
 @kernel
-def measure(
-    camera: Any,
-    focal: float,
-    width: int,
-    first: int,
-    bottom: int,
-    covered: Any,
-    slope: Any,
-    t: Any,
-    cosines: Any,
-    sines: Any,
-    span: Any,
-    along: Any,
-    across: Any,
-) -> None:
-    """Find how far each pixel near the road extends along and across it.
+def measure(block: Block, scratch: Scratch) -> None:
+    """Find how far each pixel near the road extends along and across it: fills ``along`` and ``across``.
 
-    Arguments as of `locate`; ``along`` and ``across`` are (rows, LANES) float32 and receive m.
+    On a plane across the optical axis a pixel at depth t is t / focal wide and high. On the ground it is as
+    wide, and as long as a ray takes to fall by its height: t / focal / fall for each m of horizontal
+    direction. Both are turned into the road's directions, and their parts added up.
     """
-    rows = t.shape[0]
-    inverse_focal = _ONE / focal
-    ux, uy, uz = camera[6] * inverse_focal, camera[7] * inverse_focal, camera[8] * inverse_focal
-    u0 = F(first) + _HALF - F(width) * _HALF
-    for i in range(bottom):
+    steps = steps_of(block)
+    t, slope, span, covered = scratch.t, scratch.slope, scratch.span, scratch.covered
+    cosines, sines, along, across = scratch.cosines, scratch.sines, scratch.along, scratch.across
+    for i in range(block.bottom):
         row = np.uint64(i)
-        if covered[i] == 0 or span[row, np.uint64(0)] > BESIDE:
+        if covered[i] == 0 or span[row, LOW] > ROADSIDE:
             continue
-        v = (F(rows) * _HALF - F(i) - _HALF) * inverse_focal
-        ax, ay, az = camera[3] + v * camera[9], camera[4] + v * camera[10], camera[5] + v * camera[11]
+        middle = row_ray(block, steps, i)
         for e in range(LANES):
             lane = np.uint64(e)
-            u = u0 + F(np.int32(e))
-            dx, dy, dz = ax + u * ux, ay + u * uy, az + u * uz
-            tx, ty = cosines[row, lane], sines[row, lane]
-            # Beside and behind each other on the ground, turned into the road's directions.
-            beside = min(t[row, lane], FAR) * inverse_focal
-            behind = beside / max(slope[row, lane] - dz, F(0.004))
-            forward, sideways = abs(dx * tx + dy * ty), abs(dx * ty - dy * tx)
-            along[row, lane] = forward * behind + sideways * beside
-            across[row, lane] = sideways * behind + forward * beside
+            ray = lane_ray(steps, middle, e)
+            cosine, sine = cosines[row, lane], sines[row, lane]
+            wide = min(t[row, lane], FAR) * steps.tangent
+            long = wide / max(slope[row, lane] - ray.z, LEAST_FALL)
+            forward, sideways = abs(ray.x * cosine + ray.y * sine), abs(ray.x * sine - ray.y * cosine)
+            along[row, lane] = forward * long + sideways * wide
+            across[row, lane] = sideways * long + forward * wide

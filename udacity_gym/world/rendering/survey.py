@@ -6,23 +6,36 @@ road each pixel is. Nothing of this runs unless somebody asks for it.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.sensors import FAR, Label
-from udacity_gym.world.jit import LANES, F, cached_kernel, index
+from udacity_gym.world.jit import LANES, F, cached_kernel, inline, kernel
+from udacity_gym.world.records import unpack
 from udacity_gym.world.rendering import surface
-from udacity_gym.world.rendering.surface import (
+from udacity_gym.world.rendering.rays import (
+    Block,
+    Camera,
+    Projection,
+    column_tangent,
+    lanes_of,
+    pixel_ray,
+    row_tangent,
+)
+from udacity_gym.world.rendering.sampling import height_at, roadside
+from udacity_gym.world.rendering.scratch import Scratch
+from udacity_gym.world.rendering.surface import cross_decks, locate
+from udacity_gym.world.scene.scene_arrays import (
     COBBLED,
     LINED,
     RAISED,
     STRIPED,
     WALL_UNIT,
-    bilinear_node,
-    cross_decks,
-    locate,
+    Land,
+    Road,
+    SceneArrays,
 )
 
 BONNET_DROP = F(0.66)
@@ -47,9 +60,9 @@ _SKY, _ROAD, _MARKING, _KERB, _TERRAIN, _WATER, _CAR = (
     )
 )
 _FAR = F(FAR)
+_ALPHA = np.uint64(3)
 _ZERO = F(0.0)
 _ONE = F(1.0)
-_HALF = F(0.5)
 
 
 class Planes(NamedTuple):
@@ -72,110 +85,125 @@ class Planes(NamedTuple):
         return Planes(np.zeros(shape, np.float32), np.zeros(shape, np.uint8), np.zeros(shape, np.float32))
 
 
+@kernel
+def _fetch_ground(block: Block, scratch: Scratch) -> None:
+    """Put the depth of a block's ground back into ``t`` and ``covered``; all else is sky there."""
+    t, covered, depth, labels = scratch.t, scratch.covered, scratch.depth, scratch.labels
+    for i in range(block.bottom):
+        row = np.uint64(i)
+        ground = np.int32(0)
+        for e in range(LANES):
+            t[row, np.uint64(e)] = surface.FAR
+        for e in range(lanes_of(block)):
+            column = np.uint64(block.first + e)
+            far = depth[row, column]
+            if labels[row, column] == _SKY and far < surface.FAR:
+                t[row, np.uint64(e)] = far
+                ground += np.int32(1)
+        covered[row] = ground
+
+
+@inline
+def _is_dash(road: Road, s: F) -> bool:
+    """Whether there is a dash of the centre line at a place along the track."""
+    return s - np.floor(s / road.dash_period) * road.dash_period <= road.dash and road.centre_outer > _ZERO
+
+
+@inline
+def _road_label(road: Road, side: np.int32, distance: F, s: F) -> np.uint8:
+    """What the road shows at a place: asphalt, the red and white kerb, or a line."""
+    striped = (side >> STRIPED) & 1 and road.bars_inner <= distance <= road.bars_outer
+    lined = (side >> LINED) & 1 and road.line_inner <= distance <= road.line_outer
+    middle = road.centre_inner <= distance <= road.centre_outer and _is_dash(road, s)
+    label = _ROAD
+    if striped:
+        label = _KERB
+    elif lined or middle:
+        label = _MARKING
+    return label
+
+
+@kernel
+def _label_ground(block: Block, scene: SceneArrays, scratch: Scratch, planes: Planes) -> None:
+    """Fill the planes for a block's ground, whose places relative to the road are in the working memory."""
+    projection, land, road = block.projection, unpack(Land, scene.land), unpack(Road, scene.road)
+    depth, labels, s, d = scratch.depth, scratch.labels, scratch.s, scratch.d
+    position = unpack(Camera, projection.camera).position
+    east, north = position.x - land.west, position.y - land.south
+    inverse_spacing = _ONE / F(road.spacing)
+    for i in range(block.bottom):
+        row = np.uint64(i)
+        v = row_tangent(projection, i)
+        for e in range(lanes_of(block)):
+            lane, column = np.uint64(e), np.uint64(block.first + e)
+            far = depth[row, column]
+            planes.depth[row, column] = min(far, _FAR)
+            planes.lateral[row, column] = _FAR
+            label = labels[row, column]
+            if label == _SKY and far < surface.FAR:
+                distance = abs(d[row, lane])
+                planes.lateral[row, column] = distance
+                right = np.int32(d[row, lane] > _ZERO)
+                side = roadside(scene.sides, inverse_spacing, s[row, lane], right)
+                edge = road.edge
+                if (side >> COBBLED) & 1:
+                    edge = F(side & np.int32(0xFFFFFF)) * WALL_UNIT
+                if distance < edge:
+                    label = _road_label(road, side, distance, s[row, lane])
+                elif (side >> RAISED) & 1 and distance < road.kerb_top:
+                    label = _KERB
+                else:
+                    ray = pixel_ray(projection, column_tangent(projection, block.first + e), v)
+                    height = height_at(scene.heights, land, east + far * ray.x, north + far * ray.y)
+                    label = _WATER if height < land.water + SHALLOW else _TERRAIN
+            planes.labels[row, column] = label
+
+
+@kernel
+def _label_bonnet(projection: Projection, overlay: NDArray[np.uint8], planes: Planes) -> None:
+    """Put the bonnet into the planes: it is a plane that a ray of tangent v meets at drop / fall."""
+    for i in range(projection.height):
+        row = np.uint64(i)
+        v = row_tangent(projection, i)
+        for j in range(projection.width):
+            column = np.uint64(j)
+            if overlay[row, column, _ALPHA] > 127:
+                planes.depth[row, column] = BONNET_DROP / max(BONNET_TILT - v, F(0.05))
+                planes.labels[row, column] = _CAR
+                planes.lateral[row, column] = _FAR
+
+
 @cached_kernel
 def survey(
-    camera: Any, focal: float, scene: Any, scratch: Any, overlay: Any, visible_rows: Any, planes: Any
+    camera: NDArray[np.float32],
+    focal: F,
+    scene: SceneArrays,
+    scratch: Scratch,
+    overlay: NDArray[np.uint8],
+    visible_rows: NDArray[np.int64],
+    planes: Planes,
 ) -> None:
     """Find out about the image that was drawn last.
 
     Args:
-        camera: (12,) float32 position, forward, right and up vector of that image.
+        camera: (12,) float32, the packed `rays.Camera` of that image.
         focal: focal length in pixels.
-        scene: `scenery.SceneArrays`.
-        scratch: `renderer.Scratch` as that image left it; reused.
+        scene: the scene.
+        scratch: working memory as that image left it; reused.
         overlay: (height, width, 4) uint8, what was drawn over it.
         visible_rows: (blocks,) rows from the top of each block that the overlay does not hide.
-        planes: `Planes`, filled in.
+        planes: filled in.
     """
     height, width = planes.depth.shape
-    inverse_focal = _ONE / focal
-    line_low, line_high, stripes_high = scene.section[0], scene.section[3], scene.section[4]
-    foot, top, stripes_low = scene.section[6], scene.section[7], scene.section[12]
-    middle_low, middle_high = scene.section[13], scene.section[14]
-    period, dash = scene.section[15], scene.section[16]
-    inverse_spacing = _ONE / F(scene.spacing)
-    last_sample = np.int32(scene.sides.shape[0] // 2 - 1)
-    nodes = np.int32(scene.frame[4])
-    east_end, north_end = scene.frame[2], scene.frame[3]
-    cx, cy = camera[0] - scene.frame[0], camera[1] - scene.frame[1]
+    projection = Projection(camera, focal, width, height)
     for first in range(0, width, LANES):
-        bottom = visible_rows[first // LANES]
-        lanes = min(LANES, width - first)
-        for i in range(bottom):
-            row = np.uint64(i)
-            ground = np.int32(0)
-            for e in range(LANES):
-                scratch.t[row, np.uint64(e)] = surface.FAR
-            for e in range(lanes):
-                column = np.uint64(first + e)
-                far = scratch.depth[row, column]
-                if scratch.labels[row, column] == _SKY and far < surface.FAR:
-                    scratch.t[row, np.uint64(e)] = far
-                    ground += np.int32(1)
-            scratch.covered[row] = ground
-        locate(
-            camera, focal, scene.nearest, scene.line, scene.frame, scene.spacing, width, first,
-            bottom, scratch.covered, scratch.t, scratch.s, scratch.d, scratch.cosines, scratch.sines,
-            scratch.span,
-        )  # fmt: skip
+        block = Block(projection, first, visible_rows[first // LANES])
+        _fetch_ground(block, scratch)
+        locate(block, scratch.covered, scene, scratch)
         if scene.decks.shape[0] > 0:
-            for i in range(bottom):
+            for i in range(block.bottom):
                 for e in range(LANES):
                     scratch.t[np.uint64(i), np.uint64(e)] *= BEHIND
-            cross_decks(
-                camera, focal, scene.decks, width, first, bottom, scratch.covered, scratch.t,
-                scratch.slope, scratch.s, scratch.d, scratch.cosines, scratch.sines, scratch.span,
-            )  # fmt: skip
-        for i in range(bottom):
-            row = np.uint64(i)
-            v = (F(height) * _HALF - F(i) - _HALF) * inverse_focal
-            for e in range(lanes):
-                lane, column = np.uint64(e), np.uint64(first + e)
-                far = scratch.depth[row, column]
-                planes.depth[row, column] = min(far, _FAR)
-                planes.lateral[row, column] = _FAR
-                label = scratch.labels[row, column]
-                if label == _SKY and far < surface.FAR:
-                    distance = abs(scratch.d[row, lane])
-                    planes.lateral[row, column] = distance
-                    right = np.int32(scratch.d[row, lane] > _ZERO)
-                    sample = np.int32(scratch.s[row, lane] * inverse_spacing)
-                    sample = min(max(sample, np.int32(0)), last_sample)
-                    side = scene.sides[index(sample * np.int32(2) + right)]
-                    edge = foot
-                    if (side >> COBBLED) & 1:
-                        edge = F(side & np.int32(0xFFFFFF)) * WALL_UNIT
-                    if distance < edge:
-                        label = _ROAD
-                        if (side >> STRIPED) & 1 and stripes_low <= distance <= stripes_high:
-                            label = _KERB
-                        elif (side >> LINED) & 1 and line_low <= distance <= line_high:
-                            label = _MARKING
-                        elif middle_low <= distance <= middle_high:
-                            place = scratch.s[row, lane]
-                            if place - np.floor(place / period) * period <= dash and middle_high > _ZERO:
-                                label = _MARKING
-                    elif (side >> RAISED) & 1 and distance < top:
-                        label = _KERB
-                    else:
-                        u = (F(first + e) + _HALF - F(width) * _HALF) * inverse_focal
-                        x = cx + far * (camera[3] + u * camera[6] + v * camera[9])
-                        y = cy + far * (camera[4] + u * camera[7] + v * camera[10])
-                        node, fx, fy = bilinear_node(x, y, east_end, north_end, nodes)
-                        a, b = scene.heights[index(node)], scene.heights[index(node + np.int32(1))]
-                        c = scene.heights[index(node + nodes)]
-                        d = scene.heights[index(node + nodes + np.int32(1))]
-                        low = a + fx * (b - a)
-                        ground_height = low + fy * (c + fx * (d - c) - low)
-                        label = _WATER if ground_height < scene.water + SHALLOW else _TERRAIN
-                planes.labels[row, column] = label
-    for i in range(height):
-        row = np.uint64(i)
-        v = (F(height) * _HALF - F(i) - _HALF) * inverse_focal
-        for j in range(width):
-            column = np.uint64(j)
-            if overlay[row, column, np.uint64(3)] > 127:
-                u = (F(j) + _HALF - F(width) * _HALF) * inverse_focal
-                planes.depth[row, column] = BONNET_DROP / max(BONNET_TILT - v, F(0.05))
-                planes.labels[row, column] = _CAR
-                planes.lateral[row, column] = _FAR
+            cross_decks(block, scene, scratch)
+        _label_ground(block, scene, scratch, planes)
+    _label_bonnet(projection, overlay, planes)

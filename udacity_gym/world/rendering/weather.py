@@ -15,10 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.conditions import Conditions
+from udacity_gym.world.jit import F
+from udacity_gym.world.records import Rgb, Vector
+from udacity_gym.world.scene.scene_arrays import Air
 
-CLEAR = Conditions()
+UDACITY = Conditions()
+"""What it is like in Udacity's simulator."""
+LIT_BY_SLOPE, LIT_BY_MAP, DRAWN_LEVEL = F(0.0), F(1.0), F(2.0)
+"""How the ground near the road was drawn: lit by its slope, as all ground is that lies far off; by a map of
+the sun's light; or as if it were level, because the sun has moved and the map is wrong."""
 
-_Curve = Sequence[tuple[float, tuple[float, float, float]]]
+_Colour = tuple[float, float, float]
+_Curve = Sequence[tuple[float, _Colour]]
 # By the elevation of the sun in degrees; 1 is what Udacity's sun, 42 degrees up, and its sky give.
 _DIRECT: _Curve = (
     (-4.0, (0.0, 0.0, 0.0)),
@@ -72,45 +80,55 @@ def _at(curve: _Curve, degrees: float) -> NDArray[np.float64]:
 
 
 class Light(NamedTuple):
-    """What `relight.relight` reads, all float32.
+    """How conditions change an image, for `relight`.
 
     Attributes:
-        sky: (3,) gain of the light that comes from the sky, by colour.
-        direct: (3,) gain of the sun's light on level ground, by colour.
-        sun: (3,) direction to the sun.
-        day: (3,) direction to the sun in the image as it was drawn.
-        ambient: (4,) the sky's share of the light by colour as it was drawn, and `daylight.Daylight.gentle`.
-        shadows: () 0 if slopes are lit in the colours of the land; 1 if the image was drawn with a map of
-            the sun's light near the road; 2 if it was drawn as if all were level there, as the sun has moved.
-        fog: (8,) colour (3) of the track's own haze, its begin in m and the inverse of its length; then
-            the colour's share of the weather's fog: 1/m by which contrast falls.
-        veil: (3,) colour of the weather's fog.
-        glow: (3,) colour that the sun adds around itself.
-        mirrored: (3,) colour of the sky that wet ground shows.
-        ground: (4,) wetness, snow, wear, each [0, 1], and how much the headlights give.
-        rain: (5,) streaks and flakes in an image, their colour (3).
-        camera: (2,) gain of the exposure, standard deviation of the noise.
+        sky, direct: gains, by colour, of the light that comes from the sky, and of the sun's on level ground.
+        sun, day: unit vectors to the sun, and to where it was when the image was drawn.
+        ambient, gentle: of `Air`, as the image was drawn.
+        shadows: `LIT_BY_SLOPE`, `LIT_BY_MAP` or `DRAWN_LEVEL`.
+        haze: RGB of the track's own haze.
+        haze_start: m at which it begins.
+        haze_scale: 1/m, inverse of the length over which it becomes complete.
+        fog: 1/m by which contrast falls in the weather's fog.
+        veil: RGB of that fog.
+        glow: RGB that the sun adds around itself.
+        mirrored: RGB of the sky that wet ground shows.
+        wet, snow, wear: [0, 1] how wet the ground is, how much snow lies on it, how worn the road is.
+        headlights: [0, 1] how much light they give.
+        streaks, flakes: drops and flakes in an image of 160 rows and 320 columns.
+        precipitation: RGB of drops and flakes.
+        exposure: gain of the camera.
     """
 
-    sky: NDArray[np.float32]
-    direct: NDArray[np.float32]
-    sun: NDArray[np.float32]
-    day: NDArray[np.float32]
-    ambient: NDArray[np.float32]
-    shadows: NDArray[np.float32]
-    fog: NDArray[np.float32]
-    veil: NDArray[np.float32]
-    glow: NDArray[np.float32]
-    mirrored: NDArray[np.float32]
-    ground: NDArray[np.float32]
-    rain: NDArray[np.float32]
-    camera: NDArray[np.float32]
+    gentle: F
+    day: Vector
+    sun: Vector
+    sky: Rgb
+    ambient: Rgb
+    direct: Rgb
+    shadows: F
+    haze: Rgb
+    haze_start: F
+    haze_scale: F
+    fog: F
+    veil: Rgb
+    glow: Rgb
+    mirrored: Rgb
+    wet: F
+    snow: F
+    wear: F
+    headlights: F
+    streaks: F
+    flakes: F
+    precipitation: Rgb
+    exposure: F
 
 
 def changes_light(conditions: Conditions) -> bool:
     """Whether the world looks other than in Udacity's simulator, whatever the camera does."""
     usual = replace(
-        CLEAR,
+        UDACITY,
         intensity=conditions.intensity,
         grip=conditions.grip,
         exposure=conditions.exposure,
@@ -120,91 +138,135 @@ def changes_light(conditions: Conditions) -> bool:
     return usual != conditions
 
 
-def weather(
-    conditions: Conditions, air: NDArray[np.float32], shadows: bool = False
-) -> tuple[NDArray[np.float32], Light]:
+class _Cover(NamedTuple):
+    """What covers the sky in a weather.
+
+    Attributes:
+        share: [0, 1] of the sky.
+        low, high: RGB at the horizon and at the zenith, by day.
+        bright: light from it, relative to that from the clear sky.
+        fog: 1/m by which contrast falls.
+    """
+
+    share: float = 0.0
+    low: _Colour = (0.0, 0.0, 0.0)
+    high: _Colour = (0.0, 0.0, 0.0)
+    bright: float = 1.0
+    fog: float = 0.0
+
+
+def _cover(kind: str, k: float) -> _Cover:
+    """The clouds and the fog of a weather of intensity k."""
+    return {
+        "clear": _Cover(),
+        "overcast": _Cover(k, (216.0, 220.0, 224.0), (170.0, 176.0, 184.0)),
+        "rain": _Cover(
+            0.7 + 0.3 * k, (176.0, 182.0, 188.0), (128.0, 134.0, 142.0), 0.80, _thickness(1200, 150, k)
+        ),
+        "fog": _Cover(
+            0.5 + 0.5 * k, (206.0, 210.0, 214.0), (196.0, 201.0, 207.0), 0.98, _thickness(500, 28, k)
+        ),
+        "snow": _Cover(
+            0.7 + 0.3 * k, (218.0, 221.0, 226.0), (196.0, 201.0, 208.0), 1.4, _thickness(1500, 110, k)
+        ),
+    }[kind]
+
+
+def _thickness(least: float, most: float, intensity: float) -> float:
+    """1/m of a fog whose visibility goes from ``least`` to ``most`` m with the intensity.
+
+    Visibility is where 5 % of all contrast is left, at 3 / thickness (Koschmieder 1924); in between it goes
+    in equal ratios.
+    """
+    return 3.0 / math.exp(math.log(least) + intensity * math.log(most / least))
+
+
+def weather(conditions: Conditions, air: Air, shadows: bool = False) -> tuple[Air, Light]:
     """Turn conditions into numbers.
 
     Args:
         conditions: what it is like.
-        air: float32 of the scene, see `daylight.Daylight.air`.
-        shadows: whether the scene has a map of the sun's light near the road, shaded by ``air[14:17]``.
+        air: of the scene.
+        shadows: whether the scene has a map of the sun's light near the road, shaded by ``air.ambient``.
 
     Returns:
         The air that the scene is drawn in, without haze if `relight` is to add it, and the light.
     """
     kind, k = conditions.weather, conditions.intensity
-    east, north = float(air[12]), float(air[13])
+    east, north = float(air.sun_east), float(air.sun_north)
     flat = min(math.hypot(east, north), 1.0)
     day_elevation, day_azimuth = math.acos(flat), math.atan2(north, east)
     elevation, azimuth = conditions.sun((day_elevation, day_azimuth))
     degrees, usual = math.degrees(elevation), math.degrees(day_elevation)
 
     def since(curve: _Curve) -> NDArray[np.float64]:
+        """A curve where the sun is now, relative to where it is by day."""
         return _at(curve, degrees) / _at(curve, usual)
 
     direct, sky = since(_DIRECT), since(_SKYLIGHT)
-    horizon, zenith, haze = air[5:8] * since(_HORIZON), air[8:11] * since(_ZENITH), air[0:3] * since(_HORIZON)
+    horizon, zenith = np.array(air.horizon) * since(_HORIZON), np.array(air.zenith) * since(_ZENITH)
+    haze = np.array(air.fog) * since(_HORIZON)
     day = float(since(_HORIZON).mean())
 
-    # How much cloud covers the sky, its colours at horizon and zenith, how light it is, 1/m of fog.
-    cover, low, high, bright, thick = {
-        "clear": (0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0, 0.0),
-        "overcast": (k, (216.0, 220.0, 224.0), (170.0, 176.0, 184.0), 1.0, 0.0),
-        "rain": (0.7 + 0.3 * k, (176.0, 182.0, 188.0), (128.0, 134.0, 142.0), 0.80, _thickness(1200, 150, k)),
-        "fog": (0.5 + 0.5 * k, (206.0, 210.0, 214.0), (196.0, 201.0, 207.0), 0.98, _thickness(500, 28, k)),
-        "snow": (0.7 + 0.3 * k, (218.0, 221.0, 226.0), (196.0, 201.0, 208.0), 1.4, _thickness(1500, 110, k)),
-    }[kind]
-    if conditions.visibility is not None:
-        thick = 3.0 / conditions.visibility
-    white = 0.56 / air[14:17]  # clouds are not as blue as the sky
+    clouds = _cover(kind, k)
+    cover, low, high = clouds.share, day * np.array(clouds.low), day * np.array(clouds.high)
+    fog = clouds.fog if conditions.visibility is None else 3.0 / conditions.visibility
+    ambient = np.array(air.ambient)
+    white = 0.56 / ambient  # clouds are not as blue as the sky
     direct = direct * (1.0 - 0.88 * cover)
-    sky = sky * (1.0 + cover * (bright * white - 1.0))
-    veil = day * np.array(low) if cover > 0.0 else haze + 0.6 * (horizon - haze)
-    horizon = horizon + cover * (day * np.array(low) - horizon)
-    zenith = zenith + cover * (day * np.array(high) - zenith)
-    haze = haze + cover * (day * np.array(low) - haze)
+    sky = sky * (1.0 + cover * (clouds.bright * white - 1.0))
+    veil = low if cover > 0.0 else haze + 0.6 * (horizon - haze)
+    horizon = horizon + cover * (low - horizon)
+    zenith = zenith + cover * (high - zenith)
+    haze = haze + cover * (low - haze)
     # Deep fog hides the sky too, first at the horizon.
-    hidden = 1.0 - math.exp(-120.0 * thick)
+    hidden = 1.0 - math.exp(-120.0 * fog)
     horizon, zenith = horizon + hidden * (veil - horizon), zenith + 0.9 * hidden**2 * (veil - zenith)
 
     low_sun = float(np.interp(degrees, (-3.0, 2.0, 12.0, 30.0), (0.0, 1.0, 0.8, 0.0))) * (1.0 - cover)
     glow = low_sun * (1.0 - hidden) * np.array([250.0, 170.0, 92.0])
-    sun = np.array(
-        [
-            math.cos(elevation) * math.cos(azimuth),
-            math.cos(elevation) * math.sin(azimuth),
-            math.sin(elevation),
-        ]
+    sun = (
+        math.cos(elevation) * math.cos(azimuth),
+        math.cos(elevation) * math.sin(azimuth),
+        math.sin(elevation),
     )
-    drawn = np.array(air, np.float32)
-    drawn[4] = 0.0
-    drawn[5:8], drawn[8:11] = horizon, zenith
-    drawn[12:14] = sun[:2] * float(np.clip(direct.mean(), 0.0, 1.0))
+    strength = float(np.clip(direct.mean(), 0.0, 1.0))
     headlights = float(np.interp(degrees, (-6.0, 0.0), (1.0, 0.0)))
     # Clouds soften shadows; where the sun has moved they would be wrong.
-    ambient, moved = air[14:17], (elevation, azimuth) != (day_elevation, day_azimuth)
-    drawn[14:17] = 1.0 if moved else sky * ambient / (sky * ambient + direct * (1.0 - ambient))
+    moved = (elevation, azimuth) != (day_elevation, day_azimuth)
+    shade = np.ones(3) if moved else sky * ambient / (sky * ambient + direct * (1.0 - ambient))
     rainy, snowy = float(kind == "rain"), float(kind == "snow")
     precipitation = np.clip(day * 215.0 + 40.0 * headlights, 0.0, 235.0)
-    arrays = (
-        sky,
-        direct,
-        sun,
-        [east, north, math.sqrt(1.0 - flat * flat)],
-        air[14:18],
-        0.0 if not shadows else 2.0 if moved else 1.0,
-        [*haze, air[3], air[4], thick],
-        veil,
-        glow,
-        0.45 * horizon + 0.55 * zenith,
-        [rainy * k**0.5, snowy * k, conditions.road_wear, headlights],
-        [rainy * (60.0 + 340.0 * k), snowy * (60.0 + 440.0 * k), *([precipitation] * 3)],
-        [2.0**conditions.exposure, conditions.noise],
+    drawn = air._replace(
+        fog_scale=F(0.0),
+        horizon=Rgb.of(horizon),
+        zenith=Rgb.of(zenith),
+        sun_east=F(sun[0] * strength),
+        sun_north=F(sun[1] * strength),
+        ambient=Rgb.of(shade),
     )
-    return drawn, Light(*(np.array(values, np.float32) for values in arrays))
-
-
-def _thickness(least: float, most: float, intensity: float) -> float:
-    """1/m of a fog whose visibility goes from ``least`` to ``most`` m with the intensity."""
-    return 3.0 / math.exp(math.log(least) + intensity * math.log(most / least))
+    light = Light(
+        sky=Rgb.of(sky),
+        direct=Rgb.of(direct),
+        sun=Vector.of(sun),
+        day=Vector.of((east, north, math.sqrt(1.0 - flat * flat))),
+        ambient=air.ambient,
+        gentle=air.gentle,
+        shadows=LIT_BY_SLOPE if not shadows else DRAWN_LEVEL if moved else LIT_BY_MAP,
+        haze=Rgb.of(haze),
+        haze_start=air.fog_start,
+        haze_scale=air.fog_scale,
+        fog=F(fog),
+        veil=Rgb.of(veil),
+        glow=Rgb.of(glow),
+        mirrored=Rgb.of(0.45 * horizon + 0.55 * zenith),
+        wet=F(rainy * k**0.5),
+        snow=F(snowy * k),
+        wear=F(conditions.road_wear),
+        headlights=F(headlights),
+        streaks=F(rainy * (60.0 + 340.0 * k)),
+        flakes=F(snowy * (60.0 + 440.0 * k)),
+        precipitation=Rgb.of([precipitation] * 3),
+        exposure=F(2.0**conditions.exposure),
+    )
+    return drawn, light

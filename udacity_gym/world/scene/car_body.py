@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.telemetry import Pose
-from udacity_gym.world.rendering.polygons import face
 from udacity_gym.world.scene.daylight import Daylight
+from udacity_gym.world.scene.faces import face
 
 FRONT_AXLE, REAR_AXLE = 1.27, -1.60
 """m in front of the car's root."""
@@ -61,7 +61,7 @@ def car_faces(pose: Pose, steering: float, daylight: Daylight) -> NDArray[np.flo
         daylight: the light on it.
 
     Returns:
-        (n, FIELDS) float32, see `polygons.face`; the shadow first.
+        (n, FIELDS) float32, see `faces.face`; the shadow first.
     """
     solid = [*_body(), *_wheels(steering)]
     corners = np.array([part for part, _ in solid])  # (n, 4, 3) in the car's frame: forward, left, up

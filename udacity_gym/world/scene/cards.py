@@ -10,9 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.sensors import Label
-from udacity_gym.world.rendering.billboards import LEVELS, SIDE
 
-CUT = 0.4
+SIDE = 64
+"""Side of a card in texels."""
+LEVELS = 7
+"""A card and its halvings down to one texel."""
+CARD = sum((SIDE >> k) ** 2 for k in range(LEVELS))
+"""Texels of a card with all its halvings."""
+OPAQUE_FROM = 0.4
 """Opacity above which a texel is drawn."""
 
 
@@ -91,7 +96,7 @@ def pack_card(colour: NDArray[np.floating[Any]], alpha: NDArray[np.floating[Any]
     for _ in range(LEVELS):
         shown = np.clip(np.round(level[..., :3] / np.maximum(level[..., 3:], 1e-6)), 0, 255)
         shown = shown.astype(np.uint32).reshape(-1, 3)
-        opaque = (level[..., 3].ravel() > CUT).astype(np.uint32)
+        opaque = (level[..., 3].ravel() > OPAQUE_FROM).astype(np.uint32)
         packed.append(shown[:, 0] | shown[:, 1] << 8 | shown[:, 2] << 16 | opaque << 31)
         if len(level) > 1:
             level = 0.25 * (level[::2, ::2] + level[1::2, ::2] + level[::2, 1::2] + level[1::2, 1::2])

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.world.jit import F
+from udacity_gym.world.records import Rgb
+from udacity_gym.world.scene.scene_arrays import Air
 from udacity_gym.world.track.track import Track
 from udacity_gym.world.track.track_file import Light
 
@@ -29,20 +32,19 @@ class Daylight(Light):
             [level * math.cos(self.azimuth), level * math.sin(self.azimuth), math.sin(self.elevation)]
         )
 
-    def air(self) -> NDArray[np.float32]:
-        """What the kernels read of it, float32.
-
-        Fog: RGB, m at which it begins, inverse of its length (0-4). Sky: RGB at the horizon and at the
-        zenith, inverse of the height over which one turns into the other (5-11). East and north part of
-        the direction to the sun (12-13). RGB of the ambient light's share (14-16), `gentle` (17),
-        `glance` (18).
-        """
+    def air(self) -> Air:
+        """What kernels read of it."""
         sun = self.sun
-        return np.array(
-            [
-                *self.fog, self.fog_from, 1.0 / (self.fog_to - self.fog_from), *self.horizon, *self.zenith,
-                1.0 / self.haze, sun[0], sun[1], *self.ambient, self.gentle,
-                self.glance,
-            ],
-            np.float32,
-        )  # fmt: skip
+        return Air(
+            fog=Rgb.of(self.fog),
+            fog_start=F(self.fog_from),
+            fog_scale=F(1.0 / (self.fog_to - self.fog_from)),
+            horizon=Rgb.of(self.horizon),
+            zenith=Rgb.of(self.zenith),
+            sky_scale=F(1.0 / self.haze),
+            sun_east=F(sun[0]),
+            sun_north=F(sun[1]),
+            ambient=Rgb.of(self.ambient),
+            gentle=F(self.gentle),
+            glance=F(self.glance),
+        )

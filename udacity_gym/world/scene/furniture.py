@@ -9,8 +9,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.world.rendering.polygons import FIELDS, box, face, ribbon
 from udacity_gym.world.scene import cards
+from udacity_gym.world.scene.faces import FIELDS, box, face, ribbon
+from udacity_gym.world.scene.scene_arrays import Card
 from udacity_gym.world.scene.terrain import DECK_END, Grid
 from udacity_gym.world.track.track import Track
 
@@ -26,9 +27,7 @@ _DECK_DEPTH = 0.8  # m
 _CONCRETE, _UNDERSIDE, _RAIL = (92.0, 92.0, 84.0), (34.0, 37.0, 40.0), (196.0, 198.0, 200.0)
 _TYRE, _TYRE_TOP = (8.0, 10.0, 12.0), (128.0, 124.0, 112.0)
 _STEEL = (58.0, 78.0, 112.0)
-
-
-CLEAR = 0.5
+BARE_VERGE = 0.5
 """m beside the road in which nothing grows."""
 
 
@@ -44,7 +43,7 @@ def plant(
         rng: source of their places and sizes.
 
     Returns:
-        (n, 6) float32 cards, see `billboards.find_cards`, and their packed texels.
+        (n, 6) float32, a `Card` in each row, and their packed texels.
     """
     surroundings = track.file.surroundings
     placed = []
@@ -60,10 +59,10 @@ def plant(
             if ground <= surroundings.water_level + 0.1 and plants.kind != "rock":
                 continue
             # Beyond the middle of a tight bend, what is beside the road here is on it over there.
-            if float(np.hypot(track.x - x, track.y - y).min()) < track.half_width + CLEAR:
+            if float(np.hypot(track.x - x, track.y - y).min()) < track.half_width + BARE_VERGE:
                 continue
             placed.append((x, y, ground - kind.sunk * tall, rng.uniform(*kind.aspect) * tall, tall, variant))
-    return np.array(placed, np.float32).reshape(-1, 6), cards.paint_all(rng)
+    return np.array(placed, np.float32).reshape(-1, len(Card._fields)), cards.paint_all(rng)
 
 
 def outlines(placed: NDArray[np.float32]) -> list[tuple[NDArray[np.float64], float]]:
@@ -152,7 +151,7 @@ def build(track: Track, grid: Grid, height: NDArray[np.float32]) -> NDArray[np.f
     """Build everything that has edges: bridge walls, tyre stacks, signs, pylons and their lines.
 
     Returns:
-        (n, FIELDS) float32 faces, see `polygons`.
+        (n, FIELDS) float32, see `faces`.
     """
     faces: list[NDArray[np.float32]] = []
     for entry in track.file.roadside:
@@ -167,7 +166,7 @@ def build(track: Track, grid: Grid, height: NDArray[np.float32]) -> NDArray[np.f
         z = _ground(grid, height, x, y)
         heading = track.pose_at(item.s).yaw
         if item.kind == "tyres":
-            faces += box(x, y, z, heading, 1.2, item.length, 0.9, _TYRE, _TYRE_TOP)
+            faces += box((x, y, z), heading, (1.2, item.length, 0.9), _TYRE, _TYRE_TOP)
         elif item.kind == "sign":
             faces += _sign(x, y, z, heading)
         else:
@@ -214,21 +213,12 @@ def _wall(track: Track, begin: float, end: float, offset: float) -> Iterable[NDA
 
 
 def _sign(x: float, y: float, z: float, heading: float) -> list[NDArray[np.float32]]:
+    across, along = math.sin(heading), math.cos(heading)
     posts = [
-        box(
-            x + side * math.sin(heading),
-            y - side * math.cos(heading),
-            z,
-            heading,
-            0.12,
-            0.12,
-            1.3,
-            _BLACK,
-            _BLACK,
-        )
+        box((x + side * across, y - side * along, z), heading, (0.12, 0.12, 1.3), _BLACK, _BLACK)
         for side in (-0.35, 0.35)
     ]
-    board = box(x, y, z + 1.2, heading, 0.12, 1.3, 0.9, _BLACK, _BLACK)
+    board = box((x, y, z + 1.2), heading, (0.12, 1.3, 0.9), _BLACK, _BLACK)
     return [*posts[0], *posts[1], *board]
 
 

@@ -119,7 +119,7 @@ def _bare(height: NDArray[np.float32], colour: NDArray[np.float32], rough: NDArr
     rough += bare * (crag[3] - rough)
 
 
-def pack(colour: NDArray[np.floating[Any]], top: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
+def pack_colours(colour: NDArray[np.floating[Any]], top: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
     """Pack colours into integers.
 
     Args:

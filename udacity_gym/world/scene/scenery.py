@@ -7,23 +7,43 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.world.rendering import surface, textures
+from udacity_gym.world.jit import F
+from udacity_gym.world.records import Rgb, pack
+from udacity_gym.world.scene import textures
 from udacity_gym.world.scene.cards import labels
 from udacity_gym.world.scene.daylight import Daylight
 from udacity_gym.world.scene.furniture import DECK_EDGE, DECK_RISE, build, deck_outlines, outlines, plant
-from udacity_gym.world.scene.land import lay_land, pack
+from udacity_gym.world.scene.land import lay_land, pack_colours
+from udacity_gym.world.scene.scene_arrays import (
+    COBBLED,
+    LINE_COSINE,
+    LINE_CURVATURE,
+    LINE_FIELDS,
+    LINE_SINE,
+    LINE_X,
+    LINE_Y,
+    LINED,
+    RAISED,
+    STRIPED,
+    WALL_UNIT,
+    Air,
+    Deck,
+    Land,
+    Material,
+    Palette,
+    Road,
+    SceneArrays,
+)
 from udacity_gym.world.scene.shadows import light_map, no_light, seen_from_afar
 from udacity_gym.world.scene.terrain import Grid
 from udacity_gym.world.track.track import Track
-from udacity_gym.world.track.track_file import EDGE_LINE, Line, Road
+from udacity_gym.world.track.track_file import EDGE_LINE, Line, Road as RoadOfFile
 
 KERB_DEPTH, KERB_RISE = 0.74, 0.3
 """m from the foot of the concrete kerb, at the edge of the road, to its top; its height."""
@@ -37,49 +57,20 @@ before the edge of the road; length of one red and one white bar."""
 ASPHALT_TEXELS, COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 32.0, 64.0
 """Texels per m of the road's patterns; cobblestones are 0.9 m long and 0.3 m wide."""
 
-PALETTE = (
-    (*Road.colour, Road.grain),
-    (169.0, 154.0, 134.0, 0.24),
-    (*PAINTS["yellow"], 0.0),
-    (0.63, 0.56, 0.54, 0.0),
-    (226.0, 92.0, 84.0, 0.0),
-    (255.0, 243.0, 226.0, 0.0),
-    (165.0, 165.0, 152.0, 0.0),
-    (*PAINTS["white"], 0.0),
+PALETTE = Palette(
+    asphalt=Material(Rgb.of(RoadOfFile.colour), F(RoadOfFile.grain)),
+    cobblestones=Material(Rgb.of((169.0, 154.0, 134.0)), F(0.24)),
+    edge_line=Rgb.of(PAINTS["yellow"]),
+    edge_line_gap=Rgb.of((0.63, 0.56, 0.54)),
+    red_bar=Rgb.of((226.0, 92.0, 84.0)),
+    white_bar=Rgb.of((255.0, 243.0, 226.0)),
+    concrete=Rgb.of((165.0, 165.0, 152.0)),
+    centre_line=Rgb.of(PAINTS["white"]),
 )
-"""RGB and relative spread of asphalt, cobblestones, edge line, the dark between its stripes (relative to
-asphalt), red and white bars, concrete across the direction to the sun, centre line.
-
-Asphalt and stones as they look straight below; they get lighter with distance, see `paint.GLANCE`.
-"""
+"""The lake's road, measured on recordings."""
 
 DRY = -1e9
 """m, the level of water where there is none."""
-
-
-class SceneArrays(NamedTuple):
-    """A scene as the kernels read it; lengths in m, colours RGB in [0, 255]."""
-
-    heights: NDArray[np.float32]
-    colours: NDArray[np.int32]
-    nearest: NDArray[np.uint16]
-    frame: NDArray[np.float32]
-    line: NDArray[np.float32]
-    sides: NDArray[np.int32]
-    spacing: np.float32
-    kerb: NDArray[np.float32]
-    section: NDArray[np.float32]
-    palette: NDArray[np.float32]
-    air: NDArray[np.float32]
-    textures: NDArray[np.float32]
-    cards: NDArray[np.float32]
-    card_texels: NDArray[np.int32]
-    card_labels: NDArray[np.uint8]
-    faces: NDArray[np.float32]
-    water: np.float32
-    light_frame: NDArray[np.float32]
-    light: NDArray[np.int32]
-    decks: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -87,10 +78,14 @@ class Scene:
     """Everything that can be seen around a track.
 
     Attributes:
-        arrays: what the kernels read.
+        arrays: what kernels read.
+        air: fog, sky and sunlight as the track file has them.
+        has_light_map: whether there is a map of the sun's light near the road, see `shadows`.
     """
 
     arrays: SceneArrays
+    air: Air
+    has_light_map: bool
 
 
 def scene_of(track: Track) -> Scene:
@@ -109,48 +104,72 @@ def _build(content: str) -> Scene:
     if daylight.shadows:
         lit = light_map(track, grid, height, daylight, [*outlines(cards), *deck_outlines(track)])
         colour = seen_from_afar(height, colour, lit.inside, daylight)
-    rows, columns = grid.nearest.shape
     return Scene(
         SceneArrays(
+            land=pack(_land(grid, max(track.file.surroundings.water_level, DRY))),
             heights=np.ascontiguousarray(height, np.float32).ravel(),
-            colours=pack(colour, rough).ravel(),
+            colours=pack_colours(colour, rough).ravel(),
             nearest=grid.nearest.ravel(),
-            frame=np.array([grid.west, grid.south, columns - 1.01, rows - 1.01, columns], np.float32),
+            road=pack(_road(track)),
             line=_line(track).ravel(),
             sides=_sides(track, daylight).ravel(),
-            spacing=np.float32(track.ds),
-            kerb=np.array(
-                [track.half_width, track.half_width + KERB_DEPTH, KERB_RISE if track.file.road.kerb else 0.0],
-                np.float32,
-            ),
-            section=np.array(_section(track), np.float32),
-            palette=_palette(track),
-            air=daylight.air(),
+            palette=pack(_palette(track)),
             textures=_patterns(track.file.road.grain_size, rng),
+            air=pack(daylight.air()),
+            light_frame=pack(lit.frame),
+            light=lit.cells,
             cards=cards,
             card_texels=card_texels,
             card_labels=labels(),
             faces=build(track, grid, height),
-            water=np.float32(max(track.file.surroundings.water_level, DRY)),
-            light_frame=lit.frame,
-            light=lit.cells,
             decks=_decks(track),
-        )
+        ),
+        daylight.air(),
+        daylight.shadows,
     )
 
 
-def _section(track: Track) -> Sequence[float]:
-    """The cross-section as the kernels read it."""
+def _land(grid: Grid, water: float) -> Land:
+    """The grid of the ground, and the level of the water on it in m."""
+    rows, columns = grid.nearest.shape
+    return Land(
+        west=F(grid.west),
+        south=F(grid.south),
+        east_end=F(columns - 1.01),
+        north_end=F(rows - 1.01),
+        columns=F(columns),
+        water=F(water),
+    )
+
+
+def _road(track: Track) -> Road:
+    """The road's cross-section and markings."""
     edge, line, road = track.half_width, track.lane_half_width, track.file.road
     low, inner, outer = _stripes(road.edge_line)
     middle_low, middle_high, period, dash = _middle(road.centre_line)
     walls = np.concatenate([track.line.wall_left, track.line.wall_right])
     farthest_wall = float(walls[np.isfinite(walls)].max(initial=0.0))
-    return (
-        line - low, line - inner, line - outer, line, edge - STRIPES_CLEAR, STRIPES_PERIOD, edge,
-        edge + (KERB_DEPTH if track.file.road.kerb else 0.0), farthest_wall, ASPHALT_TEXELS, COBBLE_TEXELS,
-        COBBLE_TEXELS_ACROSS, line - STRIPES_INSIDE, middle_low, middle_high, period, dash,
-    )  # fmt: skip
+    return Road(
+        line_inner=F(line - low),
+        gap_inner=F(line - inner),
+        gap_outer=F(line - outer),
+        line_outer=F(line),
+        bars_inner=F(line - STRIPES_INSIDE),
+        bars_outer=F(edge - STRIPES_CLEAR),
+        bars_period=F(STRIPES_PERIOD),
+        centre_inner=F(middle_low),
+        centre_outer=F(middle_high),
+        dash_period=F(period),
+        dash=F(dash),
+        edge=F(edge),
+        kerb_top=F(edge + (KERB_DEPTH if road.kerb else 0.0)),
+        kerb_rise=F(KERB_RISE if road.kerb else 0.0),
+        farthest_wall=F(farthest_wall),
+        asphalt_texels=F(ASPHALT_TEXELS),
+        cobble_texels=F(COBBLE_TEXELS),
+        cobble_texels_across=F(COBBLE_TEXELS_ACROSS),
+        spacing=F(track.ds),
+    )
 
 
 def _stripes(line: Line) -> tuple[float, float, float]:
@@ -171,34 +190,40 @@ def _middle(line: Line | None) -> tuple[float, float, float, float]:
 
 
 def _decks(track: Track) -> NDArray[np.float32]:
-    """The bridges that have the road pass over something, see `surface.cross_decks`."""
+    """The bridges that have the road pass over something: (n, 8) float32, a `Deck` in each row."""
     rows = []
-    for deck in track.file.decks:
-        begin = track.pose_at(deck.begin)
-        rows.append(
-            (
-                begin.x, begin.y, begin.z + DECK_RISE, math.cos(begin.yaw), math.sin(begin.yaw),
-                deck.end - deck.begin, track.half_width + DECK_EDGE, deck.begin,
-            )
-        )  # fmt: skip
-    return np.array(rows, np.float32).reshape(-1, 8)
+    for item in track.file.decks:
+        begin = track.pose_at(item.begin)
+        deck = Deck(
+            x=F(begin.x),
+            y=F(begin.y),
+            z=F(begin.z + DECK_RISE),
+            cosine=F(math.cos(begin.yaw)),
+            sine=F(math.sin(begin.yaw)),
+            length=F(item.end - item.begin),
+            half_width=F(track.half_width + DECK_EDGE),
+            s=F(item.begin),
+        )
+        rows.append(pack(deck))
+    return np.array(rows, np.float32).reshape(-1, len(Deck._fields))
 
 
-def _palette(track: Track) -> NDArray[np.float32]:
+def _palette(track: Track) -> Palette:
     """The colours of road and markings, see `PALETTE`."""
-    palette, road = np.array(PALETTE, np.float32), track.file.road
-    palette[0] = *road.colour, road.grain
-    palette[2, :3] = PAINTS[road.edge_line.colour]
-    palette[7, :3] = PAINTS[(road.centre_line or EDGE_LINE).colour]
-    return palette
+    palette, road = PALETTE, track.file.road
+    return palette._replace(
+        asphalt=Material(Rgb.of(road.colour), F(road.grain)),
+        edge_line=Rgb.of(PAINTS[road.edge_line.colour]),
+        centre_line=Rgb.of(PAINTS[(road.centre_line or EDGE_LINE).colour]),
+    )
 
 
 def _line(track: Track) -> NDArray[np.float32]:
-    """The centre-line table, see `surface.LINE_FIELDS`."""
-    line = np.zeros((len(track.s), surface.LINE_FIELDS), np.float32)
-    line[:, 0], line[:, 1] = track.x, track.y
-    line[:, 2], line[:, 3] = np.cos(track.heading), np.sin(track.heading)
-    line[:, 4] = track.curvature
+    """The centre-line table: (n, LINE_FIELDS) float32."""
+    line = np.zeros((len(track.s), LINE_FIELDS), np.float32)
+    line[:, LINE_X], line[:, LINE_Y] = track.x, track.y
+    line[:, LINE_COSINE], line[:, LINE_SINE] = np.cos(track.heading), np.sin(track.heading)
+    line[:, LINE_CURVATURE] = track.curvature
     return line
 
 
@@ -207,26 +232,26 @@ def _sides(track: Track, daylight: Daylight) -> NDArray[np.int32]:
     bits = _roadside(track)
     walls = np.stack([track.line.wall_left, track.line.wall_right], axis=1).astype(np.float32)
     walls = np.where(np.isfinite(walls), walls, 0.0)
-    stony = bits >> surface.COBBLED & 1 == 1
+    stony = bits >> COBBLED & 1 == 1
     return bits | np.where(
-        stony, np.round(walls / surface.WALL_UNIT).astype(np.int32), _kerb_colours(track, daylight)
+        stony, np.round(walls / WALL_UNIT).astype(np.int32), _kerb_colours(track, daylight)
     )
 
 
 def _roadside(track: Track) -> NDArray[np.int32]:
-    """What is left and right of each sample, (n, 2) bits, see `surface.LINED`."""
+    """What is left and right of each sample, (n, 2) bits, see `scene_arrays.LINED`."""
     s = track.s
-    usual = 1 << surface.LINED | int(track.file.road.kerb) << surface.RAISED
+    usual = 1 << LINED | int(track.file.road.kerb) << RAISED
     bits = np.full((len(s), 2), usual, np.int32)
     for entry in track.file.roadside:
         inside = (s >= entry.begin) & (s < entry.end)
         for side in {"left": (0,), "right": (1,), "both": (0, 1)}[entry.side]:
             if entry.kind == "kerb":
-                bits[inside, side] |= 1 << surface.STRIPED
+                bits[inside, side] |= 1 << STRIPED
             elif entry.kind == "deck":
                 pass  # the road goes on as it is
             elif entry.kind == "bridge":
-                bits[inside, side] = 1 << surface.COBBLED
+                bits[inside, side] = 1 << COBBLED
             else:
                 bits[inside, side] = 0
     return bits
@@ -243,7 +268,7 @@ def _kerb_colours(track: Track, daylight: Daylight) -> NDArray[np.int32]:
     for sign in (1.0, -1.0):  # the left kerb faces right, the right one left
         facing = sign * (np.sin(track.heading) * azimuth[0] - np.cos(track.heading) * azimuth[1])
         share = np.clip((190.0 + 125.0 * facing - dark[0]) / (light[0] - dark[0]), 0.0, 1.0)[:, None]
-        sides.append(pack(dark + (light - dark) * share, np.zeros(len(share))))
+        sides.append(pack_colours(dark + (light - dark) * share, np.zeros(len(share))))
     return np.stack(sides, axis=1)
 
 

@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.world.jit import F
 from udacity_gym.world.scene.daylight import Daylight
+from udacity_gym.world.scene.scene_arrays import FULL_SUN, LightFrame
 from udacity_gym.world.scene.terrain import Grid
 from udacity_gym.world.track.track import Track
 
@@ -24,8 +26,6 @@ CELL = 0.2
 """m, side of a cell of the map of light."""
 AROUND = 30.0
 """m around the road that the map of light reaches; what lies farther off is lit by slope alone."""
-FULL = 150.0
-"""Value of a cell on which the sun shines as on level ground."""
 FARTHEST_SHADE = 90.0
 """m over which the land casts shadows."""
 _STEP = 0.5  # m between two looks towards the sun
@@ -37,21 +37,20 @@ class LightMap:
     """The sun's light on the ground around the road, in cells of `CELL`.
 
     Attributes:
-        frame: (6,) float32 west and south end of the map in m, cells per m,
-            last column and last row that a point may be in, and cells in a row, 0 without a map.
+        frame: where the map lies.
         cells: (rows * columns,) int32, in four bytes the light of a cell and of its neighbours to the east,
-            north and north-east; `FULL` is that on level ground in the sun.
+            north and north-east; `FULL_SUN` is that on level ground in the sun.
         inside: (rows of the grid, its columns) bool, nodes whose light is in the map.
     """
 
-    frame: NDArray[np.float32]
+    frame: LightFrame
     cells: NDArray[np.int32]
     inside: NDArray[np.bool_]
 
 
 def no_light(grid: Grid) -> LightMap:
     """A map for scenes without shadows."""
-    return LightMap(np.zeros(6, np.float32), np.zeros(1, np.int32), np.zeros(grid.nearest.shape, np.bool_))
+    return LightMap(LightFrame(*[F(0.0)] * 6), np.zeros(1, np.int32), np.zeros(grid.nearest.shape, np.bool_))
 
 
 def directness(height: NDArray[np.float32], sun: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -110,22 +109,22 @@ def light_map(
     for corners, opacity in outlines:
         _cast(cast, corners, opacity, box, grid, height, sun)
     shown = bright * clear * (1.0 - cast.astype(np.float32) / 255.0)
-    cells = np.clip(np.round(shown * FULL), 0, 255).astype(np.uint32)
+    cells = np.clip(np.round(shown * FULL_SUN), 0, 255).astype(np.uint32)
     east = np.roll(cells, -1, axis=1)
     packed = cells | east << 8 | np.roll(cells, -1, axis=0) << 16 | np.roll(east, -1, axis=0) << 24
-    frame = [
-        grid.west + west + 0.5 * CELL,
-        grid.south + south + 0.5 * CELL,
-        1 / CELL,
-        columns - 2.0,
-        rows - 2.0,
-        columns,
-    ]
+    frame = LightFrame(
+        west=F(grid.west + west + 0.5 * CELL),
+        south=F(grid.south + south + 0.5 * CELL),
+        cells_per_metre=F(1 / CELL),
+        east_end=F(columns - 2.0),
+        north_end=F(rows - 2.0),
+        columns=F(columns),
+    )
     across, up = grid.x - grid.west - west, grid.y - grid.south - south
     inside = ((up > CELL) & (up < (rows - 2) * CELL))[:, None] & (
         (across > CELL) & (across < (columns - 2) * CELL)
     )[None, :]
-    return LightMap(np.array(frame, np.float32), packed.view(np.int32).ravel(), inside)
+    return LightMap(frame, packed.view(np.int32).ravel(), inside)
 
 
 def seen_from_afar(

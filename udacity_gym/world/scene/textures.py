@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.world.jit import F, index, inline
-
 TEXELS = 256
 """Side of a tile in texels."""
 LEVELS = 9
@@ -21,63 +19,8 @@ STRIDE = 2 * TEXELS
 """Width of the array that holds a tile and its halvings side by side."""
 SIZE = TEXELS * STRIDE
 """Elements of that array."""
-
-FADE = F(0.27)
-"""Share of its contrast that a pattern like asphalt loses from one halving to the next."""
-
-_ONE = F(1.0)
-_BIAS = F(1 << 14)
-
-
-@inline
-def texel(start: Any, x: Any, y: Any, footprint: Any) -> Any:
-    """Index of the texel at a place, in the level whose texels are about as large as the footprint.
-
-    Args:
-        start: index of the pattern's first texel.
-        x: texels of the full tile, any number above -2**14.
-        y: the same, across.
-        footprint: extent of the pixel in texels of the full tile.
-    """
-    # The exponent of a float32 is the integer part of its logarithm to base 2.
-    level = min(max(np.int32((F(footprint).view(np.int32) >> 23) - 127), np.int32(0)), np.int32(LEVELS - 1))
-    side = np.int32(TEXELS >> level)
-    shrink = F(side) * F(1.0 / TEXELS)
-    column = np.int32(np.int32(x * shrink + _BIAS) & (side - 1))
-    row = np.int32(np.int32(y * shrink + _BIAS) & (side - 1))
-    return index(row * np.int32(STRIDE) + np.int32(start) + np.int32(STRIDE - (STRIDE >> level)) + column)
-
-
-@inline
-def texels(start: Any, x: Any, y: Any, footprint: Any) -> Any:
-    """The four texels around a place, as graphics cards look a pattern up without blending its halvings.
-
-    Args:
-        start: index of the pattern's first texel.
-        x: texels of the full tile, any number above -2**14.
-        y: the same, across.
-        footprint: extent of the pixel in texels of the full tile.
-
-    Returns:
-        Indices of the four texels, the place's share of the way to the right and to the upper ones, and
-        the contrast that leads over to the next halving.
-    """
-    bits = F(max(footprint, _ONE)).view(np.int32)
-    level = min((bits >> 23) - np.int32(127), np.int32(LEVELS - 1))
-    contrast = _ONE - FADE * (np.int32((bits & 0x7FFFFF) | 0x3F800000).view(np.float32) - _ONE)
-    side = np.int32(TEXELS >> level)
-    shrink = F(side) * F(1.0 / TEXELS)
-    u, v = x * shrink + _BIAS, y * shrink + _BIAS
-    left, low = np.int32(u), np.int32(v)
-    mask = np.int32(side - 1)
-    begin = np.int32(start) + np.int32(STRIDE - (STRIDE >> level))
-    column, next_column = begin + (left & mask), begin + ((left + np.int32(1)) & mask)
-    row, next_row = (low & mask) * np.int32(STRIDE), ((low + np.int32(1)) & mask) * np.int32(STRIDE)
-    return (
-        index(row + column), index(row + next_column),
-        index(next_row + column), index(next_row + next_column), u - F(left), v - F(low),
-        contrast,
-    )  # fmt: skip
+ASPHALT, COBBLESTONES, GROUND = 0, SIZE, 2 * SIZE
+"""Index of each pattern's first texel in `SceneArrays.textures`."""
 
 
 def pyramid(tile: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

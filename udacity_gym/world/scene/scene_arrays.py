@@ -1,0 +1,247 @@
+"""A scene in the form that kernels read: large arrays, and records of single numbers.
+
+Everything that both sides need to know about these arrays is here: `scenery` fills them, `rendering` draws
+them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udacity_gym.world.jit import F
+from udacity_gym.world.records import Rgb
+
+LINE_X, LINE_Y, LINE_COSINE, LINE_SINE, LINE_CURVATURE = range(5)
+"""Columns of the centre-line table: m east, m north, cosine and sine of the heading, 1/m (positive bends
+left)."""
+LINE_FIELDS = 5
+"""Columns of the centre-line table."""
+
+LINED, STRIPED, COBBLED, RAISED = 24, 25, 26, 27
+"""Bits of what is beside a sample: edge line, red and white kerb, bridge, concrete kerb. Below them are three
+bytes, the colour of the concrete; on a bridge the distance of its wall in units of `WALL_UNIT`."""
+WALL_UNIT = F(2.0**-21)
+"""m; three bytes of it reach up to 8 m, and hold any float32 from 4 m on exactly."""
+
+FULL_SUN = 150.0
+"""Value of a cell of the light map on which the sun shines as on level ground."""
+
+
+class Land(NamedTuple):
+    """The grid of the ground, one node per m; its arrays are (rows * columns,), row by row from the south.
+
+    Attributes:
+        west, south: m, position of the first node.
+        east_end, north_end: last column and last row that a point may be in, so that it has four neighbours.
+        columns: nodes in a row.
+        water: m, level of the water.
+    """
+
+    west: F
+    south: F
+    east_end: F
+    north_end: F
+    columns: F
+    water: F
+
+
+class Road(NamedTuple):
+    """The road's cross-section and markings; distances in m from the centre line, the same on both sides.
+
+    Attributes:
+        line_inner, gap_inner, gap_outer, line_outer: an edge line's inner side, the inner and outer side of
+            the gap between its two stripes, and its outer side. A single line has no gap.
+        bars_inner, bars_outer: sides of the red and white bars.
+        bars_period: m, length of one red and one white bar.
+        centre_inner, centre_outer: sides of the centre line's right-hand stripe; outer is 0 without a line.
+        dash_period, dash: m from one dash of the centre line to the next, and length of a dash.
+        edge: edge of the road, where the concrete kerb begins.
+        kerb_top: where the concrete kerb ends; the edge of the road without one.
+        kerb_rise: m, height of the concrete kerb; 0 without one.
+        farthest_wall: the farthest wall of a bridge, 0 without bridges.
+        asphalt_texels: texels of asphalt per m.
+        cobble_texels, cobble_texels_across: texels of cobblestones per m along the road and across it.
+        spacing: m between two samples of the centre line.
+    """
+
+    line_inner: F
+    gap_inner: F
+    gap_outer: F
+    line_outer: F
+    bars_inner: F
+    bars_outer: F
+    bars_period: F
+    centre_inner: F
+    centre_outer: F
+    dash_period: F
+    dash: F
+    edge: F
+    kerb_top: F
+    kerb_rise: F
+    farthest_wall: F
+    asphalt_texels: F
+    cobble_texels: F
+    cobble_texels_across: F
+    spacing: F
+
+
+class Material(NamedTuple):
+    """A surface with a pattern.
+
+    Attributes:
+        colour: RGB in [0, 255], as it looks from straight above.
+        spread: standard deviation of its brightness relative to the mean.
+    """
+
+    colour: Rgb
+    spread: F
+
+
+class Palette(NamedTuple):
+    """Colours of the road.
+
+    Attributes:
+        asphalt, cobblestones: the two road surfaces. They look lighter from far off, see `paint.GLANCE`.
+        edge_line: paint of the edge lines.
+        edge_line_gap: what lies between the two stripes of an edge line, relative to asphalt.
+        red_bar, white_bar: the red and white kerb.
+        concrete: the concrete kerb where it faces across the direction to the sun.
+        centre_line: paint of the centre line.
+    """
+
+    asphalt: Material
+    cobblestones: Material
+    edge_line: Rgb
+    edge_line_gap: Rgb
+    red_bar: Rgb
+    white_bar: Rgb
+    concrete: Rgb
+    centre_line: Rgb
+
+
+class Air(NamedTuple):
+    """Fog, sky and sunlight; `daylight` makes it, `weather` changes it.
+
+    Attributes:
+        fog: RGB of the fog.
+        fog_start: m at which fog begins.
+        fog_scale: 1/m, inverse of the length over which it becomes complete.
+        horizon, zenith: RGB of the sky; above 255 the image saturates.
+        sky_scale: inverse of the sine of the height over which the horizon's colour turns into the zenith's.
+        sun_east, sun_north: horizontal part of the unit vector to the sun.
+        ambient: share of the light, by colour, that comes from the sky and is left in the shade.
+        gentle: rise per m below which slopes hardly look darker away from the sun or lighter towards it.
+        glance: how much lighter asphalt looks towards the sun, per unit of its horizontal direction.
+    """
+
+    fog: Rgb
+    fog_start: F
+    fog_scale: F
+    horizon: Rgb
+    zenith: Rgb
+    sky_scale: F
+    sun_east: F
+    sun_north: F
+    ambient: Rgb
+    gentle: F
+    glance: F
+
+
+class LightFrame(NamedTuple):
+    """Where the light map lies.
+
+    Attributes:
+        west, south: m, position of the first cell's middle.
+        cells_per_metre: 1/m.
+        east_end, north_end: last column and last row that a point may be in, so that it has four neighbours.
+        columns: cells in a row; 0 in scenes without shadows, which have no map.
+    """
+
+    west: F
+    south: F
+    cells_per_metre: F
+    east_end: F
+    north_end: F
+    columns: F
+
+
+class Deck(NamedTuple):
+    """A bridge that carries the road over something: a straight level rectangle.
+
+    Attributes:
+        x, y, z: m, middle of the road where the bridge begins, and height of its surface.
+        cosine, sine: of the road's heading.
+        length, half_width: m.
+        s: m along the track at which it begins.
+    """
+
+    x: F
+    y: F
+    z: F
+    cosine: F
+    sine: F
+    length: F
+    half_width: F
+    s: F
+
+
+class Card(NamedTuple):
+    """A plant or a rock: a picture that always faces the camera.
+
+    Attributes:
+        x, y, z: m, its foot.
+        width, height: m.
+        variant: index of its picture, see `cards.Kind`.
+    """
+
+    x: F
+    y: F
+    z: F
+    width: F
+    height: F
+    variant: F
+
+
+class SceneArrays(NamedTuple):
+    """A scene as kernels take it. Records are packed, see `records`; lengths in m, colours RGB in [0, 255].
+
+    Attributes:
+        land: `Land`, packed.
+        heights: (nodes,) float32 m, height of the ground.
+        colours: (nodes,) int32, colour of the ground, red lowest; the highest byte is its roughness.
+        nearest: (nodes,) uint16, centre-line sample nearest to each node.
+        road: `Road`, packed.
+        line: (samples * LINE_FIELDS,) float32, the centre-line table, columns `LINE_X` and so on.
+        sides: (samples * 2,) int32, what is left and right of each sample, bits `LINED` and so on.
+        palette: `Palette`, packed.
+        textures: (3 * textures.SIZE,) float32, patterns of asphalt, cobblestones and ground.
+        air: `Air`, packed.
+        light_frame: `LightFrame`, packed.
+        light: (cells,) int32, see `shadows.LightMap`.
+        cards: (n, 6) float32, a `Card` in each row.
+        card_texels: (variants * cards.CARD,) int32, the cards' pictures, see `cards.pack_card`.
+        card_labels: (variants,) uint8, what each variant is, see `sensors.Label`.
+        faces: (n, faces.FIELDS) float32, what has edges, see `faces`.
+        decks: (n, 8) float32, a `Deck` in each row.
+    """
+
+    land: NDArray[np.float32]
+    heights: NDArray[np.float32]
+    colours: NDArray[np.int32]
+    nearest: NDArray[np.uint16]
+    road: NDArray[np.float32]
+    line: NDArray[np.float32]
+    sides: NDArray[np.int32]
+    palette: NDArray[np.float32]
+    textures: NDArray[np.float32]
+    air: NDArray[np.float32]
+    light_frame: NDArray[np.float32]
+    light: NDArray[np.int32]
+    cards: NDArray[np.float32]
+    card_texels: NDArray[np.int32]
+    card_labels: NDArray[np.uint8]
+    faces: NDArray[np.float32]
+    decks: NDArray[np.float32]
