@@ -6,9 +6,10 @@ PIP_FLAGS ?=
 OUTPUT ?= demo-output
 RECORDING ?=
 PYTEST_FLAGS ?=
-# Tests run side by side in so many processes, a file in one of them.
+# Tests run in this many processes. Each takes its share in order, so that most files stay in one process, and
+# then takes tests from the others.
 JOBS ?= 2
-PYTEST = -m pytest -n $(JOBS) --dist loadfile
+PYTEST = -m pytest -n $(JOBS) --dist worksteal
 # Benchmarks that measure speed, in minutes; what the others prove, and for how long, is told in docs/results.md.
 SPEED := import_time renderer_speed env_speed conditions_speed training_speed dagger_round recordings protocol
 # What depends on the versions of gymnasium, Stable-Baselines3, imitation, NumPy and OpenCV.
@@ -17,7 +18,7 @@ OLDEST_TESTS := tests/udacity_gym/test_env.py tests/udacity_gym/test_vector.py t
 	tests/algorithms/adapters/test_stable_baselines3.py tests/algorithms/adapters/test_sb3_vec_env.py tests/algorithms/test_base.py tests/algorithms/test_preprocessing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-oldest lint types format bench clean
+.PHONY: help install demo test test-all test-oldest lint types format bench clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -38,7 +39,10 @@ install: $(VENV)/installed  ## Create the virtual environment and install the pr
 demo: $(VENV)/installed  ## Record an expert, clone it, drive: the main job. RECORDING=path uses your own laps.
 	$(BIN)/udacity-gym demo --output "$(OUTPUT)" $(if $(RECORDING),--recording "$(RECORDING)")
 
-test: $(VENV)/installed-dev  ## Run all tests. PYTEST_FLAGS="-m 'not long'" leaves out the long ones.
+test: $(VENV)/installed-dev  ## Run the quick tests, in minutes.
+	$(BIN)/python $(PYTEST) -m "not long" $(PYTEST_FLAGS)
+
+test-all: $(VENV)/installed-dev  ## Run all tests. PYTEST_FLAGS="-m long" runs only the long ones.
 	$(BIN)/python $(PYTEST) $(PYTEST_FLAGS)
 
 $(VENV)-oldest/installed: pyproject.toml constraints-oldest.txt
@@ -47,7 +51,7 @@ $(VENV)-oldest/installed: pyproject.toml constraints-oldest.txt
 	@touch $@
 
 test-oldest: $(VENV)-oldest/installed  ## Test what depends on versions with the oldest ones, and with imitation.
-	$(VENV)-oldest/bin/python $(PYTEST) -W default --disable-warnings -m "not long" $(PYTEST_FLAGS) $(OLDEST_TESTS)
+	NUMBA_CACHE_DIR=$(abspath $(VENV)-oldest)/kernels $(VENV)-oldest/bin/python $(PYTEST) -W default --disable-warnings -m "not long" $(PYTEST_FLAGS) $(OLDEST_TESTS)
 
 lint: $(VENV)/installed-dev  ## Check style and format.
 	$(BIN)/ruff check .

@@ -1,6 +1,8 @@
-"""Where the tests find recordings that are not part of the project, and how examples are drawn."""
+"""What all tests share: real recordings, compiled kernels, how examples are drawn."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,32 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+COMPILE = """
+import numpy as np
+from udacity_gym import UdacityEnv, UdacityVectorEnv
+from udacity_gym.experts import Racing
+from udacity_gym.world.jit import is_on_disk
+from udacity_gym.world.rendering.relight import develop
+
+if not is_on_disk(develop):  # the last to be compiled
+    envs = UdacityVectorEnv(2, cameras=())
+    envs.reset(seed=0)
+    envs.step(np.zeros((2, 2), np.float32))
+    with UdacityEnv(conditions={"weather": "rain", "noise": 5.0}) as env:
+        observation, info = env.reset(seed=0)
+        env.step(Racing()(observation, info))
+"""
+"""Compiles the kernels of physics and images, and keeps them on disk."""
+
 RECORDINGS = Path(
     os.environ.get("UDACITY_GYM_RECORDINGS", Path(__file__).parents[2] / "shared" / "recordings")
 )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Compile the kernels once, before each of several processes would do so."""
+    subprocess.run([sys.executable, "-c", COMPILE], check=True, cwd=Path(__file__).parents[1])
 
 
 def _recording(name: str) -> Path:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from udacity_gym.protocol.client import SimulatorClient
 from udacity_gym.simulators import SimulatorSettings
@@ -66,22 +67,23 @@ def wait_for_start(server):
     wait_until(lambda: server.received == 2)
 
 
-def _cached(config, name, wanted, build):
-    """A folder with something installed, kept between runs; built again when what is wanted changes."""
-    mark = hashlib.sha256(f"{wanted}{sys.version}".encode()).hexdigest()[:12]
+def _cached(config, name, requirements, build):
+    """A folder with packages installed, kept between runs; built again when the requirements change."""
+    mark = hashlib.sha256(f"{requirements}{sys.version}".encode()).hexdigest()[:12]
     folder = Path(config.cache.mkdir("udacity-gym-wire")) / f"{name}-{mark}"
-    if not (folder / "ready").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        try:
-            build(folder)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
-            said = getattr(error, "stderr", b"") or b""
-            reason = f"{name} can't be installed here: {said.decode(errors='replace')[-300:] or error}"
-            if os.environ.get("UDACITY_GYM_REQUIRE_CONFORMANCE"):
-                pytest.fail(reason)
-            pytest.skip(reason)
-        (folder / "ready").touch()
+    with FileLock(f"{folder}.lock"):  # other processes may run tests that need it, too
+        if not (folder / "ready").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            try:
+                build(folder)
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
+                output = getattr(error, "stderr", b"") or b""
+                reason = f"{name} can't be installed here: {output.decode(errors='replace')[-300:] or error}"
+                if os.environ.get("UDACITY_GYM_REQUIRE_CONFORMANCE"):
+                    pytest.fail(reason)
+                pytest.skip(reason)
+            (folder / "ready").touch()
     return folder
 
 
