@@ -34,7 +34,10 @@ from .dagger.variants import (
     ThriftyDAgger as ThriftyDAgger,
     ThriftyDAggerConfig as ThriftyDAggerConfig,
 )
-from .learners import find_learner as find_learner
+from .learners import (
+    LEARNERS as LEARNERS,
+    find_learner as find_learner,
+)
 from .policies.ensemble import Ensemble as Ensemble
 from .policies.export import (
     ExportError as ExportError,
@@ -42,6 +45,7 @@ from .policies.export import (
 )
 from .policies.loading import load_policy as load_policy
 from .policies.losses import (
+    LOSSES as LOSSES,
     Classes as Classes,
     Gaussian as Gaussian,
     Huber as Huber,
@@ -50,11 +54,11 @@ from .policies.losses import (
 )
 from .policies.network_policy import NetworkPolicy as NetworkPolicy
 from .policies.networks import (
+    NETWORKS as NETWORKS,
     PilotLSTM as PilotLSTM,
     PilotNet as PilotNet,
     SmallResNet as SmallResNet,
     make_network as make_network,
-    network_names as network_names,
 )
 from .policies.preprocessing import Preprocessing as Preprocessing
 from .training.augment import (
@@ -62,8 +66,5 @@ from .training.augment import (
     Geometry as Geometry,
 )
 from .training.config import TrainingConfig as TrainingConfig
-from .training.data import (
-    Frames as Frames,
-    ImageCache as ImageCache,
-)
+from .training.data import Frames as Frames
 from .training.trainer import Training as Training

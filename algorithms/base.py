@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.driving.policy_inputs import ObservationError, check_measurements, check_observation
 from udacity_gym.errors import UdacityGymError
+from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import Image
 
 __all__ = ["ACTION_MEANINGS", "Action", "Floats", "Learner", "ObservationError", "Policy", "TrainingError"]
@@ -50,7 +51,7 @@ class Policy(ABC):
 
     actions: tuple[str, ...] = ("steering", "throttle")
     target_speed: float | None = None
-    image_size: tuple[int, int] = (160, 320)
+    image_size: tuple[int, int] = IMAGE_SIZE
     camera: str = "center"
     inputs: tuple[str, ...] = ()
     past_frames: int = 0

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
-from algorithms.checks import SHARE, Number
+from algorithms.checks import NotNegative, Positive, Share
 from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, Labels, open_recordings, without_broken_images
-from algorithms.training.trainer import Epoch, Training, cameras_of, target_speed_of
+from algorithms.training.trainer import Epoch, Training
+from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation.metrics import INTERVENTION_SECONDS
 
@@ -42,26 +43,12 @@ class BehavioralCloningConfig(TrainingConfig):
     """
 
     labels: Labels = "expert"
-    smoothing: float = 0.0
-    validation: float = 0.2
-    validation_by: str = "time"
-    gap: float = 2.0
-    select: str = "loss"
-    drive_seconds: float = 60.0
-
-    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        **TrainingConfig.CHOICES,
-        "labels": get_args(Labels),
-        "validation_by": ("time", "episode"),
-        "select": ("loss", "driving"),
-    }
-    NUMBERS: ClassVar[Mapping[str, Number]] = {
-        **TrainingConfig.NUMBERS,
-        "smoothing": Number(0),
-        "validation": SHARE,
-        "gap": Number(0),
-        "drive_seconds": Number(0, above=True),
-    }
+    smoothing: NotNegative = 0.0
+    validation: Share = 0.2
+    validation_by: Literal["time", "episode"] = "time"
+    gap: NotNegative = 2.0
+    select: Literal["loss", "driving"] = "loss"
+    drive_seconds: Positive = 60.0
 
 
 class BehavioralCloning:
@@ -135,8 +122,8 @@ class BehavioralCloning:
             train, validation = frames.split(self.config.validation, self.config.gap)
         self.train_frames = train.smoothed(self.config.smoothing)
         self.validation_frames = validation.smoothed(self.config.smoothing)
-        self.cameras = cameras_of(frames, self.config)
-        target_speed_of(self.train_frames, self.config)  # fails before training, not in it
+        rows = TrainingSet(self.train_frames, self.config)  # fails here and not in training
+        self.cameras, self.target_speed = rows.cameras, rows.target_speed
         self._initial = _policy(initial)
         self._env = env
 
@@ -171,13 +158,13 @@ class BehavioralCloning:
         """Lets policies drive; what is made for that is closed by ``stack``."""
         import gymnasium
 
-        import udacity_gym  # noqa: F401 - registers the environment
+        from udacity_gym import ENV_ID
         from udacity_gym.evaluation import evaluate
 
         env: Any = self._env
         if not isinstance(env, gymnasium.Env):
             size = self.config.preprocessing.camera_size
-            env = gymnasium.make("UdacitySim-v0", image_size=size) if env is None else env()
+            env = gymnasium.make(ENV_ID, image_size=size) if env is None else env()
             stack.callback(env.close)
         seconds = self.config.drive_seconds
         laps = 1 + int(seconds * FASTEST / env.unwrapped.track.length)

@@ -1,6 +1,6 @@
-"""Learners by their names: ours, and those that other packages bring. Needs no torch.
+"""Learners by name: ours, and those of other packages. Needs no torch.
 
-A package offers its learners in the entry-point group `GROUP`, with a line in its ``pyproject.toml``::
+A package offers its learners in an entry-point group, with a line in its ``pyproject.toml``::
 
     [project.entry-points."udacity_gym.learners"]
     my_learner = "my_package:MyLearner"
@@ -13,29 +13,15 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from algorithms.checks import field_types
 from udacity_gym.errors import CheckpointError, OptionError
-
-GROUP = "udacity_gym.learners"
-"""Entry-point group in which packages offer learners."""
-
-OURS = {
-    "bc": "algorithms:BehavioralCloning",
-    "behavioral_cloning": "algorithms:BehavioralCloning",
-    "dagger": "algorithms:DAgger",
-    "dart": "algorithms:DART",
-    "ensemble_dagger": "algorithms:EnsembleDAgger",
-    "hg_dagger": "algorithms:HGDAgger",
-    "safe_dagger": "algorithms:SafeDAgger",
-    "thrifty_dagger": "algorithms:ThriftyDAgger",
-}
-"""Our own, there even where the package runs without being installed."""
+from udacity_gym.registry import Registry
 
 GIVEN = ("recordings", "seed", "folder", "env", "expert")
 """Arguments that a learner gets by their names, where its signature has them; the others are its options."""
@@ -55,28 +41,51 @@ class Option:
     """A setting of a learner.
 
     Attributes:
-        name: by which it is given.
-        default: what it is if it is not given; `inspect.Parameter.empty` if it must be given.
+        name: its name.
+        default: its value if it is not given; `inspect.Parameter.empty` if it must be given.
+        type: its type, with what ``Annotated`` adds; Any if it is not known.
+        description: what it is, from the documentation of the learner.
     """
 
     name: str
     default: Any
+    type: Any = Any
+    description: str = ""
 
     def __str__(self) -> str:
         return self.name if self.default is inspect.Parameter.empty else f"{self.name}={self.default!r}"
 
 
-def installed_learners() -> dict[str, str]:
-    """The learners that can be called by a name: name to ``package:Class``."""
-    found = {point.name: point.value for point in entry_points(group=GROUP)}
-    return dict(sorted({**found, **OURS}.items()))
+def _learns(name: str, item: object) -> bool:
+    return callable(getattr(item, "learn", None))
+
+
+LEARNERS: Registry[LearnerClass] = Registry(
+    "learner",
+    {
+        "bc": "algorithms:BehavioralCloning",
+        "behavioral_cloning": "algorithms:BehavioralCloning",
+        "dagger": "algorithms:DAgger",
+        "dart": "algorithms:DART",
+        "ensemble_dagger": "algorithms:EnsembleDAgger",
+        "hg_dagger": "algorithms:HGDAgger",
+        "safe_dagger": "algorithms:SafeDAgger",
+        "thrifty_dagger": "algorithms:ThriftyDAgger",
+    },
+    expected=(
+        "a class made with (recordings, *, seed=0, folder=None, ...) that has learn(), which returns a policy"
+    ),
+    group="udacity_gym.learners",
+    fits=_learns,
+)
+"""Learners by name. Ours are here too, for where the package runs without being installed."""
 
 
 def find_learner(name: str) -> LearnerClass:
     """Find a learner's class.
 
     Args:
-        name: one of `installed_learners`, or ``package:Class``.
+        name: a name of `LEARNERS`, or ``package:Class``.
 
     Returns:
         The class; `make_learner` makes a learner of it.
@@ -84,32 +93,15 @@ def find_learner(name: str) -> LearnerClass:
     Raises:
         OptionError: There is none, it can't be imported, or it has no ``learn``.
     """
-    installed = installed_learners()
-    package, colon, attribute = (name if ":" in name else installed.get(name, name)).partition(":")
-    if not (package and colon and attribute) or package.startswith("."):
-        near = difflib.get_close_matches(name, installed, n=1)
-        hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(installed)}"
-        raise OptionError(f"no learner {name!r}; {hint}; one that is not registered is named package:Class")
+    package, _, attribute = name.partition(":")
+    if package and attribute and not package.startswith("."):
+        return LEARNERS.load(name, name)
     try:
-        module = import_module(package)
-    except ImportError as error:
-        raise OptionError(
-            f"learner {name!r}: {package} can't be imported ({error}); is it installed in this environment?"
-        ) from error
-    found: Any = module
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            classes = [n for n, c in vars(module).items() if inspect.isclass(c) and hasattr(c, "learn")]
-            has = f"its learners are {', '.join(classes)}" if classes else "and no learner at all"
-            raise OptionError(f"learner {name!r}: {package} has no {attribute}, {has}")
-        found = getattr(found, part)
-    if not callable(getattr(found, "learn", None)):
-        raise OptionError(
-            f"learner {name!r} has no learn(); a learner is a class made with (recordings, *, seed=0, "
-            "folder=None, ...) that has learn(), which returns a policy"
-        )
-    learner: LearnerClass = found
-    return learner
+        return LEARNERS.find(name)
+    except OptionError as error:
+        if name in LEARNERS:
+            raise
+        raise OptionError(f"{error}; one that is not registered is named package:Class") from None
 
 
 def wants(learner: LearnerClass, argument: str) -> bool:
@@ -120,28 +112,75 @@ def wants(learner: LearnerClass, argument: str) -> bool:
 def options_of(learner: LearnerClass) -> list[Option] | None:
     """The settings of a learner.
 
-    They are the arguments of its signature; a learner that takes ``**options`` tells them by the fields of
-    a dataclass, its attribute ``Config``, together with those arguments of its signature that are not
-    `IN_PYTHON`.
+    They are the arguments of its signature. If that has ``**options``, the fields of the dataclass in its
+    attribute ``Config`` are settings too, and those arguments that are `IN_PYTHON` are left out.
 
     Returns:
         Its settings; None if it takes any.
     """
     config = getattr(learner, "Config", None)
     hidden = (*GIVEN, *IN_PYTHON) if is_dataclass(config) else GIVEN
-    found: dict[str, Option] = {}
-    for parameter in list(inspect.signature(learner).parameters.values())[1:]:
-        if parameter.kind is parameter.VAR_KEYWORD:
-            if not is_dataclass(config):
-                return None
-            for field in (field for field in fields(config) if field.init):
-                default = field.default
-                if default is MISSING:
-                    default = field.default_factory() if field.default_factory is not MISSING else None
-                found[field.name] = Option(field.name, default)
+    descriptions = _descriptions(learner, "Args") | _descriptions(getattr(learner, "__init__", None), "Args")
+    options: dict[str, Option] = {}
+    for name, parameter in list(inspect.signature(learner).parameters.items())[1:]:
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            kind = _PLAIN.get(inspect.formatannotation(parameter.annotation).strip("'"), Any)
+            options[name] = Option(name, parameter.default, kind, descriptions.get(name, ""))
+        elif isinstance(config, type) and is_dataclass(config):
+            options |= {option.name: option for option in _fields(config)}
         else:
-            found[parameter.name] = Option(parameter.name, parameter.default)
-    return [option for name, option in found.items() if name not in hidden]
+            return None
+    return [option for name, option in options.items() if name not in hidden]
+
+
+_PLAIN: dict[str, Any] = {kind.__name__: kind for kind in (str, int, float, bool)}
+
+
+def _fields(config: type[Any]) -> Iterator[Option]:
+    """The fields of a dataclass as options."""
+    descriptions: dict[str, str] = {}
+    for base in reversed(config.__mro__):
+        descriptions |= _descriptions(base, "Attributes")
+    for field in (field for field in fields(config) if field.init):
+        default = field.default
+        if default is MISSING:
+            default = field.default_factory() if field.default_factory is not MISSING else None
+        yield Option(field.name, default, field_types(config)[field.name], descriptions.get(field.name, ""))
+
+
+def _descriptions(documented: Any, section: str) -> dict[str, str]:
+    """The entries of a section of a docstring in Google's style."""
+    entries: dict[str, str] = {}
+    text = inspect.cleandoc(getattr(documented, "__doc__", None) or "")
+    _, _, rest = f"\n{text}".partition(f"\n{section}:\n")
+    name = ""
+    for line in rest.splitlines():
+        if line and not line.startswith(" "):
+            break
+        entry = re.match(r" {4}(\w+): (.*)", line)
+        if entry:
+            name, entries[entry[1]] = entry[1], entry[2]
+        elif name and line.strip():
+            entries[name] += f" {line.strip()}"
+    return entries
+
+
+def check_option(learner: LearnerClass, name: str) -> None:
+    """Make sure that a learner has an option.
+
+    Raises:
+        OptionError: It has not; the message names the nearest.
+    """
+    options = options_of(learner)
+    names = [option.name for option in options or []]
+    if options is not None and name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
+        raise OptionError(f"{_title(learner)} has no option {name!r}; {hint}")
+
+
+def _title(learner: LearnerClass) -> str:
+    return getattr(learner, "__name__", str(learner))
 
 
 def make_learner(learner: LearnerClass, recordings: Any, options: Mapping[str, Any], **given: Any) -> Any:
@@ -159,18 +198,12 @@ def make_learner(learner: LearnerClass, recordings: Any, options: Mapping[str, A
     Raises:
         OptionError: It has no such setting, or it misses one.
     """
-    known = options_of(learner)
-    title = getattr(learner, "__name__", str(learner))
-    if known is not None:
-        names = [option.name for option in known]
-        for name in options:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
-                raise OptionError(f"{title} has no option {name!r}; {hint}")
-        for option in known:
-            if option.default is inspect.Parameter.empty and option.name not in options:
-                raise OptionError(f"{title} needs the option {option.name!r}: --option {option.name}=...")
+    for name in options:
+        check_option(learner, name)
+    for option in options_of(learner) or []:
+        if option.default is inspect.Parameter.empty and option.name not in options:
+            name = option.name.replace("_", "-")
+            raise OptionError(f"{_title(learner)} needs the option {option.name!r}: --{name} VALUE")
     parameters = inspect.signature(learner).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     passed = {name: value for name, value in given.items() if name in parameters}
@@ -190,10 +223,10 @@ def load_learned(folder: str | Path) -> Any:
         name = str(json.loads(where.read_text(encoding="utf-8"))["learner"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{where} does not name a learner: {error!r}") from error
-    if name not in installed_learners():
+    if name not in LEARNERS:
         raise CheckpointError(
             f"{where} names the learner {name!r}, which is not installed (see udacity-gym learners);"
-            " install its package, which must register it in the entry-point group udacity_gym.learners"
+            f" install its package, which must offer it in the entry-point group {LEARNERS.group}"
         )
-    learner: Any = find_learner(name)
+    learner: Any = LEARNERS.find(name)
     return learner.load(folder / "policy")

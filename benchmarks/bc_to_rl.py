@@ -28,9 +28,9 @@ import torch
 from proofs import go_on_with, side_by_side
 from stable_baselines3 import PPO
 
-import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import BehavioralCloning, NetworkPolicy
 from algorithms.adapters.stable_baselines3 import CriticFirst, policy_of, start_from
+from udacity_gym import ENV_ID
 from udacity_gym.evaluation import Evaluation, evaluate, mean_estimate
 from udacity_gym.experts import PurePursuit
 from udacity_gym.files import write_whole
@@ -75,7 +75,7 @@ class AnyStart(gym.Wrapper[Any, Any, Any, Any]):
 def clone(folder: Path, seed: int, args: Args) -> NetworkPolicy:
     """Record the expert for a lap and clone it."""
     expert = PurePursuit("lake", speed=args.expert_speed)
-    env = gym.make("UdacitySim-v0", cameras=CAMERAS, mode="training", disable_env_checker=True)
+    env = gym.make(ENV_ID, cameras=CAMERAS, mode="training", disable_env_checker=True)
     recording = record(env, expert, folder / "expert", laps=1, seed=seed)
     env.close()
     return BehavioralCloning([recording], epochs=args.epochs, seed=seed, progress=False).learn()
@@ -85,7 +85,7 @@ def improve(
     policy: NetworkPolicy, seed: int, args: Args, log: Callable[[str], object] = print
 ) -> NetworkPolicy:
     """Go on with PPO, and keep the fastest policy that stays between the lines for a lap."""
-    env = gym.make("UdacitySim-v0", max_seconds=30.0, rewards=REWARDS, disable_env_checker=True)
+    env = gym.make(ENV_ID, max_seconds=30.0, rewards=REWARDS, disable_env_checker=True)
     model = start_from(
         policy,
         PPO,
@@ -120,7 +120,7 @@ def improve(
 
 def judge(driver: Any, laps: int, seconds: float | None = None) -> Evaluation:
     """Let somebody drive on the lake."""
-    env = gym.make("UdacitySim-v0", disable_env_checker=True)
+    env = gym.make(ENV_ID, disable_env_checker=True)
     try:
         return evaluate(driver, env, laps, max_seconds=seconds)
     finally:

@@ -35,12 +35,12 @@ import torch
 from proofs import go_on_with, mean_text, plot_mean, side_by_side
 from torch import Tensor, nn
 
-import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import DAgger, Policy, Preprocessing, load_policy
 from algorithms.dagger.round_log import Round, read_round_log
 from algorithms.dagger.schedules import Constant, Exponential, FirstRound, Linear, Schedule
 from algorithms.policies.networks import NETWORKS
 from algorithms.training.augment import Augmentation
+from udacity_gym import ENV_ID
 from udacity_gym.evaluation import evaluate
 from udacity_gym.evaluation.measures import laps_driven
 from udacity_gym.experts import Expert, PurePursuit, Racing
@@ -101,8 +101,8 @@ class Thumbnail(nn.Module):
         return out
 
 
-NETWORKS["Thumbnail"] = Thumbnail
-NETWORKS["Linear24"] = Linear24
+NETWORKS.register("Thumbnail", Thumbnail)
+NETWORKS.register("Linear24", Linear24)
 
 
 def schedules(rounds: int) -> dict[str, Schedule]:
@@ -131,7 +131,7 @@ class Run:
 
 def make_env(track: str) -> gymnasium.Env[Any, Any]:
     """The environment of all runs."""
-    return gymnasium.make("UdacitySim-v0", track=track, image_size=IMAGE_SIZE, ctrl_dt=CTRL_DT)
+    return gymnasium.make(ENV_ID, track=track, image_size=IMAGE_SIZE, ctrl_dt=CTRL_DT)
 
 
 def make_expert(track: str) -> Expert:

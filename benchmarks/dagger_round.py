@@ -18,9 +18,9 @@ from pathlib import Path
 
 import gymnasium
 
-import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import DAgger
 from algorithms.dagger.round_log import Round
+from udacity_gym import ENV_ID
 from udacity_gym.experts import PurePursuit
 
 LAP = 1424
@@ -29,7 +29,7 @@ LAP = 1424
 
 def make_env() -> gymnasium.Env[object, object]:
     """The environment."""
-    return gymnasium.make("UdacitySim-v0")
+    return gymnasium.make(ENV_ID)
 
 
 def memory() -> float:

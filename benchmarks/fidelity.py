@@ -256,8 +256,8 @@ def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:
     """Train on the recording and on the twin; let each network do the other's job."""
     import gymnasium
 
-    import udacity_gym  # noqa: F401
     from algorithms import Augmentation, BehavioralCloning
+    from udacity_gym import ENV_ID
     from udacity_gym.conditions import Randomization
     from udacity_gym.evaluation import evaluate
     from udacity_gym.experts import NoisyExpert, PurePursuit
@@ -287,7 +287,7 @@ def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:
     laps = options.output / f"{options.track}-twin-laps"
     if not laps.exists():
         env = gymnasium.make(
-            "UdacitySim-v0", track=options.track, cameras=CAMERAS, mode="training",
+            ENV_ID, track=options.track, cameras=CAMERAS, mode="training",
             conditions=Randomization(exposure=(-0.3, 0.3), jpeg=(60, 90), noise=(0, 4)),
         )  # fmt: skip
         expert = NoisyExpert(PurePursuit(speed=25 * MPH), seed=options.seed)
@@ -298,7 +298,7 @@ def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:
     def steer(policy: Any, inputs: list[Image]) -> NDArray[np.float64]:
         return np.array([policy.predict(image)[0][0] for image in inputs], np.float64)
 
-    env = gymnasium.make("UdacitySim-v0", track=options.track)
+    env = gymnasium.make(ENV_ID, track=options.track)
     drive = evaluate(of_real, env, laps=2)
     env.close()
     print(drive)

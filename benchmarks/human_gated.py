@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import torch
 from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, make_env, settings
 from proofs import go_on_with, mean_text, plot_mean, side_by_side
@@ -64,9 +65,9 @@ class Labelling:
     def __init__(self, human: ScriptedHuman) -> None:
         self.human = human
 
-    def reset(self, seed: int) -> None:
-        """A drive begins."""
-        self.human.reset(seed)
+    def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
+        """An episode begins."""
+        self.human.reset(env, info, seed)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> Any:
         """What the human would do."""

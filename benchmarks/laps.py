@@ -4,46 +4,37 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from udacity_gym.driving import drive
 from udacity_gym.env import UdacityEnv
 from udacity_gym.experts import PID, Expert, PurePursuit, Racing
-from udacity_gym.world.track.track import Track
+from udacity_gym.world import Track
 
-EXPERTS: dict[str, Callable[[Track], Expert]] = {
-    "PID()": lambda track: PID(),
-    "PID(5.0, 0.8, 3.0)": lambda track: PID(5.0, 0.8, 3.0),
-    "PurePursuit(track)": PurePursuit,
-    "PurePursuit(track, speed=13.5)": lambda track: PurePursuit(track, speed=13.5),
-    "Racing(track)": Racing,
-    'Racing(track, within="road")': lambda track: Racing(track, within="road"),
+EXPERTS: dict[str, Callable[[], Expert]] = {
+    "PID()": PID,
+    "PID(5.0, 0.8, 3.0)": lambda: PID(5.0, 0.8, 3.0),
+    "PurePursuit()": PurePursuit,
+    "PurePursuit(speed=13.5)": lambda: PurePursuit(speed=13.5),
+    "Racing()": Racing,
+    'Racing(within="road")': lambda: Racing(within="road"),
 }
 
 
-def drive(expert: Expert, track: Track, laps: int = 2) -> list[dict[str, Any]]:
-    """Infos of every step of so many laps, or until the car is off the road or late."""
-    env = UdacityEnv(cameras=(), track=track, max_laps=laps, max_seconds=laps * track.length / 3.0)
-    observation, info = env.reset(seed=0)
-    infos, ended = [info], False
-    while not ended:
-        observation, _, terminated, truncated, info = env.step(expert(observation, info))
-        infos.append(info)
-        ended = terminated or truncated
+def row(name: str, expert: Expert, track: Track) -> str:
+    """Drive two laps, until the car is off the road or late; a line of the table."""
+    env = UdacityEnv(cameras=(), track=track)
+    steps = list(drive(env, expert, laps=2, seconds=2 * track.length / 3.0, seed=0))
     env.close()
-    return infos
-
-
-def row(name: str, infos: list[dict[str, Any]]) -> str:
-    """A line of the table."""
-    if infos[-1]["end_reason"] != "max_laps":
-        return f"| `{name}` | {infos[-1]['end_reason']} at {infos[-1]['s']:.0f} m | | | | |"
-    line = next(i for i, info in enumerate(infos) if info["lap"] == 1)
-    standing, flying = infos[line]["time"], infos[-1]["time"] - infos[line]["time"]
-    cte = np.abs([info["cte"] for info in infos[line:]])
-    unrest = np.abs(np.diff([info["steering"] for info in infos[line:]])).mean()
-    wide = sum(info["off_lane"] for info in infos) / 15
+    last = steps[-1]
+    if last.lap < 2:
+        return f"| `{name}` | {last.reason or 'late'} at {last.next_info['s']:.0f} m | | | | |"
+    line = next(i for i, step in enumerate(steps) if step.lap == 1)
+    standing, flying = steps[line].time, last.time - steps[line].time
+    cte = np.abs([step.next_info["cte"] for step in steps[line:]])
+    unrest = np.abs(np.diff([step.next_info["steering"] for step in steps[line:]])).mean()
+    wide = sum(step.next_info["off_lane"] for step in steps) / 15
     return (
         f"| `{name}` | {standing:.1f} s | {flying:.1f} s | {cte.mean():.2f} m, {cte.max():.2f} m "
         f"| {unrest:.3f} | {wide:.1f} s |"
@@ -62,7 +53,7 @@ def main() -> None:
         print("| expert | first lap | second lap | cte, mean and max | steering per step | off lane |")
         print("|---|---|---|---|---|---|")
         for expert, make in EXPERTS.items():
-            print(row(expert, drive(make(track), track)), flush=True)
+            print(row(expert, make(), track), flush=True)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,12 @@ import numpy as np
 import torch
 from proofs import go_on_with, side_by_side
 
-import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import BehavioralCloning, BehavioralCloningConfig
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.augment import Augmentation
 from algorithms.training.data import Frames
 from algorithms.training.trainer import Training
+from udacity_gym import ENV_ID
 from udacity_gym.evaluation import evaluate
 from udacity_gym.evaluation.statistics import Estimate, bootstrap_estimate, mean_estimate, spearman
 from udacity_gym.experts import Noise, NoisyExpert, PurePursuit
@@ -107,7 +107,7 @@ def demonstrate(folder: Path, seconds: float) -> None:
     for name, driver in drivers.items():
         if (folder / name / "done").exists():
             continue
-        env = gym.make("UdacitySim-v0", cameras=CAMERAS, mode="training", disable_env_checker=True)
+        env = gym.make(ENV_ID, cameras=CAMERAS, mode="training", disable_env_checker=True)
         with replacing(folder / name / "done"):
             record(env, driver, folder / name / "laps", seconds=seconds, seed=0, append=False)
         env.close()
@@ -172,7 +172,7 @@ def errors(policy: NetworkPolicy, frames: Frames, batch: int = 64) -> Any:
 
 def drive(policy: NetworkPolicy, args: Args) -> tuple[float, float]:
     """Mean autonomy and interventions per km of drives from random places."""
-    env = gym.make("UdacitySim-v0", disable_env_checker=True)
+    env = gym.make(ENV_ID, disable_env_checker=True)
     start = {"s": "random", "offset": (-0.3, 0.3), "speed": SPEED}
     drives = [
         evaluate(

@@ -34,14 +34,15 @@ import numpy as np
 import torch
 from proofs import go_on_with, side_by_side
 
-import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import Augmentation
 from algorithms.base import Floats
+from algorithms.dagger.replay import replay
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.augment import Geometry
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, without_broken_images
-from algorithms.training.trainer import Training, predictions
+from algorithms.training.trainer import Training
+from udacity_gym import ENV_ID
 from udacity_gym.evaluation import evaluate, mean_estimate
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
@@ -163,7 +164,7 @@ def train_recipe(rows: Rows, args: Args, seed: int, folder: Path) -> NetworkPoli
     every = replace(rows.train, speed=np.ones_like(rows.train.speed))
     shuffled = np.random.default_rng(seed).permutation(len(every))
     cut = round(0.8 * len(every))
-    train, validation = every.take(np.sort(shuffled[:cut])), every.take(np.sort(shuffled[cut:]))
+    train, validation = every.select(np.sort(shuffled[:cut])), every.select(np.sort(shuffled[cut:]))
     config = config.with_options(steps_per_epoch=-(-3 * len(train) // config.batch_size))
     return Training(config, train, validation, folder=folder).run()
 
@@ -181,7 +182,7 @@ def constant_correction(steering: float) -> Geometry:
 
 def drive(policy: NetworkPolicy, track: str, args: Args) -> dict[str, Any]:
     """Figures of a drive from the start of the autonomous mode."""
-    env = gym.make("UdacitySim-v0", track=track, disable_env_checker=True)
+    env = gym.make(ENV_ID, track=track, disable_env_checker=True)
     try:
         return evaluate(policy, env, laps=args.laps, max_seconds=args.max_seconds).summary()
     finally:
@@ -226,7 +227,7 @@ def work(args: Args, job: Job) -> tuple[dict[str, Any], bool]:
         "track": job.track,
         "name": job.name,
         "seed": job.seed,
-        **rows.judge(predictions(policy, rows.test)[:, 0]),
+        **rows.judge(replay(policy, rows.test).actions[:, 0]),
         "drive": drive(policy, job.track, args),
     }
     write_whole(result, json.dumps(row, indent=1))

@@ -15,8 +15,8 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
-import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import BehavioralCloning
+from udacity_gym import ENV_ID
 from udacity_gym.evaluation import evaluate
 from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import Recording, open_recording, record
@@ -30,7 +30,7 @@ MOMENTS = (2.0, 4.0, 6.0)
 
 def demonstrations(folder: Path) -> Recording:
     """Three drives of the expert from standing, of 14, 18 and 22 s."""
-    env = gymnasium.make("UdacitySim-v0", cameras=CAMERAS, mode="training")
+    env = gymnasium.make(ENV_ID, cameras=CAMERAS, mode="training")
     for drive, seconds in enumerate((14, 18, 22)):
         record(env, PurePursuit(speed=SPEED), folder, seconds=seconds, append=drive > 0, seed=drive)
     env.close()
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
     options = parser.parse_args()
-    env = gymnasium.make("UdacitySim-v0")
+    env = gymnasium.make(ENV_ID)
     print(f"{'inputs':<12}{'seed':>5}" + "".join(f"{f'm/s at {at:.0f} s':>12}" for at in MOMENTS), end="")
     print(f"{'mean after 8 s':>16}{'put back':>10}")
     with tempfile.TemporaryDirectory() as folder:

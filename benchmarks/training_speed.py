@@ -33,9 +33,9 @@ from others.environment import make_environment
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-import udacity_gym  # noqa: F401  (registers the environment)
 from algorithms import BehavioralCloning, Frames, PilotNet, Preprocessing
 from algorithms.training.trainer import Epoch
+from udacity_gym import ENV_ID
 from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import Recording, open_recording, record
 from udacity_gym.telemetry import CAMERAS
@@ -86,7 +86,7 @@ class Imitation:
 
     def __init__(self, recording: Recording, rows: int, folder: Path) -> None:
         frames, preprocessing = Frames.of([recording]), Preprocessing()
-        images = np.stack([preprocessing.prepare(frames.image(row, "center")) for row in range(rows)])
+        images = np.stack([preprocessing(frames.image(row, "center")) for row in range(rows)])
         actions = np.stack([frames.steering, frames.throttle], axis=1)[:rows]
         data = folder / "data.npz"
         np.savez(data, images=images.transpose(0, 3, 1, 2), actions=actions)
@@ -160,7 +160,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         if options.recording is None:
-            env = gymnasium.make("UdacitySim-v0", cameras=CAMERAS, mode="training")
+            env = gymnasium.make(ENV_ID, cameras=CAMERAS, mode="training")
             recording = record(env, PurePursuit(), Path(folder, "recording"), seconds=70, progress=True)
         else:
             recording = open_recording(options.recording)

@@ -10,15 +10,19 @@ Run it with: python benchmarks/wire_soak.py --hours 2
 from __future__ import annotations
 
 import argparse
+import itertools
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 
 import udacity_gym
+from udacity_gym.driving import drive
 from udacity_gym.experts import PurePursuit
 
 EPISODE = 600.0
@@ -40,6 +44,19 @@ def threads(process: int) -> int:
     return int(Path(f"/proc/{process}/status").read_text().split("Threads:")[1].split()[0])
 
 
+def seconds_driven(env: gymnasium.Env[Any, Any], total: float) -> Iterator[float]:
+    """Drive one episode after another; seconds driven so far, after each step."""
+    before = 0.0
+    for seed in itertools.count():
+        for step in drive(env, PurePursuit(), seconds=EPISODE, seed=seed):
+            if step.ends_episode:
+                raise SystemExit(f"the drive ended: {step.reason}")
+            yield before + step.time
+            if before + step.time >= total:
+                return
+        before += step.time
+
+
 def main() -> int:
     """Drive, measure, judge."""
     parser = argparse.ArgumentParser(
@@ -54,21 +71,13 @@ def main() -> int:
     simulator = subprocess.Popen(
         [sys.executable, "-m", "udacity_gym", "sim", "--port", str(port)], stdout=subprocess.DEVNULL
     )
-    expert, total = PurePursuit(), options.hours * 3600
-    driven = begun = 0.0
+    total = options.hours * 3600
+    driven = 0.0
     rows: list[tuple[float, float, float, int, int]] = []
-    seed, begin = 0, time.monotonic()
+    begin = time.monotonic()
     print(f"{'simulated':>10}{'real s':>8}{'env MB':>9}{'sim MB':>9}{'threads':>9}{'sim threads':>13}")
     try:
-        observation, info = env.reset(seed=seed)
-        while driven < total:
-            observation, _, terminated, truncated, info = env.step(expert(observation, info))
-            driven = begun + info["time"]
-            if terminated or truncated:
-                raise SystemExit(f"the drive ended: {info['end_reason']}")
-            if info["time"] >= EPISODE:
-                begun, seed = driven, seed + 1
-                observation, info = env.reset(seed=seed)
+        for driven in seconds_driven(env, total):
             if driven >= total * (len(rows) + 1) / options.rows:
                 row = (
                     driven,

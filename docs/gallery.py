@@ -26,24 +26,24 @@ PAGE = """\
 
 # Gallery
 
-What the cameras see, drawn on the CPU at 320x160 as policies get it; only the chase view is larger.
+Images of all cameras, drawn on the CPU at 320x160, as policies get them. Only the chase view is larger.
 """
 SECTION = """
 ## {title}
 
-{length:.0f} m around the lap, in autonomous mode, from the reference line:
+{length:.0f} m, in autonomous mode, from places on the reference line around the lap:
 
 ![Twelve images around the lap](images/gallery/{name}-lap.webp)
 
-The three cameras, how far everything is (light is near), and what it is: `sensors=("depth", "segmentation")`.
+The three cameras with depth (light is near) and segmentation: `sensors=("depth", "segmentation")`.
 
 ![Left, centre and right camera, depth and segmentation](images/gallery/{name}-sensors.webp)
 
-From behind, as `render()` shows it:
+The chase view of `render()`:
 
 ![Chase view](images/gallery/{name}-chase.webp)
 
-The same place in all [conditions](conditions.md):
+The same place in eighteen [conditions](conditions.md):
 
 ![The same place in eighteen conditions](images/gallery/{name}-conditions.webp)
 """

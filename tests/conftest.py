@@ -1,9 +1,14 @@
-"""Where the tests find recordings that are not part of the project."""
+"""Where the tests find recordings that are not part of the project, and how examples are drawn."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# An example may take as long as it takes: no test depends on how fast the machine is.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 RECORDINGS = Path(
     os.environ.get("UDACITY_GYM_RECORDINGS", Path(__file__).parents[2] / "shared" / "recordings")

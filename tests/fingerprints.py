@@ -48,6 +48,7 @@ import numpy as np
 import torch
 
 import udacity_gym
+import udacity_gym.driving
 from algorithms import (
     DART,
     Augmentation,
@@ -81,13 +82,11 @@ from udacity_gym.experts import (
     PolicyExpert,
     PurePursuit,
     ScriptedHuman,
-    Takeover,
     make_expert,
     racing_line,
 )
 from udacity_gym.recording import (
     Downscale,
-    RecordDrives,
     Recorder,
     TrainingLoader,
     open_recording,
@@ -100,13 +99,20 @@ Named = Iterator[tuple[str, Any]]
 
 # ---- Names
 
-IMAGE_SIZE = "picture"
-"""Argument and field of the height and width of images: of the environment, and of `Preprocessing`."""
-PAST_FRAMES = "history"
+IMAGE_SIZE = "image_size"
+"""Argument of the environment: height and width of images."""
+CAMERA_SIZE = "camera_size"
+"""Field of `Preprocessing`: height and width of the images that it takes."""
+PAST_FRAMES = "past_frames"
 """Setting: how many past images a network sees."""
+ROLLOUTS = "rollouts"
+"""Setting: parts of a round that are driven by themselves."""
 
-RENAMED: Mapping[str, str] = {}
+RENAMED: Mapping[str, str] = {"episodes": "takes", "image_size": "picture"}
 """Fields and keys that have other names now, as {new name: old name}: of info, side files, results."""
+
+ADDED = ("ctrl_dt", "_ctrl_dt")
+"""Keys of info that did not exist before; they are left out."""
 
 TEXTS = ("ended", "detail", "caption", "path", "log", "version", "format", "edits", "identity", "folder")
 """Names of fields and keys that are texts for people, or tell of formats or places, by their old names."""
@@ -161,12 +167,12 @@ def find(name: str) -> Any:
 
 def epoch_log(learner: Any) -> Any:
     """What the epochs of a training came to."""
-    return learner.history
+    return learner.epoch_log
 
 
 def round_log(learner: Any) -> Any:
     """What the rounds of an interactive learner came to."""
-    return learner.history
+    return learner.round_log
 
 
 def columns_of(episode: Any) -> Mapping[str, Any]:
@@ -188,6 +194,17 @@ def vector_info(infos: Mapping[str, Any]) -> dict[str, Any]:
             names = [name for name in columns if name in CONDITIONS and columns[f"_{name}"][car]]
             single["conditions"][car] = {name: columns[name].tolist()[car] for name in names}
     return single
+
+
+def takeover_info(step: Any, shared: Any) -> dict[str, Any]:
+    """Info after a step in which somebody may have taken over, with who drove."""
+    decision = step.decision
+    return {
+        **step.next_info,
+        "driver": decision.driver,
+        "policy_action": decision.policy_action,
+        "takeover": shared.state.value,
+    }
 
 
 # ---- Canonical bytes
@@ -216,7 +233,8 @@ def canonical(value: Any) -> Any:
         named = {RENAMED.get(str(name), str(name)): item for name, item in value.items()}
         if set(named) <= set(CONDITIONS):
             named = {name: item for name, item in named.items() if item != CONDITIONS[name]}
-        return ["mapping", [[name, canonical(named[name])] for name in sorted(named) if name not in TEXTS]]
+        left_out = {*TEXTS, *ADDED}
+        return ["mapping", [[name, canonical(named[name])] for name in sorted(named) if name not in left_out]]
     if isinstance(value, (list, tuple)):
         return ["sequence", [canonical(item) for item in value]]
     if isinstance(value, (set, frozenset)):
@@ -328,17 +346,50 @@ class Weaver:
         return np.array(action[: len(self.actions)], np.float32), step + 1
 
 
+class Restless:
+    """Drives as a policy does whose memory goes on from episode to episode, and is called "policy"."""
+
+    driver = "policy"
+
+    def __init__(self, policy: Any) -> None:
+        self._policy = policy
+        self._state: Any = None
+
+    def __call__(self, observation: Any, info: Mapping[str, Any]) -> Any:
+        """Choose an action."""
+        action, self._state = self._policy.predict(observation, self._state, np.array([self._state is None]))
+        return action
+
+
+class WithoutStepLength(gym.Wrapper[Any, Any, Any, Any]):
+    """Hides "ctrl_dt" of info, so that speed controllers measure the length of a step, as they did before.
+
+    What they measure differs from it in the last digit.
+    """
+
+    def reset(self, **arguments: Any) -> tuple[Any, dict[str, Any]]:
+        """Start an episode."""
+        observation, info = self.env.reset(**arguments)
+        return observation, {name: value for name, value in info.items() if name not in ADDED}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Drive for one step."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        info = {name: value for name, value in info.items() if name not in ADDED}
+        return observation, reward, terminated, truncated, info
+
+
 class Plan:
     """An expert that knows its actions by heart."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self._action = np.zeros(2)
+        self._action: np.ndarray[Any, Any] = np.zeros(2)
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         """Choose an action: it wanders."""
         self._action = np.clip(0.9 * self._action + self._rng.normal(0, (0.15, 0.3)), -1, 1)
-        return (self._action + np.array([0.0, 0.3])).astype(np.float32)
+        return np.asarray(self._action + np.array([0.0, 0.3]), np.float32)
 
 
 class Slowly:
@@ -369,17 +420,25 @@ def weights_of(policy: Any) -> Any:
     return dict(policy.network.state_dict())
 
 
-def files_of(recording: Any) -> Named:
-    """What a recording's files hold."""
+def files_of(recording: Any, extra_of: Callable[[Any], Any] = lambda frame: frame.extra) -> Named:
+    """What a recording's files hold; ``extra_of`` gives what the side file says of a frame."""
     yield "log", recording.log.read_bytes()
     images, extras = Digest(), Digest()
     for frame in recording.frames():
         images.add([[camera, frame.data(camera)] for camera in frame.cameras])
-        extras.add(frame.extra)
+        extras.add(extra_of(frame))
     yield "images", images.result()
     yield "extras", extras.result()
     yield "columns", [columns_of(episode) for episode in recording.episodes]
     yield "cameras", recording.cameras
+
+
+def round_extra(frame: Any) -> Any:
+    """What the side file of a round says of a frame.
+
+    Before, it said that the policy wanted zeros where there was no policy; now it says nothing.
+    """
+    return {"policy_action": [0.0, 0.0], **frame.extra}
 
 
 def below(prefix: str, parts: Named) -> Named:
@@ -456,10 +515,10 @@ def images(folder: Path) -> Named:
 
         yield f"{name}/map", cv2.imread(str(path))
     for size in ((32, 64), (120, 160), (240, 400)):
-        for view in (None, 0.6, 1.6):
-            env = make_env(image_size=size, field_of_view=view, sensors=sensors, conditions="rain")
+        for angle in (None, 0.6, 1.6):
+            env = make_env(image_size=size, field_of_view=angle, sensors=sensors, conditions="rain")
             seen, _ = env.reset(seed=4, options={"s": 100.0, "offset": 1.5, "heading_error": -0.3})
-            yield f"sizes/{size[0]}x{size[1]}/{view}", seen
+            yield f"sizes/{size[0]}x{size[1]}/{angle}", seen
             env.close()
     drawn = find("Randomization")(
         ("clear", "rain", "snow", "dusk"),
@@ -490,7 +549,9 @@ def episode(folder: Path) -> Named:
         env.close()
         env = make_env(track=track, cameras=(), max_seconds=40.0)
         yield from digests(f"state/{name}", drive(env, PurePursuit(loaded), 700, seed=6))
-        options = {"direction": "reverse", "s": "random", "offset": (-1.0, 1.0), "speed": (0.0, 8.0)}
+        options: dict[str, Any] = {
+            "direction": "reverse", "s": "random", "offset": (-1.0, 1.0), "speed": (0.0, 8.0)
+        }  # fmt: skip
         yield from digests(f"reverse/{name}", drive(env, PurePursuit(loaded), 300, seed=7, options=options))
         yield from digests(f"wander/{name}", drive(env, Plan(8), 700, seed=8, options={"s": "random"}))
         env.close()
@@ -559,19 +620,19 @@ def recording(folder: Path) -> Named:
     env.close()
     env = make_env(track="lake")
     human = ScriptedHuman(PurePursuit(), cte=0.5, reaction_time=0.2, recovered_cte=0.3, seed=4)
+    shared = udacity_gym.driving.Handover(Restless(Weaver(0.3)), human, expert=PurePursuit())
+    seed: int | None = 5
+    start: dict[str, Any] = {"s": "random", "offset": 1.2, "speed": 7.0}
+    infos = Digest()
     with Recorder(folder / "takeover", start=START) as recorder:
-        shared = Takeover(RecordDrives(env, recorder), human, expert=PurePursuit())
-        observation, info = shared.reset(seed=5, options={"s": "random", "offset": 1.2, "speed": 7.0})
-        recorder.start()
-        weaver, state = Weaver(0.3), None
-        infos = Digest()
-        for step in range(200):
-            action, state = weaver.predict(observation, state, np.array([step == 0]))
-            observation, _, terminated, truncated, info = shared.step(action)
-            infos.add(info)
-            if terminated or truncated:
-                observation, info = shared.reset(options={"s": "random"})
-        yield "takeover/infos", (infos.result(), shared.takeovers)
+        while infos.length < 200:
+            for step in udacity_gym.driving.drive(
+                env, shared, steps=200 - infos.length, seed=seed, start=start, stuck_seconds=None
+            ):
+                recorder.add(step)
+                infos.add(takeover_info(step, shared))
+            seed, start = None, {"s": "random"}
+    yield "takeover/infos", (infos.result(), shared.takeovers)
     yield from below("takeover", files_of(open_recording(folder / "takeover")))
     env.close()
 
@@ -604,12 +665,13 @@ def reading(folder: Path) -> Named:
     joined = open_recording([source, folder / "other"])
     yield "joined", [columns_of(part) for part in joined.episodes]
     yield "joined/summary", summarize(joined)
-    for name, edit in (
-        ("trim", lambda: tools.trim(source, start=0.5, end=1.0)),
-        ("split", lambda: tools.split(source, seconds=3.0)),
-        ("balance", lambda: tools.balance(source, bins=15, seed=3)),
-        ("leave_out", lambda: tools.leave_out(source, [50, 51, 60])),
-    ):
+    edits: dict[str, Callable[[], Any]] = {
+        "trim": lambda: tools.trim(source, start=0.5, end=1.0),
+        "split": lambda: tools.split(source, seconds=3.0),
+        "balance": lambda: tools.balance(source, bins=15, seed=3),
+        "leave_out": lambda: tools.leave_out(source, [50, 51, 60]),
+    }
+    for name, edit in edits.items():
         made = edit()
         yield f"edits/{name}", (made.leave_out, made.cut_before)
         edited = open_recording(source)
@@ -650,7 +712,8 @@ TRAINING: dict[str, Any] = {"epochs": 2, "batch_size": 32, "threads": 1, "seed":
 
 def training(folder: Path) -> Named:
     """Weights after two epochs of behavioural cloning."""
-    small = Preprocessing(**{IMAGE_SIZE: (160, 320)}, crop=(60, 135), size=(66, 200), color="rgb")
+    sizes: dict[str, Any] = {CAMERA_SIZE: (160, 320), "crop": (60, 135), "size": (66, 200)}
+    small = Preprocessing(**sizes, color="rgb")
     past = {PAST_FRAMES: 2}
     variants: dict[str, dict[str, Any]] = {
         "default": {},
@@ -738,7 +801,7 @@ def dagger(folder: Path) -> Named:
         "dagger": lambda: first,
         "dagger_put_back": lambda: DAgger(
             demos, expert=expert, folder=folder / "dagger_put_back", beta=0.3,
-            **{**base, "put_back": True, "drives": 3, "train_on": "last", "warm_start": False, "laps": 0},
+            **{**base, "put_back": True, ROLLOUTS: 3, "train_on": "last", "warm_start": False, "laps": 0},
         ),
         "hg_dagger": lambda: HGDAgger(
             demos, expert=human, folder=folder / "hg_dagger", **{**base, "rounds": 3, "members": 2}
@@ -768,7 +831,7 @@ def dagger(folder: Path) -> Named:
             yield f"{name}/weights", weights_of(policy)
             yield f"{name}/rounds", round_log(learner)
             for number, opened in enumerate(learner.rounds()):
-                yield from below(f"{name}/{number}", files_of(opened))
+                yield from below(f"{name}/{number}", files_of(opened, round_extra))
             yield f"{name}/predictions", predictions(load_policy(folder / name))
         copied = folder / "copied"
         find("tools").merge([demos], copied, False)
@@ -776,7 +839,7 @@ def dagger(folder: Path) -> Named:
             "label_round",
             (
                 label_round(copied, lambda frame: (0.1, 0.5) if frame.row < 20 else None, again=True),
-                [frame.extra for frame in open_recording(copied).frames()],
+                [round_extra(frame) for frame in open_recording(copied).frames()],
             ),
         )
     env.close()
@@ -793,7 +856,7 @@ def evaluation(folder: Path) -> Named:
         "steering_weaver": (Weaver(0.4, ("steering",)), state, 60.0),
         "policy": (new_policy(1), env, 15.0),
         "steering_only": (steering_only, env, 12.0),
-        "policy_expert": (PolicyExpert(steering_only), env, 6.0),
+        "policy_expert": (PolicyExpert(steering_only), WithoutStepLength(env), 6.0),
         "standing": (lambda observation, info: np.zeros(2, np.float32), state, 20.0),
     }
     with warnings.catch_warnings():
@@ -892,17 +955,18 @@ def physics(folder: Path) -> Named:
             episodes.append(fingerprint(actions))
             yield f"noisy/{name}/{seed}", actions
         assert episodes[0] != episodes[1], "the noise of two episodes must not be the same"
-        noisy.reset(6)
-        yield f"noisy/{name}/reset", noisy(*env.reset(seed=1))
+        observation, info = env.reset(seed=1)
+        noisy.reset(env, info, 6)
+        yield f"noisy/{name}/reset", noisy(observation, info)
     rng = np.random.default_rng(4)
     wanted = rng.normal(0, 0.2, (200, 2))
     fitted = Noise.fitted(wanted, wanted + rng.normal(0, 0.1, (200, 2)), error=0.02, dt=1 / 15)
     yield "noisy/fitted", fitted
     for reaction in (0.0, 0.4):
         human = ScriptedHuman(jungle, cte=0.5, reaction_time=reaction, recovered_cte=0.3, seed=2)
-        human.reset(9)
         answers = []
         observation, info = env.reset(seed=3, options={"offset": 2.5, "speed": 5.0})
+        human.reset(env, info, 9)
         for _ in range(250):
             answer = human(observation, info)
             answers.append(answer)

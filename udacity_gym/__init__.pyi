@@ -11,6 +11,7 @@ from . import (
     overlay as overlay,
     protocol as protocol,
     recording as recording,
+    registry as registry,
     rewards as rewards,
     sensors as sensors,
     simulators as simulators,

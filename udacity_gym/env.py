@@ -1,4 +1,4 @@
-"""The environment: actions become controls, telemetry becomes observation, reward and info."""
+"""Gymnasium environment for the Udacity simulator."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from udacity_gym.checks import check_integer, check_number, is_number
-from udacity_gym.conditions import ConditionsLike, read_conditions
+from udacity_gym.conditions import ConditionsLike
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.observer import Observation, Observer, check_sensors
 from udacity_gym.rewards import DEFAULT_REWARDS, RewardTerm, Transition, compile_rewards, is_off_road
-from udacity_gym.sensors import check_field_of_view, check_image_size
+from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.simulators import SimulatorSettings, make_simulator
-from udacity_gym.telemetry import VIEWS, Control, Image, Telemetry
+from udacity_gym.telemetry import CTRL_DT, VIEWS, Control, Image, Telemetry
 from udacity_gym.window import Window, why_no_window
 from udacity_gym.world.physics.car import CarParameters
 from udacity_gym.world.track.track import Track
-from udacity_gym.world.track.track_file import MODES
 
 RENDER_SIZE = (800, 448)
 """Width and height of rendered images, pixels."""
@@ -34,10 +33,11 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """Udacity's self-driving-car simulator: drive a car around a track from what its cameras see.
 
     ## Description
-    A car with Udacity's dimensions, engine, steering and three forward cameras drives around a closed
-    track. The agent steers and works the throttle from the images, 15 times a second by default; the
-    simulator stands still between two steps. It is the task of NVIDIA's "End to End Learning for
-    Self-Driving Cars" (Bojarski et al. 2016) and of Udacity's course on behavioural cloning.
+    A car with the dimensions, engine and steering of Udacity's car drives around a closed track. It has
+    three cameras that look forward. The agent gets their images, and controls steering and throttle, 15
+    times a second by default. The simulator stands still between two steps. This is the task of NVIDIA's
+    "End to End Learning for Self-Driving Cars" (Bojarski et al. 2016) and of Udacity's course on
+    behavioural cloning.
 
     ## Action Space
     `Box(-1, 1, (2,), float32)`:
@@ -47,19 +47,19 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | 0   | steering | share of full lock (25 degrees at the front wheels); positive is right  |
     | 1   | throttle | share of full throttle; negative brakes, and reverses below 5 mph       |
 
-    Numbers beyond [-1, 1] are clipped. As in Udacity's simulator the brakes bite hard: a tenth of the
-    pedal already brakes fully. For steering alone see `udacity_gym.wrappers.SpeedControl`.
+    Actions outside [-1, 1] are clipped. The brakes are strong, as in Udacity's simulator: a throttle of
+    -0.1 already brakes fully. To control steering only, use `udacity_gym.wrappers.SpeedControl`.
 
     ## Observation Space
-    - one camera (the default): its image, `Box(0, 255, (160, 320, 3), uint8)`, RGB;
-    - several cameras: `Dict` of camera name to such an image;
-    - with `sensors`: `Dict` of camera name to such an image, and besides, by the same pixels,
-      `"center_depth"`: `Box(0, 1000, (160, 320), float32)`, m along the optical axis, 1000 for the sky, and
-      `"center_segmentation"`: `Box(0, 8, (160, 320), uint8)`, see `udacity_gym.sensors.Label`: sky 0, road 1,
-      lane marking 2, kerb 3, terrain 4, water 5, vegetation 6, structure 7 (walls, signs, tyres), car 8 (the
-      bonnet, whose depth is that of a plane 0.66 m below the camera); they see through rain and fog;
-    - no camera, `cameras=()`: `Box(-1, 1, (10,), float32)`, a state vector for learning without
-      images, which are then never drawn. Each entry is divided by its scale and clipped to [-1, 1]:
+    - One camera (the default): its image, `Box(0, 255, (160, 320, 3), uint8)`, RGB.
+    - Several cameras: a `Dict` of camera names to images.
+    - With `sensors`: a `Dict` of camera names to images, and for the same pixels depth and segmentation.
+      `"center_depth"` is `Box(0, 1000, (160, 320), float32)`, m along the optical axis, 1000 for the sky.
+      `"center_segmentation"` is `Box(0, 8, (160, 320), uint8)`, see `udacity_gym.sensors.Label`: sky 0, road
+      1, lane marking 2, kerb 3, terrain 4, water 5, vegetation 6, structure 7 (walls, signs, tyres), car 8
+      (the bonnet, with the depth of a plane 0.66 m below the camera). Rain and fog do not affect them.
+    - No camera, `cameras=()`: a state vector, `Box(-1, 1, (10,), float32)`, for learning without images.
+      No images are drawn. Each entry is divided by its scale and clipped to [-1, 1]:
 
     | Num | Entry             | Scale   | Meaning                                                    |
     |-----|-------------------|---------|------------------------------------------------------------|
@@ -75,64 +75,65 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | 9   | `curvature_40m`   | 0.1 1/m | 40 m ahead                                                 |
 
     ## Rewards
-    The sum of named terms, by default
+    The reward is the sum of named terms. The default terms are
 
     - `progress`: +1 per metre driven along the track, negative backwards;
     - `off_lane`: -2 per metre driven with a wheel over the edge line;
     - `off_road`: -100 once, for leaving the road.
 
-    A clean lap of the lake earns its length, 1138. `rewards` takes other weights and terms of your own,
-    see `udacity_gym.rewards`; the mapping is the whole reward, so `{**DEFAULT_REWARDS, ...}` adds to it.
+    A clean lap of the lake earns its length, 1138. `rewards` takes other weights and your own terms, see
+    `udacity_gym.rewards`. It replaces the default terms; `{**DEFAULT_REWARDS, ...}` adds to them.
 
     ## Starting State
-    The car stands at the track's start pose of its `mode`: 267 m into the lap of the lake for
-    "autonomous", on the start line for "training". `reset(options=...)` places it anywhere:
+    The car stands at the start pose of the track and `mode`. On the lake this is 267 m into the lap for
+    "autonomous", and on the start line for "training". `reset(options=...)` places the car anywhere:
 
     | Option          | Unit | Meaning                                                           |
     |-----------------|------|-------------------------------------------------------------------|
     | `mode`          |      | "autonomous" or "training", for this episode                      |
     | `direction`     |      | "forward" or "reverse", for this episode                          |
     | `track`         |      | another track, for this episode: name, path of a file, or `Track` |
-    | `conditions`    |      | others than `conditions` below, for this episode                  |
+    | `conditions`    |      | other conditions than the argument `conditions`, for this episode |
     | `s`             | m    | along the track, or "random": anywhere on the lap                 |
-    | `offset`        | m    | right of the centre line; where only `s` is given, on the reference line |
+    | `offset`        | m    | right of the centre line; if only `s` is given, the reference line |
     | `heading_error` | rad  | in [-pi, pi], by which the car points to the right; 0 by default  |
     | `speed`         | m/s  | at the start; 0 by default                                        |
 
-    Every field of `udacity_gym.conditions.Conditions` is an option too, and replaces what the conditions
-    say for this episode: `weather`, `intensity`, `time_of_day`, `sun_elevation`, `sun_azimuth`, `visibility`,
-    `road_wear`, `grip`, `exposure`, `noise`, `jpeg`; a sequence of weathers or times draws one.
+    Every field of `udacity_gym.conditions.Conditions` is also an option, and replaces this field of the
+    conditions for this episode: `weather`, `intensity`, `time_of_day`, `sun_elevation`, `sun_azimuth`,
+    `visibility`, `road_wear`, `grip`, `exposure`, `noise`, `jpeg`. From a sequence of weathers or times, one
+    is drawn.
 
-    Every number may be a pair `(low, high)`, from which the episode's generator draws evenly; so
-    `options={"s": "random", "offset": (-1, 1), "speed": (0, 10)}` with a seed repeats the same start.
+    Every number may be a pair `(low, high)`, from which a uniform random number is drawn. With the same
+    seed, `options={"s": "random", "offset": (-1, 1), "speed": (0, 10)}` gives the same start.
 
     ## Episode End
     - Termination: the car's centre leaves the road surface (4.76 m from the centre line on the lake).
-    - Truncation: `max_laps` laps are completed or `max_seconds` are over. By default neither is set and
-      an episode goes on until the car leaves the road: a car that stands idle never ends it. For learning by
-      trial and error set `max_seconds`, such as `max_seconds=120`, one and a half laps of the lake.
+    - Truncation: `max_laps` laps are completed, or `max_seconds` have passed. By default neither is set, and
+      an episode lasts until the car leaves the road; it never ends while the car stands still. For
+      reinforcement learning, set `max_seconds`, such as `max_seconds=120`, one and a half laps of the lake.
 
     ## Other Simulators
-    With `simulator="remote"`, or the path of a Unity build, the car drives in Udacity's simulator, in
-    real time, or in ours in another process (`udacity-gym sim`), in lock-step. Udacity's do not tell
-    where the car is on the track. Then
+    With `simulator="remote"`, or the path of a Unity build, the car drives in another simulator. This is
+    Udacity's, in real time, or ours in another process (`udacity-gym sim`), in lock-step. Udacity's
+    simulators do not send the car's position on the track. With them
 
-    - `info` lacks what is not told; `cte` is there if the build tells it (term 2);
-    - `progress` counts the metres driven; `off_lane` is 0; `off_road` and the termination fall back on
-      `cte`, or else on the car being stuck: it has stood still under throttle for 5 s, reason "stuck";
-    - `max_laps` can't be counted (but by the research build); use `max_seconds`;
-    - the entries of the state vector that are not told are 0;
+    - `info` lacks the missing values; `cte` exists if the build sends it (term 2);
+    - `progress` counts the metres driven; `off_lane` is 0; `off_road` and the termination use `cte`, or else
+      the car being stuck: it has stood still under throttle for 5 s, reason "stuck";
+    - laps are not counted (except by the research build); use `max_seconds` instead of `max_laps`;
+    - missing entries of the state vector are 0;
     - a simulator that closes or crashes truncates the episode, reason "simulator_gone".
 
-    `info["latency"]` tells the timing over the wire, see `udacity_gym.simulators.remote.LatencyMeter`;
-    in real time `info["manual"]` is True while a person drives at the simulator's own keyboard, and
-    everything stands still meanwhile. What else a simulator tells is in `info` by the names that
-    `udacity_gym.protocol.dialects` gives it.
+    `info["latency"]` has the timing of the connection, see `udacity_gym.simulators.remote.LatencyMeter`.
+    In real time, `info["manual"]` is True while a human drives at the simulator's own keyboard. The
+    environment stands still meanwhile. Other values that a simulator sends are in `info`, by the names in
+    `udacity_gym.protocol.dialects`.
 
     ## Info
     | Key             | Unit | Meaning                                                                |
     |-----------------|------|------------------------------------------------------------------------|
-    | `time`          | s    | simulated, since the episode began                                     |
+    | `time`          | s    | simulated time since the episode began                                 |
     | `speed`         | m/s  | along the car's nose, negative in reverse                              |
     | `steering`      |      | [-1, 1] command in force, positive right                               |
     | `throttle`      |      | [0, 1] in force                                                        |
@@ -148,13 +149,13 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | `pose`          | m, rad | (4,) float64: x east, y north, z up, yaw counter-clockwise from +x   |
     | `track`         |      | name of the track of this episode                                      |
     | `conditions`    |      | dict of this episode's conditions, as drawn: fields of `Conditions`    |
-    | `ctrl_dt`       | s    | of one step                                                            |
-    | `reward_terms`  |      | name of each reward term to its share of this step's reward            |
+    | `ctrl_dt`       | s    | duration of one step                                                   |
+    | `reward_terms`  |      | dict of each reward term's share of this step's reward                 |
     | `end_reason`    |      | only in the last step: "off_road", "max_laps" or "max_seconds"         |
 
-    Its type is `udacity_gym.telemetry.Info`, and `Telemetry.from_info` reads it. `conditions` holds numbers
-    and strings, and leaves out fields that are None; `Conditions.from_dict` reads it, and `reset` takes it as
-    the option `conditions` to repeat them.
+    The type of `info` is `udacity_gym.telemetry.Info`, and `Telemetry.from_info` reads it. `conditions` is a
+    dict of numbers and strings, without the fields that are None. `Conditions.from_dict` reads it. To drive
+    in the same conditions again, give it to `reset` as the option `conditions`.
 
     ## Arguments
 
@@ -168,37 +169,38 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     ```
 
-    * `simulator="embedded"`: where the car lives; "embedded" is the simulator in this process, "remote" one
-      that connects from outside, and a path is that of a Unity build, which is started and ended.
+    * `simulator="embedded"`: "embedded" is the simulator in this process, "remote" is a simulator that
+      connects to this environment, and a path is a Unity build, which is started and ended.
     * `track="lake"`: name of a built-in track, path of a track file, or a `Track`.
     * `cameras=("center",)`: any of "center", "left", "right", or none.
-    * `ctrl_dt=1/15`: s of one step, at most 1. Physics runs in equal steps of at most 0.02 s within it.
-    * `max_laps=None`, `max_seconds=None`: when to truncate; None never does.
-    * `mode="autonomous"`: Udacity's two modes differ in start pose and in how the body rides, and so in
-      where the horizon is: "training" is 1.8 degrees nose-up, as in every recording.
-    * `host="127.0.0.1"`, `port=4567`: where to listen for a simulator that connects from outside.
+    * `ctrl_dt=1/15`: duration of a step in s, at most 1. It is divided into equal physics steps of at most
+      0.02 s.
+    * `max_laps=None`, `max_seconds=None`: limits after which an episode is truncated; None is no limit.
+    * `mode="autonomous"`: Udacity's two modes differ in the start pose, and in the pitch of the body and
+      thus the horizon: "training" is 1.8 degrees nose-up, as in every recording.
+    * `host="127.0.0.1"`, `port=4567`: address at which a remote simulator connects.
     * `render_mode=None`: "rgb_array", or "human" for a window (needs a display, and pygame from
       `pip install "udacity-gym[human]"`). Where no window can be opened, `metadata` leaves "human" out.
     * `render_view="chase"`: what `render` shows, "chase" or "cockpit", with instruments drawn over it.
-    * `direction=None`: "forward", or "reverse" for the other way around: `s`, `progress`, `lap`, `cte` and
-      `heading_error` are then those of that way, see `Track.reversed`; None is the track as it is given.
-    * `conditions=None`: weather, time of day, wear of the road, grip, exposure, noise, JPEG: a name such as
+    * `direction=None`: "forward", or "reverse" for the other direction: `s`, `progress`, `lap`, `cte` and
+      `heading_error` then refer to it, see `Track.reversed`. None is the direction of the given track.
+    * `conditions=None`: weather, time of day, wear of the road, grip, exposure, noise, JPEG. A name such as
       "rain" or "dusk", `Conditions`, or a `Randomization` from which each episode draws, see
-      `udacity_gym.conditions`; None looks like Udacity's simulator.
-    * `sensors=()`: "depth", "segmentation" or both, for every camera; drawn only then.
-    * `image_size=(160, 320)`: height and width of the images in pixels; they are drawn at this size.
-    * `field_of_view=None`: vertical, in rad; None is Udacity's, 60 degrees.
-    * `car=None`: the kind of car, `udacity_gym.world.CarParameters`, such as
-      `CarParameters(top_speed=20.0)` in m/s; None is Udacity's.
+      `udacity_gym.conditions`. None looks like Udacity's simulator.
+    * `sensors=()`: "depth", "segmentation" or both, for every camera.
+    * `image_size=(160, 320)`: height and width in pixels, at which images are drawn.
+    * `field_of_view=None`: vertical field of view in rad; None is Udacity's, 60 degrees.
+    * `car=None`: `udacity_gym.world.CarParameters`, such as `CarParameters(top_speed=20.0)` in m/s; None is
+      Udacity's car.
     * `rewards=DEFAULT_REWARDS`: reward terms and their weights, see `udacity_gym.rewards`.
-    * `simulator_options=None`: what is the simulator's own, by name: `jpeg` for the embedded one, the fields
-      of `udacity_gym.simulators.remote.RemoteOptions` for others.
+    * `simulator_options=None`: dict of options of the simulator: `jpeg` for the embedded one, the fields of
+      `udacity_gym.simulators.remote.RemoteOptions` for others.
 
-    Same seed and same actions give the same bytes, images included.
+    The same seed and the same actions give the same bytes, including images.
 
     ## Many Cars
-    `gymnasium.make_vec("UdacitySim-v0", num_envs=8, vectorization_mode="vector_entry_point")` has several
-    cars in one process and draws them together, see `udacity_gym.vector.UdacityVectorEnv`.
+    `gymnasium.make_vec("UdacitySim-v0", num_envs=8, vectorization_mode="vector_entry_point")` drives several
+    cars in one process and draws their images together, see `udacity_gym.vector.UdacityVectorEnv`.
 
     ## Version History
     - v0: Original version
@@ -211,7 +213,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         simulator: str | Path = "embedded",
         track: str | Path | Track = "lake",
         cameras: Sequence[str] = ("center",),
-        ctrl_dt: float = 1 / 15,
+        ctrl_dt: float = CTRL_DT,
         max_laps: int | None = None,
         max_seconds: float | None = None,
         mode: str = "autonomous",
@@ -222,7 +224,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         direction: str | None = None,
         conditions: ConditionsLike = None,
         sensors: Sequence[str] = (),
-        image_size: tuple[int, int] = (160, 320),
+        image_size: tuple[int, int] = IMAGE_SIZE,
         field_of_view: float | None = None,
         car: CarParameters | None = None,
         rewards: Mapping[str, float | RewardTerm] = DEFAULT_REWARDS,
@@ -238,11 +240,6 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             check_integer("max_laps", max_laps, 1)
         if max_seconds is not None:
             check_number("max_seconds", max_seconds, positive=True)
-        if not isinstance(mode, str) or mode not in MODES:
-            raise OptionError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
-        if not isinstance(host, str):
-            raise OptionError(f"host must be an address such as '127.0.0.1', got {host!r}")
-        check_integer("port", port, 0, 65535)
         names = _names(cameras)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise OptionError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
@@ -250,15 +247,15 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._track = self._home = Track.load(track).facing(direction)
         settings = SimulatorSettings(
             track=self._track,
-            ctrl_dt=float(ctrl_dt),
+            ctrl_dt=ctrl_dt,
             mode=mode,
             host=host,
             port=port,
             cameras=names,
-            conditions=read_conditions(conditions),
-            image_size=check_image_size(image_size),
-            field_of_view=None if field_of_view is None else check_field_of_view(field_of_view),
-            car=_check_car(car),
+            conditions=conditions,
+            image_size=image_size,
+            field_of_view=field_of_view,
+            car=car,
             options=dict(simulator_options or {}),
         )
         self.simulator = make_simulator(str(simulator), settings)
@@ -505,12 +502,6 @@ def _share(name: str, value: Any) -> float:
     if not is_number(value):
         raise OptionError(f"reward term {name!r} must return a finite number, got {value!r}")
     return float(value)
-
-
-def _check_car(car: Any) -> CarParameters | None:
-    if car is None or (isinstance(car, CarParameters) and all(map(is_number, car))):
-        return car
-    raise OptionError(f"car must be CarParameters of finite numbers, such as CarParameters(), got {car!r}")
 
 
 def _names(cameras: Any) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from udacity_gym.errors import OptionError
-from udacity_gym.sensors import FAR, Label
+from udacity_gym.sensors import FAR, IMAGE_SIZE, Label
 from udacity_gym.telemetry import SENSORS, Telemetry
 from udacity_gym.world.track.track import Track
 
@@ -50,7 +50,7 @@ class Observer:
     """
 
     def __init__(
-        self, cameras: Sequence[str], sensors: Sequence[str] = (), image_size: tuple[int, int] = (160, 320)
+        self, cameras: Sequence[str], sensors: Sequence[str] = (), image_size: tuple[int, int] = IMAGE_SIZE
     ) -> None:
         self._cameras = tuple(cameras)
         self._names = (*cameras, *(f"{camera}_{sensor}" for camera in cameras for sensor in sensors))

@@ -21,6 +21,7 @@ from typing import TypeAlias
 
 from udacity_gym.checks import check_number
 from udacity_gym.errors import OptionError
+from udacity_gym.registry import Registry
 from udacity_gym.telemetry import Telemetry, TrackState
 
 
@@ -31,7 +32,7 @@ class Transition:
     Attributes:
         before: telemetry before the step.
         after: telemetry after it.
-        dt: s that the step took.
+        dt: duration of the step in s.
     """
 
     before: Telemetry
@@ -43,14 +44,17 @@ RewardTerm: TypeAlias = Callable[[Transition], float]
 
 
 def progress(transition: Transition) -> float:
-    """M driven along the track in this step, negative backwards; metres of any direction if untold."""
+    """Distance driven along the track in this step in m, negative backwards.
+
+    In any direction if the simulator does not report the position on the track.
+    """
     if transition.after.track is None:
         return _driven(transition)
     return _track(transition.after).progress - _track(transition.before).progress
 
 
 def off_lane(transition: Transition) -> float:
-    """M driven in this step with a wheel over the edge line; 0 if the simulator does not tell."""
+    """Distance driven in this step with a wheel over the edge line in m; 0 if not reported."""
     track = transition.after.track
     if track is None or not track.off_lane:
         return 0.0
@@ -58,42 +62,46 @@ def off_lane(transition: Transition) -> float:
 
 
 def off_road(transition: Transition) -> float:
-    """1 in the step that leaves the road, else 0; where untold, see `is_off_road`."""
+    """1 in the step that leaves the road, else 0; see `is_off_road`."""
     return float(is_off_road(transition.after) and not is_off_road(transition.before))
 
 
 def deviation(transition: Transition) -> float:
-    """M of absolute cross-track error times s of the step."""
+    """Absolute cross-track error in m times the duration of the step in s."""
     after = transition.after
     cte = after.extra["cte"] if after.track is None and "cte" in after.extra else _track(after).cte
     return abs(float(cte)) * transition.dt
 
 
 def steering_change(transition: Transition) -> float:
-    """Absolute change of the steering command in this step, in shares of full lock."""
+    """Absolute change of the steering command in this step, [0, 2]."""
     return abs(transition.after.steering - transition.before.steering)
 
 
 def duration(transition: Transition) -> float:
-    """S that the step took."""
+    """Duration of the step in s."""
     return transition.dt
 
 
 def is_off_road(telemetry: Telemetry) -> bool:
     """Whether the car has left the road.
 
-    Where the simulator does not tell, ``extra["offroad"]`` stands in: the cross-track error if that is
-    told, and whether the car is stuck.
+    If the simulator does not report the position on the track, ``extra["offroad"]`` is used: the
+    cross-track error, if the simulator sends one, and whether the car is stuck.
     """
     if telemetry.track is not None:
         return telemetry.track.offroad
     return bool(telemetry.extra.get("offroad", False))
 
 
-TERMS: Mapping[str, RewardTerm] = {
-    term.__name__: term for term in (progress, off_lane, off_road, deviation, steering_change, duration)
-}
-"""The terms that can be given a weight by name."""
+_BUILT_IN = (progress, off_lane, off_road, deviation, steering_change, duration)
+
+TERMS: Registry[RewardTerm] = Registry(
+    "reward term",
+    {term.__name__: term for term in _BUILT_IN},
+    expected="a function of a Transition",
+)
+"""The terms that a weight can be given to by name."""
 
 DEFAULT_REWARDS: Mapping[str, float | RewardTerm] = {"progress": 1.0, "off_lane": -2.0, "off_road": -100.0}
 """A metre forward earns 1; with a wheel over the line it costs 1; leaving the road costs 100."""
@@ -118,12 +126,8 @@ def compile_rewards(rewards: Mapping[str, float | RewardTerm]) -> Mapping[str, R
         if callable(value):
             compiled[name] = value
             continue
-        if name not in TERMS:
-            raise OptionError(
-                f"no reward term {name!r}: a weight needs one of {', '.join(TERMS)}; "
-                "a term of your own is given as a function of a Transition"
-            )
-        compiled[name] = _Weighted(TERMS[name], check_number(f"the weight of reward term {name!r}", value))
+        term = TERMS.find(name)
+        compiled[name] = _Weighted(term, check_number(f"the weight of reward term {name!r}", value))
     return compiled
 
 
@@ -144,6 +148,6 @@ def _driven(transition: Transition) -> float:
 def _track(telemetry: Telemetry) -> TrackState:
     if telemetry.track is None:
         raise OptionError(
-            "this reward term needs the position on the track, which this simulator does not tell"
+            "this reward term needs the position on the track, which this simulator does not report"
         )
     return telemetry.track

@@ -34,6 +34,8 @@ VIEWS = ("chase", "cockpit")
 SENSORS = ("depth", "segmentation")
 """What a camera can tell besides its image, see `udacity_gym.sensors`; named "center_depth" and so on."""
 
+CTRL_DT = 1 / 15
+"""Default duration of a control step in s; Udacity's recordings have 15 rows a second."""
 MPH = 0.44704
 """Metres per second in one mile per hour (exact)."""
 

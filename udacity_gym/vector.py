@@ -21,7 +21,7 @@ from udacity_gym.env import UdacityEnv, read_action
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.observer import Observation
 from udacity_gym.simulators.embedded import EmbeddedSimulator
-from udacity_gym.telemetry import split_name
+from udacity_gym.telemetry import CTRL_DT, split_name
 from udacity_gym.world.physics.world import World
 from udacity_gym.world.track.track import Track
 
@@ -103,9 +103,8 @@ class UdacityVectorEnv(_VectorEnv):
             )
         arguments["track"] = Track.load(arguments.get("track", "lake"))
         if max_episode_steps is not None:
-            seconds = check_integer("max_episode_steps", max_episode_steps, 1) * arguments.get(
-                "ctrl_dt", 1 / 15
-            )
+            steps = check_integer("max_episode_steps", max_episode_steps, 1)
+            seconds = steps * arguments.get("ctrl_dt", CTRL_DT)
             arguments["max_seconds"] = min(seconds, arguments.get("max_seconds") or seconds)
         self.envs = [UdacityEnv(**arguments) for _ in range(self.num_envs)]
         self._simulators = [cast("EmbeddedSimulator", env.simulator) for env in self.envs]

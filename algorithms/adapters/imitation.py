@@ -39,6 +39,7 @@ from algorithms.adapters.stable_baselines3 import (
 )
 from algorithms.training.data import Frames, open_recordings, without_broken_images
 from udacity_gym.errors import MissingDependencyError, OptionError
+from udacity_gym.recording.frames import ImageCache
 
 if TYPE_CHECKING:
     from algorithms import NetworkPolicy
@@ -56,10 +57,11 @@ except ImportError as error:
 
 __all__ = ["DAgger", "Demonstrations", "actor_critic", "demonstrate", "policy_of", "stay_in_training"]
 
-Batch = Mapping[str, NDArray[Any]]
+TransitionBatch = Mapping[str, NDArray[Any]]
+"""Columns of several transitions: ``obs``, ``acts``, ``next_obs`` and ``dones``."""
 
 
-class Demonstrations(Iterable[Batch]):
+class Demonstrations(Iterable[TransitionBatch]):
     """Recordings as the demonstrations of an algorithm of imitation, decoded when a batch is asked for.
 
     Each pass is over all rows in a new random order, in batches of ``obs``, ``acts``, ``next_obs`` and
@@ -88,7 +90,7 @@ class Demonstrations(Iterable[Batch]):
         seed: int = 0,
         memory_budget: float = 1e9,
     ) -> None:
-        self._see = _see(env)
+        self._images = ImageCache(_see(env), memory_budget)
         checked = [without_broken_images(r, progress=False)[0] for r in open_recordings(recordings)]
         self._frames = Frames.of(checked)
         if not 1 <= batch_size <= len(self._frames):
@@ -105,14 +107,8 @@ class Demonstrations(Iterable[Batch]):
         followed[:-1] &= before[1:] == self._frames.index[:-1]
         # The last row of an episode, or before a cut, is followed by itself: nobody knows what was seen then.
         self._next = np.arange(len(self._frames)) + followed
-        space = env.observation_space
-        shape, dtype = space.shape or (), space.dtype or np.float32
-        row = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        capacity = min(len(self._frames), int(memory_budget // row))
-        self._kept: NDArray[Any] = np.zeros((capacity, *shape), dtype)  # zeroed pages cost nothing until used
-        self._known = np.zeros(capacity, np.bool_)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[TransitionBatch]:
         order = self._rng.permutation(len(self._frames))
         for start in range(0, len(order) - self.batch_size + 1, self.batch_size):
             rows = order[start : start + self.batch_size]
@@ -128,16 +124,9 @@ class Demonstrations(Iterable[Batch]):
         return len(self._frames) // self.batch_size
 
     def _observations(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        out: NDArray[Any] = np.empty((len(rows), *self._kept.shape[1:]), self._kept.dtype)
-        for i, row in enumerate(rows.tolist()):
-            kept = row < len(self._kept)
-            if kept and self._known[row]:
-                out[i] = self._kept[row]
-                continue
-            out[i] = self._see(self._frames.image(row, "center"))
-            if kept:
-                self._kept[row], self._known[row] = out[i], True
-        return out
+        frames = self._frames
+        frame_numbers = zip(frames.episode[rows].tolist(), frames.index[rows].tolist(), strict=True)
+        return np.stack([self._images.image(frames.episodes[e], i, "center") for e, i in frame_numbers])
 
 
 def actor_critic(policy: NetworkPolicy, env: gymnasium.Env[Any, Any]) -> ClonedActorCritic:

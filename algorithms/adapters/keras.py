@@ -37,13 +37,13 @@ from algorithms.adapters.keras_layers import Builder, Layer, Weights
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.errors import CheckpointError, MissingDependencyError, OptionError
+from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import MPH
 
 SUFFIXES = (".h5", ".hdf5", ".keras")
 TARGET_SPEED = 9.0 * MPH
 """m/s that the course's ``drive.py`` keeps, where the description names no speed."""
 
-_CAMERA_SIZE = (160, 320)
 _ACTIONS = {1: ("steering",), 2: ("steering", "throttle")}
 _FIELDS = ("preprocessing", "actions", "target_speed", "lambdas")
 
@@ -130,7 +130,7 @@ def _preprocessing(path: Path, given: Mapping[str, Any], shape: tuple[int, int, 
             f"{path} looks at images of {channels} channels; only three can be prepared here"
         )
     values: dict[str, Any] = {
-        "camera_size": _CAMERA_SIZE,
+        "camera_size": IMAGE_SIZE,
         "crop": (0, None),
         "size": (height, width),
         "color": "rgb",

@@ -81,7 +81,7 @@ class PreparedImages(gymnasium.ObservationWrapper[Image, Any, Any]):
 
     def see(self, image: Image) -> Image:
         """The observation that a camera's image, (*preprocessing.camera_size, 3) uint8 RGB, becomes."""
-        return np.ascontiguousarray(np.moveaxis(self.preprocessing.prepare(image), 2, 0))
+        return np.ascontiguousarray(np.moveaxis(self.preprocessing(image), 2, 0))
 
 
 class NetworkFeatures(gymnasium.ObservationWrapper[NDArray[np.float32], Any, Any]):

@@ -25,14 +25,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import gymnasium
 import numpy as np
 from tqdm import tqdm
 
 from algorithms.base import Policy, TrainingError
-from algorithms.checks import Number
+from algorithms.checks import Count, Number
 from algorithms.dagger.collect import Driving, EnvMaker, check_driving, recorded_cameras
 from algorithms.dagger.round_log import (
     Round,
@@ -56,14 +56,8 @@ from algorithms.dagger.rounds import (
 from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
-from algorithms.training.config import TrainingConfig
-from algorithms.training.data import (
-    Frames,
-    ImageCache,
-    check_weights,
-    open_recordings,
-    without_broken_images,
-)
+from algorithms.training.config import PARTS, TrainingConfig
+from algorithms.training.data import Frames, check_weights, open_recordings, without_broken_images
 from algorithms.training.trainer import Training, check_initial, network_of, weights_bytes
 from udacity_gym.driving.driver import ExpertFunction
 from udacity_gym.driving.executor import Shared, open_executor
@@ -71,7 +65,7 @@ from udacity_gym.driving.gates import Gate, Mixture
 from udacity_gym.driving.loop import same_road, track_for
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.runner import evaluate
-from udacity_gym.recording import open_recording
+from udacity_gym.recording import ImageCache, open_recording
 from udacity_gym.world.track.track import Track
 
 if TYPE_CHECKING:
@@ -115,35 +109,22 @@ class InteractiveConfig(TrainingConfig):
     learner may go on with other `MAY_CHANGE` than it was begun with.
     """
 
-    epochs: int = 4
-    steps_per_epoch: int | None = 100
-    rounds: int = 10
-    frames: int = 1000
-    rollouts: int = 2
-    workers: int = 1
+    epochs: Count = 4
+    steps_per_epoch: Count | None = 100
+    rounds: Count = 10
+    frames: Count = 1000
+    rollouts: Count = 2
+    workers: Count = 1
     start: Mapping[str, Any] | None = None
     put_back: bool = False
-    train_on: str = "all"
+    train_on: Literal["all", "last"] = "all"
     warm_start: bool = True
-    members: int = 1
-    laps: int = 0
-    patience: int | None = field(default=None, init=False, repr=False)
-    judge_every: int = field(default=1, init=False, repr=False)
+    members: Count = 1
+    laps: Annotated[int, Number(0)] = 0
+    patience: Count | None = field(default=None, init=False, repr=False)
+    judge_every: Count = field(default=1, init=False, repr=False)
 
     MAY_CHANGE: ClassVar[tuple[str, ...]] = ("rounds", "workers", "memory_budget", "laps")
-    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        **TrainingConfig.CHOICES,
-        "train_on": ("all", "last"),
-    }
-    NUMBERS: ClassVar[Mapping[str, Number]] = {
-        **TrainingConfig.NUMBERS,
-        "rounds": Number(1, whole=True),
-        "frames": Number(1, whole=True),
-        "rollouts": Number(1, whole=True),
-        "workers": Number(1, whole=True),
-        "members": Number(1, whole=True),
-        "laps": Number(0, whole=True),
-    }
 
 
 class InteractiveLearner(ABC):
@@ -339,6 +320,17 @@ class InteractiveLearner(ABC):
                 policy.save(self.folder / "policy")
             return policy
 
+    def policy(self, round: int) -> Policy:
+        """The policy after a finished round.
+
+        Args:
+            round: its number, from 0.
+
+        Raises:
+            CheckpointError: The round is not finished, or nothing is kept any more.
+        """
+        return load_policy(self._policy_folder(round))
+
     def rounds(self) -> list[Recording]:
         """The finished rounds that were collected, opened, in their order; for learners with a folder."""
         numbers = range(len(self.round_log))
@@ -530,7 +522,7 @@ def _name_of(driver: Any) -> str:
 def _settings(config: InteractiveConfig) -> dict[str, Any]:
     """The settings that a learner can't go on without, as JSON has them."""
     values = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in config.MAY_CHANGE}
-    plain = {name: asdict(value) if name in config.PARTS else value for name, value in values.items()}
+    plain = {name: asdict(value) if isinstance(value, PARTS) else value for name, value in values.items()}
     settings: dict[str, Any] = json.loads(json.dumps(plain, default=repr))
     return settings
 

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 
 from udacity_gym.checks import check_integer, check_number, is_number
 from udacity_gym.errors import OptionError
+from udacity_gym.registry import Registry
 
 
 class Schedule(Protocol):
@@ -96,31 +97,33 @@ class Constant:
 Beta: TypeAlias = Schedule | str | float
 """A schedule, the name of one, or a constant."""
 
-_NAMES: dict[str, Callable[[], Schedule]] = {
-    "first_round": FirstRound,
-    "exponential": Exponential,
-    "linear": Linear,
-}
+SCHEDULES: Registry[Callable[[], Schedule]] = Registry(
+    "schedule",
+    {"first_round": FirstRound, "exponential": Exponential, "linear": Linear},
+    expected="a function from the number of a round to a number in [0, 1]",
+)
+"""Schedules by name, with their defaults."""
 
 
 def make_schedule(beta: Beta) -> Schedule:
     """The schedule that is meant.
 
     Args:
-        beta: a schedule; "first_round", "exponential" or "linear", with their defaults; or a constant.
+        beta: a schedule, a name of `SCHEDULES` such as "linear", or a constant.
 
     Raises:
         OptionError: It is none of these.
     """
     if isinstance(beta, str):
-        if beta in _NAMES:
-            return _NAMES[beta]()
+        if beta in SCHEDULES:
+            return SCHEDULES.find(beta)()
     elif isinstance(beta, (int, float)):
         return Constant(beta)
     elif callable(beta):
         return beta
+    names = ", ".join(map(repr, SCHEDULES.names()))
     raise OptionError(
-        f"beta={beta!r} is no schedule: give a number in [0, 1], one of {', '.join(map(repr, _NAMES))}, or a "
+        f"beta={beta!r} is no schedule: give a number in [0, 1], one of {names}, or a "
         "function from the number of a round to a number"
     )
 

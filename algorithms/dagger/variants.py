@@ -15,21 +15,20 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Floats, Policy
-from algorithms.checks import SHARE, Number
+from algorithms.checks import Count, NotNegative, Number, Positive, Share
 from algorithms.dagger.gates import SafetyGate, ThriftyGate
-from algorithms.dagger.heads import FeatureTap, Head
+from algorithms.dagger.heads import Head
 from algorithms.dagger.learner import Collect, InteractiveConfig, InteractiveLearner
+from algorithms.dagger.replay import replay
 from algorithms.dagger.round_log import Round
 from algorithms.dagger.rounds import SUMMARY, RoundSummary
-from algorithms.policies.ensemble import Ensemble, doubt_of
-from algorithms.training.batches import targets_of
 from algorithms.training.data import Frames
 from udacity_gym.driving.decision import HUMAN, POLICY
 from udacity_gym.driving.gates import EnsembleGate, Gate, HumanGate, NoiseGate
@@ -42,15 +41,15 @@ if TYPE_CHECKING:
 MOST_ROWS = 4000
 """Rows that thresholds and heads are learnt from at most, drawn evenly from all there are."""
 
-SEVERAL = Number(2, whole=True)
-"""Members of an ensemble whose doubt decides: one alone never doubts."""
+Several: TypeAlias = Annotated[int, Number(2)]
+"""Members of an ensemble whose doubt decides: one member has none."""
 
 
 @dataclass(frozen=True)
 class HGDAggerConfig(InteractiveConfig):
     """Settings of `HGDAgger`; its ``members`` are those of the ensemble whose doubt is watched."""
 
-    members: int = 3
+    members: Count = 3
 
 
 class HGDAgger(InteractiveLearner):
@@ -131,16 +130,9 @@ class EnsembleDAggerConfig(InteractiveConfig):
         doubt: greatest doubt of the ensemble, see `algorithms.policies.ensemble.doubt_of`; the paper's chi.
     """
 
-    members: int = 3
-    discrepancy: float = 0.05
-    doubt: float = 0.02
-
-    NUMBERS: ClassVar[Any] = {
-        **InteractiveConfig.NUMBERS,
-        "members": SEVERAL,
-        "discrepancy": Number(0),
-        "doubt": Number(0),
-    }
+    members: Several = 3
+    discrepancy: NotNegative = 0.05
+    doubt: NotNegative = 0.02
 
 
 class EnsembleDAgger(InteractiveLearner):
@@ -164,10 +156,8 @@ class SafeDAggerConfig(InteractiveConfig):
         threshold: probability of being unsafe from which on the expert is sent for.
     """
 
-    tau: float = 0.0025
-    threshold: float = 0.5
-
-    NUMBERS: ClassVar[Any] = {**InteractiveConfig.NUMBERS, "tau": Number(0), "threshold": SHARE}
+    tau: NotNegative = 0.0025
+    threshold: Share = 0.5
 
 
 class SafeDAgger(InteractiveLearner):
@@ -183,9 +173,11 @@ class SafeDAgger(InteractiveLearner):
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Train the classifier, see `InteractiveLearner.gate`."""
-        seen = look(policy, Frames.of(self._data(round - 1)), (self.config.seed, round))
-        unsafe = np.square(seen.actions - seen.labels)[:, 0] > self.config.tau
-        head = Head.fit(seen.features, seen.actions, unsafe.astype(np.float32), seed=self.config.seed)
+        frames = Frames.of(self._data(round - 1))
+        rows = sample_rows(frames, (self.config.seed, round))
+        labelled = replay(policy, frames.select(rows), features=True)
+        unsafe = np.square(labelled.actions - labelled.labels)[:, 0] > self.config.tau
+        head = Head.fit(labelled.features, labelled.actions, unsafe.astype(np.float32), seed=self.config.seed)
         return SafetyGate(head, self.config.threshold), {"unsafe": float(unsafe.mean())}
 
 
@@ -198,16 +190,9 @@ class ThriftyDAggerConfig(InteractiveConfig):
         horizon: s before leaving the road in which a state is risky, risk growing to 1.
     """
 
-    members: int = 3
-    budget: float = 0.1
-    horizon: float = 2.0
-
-    NUMBERS: ClassVar[Any] = {
-        **InteractiveConfig.NUMBERS,
-        "members": SEVERAL,
-        "budget": SHARE,
-        "horizon": Number(0, above=True),
-    }
+    members: Several = 3
+    budget: Share = 0.1
+    horizon: Positive = 2.0
 
 
 class ThriftyDAgger(InteractiveLearner):
@@ -229,13 +214,17 @@ class ThriftyDAgger(InteractiveLearner):
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Learn risk and thresholds, see `InteractiveLearner.gate`."""
         seed = (self.config.seed, round)
-        labelled = look(policy, Frames.of(self._data(round - 1)), seed)
         recordings = [*self._recordings, *self.rounds()]
-        driven = look(policy, Frames.of(recordings[-1:], "executed"), seed, driver="policy")
+        frames = Frames.of(self._data(round - 1))
+        labelled = replay(policy, frames.select(sample_rows(frames, seed)), features=True)
+        frames = Frames.of(recordings[-1:], "executed")
+        driven = replay(policy, frames.select(sample_rows(frames, seed, "policy")), features=True)
         usual = driven if len(driven.actions) else labelled
-        lives = look(policy, Frames.of(recordings, "executed"), seed)
-        danger = np.concatenate([self._danger(recording) for recording in recordings])
-        head = Head.fit(lives.features, lives.actions, danger[lives.rows], seed=self.config.seed)
+        frames = Frames.of(recordings, "executed")
+        rows = sample_rows(frames, seed)
+        everything = replay(policy, frames.select(rows), features=True)
+        danger = np.concatenate([self._danger(recording) for recording in recordings])[rows]
+        head = Head.fit(everything.features, everything.actions, danger, seed=self.config.seed)
         risks = [head(*pair) for pair in zip(usual.features, usual.actions, strict=True)]
         limits = {
             "call_doubt": float(np.quantile(usual.doubts, 1 - self.config.budget)),
@@ -254,8 +243,8 @@ class ThriftyDAgger(InteractiveLearner):
             fell = RoundSummary.read(recording.path).fell
         for i in np.flatnonzero(fell):
             rows = np.flatnonzero(frames.episode == i)
-            left = frames.time[rows[-1]] - frames.time[rows]
-            danger[rows] = np.clip(1.0 - left / self.config.horizon, 0.0, 1.0)
+            seconds_left = frames.time[rows[-1]] - frames.time[rows]
+            danger[rows] = np.clip(1.0 - seconds_left / self.config.horizon, 0.0, 1.0)
         return danger
 
 
@@ -268,9 +257,7 @@ class DARTConfig(InteractiveConfig):
             which the noise is scaled, see `udacity_gym.experts.Noise.fitted`; None takes the error found.
     """
 
-    error: float | None = None
-
-    NUMBERS: ClassVar[Any] = {**InteractiveConfig.NUMBERS, "error": Number(0, optional=True)}
+    error: NotNegative | None = None
 
 
 class DART(InteractiveLearner):
@@ -287,45 +274,25 @@ class DART(InteractiveLearner):
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Fit the noise to the policy's errors in the newest data, see `InteractiveLearner.gate`."""
-        newest = self._data(round - 1)[-1:]
-        seen = look(policy, Frames.of(newest), (self.config.seed, round))
-        unworked = ((0, 0), (0, 2 - seen.actions.shape[1]))  # has no error
-        noise = Noise.fitted(np.pad(seen.actions, unworked), np.pad(seen.labels, unworked), self.config.error)
+        frames = Frames.of(self._data(round - 1)[-1:])
+        newest = replay(policy, frames.select(sample_rows(frames, (self.config.seed, round))))
+        missing = ((0, 0), (0, 2 - newest.actions.shape[1]))  # a throttle that is not learnt has no error
+        noise = Noise.fitted(
+            np.pad(newest.actions, missing), np.pad(newest.labels, missing), self.config.error
+        )
         return NoiseGate(noise), {"covariance": noise.covariance}
 
 
-class Seen(NamedTuple):
-    """What a policy makes of frames.
-
-    Attributes:
-        rows: (n,) which frames, ascending.
-        actions: (n, m) float32 what the policy wants, of what it works: m is 1 where it only steers.
-        labels: (n, m) float32 what was to be learnt.
-        doubts: (n,) float32 of an ensemble, else 0.
-        features: (n, k) float32 see `algorithms.dagger.heads.FeatureTap`.
-    """
-
-    rows: NDArray[np.int64]
-    actions: Floats
-    labels: Floats
-    doubts: Floats
-    features: Floats
-
-    @property
-    def discrepancies(self) -> Floats:
-        """(n,) squared distances between what the policy wants and what was to be learnt."""
-        apart: Floats = np.square(self.actions - self.labels).sum(axis=1)
-        return apart
-
-
-def look(policy: Policy, frames: Frames, seed: tuple[int, ...], driver: str | None = None) -> Seen:
-    """Show frames to a policy, `MOST_ROWS` of them at most, each after its past if the policy remembers.
+def sample_rows(frames: Frames, seed: tuple[int, ...], driver: str | None = None) -> NDArray[np.int64]:
+    """Draw the rows that thresholds and heads are learnt from, at most `MOST_ROWS`.
 
     Args:
-        policy: the policy.
-        frames: the frames.
-        seed: of the draw, where there are more.
-        driver: only frames that this one drove.
+        frames: the rows there are.
+        seed: seed of the draw, where there are more.
+        driver: only rows that this one drove.
+
+    Returns:
+        Row numbers, ascending.
     """
     rows = np.arange(len(frames))
     if driver is not None:
@@ -334,26 +301,4 @@ def look(policy: Policy, frames: Frames, seed: tuple[int, ...], driver: str | No
         rows = np.flatnonzero(np.array(drivers, object)[starts[frames.episode] + frames.index] == driver)
     if len(rows) > MOST_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
-    tap = FeatureTap(policy)
-    labels = targets_of(frames, policy.actions)[rows]
-    actions, doubts = np.empty_like(labels), np.zeros(len(rows), np.float32)
-    features = np.empty((len(rows), tap.last.shape[1]), np.float32)
-    past = frames.past(policy.past_frames)
-    for start in range(0, len(rows), 32):
-        part = slice(start, start + 32)
-        batch, state = rows[part], None
-        episodes = [frames.episodes[number] for number in frames.episode[batch].tolist()]
-        for indices in past[batch].T.tolist():
-            seen = zip(episodes, indices, strict=True)
-            observation = {
-                policy.camera: np.stack([episode[index].image(policy.camera) for episode, index in seen]),
-                "speed": frames.speed[batch][:, None],
-            }
-            if isinstance(policy, Ensemble):
-                every, state = policy.predict_all(observation, state)
-                actions[part], doubts[part] = every.mean(axis=0), doubt_of(every)
-            else:
-                actions[part], state = policy.predict(observation, state)
-        features[part] = tap.last
-    tap.close()
-    return Seen(rows, actions, labels, doubts, features)
+    return rows

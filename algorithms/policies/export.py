@@ -241,7 +241,7 @@ class ImagesToActions(nn.Module):
         return (action, *after)
 
     def prepare(self, image: Tensor) -> Tensor:
-        """What `Preprocessing.prepare` makes of images: (n, 3, *size) float32 in [0, 255]."""
+        """What `Preprocessing` makes of images: (n, 3, *size) float32 in [0, 255]."""
         x = image[:, self.top : self.bottom].permute(0, 3, 1, 2).to(torch.float32)
         if self.resizes:
             x = torch.round(self.by_rows @ x @ self.by_columns).clamp(0.0, 255.0)

@@ -1,7 +1,8 @@
 """What the outputs of a network mean, and what is minimised: losses as small objects, by name in `LOSSES`.
 
 A loss knows how many outputs the network has for each action, what it costs if they miss a label, and the
-action and its uncertainty that they stand for. A new loss is a subclass of `Loss` and a line in `LOSSES`.
+action and its uncertainty that they stand for. A new loss is a subclass of `Loss`, added
+by ``LOSSES.register(name, loss)`` or offered in the entry-point group ``udacity_gym.losses``.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from algorithms.checks import Number
+from algorithms.checks import Number, Positive, check_fields
 from udacity_gym.errors import OptionError
+from udacity_gym.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class Loss(ABC):
     """
 
     name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def width(self) -> int:
@@ -56,7 +61,7 @@ class Loss(ABC):
         Raises:
             OptionError: Networks that were trained with this loss do not know it.
         """
-        knowing = [name for name, kind in LOSSES.items() if kind.std is not Loss.std]
+        knowing = [name for name in LOSSES.names() if LOSSES.find(name).std is not Loss.std]
         raise OptionError(
             f"loss={self.name!r} knows no uncertainty; train with loss= one of {', '.join(knowing)}"
         )
@@ -77,11 +82,13 @@ class Loss(ABC):
             OptionError: There is no such loss, or a setting is missing, unknown or out of range.
         """
         options = dict(data)
-        kind = find_loss(options.pop("name", None))
+        name = options.pop("name", None)
+        LOSSES.check("loss", name)
+        loss = LOSSES.find(name)
         try:
-            return kind(**options)
+            return loss(**options)
         except TypeError as error:
-            raise OptionError(f"loss {kind.name!r} does not have the settings {options}") from error
+            raise OptionError(f"loss {loss.name!r} does not have the settings {options}") from error
 
 
 @dataclass(frozen=True)
@@ -108,10 +115,7 @@ class Huber(MeanSquare):
     """
 
     name: ClassVar[str] = "huber"
-    delta: float = 0.05
-
-    def __post_init__(self) -> None:
-        Number(0, above=True).check("delta", self.delta)
+    delta: Positive = 0.05
 
     def loss(self, out: Tensor, targets: Tensor) -> Tensor:
         """Huber's loss of the error."""
@@ -130,10 +134,7 @@ class Gaussian(Loss):
     """
 
     name: ClassVar[str] = "gaussian"
-    least_std: float = 0.02
-
-    def __post_init__(self) -> None:
-        Number(0, 1, above=True).check("least_std", self.least_std)
+    least_std: Annotated[float, Number(0, 1, above=True)] = 0.02
 
     @property
     def width(self) -> int:
@@ -168,15 +169,9 @@ class Classes(Loss):
     """
 
     name: ClassVar[str] = "classes"
-    bins: int = 45
-    hill: float = 1.0
-    decoding: str = "expectation"
-
-    def __post_init__(self) -> None:
-        Number(3, 1001, whole=True).check("bins", self.bins)
-        Number(0, 100, above=True).check("hill", self.hill)
-        if self.decoding not in ("expectation", "argmax"):
-            raise OptionError(f"decoding={self.decoding!r} is unknown; choose 'expectation' or 'argmax'")
+    bins: Annotated[int, Number(3, 1001)] = 45
+    hill: Annotated[float, Number(0, 100, above=True)] = 1.0
+    decoding: Literal["expectation", "argmax"] = "expectation"
 
     @property
     def width(self) -> int:
@@ -210,16 +205,11 @@ class Classes(Loss):
         return (shares * (centres - mean).square()).sum(dim=-1).sqrt()
 
 
-LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in (MeanSquare, Huber, Gaussian, Classes)}
-"""Losses by the name that settings and checkpoints know them by; others may be added."""
-
-
-def find_loss(name: object) -> type[Loss]:
-    """The loss of a name.
-
-    Raises:
-        OptionError: There is none.
-    """
-    if not isinstance(name, str) or name not in LOSSES:
-        raise OptionError(f"loss={name!r} is unknown; choose one of {tuple(LOSSES)}")
-    return LOSSES[name]
+LOSSES: Registry[type[Loss]] = Registry(
+    "loss",
+    {loss.name: loss for loss in (MeanSquare, Huber, Gaussian, Classes)},
+    expected="a subclass of Loss",
+    group="udacity_gym.losses",
+    fits=lambda name, item: isinstance(item, type) and issubclass(item, Loss) and item.name == name,
+)
+"""Losses by the name that settings and checkpoints use, their attribute ``name``."""

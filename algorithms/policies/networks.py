@@ -1,10 +1,9 @@
-"""Networks, named after their papers, and where to find those of others: `NETWORKS`, `find_network`."""
+"""Networks, named after their papers, and `NETWORKS`, the registry of them and of those of other packages."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import TypeAlias
 
 import torch
@@ -12,9 +11,7 @@ from torch import Tensor, nn
 
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.errors import OptionError
-
-GROUP = "udacity_gym.networks"
-"""Entry-point group in which packages offer networks."""
+from udacity_gym.registry import Registry
 
 Network: TypeAlias = Callable[..., nn.Module]
 """A class of networks.
@@ -191,34 +188,20 @@ class SmallResNet(nn.Module):
         return out
 
 
-NETWORKS: dict[str, Network] = {"PilotNet": PilotNet, "PilotLSTM": PilotLSTM, "SmallResNet": SmallResNet}
-"""Our networks by the name that settings and checkpoints know them by; yours may be added.
+NETWORKS: Registry[Network] = Registry(
+    "network",
+    {"PilotNet": PilotNet, "PilotLSTM": PilotLSTM, "SmallResNet": SmallResNet},
+    expected="a torch.nn.Module class made with its number of outputs",
+    group="udacity_gym.networks",
+)
+"""Networks by the name that settings and checkpoints use, the name of the class.
 
-So that ``load_policy`` knows yours in every process, offer it in the entry-point group `GROUP`, under the
-name of its class. A checkpoint names its network; code is never imported because a checkpoint says so.
+``NETWORKS.register("Mine", Mine)`` adds one in this process. So that ``load_policy`` finds yours in every
+process, offer it in the entry-point group ``udacity_gym.networks``. A checkpoint names its network; code is
+never imported because a checkpoint says so.
 """
 
 _UNFIT = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
-
-
-def network_names() -> list[str]:
-    """Names of all networks that there are."""
-    return sorted({*NETWORKS, *(point.name for point in entry_points(group=GROUP))})
-
-
-def find_network(name: str) -> Network:
-    """The class of networks with a name, ours or of an installed package.
-
-    Raises:
-        OptionError: No network has that name.
-    """
-    if name in NETWORKS:
-        return NETWORKS[name]
-    for point in entry_points(group=GROUP):
-        if point.name == name:
-            found: Network = point.load()
-            return found
-    raise OptionError(f"no network {name!r}; there are {network_names()}")
 
 
 def make_network(
@@ -227,7 +210,7 @@ def make_network(
     """Make a network by its name; torch's own generator is left as it was.
 
     Args:
-        name: one of `network_names`.
+        name: a name of `NETWORKS`.
         outputs: number of outputs.
         seed: of the initial weights.
         frames: images that it sees at a time.
@@ -237,15 +220,15 @@ def make_network(
         OptionError: No network has that name, it can't take several frames or measurements, or it has
             layers that training can't work with.
     """
-    kind = find_network(name)
+    network_class = NETWORKS.find(name)
     options = {"frames": frames} if frames > 1 else {}
     options |= {"measurements": measurements} if measurements else {}
-    lacking = options.keys() - inspect.signature(kind).parameters.keys()
+    lacking = options.keys() - inspect.signature(network_class).parameters.keys()
     if lacking:
         raise OptionError(f"network {name!r} can't take {' or '.join(sorted(lacking))}; PilotNet can")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = kind(outputs, **options)
+        network = network_class(outputs, **options)
     for path, layer in network.named_modules():
         if isinstance(layer, _UNFIT):
             raise OptionError(
@@ -261,6 +244,6 @@ def check_fits(name: str, preprocessing: Preprocessing) -> None:
     Raises:
         OptionError: They are not.
     """
-    wanted = getattr(find_network(name), "input_size", None)
-    if wanted is not None and preprocessing.size != wanted:
-        raise OptionError(f"preprocessing.size={preprocessing.size}, but {name} takes {wanted}")
+    input_size = getattr(NETWORKS.find(name), "input_size", None)
+    if input_size is not None and preprocessing.size != input_size:
+        raise OptionError(f"preprocessing.size={preprocessing.size}, but {name} takes {input_size}")

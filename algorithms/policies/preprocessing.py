@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from algorithms.checks import Number, check_pair
+from algorithms.checks import Number, check_fields
 from udacity_gym.errors import OptionError
+from udacity_gym.recording.images import check_crop, crop_and_resize
+from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import Image
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ COLORS = {
 """Colour spaces, and OpenCV's conversion from RGB. Before OpenCV 3.2, RGB2YUV took red for blue: networks of
 2016 and 2017 that were trained with it need ``yuv_before_3.2``."""
 
-INTERPOLATIONS = ("auto", "linear", "area")
+Size: TypeAlias = Annotated[tuple[int, int], Number(1)]
+"""(height, width) px."""
 
 
 @dataclass(frozen=True)
@@ -51,31 +53,19 @@ class Preprocessing:
             where they grow, "linear" is what ``cv2.resize`` does if nothing is said, "area" its INTER_AREA.
     """
 
-    camera_size: tuple[int, int] = (160, 320)
-    crop: tuple[int, int] = (60, 135)
-    size: tuple[int, int] = (66, 200)
-    color: str = "yuv"
+    camera_size: Size = IMAGE_SIZE
+    crop: Annotated[tuple[int, int], Number(0)] = (60, 135)
+    size: Size = (66, 200)
+    color: Literal["yuv", "rgb", "bgr", "yuv_before_3.2"] = "yuv"
     scale: float = 1 / 127.5
     offset: float = -1.0
-    interpolation: str = "auto"
+    interpolation: Literal["auto", "linear", "area"] = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in (("camera_size", 1), ("crop", 0), ("size", 1)):
-            check_pair(name, getattr(self, name), least)
-        for name in ("scale", "offset"):
-            Number().check(name, getattr(self, name))
-        if not 0 <= self.crop[0] < self.crop[1] <= self.camera_size[0]:
-            raise OptionError(
-                f"crop={self.crop} must be (top, bottom) rows within an image {self.camera_size[0]} px high"
-            )
-        if self.color not in COLORS:
-            raise OptionError(f"color={self.color!r} is unknown; choose one of {tuple(COLORS)}")
-        if self.interpolation not in INTERPOLATIONS:
-            raise OptionError(
-                f"interpolation={self.interpolation!r} is unknown; choose one of {INTERPOLATIONS}"
-            )
+        check_fields(self)
+        check_crop(self.crop, self.camera_size[0])
 
-    def prepare(self, image: Image) -> Image:
+    def __call__(self, image: Image) -> Image:
         """Crop, resize and convert one image.
 
         Args:
@@ -83,14 +73,19 @@ class Preprocessing:
 
         Returns:
             (*size, 3) uint8 in the colour space ``color``.
+
+        Raises:
+            OptionError: The image has another size.
         """
-        part = image[self.crop[0] : self.crop[1]]
-        small: NDArray[Any] = part
-        if part.shape[:2] != self.size:
-            small = cv2.resize(part, self.size[::-1], interpolation=self.resize_method)
+        if image.shape[:2] != self.camera_size:
+            height, width = image.shape[:2]
+            raise OptionError(
+                f"{height}x{width} px, but Preprocessing.camera_size says {self.camera_size[0]}x"
+                f"{self.camera_size[1]}; set camera_size and crop to fit"
+            )
+        small = crop_and_resize(image, self.crop, self.size, self.resize_method)
         conversion = COLORS[self.color]
-        out = small if conversion is None else cv2.cvtColor(small, conversion)
-        return np.asarray(out, np.uint8)
+        return small if conversion is None else np.asarray(cv2.cvtColor(small, conversion), np.uint8)
 
     @property
     def resize_method(self) -> int:
@@ -111,7 +106,7 @@ class Preprocessing:
         """
         out: Image = np.empty((len(images), *self.size, 3), np.uint8)
         for i, image in enumerate(images):
-            out[i] = self.prepare(image)
+            out[i] = self(image)
         return out
 
     def normalize(self, batch: Tensor) -> Tensor:

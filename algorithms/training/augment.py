@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Floats
-from algorithms.checks import SHARE, Number
+from algorithms.checks import NotNegative, Number, Positive, Share, check_fields
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Image
@@ -40,24 +41,19 @@ class Geometry:
         OptionError: A number can't be: lengths are above 0, angles are small.
     """
 
-    focal_length: float = 138.56
+    focal_length: Positive = 138.56
     vanishing_point: tuple[float, float] = (158.0, 60.8)
-    roll: float = math.radians(1.20)
-    camera_height: float = 1.25
+    roll: Annotated[float, Number(-math.pi / 2, math.pi / 2)] = math.radians(1.20)
+    camera_height: Positive = 1.25
     camera_offsets: tuple[tuple[str, float], ...] = (("center", 0.0), ("left", -0.806), ("right", 0.825))
     camera_headings: tuple[tuple[str, float], ...] = ()
-    wheelbase: float = 2.71
-    max_steering: float = math.radians(25.0)
+    wheelbase: Positive = 2.71
+    max_steering: Annotated[float, Number(0, math.pi / 2, above=True)] = math.radians(25.0)
 
     def __post_init__(self) -> None:
-        for name in ("focal_length", "camera_height", "wheelbase"):
-            Number(0, above=True).check(name, getattr(self, name))
-        Number(0, math.pi / 2, above=True).check("max_steering", self.max_steering)
-        Number(-math.pi / 2, math.pi / 2).check("roll", self.roll)
         if len(self.vanishing_point) != 2:
             raise OptionError(f"vanishing_point={self.vanishing_point!r} must be (column, row)")
-        for number in self.vanishing_point:
-            Number().check("vanishing_point", number)
+        check_fields(self)
         for name in ("camera_offsets", "camera_headings"):
             for camera, number in dict(getattr(self, name)).items():
                 Number().check(f"{name} of {camera!r}", number)
@@ -174,19 +170,16 @@ class Augmentation:
         shadow_strength: greatest share of light that a shadow takes.
     """
 
-    flip: float = 0.5
-    shift: float = 0.5
-    turn: float = 0.03
-    vertical: float = 6.0
-    brightness: float = 0.3
-    shadow: float = 0.3
-    shadow_strength: float = 0.6
+    flip: Share = 0.5
+    shift: NotNegative = 0.5
+    turn: NotNegative = 0.03
+    vertical: NotNegative = 6.0
+    brightness: Share = 0.3
+    shadow: Share = 0.3
+    shadow_strength: Share = 0.6
 
     def __post_init__(self) -> None:
-        for name in ("flip", "shadow", "shadow_strength", "brightness"):
-            SHARE.check(name, getattr(self, name))
-        for name in ("shift", "turn", "vertical"):
-            Number(0).check(name, getattr(self, name))
+        check_fields(self)
 
     def apply(
         self,

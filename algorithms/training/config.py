@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, Literal
 
-import numpy as np
 from typing_extensions import Self
 
-from algorithms.checks import SHARE, Number
-from algorithms.policies.losses import Huber, Loss, find_loss
+from algorithms.checks import Count, NotNegative, Number, Positive, Share, check_fields
+from algorithms.policies.losses import LOSSES, Huber, Loss
 from algorithms.policies.network_policy import check_inputs
-from algorithms.policies.networks import check_fits, network_names
+from algorithms.policies.networks import NETWORKS, check_fits
 from algorithms.policies.preprocessing import Preprocessing
 from algorithms.training.augment import Augmentation, Geometry
 from udacity_gym.errors import OptionError
+
+PARTS = (Preprocessing, Augmentation, Geometry)
+"""Types of settings that have settings of their own."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class TrainingConfig:
 
     Attributes:
         epochs: passes over the training rows; in each every row comes once on average, seen through
-            one of its cameras. Rows in which the car stands are left out, see `data.motion_weights`.
+            one of its cameras. Rows in which the car stands are left out, see `training_set.motion_weights`.
         steps_per_epoch: batches of an epoch; None takes as many as the rows fill. With a number, training
             takes the same time however much data there is, as for rounds on growing data.
         batch_size: images per step of the optimizer.
@@ -38,7 +39,7 @@ class TrainingConfig:
             demonstrations scatter; "classes" keeps different opinions apart instead of steering between them.
         huber_delta: where the Huber loss turns from square to linear, in units of the action.
         inputs: what the network is told besides images: () or ("speed",). With the speed it can tell
-            standing from driving, and learns to start off and to brake; see `data.motion_weights`.
+            standing from driving, and learns to start off and to brake; see `training_set.motion_weights`.
         past_frames: how many past images the network sees besides the present one.
         throttle: "learned": the policy works steering and throttle; "speed_control": steering only,
             a controller keeps the car at ``target_speed``.
@@ -63,80 +64,38 @@ class TrainingConfig:
         seed: same seed, data and settings give the same weights on the same machine.
     """
 
-    epochs: int = 12
-    steps_per_epoch: int | None = None
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    schedule: str = "cosine"
-    loss: str | Loss = "huber"
-    huber_delta: float = 0.05
+    epochs: Count = 12
+    steps_per_epoch: Count | None = None
+    batch_size: Count = 64
+    learning_rate: Annotated[float, Number(0, 100, above=True)] = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    loss: Annotated[str | Loss, LOSSES] = "huber"
+    huber_delta: Positive = 0.05
     inputs: tuple[str, ...] = ()
-    past_frames: int = 0
-    throttle: str = "learned"
-    throttle_weight: float = 0.1
-    target_speed: float | None = None
-    network: str = "PilotNet"
+    past_frames: Annotated[int, Number(0, 64)] = 0
+    throttle: Literal["learned", "speed_control"] = "learned"
+    throttle_weight: NotNegative = 0.1
+    target_speed: Positive | None = None
+    network: Annotated[str, NETWORKS] = "PilotNet"
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     augmentation: Augmentation = field(default_factory=Augmentation)
     geometry: Geometry = field(default_factory=Geometry)
-    side_cameras: float = 0.5
-    recovery_time: float = 0.6
-    recovery_distance: float = 5.0
-    balance: float = 0.5
-    patience: int | None = None
-    judge_every: int = 1
-    memory_budget: float = 1e9
-    threads: int | None = None
-    seed: int = 0
-
-    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "schedule": ("cosine", "constant"),
-        "throttle": ("learned", "speed_control"),
-    }
-    NUMBERS: ClassVar[Mapping[str, Number]] = {
-        "epochs": Number(1, whole=True),
-        "steps_per_epoch": Number(1, whole=True, optional=True),
-        "batch_size": Number(1, whole=True),
-        "learning_rate": Number(0, 100, above=True),
-        "huber_delta": Number(0, above=True),
-        "throttle_weight": Number(0),
-        "target_speed": Number(0, above=True, optional=True),
-        "side_cameras": SHARE,
-        "recovery_time": Number(0, 100, above=True),
-        "recovery_distance": Number(0, 1000, above=True),
-        "balance": SHARE,
-        "patience": Number(1, whole=True, optional=True),
-        "judge_every": Number(1, whole=True),
-        "memory_budget": Number(0),
-        "threads": Number(1, whole=True, optional=True),
-        "seed": Number(0, 2**63 - 1, whole=True),
-    }
-    PARTS: ClassVar[Mapping[str, type]] = {
-        "preprocessing": Preprocessing,
-        "augmentation": Augmentation,
-        "geometry": Geometry,
-    }
+    side_cameras: Share = 0.5
+    recovery_time: Annotated[float, Number(0, 100, above=True)] = 0.6
+    recovery_distance: Annotated[float, Number(0, 1000, above=True)] = 5.0
+    balance: Share = 0.5
+    patience: Count | None = None
+    judge_every: Count = 1
+    memory_budget: NotNegative = 1e9
+    threads: Count | None = None
+    seed: Annotated[int, Number(0, 2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
-        for name, allowed in self.CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise OptionError(f"{name}={getattr(self, name)!r} is unknown; choose one of {allowed}")
-        for name, kind in self.PARTS.items():
-            if not isinstance(getattr(self, name), kind):
-                raise OptionError(f"{name}={getattr(self, name)!r} must be an object of {kind.__name__}")
-        for name, number in self.NUMBERS.items():
-            value = getattr(self, name)
-            if isinstance(value, np.generic):  # JSON, and so checkpoints, know Python's numbers only
-                object.__setattr__(self, name, value.item())
-            number.check(name, getattr(self, name))
-        if not isinstance(self.loss, Loss):
-            find_loss(self.loss)
         inputs: object = self.inputs
-        if isinstance(inputs, str):  # as --option inputs=speed gives it
+        if isinstance(inputs, str):  # one, as words can give it
             object.__setattr__(self, "inputs", (inputs,))
+        check_fields(self)
         check_inputs(self.inputs, self.past_frames)
-        if self.network not in network_names():
-            raise OptionError(f"network={self.network!r} is unknown; choose one of {network_names()}")
         check_fits(self.network, self.preprocessing)
         if self.target_speed is not None and self.throttle != "speed_control":
             raise OptionError(
@@ -169,7 +128,7 @@ class TrainingConfig:
         """What the network's outputs mean, and what is minimised."""
         if isinstance(self.loss, Loss):
             return self.loss
-        return Huber(self.huber_delta) if self.loss == Huber.name else find_loss(self.loss)()
+        return Huber(self.huber_delta) if self.loss == Huber.name else LOSSES.find(self.loss)()
 
     @property
     def actions(self) -> tuple[str, ...]:

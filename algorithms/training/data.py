@@ -1,20 +1,18 @@
-"""Driving data for learners: recordings as columns in memory, images on disk or in a bounded store."""
+"""Driving data for learners: the rows of recordings as columns in memory. Images stay on disk."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.base import Floats
 from algorithms.checks import Number
-from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.telemetry import Image
 
@@ -22,12 +20,10 @@ if TYPE_CHECKING:
     from udacity_gym.recording import Episode, Recording, Report
 
 Indices: TypeAlias = NDArray[np.int64]
-T = TypeVar("T")
-
 
 CUT = 0.25
-"""s between two rows of an episode from which on they are no neighbours, if their episode's rows are not all
-as far apart; recordings have 0.067 to 0.12."""
+"""Seconds between two rows of an episode from which on they are no neighbours, unless all rows of the episode
+are as far apart; recordings have 0.067 to 0.12."""
 
 Labels: TypeAlias = Literal["expert", "executed"]
 """Whose actions are learnt, see `Frames.of`."""
@@ -104,16 +100,16 @@ class Frames:
             raise RecordingError(f"nothing to learn from: no usable rows ({where}){hint}")
         rows = [rows for rows, _, _ in columns]
         lengths = [len(r) for r in rows]
-        taken = [(episode, r) for (_, episode, _), r in zip(sources, rows, strict=True)]
+        pairs = [(episode, r) for (_, episode, _), r in zip(sources, rows, strict=True)]
         return cls(
             episodes=tuple(episode for _, episode, _ in sources),
             recording=np.repeat([number for number, _, _ in sources], lengths),
             episode=np.repeat(np.arange(len(sources)), lengths),
             index=np.concatenate(rows),
-            time=np.concatenate([np.asarray(e.time[r], np.float64) for e, r in taken]),
+            time=np.concatenate([np.asarray(e.time[r], np.float64) for e, r in pairs]),
             steering=np.concatenate([np.asarray(steering, np.float32) for _, steering, _ in columns]),
             throttle=np.concatenate([np.asarray(throttle, np.float32) for _, _, throttle in columns]),
-            speed=np.concatenate([np.asarray(e.speed[r], np.float32) for e, r in taken]),
+            speed=np.concatenate([np.asarray(e.speed[r], np.float32) for e, r in pairs]),
             weight=np.repeat([weight for _, _, weight in sources], lengths),
         )
 
@@ -127,9 +123,9 @@ class Frames:
 
     @property
     def usual_speed(self) -> float:
-        """m/s, median over all recordings that know their speed; 0 if none does."""
-        known = [rows for rows in self.by_recording if self.speed[rows].any()]
-        return float(np.median(self.speed[np.concatenate(known)])) if known else 0.0
+        """Median speed of all recordings that know their speed, m/s; 0 if none does."""
+        moving = [rows for rows in self.by_recording if self.speed[rows].any()]
+        return float(np.median(self.speed[np.concatenate(moving)])) if moving else 0.0
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -153,37 +149,32 @@ class Frames:
         """
         return self.episodes[int(self.episode[row])][int(self.index[row])].image(camera)
 
-    def path(self, row: int, camera: str) -> Path:
-        """Where the image of one row is.
-
-        Raises:
-            RecordingError: The recording is in a zip file.
-        """
-        return self.episodes[int(self.episode[row])].path(camera, int(self.index[row]))
-
-    def name(self, row: int, camera: str) -> str:
-        """The name of the file with the image of one row, without folders."""
-        return self.episodes[int(self.episode[row])].name(camera, int(self.index[row])).rpartition("/")[2]
-
-    def size(self, row: int, camera: str) -> int:
-        """Bytes of the file with the image of one row."""
-        try:
-            return self.path(row, camera).stat().st_size
-        except RecordingError:  # in a zip file
-            return len(self.episodes[int(self.episode[row])].data(camera, int(self.index[row])))
-
     def identity(self, cameras: Sequence[str]) -> Iterator[bytes]:
-        """What tells these rows from others, for a hash: all but pixels, of which files' names and sizes."""
+        """What tells these rows from others, for a hash; of images the names and sizes of their files."""
         yield repr((len(self), cameras)).encode()
         for column in (self.steering, self.throttle, self.speed):
             yield column.tobytes()
         if (self.weight != 1.0).any():
             yield self.weight.tobytes()
-        for row in range(len(self)):
+        for number, index in zip(self.episode.tolist(), self.index.tolist(), strict=True):
+            episode = self.episodes[number]
             for camera in cameras:
-                yield f"{self.name(row, camera)} {self.size(row, camera)}\n".encode()
+                name = episode.name(camera, index).rpartition("/")[2]
+                yield f"{name} {_file_size(episode, camera, index)}\n".encode()
 
-    def take(self, rows: Indices | slice) -> Frames:
+    def columns(self, names: Sequence[str]) -> Floats:
+        """Some columns side by side, such as the actions of a policy or its inputs.
+
+        Args:
+            names: "steering", "throttle" or "speed" each.
+
+        Returns:
+            (n, len(names)) float32.
+        """
+        columns = [getattr(self, name) for name in names]
+        return np.stack(columns, axis=1) if columns else np.empty((len(self), 0), np.float32)
+
+    def select(self, rows: Indices | slice) -> Frames:
         """Some of the rows, in the given order."""
         columns = ("recording", "episode", "index", "time", "steering", "throttle", "speed", "weight")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
@@ -209,21 +200,21 @@ class Frames:
             raise OptionError(
                 f"validation={validation} must lie in [0, 1) and gap={gap} s must not be negative"
             )
-        train, aside, split = [], [], False
+        train_rows, validation_rows, is_split = [], [], False
         for rows in self.by_recording:
-            last = len(rows) - round(len(rows) * validation)
-            first, cut = rows[:last], rows[last:]
-            if len(cut):
-                same = self.episode[first] == self.episode[cut[0]]
-                first = first[~(same & (self.time[first] > self.time[cut[0]] - gap))]
-            split |= len(first) > 0
-            train.append(first if len(first) else rows)
-            aside.append(cut if len(first) else rows[:0])
-        if not split:
+            count = len(rows) - round(len(rows) * validation)
+            first, last = rows[:count], rows[count:]
+            if len(last):
+                same = self.episode[first] == self.episode[last[0]]
+                first = first[~(same & (self.time[first] > self.time[last[0]] - gap))]
+            is_split |= len(first) > 0
+            train_rows.append(first if len(first) else rows)
+            validation_rows.append(last if len(first) else rows[:0])
+        if not is_split:
             raise OptionError(
                 f"{len(self)} rows are too few to train on {1 - validation:.0%} of them with a gap of {gap} s"
             )
-        return self.take(np.concatenate(train)), self.take(np.concatenate(aside))
+        return self.select(np.concatenate(train_rows)), self.select(np.concatenate(validation_rows))
 
     def split_episodes(self, validation: float, seed: int) -> tuple[Frames, Frames]:
         """Split into episodes to train on and episodes to validate on.
@@ -242,17 +233,17 @@ class Frames:
             raise OptionError(f"validation={validation} must lie in [0, 1)")
         numbers, rows = np.unique(self.episode, return_counts=True)
         if validation == 0.0:
-            return self, self.take(slice(0, 0))
+            return self, self.select(slice(0, 0))
         if len(numbers) < 2:
             raise OptionError(
                 "all rows are of one episode: nothing would be left to train on. Record several episodes, or "
                 'choose validation_by="time"'
             )
         order = np.random.default_rng(seed).permutation(len(numbers))
-        wanted = validation * len(self)
-        count = int(np.argmin(np.abs(np.cumsum(rows[order[:-1]]) - wanted))) + 1
-        aside = np.isin(self.episode, numbers[order[:count]])
-        return self.take(np.flatnonzero(~aside)), self.take(np.flatnonzero(aside))
+        excess = np.cumsum(rows[order[:-1]]) - validation * len(self)
+        count = int(np.argmin(np.abs(excess))) + 1
+        validates = np.isin(self.episode, numbers[order[:count]])
+        return self.select(np.flatnonzero(~validates)), self.select(np.flatnonzero(validates))
 
     def past(self, past_frames: int) -> Indices:
         """Where each row's past is: rows of the same episode, one after the other.
@@ -297,6 +288,14 @@ class Frames:
             last = np.searchsorted(time, time + seconds / 2 + 1e-6)
             steering[rows] = (summed[last] - summed[first]) / (last - first)
         return replace(self, steering=steering)
+
+
+def _file_size(episode: Episode, camera: str, index: int) -> int:
+    """Bytes of the file of an image."""
+    try:
+        return episode.path(camera, index).stat().st_size
+    except RecordingError:  # in a zip file
+        return len(episode.data(camera, index))
 
 
 def check_weights(weights: Sequence[float] | None, count: int) -> Sequence[float]:
@@ -377,208 +376,3 @@ def without_broken_images(recording: Recording, progress: bool) -> tuple[Recordi
             stacklevel=3,
         )
     return usable, report
-
-
-def balance_weights(steering: Floats, strength: float, bins: int = 25) -> NDArray[np.float64]:
-    """Weights that flatten the histogram of steering, whose peak is at zero.
-
-    Args:
-        steering: (n,) labels in [-1, 1].
-        strength: 0 leaves the histogram as it is, 1 makes every bin that is not empty equally likely.
-        bins: number of bins over [-1, 1]; odd, so that zero lies in the middle of one.
-
-    Returns:
-        (n,) weights with mean 1.
-    """
-    bin_of = np.clip(((steering + 1.0) * (bins / 2)).astype(np.int64), 0, bins - 1)
-    weights = np.bincount(bin_of, minlength=bins)[bin_of].astype(np.float64) ** -strength
-    normalized: NDArray[np.float64] = weights / weights.mean()
-    return normalized
-
-
-def motion_weights(
-    speed: Floats, throttle: Floats | None = None, usual: float | None = None
-) -> NDArray[np.float64]:
-    """Weights that leave out standing and creeping: nobody shall learn to wait where a recording began.
-
-    Args:
-        speed: (n,) m/s, of one recording.
-        throttle: (n,) labels, for a network that is told the speed: it can tell starting off from driving,
-            so rows in which the car is slow and driven off stay in.
-        usual: m/s, median of all recordings that are trained on; None takes that of this one.
-
-    Returns:
-        (n,) weights that rise from 0 for a car that stands to 1 at half of the usual speed, or at half of
-        the recording's own median where that is yet slower, since to be driven slowly is not to creep; all
-        1 for a recording that does not know its speed.
-    """
-    own = float(np.median(speed))
-    enough = 0.5 * (own if usual is None else usual)
-    if 0.0 < own < enough:
-        enough = 0.5 * own
-    if enough <= 0.0 or not speed.any():
-        return np.ones(len(speed))
-    weights: NDArray[np.float64] = np.clip(speed.astype(np.float64) / enough, 0.0, 1.0)
-    return weights if throttle is None else np.where(throttle > 0.0, 1.0, weights)
-
-
-def draw(weights: NDArray[np.float64], rng: np.random.Generator, count: int | None = None) -> Indices:
-    """Draw rows, each as often as its weight says, in random order.
-
-    Systematic resampling: a row whose share of the weights is w comes floor(w * count) or ceil(w * count)
-    times, so with all weights equal every row comes exactly once.
-
-    Args:
-        weights: (n,) not negative.
-        rng: where the randomness comes from.
-        count: how many rows; None draws n.
-
-    Returns:
-        (count,) row numbers.
-    """
-    n, count = len(weights), len(weights) if count is None else count
-    ticks = np.cumsum(weights)
-    rows = np.searchsorted(ticks, (np.arange(count) + rng.random()) * (ticks[-1] / count), side="right")
-    drawn: Indices = rng.permutation(np.minimum(rows, n - 1))
-    return drawn
-
-
-class ImageCache:
-    """Prepared images in memory, up to a budget; several stores may share one.
-
-    Trainings on data that grows hand the same cache on, so that each image is decoded once. Pages of
-    the memory are taken as they are filled.
-
-    Attributes:
-        preprocessing: what is done to an image before it is kept.
-        capacity: how many images have room.
-    """
-
-    _PAGE = 256
-
-    def __init__(self, preprocessing: Preprocessing, memory_budget: float) -> None:
-        """Make an empty cache of ``memory_budget`` bytes."""
-        self.preprocessing = preprocessing
-        self._shape = (*preprocessing.size, 3)
-        self.capacity = int(memory_budget // np.prod(self._shape))
-        self._slots: dict[tuple[str, str], int] = {}
-        self._pages: list[Image] = []
-        self._known: list[bool] = []
-
-    def __len__(self) -> int:
-        """Images that have a place of their own."""
-        return len(self._slots)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the images take."""
-        return sum(page.nbytes for page in self._pages)
-
-    def slot(self, log: Path, name: str) -> int:
-        """The place of an image, by its log and its name there; -1 if there is no room for it."""
-        key = (str(log), name)
-        slot = self._slots.get(key, -1)
-        if slot < 0 and len(self._slots) < self.capacity:
-            slot = self._slots[key] = len(self._slots)
-            self._known.append(False)
-        return slot
-
-    def get(self, slot: int) -> Image | None:
-        """The image in a place, None if none was put there yet."""
-        return self._pages[slot // self._PAGE][slot % self._PAGE] if self._known[slot] else None
-
-    def put(self, slot: int, image: Image) -> None:
-        """Keep a prepared image."""
-        while slot // self._PAGE >= len(self._pages):
-            room = min(self._PAGE, self.capacity - len(self._pages) * self._PAGE)
-            self._pages.append(np.zeros((room, *self._shape), np.uint8))
-        self._pages[slot // self._PAGE][slot % self._PAGE] = image
-        self._known[slot] = True
-
-
-class ImageStore:
-    """Prepared images of rows, decoded when first wanted and kept as far as a memory budget allows.
-
-    What does not fit is decoded anew each time, so memory stays within the budget however long the
-    recording is: one 66x200 image takes 39.6 kB, 2000 rows of three cameras 238 MB.
-    """
-
-    def __init__(
-        self, frames: Frames, cameras: Sequence[str], cache: ImageCache, past_frames: int = 0
-    ) -> None:
-        """Find places for the rows' images.
-
-        Args:
-            frames: the rows.
-            cameras: the cameras whose images will be asked for.
-            cache: where images are kept.
-            past_frames: how many past images come with each.
-        """
-        self.frames, self.cameras, self.cache = frames, tuple(cameras), cache
-        self.past_frames = past_frames
-        self._past = frames.past(past_frames)
-        self._slots: dict[int, Indices] = {}
-        for number in np.unique(frames.episode).tolist():
-            episode = frames.episodes[number]
-            slots = np.full((len(episode), len(self.cameras)), -1, np.int64)
-            for index in np.unique(self._past[frames.episode == number]).tolist():
-                slots[index] = [cache.slot(episode.log, episode.name(c, index)) for c in self.cameras]
-            self._slots[number] = slots
-
-    def take(self, rows: Indices, cameras: Indices) -> Image:
-        """Prepared images of some rows.
-
-        Args:
-            rows: (n,) row numbers.
-            cameras: (n,) indices into ``cameras``.
-
-        Returns:
-            (n, height, width, 3) uint8, a fresh array; with past frames (n, past_frames + 1, height,
-            width, 3), the oldest first.
-
-        Raises:
-            RecordingError: An image can't be read or has another size than the preprocessing expects.
-        """
-        size = (*self.cache.preprocessing.size, 3)
-        out: Image = np.empty((len(rows), self.past_frames + 1, *size), np.uint8)
-        for k, (row, camera) in enumerate(zip(rows.tolist(), cameras.tolist(), strict=True)):
-            episode = int(self.frames.episode[row])
-            for j, index in enumerate(self._past[row].tolist()):
-                out[k, j] = self._image(episode, index, camera)
-        return out if self.past_frames else out[:, 0]
-
-    def _image(self, episode: int, index: int, camera: int) -> Image:
-        slot = int(self._slots[episode][index, camera])
-        kept = self.cache.get(slot) if slot >= 0 else None
-        if kept is None:
-            kept = self._decode(episode, index, self.cameras[camera])
-            if slot >= 0:
-                self.cache.put(slot, kept)
-        return kept
-
-    def _decode(self, episode: int, index: int, camera: str) -> Image:
-        frame = self.frames.episodes[episode][index]
-        image = frame.image(camera)
-        found, wanted = image.shape[:2], self.cache.preprocessing.camera_size
-        if found != wanted:
-            name = self.frames.episodes[episode].name(camera, index)
-            raise RecordingError(
-                f"{self.frames.episodes[episode].log.parent / name}: {found[0]}x{found[1]} px, but "
-                f"Preprocessing.camera_size says {wanted[0]}x{wanted[1]}; set camera_size and crop to fit"
-            )
-        return self.cache.preprocessing.prepare(image)
-
-
-def ahead(make: Callable[[int], T], count: int) -> Iterator[T]:
-    """``make(0)`` to ``make(count - 1)``, each made in another thread while its predecessor is used.
-
-    One result is made ahead, one after the other, so memory is bounded and the order of random
-    draws in ``make`` is fixed.
-    """
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = pool.submit(make, 0) if count else None
-        for i in range(count):
-            assert coming is not None
-            ready = coming.result()
-            coming = pool.submit(make, i + 1) if i + 1 < count else None
-            yield ready

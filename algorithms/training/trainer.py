@@ -15,28 +15,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from algorithms.base import Floats, Policy, TrainingError
+from algorithms.base import Floats, TrainingError
 from algorithms.checks import ANEW, check_same_settings
 from algorithms.older_files import renamed_training
 from algorithms.policies.checkpoint import check_tensors, read_checkpoint, write_checkpoint
 from algorithms.policies.network_policy import NetworkPolicy, scale_measurements
 from algorithms.policies.networks import make_network
-from algorithms.training.batches import Batch, Batches, measurements_of, targets_of
 from algorithms.training.config import TrainingConfig
-from algorithms.training.data import (
-    Frames,
-    ImageCache,
-    ImageStore,
-    ahead,
-    balance_weights,
-    draw,
-    motion_weights,
-)
-from udacity_gym.errors import CheckpointError, OptionError, RecordingError
+from algorithms.training.data import Frames
+from algorithms.training.training_set import Batch, TrainingSet
+from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.recording.frames import ImageCache, ordered_map
 from udacity_gym.telemetry import Image
 
 STATE_FORMAT = "udacity-gym-training-state"
@@ -112,8 +104,8 @@ class Training:
                 in this folder goes on.
             initial: a policy to start from, of the same network; its weights are copied. None starts
                 from random ones.
-            cache: prepared images of earlier runs, and room for those of this one; None makes one of
-                ``config.memory_budget`` bytes.
+            cache: reads images, and has those of earlier runs; None makes one of ``config.memory_budget``
+                bytes.
             judge: gives a policy a score, greater is better, by driving for example; it is asked every
                 ``config.judge_every`` epochs and after the last one, and decides which epoch is the best.
             learner: what the checkpoint says who made it.
@@ -126,18 +118,10 @@ class Training:
         self._objective = config.objective
         self._judge = judge
         self.epoch_log: list[Epoch] = []
-        self.cameras = cameras_of(train, config)
-        self.target_speed = target_speed_of(train, config)
-        validation = train.take(slice(0, 0)) if validation is None else validation
-        if cache is None:
-            cache = ImageCache(config.preprocessing, config.memory_budget)
-        if cache.preprocessing != config.preprocessing:
-            raise OptionError("the cache's images were prepared otherwise than preprocessing says")
-        self._batches = Batches(ImageStore(train, self.cameras, cache, config.past_frames), config)
-        self._validation_images = ImageStore(validation, ("center",), cache, config.past_frames)
-        self._validation_measurements = measurements_of(validation, config.inputs)
-        self._validation_targets = targets_of(validation, config.actions)
-        self._row_weights = row_weights(train, config)
+        self._train = TrainingSet(train, config, cache)
+        self.cameras, self.target_speed = self._train.cameras, self._train.target_speed
+        validation = train.select(slice(0, 0)) if validation is None else validation
+        self._validation = TrainingSet(validation, config, self._train.cache)
         self._threads = config.threads or min(os.cpu_count() or 1, 4)
         self._rows = (
             len(train) if config.steps_per_epoch is None else config.steps_per_epoch * config.batch_size
@@ -202,11 +186,15 @@ class Training:
 
     def _epoch(self, number: int, pool: Executor, bar: Any) -> Epoch:
         rng = np.random.default_rng([self.config.seed, number])
-        order, size = draw(self._row_weights, rng, self._rows), self.config.batch_size
+        order, size = self._train.draw_rows(rng, self._rows), self.config.batch_size
         self.network.train()
         total = 0.0
-        batches = ahead(lambda i: self._batches.make(order[i * size : (i + 1) * size], rng), self._steps)
-        for step, batch in enumerate(batches):
+
+        def make(step: int) -> Batch:
+            return self._train.augmented_batch(order[step * size : (step + 1) * size], rng)
+
+        # One worker makes one batch after the other, so that the order of random draws is fixed.
+        for step, batch in enumerate(ordered_map(make, range(self._steps), workers=1, prefetch=1)):
             rate = self._learning_rate(number * self._steps + step)
             loss = self._step(batch, rate, pool)
             if not math.isfinite(loss):
@@ -287,19 +275,18 @@ class Training:
     @torch.inference_mode()
     def _validate(self) -> tuple[float | None, float | None]:
         """Loss and mean absolute steering error on the validation rows."""
-        targets, size = self._validation_targets, self.config.batch_size
-        if not len(targets):
+        count, size = len(self._validation), self.config.batch_size
+        if not count:
             return None, None
         self.network.eval()
         loss = error = 0.0
-        for start in range(0, len(targets), size):
-            rows = np.arange(start, min(start + size, len(targets)))
-            images = self._validation_images.take(rows, np.zeros(len(rows), np.int64))
-            out = self._ask(images, self._validation_measurements[rows])
-            wanted = torch.from_numpy(targets[rows])
-            loss += float(self._loss(out, wanted)) * len(rows)
-            error += float((self._objective.mean(out)[:, 0] - wanted[:, 0]).abs().sum())
-        return loss / len(targets), error / len(targets)
+        for start in range(0, count, size):
+            batch = self._validation.recorded_batch(np.arange(start, min(start + size, count)))
+            out = self._ask(batch.images, batch.measurements)
+            targets = torch.from_numpy(batch.targets)
+            loss += float(self._loss(out, targets)) * len(targets)
+            error += float((self._objective.mean(out)[:, 0] - targets[:, 0]).abs().sum())
+        return loss / count, error / count
 
     def _is_out_of_patience(self) -> bool:
         if self.config.patience is None:
@@ -353,8 +340,8 @@ class Training:
         digest = hashlib.sha256()
         if initial is not None:
             digest.update(weights_bytes(initial))
-        for store in (self._batches.images, self._validation_images):
-            for part in store.frames.identity(store.cameras):
+        for frames, cameras in ((self._train.frames, self.cameras), (self._validation.frames, ("center",))):
+            for part in frames.identity(cameras):
                 digest.update(part)
         return digest.hexdigest()
 
@@ -430,85 +417,15 @@ def check_initial(policy: NetworkPolicy, network: nn.Module, config: TrainingCon
     Raises:
         OptionError: They don't.
     """
-    found, wanted = (
+    given, expected = (
         {name: tuple(value.shape) for name, value in module.state_dict().items()}
         for module in (policy.network, network)
     )
-    if found != wanted:
+    if given != expected:
         raise OptionError(
             f"{policy!r} can't be the initial policy of a {config.network} with the actions "
             f"{config.actions}: its weights are others; take one of the same network and actions"
         )
-
-
-def predictions(policy: Policy, frames: Frames) -> Floats:
-    """What a policy would have done on recorded rows, one by one, with the past that it was trained with.
-
-    Args:
-        policy: any policy.
-        frames: rows with images of its camera.
-
-    Returns:
-        (n, actions) float32.
-    """
-    # Policies of others may have `predict` and nothing else.
-    camera, inputs = getattr(policy, "camera", "center"), getattr(policy, "inputs", ())
-    measurements, past = measurements_of(frames, inputs), frames.past(getattr(policy, "past_frames", 0))
-    actions = []
-    for row in range(len(frames)):
-        episode, state = frames.episodes[int(frames.episode[row])], None
-        for index in past[row].tolist():
-            observation: Any = episode[index].image(camera)
-            if inputs:
-                observation = {
-                    camera: observation,
-                    **dict(zip(inputs, measurements[row, :, None], strict=True)),
-                }
-            action, state = policy.predict(observation, state)
-        actions.append(action)
-    return np.array(actions, np.float32)
-
-
-def cameras_of(frames: Frames, config: TrainingConfig) -> tuple[str, ...]:
-    """The cameras to train with, the centre one first.
-
-    Raises:
-        RecordingError: There are no images of the centre camera.
-    """
-    if "center" not in frames.cameras:
-        raise RecordingError(f"the recordings have no images of the center camera, only {frames.cameras}")
-    sides = tuple(c for c in frames.cameras if c != "center") if config.side_cameras > 0 else ()
-    return ("center", *sides)
-
-
-def target_speed_of(frames: Frames, config: TrainingConfig) -> float | None:
-    """The speed that a steering-only policy is to be driven at, m/s; None if the throttle is learned.
-
-    Raises:
-        OptionError: The recordings do not know their speed, and the settings don't give one.
-    """
-    if config.throttle != "speed_control" or config.target_speed is not None:
-        return config.target_speed
-    usual = frames.usual_speed
-    if not usual > 0:
-        raise OptionError(
-            f"the recordings' median speed is {usual:g} m/s, no speed to drive at; give target_speed"
-        )
-    return usual
-
-
-def row_weights(frames: Frames, config: TrainingConfig) -> NDArray[np.float64]:
-    """How often each row is drawn, relative to the others: by its steering, its motion and its recording.
-
-    Returns:
-        (n,) not negative.
-    """
-    driven_off = frames.throttle if "speed" in config.inputs and "throttle" in config.actions else None
-    motion, usual = np.empty(len(frames)), frames.usual_speed
-    for rows in frames.by_recording:
-        throttle = None if driven_off is None else driven_off[rows]
-        motion[rows] = motion_weights(frames.speed[rows], throttle, usual)
-    return balance_weights(frames.steering, config.balance) * motion * frames.weight
 
 
 class _Log:

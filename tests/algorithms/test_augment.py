@@ -28,7 +28,7 @@ def look_from(
     maps = GEOMETRY.viewpoint(
         np.array([offset]), np.array([heading]), np.array([raised]), np.array([flip], np.bool_)
     )
-    return warp(PREPROCESSING.prepare(image)[None], _in_prepared_pixels(maps, PREPROCESSING))[0]
+    return warp(PREPROCESSING(image)[None], _in_prepared_pixels(maps, PREPROCESSING))[0]
 
 
 def difference(first: Image, second: Image) -> float:
@@ -42,7 +42,7 @@ def augment(
 ) -> tuple[Image, NDArray[np.float32]]:
     """Augment the simple road seen from its middle, with these labels."""
     n = len(steering)
-    images = np.repeat(PREPROCESSING.prepare(road_image(0.0))[None], n, axis=0)
+    images = np.repeat(PREPROCESSING(road_image(0.0))[None], n, axis=0)
     labels, distance = np.array(steering, np.float32), np.full(n, 8.0, np.float32)
     rng = np.random.default_rng(seed)
     return augmentation.apply(images, labels, distance, rng, PREPROCESSING, GEOMETRY)
@@ -52,15 +52,15 @@ def augment(
     ("offset", "heading", "raised"), [(0.5, 0.0, 0.0), (-0.8, 0.0, 0.0), (0.0, 0.05, 0.0), (0.3, -0.04, 4.0)]
 )
 def test_a_moved_image_is_what_the_moved_camera_sees(offset: float, heading: float, raised: float) -> None:
-    truth = PREPROCESSING.prepare(road_image(offset, heading, raised))
+    truth = PREPROCESSING(road_image(offset, heading, raised))
     moved = look_from(road_image(0.0), offset, heading, raised)
-    assert difference(moved, truth) < 0.25 * difference(PREPROCESSING.prepare(road_image(0.0)), truth)
+    assert difference(moved, truth) < 0.25 * difference(PREPROCESSING(road_image(0.0)), truth)
 
 
 def test_a_mirrored_image_is_what_the_camera_sees_on_the_other_side() -> None:
     mirrored = look_from(road_image(0.7, 0.02), flip=True)
-    truth = PREPROCESSING.prepare(road_image(-0.7, -0.02))
-    assert difference(mirrored, truth) < 0.2 * difference(PREPROCESSING.prepare(road_image(0.7, 0.02)), truth)
+    truth = PREPROCESSING(road_image(-0.7, -0.02))
+    assert difference(mirrored, truth) < 0.2 * difference(PREPROCESSING(road_image(0.7, 0.02)), truth)
 
 
 def test_real_side_images_are_the_centre_image_moved_by_the_cameras_offset(lake_recording: Path) -> None:
@@ -69,7 +69,7 @@ def test_real_side_images_are_the_centre_image_moved_by_the_cameras_offset(lake_
         offset = GEOMETRY.camera_offset(side)
         errors = dict.fromkeys((0.0, 0.5, 1.0, 1.5), 0.0)
         for frame in episode[100:1900:150]:
-            seen = PREPROCESSING.prepare(frame.image(side))
+            seen = PREPROCESSING(frame.image(side))
             for share in errors:
                 errors[share] += difference(look_from(frame.image("center"), share * offset), seen)
         assert min(errors, key=lambda share: errors[share]) == 1.0
@@ -131,7 +131,7 @@ def test_a_image_shifted_right_is_steered_left() -> None:
     greatest = abs(float(GEOMETRY.recovery_steering(np.array([1.0]), 0.0, np.array([8.0]))[0]))
     assert steering.min() == pytest.approx(-greatest, rel=0.2)
     assert steering.max() == pytest.approx(greatest, rel=0.2)
-    centre, from_the_right, from_the_left = (PREPROCESSING.prepare(road_image(x)) for x in (0.0, 0.9, -0.9))
+    centre, from_the_right, from_the_left = (PREPROCESSING(road_image(x)) for x in (0.0, 0.9, -0.9))
     steered_left, steered_right = images[int(np.argmin(steering))], images[int(np.argmax(steering))]
     assert difference(steered_left, from_the_right) < 0.4 * difference(centre, from_the_right)
     assert difference(steered_right, from_the_left) < 0.4 * difference(centre, from_the_left)
@@ -142,13 +142,13 @@ def test_bumps_and_light_change_the_image_but_not_the_label(change: dict[str, fl
     settings = {"flip": 0.0, "shift": 0.0, "turn": 0.0, "vertical": 0.0, "brightness": 0.0, "shadow": 0.0}
     images, steering = augment(Augmentation(**{**settings, **change}), [0.2] * 8)
     np.testing.assert_array_equal(steering, np.float32(0.2))
-    assert all(difference(image, PREPROCESSING.prepare(road_image(0.0))) > 0.5 for image in images)
+    assert all(difference(image, PREPROCESSING(road_image(0.0))) > 0.5 for image in images)
 
 
 def test_without_any_change_the_image_stays_as_it_is() -> None:
     images, steering = augment(NOTHING, [0.1, -0.1])
     np.testing.assert_allclose(steering, [0.1, -0.1])
-    np.testing.assert_array_equal(images[0], PREPROCESSING.prepare(road_image(0.0)))
+    np.testing.assert_array_equal(images[0], PREPROCESSING(road_image(0.0)))
 
 
 def test_same_seed_same_augmentation() -> None:
@@ -178,7 +178,7 @@ def test_wrong_settings_of_augmentation_are_refused(change: dict[str, float]) ->
 
 
 def test_all_frames_of_a_sample_are_changed_alike() -> None:
-    image = PREPROCESSING.prepare(road_image(0.3))
+    image = PREPROCESSING(road_image(0.3))
     images, steering = np.repeat(image[None, None], 3, axis=1), np.zeros(1, np.float32)
     arguments = (np.full(1, 8.0, np.float32), np.random.default_rng(3), PREPROCESSING, GEOMETRY)
     changed, _ = Augmentation().apply(images, steering, *arguments)

@@ -38,10 +38,10 @@ from algorithms.dagger.round_log import Round
 from algorithms.dagger.schedules import Linear
 from algorithms.learners import find_learner, make_learner
 from algorithms.training.augment import Augmentation
-from algorithms.training.data import Frames, ImageStore
+from algorithms.training.data import Frames
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.experts import NoisyExpert, PolicyExpert, PurePursuit
-from udacity_gym.recording import Frame, open_recording
+from udacity_gym.recording import Frame, ImageCache, open_recording
 
 SMALL: dict[str, Any] = {
     "rounds": 3,
@@ -189,14 +189,14 @@ def test_images_of_rounds_that_are_over_leave_room_for_the_last(
     env: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded = 0
-    decode = ImageStore._decode
+    decode = ImageCache._decode
 
-    def counting(self: ImageStore, *which: Any) -> Any:
+    def counting(self: ImageCache, *which: Any) -> Any:
         nonlocal decoded
         decoded += 1
         return decode(self, *which)
 
-    monkeypatch.setattr(ImageStore, "_decode", counting)
+    monkeypatch.setattr(ImageCache, "_decode", counting)
     options = {**SMALL, "epochs": 3, "steps_per_epoch": None, "memory_budget": 60 * 66 * 200 * 3}
     DAgger(env=env, expert=PurePursuit(), train_on="last", **options).learn()
     assert decoded <= 3 * 60

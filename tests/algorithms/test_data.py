@@ -10,20 +10,16 @@ import numpy as np
 import pytest
 from simple_road import wanted_steering, write_road_recording
 
-from algorithms import Preprocessing
-from algorithms.training.data import (
-    Frames,
-    ImageCache,
-    ImageStore,
-    ahead,
-    balance_weights,
-    draw,
-    motion_weights,
-)
+from algorithms import Augmentation, Preprocessing, TrainingConfig
+from algorithms.training.data import Frames
+from algorithms.training.training_set import TrainingSet, motion_weights, systematic_resampling
 from udacity_gym.errors import OptionError, RecordingError
-from udacity_gym.recording import Episode, open_recording
+from udacity_gym.recording import Episode, ImageCache, open_recording
+from udacity_gym.recording.balance import balance_weights
+from udacity_gym.recording.frames import ordered_map
 
 IMAGE_BYTES = 66 * 200 * 3
+NO_AUGMENTATION = Augmentation(flip=0, shift=0, turn=0, vertical=0, brightness=0, shadow=0)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +156,7 @@ def test_balance_flattens_the_peak_at_zero() -> None:
 def test_standing_is_not_learnt() -> None:
     speed = np.array([0.0, 2.5, 5.0, 10.0, 10.0, 10.0, 12.0], np.float32)
     np.testing.assert_allclose(motion_weights(speed), [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0])
-    rows = draw(motion_weights(speed), np.random.default_rng(0))
+    rows = systematic_resampling(motion_weights(speed), np.random.default_rng(0), 7)
     assert 0 not in rows
     assert len(rows) == len(speed)
     np.testing.assert_array_equal(motion_weights(np.zeros(3, np.float32)), 1.0)
@@ -176,27 +172,27 @@ def test_who_was_driven_slowly_beside_others_did_not_creep() -> None:
 
 
 def test_equal_weights_draw_every_row_once() -> None:
-    rows = draw(np.ones(1000), np.random.default_rng(0))
+    rows = systematic_resampling(np.ones(1000), np.random.default_rng(0), 1000)
     np.testing.assert_array_equal(np.sort(rows), np.arange(1000))
     assert (rows != np.arange(1000)).any()
 
 
 def test_rows_are_drawn_as_often_as_their_weight_says() -> None:
     weights = np.array([0.25, 2.0, 0.75, 1.0] * 100)
-    counts = np.bincount(draw(weights, np.random.default_rng(0)), minlength=400)
+    counts = np.bincount(systematic_resampling(weights, np.random.default_rng(0), 400), minlength=400)
     assert counts.sum() == 400
     assert (counts >= np.floor(weights)).all()
     assert (counts <= np.ceil(weights)).all()
 
 
-def test_images_come_prepared_from_the_right_row_and_camera(frames: Frames) -> None:
-    preprocessing = Preprocessing()
-    store = ImageStore(frames, ("center", "left"), ImageCache(preprocessing, 1e8))
+def test_images_come_prepared_from_the_right_frame_and_camera(frames: Frames) -> None:
+    preprocessing, episode = Preprocessing(), frames.episodes[0]
+    cache = ImageCache(preprocessing, 1e8)
     for _ in range(2):  # decoded, then remembered
-        images = store.take(np.array([7, 3, 7]), np.array([0, 1, 1]))
-        for image, (row, camera) in zip(images, [(7, "center"), (3, "left"), (7, "left")], strict=True):
-            truth = preprocessing.prepare(frames.episodes[0][row].image(camera))
-            np.testing.assert_array_equal(image, truth)
+        for index, camera in [(7, "center"), (3, "left"), (7, "left")]:
+            truth = preprocessing(episode[index].image(camera))
+            np.testing.assert_array_equal(cache.image(episode, index, camera), truth)
+    assert len(cache) == 3
 
 
 def test_what_fits_the_budget_is_decoded_once_and_the_rest_anew(
@@ -211,26 +207,38 @@ def test_what_fits_the_budget_is_decoded_once_and_the_rest_anew(
         return read(self, index)
 
     monkeypatch.setattr(Episode, "__getitem__", counting)
-    store = ImageStore(frames, ("center",), ImageCache(Preprocessing(), 100 * IMAGE_BYTES))
-    assert store.cache.capacity == 100
+    training_set = TrainingSet(frames, TrainingConfig(memory_budget=100 * IMAGE_BYTES))
     for _ in range(3):
-        store.take(np.arange(160), np.zeros(160, np.int64))
+        training_set.recorded_batch(np.arange(160))
     assert decoded == 100 + 3 * 60
+    assert len(training_set.cache) == 100
 
 
 def test_memory_stays_within_the_budget(frames: Frames) -> None:
     budget = 20 * IMAGE_BYTES
+    config = TrainingConfig(memory_budget=budget, augmentation=NO_AUGMENTATION)
     tracemalloc.start()
-    store = ImageStore(frames, ("center", "left", "right"), ImageCache(Preprocessing(), budget))
+    training_set = TrainingSet(frames, config)
     rng = np.random.default_rng(0)
     for _ in range(20):
-        store.take(rng.integers(0, 160, 8), rng.integers(0, 3, 8))
+        training_set.augmented_batch(rng.integers(0, 160, 8), rng)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     batch_and_decoder = 8 * IMAGE_BYTES + 1_500_000
-    assert store.cache.nbytes <= budget
+    assert training_set.cache.nbytes <= budget
     assert peak < budget + batch_and_decoder
     assert peak < 0.2 * len(frames) * 3 * IMAGE_BYTES
+
+
+def test_a_part_of_an_image_is_kept_without_the_rest(frames: Frames) -> None:
+    cache = ImageCache(lambda image: image[:10, :10], memory_budget=300_000)
+    tracemalloc.start()
+    for index in range(160):
+        cache.image(frames.episodes[0], index, "center")
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (len(cache), cache.nbytes) == (160, 160 * 300)
+    assert kept < 300_000
 
 
 def test_a_image_of_another_size_is_named(tmp_path: Path) -> None:
@@ -238,9 +246,9 @@ def test_a_image_of_another_size_is_named(tmp_path: Path) -> None:
     frames = Frames.of([open_recording(folder)])
     odd = frames.episodes[0].path("center", 1)
     cv2.imwrite(str(odd), np.zeros((80, 160, 3), np.uint8))
-    store = ImageStore(frames, ("center",), ImageCache(Preprocessing(), 1e8))
-    with pytest.raises(RecordingError, match=rf"{odd.name}.*80x160"):
-        store.take(np.array([0, 1]), np.array([0, 0]))
+    training_set = TrainingSet(frames, TrainingConfig())
+    with pytest.raises(RecordingError, match=rf"row 2, center: .*{odd.name}.*80x160"):
+        training_set.recorded_batch(np.array([0, 1]))
 
 
 def test_results_made_ahead_come_in_order() -> None:
@@ -250,7 +258,7 @@ def test_results_made_ahead_come_in_order() -> None:
         made.append(i)
         return i * i
 
-    results = ahead(make, 5)
+    results = ordered_map(make, range(5), workers=1, prefetch=1)
     assert next(results) == 0
     assert len(made) <= 2  # one in use, one ahead
     assert list(results) == [1, 4, 9, 16]
@@ -262,7 +270,7 @@ def test_an_error_while_making_ahead_arrives() -> None:
         return 1 / (2 - i)
 
     with pytest.raises(ZeroDivisionError):
-        list(ahead(make, 4))
+        list(ordered_map(make, range(4), workers=1, prefetch=1))
 
 
 def test_the_simple_road_is_driven_back_to_the_middle(frames: Frames) -> None:
@@ -279,7 +287,7 @@ def test_the_past_of_a_row_is_what_came_before_it_in_its_episode(episodes: Frame
 
 
 def test_the_past_of_rows_that_are_not_trained_on_still_counts(episodes: Frames) -> None:
-    some = episodes.take(np.array([4, 23]))
+    some = episodes.select(np.array([4, 23]))
     assert some.past(2).tolist() == [[2, 3, 4], [1, 2, 3]]
 
 
@@ -292,16 +300,19 @@ def test_the_past_ends_at_a_cut(tmp_path: Path) -> None:
 
 
 def test_images_come_with_their_past_through_the_same_camera(frames: Frames) -> None:
-    cache = ImageCache(Preprocessing(), 30 * IMAGE_BYTES)
-    store = ImageStore(frames, ("center", "left"), cache, past_frames=2)
-    images = store.take(np.array([0, 40]), np.array([1, 0]))
+    config = TrainingConfig(
+        past_frames=2, side_cameras=1.0, augmentation=NO_AUGMENTATION, memory_budget=30 * IMAGE_BYTES
+    )
+    rows = np.array([0, 40])
+    images, _, targets = TrainingSet(frames, config).augmented_batch(rows, np.random.default_rng(0))
     assert images.shape == (2, 3, 66, 200, 3)
+    sides = np.where(targets[:, 0] > frames.steering[rows], "left", "right").tolist()
     for found, (row, camera) in zip(
         images.reshape(-1, 66, 200, 3),
-        [(0, "left"), (0, "left"), (0, "left"), (38, "center"), (39, "center"), (40, "center")],
+        [(0, sides[0]), (0, sides[0]), (0, sides[0]), (38, sides[1]), (39, sides[1]), (40, sides[1])],
         strict=True,
     ):
-        np.testing.assert_array_equal(found, Preprocessing().prepare(frames.image(row, camera)))
+        np.testing.assert_array_equal(found, Preprocessing()(frames.image(row, camera)))
 
 
 def test_whole_episodes_are_set_aside_near_the_share_that_is_wanted(episodes: Frames) -> None:
@@ -327,9 +338,10 @@ def test_starting_off_is_learnt_by_who_is_told_the_speed() -> None:
     assert motion_weights(speed)[1] == 0
 
 
-def test_recordings_in_zip_files_have_names_and_sizes(tmp_path: Path) -> None:
+def test_a_recording_in_a_zip_file_is_the_same_data(tmp_path: Path) -> None:
     folder = write_road_recording(tmp_path / "laps", np.linspace(-1, 1, 3))
     shutil.make_archive(str(tmp_path / "zipped"), "zip", folder)
     plain, zipped = (Frames.of([open_recording(path)]) for path in (folder, tmp_path / "zipped.zip"))
-    assert zipped.name(1, "left") == plain.name(1, "left")
-    assert zipped.size(1, "left") == plain.size(1, "left")
+    identity = list(plain.identity(("center", "left")))
+    assert list(zipped.identity(("center", "left"))) == identity
+    assert plain.episodes[0].path("left", 1).name in identity[-3].decode()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pages import ROOT
 
-from algorithms.learners import GROUP, OURS, find_learner, installed_learners, make_learner, options_of
+from algorithms.learners import LEARNERS, find_learner, make_learner, options_of
 from udacity_gym.cli import main
 from udacity_gym.errors import OptionError
 from udacity_gym.recording import open_recording
@@ -44,9 +44,9 @@ def tiny(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_our_own_learners_are_entry_points_too() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"][GROUP] == OURS
-    for where in OURS.values():
-        assert callable(find_learner(where).learn)
+    assert project["entry-points"][LEARNERS.group] == LEARNERS.objects
+    for name in LEARNERS.objects:
+        assert callable(find_learner(name).learn)
 
 
 def test_our_own_learners_take_their_settings_from_the_command_line() -> None:
@@ -56,7 +56,7 @@ def test_our_own_learners_take_their_settings_from_the_command_line() -> None:
     assert "recordings" not in options
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", LEARNERS.objects)
 def test_the_options_of_our_learners_are_such_that_words_can_set(name: str) -> None:
     names = [option.name for option in options_of(find_learner(name)) or []]
     assert names
@@ -99,7 +99,8 @@ def test_a_person_is_not_asked_what_a_person_can_not_answer(
 
 @pytest.mark.usefixtures("tiny")
 def test_a_package_that_is_installed_offers_its_learner() -> None:
-    assert installed_learners()["tiny"] == "tiny_learner:Average"
+    assert LEARNERS.entry_points()["tiny"] == "tiny_learner:Average"
+    assert "tiny" in LEARNERS.names()
     assert [str(option) for option in options_of(find_learner("tiny")) or []] == [
         "throttle=None",
         "label='average'",
@@ -171,7 +172,7 @@ def test_a_learner_learns_to_drive_the_other_way_around_in_the_weather_it_is_tol
         (["--algorithm", "tiny", "--option", "label=a", "--option", "label=b"], "twice"),
         (["--algorithm", "tinny"], "did you mean 'tiny'"),
         (["--algorithm", "tiny_learner:Mean"], "its learners are Average, Asker"),
-        (["--algorithm", "tiny_learner:Always"], "has no learn()"),
+        (["--algorithm", "tiny_learner:Always"], "that has learn()"),
         (["--algorithm", "huge_learner:Average"], "is it installed"),
         (["--option", "epoch=1"], "did you mean 'epochs'"),
     ],

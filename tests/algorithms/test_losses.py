@@ -20,7 +20,7 @@ def fitted(loss: Loss, labels: list[float], steps: int = 700) -> torch.Tensor:
     return out.detach()
 
 
-@pytest.mark.parametrize("loss", [kind() for kind in LOSSES.values()], ids=list(LOSSES))
+@pytest.mark.parametrize("loss", [LOSSES.find(name)() for name in LOSSES.names()], ids=LOSSES.names())
 def test_a_label_is_found(loss: Loss) -> None:
     for label in (-0.93, -0.2, 0.013, 0.6):
         assert float(loss.mean(fitted(loss, [label]))) == pytest.approx(label, abs=0.01)
@@ -52,7 +52,7 @@ def test_classes_can_take_one_of_two_ways_where_the_mean_lies_between() -> None:
 @pytest.mark.parametrize("name", ["mse", "huber"])
 def test_losses_without_uncertainty_say_which_have_one(name: str) -> None:
     with pytest.raises(OptionError, match=rf"{name}.*gaussian, classes"):
-        LOSSES[name]().std(torch.zeros(1, 1, 1))
+        LOSSES.find(name)().std(torch.zeros(1, 1, 1))
 
 
 @pytest.mark.parametrize("loss", [MeanSquare(), Huber(0.2), Gaussian(0.1), Classes(21, 0.5, "argmax")])

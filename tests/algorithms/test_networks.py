@@ -40,7 +40,7 @@ def test_a_network_that_training_can_not_repeat_is_refused(
             super().__init__(outputs)
             self.features.insert(1, layer)
 
-    monkeypatch.setitem(NETWORKS, "Unfit", Unfit)
+    monkeypatch.setitem(NETWORKS.objects, "Unfit", Unfit)
     with pytest.raises(OptionError, match=rf"Unfit\.features\.1 is a {type(layer).__name__}"):
         make_network("Unfit", 1)
 
@@ -50,7 +50,7 @@ def test_a_policy_prepares_images_as_training_does() -> None:
     policy = NetworkPolicy(network, preprocessing)
     image = road_image(0.5)
     with torch.no_grad():
-        wanted = network(preprocessing.normalize(torch.from_numpy(preprocessing.prepare(image)[None])))
+        wanted = network(preprocessing.normalize(torch.from_numpy(preprocessing(image)[None])))
     np.testing.assert_allclose(policy.predict(image)[0], wanted[0].clamp(-1, 1).numpy(), atol=1e-6)
 
 

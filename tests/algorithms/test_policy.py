@@ -14,9 +14,9 @@ from torch import nn
 
 from algorithms import NetworkPolicy, PilotNet, Preprocessing, load_policy
 from algorithms.base import ObservationError
-from algorithms.policies import networks
 from algorithms.policies.losses import Classes, Gaussian
 from algorithms.policies.networks import NETWORKS, make_network
+from udacity_gym import registry
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.wrappers import SpeedObservation
@@ -151,7 +151,7 @@ def test_inputs_that_there_are_not_are_refused(options: dict[str, Any]) -> None:
         NetworkPolicy(PilotNet(2), Preprocessing(), **options)
 
 
-@pytest.mark.parametrize("network", sorted(NETWORKS))
+@pytest.mark.parametrize("network", sorted(NETWORKS.objects))
 def test_everything_comes_back_from_a_checkpoint(network: str, tmp_path: Path) -> None:
     made = make_network(network, 4, seed=3, frames=3, measurements=1)
     policy = NetworkPolicy(made, Preprocessing(), loss=Gaussian(0.1), inputs=("speed",), past_frames=2)
@@ -210,8 +210,8 @@ class Tiny(nn.Module):
 def test_networks_of_other_packages_are_found_and_their_checkpoints_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    point = EntryPoint("Tiny", f"{__name__}:Tiny", networks.GROUP)
-    monkeypatch.setattr(networks, "entry_points", lambda group: [point] if group == networks.GROUP else [])
+    point = EntryPoint("Tiny", f"{__name__}:Tiny", NETWORKS.group or "")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == NETWORKS.group else [])
     small = Preprocessing(size=(20, 50))  # it takes images of any size
     policy = NetworkPolicy(make_network("Tiny", 2), small)
     loaded = load_policy(policy.save(tmp_path / "policy"))
@@ -223,7 +223,7 @@ def test_networks_of_other_packages_are_found_and_their_checkpoints_read(
         load_policy(tmp_path / "policy")
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize("name", sorted(NETWORKS.objects))
 def test_networks_repeat_themselves_and_work_on_parts_of_a_batch_alike(name: str) -> None:
     network = make_network(name, 3, seed=4, frames=2, measurements=1)
     images, speeds = torch.rand(4, 6, 66, 200), torch.rand(4, 1)

@@ -13,7 +13,7 @@ from udacity_gym.errors import OptionError
 
 
 def test_a_image_becomes_what_pilotnet_wants() -> None:
-    prepared = Preprocessing().prepare(road_image(0.0))
+    prepared = Preprocessing()(road_image(0.0))
     assert prepared.shape == (66, 200, 3)
     assert prepared.dtype == np.uint8
 
@@ -24,23 +24,23 @@ def test_only_the_crop_is_seen() -> None:
     other[:60] = 0
     other[135:] = 255
     preprocessing = Preprocessing()
-    np.testing.assert_array_equal(preprocessing.prepare(image), preprocessing.prepare(other))
+    np.testing.assert_array_equal(preprocessing(image), preprocessing(other))
     other[60:62] = 0
-    assert (preprocessing.prepare(image) != preprocessing.prepare(other)).any()
+    assert (preprocessing(image) != preprocessing(other)).any()
 
 
 def test_grey_has_no_chroma_in_yuv() -> None:
-    prepared = Preprocessing().prepare(np.full((160, 320, 3), 70, np.uint8))
+    prepared = Preprocessing()(np.full((160, 320, 3), 70, np.uint8))
     np.testing.assert_array_equal(np.unique(prepared.reshape(-1, 3), axis=0), [[70, 128, 128]])
 
 
 def test_red_and_blue_are_not_confused() -> None:
     red = np.zeros((160, 320, 3), np.uint8)
     red[..., 0] = 255
-    luma, blueness, redness = Preprocessing().prepare(red)[0, 0]
+    luma, blueness, redness = Preprocessing()(red)[0, 0]
     assert luma == 76
     assert redness > 128 > blueness
-    assert Preprocessing(color="rgb").prepare(red)[0, 0].tolist() == [255, 0, 0]
+    assert Preprocessing(color="rgb")(red)[0, 0].tolist() == [255, 0, 0]
 
 
 def test_a_batch_is_prepared_like_its_images() -> None:
@@ -48,7 +48,7 @@ def test_a_batch_is_prepared_like_its_images() -> None:
     preprocessing = Preprocessing()
     batch = preprocessing.prepare_batch(images)
     for image, prepared in zip(images, batch, strict=True):
-        np.testing.assert_array_equal(preprocessing.prepare(image), prepared)
+        np.testing.assert_array_equal(preprocessing(image), prepared)
 
 
 def test_normalisation_maps_bytes_to_minus_one_to_one() -> None:

@@ -11,7 +11,6 @@ from simple_road import road_images, write_road_recording
 
 from algorithms import (
     Frames,
-    ImageCache,
     NetworkPolicy,
     Preprocessing,
     Training,
@@ -19,11 +18,13 @@ from algorithms import (
     load_policy,
 )
 from algorithms.base import TrainingError
+from algorithms.dagger.replay import replay
 from algorithms.policies.losses import Classes
 from algorithms.training.augment import Augmentation
-from algorithms.training.trainer import Epoch, predictions, row_weights, target_speed_of
+from algorithms.training.trainer import Epoch
+from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import OptionError, RecordingError
-from udacity_gym.recording import Episode, Recording, RecordingWriter, open_recording
+from udacity_gym.recording import Episode, ImageCache, Recording, RecordingWriter, open_recording
 
 QUICK = TrainingConfig(epochs=1, batch_size=32, threads=1)
 
@@ -121,10 +122,10 @@ def test_recordings_of_other_speeds_or_of_none_are_drawn_as_often_as_the_others(
         for speed in (13.0, 3.0, 0.0)  # a log of 0 throughout does not know its speed
     ]
     frames = Frames.of(recordings, weights=[1, 1, 5])
-    shares = row_weights(frames, QUICK).reshape(3, 40).sum(axis=1)
+    shares = TrainingSet(frames, QUICK).weights.reshape(3, 40).sum(axis=1)
     assert shares / shares.sum() == pytest.approx([1 / 7, 1 / 7, 5 / 7])
     steering_only = replace(QUICK, throttle="speed_control")
-    assert target_speed_of(frames, steering_only) == pytest.approx(8.0, rel=1e-3)
+    assert TrainingSet(frames, steering_only).target_speed == pytest.approx(8.0, rel=1e-3)
 
 
 def test_training_goes_on_from_the_policy_it_is_given(road_recording: Path) -> None:
@@ -221,7 +222,7 @@ def test_the_throttle_follows_the_speed_where_images_do_not_tell(tmp_path: Path)
     frames = Frames.of([write_speeds(tmp_path / "laps")])
     config = TrainingConfig(epochs=6, batch_size=20, inputs=("speed",), throttle_weight=1.0, threads=2)
     policy = Training(config, frames).run()
-    throttle = predictions(policy, frames)[:, 1]
+    throttle = replay(policy, frames).actions[:, 1]
     assert throttle[frames.speed < 5].mean() > 0.7
     assert throttle[frames.speed > 5].mean() < 0.3
 
@@ -242,11 +243,11 @@ def test_what_a_policy_does_is_what_was_validated_whatever_it_is_made_of(
     config = TrainingConfig(epochs=1, steps_per_epoch=3, batch_size=8, threads=2, **options)
     training = Training(config, train, validation, folder=tmp_path)
     policy = training.run()
-    error = np.abs(predictions(policy, validation)[:, 0] - validation.steering).mean()
+    error = np.abs(replay(policy, validation).actions[:, 0] - validation.steering).mean()
     assert error == pytest.approx(training.epoch_log[0].steering_mae, rel=1e-3)
     assert training.epoch_log[0].train_loss != 0
     saved = load_policy(tmp_path / "policy")
-    np.testing.assert_array_equal(predictions(saved, validation), predictions(policy, validation))
+    np.testing.assert_array_equal(replay(saved, validation).actions, replay(policy, validation).actions)
     again = Training(config, train, validation, folder=tmp_path).run()  # finished: nothing is left to do
     np.testing.assert_array_equal(weights_of(again), weights_of(policy))
 

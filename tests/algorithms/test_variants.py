@@ -28,12 +28,11 @@ from algorithms.base import Action, Floats
 from algorithms.dagger import variants
 from algorithms.dagger.gates import SafetyGate, ThriftyGate
 from algorithms.dagger.heads import Head
-from algorithms.dagger.variants import Seen, look
+from algorithms.dagger.replay import Replay, replay
 from algorithms.policies.ensemble import Ensemble, doubt_of
 from algorithms.policies.networks import make_network
 from algorithms.policies.preprocessing import Preprocessing
 from algorithms.training.data import Frames
-from algorithms.training.trainer import predictions
 from udacity_gym.driving import Decision, EnsembleGate, Gate, Moment
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.experts import Human, PurePursuit, Reading, ScriptedHuman
@@ -179,18 +178,18 @@ def test_a_head_is_told_only_what_the_policy_works() -> None:
 
 def test_safe_dagger_takes_steering_alone_for_danger(env: Any, demonstrations: Path) -> None:
     class Recorded(SafeDAgger):
-        seen: ClassVar[list[tuple[float, Seen]]] = []
+        replays: ClassVar[list[tuple[float, Replay]]] = []
 
         def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
             gate, about = super().gate(round, policy)
-            self.seen.append((about["unsafe"], look(policy, Frames.of(self._data(0)), (0,))))
+            self.replays.append((about["unsafe"], replay(policy, Frames.of(self._data(0)))))
             return gate, about
 
     Recorded(demonstrations, env=env, expert=PurePursuit(), **{**SMALL, "frames": 10}).learn()
-    ((unsafe, seen),) = Recorded.seen
-    steering = np.square(seen.actions - seen.labels)[:, 0]
+    ((unsafe, replayed),) = Recorded.replays
+    steering = np.square(replayed.actions - replayed.labels)[:, 0]
     assert unsafe == pytest.approx(np.mean(steering > 0.0025))
-    assert unsafe < np.mean(seen.discrepancies > 0.0025)
+    assert unsafe < np.mean(replayed.discrepancies > 0.0025)
 
 
 @pytest.mark.parametrize("network", ["PilotNet", "PilotLSTM"])
@@ -199,15 +198,39 @@ def test_a_policy_that_remembers_is_shown_the_past_of_each_frame(network: str, d
         NetworkPolicy(make_network(network, 2, seed, frames=3), Preprocessing(), past_frames=2)
         for seed in (1, 2)
     ]
-    frames = Frames.of([open_recording(demonstrations)]).take(np.arange(20))
-    seen = look(policies[0], frames, (0,))
-    np.testing.assert_allclose(seen.actions, predictions(policies[0], frames), atol=1e-5)
-    assert seen.features.shape == (20, 64 if network == "PilotLSTM" else 1152)
-    together = look(Ensemble(policies), frames, (0,))
-    each = [predictions(policy, frames) for policy in policies]
+    frames = Frames.of([open_recording(demonstrations)]).select(np.arange(20, 60))
+    each = [one_by_one(policy, frames) for policy in policies]
+    alone = replay(policies[0], frames, features=True)
+    np.testing.assert_allclose(alone.actions, each[0], atol=1e-5)
+    assert alone.features.shape == (40, 64 if network == "PilotLSTM" else 1152)
+    together = replay(Ensemble(policies), frames, features=True)
     np.testing.assert_allclose(together.actions, np.mean(each, axis=0), atol=1e-5)
     np.testing.assert_allclose(together.doubts, doubt_of(np.stack(each)), atol=1e-5)
-    np.testing.assert_array_equal(together.features, seen.features)
+    np.testing.assert_array_equal(together.features, alone.features)
+
+
+def one_by_one(policy: Policy, frames: Frames) -> Floats:
+    """Actions of a policy that is shown each row's images, the past ones first, by themselves."""
+    actions = []
+    for episode, indices in zip(frames.episode.tolist(), frames.past(policy.past_frames), strict=True):
+        state = None
+        for index in indices.tolist():
+            action, state = policy.predict(frames.episodes[episode][index].image(), state)
+        actions.append(action)
+    return np.array(actions)
+
+
+def test_a_policy_of_somebody_else_needs_nothing_but_predict(demonstrations: Path) -> None:
+    class Brightness:
+        def predict(self, observation: Any, state: Any = None) -> tuple[Floats, Any]:
+            light = observation.mean((1, 2, 3)) / 255
+            return np.stack([light, light], axis=1).astype(np.float32), state
+
+    frames = Frames.of([open_recording(demonstrations)]).select(np.arange(40))
+    replayed = replay(Brightness(), frames)  # type: ignore[arg-type]
+    expected = [frames.image(row, "center").mean() / 255 for row in range(40)]
+    np.testing.assert_allclose(replayed.actions[:, 0], expected, rtol=1e-5)
+    assert replayed.features.shape == (40, 0)
 
 
 def test_safe_dagger_learns_danger_from_a_network_with_a_memory(env: Any, demonstrations: Path) -> None:
@@ -281,7 +304,7 @@ def test_thrifty_dagger_keeps_its_budget_by_quantiles_of_doubt_and_risk(
     about = learner.round_log[2].about
     policy = load_policy(tmp_path / "policies" / "round_001")
     before = Frames.of([open_recording(tmp_path / "rounds" / "round_001")], "executed")
-    doubts = look(policy, before, (0,), driver="policy").doubts
+    doubts = replay(policy, before.select(variants.sample_rows(before, (0,), driver="policy"))).doubts
     if len(doubts):
         assert np.mean(doubts > about["call_doubt"]) == pytest.approx(0.2, abs=0.05)
     for number in (1, 2):
@@ -320,9 +343,9 @@ def test_dart_disturbs_the_expert_as_much_as_the_policy_errs(
     rows = extras(tmp_path)
     assert {extra["driver"] for extra in rows} == {"expert"}
     policy = load_policy(tmp_path / "policies" / "round_000")
-    seen = look(policy, Frames.of([open_recording(demonstrations)]), (0,))
+    replayed = replay(policy, Frames.of([open_recording(demonstrations)]))
     covariance = np.asarray(learner.round_log[1].about["covariance"])
-    errors = seen.actions - seen.labels
+    errors = replayed.actions - replayed.labels
     np.testing.assert_allclose(covariance, errors.T @ errors / len(errors), rtol=1e-4)
     noise = [extra["action"][0] - extra["expert_action"][0] for extra in rows]
     assert np.std(noise) == pytest.approx(math.sqrt(covariance[0, 0]), rel=0.2)

@@ -40,7 +40,7 @@ def transition(before=None, after=None) -> Transition:
     ],
 )
 def test_a_term_measures_what_its_name_says(name, step, value):
-    assert TERMS[name](step) == pytest.approx(value)
+    assert TERMS.find(name)(step) == pytest.approx(value)
 
 
 def test_a_weight_scales_its_term():
@@ -78,7 +78,7 @@ def test_a_mistake_is_refused_with_the_name_of_the_term(rewards, says):
 def test_a_term_that_needs_the_track_says_so_where_there_is_none():
     blind = Telemetry(time=0.0, speed=1.0, steering=0.0, throttle=0.0, brake=0.0)
     with pytest.raises(OptionError, match="position on the track"):
-        TERMS["deviation"](Transition(blind, blind, dt=0.1))
+        TERMS.find("deviation")(Transition(blind, blind, dt=0.1))
 
 
 def test_where_there_is_no_track_the_terms_fall_back_on_what_is_told():
@@ -87,8 +87,8 @@ def test_where_there_is_no_track_the_terms_fall_back_on_what_is_told():
         time=1.5, speed=6.0, steering=0.0, throttle=0.0, brake=0.0, extra={"cte": -2.0, "offroad": True}
     )
     step = Transition(before, after, dt=0.5)
-    assert TERMS["progress"](step) == pytest.approx(2.5)
-    assert TERMS["off_lane"](step) == 0.0
-    assert TERMS["off_road"](step) == 1.0
-    assert TERMS["off_road"](Transition(after, after, dt=0.5)) == 0.0
-    assert TERMS["deviation"](step) == pytest.approx(1.0)
+    assert TERMS.find("progress")(step) == pytest.approx(2.5)
+    assert TERMS.find("off_lane")(step) == 0.0
+    assert TERMS.find("off_road")(step) == 1.0
+    assert TERMS.find("off_road")(Transition(after, after, dt=0.5)) == 0.0
+    assert TERMS.find("deviation")(step) == pytest.approx(1.0)

@@ -2,7 +2,8 @@
 
 A verb's module has ``Options``, a dataclass that is the command line, the defaults and the
 documentation, and ``run(options) -> int``, which does the job and returns the exit code. A verb with
-verbs below it has ``VERBS``, name to options and function, instead of ``run``.
+verbs below it has ``VERBS``, name to options and function, instead of ``run``. A verb whose options depend
+on the command line has ``add_late_options(parser, words)``, which is called for that verb alone.
 """
 
 from __future__ import annotations
@@ -53,23 +54,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 fine, 1 the verb found something wrong, 2 a mistake that the message explains.
     """
-    try:
-        parsed = _parser().parse_args(argv)
-    except SystemExit as end:  # argparse has said why
-        return end.code if isinstance(end.code, int) else FAILED
-    verb = import_module(f"udacity_gym.cli.{parsed.verb}")
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
         with _sigterm_as_ctrl_c(), warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            try:
+                parsed = _parser(words).parse_args(words)
+            except SystemExit as end:  # argparse has said why
+                return end.code if isinstance(end.code, int) else FAILED
+            verb = import_module(f"udacity_gym.cli.{parsed.verb}")
             options, run = verb.VERBS[parsed.job] if hasattr(parsed, "job") else (verb.Options, verb.run)
             return int(run(read_options(options, parsed)))
     except KeyboardInterrupt as stop:  # a verb that keeps something says what
         print("\nudacity-gym: stopped by you" + "".join(f"; {words}" for words in stop.args), file=sys.stderr)
         return INTERRUPTED
     except (UdacityGymError, OSError, ImportError) as error:
-        if parsed.debug:
+        if "--debug" in words:
             raise
-        print(f"udacity-gym {parsed.verb}: {error}", file=sys.stderr)
+        print(f"udacity-gym {words[0]}: {error}", file=sys.stderr)
         if isinstance(error, ImportError) and not isinstance(error, UdacityGymError):
             print("A package is missing or broken; udacity-gym doctor tells which.", file=sys.stderr)
         return FAILED
@@ -93,7 +95,7 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"udacity-gym: {message}", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="udacity-gym",
         description="Record, learn and drive in Udacity's self-driving-car simulator.",
@@ -103,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     for name in VERBS:
         module = import_module(f"udacity_gym.cli.{name}")
         verb = _add_verb(verbs, name, module.Options)
+        if words[:1] == [name] and hasattr(module, "add_late_options"):
+            module.add_late_options(verb, words[1:])
         jobs = getattr(module, "VERBS", None)
         if jobs is None:
             verb.add_argument("--debug", action="store_true", help=_DEBUG)

@@ -18,6 +18,7 @@ from typing import Annotated, Literal, TypeAlias
 from udacity_gym.cli.options import About
 from udacity_gym.cli.shared import EXPERT, load_driver, make_env
 from udacity_gym.protocol.ports import listener
+from udacity_gym.sensors import IMAGE_SIZE
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
 
@@ -192,7 +193,7 @@ def _images() -> Check:
         rate = 20 / (time.perf_counter() - began)
     finally:
         env.close()
-    if image.shape != (160, 320, 3) or image.std() < 5:
+    if image.shape != (*IMAGE_SIZE, 3) or image.std() < 5:
         return Check("images", "fail", "the image of the lake track is empty", "reinstall numba")
     found = f"the lake track draws, {rate:.0f} steps per second"
     if first < 10:
@@ -244,7 +245,7 @@ def _policy(policy: str) -> Check:
     driver = load_driver(policy, "lake")
     if policy == EXPERT or not hasattr(driver, "predict"):
         return Check("policy", "ok", "the built-in expert")
-    action, _ = driver.predict(np.zeros((160, 320, 3), np.uint8))
+    action, _ = driver.predict(np.zeros((*IMAGE_SIZE, 3), np.uint8))
     if not np.isfinite(action).all():
         return Check(
             "policy", "fail", f"{policy} answers with {action}", "train it again with a lower learning rate"

@@ -59,7 +59,7 @@ ONE_DRIVE = (
     "laps", "track", "direction", "conditions", "intervene", "max_seconds", "video", "speed_up", "seed",
 )  # fmt: skip
 """Options that a suite answers by itself."""
-SUITES = ("processes", "human", "incident_videos")
+SUITE_OPTIONS = ("processes", "human", "incident_videos")
 """Options that only a suite has."""
 
 
@@ -71,7 +71,7 @@ def run(options: Options) -> int:
     if options.suite is not None:
         _refuse(options, ONE_DRIVE, f"{options.suite} says that by itself")
         return _compare(options, options.suite)
-    _refuse(options, SUITES, "is for suites: --suite lake-v1")
+    _refuse(options, SUITE_OPTIONS, "is for suites: --suite lake-v1")
     if len(options.policies) > 1:
         raise OptionError("several policies are compared by a suite: --suite lake-v1")
     return _judge(options, options.policies[0])
@@ -114,10 +114,10 @@ def _judge(options: Options, policy: str) -> int:
 
 def _compare(options: Options, name: str) -> int:
     """Policies by a suite."""
-    from udacity_gym.evaluation import ForEachTrack, compare, find_suite, run_suite, write_comparison
+    from udacity_gym.evaluation import SUITES, ForEachTrack, compare, run_suite, write_comparison
     from udacity_gym.files import digest_of, find_policy, write_whole
 
-    suite = find_suite(name)
+    suite = SUITES.find(name)
     suite.check()
     human = None if options.human is None else _steering(options.human)
     names = _names(options.policies)

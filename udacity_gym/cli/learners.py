@@ -18,18 +18,18 @@ class Options:
 
 def run(options: Options) -> int:
     """List."""
-    from algorithms.learners import find_learner, installed_learners, options_of
+    from algorithms.learners import LEARNERS, find_learner, options_of
 
     if options.name is None:
-        for name, where in installed_learners().items():
-            print(f"{name:<22}{where}")
+        for name, path in sorted({**LEARNERS.entry_points(), **LEARNERS.objects}.items()):
+            print(f"{name:<22}{path}")
         print("\nTheir options: udacity-gym learners NAME.  To learn: udacity-gym train --algorithm NAME")
         return 0
     learner = find_learner(options.name)
     print(inspect.cleandoc(learner.__doc__ or "(it does not say what it is)").splitlines()[0], end="\n\n")
-    known = options_of(learner)
-    if known is None:
-        print("It takes any options, and does not tell which it knows.")
-    for option in known or []:
+    settings = options_of(learner)
+    if settings is None:
+        print("It takes any options, and does not list those that it knows.")
+    for option in settings or []:
         print(f"  {option}")
     return 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
+import inspect
 import types
 import typing
 from pathlib import Path
@@ -69,12 +71,89 @@ def read_options(options: type[T], parsed: argparse.Namespace) -> T:
     return options(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
+def add_setting(
+    group: argparse._ArgumentGroup, dest: str, name: str, hint: Any, default: Any, description: str
+) -> None:
+    """Add ``--name value``, which appends ``name=value`` to a list of texts; `read_value` reads the value.
+
+    Args:
+        group: where to add it, in a parser that has an option for the whole list.
+        dest: name of the list.
+        name: name of the setting; a bool is set by ``--name`` and ``--no-name``.
+        hint: its type.
+        default: its default, for ``--help`` alone; `inspect.Parameter.empty` if it has none.
+        description: for ``--help``.
+    """
+    kind, flag = plain_type(hint), f"--{name.replace('_', '-')}"
+    description = description.replace("``", "").removesuffix(".")
+    if default is not inspect.Parameter.empty and default is not None:
+        description += f" (default: {default})"
+    settings: dict[str, Any] = {"nargs": 0} if kind is bool else {"metavar": PLACEHOLDERS.get(kind, "VALUE")}
+    if typing.get_origin(kind) is Literal:
+        settings["metavar"] = f"{{{','.join(typing.get_args(kind))}}}"
+    group.add_argument(
+        *([flag, f"--no-{name.replace('_', '-')}"] if kind is bool else [flag]),
+        action=_AppendSetting,
+        dest=dest,
+        const=name,
+        default=argparse.SUPPRESS,
+        help=description.replace("%", "%%"),
+        **settings,
+    )
+
+
+class _AppendSetting(argparse.Action):
+    """Appends ``name=value``."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if self.nargs == 0:
+            values = not str(option_string).startswith("--no-")
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), f"{self.const}={values}"])
+
+
+def read_value(hint: Any, text: str) -> Any:
+    """Read a word as a value of a type.
+
+    Returns:
+        The text itself for a str or a ``Literal``. Else None for "none", True for "true", False for "false",
+        what Python takes the text for, or the text. None of these is checked against the type.
+    """
+    kind, word = plain_type(hint), text.lower()
+    if kind is str or typing.get_origin(kind) is Literal:
+        return None if word in ("none", "null") and type(None) in typing.get_args(hint) else text
+    if word in _WORDS:
+        return _WORDS[word]
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return float(value) if kind is float and type(value) is int else value
+
+
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
+
+
+def plain_type(hint: Any) -> Any:
+    """A type without ``| None`` and without ``Annotated``."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return plain_type(arguments[0])
+    kinds = [kind for kind in arguments if kind is not type(None)]
+    if origin in (typing.Union, types.UnionType) and len(kinds) == 1:
+        return plain_type(kinds[0])
+    return hint
+
+
 def _reading(hint: Any) -> dict[str, Any]:
     """How argparse reads a value of a type."""
+    hint = plain_type(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        (inner,) = (argument for argument in arguments if argument is not type(None))
-        return _reading(inner)
     if origin is tuple:
         return {**_reading(arguments[0]), "nargs": "+"}
     if origin is Literal:

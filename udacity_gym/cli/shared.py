@@ -28,9 +28,9 @@ def make_env(track: str, **settings: Any) -> gymnasium.Env[Any, Any]:
     """Make the environment with the embedded simulator."""
     import gymnasium
 
-    import udacity_gym  # noqa: F401 - registers the environment
+    from udacity_gym import ENV_ID
 
-    return gymnasium.make("UdacitySim-v0", track=track, disable_env_checker=True, **settings)
+    return gymnasium.make(ENV_ID, track=track, disable_env_checker=True, **settings)
 
 
 def make_expert(expert: str, track: str | Track, speed: float | None = None, noise: float = 0.0) -> Any:
@@ -46,10 +46,10 @@ def make_expert(expert: str, track: str | Track, speed: float | None = None, noi
         OptionError: There is no such expert, or a policy was given a speed.
         CheckpointError: The folder holds no policy.
     """
-    from udacity_gym.experts import Noise, NoisyExpert, PolicyExpert, expert_names, make_expert as by_name
+    from udacity_gym.experts import EXPERTS, Noise, NoisyExpert, PolicyExpert, make_expert as by_name
 
     expert = "pure_pursuit" if expert == EXPERT else expert
-    if expert not in expert_names() and Path(expert).exists():
+    if expert not in EXPERTS and Path(expert).exists():
         if speed is not None:
             raise OptionError("--speed is for experts by name; a policy drives at its own speed")
         made: Any = PolicyExpert(load_driver(expert, track))
@@ -73,10 +73,10 @@ def load_driver(policy: str, track: str | Track) -> Any:
         CheckpointError: The folder holds no policy.
     """
     from udacity_gym.driving.loading import load_policy
-    from udacity_gym.experts import expert_names, make_expert as by_name
+    from udacity_gym.experts import EXPERTS, make_expert as by_name
 
     name = "pure_pursuit" if policy == EXPERT else policy
-    if not Path(policy).exists() and name in expert_names():
+    if not Path(policy).exists() and name in EXPERTS:
         return by_name(name, track)
     return load_policy(policy)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.shared import check_seed, positive
 from udacity_gym.conditions import Conditions
 from udacity_gym.errors import OptionError
-from udacity_gym.simulators.base import Simulator
-from udacity_gym.telemetry import Control
+from udacity_gym.telemetry import CTRL_DT, Control
 from udacity_gym.window import Window
+
+if TYPE_CHECKING:
+    from udacity_gym.simulators.base import Simulator
 
 FRAMES_PER_IMAGE = 3
 """Frames of the simulator per image in the window, which leaves it time for the driver."""
@@ -67,7 +69,7 @@ class Options:
     port: Annotated[int, About("port the driver listens on")] = 4567
     culture: Annotated[str, About("how numbers are written, such as de_DE")] = "en_US"
     mode: Annotated[Literal["autonomous", "training"], About("start pose and ride")] = "autonomous"
-    ctrl_dt: Annotated[float, About("s of simulated time per command, in lock-step")] = 1 / 15
+    ctrl_dt: Annotated[float, About("s of simulated time per command, in lock-step")] = CTRL_DT
     seed: Annotated[int, About("seed of the simulator")] = 0
     patience: Annotated[float, About("s to wait for a driver, at first and after one has gone")] = 30.0
     announce: Annotated[bool, About("tell udacity-gym's own server who we are, for exact lock-step")] = True
@@ -80,14 +82,15 @@ def run(options: Options) -> int:
     if options.window and not options.real_time:
         raise OptionError("--window is for people, who need --real-time")
     from udacity_gym.protocol.client import SimulatorClient
+    from udacity_gym.simulators.base import SimulatorSettings
     from udacity_gym.simulators.embedded import EmbeddedSimulator
     from udacity_gym.world.track.track import Track
 
     track = Track.load(options.track)
-    conditions = Conditions.named(options.conditions)
+    settings = SimulatorSettings(track, mode=options.mode, conditions=Conditions.named(options.conditions))
     person = Person(Window("udacity-gym sim", *WINDOW)) if options.window else None
     client = SimulatorClient(
-        lambda ctrl_dt: EmbeddedSimulator(track, ctrl_dt=ctrl_dt, mode=options.mode, conditions=conditions),
+        lambda ctrl_dt: EmbeddedSimulator(replace(settings, ctrl_dt=ctrl_dt)),
         track=track.name,
         host=options.host,
         port=options.port,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import ast
+import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from udacity_gym.cli.options import About
+from udacity_gym.cli.options import About, add_setting, plain_type, read_value
 from udacity_gym.cli.outputs import check_writable, no_empty_folders
 from udacity_gym.cli.people import STEERING, people
 from udacity_gym.cli.shared import EXPERT, check_seed, make_env, make_expert
@@ -29,52 +29,30 @@ MANY_STRAIGHT = 0.4
 class Options:
     """Train a policy on recordings.
 
-    Options that are not given are the learner's own; udacity-gym learners NAME lists all that it has.
+    Every setting of the learner is an option; --help lists those of --algorithm, behavioural cloning without.
     The output folder gets "policy" (the best checkpoint so far), "state" (to go on from after an
     interruption: the same command again) and "tensorboard" (the log).
     """
 
     recordings: Annotated[tuple[Path, ...], About("folders with a driving_log.csv", positional=True)]
     output: Annotated[Path, About("folder of the training")] = Path("training")
-    algorithm: Annotated[str, About("who learns: a name of udacity-gym learners, or package:Class")] = "bc"
+    algorithm: Annotated[str, About("learner: a name of udacity-gym learners, or package:Class")] = "bc"
     option: Annotated[
         tuple[str, ...],
-        About("any other option of the learner; several times for several", repeated=True, shown="KEY=VALUE"),
+        About("a setting of the learner, as --key value sets it too", repeated=True, shown="KEY=VALUE"),
     ] = ()
-    track: Annotated[str, About("track that a learner drives on, if it drives")] = "lake"
+    track: Annotated[str, About("track used by learners that collect their own data")] = "lake"
     direction: Annotated[
-        Literal["forward", "reverse"] | None, About("which way around, if not the track's own")
+        Literal["forward", "reverse"] | None, About("driving direction, if not the track's own")
     ] = None
-    conditions: Annotated[str, About("weather and light: rain, dusk, ... or clear as Udacity's")] = "clear"
+    conditions: Annotated[str, About("weather and light there: rain, dusk, ...")] = "clear"
     expert: Annotated[
         str,
-        About("whom a learner asks, if it asks: expert, racing, pid, a policy, or human (in a window)"),
+        About("expert of learners that need one: expert, racing, pid, a policy, or human (in a window)"),
     ] = EXPERT
-    epochs: Annotated[int | None, About("passes over the rows")] = None
-    batch_size: Annotated[int | None, About("images per step of the optimizer")] = None
-    learning_rate: Annotated[float | None, About("greatest learning rate of Adam")] = None
-    loss: Annotated[str | None, About("what is minimised, such as mse or huber")] = None
-    throttle: Annotated[
-        str | None,
-        About("who works the throttle: learned (the policy), or speed_control, which keeps a speed"),
-    ] = None
-    target_speed: Annotated[
-        float | None, About("m/s for the controller; the recordings' median if not given")
-    ] = None
-    side_cameras: Annotated[float | None, About("share of training images from the side cameras")] = None
-    balance: Annotated[float | None, About("how far the peak of straight driving is flattened, 0 to 1")] = (
-        None
-    )
-    smoothing: Annotated[float | None, About("s over which steering is averaged; for keyboards")] = None
-    validation: Annotated[
-        float | None, About("share of each recording's rows, the last, that are set aside")
-    ] = None
-    patience: Annotated[int | None, About("stop after so many epochs without getting better")] = None
-    threads: Annotated[int | None, About("CPU threads; the learner's choice if not given")] = None
     seed: Annotated[int, About("seed of everything random")] = 0
 
 
-_OURS = ("recordings", "output", "algorithm", "option", "track", "direction", "conditions", "expert", "seed")
 _GOES_ON = {"state": "epoch", "settings.json": "round"}
 """What our learners keep to go on from, and after what they do."""
 
@@ -83,14 +61,13 @@ def run(options: Options) -> int:
     """Train."""
     check_seed(options.seed)
     check_writable(options.output, "--output")
-    settings = {name: value for name, value in asdict(options).items() if name not in _OURS}
-    settings = {name: value for name, value in settings.items() if value is not None}
-    settings |= parse_options(options.option)
 
-    from algorithms.learners import find_learner, make_learner
+    from algorithms.learners import find_learner, make_learner, options_of
     from udacity_gym.recording import open_recording
 
     learner_class = find_learner(options.algorithm)
+    types = {option.name: option.type for option in options_of(learner_class) or []}
+    settings = read_settings(options.option, types)
     recordings = []
     for path in options.recordings:
         recording = open_recording(path)
@@ -120,31 +97,54 @@ def run(options: Options) -> int:
     return 0
 
 
-def parse_options(given: Sequence[str]) -> dict[str, Any]:
-    """Read options such as ``rounds=5``, ``beta=linear`` or ``sizes=(64, 32)``.
+def add_late_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Add the settings of the learner that the command line names as options.
 
     Args:
-        given: each ``key=value``; a value is what Python takes it for, else text.
+        parser: the parser of `Options`.
+        words: the command line after the verb.
+
+    Raises:
+        OptionError: There is no such learner, or it has no setting that an option names.
+    """
+    from algorithms.learners import check_option, find_learner, options_of
+
+    finder = argparse.ArgumentParser(add_help=False)
+    finder.add_argument("--algorithm", default=Options.algorithm)
+    algorithm = finder.parse_known_args(list(words))[0].algorithm
+    learner_class = find_learner(algorithm)
+    own = {field.name for field in fields(Options)} | {"debug", "help"}
+    settings = [setting for setting in options_of(learner_class) or [] if setting.name not in own]
+    group = parser.add_argument_group(f"settings of {algorithm}")
+    for setting in settings:
+        if not is_dataclass(plain_type(setting.type)):  # nobody writes one as a word
+            add_setting(group, "option", setting.name, setting.type, setting.default, setting.description)
+    for name in (word[2:].partition("=")[0].replace("-", "_") for word in words if word.startswith("--")):
+        known = (*own, *(setting.name for setting in settings))
+        if not any(other.startswith(name.removeprefix("no_")) for other in known):
+            check_option(learner_class, name)
+
+
+def read_settings(texts: Sequence[str], types: Mapping[str, Any]) -> dict[str, Any]:
+    """Read settings such as ``rounds=5``, ``beta=linear`` or ``put_back=true``.
+
+    Args:
+        texts: each ``key=value``.
+        types: types of the settings.
 
     Raises:
         OptionError: There is no key, or one is there twice.
     """
-    options: dict[str, Any] = {}
-    for text in given:
+    settings: dict[str, Any] = {}
+    for text in texts:
         key, sign, value = text.partition("=")
         name = key.strip().replace("-", "_")
         if not sign or not name.isidentifier():
             raise OptionError(f"--option {text!r} must be KEY=VALUE, such as --option epochs=5")
-        if name in options:
-            raise OptionError(f"--option {name} is given twice")
-        words = {"true": True, "false": False, "none": None, "null": None}
-        try:
-            options[name] = words.get(value.lower(), ...)
-            if options[name] is ...:
-                options[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            options[name] = value
-    return options
+        if name in settings:
+            raise OptionError(f"{name} is given twice")
+        settings[name] = read_value(types.get(name, Any), value)
+    return settings
 
 
 @contextmanager
@@ -207,9 +207,9 @@ def outcome(learner: Any, policy: Any) -> list[str]:
     if not len(frames):
         return [f"{len(learner.epoch_log)} epochs; no rows were set aside to validate on"]
     truth = np.asarray(frames.steering, np.float64)
-    from algorithms.training.trainer import predictions
+    from algorithms.dagger.replay import replay
 
-    steering = predictions(policy, frames)[:, 0].astype(np.float64)
+    steering = replay(policy, frames).actions[:, 0].astype(np.float64)
     mean = float(np.mean(learner.train_frames.steering))
     guesses = {
         type(getattr(policy, "network", policy)).__name__: steering,

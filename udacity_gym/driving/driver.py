@@ -15,8 +15,9 @@ from udacity_gym.driving.decision import EXPERT, POLICY, Action, Decision, check
 from udacity_gym.driving.policy_inputs import ObservationError, image_size_for
 from udacity_gym.driving.speed import DEFAULT_SPEED, SpeedController
 from udacity_gym.errors import ActionError, OptionError
+from udacity_gym.telemetry import CTRL_DT
 
-FALLBACK_DT = 1 / 15
+FALLBACK_DT = CTRL_DT
 """s of the first step of an episode in an environment whose ``info`` has no "ctrl_dt"."""
 
 

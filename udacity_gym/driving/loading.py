@@ -61,7 +61,7 @@ def load_driver(name: str | Path) -> Any:
     """A policy or an expert, by its path or name.
 
     Args:
-        name: of an expert, see `udacity_gym.experts.expert_names`; or the path of a policy, see
+        name: of an expert, see `udacity_gym.experts.EXPERTS`; or the path of a policy, see
             `load_policy`.
 
     Raises:
@@ -69,12 +69,12 @@ def load_driver(name: str | Path) -> Any:
     """
     path = Path(name)
     if not path.exists():
-        from udacity_gym.experts import expert_names, make_expert
+        from udacity_gym.experts import EXPERTS, make_expert
 
-        if str(name) in expert_names():
+        if str(name) in EXPERTS:
             return make_expert(str(name))
         raise CheckpointError(
             f"{name} is neither the path of a policy nor the name of an expert; there are the experts "
-            f"{', '.join(expert_names())}"
+            f"{', '.join(EXPERTS.names())}"
         )
     return load_policy(path)

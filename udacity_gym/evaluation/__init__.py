@@ -14,7 +14,7 @@ from udacity_gym.evaluation.runner import EvaluationStep, evaluate
 from udacity_gym.evaluation.statistics import Estimate, bootstrap_estimate, mean_estimate, spearman
 from udacity_gym.evaluation.suite_result import Comparison, SuiteResult, compare
 from udacity_gym.evaluation.suite_runner import ForEachTrack, run_suite
-from udacity_gym.evaluation.suites import Scenario, Suite, find_suite, register_suite, scenarios, suite_names
+from udacity_gym.evaluation.suites import SUITES, Scenario, Suite, scenarios
 
 if TYPE_CHECKING:
     from udacity_gym.evaluation.comparison_report import write_comparison
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from udacity_gym.evaluation.video import DriveVideo
 
 __all__ = [
+    "SUITES",
     "Comparison",
     "DriveVideo",
     "Estimate",
@@ -37,13 +38,10 @@ __all__ = [
     "bootstrap_estimate",
     "compare",
     "evaluate",
-    "find_suite",
     "mean_estimate",
-    "register_suite",
     "run_suite",
     "scenarios",
     "spearman",
-    "suite_names",
     "write_comparison",
     "write_report",
 ]

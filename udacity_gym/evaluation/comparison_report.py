@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
-import html
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from string import Template
+from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
-from udacity_gym import __version__
 from udacity_gym.evaluation import figures
+from udacity_gym.evaluation.episode_log import Episode, Film
 from udacity_gym.evaluation.measures import HELPED, MEASURES
-from udacity_gym.evaluation.report import part_of_page
+from udacity_gym.evaluation.page import render
 from udacity_gym.evaluation.statistics import Estimate
 from udacity_gym.evaluation.suite_result import METHOD, Comparison, SuiteResult
 from udacity_gym.files import write_whole
@@ -40,17 +41,16 @@ def write_comparison(path: str | Path, comparison: Comparison, title: str | None
     """
     suite, results = comparison.suite, comparison.results
     names = " against ".join(result.policy for result in results)
-    page = Template(part_of_page("comparison.html")).substitute(
-        style=part_of_page("report.css"),
-        title=html.escape(title or f"{names}: {suite.name}"),
-        verdict=html.escape(_verdict(comparison)),
+    page = render(
+        "comparison.html",
+        title=title or f"{names}: {suite.name}",
+        verdict=_verdict(comparison),
         table=_table(comparison),
         method=_method(comparison),
         scenarios=_by_scenario(comparison),
-        policies="\n".join(_policy(result) for result in results),
+        policies=[_policy(result) for result in results],
         steering=_steering(comparison),
         facts=_facts(comparison),
-        version=html.escape(__version__),
     )
     return write_whole(path, page)
 
@@ -71,29 +71,30 @@ def _verdict(comparison: Comparison) -> str:
     )
 
 
-def _cell(estimate: Estimate, digits: int, scale: float, best: bool) -> str:
-    if math.isnan(estimate.value):
-        return "<td>–</td>"
-    value = f"{estimate.value * scale:.{digits}f}"
-    interval = ""
-    if not math.isnan(estimate.low):
-        interval = f"<small>{estimate.low * scale:.{digits}f} to {estimate.high * scale:.{digits}f}</small>"
-    return f"<td{' class=best' if best else ''}>{value}{interval}</td>"
-
-
-def _table(comparison: Comparison) -> str:
-    measures, table = comparison.told(), comparison.table()
-    several = len(comparison.results) > 1
-    head = "".join(f"<th>{html.escape(policy)}</th>" for policy in table)
-    rows = []
-    for measure in measures:
-        best = comparison.best(measure) if several else ()
-        cells = "".join(
-            _cell(row[measure.name], measure.digits, measure.scale, policy in best and len(best) < len(table))
+def _table(comparison: Comparison) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Title and cells of each row, a cell for each policy."""
+    table, rows = comparison.table(), []
+    for measure in comparison.told():
+        best = comparison.best(measure) if len(table) > 1 else ()
+        cells = [
+            {
+                **_cell(row[measure.name], measure.digits, measure.scale),
+                "best": policy in best and len(best) < len(table),
+            }
             for policy, row in table.items()
-        )
-        rows.append(f"<tr><td>{html.escape(measure.title)}</td>{cells}</tr>")
-    return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        ]
+        rows.append((measure.title, cells))
+    return rows
+
+
+def _cell(estimate: Estimate, digits: int, scale: float) -> dict[str, str]:
+    if math.isnan(estimate.value):
+        return {"value": "–", "interval": ""}
+    interval = f"{estimate.low * scale:.{digits}f} to {estimate.high * scale:.{digits}f}"
+    return {
+        "value": f"{estimate.value * scale:.{digits}f}",
+        "interval": "" if math.isnan(estimate.low) else interval,
+    }
 
 
 def _method(comparison: Comparison) -> str:
@@ -114,10 +115,10 @@ def _method(comparison: Comparison) -> str:
             if not math.isnan(estimate.value):
                 points = estimate.text(1, 100)
                 words.append(f"Autonomy of {policy} less that of {first}, start by start: {points} points.")
-    return html.escape(" ".join(words))
+    return " ".join(words)
 
 
-def _by_scenario(comparison: Comparison) -> str:
+def _by_scenario(comparison: Comparison) -> Markup:
     measure = next((m for m in comparison.told() if m.drives), AUTONOMY)
     table = {
         result.policy: {str(s): result.measure(measure, s) for s in comparison.suite.scenarios}
@@ -126,10 +127,22 @@ def _by_scenario(comparison: Comparison) -> str:
     return figures.estimates(table, measure.title, measure.scale)
 
 
-def _policy(result: SuiteResult) -> str:
-    roads = dict.fromkeys((s.track, s.direction) for s in result.suite.scenarios)
-    cards = []
-    for track, direction in roads:
+def _policy(result: SuiteResult) -> dict[str, Any]:
+    """What the template shows of a policy."""
+    films = [(episode, film) for episode in result.episodes for film in episode.films]
+    shown = _films(films, result.folder) if result.folder is not None else []
+    return {
+        "name": result.policy,
+        "maps": list(_maps(result)),
+        "has_films": bool(films) and result.folder is not None,
+        "films": shown,
+        "more_films": len(films) - len(shown),
+    }
+
+
+def _maps(result: SuiteResult) -> Iterator[tuple[str, Markup]]:
+    """Title and map of each track in each direction."""
+    for track, direction in dict.fromkeys((s.track, s.direction) for s in result.suite.scenarios):
         drives = [
             e.evaluation
             for e in result.episodes
@@ -137,38 +150,23 @@ def _policy(result: SuiteResult) -> str:
             and e.case.intervene == result.suite.intervene[0]
         ]
         if drives:
-            image = figures.track_map(drives, Track(drives[0].track_data))
-            where = f"{track}{', in reverse' if direction == 'reverse' else ''}: {len(drives)} drives"
-            cards.append(f'<div class="card"><h3>{html.escape(where)}</h3>{image}</div>')
-    return (
-        f"<section><h2>{html.escape(result.policy)}</h2>"
-        f'<div class="maps">{"".join(cards)}</div>{_films(result)}</section>'
-    )
+            title = f"{track}{', in reverse' if direction == 'reverse' else ''}: {len(drives)} drives"
+            yield title, figures.track_map(drives, Track(drives[0].track_data))
 
 
-def _films(result: SuiteResult) -> str:
-    films = [(episode, film) for episode in result.episodes for film in episode.films]
-    if not films or result.folder is None:
-        return ""
+def _films(films: Sequence[tuple[Episode, Film]], folder: Path) -> list[dict[str, str | None]]:
+    """Caption, film strip and video of some incidents."""
     # Of every episode one before any has two: many incidents of one bad drive tell less.
     order = sorted(range(len(films)), key=lambda k: sum(e is films[k][0] for e, _ in films[:k]))
-    shown = []
+    shown: list[dict[str, str | None]] = []
     for episode, film in (films[k] for k in sorted(order[:MOST_FILMS])):
-        strip = _data(result.folder / film.strip, "image/jpeg")
+        strip = _data(folder / film.strip, "image/jpeg")
         if strip is None:  # somebody has taken the films away
             continue
-        caption = html.escape(f"{episode.case.scenario}, seed {episode.case.seed}: {film.caption}")
-        video = None if film.video is None else _data(result.folder / film.video, "video/webm")
-        player = "" if video is None else f'<video src="{video}" controls muted loop playsinline></video>'
-        shown.append(
-            f'<figure><img alt="{caption}" src="{strip}">{player}<figcaption>{caption}</figcaption></figure>'
-        )
-    more = len(films) - len(shown)
-    note = f'<p class="note">… and {more} more in the folder of the drives.</p>' if more else ""
-    return (
-        '<div class="card strips" style="margin-top: 16px"><h3>The last three seconds before somebody had to '
-        f"help</h3>{''.join(shown)}{note}</div>"
-    )
+        video = None if film.video is None else _data(folder / film.video, "video/webm")
+        caption = f"{episode.case.scenario}, seed {episode.case.seed}: {film.caption}"
+        shown.append({"caption": caption, "strip": strip, "video": video})
+    return shown
 
 
 def _data(path: Path, kind: str) -> str | None:
@@ -177,7 +175,7 @@ def _data(path: Path, kind: str) -> str | None:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
-def _steering(comparison: Comparison) -> str:
+def _steering(comparison: Comparison) -> Markup:
     wanted = (*HELPED, "road")
     samples = {
         result.policy: np.concatenate([d.trajectory.steering for d in result.drives(wanted)])
@@ -189,11 +187,11 @@ def _steering(comparison: Comparison) -> str:
     return figures.steering_histograms(samples, comparison.human is not None)
 
 
-def _facts(comparison: Comparison) -> str:
+def _facts(comparison: Comparison) -> dict[str, str]:
     suite = comparison.suite
     lost = [f"{r.policy}: {len(r.episodes)} of {len(suite)}" for r in comparison.results if not r.complete]
     cut = sum(not e.evaluation.complete for r in comparison.results for e in r.episodes)
-    everything = {
+    return {
         "Suite": f"{suite.name}{': ' + suite.about if suite.about else ''}",
         "Scenarios": "; ".join(map(str, suite.scenarios)),
         "Seeds": ", ".join(map(str, suite.seeds)),
@@ -203,4 +201,3 @@ def _facts(comparison: Comparison) -> str:
         **({"Missing": "; ".join(lost)} if lost else {}),
         **({"Ended before the laps were driven": f"{cut} drives"} if cut else {}),
     }
-    return "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in everything.items())

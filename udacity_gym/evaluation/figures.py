@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup, escape
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
@@ -40,7 +41,7 @@ MOST_POINTS = 2000
 """Points of a curve beyond which it is thinned: no screen shows more."""
 
 
-def track_map(evaluation: Evaluation | Sequence[Evaluation], track: Track) -> str:
+def track_map(evaluation: Evaluation | Sequence[Evaluation], track: Track) -> Markup:
     """The track from above, drives coloured by their distance from the reference line, incidents marked.
 
     Args:
@@ -105,7 +106,7 @@ def track_map(evaluation: Evaluation | Sequence[Evaluation], track: Track) -> st
     return _png(figure, "Map of the track with the drive")
 
 
-def over_distance(evaluation: Evaluation) -> str:
+def over_distance(evaluation: Evaluation) -> Markup:
     """Cross-track error and speed over the distance driven, laps and put-backs marked."""
     figure = Figure(figsize=(11.6, 4.6))
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2), "hspace": 0.16})
@@ -138,7 +139,7 @@ def over_distance(evaluation: Evaluation) -> str:
 
 def steering_histogram(
     policy: NDArray[np.floating[Any]], demonstrations: NDArray[np.floating[Any]] | None
-) -> str:
+) -> Markup:
     """How often which steering was used: by the policy, and in the demonstrations if there are any."""
     figure = Figure(figsize=(5.6, 3.0))
     axes = figure.subplots()
@@ -159,7 +160,7 @@ def steering_histogram(
     return _svg(figure, "Histogram of steering")
 
 
-def estimates(table: Mapping[str, Mapping[str, Estimate]], label: str, scale: float = 1.0) -> str:
+def estimates(table: Mapping[str, Mapping[str, Estimate]], label: str, scale: float = 1.0) -> Markup:
     """Figures with their intervals, a row each, a colour per policy.
 
     Args:
@@ -188,7 +189,7 @@ def estimates(table: Mapping[str, Mapping[str, Estimate]], label: str, scale: fl
     return _svg(figure, label)
 
 
-def steering_histograms(samples: Mapping[str, NDArray[np.floating[Any]]], human: bool) -> str:
+def steering_histograms(samples: Mapping[str, NDArray[np.floating[Any]]], human: bool) -> Markup:
     """How often which steering was used, a line per name; the first one is filled if it is a human's."""
     figure = Figure(figsize=(11.6, 3.2))
     axes = figure.subplots()
@@ -209,7 +210,7 @@ def steering_histograms(samples: Mapping[str, NDArray[np.floating[Any]]], human:
     return _svg(figure, "Histogram of steering")
 
 
-def learning_curve(losses: Mapping[str, Sequence[float]]) -> str:
+def learning_curve(losses: Mapping[str, Sequence[float]]) -> Markup:
     """Loss by epoch, a line per name; the best epoch of the last name is marked."""
     figure = Figure(figsize=(5.6, 3.0))
     axes = figure.subplots()
@@ -239,7 +240,7 @@ def learning_curve(losses: Mapping[str, Sequence[float]]) -> str:
     return _svg(figure, "Loss by epoch")
 
 
-def image(image: Image, alt: str) -> str:
+def image(image: Image, alt: str) -> Markup:
     """An image of the car's camera as an ``img`` element."""
     import cv2
 
@@ -285,7 +286,7 @@ def _plain(axes: Any) -> None:
     axes.patch.set_alpha(0)
 
 
-def _svg(figure: Figure, alt: str) -> str:
+def _svg(figure: Figure, alt: str) -> Markup:
     """Inline SVG whose text is text, in the font of the page."""
     figure.patch.set_alpha(0)
     stream = io.StringIO()
@@ -294,15 +295,16 @@ def _svg(figure: Figure, alt: str) -> str:
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
+    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(alt)}" ', 1))
 
 
-def _png(figure: Figure, alt: str) -> str:
+def _png(figure: Figure, alt: str) -> Markup:
     figure.patch.set_alpha(0)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", bbox_inches="tight", metadata={"Software": None})
     return _img("png", stream.getvalue(), alt)
 
 
-def _img(kind: str, data: bytes, alt: str) -> str:
-    return f'<img alt="{alt}" src="data:image/{kind};base64,{base64.b64encode(data).decode("ascii")}">'
+def _img(kind: str, data: bytes, alt: str) -> Markup:
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return Markup('<img alt="{}" src="{}">').format(alt, source)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
-from udacity_gym import __version__
 from udacity_gym.evaluation import figures
-from udacity_gym.evaluation.result import WORDS, Evaluation, Kind
+from udacity_gym.evaluation.page import render
+from udacity_gym.evaluation.result import WORDS, Evaluation, Incident, Kind
 from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH, Image
 from udacity_gym.world.track.track import Track
@@ -56,27 +54,26 @@ def write_report(
         UdacityGymError: Nothing can be written there.
     """
     path = Path(path)
-    page = Template(part_of_page("report.html")).substitute(
-        style=part_of_page("report.css"),
-        title=html.escape(title or f"{evaluation.policy} on the {evaluation.track} track"),
-        verdict=html.escape(_verdict(evaluation)),
+    page = render(
+        "report.html",
+        title=title or f"{evaluation.policy} on the {evaluation.track} track",
+        verdict=_verdict(evaluation),
         tiles=_tiles(evaluation),
-        video=_video(path, video),
+        video=None if video is None else _relative(video, path.parent),
         map=figures.track_map(evaluation, Track(evaluation.track_data)),
         curves=figures.over_distance(evaluation),
         departures=_departures(evaluation),
-        incidents=_incidents(evaluation),
+        seconds=f"{evaluation.seconds:.0f}",
+        outside=OUTSIDE[evaluation.intervene],
+        max_abs_cte=f"{evaluation.max_abs_cte:.2f}",
+        incidents=[_incident(incident) for incident in evaluation.incidents[:MOST_INCIDENTS]],
+        more_incidents=len(evaluation.incidents) - MOST_INCIDENTS,
+        learning_title="What it learnt" if demonstrations is not None or losses else "How it steers",
         learning=_learning(evaluation, demonstrations, losses),
-        images=_images(images),
+        images=[(caption, figures.image(image, caption)) for caption, image in images],
         facts=_facts(evaluation, facts or {}),
-        version=html.escape(__version__),
     )
     return write_whole(path, page)
-
-
-def part_of_page(name: str) -> str:
-    """A template or a style sheet beside this module."""
-    return resources.files("udacity_gym.evaluation").joinpath(name).read_text(encoding="utf-8")
 
 
 def _verdict(evaluation: Evaluation) -> str:
@@ -96,10 +93,11 @@ def _verdict(evaluation: Evaluation) -> str:
     )
 
 
-def _tiles(evaluation: Evaluation) -> str:
+def _tiles(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
+    """Name, value, unit and look of each."""
     flawless = evaluation.interventions == 0 and evaluation.complete
     good = "good" if flawless else "fair" if evaluation.autonomy >= 0.9 else "poor"
-    tiles = [
+    return [
         ("Autonomy", f"{evaluation.autonomy * 100:.1f}", "%", f"hero {good}"),
         ("Laps", f"{evaluation.laps}", f"of {evaluation.laps_wanted}", ""),
         ("Laps without help", f"{evaluation.laps_without_intervention}", "", ""),
@@ -107,89 +105,52 @@ def _tiles(evaluation: Evaluation) -> str:
         ("Mean cross-track error", f"{evaluation.mean_abs_cte:.2f}", "m", ""),
         ("Mean speed", f"{evaluation.mean_speed / MPH:.0f}", "mph", ""),
     ]
-    return "\n".join(
-        f'<div class="tile {look}"><span>{name}</span><b>{value}<i>{unit}</i></b></div>'
-        for name, value, unit, look in tiles
-    )
 
 
-def _video(report: Path, video: str | Path | None) -> str:
-    if video is None:
-        return ""
-    source = Path(os.path.relpath(Path(video).absolute(), report.parent.absolute())).as_posix()
-    source = html.escape(source, quote=True)
-    return (
-        f'<div class="card film"><video src="{source}" controls muted loop playsinline autoplay>'
-        f'<a href="{source}">the video</a></video></div>'
-    )
+def _relative(video: str | Path, folder: Path) -> str:
+    """Path of a video as a page in a folder links it."""
+    return Path(os.path.relpath(Path(video).absolute(), folder.absolute())).as_posix()
 
 
-def _departures(evaluation: Evaluation) -> str:
+def _departures(evaluation: Evaluation) -> list[tuple[str, int, str, bool]]:
+    """What counts as leaving the lane, how often that was, autonomy, whether the car was put back for it."""
     rows: list[tuple[Kind, int, float]] = [
         ("edge", evaluation.edge_departures, evaluation.edge_autonomy),
         ("reference", evaluation.reference_departures, evaluation.reference_autonomy),
     ]
-    body = "".join(
-        f"<tr{' class=chosen' if kind == evaluation.intervene else ''}><td>{WORDS[kind]}</td>"
-        f"<td>{count}</td><td>{share:.1%}</td></tr>"
-        for kind, count, share in rows
-    )
-    outside = OUTSIDE[evaluation.intervene]
-    return (
-        "<table><thead><tr><th>What counts as leaving the lane</th><th>how often</th><th>autonomy</th></tr>"
-        f"</thead><tbody>{body}</tbody></table>"
-        '<p class="note">Autonomy after Bojarski et al. 2016, section 7: one minus 6&nbsp;s for each '
-        f"intervention, over the {evaluation.seconds:.0f}&nbsp;s driven. In this drive the car was put back "
-        f"when it {outside}when it was stuck, and when it left the road. "
-        f"Largest distance from the line: {evaluation.max_abs_cte:.2f}&nbsp;m.</p>"
-    )
+    return [
+        (WORDS[kind], count, f"{autonomy:.1%}", kind == evaluation.intervene)
+        for kind, count, autonomy in rows
+    ]
 
 
-def _incidents(evaluation: Evaluation) -> str:
-    if not evaluation.incidents:
-        return ""
-    body = "".join(
-        f"<tr><td>{i.time:.1f} s</td><td>{i.distance:.0f} m</td><td>{i.s:.0f} m</td>"
-        f"<td>{WORDS[i.kind]}</td><td>{i.cte:+.2f} m</td><td>{i.speed / MPH:.0f} mph</td>"
-        f"<td>{'put back' if i.intervention else ''}</td></tr>"
-        for i in evaluation.incidents[:MOST_INCIDENTS]
-    )
-    more = len(evaluation.incidents) - MOST_INCIDENTS
-    note = f'<p class="note">… and {more} more; the JSON file has them all.</p>' if more > 0 else ""
-    return (
-        '<section><h2>Incidents</h2><div class="card"><table><thead><tr><th>time</th><th>driven</th>'
-        "<th>on the track at</th><th>what</th><th>off the line</th><th>speed</th><th></th></tr></thead>"
-        f"<tbody>{body}</tbody></table>{note}</div></section>"
-    )
+def _incident(incident: Incident) -> list[str]:
+    """The cells of an incident's row."""
+    return [
+        f"{incident.time:.1f} s",
+        f"{incident.distance:.0f} m",
+        f"{incident.s:.0f} m",
+        WORDS[incident.kind],
+        f"{incident.cte:+.2f} m",
+        f"{incident.speed / MPH:.0f} mph",
+        "put back" if incident.intervention else "",
+    ]
 
 
 def _learning(
     evaluation: Evaluation,
     demonstrations: NDArray[np.floating[Any]] | None,
     losses: Mapping[str, Sequence[float]] | None,
-) -> str:
+) -> list[tuple[str, Markup]]:
     cards = []
     if losses and any(len(values) for values in losses.values()):
         cards.append(("Learning", figures.learning_curve(losses)))
     cards.append(("Steering", figures.steering_histogram(evaluation.trajectory.steering, demonstrations)))
-    body = "".join(f'<div class="card"><h3>{name}</h3>{figure}</div>' for name, figure in cards)
-    headline = "What it learnt" if demonstrations is not None or losses else "How it steers"
-    return f'<section><h2>{headline}</h2><div class="pair">{body}</div></section>'
+    return cards
 
 
-def _images(images: Sequence[tuple[str, Image]]) -> str:
-    if not images:
-        return ""
-    body = "".join(
-        f"<figure>{figures.image(image, html.escape(caption, quote=True))}"
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for caption, image in images
-    )
-    return f'<section><h2>What the car sees</h2><div class="strip">{body}</div></section>'
-
-
-def _facts(evaluation: Evaluation, facts: Mapping[str, str]) -> str:
-    everything = {
+def _facts(evaluation: Evaluation, facts: Mapping[str, str]) -> dict[str, str]:
+    return {
         "Policy": evaluation.policy,
         "Track": f"{evaluation.track}, {evaluation.track_length:.0f} m"
         + (", in reverse" if evaluation.track_data.get("direction") == "reverse" else ""),
@@ -199,6 +160,3 @@ def _facts(evaluation: Evaluation, facts: Mapping[str, str]) -> str:
         "Seed": "none" if evaluation.seed is None else str(evaluation.seed),
         "Ended by": evaluation.ended,
     }
-    return "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in everything.items()
-    )

@@ -17,6 +17,7 @@ from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation.metrics import autonomy
 from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH
+from udacity_gym.text import table
 
 Criterion: TypeAlias = Literal["edge", "reference", "road"]
 """What the car is put back for: a wheel over the edge line, more than 1 m from the reference line, or a fall
@@ -356,10 +357,7 @@ class Evaluation:
             ("driven", f"{self.distance:.0f} m in {self.seconds:.0f} s"),
             ("ended", self.ended),
         ]
-        width = max(len(name) for name, _ in rows)
-        lines = [f"{self.policy} on track {self.track}"]
-        lines += [f"  {name:<{width}}  {value}" for name, value in rows]
-        return "\n".join(lines)
+        return f"{self.policy} on track {self.track}\n{table(rows, indent='  ')}"
 
 
 def _from_json(data: Mapping[str, Any]) -> Evaluation:

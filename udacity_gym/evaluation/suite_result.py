@@ -17,6 +17,7 @@ from udacity_gym.evaluation.measures import HELPED, MEASURES, Measure
 from udacity_gym.evaluation.result import Criterion, Evaluation
 from udacity_gym.evaluation.statistics import Estimate, bhattacharyya, mean_estimate
 from udacity_gym.evaluation.suites import Scenario, Suite
+from udacity_gym.text import table
 
 EPISODES = "episodes.jsonl"
 """Name of the file of episodes in a result's folder."""
@@ -206,15 +207,15 @@ class Comparison:
         return f"<Comparison: {', '.join(r.policy for r in self.results)} on {self.suite.name}>"
 
     def __str__(self) -> str:
-        table, told = self.table(), self.told()
-        head = ["", *table]
-        rows = [[m.title, *(row[m.name].text(m.digits, m.scale) for row in table.values())] for m in told]
-        widths = [max(len(line[k]) for line in [head, *rows]) for k in range(len(head))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in [head, *rows]
+        estimates = self.table()
+        rows = [
+            [
+                measure.title,
+                *(row[measure.name].text(measure.digits, measure.scale) for row in estimates.values()),
+            ]
+            for measure in self.told()
         ]
-        return "\n".join([f"{self.suite.name}: {METHOD}", *lines])
+        return f"{self.suite.name}: {METHOD}\n{table([['', *estimates], *rows])}"
 
 
 def compare(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from udacity_gym import ENV_ID
 from udacity_gym.checks import check_integer
 from udacity_gym.driving.driver import Predictor, name_of
 from udacity_gym.driving.executor import Shared, open_executor
@@ -22,7 +23,7 @@ from udacity_gym.evaluation.episode_log import Episode, EpisodeLog
 from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.evaluation.runner import evaluate
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
-from udacity_gym.evaluation.suites import Case, Suite, find_suite
+from udacity_gym.evaluation.suites import SUITES, Case, Suite
 from udacity_gym.world.track.track import Track
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def run_suite(
         UdacityGymError: The folder holds episodes of another policy or suite, or of one that nothing tells
             from this one, or can't be written to.
     """
-    suite = find_suite(suite) if isinstance(suite, str) else suite
+    suite = SUITES.find(suite) if isinstance(suite, str) else suite
     suite.check()
     check_integer("processes", processes, 1)
     if videos and folder is None:
@@ -124,10 +125,9 @@ def run_suite(
 
 
 def _expert(name: str) -> ForEachTrack:
-    from udacity_gym.experts import expert_names, make_expert
+    from udacity_gym.experts import EXPERTS, make_expert
 
-    if name not in expert_names():
-        raise OptionError(f"no expert {name!r}; there are {', '.join(expert_names())}")
+    EXPERTS.find(name)  # raises if there is none
     return ForEachTrack(partial(make_expert, name), name)
 
 
@@ -149,10 +149,8 @@ def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
     scenario = case.scenario
     track = Track.load(scenario.track).facing(scenario.direction)
     driver: Any = run.policy.make(track) if isinstance(run.policy, ForEachTrack) else run.policy
-    import udacity_gym  # noqa: F401 - registers the environment
-
     env = gym.make(
-        "UdacitySim-v0",
+        ENV_ID,
         track=track,
         conditions=scenario.conditions,
         image_size=image_size_for(driver),

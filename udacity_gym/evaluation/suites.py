@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, get_args
 
 from udacity_gym.checks import check_integer, check_number
 from udacity_gym.conditions import Conditions
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.result import Criterion
+from udacity_gym.registry import Registry
 from udacity_gym.world.track.track import Track
-
-GROUP = "udacity_gym.suites"
-"""Entry-point group in which other packages offer theirs, each a `Suite`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class Case:
 class Suite:
     """Drives that a policy is judged by: every scenario from every seed's start.
 
-    A name says for ever the same drives: whoever changes something counts the version up.
+    A suite never changes. A changed suite gets a new version number.
 
     Attributes:
         name: ends with its version, such as "lake-v1".
@@ -151,79 +148,42 @@ def scenarios(
 WEATHER = ("clear", "overcast", "rain", "mist", "fog", "snow", "dawn", "dusk", "night", "low_sun")
 CAMERA = ("clear", "worn_road", "dark", "bright", "noisy", "compressed")
 
-BUILT_IN: dict[str, Suite] = {
-    suite.name: suite
-    for suite in (
-        Suite("lake-v1", scenarios(), about="the lake, from five places"),
-        Suite("jungle-v1", scenarios(("jungle",)), about="the jungle, from five places"),
-        Suite("udacity-v1", scenarios(("lake", "jungle")), about="both of Udacity's tracks"),
-        Suite(
-            "tracks-v1",
-            scenarios(("lake", "jungle", "mountain"), ("forward", "reverse")),
-            seeds=(0, 1, 2),
-            about="all tracks in both directions",
-        ),
-        Suite(
-            "weather-v1",
-            scenarios(conditions=WEATHER),
-            seeds=(0, 1, 2),
-            about="the lake in all weathers and at all times of day",
-        ),
-        Suite(
-            "camera-v1",
-            scenarios(conditions=CAMERA),
-            seeds=(0, 1, 2),
-            about="the lake through worse cameras, and on a worn road",
-        ),
-        Suite(
-            "smoke-v1",
-            scenarios(),
-            seeds=(0, 1),
-            max_seconds=10.0,
-            about="ten seconds on the lake, to see whether everything works",
-        ),
-    )
-}
+BUILT_IN = (
+    Suite("lake-v1", scenarios(), about="the lake, from five places"),
+    Suite("jungle-v1", scenarios(("jungle",)), about="the jungle, from five places"),
+    Suite("udacity-v1", scenarios(("lake", "jungle")), about="both of Udacity's tracks"),
+    Suite(
+        "tracks-v1",
+        scenarios(("lake", "jungle", "mountain"), ("forward", "reverse")),
+        seeds=(0, 1, 2),
+        about="all tracks in both directions",
+    ),
+    Suite(
+        "weather-v1",
+        scenarios(conditions=WEATHER),
+        seeds=(0, 1, 2),
+        about="the lake in all weathers and at all times of day",
+    ),
+    Suite(
+        "camera-v1",
+        scenarios(conditions=CAMERA),
+        seeds=(0, 1, 2),
+        about="the lake through worse cameras, and on a worn road",
+    ),
+    Suite(
+        "smoke-v1",
+        scenarios(),
+        seeds=(0, 1),
+        max_seconds=10.0,
+        about="ten seconds on the lake, to see whether everything works",
+    ),
+)
 
-_registered: dict[str, Suite] = {}
-
-
-def register_suite(suite: Suite) -> Suite:
-    """Make a suite known by its name, in this process.
-
-    Returns:
-        The suite.
-
-    Raises:
-        OptionError: Another suite has that name.
-    """
-    if _known().get(suite.name, suite) != suite:
-        raise OptionError(f"there is another suite {suite.name!r}; count the version up")
-    _registered[suite.name] = suite
-    return suite
-
-
-def suite_names() -> list[str]:
-    """Names that `find_suite` knows: the built-in ones, then those of others."""
-    others = {*_registered, *(entry.name for entry in entry_points(group=GROUP))} - set(BUILT_IN)
-    return [*BUILT_IN, *sorted(others)]
-
-
-def find_suite(name: str) -> Suite:
-    """A suite by its name.
-
-    Raises:
-        OptionError: There is none, or another package offers something else under that name.
-    """
-    if name in _known():
-        return _known()[name]
-    for entry in entry_points(group=GROUP, name=name):
-        suite = entry.load()
-        if not isinstance(suite, Suite) or suite.name != name:
-            raise OptionError(f"the entry point {name!r} must be a Suite of that name, got {suite!r}")
-        return suite
-    raise OptionError(f"no suite {name!r}; there are {', '.join(suite_names())}")
-
-
-def _known() -> dict[str, Suite]:
-    return {**_registered, **BUILT_IN}
+SUITES: Registry[Suite] = Registry(
+    "suite",
+    {suite.name: suite for suite in BUILT_IN},
+    expected="a Suite of that name",
+    group="udacity_gym.suites",
+    fits=lambda name, item: isinstance(item, Suite) and item.name == name,
+)
+"""Suites by name. A suite never changes; a changed suite gets a new version number."""

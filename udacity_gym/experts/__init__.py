@@ -13,10 +13,11 @@ from udacity_gym.experts.policy import PolicyExpert
 from udacity_gym.experts.pure_pursuit import PurePursuit
 from udacity_gym.experts.racing import Racing
 from udacity_gym.experts.racing_line import RacingLine, racing_line
-from udacity_gym.experts.registry import expert_names, make_expert
+from udacity_gym.experts.registry import EXPERTS, make_expert
 from udacity_gym.experts.scripted_human import ScriptedHuman
 
 __all__ = [
+    "EXPERTS",
     "PID",
     "Corrections",
     "Expert",
@@ -31,7 +32,6 @@ __all__ = [
     "RacingLine",
     "Reading",
     "ScriptedHuman",
-    "expert_names",
     "make_expert",
     "racing_line",
 ]

@@ -1,61 +1,156 @@
-"""The side that simulates: our simulator on the wire, as Udacity's behaves there.
+"""The simulator's side of the wire: our simulator as a client, as Udacity's behaves there.
 
-Any server written for Udacity's simulator drives it. Two things are chosen, not copied:
+Any server written for Udacity's simulator drives it. It differs from Udacity's in two things on purpose:
 
 - Lock-step, the default: each command advances the simulator by ``ctrl_dt`` and nothing moves in
-  between. So a slow driver loses nothing, and a fast one runs faster than real time. `real_time` runs at
-  60 frames per second whatever the driver does, as Udacity's.
-- In lock-step the answers to the two telemetries of the start, and a command that a server sends on its
-  own when a simulator connects, count as one. Udacity's simulator would go on in two or three
-  interleaved loops, in which every image is as many commands old.
+  between. So a slow driver loses nothing, and a fast one runs faster than real time. With `real_time` it
+  runs at 60 frames per second whatever the driver does, as Udacity's.
+- In lock-step the answers to the two telemetries of the start, and a command that a server sends by
+  itself when a simulator connects, count as one. Udacity's simulator would go on in two or three
+  interleaved request loops, in which every image is as many commands old.
 
-Servers of Socket.IO 5 wait for a CONNECT, which Udacity's simulator never says: it opens, and the car
-does not move. This client says it after a while, and then tells its telemetry again.
+Servers of Socket.IO 5 wait for a CONNECT, which Udacity's simulator never sends: it connects, and the car
+does not move. This client sends it after a while, and then sends its telemetry again.
 
-To our own server it says who it is, and obeys its exact commands; see `dialects.Twin`.
+It tells our own server that it is ours, and then executes exact commands; see `dialects.Twin`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 from urllib.parse import urlencode
 
 from udacity_gym.errors import OptionError, SimulatorError, TrackError
-from udacity_gym.protocol.dialects import ANNOUNCEMENT, DIALECTS, Order, Twin
+from udacity_gym.protocol.clock import Clock
+from udacity_gym.protocol.dialects import ANNOUNCEMENT, DIALECTS, Command, Dialect, Event, Twin
 from udacity_gym.protocol.images import encode_image
-from udacity_gym.protocol.numbers import CULTURES
+from udacity_gym.protocol.numbers import CULTURES, Culture
 from udacity_gym.protocol.websocket import WebSocket
 from udacity_gym.simulators.base import Simulator
-from udacity_gym.telemetry import Control, Telemetry
+from udacity_gym.telemetry import CTRL_DT, Control, Telemetry
 
 PING_INTERVAL = 25.0
 """s between pings, as Udacity's."""
 FRAME = 1 / 60
 """s of a frame in real time."""
 FIRST_RETRY, LAST_RETRY = 0.005, 1.0
-"""s until the first attempt to connect again, which is Udacity's, and the longest that it grows to."""
+"""s until the first attempt to connect again, which is Udacity's, and the most that it grows to."""
 SETTLING, SLOW_START = 0.3, 3.0
 """s of silence after which the start is over: with at least two commands received, or with one."""
 _PATIENT_CONNECT = 0.5
 """s after the session's opening in which a server of Socket.IO 2 connects a client by itself."""
-_LAG = 0.25
-"""s that real time may fall behind before frames are left out."""
+MAX_LAG = 0.25
+"""s that the simulation may fall behind real time before frames are left out."""
 
 Ending = Literal["stopped", "no server", "server gone"]
 """Why a client ended."""
+
+
+class SimulatedCar:
+    """The car that a client simulates, and the person who may drive it.
+
+    Attributes:
+        ctrl_dt: s of one control step, unless a `reset` says otherwise.
+        telemetry: the latest telemetry, after a `reset`.
+        control: the control that drives the car in real time, until the next one.
+        is_paused: whether the car stands still in real time.
+        steps: how many control steps the car has made.
+        drops: how many messages were not understood; they change nothing.
+    """
+
+    telemetry: Telemetry
+
+    def __init__(
+        self,
+        make: Callable[[float], Simulator],
+        ctrl_dt: float,
+        seed: int | None,
+        person: Callable[[], Control | None] | None,
+        on_step: Callable[[Simulator], object] | None,
+        on_news: Callable[[str], object],
+    ) -> None:
+        """Prepare; `reset` makes the simulator.
+
+        Args:
+            make: makes the simulator, given the length of the control step in s.
+            ctrl_dt: s of one control step.
+            seed: seed of the simulator.
+            person: asked for a person's control; None if nobody can drive here.
+            on_step: called after every step with the simulator.
+            on_news: called with a sentence when something happens.
+        """
+        self.ctrl_dt = ctrl_dt
+        self._make, self._seed = make, seed
+        self._person, self._on_step, self._on_news = person, on_step, on_news
+        self._simulator: Simulator | None = None
+        self.control = Control()
+        self.is_paused = False
+        self.steps = self.drops = 0
+
+    @property
+    def is_started(self) -> bool:
+        """Whether there is a simulator, because of a `reset`."""
+        return self._simulator is not None
+
+    def reset(
+        self, options: Mapping[str, Any] | None = None, ctrl_dt: float | None = None, seed: int | None = None
+    ) -> None:
+        """Start an episode.
+
+        Args:
+            options: see `Simulator.reset`.
+            ctrl_dt: s of one control step; None is the client's.
+            seed: seed of the episode; None is the client's.
+
+        Raises:
+            OptionError: An option is unknown or out of range.
+            TrackError: There is no such track.
+        """
+        ctrl_dt = self.ctrl_dt if ctrl_dt is None else ctrl_dt
+        if self._simulator is None or self._simulator.ctrl_dt != ctrl_dt:
+            self.close()
+            self._simulator = self._make(ctrl_dt)
+        self.telemetry = self._simulator.reset(self._seed if seed is None else seed, options or {})
+        self.control = Control()
+
+    def restart(self, options: Mapping[str, Any]) -> None:
+        """Start an episode with a server's options, or without them if they make no sense."""
+        try:
+            self.reset(options)
+        except (OptionError, TrackError) as error:
+            self.drops += 1
+            self._on_news(f"an episode as usual, because of this: {error}")
+            self.reset()
+
+    def step(self, control: Control) -> None:
+        """Drive for one control step."""
+        assert self._simulator is not None
+        self.telemetry = self._simulator.step(control)
+        self.steps += 1
+        if self._on_step is not None:
+            self._on_step(self._simulator)
+
+    def person(self) -> Control | None:
+        """Ask the person at the simulator for a control; None if no person drives."""
+        return None if self._person is None else self._person()
+
+    def close(self) -> None:
+        """Close the simulator."""
+        if self._simulator is not None:
+            self._simulator.close()
+            self._simulator = None
 
 
 class SimulatorClient:
     """A simulator that connects to a driver's server.
 
     Attributes:
-        steps: how many control steps it has made.
         connections: how often it has connected.
-        drops: how many messages it did not understand; they change nothing.
+        car: the car that it simulates.
     """
 
     def __init__(
@@ -65,7 +160,7 @@ class SimulatorClient:
         track: str = "lake",
         host: str = "127.0.0.1",
         port: int = 4567,
-        ctrl_dt: float = 1 / 15,
+        ctrl_dt: float = CTRL_DT,
         dialect: str = "term1",
         culture: str = "en_US",
         real_time: bool = False,
@@ -76,37 +171,38 @@ class SimulatorClient:
         fragment: int | None = None,
         on_step: Callable[[Simulator], object] | None = None,
         on_news: Callable[[str], object] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Prepare; `run` connects.
 
         Args:
-            make: makes the simulator for a length of the control step in s.
+            make: makes the simulator, given the length of the control step in s.
             track: name of its track.
-            host: where the server is.
-            port: its port.
+            host: address of the server.
+            port: port of the server.
             ctrl_dt: s that a command lasts in lock-step; our own server may choose another.
             dialect: "term1", "term2", "mpc" or "research".
             culture: how numbers are written and read, such as "de_DE"; see `CULTURES`.
             real_time: run at 60 frames per second instead of in lock-step.
-            announce: tell our own server who we are; others do not notice.
-            seed: of the simulator.
+            announce: tell our own server that this client is ours; others do not notice.
+            seed: seed of the simulator.
             patience: s to go on trying while there is no server.
-            person: asked before every step; what it returns drives the car, unless that is None.
+            person: asked before every step; its control drives the car, unless that is None.
             fragment: bytes per WebSocket fragment; 1016 is Udacity's, None does not fragment.
             on_step: called after every step with the simulator.
             on_news: called with a sentence when something happens.
+            clock: measures time; None is the machine's clock.
 
         Raises:
             OptionError: There is no such dialect or culture.
         """
         if dialect not in DIALECTS or dialect == Twin.name:
-            known = ", ".join(name for name in DIALECTS if name != Twin.name)
-            raise OptionError(f"no dialect {dialect!r} to simulate; there are {known}")
+            names = ", ".join(name for name in DIALECTS if name != Twin.name)
+            raise OptionError(f"no dialect {dialect!r} to simulate; there are {names}")
         if culture not in CULTURES:
             raise OptionError(f"no culture {culture!r}; there are {', '.join(CULTURES)}")
-        self._make, self._track = make, track
         self._host, self._port = host, port
-        self._ctrl_dt = FRAME if real_time else ctrl_dt
+        self._track = track
         self._dialect = DIALECTS[dialect]
         self._culture = CULTURES[culture]
         self._real_time = real_time
@@ -114,18 +210,24 @@ class SimulatorClient:
         if announce and not real_time:
             query[ANNOUNCEMENT] = "1"
         self._path = f"/socket.io/?{urlencode(query)}"
-        self._seed, self._patience = seed, patience
-        self._person = person
+        self._patience = patience
         self._fragment = fragment
-        self._on_step = on_step or (lambda simulator: None)
-        self._news = on_news or (lambda news: None)
+        self._on_news = on_news or (lambda news: None)
+        self._clock = clock or Clock()
         self._stopping = threading.Event()
         self._websocket: WebSocket | None = None
-        self._simulator: Simulator | None = None
-        self._telemetry: Telemetry | None = None
-        self._control = Control()
-        self._paused = False
-        self.steps = self.connections = self.drops = 0
+        self.car = SimulatedCar(make, FRAME if real_time else ctrl_dt, seed, person, on_step, self._on_news)
+        self.connections = 0
+
+    @property
+    def steps(self) -> int:
+        """How many control steps the car has made."""
+        return self.car.steps
+
+    @property
+    def drops(self) -> int:
+        """How many messages were not understood; they change nothing."""
+        return self.car.drops
 
     def run(self) -> Ending:
         """Connect and simulate, again and again, until `stop` or until there is no server any more.
@@ -133,8 +235,8 @@ class SimulatorClient:
         Returns:
             Why it ended.
         """
-        give_up, retry = time.monotonic() + self._patience, FIRST_RETRY
-        self._news(f"looking for a driver at {self._host}:{self._port}")
+        give_up_at, retry = self._clock.now() + self._patience, FIRST_RETRY
+        self._on_news(f"looking for a driver at {self._host}:{self._port}")
         try:
             while not self._stopping.is_set():
                 try:
@@ -142,34 +244,32 @@ class SimulatorClient:
                         self._host, self._port, self._path, fragment=self._fragment
                     )
                 except OSError:
-                    if time.monotonic() >= give_up:
+                    if self._clock.now() >= give_up_at:
                         break
                     self._stopping.wait(retry)
                     retry = min(LAST_RETRY, 2 * retry)
                     continue
                 self.connections += 1
-                self._news("connected")
-                before = self.steps
+                self._on_news("connected")
+                steps_before = self.steps
                 self._converse(self._websocket)
                 if self._stopping.is_set():
                     break
-                self._news("the connection was closed")
-                give_up = time.monotonic() + self._patience
+                self._on_news("the connection was closed")
+                give_up_at = self._clock.now() + self._patience
                 # A server that hangs up at once must not make this spin.
-                retry = FIRST_RETRY if self.steps > before else min(LAST_RETRY, 2 * retry)
+                retry = FIRST_RETRY if self.steps > steps_before else min(LAST_RETRY, 2 * retry)
                 self._stopping.wait(retry)
         finally:
             if self._websocket is not None:
                 self._websocket.abort()
-            if self._simulator is not None:
-                self._simulator.close()
-                self._simulator = None
+            self.car.close()
         if self._stopping.is_set():
             return "stopped"
         return "server gone" if self.connections else "no server"
 
     def stop(self) -> None:
-        """Make `run` return; says goodbye as Udacity's simulator does. May be called from any thread."""
+        """Make `run` return; disconnects as Udacity's simulator does. May be called from any thread."""
         self._stopping.set()
         websocket = self._websocket
         if websocket is not None:
@@ -182,231 +282,222 @@ class SimulatorClient:
 
     def _converse(self, websocket: WebSocket) -> None:
         """Simulate over one connection, until it ends."""
-        if not self._real_time or self._telemetry is None:
-            self._reset({}, self._ctrl_dt)
-        conversation = _RealTime(self, websocket) if self._real_time else _LockStep(self, websocket)
+        if not self._real_time or not self.car.is_started:
+            self.car.reset()
+        messages = _Messages(websocket, self.car, self._dialect, self._culture, self._clock)
         try:
-            conversation.run()
+            if self._real_time:
+                _RealTime(self.car, messages, self._clock).run()
+            else:
+                _LockStep(self.car, messages, self._track, self._clock).run()
         except OSError:
             websocket.abort()
 
-    def _reset(self, options: Mapping[str, Any], ctrl_dt: float, seed: int | None = None) -> None:
-        if self._simulator is None or self._simulator.ctrl_dt != ctrl_dt:
-            if self._simulator is not None:
-                self._simulator.close()
-            self._simulator = self._make(ctrl_dt)
-        self._telemetry = self._simulator.reset(self._seed if seed is None else seed, options)
-        self._control = Control()
 
-    def _restart(self, options: Mapping[str, Any], ctrl_dt: float) -> None:
-        """Start an episode as a server wants it, or if there is nothing like that, as usual."""
-        try:
-            self._reset(options, ctrl_dt)
-        except (OptionError, TrackError) as error:
-            self.drops += 1
-            self._news(f"an episode as usual, because of this: {error}")
-            self._reset({}, ctrl_dt)
+class _Messages:
+    """Sends telemetry and receives commands over one connection; handles all other packets by itself."""
 
-    def _step(self, control: Control) -> None:
-        assert self._simulator is not None
-        self._telemetry = self._simulator.step(control)
-        self.steps += 1
-        self._on_step(self._simulator)
+    def __init__(
+        self, websocket: WebSocket, car: SimulatedCar, dialect: Dialect, culture: Culture, clock: Clock
+    ) -> None:
+        self._websocket, self._car = websocket, car
+        self._dialect, self._culture = dialect, culture
+        self._clock = clock
+        self._next_ping = clock.now() + PING_INTERVAL
+        self._connect_at = math.inf
+        self._is_connecting = False
 
-    def _drives_itself(self) -> Control | None:
-        """The person's control, if a person drives."""
-        return None if self._person is None else self._person()
+    def send(self, event: Event) -> None:
+        """Send an event."""
+        self._websocket.send("42" + json.dumps(event, separators=(",", ":")))
 
-
-class _Conversation:
-    """What both ways of keeping time share."""
-
-    def __init__(self, client: SimulatorClient, websocket: WebSocket) -> None:
-        self.client = client
-        self.websocket = websocket
-        self._next_ping = time.monotonic() + PING_INTERVAL
-        self._connect_at: float | None = None
-        self._connecting = False
-
-    def run(self) -> None:
-        """Talk until the connection ends, which raises."""
-        raise NotImplementedError
-
-    def emit(self, event: tuple[str, Any]) -> None:
-        self.websocket.send("42" + json.dumps(event, separators=(",", ":")))
-
-    def tell(self) -> None:
-        """Send a telemetry."""
-        client = self.client
-        if client._drives_itself() is not None:
-            self.emit(client._dialect.manual())
+    def send_telemetry(self) -> None:
+        """Send the car's telemetry, or that a person drives."""
+        if self._car.person() is not None:
+            self.send(self._dialect.write_manual())
             return
-        telemetry = client._telemetry
-        assert telemetry is not None
+        telemetry = self._car.telemetry
         image = encode_image(telemetry.image()) if "center" in telemetry.cameras else ""
-        self.emit(client._dialect.telemetry(telemetry, image, client._culture))
+        self.send(self._dialect.write_telemetry(telemetry, image, self._culture))
 
-    def next_event(self, timeout: float | None) -> tuple[str, Any] | None:
-        """Wait for an event; deal with everything else. None if there was none in time."""
-        end = None if timeout is None else time.monotonic() + timeout
+    def receive(self, timeout: float | None) -> Event | None:
+        """Wait for an event.
+
+        Args:
+            timeout: s to wait; None waits for ever.
+
+        Returns:
+            The event, None if there was none in time.
+
+        Raises:
+            OSError: The connection has ended.
+        """
+        end = math.inf if timeout is None else self._clock.now() + timeout
         while True:
-            now = time.monotonic()
+            now = self._clock.now()
             if now >= self._next_ping:
-                self.websocket.send("2")
+                self._websocket.send("2")
                 self._next_ping = now + PING_INTERVAL
-            if self._connect_at is not None and now >= self._connect_at:
-                self._connect_at, self._connecting = None, True
-                self.websocket.send("40")
-            until = min(t for t in (end, self._next_ping, self._connect_at) if t is not None)
-            packet = self.websocket.receive(max(0.0, until - now))
+            if now >= self._connect_at:
+                self._connect_at, self._is_connecting = math.inf, True
+                self._websocket.send("40")
+            until = min(end, self._next_ping, self._connect_at)
+            packet = self._websocket.receive(max(0.0, until - now))
             if packet is None:
-                if end is not None and time.monotonic() >= end:
+                if self._clock.now() >= end:
                     return None
                 continue
-            event = self._event(packet)
+            event = self._handle(packet)
             if event is not None:
                 return event
 
-    def _event(self, packet: str | bytes) -> tuple[str, Any] | None:
+    def _handle(self, packet: str | bytes) -> Event | None:
+        """React to a packet; return the event if it is one."""
         if packet[:1] == "0":
-            self._connect_at = time.monotonic() + _PATIENT_CONNECT
-            self.tell()  # the second one: Udacity's simulator does so, too
+            self._connect_at = self._clock.now() + _PATIENT_CONNECT
+            self.send_telemetry()  # for the second time: Udacity's simulator does so, too
         elif packet[:2] == "40":
-            self._connect_at = None
-            if self._connecting:
-                self._connecting = False
-                self.tell()  # what was told before has been dropped
+            self._connect_at = math.inf
+            if self._is_connecting:
+                self._is_connecting = False
+                self.send_telemetry()  # the server has dropped what was sent before
         elif packet == "2":
-            self.websocket.send("3")
+            self._websocket.send("3")
         elif packet == "1":
             raise ConnectionError("the server closed the session")
         elif isinstance(packet, str) and packet[:2] == "42":
-            self._connect_at = None
+            self._connect_at = math.inf
             try:
                 event, *data = json.loads(packet[2:])
                 if isinstance(event, str):
                     return event, data[0] if data else None
             except (ValueError, TypeError, RecursionError):
                 pass
-            self.client.drops += 1
+            self._car.drops += 1
         return None
 
-    def order(self, event: tuple[str, Any]) -> Order | None:
-        """Read a command; None if it is none, or wrong."""
+    def read_command(self, event: Event) -> Command | None:
+        """Read a command; None if the event is none, or is malformed."""
         try:
-            return self.client._dialect.order(*event, self.client._culture)
+            return self._dialect.read_command(*event, self._culture)
         except ValueError:
-            self.client.drops += 1
+            self._car.drops += 1
             return None
 
 
-class _LockStep(_Conversation):
-    """Nothing moves between commands."""
+class _LockStep:
+    """Simulates one control step per command; nothing moves between commands."""
+
+    def __init__(self, car: SimulatedCar, messages: _Messages, track: str, clock: Clock) -> None:
+        self._car, self._messages = car, messages
+        self._track, self._clock = track, clock
 
     def run(self) -> None:
-        self.tell()
-        order = self._start()
+        """Simulate until the connection ends, which raises."""
+        self._messages.send_telemetry()
+        command = self._first_command()
         while True:
-            if order is not None:
-                self._obey(order)
-            event = self.next_event(None)
-            order = None
-            if event is not None and not self._is_exact(event):
-                order = self.order(event)
+            if command is not None:
+                self._execute(command)
+            event = self._messages.receive(None)
+            command = None
+            if event is not None and not self._try_exact_command(event):
+                command = self._messages.read_command(event)
 
-    def _start(self) -> Order | None:
-        """Take what the server sends at first as one command: the last of it."""
+    def _first_command(self) -> Command | None:
+        """Wait until the server has sent all commands of the start, and return the last of them."""
         last, count = None, 0
         while True:
             timeout = None if last is None else SETTLING if count > 1 else SLOW_START
-            event = self.next_event(timeout)
+            event = self._messages.receive(timeout)
             if event is None:
                 return last
-            if self._is_exact(event):
+            if self._try_exact_command(event):
                 return None
-            order = self.order(event)
-            if order is not None and order.says is not None:
-                self.emit(order.says)
-            elif order is not None:
-                last, count = order, count + 1
+            command = self._messages.read_command(event)
+            if command is not None and command.reply is not None:
+                self._messages.send(command.reply)
+            elif command is not None:
+                last, count = command, count + 1
 
-    def _obey(self, order: Order) -> None:
-        client = self.client
-        if order.says is not None:
-            self.emit(order.says)
+    def _execute(self, command: Command) -> None:
+        car = self._car
+        if command.reply is not None:
+            self._messages.send(command.reply)
             return
-        if order.resets:
-            client._restart(order.options, client._ctrl_dt)
+        if command.reset:
+            car.restart(command.options)
         else:
-            person = client._drives_itself()
-            if person is not None:
-                time.sleep(client._ctrl_dt)  # a person drives in real time
-                client._step(person)
-            elif order.control is not None:
-                client._step(order.control)
-        self.tell()
+            control = car.person()
+            if control is not None:
+                self._clock.sleep(car.ctrl_dt)  # a person drives in real time
+                car.step(control)
+            elif command.control is not None:
+                car.step(command.control)
+        self._messages.send_telemetry()
 
-    def _is_exact(self, event: tuple[str, Any]) -> bool:
-        """Obey our own server; False if the command is none of its."""
+    def _try_exact_command(self, event: Event) -> bool:
+        """Execute and answer a command of our own server; return False if the event is none."""
         name, data = event
         if name not in ("reset", "step") or not isinstance(data, dict) or "number" not in data:
             return False
-        number, client = data["number"], self.client
+        number, car = data["number"], self._car
         try:
             if name == "reset":
                 options = {"mode": data["mode"], **data["options"]}
-                client._reset(options, float(data["ctrl_dt"]), data["seed"])
+                car.reset(options, float(data["ctrl_dt"]), data["seed"])
             else:
-                client._step(Control(float(data["steering"]), float(data["throttle"])))
-            telemetry = client._telemetry
-            assert telemetry is not None
-            wanted = [camera for camera in data["cameras"] if camera in telemetry.cameras]
-            images = telemetry.images(wanted) if wanted else {}
+                car.step(Control(float(data["steering"]), float(data["throttle"])))
+            cameras = [camera for camera in data["cameras"] if camera in car.telemetry.cameras]
+            images = car.telemetry.images(cameras) if cameras else {}
             encoded = {camera: encode_image(image) for camera, image in images.items()}
-            self.emit(Twin.state(telemetry, encoded, client._track, number))
+            self._messages.send(Twin.state(car.telemetry, encoded, self._track, number))
         except (OptionError, TrackError, SimulatorError, KeyError, TypeError, ValueError) as error:
             kind = "OptionError" if isinstance(error, OptionError) else "SimulatorError"
             refusal = {"kind": kind, "message": str(error)}
-            self.emit((Twin.event, {"twin": {"number": number, "refusal": refusal}}))
+            self._messages.send((Twin.event, {"twin": {"number": number, "refusal": refusal}}))
         return True
 
 
-class _RealTime(_Conversation):
-    """The world goes on by itself, a frame at a time; commands are answered with the next frame."""
+class _RealTime:
+    """Simulates 60 frames per second by itself; a command is answered with the next frame."""
+
+    def __init__(self, car: SimulatedCar, messages: _Messages, clock: Clock) -> None:
+        self._car, self._messages, self._clock = car, messages, clock
 
     def run(self) -> None:
-        client = self.client
-        self.tell()
-        frame, due = time.monotonic(), 0
+        """Simulate until the connection ends, which raises."""
+        car, messages, clock = self._car, self._messages, self._clock
+        messages.send_telemetry()
+        frame_end, answers_due = clock.now(), 0
         while True:
-            frame += FRAME
-            while (event := self.next_event(frame - time.monotonic())) is not None:
-                due += self._take(event)
-            late = time.monotonic() - frame
-            if late > _LAG:
-                frame += late
-            person = client._drives_itself()
-            if not client._paused:
-                client._step(client._control if person is None else person)
-            # Frames that are behind are made up for without an image.
-            if late < FRAME:
-                for _ in range(due):
-                    self.tell()
-                due = 0
+            frame_end += FRAME
+            while (event := messages.receive(frame_end - clock.now())) is not None:
+                answers_due += self._execute(event)
+            lag = clock.now() - frame_end
+            if lag > MAX_LAG:
+                frame_end += lag
+            person_control = car.person()
+            if not car.is_paused:
+                car.step(car.control if person_control is None else person_control)
+            # Frames that are late are simulated without an image, to catch up.
+            if lag < FRAME:
+                for _ in range(answers_due):
+                    messages.send_telemetry()
+                answers_due = 0
 
-    def _take(self, event: tuple[str, Any]) -> int:
-        """Note a command; how many telemetries it asks for."""
-        client = self.client
-        order = self.order(event)
-        if order is None:
+    def _execute(self, event: Event) -> int:
+        """Execute a command; return how many telemetries have to answer it."""
+        command = self._messages.read_command(event)
+        if command is None:
             return 0
-        if order.pauses is not None:
-            client._paused = order.pauses
-        if order.says is not None:
-            self.emit(order.says)
+        if command.pause is not None:
+            self._car.is_paused = command.pause
+        if command.reply is not None:
+            self._messages.send(command.reply)
             return 0
-        if order.resets:
-            client._restart(order.options, FRAME)
-        elif order.control is not None:
-            client._control = order.control
+        if command.reset:
+            self._car.restart(command.options)
+        elif command.control is not None:
+            self._car.control = command.control
         return 1

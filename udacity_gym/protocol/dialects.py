@@ -1,8 +1,8 @@
-"""What simulators say on the wire, and what they understand: message to vocabulary and back.
+"""The messages of every simulator, and their translation to `Telemetry` and `Control`.
 
-Each dialect is a class with both sides: `Dialect.read` and the commands are for who drives,
-`Dialect.telemetry` and `Dialect.order` for who simulates. An event is a pair (name, JSON object).
-Degrees, mph, strings and cultures end here.
+A dialect is a class with both sides of the wire. The driver reads telemetry and writes commands such as
+`Dialect.drive`; the simulator writes telemetry and reads commands. An event is a pair (name, JSON object).
+Degrees, mph, numbers as text and cultures occur nowhere else.
 """
 
 from __future__ import annotations
@@ -33,32 +33,33 @@ ANNOUNCEMENT = "udacity_gym"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What a simulator is told to do.
+class Command:
+    """A command as a simulator reads it.
 
     Attributes:
-        control: drive like this; None leaves it.
-        resets: put the car back to the start.
-        options: what to start with, as `Simulator.reset` takes it.
-        pauses: stand still (True) or go on (False) in real time; None leaves it.
-        says: what is answered instead of a telemetry.
+        control: the control that drives the car from now on; None changes nothing.
+        reset: whether to put the car back to the start.
+        options: options of that reset, see `Simulator.reset`.
+        pause: stand still (True) or go on (False) in real time; None changes nothing.
+        reply: event that answers the command, in place of a telemetry.
     """
 
     control: Control | None = None
-    resets: bool = False
+    reset: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-    pauses: bool | None = None
-    says: Event | None = None
+    pause: bool | None = None
+    reply: Event | None = None
 
 
 class Dialect(ABC):
-    """One simulator's way to talk.
+    """The messages of one kind of simulator.
 
     Attributes:
-        name: its name.
-        capabilities: what a simulator that talks like this can do.
-        reset_options: names that `reset` takes.
-        tracks: those that `reset` can choose from.
+        name: name of the dialect.
+        capabilities: what a simulator of this kind can do.
+        reset_options: names of the options that `reset` takes.
+        tracks: tracks that `reset` can choose from.
+        event: name of the event that carries telemetry.
     """
 
     name: ClassVar[str]
@@ -68,21 +69,21 @@ class Dialect(ABC):
     event: ClassVar[str] = "telemetry"
 
     @abstractmethod
-    def read(self, data: Mapping[str, Any]) -> Telemetry:
-        """Read what the simulator tells.
+    def read_telemetry(self, data: Mapping[str, Any]) -> Telemetry:
+        """Read telemetry.
 
         Args:
             data: the event's data, not empty.
 
         Returns:
-            Telemetry at time 0: these dialects tell no time.
+            Telemetry at time 0: these dialects send no time.
 
         Raises:
             ValueError: A field is missing or malformed; the message names it.
         """
 
     def is_manual(self, data: Any) -> bool:
-        """Whether a telemetry says nothing but that a person drives at the simulator's keyboard."""
+        """Whether a telemetry only means that a person drives at the simulator's keyboard."""
         return not data
 
     def drive(self, control: Control) -> Event:
@@ -94,11 +95,11 @@ class Dialect(ABC):
         return "manual", {}
 
     def reset(self, options: Mapping[str, Any]) -> Sequence[Event]:
-        """Commands that put the car back to the start; none where the dialect has no such thing."""
+        """Commands that put the car back to the start; none if the dialect has no such command."""
         return ()
 
     def pause(self) -> Event | None:
-        """Command to stand still, where the dialect has one."""
+        """Command to stand still, None if the dialect has none."""
         return None
 
     def resume(self) -> Event | None:
@@ -106,29 +107,32 @@ class Dialect(ABC):
         return None
 
     @abstractmethod
-    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
-        """Say what the simulator tells.
+    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
+        """Write telemetry.
 
         Args:
-            telemetry: the present moment.
-            image: the center camera's, as `encode_image` makes it.
+            telemetry: the telemetry.
+            image: image of the center camera, see `encode_image`.
             culture: how numbers are written.
         """
 
-    def manual(self) -> Event:
-        """Say that a person drives."""
+    def write_manual(self) -> Event:
+        """Write the telemetry of a simulator that a person drives."""
         return self.event, None
 
-    def order(self, event: str, data: Any, culture: Culture) -> Order | None:
+    def read_command(self, event: str, data: Any, culture: Culture) -> Command | None:
         """Read a command.
 
         Returns:
-            What to do before the next telemetry is sent; None if nothing is and no answer is due.
+            What to do before the next telemetry is sent; None if the event is no command and needs no answer.
+
+        Raises:
+            ValueError: The data is malformed.
         """
         if event == "steer":
-            return Order(_control(data, culture))
+            return Command(_control(data, culture))
         if event == "manual":
-            return Order()
+            return Command()
         return None
 
 
@@ -146,8 +150,8 @@ class Term1(Dialect):
         is_deterministic=False,
     )
 
-    def read(self, data: Mapping[str, Any]) -> Telemetry:
-        """Read what the simulator tells, see `Dialect`."""
+    def read_telemetry(self, data: Mapping[str, Any]) -> Telemetry:
+        """Read telemetry, see `Dialect`."""
         throttle = _number(data, "throttle")
         return _telemetry(
             speed=_number(data, "speed") * MPH,
@@ -156,13 +160,13 @@ class Term1(Dialect):
             images=_images(data, {"center": "image"}),
         )
 
-    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
-        """Say what the simulator tells, see `Dialect`."""
+    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
+        """Write telemetry, see `Dialect`."""
         return self.event, {**_instruments(telemetry, culture), "image": image}
 
 
 class Term2(Term1):
-    """Term 2's PID build: tells the cross-track error, and can be reset."""
+    """Term 2's PID build: sends the cross-track error, and can be reset."""
 
     name = "term2"
     capabilities = Capabilities(
@@ -176,15 +180,15 @@ class Term2(Term1):
     )
 
     def is_manual(self, data: Any) -> bool:
-        """Whether a person drives: nothing is told, or only that "process" is 0."""
+        """Whether a person drives: the telemetry is empty, or only has "process" 0."""
         return not data or (isinstance(data, dict) and "cte" not in data and data.get("process") in ("0", 0))
 
     def drive(self, control: Control) -> Event:
         """Command to drive: here as JSON numbers, since these builds parse the value with its quotes."""
         return "steer", _numeric_steer(control)
 
-    def read(self, data: Mapping[str, Any]) -> Telemetry:
-        """Read what the simulator tells, see `Dialect`; ``extra["cte"]`` is in metres."""
+    def read_telemetry(self, data: Mapping[str, Any]) -> Telemetry:
+        """Read telemetry, see `Dialect`; ``extra["cte"]`` is in metres."""
         return _telemetry(
             speed=_number(data, "speed") * MPH,
             steering=_number(data, "steering_angle") / MAX_STEERING_ANGLE,
@@ -197,20 +201,21 @@ class Term2(Term1):
         """Command that puts the car back to the start."""
         return (("reset", {}),)
 
-    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
-        """Say what the simulator tells, see `Dialect`."""
+    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
+        """Write telemetry, see `Dialect`."""
         cte = telemetry.track.cte if telemetry.track is not None else 0.0
-        told = {**_instruments(telemetry, culture), "cte": culture.write(cte), "image": image}
-        return self.event, told
+        data = {**_instruments(telemetry, culture), "cte": culture.write(cte), "image": image}
+        return self.event, data
 
-    def order(self, event: str, data: Any, culture: Culture) -> Order | None:
-        """Read a command, see `Dialect`; this build steers a little to the right of what it is told."""
+    def read_command(self, event: str, data: Any, culture: Culture) -> Command | None:
+        """Read a command, see `Dialect`; this build adds a little steering to the right."""
         if event == "reset":
-            return Order(resets=True)
-        order = super().order(event, data, culture)
-        if order is None or order.control is None:
-            return order
-        return Order(Control(min(1.0, order.control.steering + PID_BIAS), order.control.throttle))
+            return Command(reset=True)
+        command = super().read_command(event, data, culture)
+        if command is None or command.control is None:
+            return command
+        steering, throttle = command.control.steering, command.control.throttle
+        return Command(Control(min(1.0, steering + PID_BIAS), throttle))
 
 
 class Mpc(Dialect):
@@ -231,8 +236,8 @@ class Mpc(Dialect):
         """Command to drive; the lines it could draw are empty, but must be there."""
         return "steer", {**_numeric_steer(control), "next_x": [], "next_y": [], "mpc_x": [], "mpc_y": []}
 
-    def read(self, data: Mapping[str, Any]) -> Telemetry:
-        """Read what the simulator tells, see `Dialect`.
+    def read_telemetry(self, data: Mapping[str, Any]) -> Telemetry:
+        """Read telemetry, see `Dialect`.
 
         ``extra`` has "waypoints" ((n, 2) float64, m east and north) and, from a cubic through them as the
         course's solution has it, "cte" (m) and "heading_error" (rad).
@@ -250,8 +255,8 @@ class Mpc(Dialect):
             extra={"waypoints": waypoints, **_deviation(pose, waypoints)},
         )
 
-    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
-        """Say what the simulator tells; waypoints are taken from ``extra["waypoints"]``."""
+    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
+        """Write telemetry; waypoints are taken from ``extra["waypoints"]``."""
         pose = telemetry.pose or Pose(0.0, 0.0, 0.0, 0.0)
         waypoints = np.asarray(telemetry.extra.get("waypoints", np.empty((0, 2))), dtype=np.float64)
         return self.event, {
@@ -296,11 +301,11 @@ class Research(Dialect):
         "foggy": "fog",
     }
 
-    def read(self, data: Mapping[str, Any]) -> Telemetry:
-        """Read what the simulator tells, see `Dialect`.
+    def read_telemetry(self, data: Mapping[str, Any]) -> Telemetry:
+        """Read telemetry, see `Dialect`.
 
-        ``extra`` has "position" ((3,) float64, m east, north, up) and, where told, "cte" and "next_cte"
-        (m), "lap" and "sector".
+        ``extra`` has "position" ((3,) float64, m east, north, up) and, where the build sends them, "cte" and
+        "next_cte" (m), "lap" and "sector".
         """
         x, up, y = (_number(data, name) for name in ("pos_x", "pos_y", "pos_z"))
         extra: dict[str, Any] = {"position": np.array([x, y, up])}
@@ -341,15 +346,15 @@ class Research(Dialect):
 
     def _scene(self, conditions: Mapping[str, Any]) -> dict[str, str]:
         """Weather and time of day by the simulator's own names."""
-        names = {ours: theirs for theirs, ours in self.WEATHERS.items()}
+        own_names = {weather: own_name for own_name, weather in self.WEATHERS.items()}
         scene = {
-            "weather": names.get(conditions.get("weather", "clear"), ""),
+            "weather": own_names.get(conditions.get("weather", "clear"), ""),
             "daytime": "day" if conditions.get("time_of_day", "day") == "day" else "daynight",
         }
-        beyond = set(conditions) - {"weather", "intensity", "time_of_day"}
-        if not scene["weather"] or beyond:
+        unsupported = set(conditions) - {"weather", "intensity", "time_of_day"}
+        if not scene["weather"] or unsupported:
             raise OptionError(
-                f"the connected simulator ({self.name}) knows the weathers {', '.join(names)} and day or "
+                f"the connected simulator ({self.name}) knows the weathers {', '.join(own_names)} and day or "
                 f"night as it has them, no more; asked for were {dict(conditions)}. Ours can: udacity-gym sim"
             )
         return scene
@@ -362,10 +367,10 @@ class Research(Dialect):
         """Command to go on."""
         return "resume_sim", {}
 
-    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
-        """Say what the simulator tells, see `Dialect`."""
+    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
+        """Write telemetry, see `Dialect`."""
         pose = telemetry.pose or Pose(0.0, 0.0, 0.0, 0.0)
-        told = {
+        data = {
             "timestamp": culture.write(telemetry.time),
             **_instruments(telemetry, culture),
             "speed": culture.write(abs(telemetry.speed)),
@@ -375,29 +380,29 @@ class Research(Dialect):
             "pos_z": culture.write(pose.y),
         }
         if telemetry.track is not None:
-            told |= {"cte": culture.write(telemetry.track.cte), "lap": str(telemetry.track.lap + 1)}
-        return self.event, told
+            data |= {"cte": culture.write(telemetry.track.cte), "lap": str(telemetry.track.lap + 1)}
+        return self.event, data
 
-    def order(self, event: str, data: Any, culture: Culture) -> Order | None:
+    def read_command(self, event: str, data: Any, culture: Culture) -> Command | None:
         """Read a command, see `Dialect`."""
         if event == "action":
-            return Order(_control(data, culture))
+            return Command(_control(data, culture))
         if event == "start_episode":
-            return Order(resets=True, options=_episode(data))
+            return Command(reset=True, options=_reset_options(data))
         if event == "end_episode":
-            return Order(says=("episode_metrics", {}))
+            return Command(reply=("episode_metrics", {}))
         if event == "pause_sim":
-            return Order(pauses=True, says=("sim_paused", {}))
+            return Command(pause=True, reply=("sim_paused", {}))
         if event == "resume_sim":
-            return Order(pauses=False, says=("sim_resumed", {}))
+            return Command(pause=False, reply=("sim_resumed", {}))
         return None
 
 
 class Twin(Dialect):
     """Our simulator to our server: lock-step, everything in SI units, exact.
 
-    Commands are "step" and "reset"; each carries a number, and the telemetry that answers repeats it.
-    The telemetry has the images that the command asked for, and beside them only "twin".
+    Commands are "step" and "reset"; each has a number, which the telemetry that answers it repeats. The
+    telemetry is the field "twin"; it holds the state and the images that the command asked for.
     """
 
     name = "twin"
@@ -411,36 +416,36 @@ class Twin(Dialect):
         is_deterministic=True,
     )
 
-    def read(self, data: Mapping[str, Any]) -> Telemetry:
-        """Read what the simulator tells, exactly as it was there; the time is the simulator's."""
-        told = data.get("twin")
-        if not isinstance(told, dict):
+    def read_telemetry(self, data: Mapping[str, Any]) -> Telemetry:
+        """Read telemetry, exact to the last bit; the time is the simulator's."""
+        state = data.get("twin")
+        if not isinstance(state, dict):
             raise ValueError("'twin' is missing")
         try:
-            images = _images(told, {camera: camera for camera in CAMERAS})
+            images = _images(state, {camera: camera for camera in CAMERAS})
             return Telemetry(
-                time=told["time"],
-                speed=told["speed"],
-                steering=told["steering"],
-                throttle=told["throttle"],
-                brake=told["brake"],
-                pose=Pose(**told["pose"]),
-                track=TrackState(**told["track"]),
-                conditions=Conditions(**told.get("conditions", {})),
+                time=state["time"],
+                speed=state["speed"],
+                steering=state["steering"],
+                throttle=state["throttle"],
+                brake=state["brake"],
+                pose=Pose(**state["pose"]),
+                track=TrackState(**state["track"]),
+                conditions=Conditions(**state.get("conditions", {})),
                 cameras=tuple(images),
                 draw=_Images(images),
-                extra={"track": told["track_name"]},
+                extra={"track": state["track_name"]},
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"'twin' is not what this version expects: {error}") from None
 
-    def telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
-        """Say what an unknown server may see, which is what Udacity's simulator says."""
-        return Term1().telemetry(telemetry, image, culture)
+    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
+        """Write telemetry for servers that are not ours, as Udacity's simulator does."""
+        return Term1().write_telemetry(telemetry, image, culture)
 
     @staticmethod
     def state(telemetry: Telemetry, images: Mapping[str, str], track: str, number: int) -> Event:
-        """Say everything, in answer to the command of that number."""
+        """Write the exact state, in answer to the command of that number."""
         assert telemetry.pose is not None
         assert telemetry.track is not None
         return Twin.event, {
@@ -467,15 +472,15 @@ DIALECTS: dict[str, Dialect] = {
 
 
 def detect(query: Mapping[str, str], event: str, data: Any) -> Dialect | None:
-    """Which dialect a simulator speaks.
+    """Find out which dialect a simulator uses.
 
     Args:
-        query: of the request with which it connected.
+        query: parameters of the request with which it connected.
         event: name of an event that it sent.
         data: that event's data.
 
     Returns:
-        The dialect; None if the event does not tell.
+        The dialect; None if the event does not show it.
     """
     if ANNOUNCEMENT in query:
         return DIALECTS["twin"]
@@ -502,19 +507,19 @@ class _Images:
         return {camera: decode_image(self._encoded[camera]) for camera in cameras}
 
 
-def _episode(data: Any) -> dict[str, Any]:
-    """Reset options of an order to start an episode; what it does not say stays as it is.
+def _reset_options(data: Any) -> dict[str, Any]:
+    """Read the reset options of a command to start an episode; what it leaves out stays at its default.
 
-    "daynight" is a day that goes by; here every episode has its own time of it.
+    "daynight" is a day that goes by; here every episode has a fixed time of that day.
     """
-    told = data if isinstance(data, Mapping) else {}
+    names = data if isinstance(data, Mapping) else {}
     options: dict[str, Any] = {}
-    if "track_name" in told:
-        options["track"] = str(told["track_name"])
-    if "weather_name" in told:
-        weather = str(told["weather_name"])
+    if "track_name" in names:
+        options["track"] = str(names["track_name"])
+    if "weather_name" in names:
+        weather = str(names["weather_name"])
         options["conditions"] = Research.WEATHERS.get(weather, weather)
-    if told.get("daytime_name") == "daynight":
+    if names.get("daytime_name") == "daynight":
         options["sun_elevation"] = (math.radians(-20.0), math.radians(70.0))
     return options
 
@@ -542,12 +547,12 @@ def _telemetry(
 
 
 def _images(data: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
-    """The images there are, by camera."""
-    found = {camera: data[name] for camera, name in names.items() if data.get(name)}
-    for camera, text in found.items():
+    """Get the encoded images that the data has, by camera; ``names`` are the fields' names by camera."""
+    images = {camera: data[name] for camera, name in names.items() if data.get(name)}
+    for camera, text in images.items():
         if not isinstance(text, str):
             raise ValueError(f"{names[camera]!r} is no text: {text!r:.60}")
-    return found
+    return images
 
 
 def _number(data: Mapping[str, Any], name: str) -> float:
@@ -567,6 +572,7 @@ def _numbers(data: Mapping[str, Any], name: str) -> list[float]:
 
 
 def _deviation(pose: Pose, waypoints: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
+    """Compare the car with a cubic through the waypoints, in the car's frame; {} if none can be fitted."""
     if len(waypoints) < 4:
         return {}
     east, north = (waypoints - [pose.x, pose.y]).T
@@ -581,12 +587,12 @@ def _deviation(pose: Pose, waypoints: np.ndarray[Any, np.dtype[np.float64]]) -> 
 
 
 def _single(value: float) -> float:
-    """As Unity writes a number: single precision, seven digits."""
+    """Round as Unity does when it writes a number: single precision, seven digits."""
     return float(f"{value:.7g}")
 
 
 def _instruments(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
-    """The three numbers that every build tells, in its order and units."""
+    """Write the three numbers that every build sends, in its order and units."""
     return {
         "steering_angle": culture.write(telemetry.steering * MAX_STEERING_ANGLE),
         "throttle": culture.write(telemetry.throttle),

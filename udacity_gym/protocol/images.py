@@ -27,7 +27,7 @@ def decode_image(text: str) -> Image:
         (height, width, 3) uint8 RGB, a fresh array.
 
     Raises:
-        ValueError: It is no image.
+        ValueError: The text is no image.
     """
     import cv2
 
@@ -42,5 +42,5 @@ def decode_image(text: str) -> Image:
 
 
 def through_jpeg(image: Image) -> Image:
-    """What comes out at the other end of the wire."""
+    """Encode and decode an image, as if it had been sent over the wire."""
     return decode_image(encode_image(image))

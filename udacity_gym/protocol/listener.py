@@ -44,10 +44,10 @@ _MAX_MESSAGE = 2_000_000
 _SOCKET, _REVISION, _ANSWERED = "udacity_gym.socket", "udacity_gym.revision", "udacity_gym.answered"
 """Keys in a request's environment: connection, Engine.IO revision named, whether it was a WebSocket."""
 _PACKET = re.compile(r"4[0-3]|1$|2probe$|3|5$|6$")
-"""Packets that are let through: no binary ones, and none that is parsed before anybody looks at it."""
+"""Packets that are let through: none that is binary, or that python-engineio parses by itself."""
 _PING, _PONG = "2", "3"
 _WAITING = 3
-"""Packets that may wait for a client that was pinged; more means that nobody takes them."""
+"""Packets that may wait for a client that is pinged; more means that the client reads none."""
 
 _log = logging.getLogger("udacity_gym.protocol")
 _log.addHandler(logging.NullHandler())
@@ -56,16 +56,16 @@ _library_log.setLevel(logging.CRITICAL)
 
 
 class Handlers(Protocol):
-    """Who wants to know; called in the threads of the connections, must return soon."""
+    """What the listener calls, in the threads of the connections; each call must return soon."""
 
     def connected(self, client: str, query: dict[str, str]) -> None:
-        """A client connected, with the query of its request."""
+        """Note that a client has connected, with the query of its request."""
 
-    def received(self, client: str, event: str, data: Any) -> None:
-        """A client sent an event; ``data`` is its first argument, None without one."""
+    def handle(self, client: str, event: str, data: Any) -> None:
+        """Handle an event that a client sent; ``data`` is its first argument, None if it has none."""
 
     def disconnected(self, client: str) -> None:
-        """A client is gone."""
+        """Note that a client has disconnected."""
 
 
 class Listener:
@@ -74,8 +74,8 @@ class Listener:
     Attributes:
         host: address it listens on.
         port: port it listens on.
-        drops: what was not understood, and how often.
-        visitor: the last request of somebody who is no simulator, None if there was none.
+        drops: what arrived that was not understood, and how often.
+        visitor: the last request of a program that is no simulator, None if there was none.
     """
 
     def __init__(self, host: str, port: int, handlers: Handlers) -> None:
@@ -84,7 +84,7 @@ class Listener:
         Args:
             host: address; "127.0.0.1" is reached from this machine only.
             port: port; 0 takes a free one.
-            handlers: who wants to know.
+            handlers: called when a client connects, sends an event or disconnects.
 
         Raises:
             SimulatorError: The port is taken, or the address is not this machine's.
@@ -97,7 +97,7 @@ class Listener:
         )
         self._sockets.on("disconnect", lambda client, reason=None: handlers.disconnected(client))
         self._sockets.on(
-            "*", lambda event, client, *data: handlers.received(client, event, data[0] if data else None)
+            "*", lambda event, client, *data: handlers.handle(client, event, data[0] if data else None)
         )
         try:
             self._http = _HttpServer((host, port), self._answer)
@@ -114,7 +114,7 @@ class Listener:
 
     @property
     def has_sessions(self) -> bool:
-        """Whether anybody has a session open, be it that no event has come yet."""
+        """Whether a client has a session open, even if no event has arrived yet."""
         return bool(self._sockets.eio.sockets)
 
     def emit(self, client: str, event: str, data: Any) -> None:
@@ -126,7 +126,7 @@ class Listener:
         self._sockets.eio.hang_up(self._sockets.manager.eio_sid_from_sid(client, "/"))
 
     def close(self) -> None:
-        """Stop listening and hang up on everybody; never waits for a client. Twice is fine."""
+        """Stop listening and hang up on all clients; never waits for one. Calling it twice is fine."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -142,7 +142,7 @@ class Listener:
             self._sockets.eio.ping()
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
-        """WSGI application: Socket.IO under its path, a sentence for whoever else comes."""
+        """Answer a request (WSGI application): Socket.IO under its path, a sentence elsewhere."""
         if not environ["PATH_INFO"].startswith("/socket.io"):
             request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
             self.visitor = f"{request[:100]} from {environ['REMOTE_ADDR']}"
@@ -177,11 +177,11 @@ class Listener:
         return [body.encode()]
 
     def _set_packets(self, environ: dict[str, Any], packets: list[str]) -> None:
-        """Make these the request's packets, without those that can't be understood."""
-        understood = [packet for packet in packets if _PACKET.match(packet)]
-        if len(understood) < len(packets):
-            self.drops[NOT_ENGINE_IO] += len(packets) - len(understood)
-        body = "\x1e".join(understood).encode()
+        """Make these the request's packets, without those that are not Engine.IO."""
+        valid = [packet for packet in packets if _PACKET.match(packet)]
+        if len(valid) < len(packets):
+            self.drops[NOT_ENGINE_IO] += len(packets) - len(valid)
+        body = "\x1e".join(valid).encode()
         environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
 
     def _handle(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
@@ -256,7 +256,7 @@ class _Engine(engineio.Server):  # type: ignore[misc]
         return thread
 
     def ping(self) -> None:
-        """Ping every client. Only who takes nothing any more is dropped; the rest is the watchdog's."""
+        """Ping every client, and drop those that have stopped reading."""
         for connection in list(self.sockets.values()):
             if connection.closed:
                 continue
@@ -289,7 +289,7 @@ class _Engine(engineio.Server):  # type: ignore[misc]
 
 
 class _EngineWebSocket:
-    """What python-engineio wants of a WebSocket, on ours."""
+    """The interface that python-engineio expects of a WebSocket, on top of ours."""
 
     def __init__(self, handler: Callable[[Any], object], server: _Engine) -> None:
         self._handler = handler
@@ -310,7 +310,7 @@ class _EngineWebSocket:
         return []
 
     def wait(self) -> str | None:
-        """Next packet that python-engineio understands; None at the end."""
+        """Wait for the next packet that python-engineio understands; None at the end."""
         while True:
             try:
                 packet = self._websocket.receive()
@@ -422,7 +422,7 @@ def _body(environ: dict[str, Any]) -> str:
 
 
 def _split_revision_3(body: str) -> list[str]:
-    """Packets of a polling request of Engine.IO 3: ``length:packet`` one after the other."""
+    """Split a polling request of Engine.IO 3, in which each packet is ``length:packet``."""
     packets = []
     while body:
         length, colon, rest = body.partition(":")

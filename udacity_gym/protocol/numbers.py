@@ -1,8 +1,8 @@
 """Numbers as text in any culture.
 
 Udacity's simulator writes and reads numbers in the culture of its machine: 12.3456 is "12,3456" in
-Germany, and "0.1" read there is 1, because the point groups digits. So reading has to guess, which four
-decimals make safe, and writing has to avoid both signs: "100000E-6" is 0.1 everywhere.
+Germany, and "0.1" is read as 1 there, because the point groups digits. So a reader has to guess, which is
+safe since there are always four decimals. A writer has to avoid both signs: "100000E-6" is 0.1 everywhere.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def read_number(value: object) -> float:
         The number; finite.
 
     Raises:
-        ValueError: It is no finite number.
+        ValueError: The value is no finite number.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"no number: {value!r:.60}")
@@ -85,7 +85,7 @@ class Culture:
 
     Attributes:
         decimal: the decimal sign.
-        group: what groups thousands.
+        group: the sign that groups thousands.
     """
 
     decimal: str = "."
@@ -99,10 +99,10 @@ class Culture:
         return text.translate({ord("."): self.decimal, ord(","): self.group})
 
     def read(self, text: str) -> float:
-        """Read as .NET's ``float.Parse`` does, which takes group signs anywhere before the decimal sign.
+        """Read as .NET's ``float.Parse`` does, which ignores group signs anywhere before the decimal sign.
 
         Raises:
-            ValueError: It is no number.
+            ValueError: The text is no number.
         """
         plain = text.strip().replace(self.group, "").replace(self.decimal, ".")
         if not _PLAIN.fullmatch(plain):

@@ -1,4 +1,4 @@
-"""Who has a TCP port?"""
+"""Which program listens on a TCP port."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 
 
 def listener(port: int) -> str | None:
-    """Name and number of the process that listens on a TCP port, where the system tells (Linux)."""
+    """Find the process that listens on a TCP port; only Linux shows it.
+
+    Returns:
+        Its name and process ID, such as "python (process 123)"; None if it can't be found.
+    """
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -26,7 +30,7 @@ def listener(port: int) -> str | None:
 
 
 def _open_files(process: Path) -> set[str]:
-    """What a process has open; nothing if it is somebody else's or has just ended."""
+    """List what a process has open; empty if the process is another user's or has just ended."""
     try:
         return {_target(handle) for handle in (process / "fd").iterdir()}
     except OSError:
@@ -34,7 +38,7 @@ def _open_files(process: Path) -> set[str]:
 
 
 def _target(link: Path) -> str:
-    """Where a link leads; nowhere if it has just been closed."""
+    """Read a link; empty if it has just been closed."""
     try:
         return os.readlink(link)
     except OSError:

@@ -1,75 +1,99 @@
-"""The side that drives: one simulator at a time, one request in flight, and a word about what went wrong."""
+"""The driver's side of the wire: serves one simulator at a time, with one request in flight."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from udacity_gym.errors import OptionError, SimulatorError, SimulatorGoneError, SimulatorTimeoutError
+from udacity_gym.protocol.clock import Clock
 from udacity_gym.protocol.dialects import DIALECTS, Dialect, Event, detect
 from udacity_gym.protocol.listener import Listener
 from udacity_gym.telemetry import Telemetry
 
 PORT = 4567
-"""Where Udacity's simulator looks for its driver; built into it."""
+"""Port to which Udacity's simulator connects; built into it."""
 SETTLING = 0.3
-"""s of silence after which nothing is in flight any more.
+"""s of silence after which no message is in flight any more.
 
-On connecting the simulator sends two telemetries. Answering the first before the second has arrived
-would start two loops, and every observation would be two commands old for ever.
+A simulator sends two telemetries when it connects. Answering the first before the second has arrived
+would start two request loops, and every observation would be two commands old from then on.
 """
 SILENT = 2.0
-"""s after which a simulator that has connected properly and said nothing is taken to wait for us."""
+"""s after which a simulator that has connected and sent nothing is taken to wait for a first command."""
+CHECK_INTERVAL = 0.2
+"""s between two checks, while waiting, that the simulator's program still runs."""
 
 
 @dataclass(slots=True)
-class _Conversation:
-    """What is known of a connected simulator."""
+class _Connection:
+    """State of a connected simulator.
+
+    Attributes:
+        query: parameters of the request with which it connected.
+        since: s, when it connected.
+        dialect: how it talks, None while that is not known.
+        events: how often it sent which event.
+        latest: its last telemetry.
+        received: how many telemetries it has sent.
+        received_at: s, when the last one arrived.
+        answer: its last answer to a numbered command.
+        manual: whether a person drives at its keyboard.
+        dropped: what the last message that was not understood was.
+        asked_to_start: whether the research build has been asked to start an episode.
+    """
 
     query: Mapping[str, str]
-    since: float = field(default_factory=time.monotonic)
+    since: float
+    dialect: Dialect | None
     events: Counter[str] = field(default_factory=Counter)
-    dialect: Dialect | None = None
     latest: Telemetry | None = None
-    answer: Mapping[str, Any] = field(default_factory=dict)
     received: int = 0
-    last: float = 0.0
+    received_at: float = 0.0
+    answer: Mapping[str, Any] = field(default_factory=dict)
     manual: bool = False
-    unread: str = ""
-    knocked: bool = False
+    dropped: str = ""
+    asked_to_start: bool = False
 
 
 class SimulatorServer:
     """Waits for a simulator and exchanges commands for telemetry with it.
 
-    The first simulator that connects is served; others wait until it goes. All methods may be called
+    The first simulator that connects is served; others wait until it disconnects. All methods may be called
     from any thread, but only one at a time may be in `exchange`.
 
     Attributes:
         connections: how many simulators have connected so far.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = PORT, dialect: str | None = None) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = PORT,
+        dialect: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         """Start to listen.
 
         Args:
             host: address to listen on; other than loopback, anybody who reaches it can connect.
             port: port; 0 takes a free one.
-            dialect: name of the simulator's dialect; None finds out.
+            dialect: name of the simulator's dialect; None detects it.
+            clock: measures time; None is the machine's clock.
 
         Raises:
             OptionError: There is no such dialect.
-            SimulatorError: The port is taken; the message says by whom, where the system tells.
+            SimulatorError: The port is taken; the message names the program if the system tells which it is.
         """
         if dialect is not None and dialect not in DIALECTS:
             raise OptionError(f"no dialect {dialect!r}; there are {', '.join(DIALECTS)}")
-        self._forced = None if dialect is None else DIALECTS[dialect]
+        self._chosen_dialect = None if dialect is None else DIALECTS[dialect]
+        self._clock = clock or Clock()
         self._changed = threading.Condition()
-        self._conversations: dict[str, _Conversation] = {}
+        self._connections: dict[str, _Connection] = {}
         self._drops: Counter[str] = Counter()
         self._closed = False
         self.connections = 0
@@ -88,7 +112,7 @@ class SimulatorServer:
 
     @property
     def client(self) -> str | None:
-        """Who is served now: differs after every connection; None if nobody is."""
+        """Name of the simulator that is served now, new with every connection; None if there is none."""
         with self._changed:
             return self._served()
 
@@ -96,64 +120,74 @@ class SimulatorServer:
     def dialect(self) -> Dialect | None:
         """How the simulator talks, if that is known yet."""
         with self._changed:
-            conversation = self._conversations.get(self._served() or "")
-            return None if conversation is None else conversation.dialect
+            connection = self._connection()
+            return None if connection is None else connection.dialect
 
     @property
     def latest(self) -> Telemetry | None:
         """The last telemetry of the simulator that is served now."""
         with self._changed:
-            conversation = self._conversations.get(self._served() or "")
-            return None if conversation is None else conversation.latest
+            connection = self._connection()
+            return None if connection is None else connection.latest
+
+    @property
+    def received(self) -> int:
+        """How many telemetries the simulator that is served now has sent."""
+        with self._changed:
+            connection = self._connection()
+            return 0 if connection is None else connection.received
 
     @property
     def manual(self) -> bool:
         """Whether a person drives at the simulator's own keyboard."""
         with self._changed:
-            conversation = self._conversations.get(self._served() or "")
-            return conversation is not None and conversation.manual
+            connection = self._connection()
+            return connection is not None and connection.manual
 
     @property
     def drops(self) -> Counter[str]:
-        """What arrived and was not understood, and how often."""
+        """What arrived that was not understood, and how often."""
         return self._drops + self._listener.drops
 
     def connect(self, timeout: float, check: Callable[[], None] | None = None) -> Telemetry | None:
-        """Wait until a simulator is there and nothing is in flight.
+        """Wait until a simulator has connected and no message is in flight.
 
         Args:
             timeout: s to wait.
             check: called now and then while waiting; may raise.
 
         Returns:
-            Its latest telemetry; None from our own simulator, which says nothing before it is asked.
+            Its latest telemetry; None from our own simulator, which sends nothing before it is asked.
 
         Raises:
-            SimulatorTimeoutError: No simulator, or none that tells anything that is understood.
+            SimulatorTimeoutError: No simulator connected, or it sent nothing that is understood.
+            SimulatorError: The server was closed.
         """
-        end = time.monotonic() + timeout
+        end = self._clock.now() + timeout
         with self._changed:
             while True:
-                now = time.monotonic()
-                conversation = self._conversations.get(self._served() or "")
-                if conversation is not None and conversation.dialect is not None:
-                    if conversation.dialect.capabilities.is_lockstep:
+                if self._closed:
+                    raise SimulatorError("the server was closed while it waited for a simulator")
+                now = self._clock.now()
+                connection = self._connection()
+                if connection is not None and connection.dialect is not None:
+                    if connection.dialect.capabilities.is_lockstep:
                         return None
-                    if conversation.latest is None and conversation.dialect.reset_options:
-                        return None  # it waits to be told what to start
-                    if conversation.latest is not None and not conversation.manual:
-                        quiet = conversation.last + SETTLING - now
-                        if quiet <= 0:
-                            return conversation.latest
-                        self._changed.wait(quiet)
+                    if connection.latest is None and connection.dialect.reset_options:
+                        return None  # it waits for the command that starts an episode
+                    if connection.latest is not None and not connection.manual:
+                        settled_at = connection.received_at + SETTLING
+                        if now >= settled_at:
+                            return connection.latest
+                        self._clock.wait(self._changed, settled_at)
                         continue
-                elif conversation is not None and now - conversation.since > SILENT:
-                    self._knock(conversation)
+                elif connection is not None and now - connection.since > SILENT:
+                    self._ask_to_start(connection)
                 if now >= end:
-                    raise SimulatorTimeoutError(self._why_nothing(f"{timeout:g} s"))
+                    raise SimulatorTimeoutError(self._describe_silence(f"{timeout:g} s"))
                 if check is not None:
                     check()
-                self._changed.wait(min(0.2, end - now))
+                self._clock.wait(self._changed, min(now + CHECK_INTERVAL, end))
 
     def exchange(
         self, event: Event, timeout: float, *, number: int | None = None, patience: float | None = None
@@ -164,10 +198,10 @@ class SimulatorServer:
             event: the command.
             timeout: s of silence after which the simulator counts as stuck.
             number: of the command, where the dialect has numbers; the answer repeats it.
-            patience: s after which silence is no error but the answer None; None is never.
+            patience: s of silence after which the answer is None, in place of ``timeout`` and its error.
 
         Returns:
-            The answer; None if a person drives at the simulator, or patience ran out.
+            The answer; None if a person drives at the simulator, or after ``patience``.
 
         Raises:
             SimulatorGoneError: It disconnected.
@@ -178,195 +212,203 @@ class SimulatorServer:
             client = self._served()
             if client is None:
                 raise SimulatorGoneError(f"no simulator is connected to {self.address}")
-            conversation = self._conversations[client]
-            before = conversation.received
+            connection = self._connections[client]
+            received_before = connection.received
+        end = self._clock.now() + (timeout if patience is None else patience)
         self._listener.emit(client, *event)
 
-        def answered() -> bool:
+        def is_answered() -> bool:
             if number is not None:
-                return conversation.answer.get("number") == number
-            return conversation.received > before or conversation.manual
+                return connection.answer.get("number") == number
+            return connection.received > received_before or connection.manual
 
         with self._changed:
-            self._changed.wait_for(
-                lambda: client not in self._conversations or answered(),
-                timeout if patience is None else patience,
-            )
-            if client not in self._conversations:
+            self._clock.wait_for(self._changed, lambda: client not in self._connections or is_answered(), end)
+            if client not in self._connections:
                 raise SimulatorGoneError(f"the simulator at {self.address} disconnected")
-            if not answered():
+            if not is_answered():
                 if patience is not None:
                     return None
-                raise SimulatorTimeoutError(self._why_nothing(f"{timeout:g} s"))
-            refusal = conversation.answer.get("refusal") if number is not None else None
+                raise SimulatorTimeoutError(self._describe_silence(f"{timeout:g} s"))
+            refusal = connection.answer.get("refusal") if number is not None else None
             if refusal is not None:
-                kind = OptionError if refusal.get("kind") == "OptionError" else SimulatorError
-                raise kind(f"the simulator refused: {refusal.get('message')}")
-            return None if conversation.manual else conversation.latest
+                error_type = OptionError if refusal.get("kind") == "OptionError" else SimulatorError
+                raise error_type(f"the simulator refused: {refusal.get('message')}")
+            return None if connection.manual else connection.latest
 
     def send(self, event: Event) -> None:
-        """Send a command that has no answer, if a simulator is there."""
+        """Send a command that has no answer, if a simulator is connected."""
         client = self.client
         if client is not None:
             self._listener.emit(client, *event)
 
     def wait_for_person(self, timeout: float) -> bool:
-        """Wait while a person drives; True if nobody does any more."""
+        """Wait while a person drives at the simulator; return whether nobody does any more.
+
+        Args:
+            timeout: s to wait.
+        """
+
+        def nobody_drives() -> bool:
+            connection = self._connection()
+            return connection is None or not connection.manual
+
+        end = self._clock.now() + timeout
         with self._changed:
-            return self._changed.wait_for(
-                lambda: (
-                    (conversation := self._conversations.get(self._served() or "")) is None
-                    or not conversation.manual
-                ),
-                timeout,
-            )
+            return self._clock.wait_for(self._changed, nobody_drives, end)
 
     def hang_up(self) -> None:
-        """Close the simulator's connection; it then connects again by itself, and afresh."""
+        """Close the simulator's connection; it then connects anew by itself."""
         client = self.client
         if client is not None:
+            end = self._clock.now() + 1.0
             self._listener.hang_up(client)
             with self._changed:
-                self._changed.wait_for(lambda: client not in self._conversations, 1.0)
+                self._clock.wait_for(self._changed, lambda: client not in self._connections, end)
 
     def close(self) -> None:
-        """Stop listening and hang up; never waits for the simulator. Twice is fine."""
+        """Stop listening and hang up; never waits for the simulator. Calling it twice is fine."""
         with self._changed:
             self._closed = True
         self._listener.close()
         with self._changed:
-            self._conversations.clear()
+            self._connections.clear()
             self._changed.notify_all()
 
     def connected(self, client: str, query: dict[str, str]) -> None:
-        """A simulator connected; called by the listener."""
+        """Note that a simulator has connected; called by the listener."""
         with self._changed:
             if not self._closed:
-                dialect = self._forced or detect(query, "", None)
-                self._conversations[client] = _Conversation(query, dialect=dialect)
+                dialect = self._chosen_dialect or detect(query, "", None)
+                self._connections[client] = _Connection(query, self._clock.now(), dialect)
                 self.connections += 1
                 self._changed.notify_all()
 
     def disconnected(self, client: str) -> None:
-        """A simulator is gone; called by the listener."""
+        """Note that a simulator has disconnected; called by the listener."""
         with self._changed:
-            self._conversations.pop(client, None)
+            self._connections.pop(client, None)
             self._changed.notify_all()
 
-    def received(self, client: str, event: str, data: Any) -> None:
-        """A simulator sent an event; called by the listener. Nothing is raised here: no thread may end."""
+    def handle(self, client: str, event: str, data: Any) -> None:
+        """Handle an event that a simulator sent; called by the listener. Never raises: no thread may end."""
         with self._changed:
-            conversation = self._conversations.get(client)
-            if conversation is None:
+            connection = self._connections.get(client)
+            if connection is None:
                 return
-            # The names are the simulator's; a strange one must not fill our memory.
-            known = event if event in conversation.events or len(conversation.events) < 20 else "others"
-            conversation.events[known[:40]] += 1
-            conversation.dialect = conversation.dialect or detect(conversation.query, event, data)
-            dialect = conversation.dialect
+            # The simulator chooses the names; a strange one must not fill our memory.
+            is_countable = event in connection.events or len(connection.events) < 20
+            connection.events[event[:40] if is_countable else "others"] += 1
+            connection.dialect = connection.dialect or detect(connection.query, event, data)
+            dialect = connection.dialect
             name = "telemetry" if dialect is None else dialect.event
             if event != name:
-                self._drop(conversation, f"an event {event[:40]!r}", count=event not in _EXPECTED)
+                self._drop(connection, f"an event {event[:40]!r}", count=event not in _EXPECTED)
                 return
             if dialect is not None and dialect.capabilities.is_lockstep:
-                self._read_answer(conversation, dialect, data)
+                self._read_answer(connection, dialect, data)
                 return
-            proceed: Event | None = None
+            reply: Event | None = None
             if not data or (dialect is not None and dialect.is_manual(data)):
-                conversation.manual = True
-                proceed = ("manual", {}) if dialect is None else dialect.proceed()
+                connection.manual = True
+                reply = ("manual", {}) if dialect is None else dialect.proceed()
                 self._changed.notify_all()
             elif not isinstance(data, dict):
-                self._drop(conversation, f"a telemetry that is no JSON object: {data!r:.40}")
+                self._drop(connection, f"a telemetry that is no JSON object: {data!r:.40}")
             elif dialect is not None:
-                self._read(conversation, dialect, data)
-        if proceed is not None:  # keeps the simulator's loop alive while the person drives
-            self._listener.emit(client, *proceed)
+                self._read(connection, dialect, data)
+        if reply is not None:  # keeps the simulator's request loop going while the person drives
+            self._listener.emit(client, *reply)
 
-    def _read(self, conversation: _Conversation, dialect: Dialect, data: dict[str, Any]) -> None:
+    def _read(self, connection: _Connection, dialect: Dialect, data: dict[str, Any]) -> None:
         try:
-            conversation.latest = dialect.read(data)
+            connection.latest = dialect.read_telemetry(data)
         except ValueError as error:
-            self._drop(conversation, f"a telemetry of {dialect.name} in which {error}")
+            self._drop(connection, f"a telemetry of {dialect.name} in which {error}")
             return
-        conversation.manual = False
-        conversation.received += 1
-        conversation.last = time.monotonic()
+        connection.manual = False
+        connection.received += 1
+        connection.received_at = self._clock.now()
         self._changed.notify_all()
 
-    def _read_answer(self, conversation: _Conversation, dialect: Dialect, data: Any) -> None:
-        """Our own simulator: what answers no command is for other servers, and is passed over."""
-        told = data.get("twin") if isinstance(data, dict) else None
-        if not isinstance(told, dict):
+    def _read_answer(self, connection: _Connection, dialect: Dialect, data: Any) -> None:
+        """Read an answer of our own simulator; telemetry that answers no command is for other servers."""
+        answer = data.get("twin") if isinstance(data, dict) else None
+        if not isinstance(answer, dict):
             return
-        if "refusal" not in told:
-            self._read(conversation, dialect, data)
-        conversation.answer = told
+        if "refusal" not in answer:
+            self._read(connection, dialect, data)
+        connection.answer = answer
         self._changed.notify_all()
 
-    def _knock(self, conversation: _Conversation) -> None:
-        """Wake the research build, which says nothing before it is told what to start."""
-        if not conversation.events and not conversation.knocked:
-            conversation.knocked = True
+    def _ask_to_start(self, connection: _Connection) -> None:
+        """Ask the research build, which sends nothing before, to start an episode."""
+        if not connection.events and not connection.asked_to_start:
+            connection.asked_to_start = True
             for event in DIALECTS["research"].reset({}):
                 self._listener.emit(self._served() or "", *event)
 
-    def _drop(self, conversation: _Conversation, what: str, count: bool = True) -> None:
+    def _drop(self, connection: _Connection, what: str, count: bool = True) -> None:
         if count:
-            conversation.unread = what
+            connection.dropped = what
             self._drops[what if what in self._drops or len(self._drops) < 50 else "others"] += 1
 
     def _served(self) -> str | None:
-        return next(iter(self._conversations), None)
+        return next(iter(self._connections), None)
 
-    def _why_nothing(self, patience: str) -> str:
-        """What was seen instead of telemetry, and what to do about it."""
-        where = self.address
-        conversation = self._conversations.get(self._served() or "")
-        if conversation is None:
-            seen = f"no simulator connected to {where} within {patience}"
+    def _connection(self) -> _Connection | None:
+        """The connection of the simulator that is served now."""
+        return next(iter(self._connections.values()), None)
+
+    def _describe_silence(self, patience: str) -> str:
+        """Say what arrived instead of telemetry, and what to do about it."""
+        address = self.address
+        connection = self._connection()
+        if connection is None:
+            problem = f"no simulator connected to {address} within {patience}"
             if self._listener.visitor is not None:
-                seen += f" (but somebody asked for {self._listener.visitor}, which is no simulator)"
+                problem += f" (but somebody asked for {self._listener.visitor}, which is no simulator)"
             elif self._listener.drops:
-                seen += f" (but this arrived: {_counted(self._listener.drops)})"
+                problem += f" (but this arrived: {_count_events(self._listener.drops)})"
             elif self._listener.has_sessions:
-                seen += " (somebody opened a WebSocket and says nothing: a simulator still in its menu?)"
+                problem += " (somebody opened a WebSocket and says nothing: a simulator still in its menu?)"
             if self.connections:
-                seen += "; the one that was here has disconnected"
+                problem += "; the one that was here has disconnected"
             return (
-                f"{seen}. Start Udacity's simulator, choose a track and Autonomous Mode (it always connects "
-                f"to port {PORT} of its own machine); or start ours: udacity-gym sim --port {self.port}"
+                f"{problem}. Start Udacity's simulator, choose a track and Autonomous Mode (it always "
+                f"connects to port {PORT} of its own machine); or start ours: udacity-gym sim "
+                f"--port {self.port}"
             )
-        if conversation.manual:
+        if connection.manual:
             return (
-                f"a person drives at the simulator's keyboard ({sum(conversation.events.values())} empty "
+                f"a person drives at the simulator's keyboard ({sum(connection.events.values())} empty "
                 "telemetries): let go of W and S in its window"
             )
-        age = time.monotonic() - conversation.since
-        if conversation.unread and conversation.latest is None:
+        age = self._clock.now() - connection.since
+        if connection.dropped and connection.latest is None:
             return (
-                f"a simulator is connected to {where} but is not understood; the last thing dropped was "
-                f"{conversation.unread}. Events seen: {_counted(conversation.events)}. Dialects known: "
+                f"a simulator is connected to {address} but is not understood; the last thing dropped was "
+                f"{connection.dropped}. Events seen: {_count_events(connection.events)}. Dialects known: "
                 f"{', '.join(DIALECTS)}; name one with simulator_options={{'dialect': ...}}"
             )
-        if conversation.latest is None:
-            told = (
-                f"events seen: {_counted(conversation.events)}" if conversation.events else "it said nothing"
+        if connection.latest is None:
+            events = (
+                f"events seen: {_count_events(connection.events)}" if connection.events else "it said nothing"
             )
             return (
-                f"a simulator connected to {where} {age:.1f} s ago but sends no telemetry ({told}). "
+                f"a simulator connected to {address} {age:.1f} s ago but sends no telemetry ({events}). "
                 "Is it in Autonomous Mode, past its menu?"
             )
-        dropped = f"; the last thing dropped was {conversation.unread}" if conversation.unread else ""
+        dropped = f"; the last thing dropped was {connection.dropped}" if connection.dropped else ""
         return (
-            f"the simulator at {where} has sent no telemetry for {patience}{dropped}. "
+            f"the simulator at {address} has sent no telemetry for {patience}{dropped}. "
             "Is its window minimised, paused or in the menu? The next reset() connects afresh"
         )
 
 
 _EXPECTED = ("sim_paused", "sim_resumed", "episode_metrics", "episode_event", "episode_events")
-"""Events that ask for nothing."""
+"""Events that need no reaction."""
 
 
-def _counted(events: Mapping[str, int]) -> str:
+def _count_events(events: Mapping[str, int]) -> str:
     return ", ".join(f"{name} ({count} times)" for name, count in events.items())

@@ -56,8 +56,8 @@ class WebSocket:
 
         Args:
             connection: a connected socket.
-            masks: this end masks what it sends, as a client must.
-            read: reads at most that many bytes, where something before us has read ahead.
+            masks: whether this end masks what it sends, as a client must.
+            read: reads at most that many bytes, if something before us has read ahead; None reads the socket.
             fragment: bytes of payload per frame, each written by itself; None sends messages whole.
             max_message: bytes of the longest message that is accepted.
         """
@@ -87,7 +87,7 @@ class WebSocket:
 
         Raises:
             OSError: Nobody listens there.
-            SimulatorError: Whoever listens there speaks no WebSocket.
+            SimulatorError: The program that listens there is no WebSocket server.
         """
         connection = socket.create_connection((host, port), timeout=timeout)
         try:
@@ -167,7 +167,7 @@ class WebSocket:
                 return message
 
     def close(self, code: int = NORMAL) -> None:
-        """Say goodbye and hang up; whoever waits in `receive` wakes up. Calling it twice is fine."""
+        """Send a close frame and hang up; a waiting `receive` raises. Calling it twice is fine."""
         if not self._closing:
             self._closing = True
             # A simulator that reads nothing any more must not keep us here.
@@ -177,7 +177,7 @@ class WebSocket:
         self.abort()
 
     def abort(self) -> None:
-        """Hang up without a word."""
+        """Hang up without a close frame."""
         self._closing = True
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
@@ -282,15 +282,15 @@ class WebSocket:
 
 
 def accept_key(key: bytes) -> str:
-    """What a server answers to a client's key (RFC 6455, section 4.2.2)."""
+    """Compute a server's answer to a client's key (RFC 6455, section 4.2.2)."""
     return base64.b64encode(hashlib.sha1(key + _MAGIC).digest()).decode()
 
 
 def acknowledge(connection: socket.socket) -> None:
-    """Have the kernel acknowledge at once what was received; Linux forgets the wish after a while.
+    """Have the kernel acknowledge received data at once; Linux resets this option after a while.
 
     Without it each of the simulator's messages waits for a delayed acknowledgement: 20 steps/s instead
-    of 60 at 60 frames/s. Other systems have no such switch and do without.
+    of 60 at 60 frames/s. Other systems have no such option.
     """
     if hasattr(socket, "TCP_QUICKACK"):
         with contextlib.suppress(OSError):

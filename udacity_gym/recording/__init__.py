@@ -1,7 +1,9 @@
 """Recordings of drives: read any ``driving_log.csv``, write exactly Udacity's format."""
 
 from udacity_gym.recording.episodes import Episode, Frame, Recording
-from udacity_gym.recording.loader import Batch, Downscale, TrainingLoader
+from udacity_gym.recording.frames import ImageCache
+from udacity_gym.recording.images import Downscale
+from udacity_gym.recording.loader import FrameBatch, TrainingLoader
 from udacity_gym.recording.pack import PackedFrames, pack
 from udacity_gym.recording.reader import open_recording
 from udacity_gym.recording.recorder import Recorder, record
@@ -10,11 +12,12 @@ from udacity_gym.recording.summary import Summary, summarize
 from udacity_gym.recording.writer import RecordingWriter
 
 __all__ = [
-    "Batch",
     "Downscale",
     "Episode",
     "Finding",
     "Frame",
+    "FrameBatch",
+    "ImageCache",
     "PackedFrames",
     "Recorder",
     "Recording",

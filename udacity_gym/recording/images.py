@@ -1,14 +1,15 @@
-"""Images of a recording: where they are, and what is in them."""
+"""Images of a recording: where they are, how they are decoded and encoded, and scaled to a network's size."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from udacity_gym.errors import RecordingError
+from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording.storage import Storage
 from udacity_gym.telemetry import Image
 
@@ -169,3 +170,71 @@ def encode_jpeg(image: Image) -> bytes:
     if not ok:
         raise RecordingError(f"an image of shape {image.shape} can't be encoded as JPEG")
     return data.tobytes()
+
+
+@dataclass(frozen=True)
+class Downscale:
+    """Cuts off sky and bonnet, and scales the rest to the size of a network's input.
+
+    Attributes:
+        size: (height, width) px of the result; NVIDIA's network takes (66, 200).
+        crop: (top, bottom) rows of the image that are kept: ``image[top:bottom]``.
+
+    Raises:
+        OptionError: The crop keeps no row.
+    """
+
+    size: tuple[int, int] = (66, 200)
+    crop: tuple[int, int] = (60, 135)
+
+    def __post_init__(self) -> None:
+        check_crop(self.crop)
+
+    def __call__(self, image: Image) -> Image:
+        """Prepare an image.
+
+        Args:
+            image: (height, width, 3) uint8.
+
+        Returns:
+            (*size, 3) uint8.
+
+        Raises:
+            OptionError: The crop leaves nothing of it.
+        """
+        return crop_and_resize(image, self.crop, self.size)
+
+
+def check_crop(crop: tuple[int, int], height: int | None = None) -> None:
+    """Make sure that ``image[top:bottom]`` keeps rows of an image, and only rows that it has.
+
+    Raises:
+        OptionError: It doesn't; the message recognises numbers of rows to cut off.
+    """
+    top, bottom = crop
+    if 0 <= top < bottom and (height is None or bottom <= height):
+        return
+    rows = "an image" if height is None else f"an image of {height} rows"
+    hint = (
+        f"; to cut off {bottom} rows at the bottom, give ({top}, height - {bottom})" if bottom <= top else ""
+    )
+    raise OptionError(
+        f"crop={crop} must be (top, bottom), the rows of {rows} that are kept: image[top:bottom]{hint}"
+    )
+
+
+def crop_and_resize(
+    image: Image, crop: tuple[int, int], size: tuple[int, int], interpolation: int = cv2.INTER_AREA
+) -> Image:
+    """The rows ``image[top:bottom]``, scaled to (*size, 3) uint8; a view where nothing is to be scaled.
+
+    Raises:
+        OptionError: The crop leaves nothing of the image.
+    """
+    top, bottom = crop
+    part = image[top:bottom]
+    if not part.size:
+        raise OptionError(f"crop={crop} leaves nothing of an image of {len(image)} rows")
+    if part.shape[:2] == size:
+        return part
+    return np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8)

@@ -16,7 +16,7 @@ import os
 import threading
 import weakref
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,12 @@ from tqdm import tqdm
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.files import replacing
 from udacity_gym.recording.episodes import Recording
-from udacity_gym.recording.loader import LABELS, RecordedFrames, ordered_map
+from udacity_gym.recording.frames import FRAME_NUMBERS, Prepare, RecordedFrames, ordered_map
 from udacity_gym.telemetry import Image
 
 _MAGIC = b"UDGPACK1"
 _HEADER_LIMIT = 1 << 16
-_NUMBERS = len(LABELS) * 8
+_NUMBERS = len(FRAME_NUMBERS) * 8
 
 
 class PackedFrames:
@@ -70,28 +70,28 @@ class PackedFrames:
             self._frames, self._start = int(header["frames"]), int(header["start"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged(f"has a header without {error}") from error
-        self._image = height * width * channels
-        self._record = _NUMBERS + len(self.cameras) * self._image + 4
-        size = os.fstat(self._file).st_size
-        if size != self._start + self._frames * self._record:
-            raise self._damaged(f"has {size} bytes instead of {self._start + self._frames * self._record}")
+        self._image_bytes = height * width * channels
+        self._record_bytes = _NUMBERS + len(self.cameras) * self._image_bytes + 4
+        size, expected = os.fstat(self._file).st_size, self._start + self._frames * self._record_bytes
+        if size != expected:
+            raise self._damaged(f"has {size} bytes instead of {expected}")
 
     def __len__(self) -> int:
         return self._frames
 
     def read(self, index: int, images: Sequence[Image]) -> NDArray[np.float64]:
-        """Read a frame, see `udacity_gym.recording.loader.FrameSource`.
+        """Read a frame, see `udacity_gym.recording.frames.FrameSource`.
 
         Raises:
             RecordingError: The frame is damaged.
         """
-        data = self._read_at(self._record, self._start + index * self._record)
-        if len(data) != self._record or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+        data = self._read_at(self._record_bytes, self._start + index * self._record_bytes)
+        if len(data) != self._record_bytes or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
             raise self._damaged(f"is damaged at frame {index}")
         for k, image in enumerate(images):
-            start = _NUMBERS + k * self._image
-            image[...] = np.frombuffer(data, np.uint8, self._image, start).reshape(self.shape)
-        return np.frombuffer(data, "<f8", len(LABELS))
+            start = _NUMBERS + k * self._image_bytes
+            image[...] = np.frombuffer(data, np.uint8, self._image_bytes, start).reshape(self.shape)
+        return np.frombuffer(data, "<f8", len(FRAME_NUMBERS))
 
     def close(self) -> None:
         """Close the file; calling it twice is fine."""
@@ -111,11 +111,11 @@ class PackedFrames:
             raise self._damaged(f"has a broken header: {error}") from error
         return header
 
-    def _read_at(self, count: int, place: int) -> memoryview:
+    def _read_at(self, count: int, offset: int) -> memoryview:
         if hasattr(os, "pread"):
-            return memoryview(os.pread(self._file, count, place))
+            return memoryview(os.pread(self._file, count, offset))
         with self._lock:
-            os.lseek(self._file, place, os.SEEK_SET)
+            os.lseek(self._file, offset, os.SEEK_SET)
             return memoryview(os.read(self._file, count))
 
     def _damaged(self, what: str) -> RecordingError:
@@ -129,7 +129,7 @@ def pack(
     recording: Recording,
     path: str | PathLike[str],
     cameras: Sequence[str] = ("center",),
-    prepare: Callable[[Image], Image] | None = None,
+    prepare: Prepare | None = None,
     *,
     workers: int = 2,
     reuse: bool = False,
@@ -172,7 +172,7 @@ def pack(
         "frames": len(frames),
         "cameras": frames.cameras,
         "shape": frames.shape,
-        "labels": LABELS,
+        "labels": FRAME_NUMBERS,
         "prepare": repr(prepare),
         "fingerprint": fingerprint,
         "start": 4096,
@@ -211,15 +211,15 @@ def _fingerprint(frames: RecordedFrames) -> str:
             "fits: use Downscale, or a dataclass with __call__"
         )
     digest = hashlib.sha256(repr((frames.cameras, prepared, frames.shape)).encode())
-    seen: set[Path] = set()
+    folders: set[Path] = set()
     for episode in frames.recording.episodes:
         digest.update(str(episode.log).encode())
-        for name in LABELS:
+        for name in FRAME_NUMBERS:
             digest.update(np.ascontiguousarray(getattr(episode, name)).tobytes())
         for camera in frames.cameras:
             digest.update(episode.names(camera).tobytes())
-        seen |= episode.places()
-    for place in sorted(seen):
+        folders |= episode.places()
+    for folder in sorted(folders):
         with contextlib.suppress(OSError):
-            digest.update(f"{place} {place.stat().st_mtime_ns}".encode())
+            digest.update(f"{folder} {folder.stat().st_mtime_ns}".encode())
     return digest.hexdigest()

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.files import replacing
+from udacity_gym.recording.balance import BINS, balanced
 from udacity_gym.recording.episodes import Episode, Frame, Recording
-from udacity_gym.recording.tools import balanced
 from udacity_gym.telemetry import CAMERAS, Image
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
@@ -27,7 +27,7 @@ def plot(
     recording: Recording,
     output: str | PathLike[str],
     before: Recording | None = None,
-    bins: int = 25,
+    bins: int = BINS,
     images: int = 6,
 ) -> Path:
     """Draw a page of figures about a recording.

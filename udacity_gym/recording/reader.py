@@ -30,7 +30,7 @@ from udacity_gym.recording.report import (
 )
 from udacity_gym.recording.side_file import SIDE_FILE, SideFile
 from udacity_gym.recording.storage import FolderStorage, Storage, ZipStorage
-from udacity_gym.telemetry import CAMERAS, MPH
+from udacity_gym.telemetry import CAMERAS, CTRL_DT, MPH
 
 LOG_NAME = "driving_log.csv"
 """What Udacity's simulator calls its log."""
@@ -38,7 +38,7 @@ LOG_NAME = "driving_log.csv"
 EPISODE_GAP = 1.0
 """s between two rows from which on they belong to different episodes; within one it is 0.12 at most."""
 
-NOMINAL_DT = 1 / 15
+NOMINAL_DT = CTRL_DT
 """s between two rows, assumed where the images' names tell no time."""
 
 STANDING_SPEED = 0.1

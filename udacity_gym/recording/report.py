@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import overload
 
 from udacity_gym.errors import RecordingError
+from udacity_gym.text import table
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +185,7 @@ class Report(Sequence[Finding]):
         if not self._findings:
             return f"{title}; nothing to report"
         header = ("finding", "count", "usable", "rows", "first", "what to do")
-        table = [header, *(_cells(finding) for finding in self)]
-        widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table
-        ]
-        lines.insert(1, "  ".join("-" * width for width in widths))
-        return "\n".join([title, *lines])
+        return f"{title}\n{table([header, *(_cells(finding) for finding in self)], header=True)}"
 
     def __repr__(self) -> str:
         return f"<Report: {self.used} of {self.rows} rows used, {len(self)} kinds of findings>"

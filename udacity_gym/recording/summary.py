@@ -10,6 +10,7 @@ from udacity_gym.errors import TrackError
 from udacity_gym.recording.edits import read_edits
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.telemetry import MPH
+from udacity_gym.text import table
 
 STRAIGHT = 0.01
 """Steering below which a frame counts as straight: a quarter of a degree at the wheels."""
@@ -78,8 +79,7 @@ class Summary:
             lines["taken over"] = f"{self.interventions} frames"
         for number, edit in enumerate(self.edits, 1):
             lines[f"edit {number}"] = edit
-        width = max(map(len, lines))
-        return "\n".join([self.path, *(f"  {name.ljust(width)}  {text}" for name, text in lines.items())])
+        return f"{self.path}\n{table(list(lines.items()), indent='  ')}"
 
 
 def summarize(recording: Recording) -> Summary:

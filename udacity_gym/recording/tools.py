@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.files import replacing
+from udacity_gym.recording.balance import BINS, balanced
 from udacity_gym.recording.edits import Edit, edited_folder, log_crc, read_edits, write_edits
 from udacity_gym.recording.episodes import Episode, Recording
 from udacity_gym.recording.log import stamp
@@ -127,14 +128,14 @@ def split(path: str | PathLike[str], seconds: float | None = None, rows: Sequenc
     return _add_edit(path, "split", arguments, cut_before=cuts)
 
 
-def balance(path: str | PathLike[str], bins: int = 25, keep: int | None = None, seed: int = 0) -> Edit:
-    """Leave out frames of the commonest steering, mostly straight driving, at random.
+def balance(path: str | PathLike[str], bins: int = BINS, keep: int | None = None, seed: int = 0) -> Edit:
+    """Remove frames with the most common steering at random, see `udacity_gym.recording.balance.balanced`.
 
     Args:
         path: a recording's folder.
-        bins: into how many bins [-1, 1] is divided; odd, so that 0 is in the middle of one.
-        keep: most frames of a bin; the mean of the bins that have any if not given.
-        seed: of the random choice.
+        bins: number of bins over [-1, 1].
+        keep: most frames of a bin; None takes the mean of the bins that have any.
+        seed: seed of the random choice.
 
     Returns:
         The edit that was added to the recording.
@@ -147,36 +148,6 @@ def balance(path: str | PathLike[str], bins: int = 25, keep: int | None = None, 
 
     arguments = {"bins": bins, "keep": keep, "seed": seed}
     return _add_edit(path, "balance", arguments, leave_out=rows)
-
-
-def balanced(
-    steering: NDArray[np.float64], bins: int = 25, keep: int | None = None, seed: int = 0
-) -> NDArray[np.bool_]:
-    """Which frames `balance` keeps.
-
-    Args:
-        steering: (n,) [-1, 1].
-        bins: see `balance`.
-        keep: see `balance`.
-        seed: see `balance`.
-
-    Returns:
-        (n,) bool.
-
-    Raises:
-        OptionError: An argument is out of range.
-    """
-    if bins < 1 or (keep is not None and keep < 1):
-        raise OptionError(f"bins and keep must be 1 or more, got {bins} and {keep}")
-    which = np.clip(((steering + 1) * bins / 2).astype(np.int64), 0, bins - 1)
-    counts = np.bincount(which, minlength=bins)
-    most = keep if keep is not None else int(np.ceil(counts[counts > 0].mean()))
-    order = np.random.default_rng(seed).permutation(len(steering))
-    by_bin = order[np.argsort(which[order], kind="stable")]
-    place = np.arange(len(steering)) - np.concatenate([[0], np.cumsum(counts)])[which[by_bin]]
-    kept = np.zeros(len(steering), bool)
-    kept[by_bin[place < most]] = True
-    return kept
 
 
 def leave_out(path: str | PathLike[str], rows: Iterable[int]) -> Edit:

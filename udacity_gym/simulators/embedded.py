@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from udacity_gym.conditions import FIELDS, Conditions, ConditionsLike, read_conditions
+from udacity_gym.conditions import FIELDS, Conditions, read_conditions
 from udacity_gym.errors import OptionError, SimulatorError
-from udacity_gym.sensors import IMAGE_SIZE, check_field_of_view, check_image_size
-from udacity_gym.simulators.base import Simulator
+from udacity_gym.simulators.base import Simulator, SimulatorSettings
 from udacity_gym.telemetry import (
     CAMERAS,
     SENSORS,
@@ -23,7 +21,6 @@ from udacity_gym.telemetry import (
     Pose,
     Telemetry,
 )
-from udacity_gym.world.physics.car import CarParameters
 from udacity_gym.world.physics.world import RESET_OPTIONS as PLACING, Snapshot, World
 from udacity_gym.world.track.track import Track
 
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
 RESET_OPTIONS = (*PLACING[:2], "track", "conditions", *PLACING[2:])
 """Names that `EmbeddedSimulator.reset` knows besides the fields of `Conditions`."""
 KEPT_TRACKS = 4
-"""Tracks whose worlds and renderers are kept for when an episode comes back to them."""
+"""Tracks whose worlds and renderers are kept for later episodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +41,13 @@ class _Draw:
     simulator: EmbeddedSimulator
     track: Track
     pose: Pose
-    riding: str
+    mode: str
     conditions: Conditions
     seed: int
 
     def __call__(self, cameras: Sequence[str]) -> dict[str, NDArray[Any]]:
         rig = self.simulator._camera_rig(self.track)
-        images = rig.draw_all(self.pose, tuple(cameras), self.riding, self.conditions, self.seed)
+        images = rig.draw_all(self.pose, tuple(cameras), self.mode, self.conditions, self.seed)
         if self.simulator.jpeg:
             from udacity_gym.protocol.images import through_jpeg
 
@@ -59,12 +56,12 @@ class _Draw:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """Everything that the future depends on besides the controls to come."""
+class SimulatorSnapshot:
+    """Everything that future telemetry depends on besides future controls."""
 
     world: Snapshot
     track: Track
-    riding: str
+    mode: str
     conditions: Conditions
     seed: int
 
@@ -77,62 +74,47 @@ class EmbeddedSimulator(Simulator):
 
     Attributes:
         world: the car on the track.
-        mode: "autonomous" (start further round the lap, level ride) or "training" (start line, the
-            body rides nose-up), as in Udacity's simulator.
+        mode: "autonomous" (start further along the lap, the car's body is level) or "training" (start line,
+            the body is pitched up), as in Udacity's simulator; for episodes whose options have no "mode".
         jpeg: whether images are compressed.
-        conditions: what it is like in this episode.
+        conditions: weather and light in this episode.
     """
 
-    def __init__(
-        self,
-        track: str | Path | Track = "lake",
-        ctrl_dt: float = 1 / 15,
-        mode: str = "autonomous",
-        car: CarParameters | None = None,
-        jpeg: bool = False,
-        conditions: ConditionsLike = None,
-        image_size: tuple[int, int] = IMAGE_SIZE,
-        field_of_view: float | None = None,
-    ) -> None:
+    def __init__(self, settings: SimulatorSettings | None = None) -> None:
         """Build the simulator; `reset` starts the first episode.
 
         Args:
-            track: name of a built-in track, path of a track file, or a track.
-            ctrl_dt: s of one control step.
-            mode: "autonomous" or "training".
-            car: the kind of car; None is Udacity's.
-            jpeg: compress images as Udacity's simulator does, so that they equal what comes over the wire.
-            conditions: what it is like: `Conditions`, a name, or a `Randomization` from which every episode
-                draws.
-            image_size: (height, width) of the cameras' images in pixels.
-            field_of_view: rad, vertical, of the cameras; None is Udacity's, 60 degrees.
+            settings: its settings; None takes the defaults. The only option is "jpeg": whether to compress
+                images as Udacity's simulator does, so that they equal what comes over the wire.
 
         Raises:
-            TrackError: No such track.
-            OptionError: ``ctrl_dt`` is not positive, the track has no such mode, there are no such
-                conditions, or images can't be like that.
+            OptionError: There is no such option.
         """
-        loaded = Track.load(track)
-        if mode not in loaded.starts:
-            raise OptionError(f"mode must be one of {', '.join(map(repr, loaded.starts))}, got {mode!r}")
-        self.world = World(loaded, ctrl_dt=ctrl_dt, car=car)
-        self.ctrl_dt = ctrl_dt
-        self.mode = mode
-        self.jpeg = jpeg
+        settings = settings or SimulatorSettings()
+        unknown = sorted(set(settings.options) - {"jpeg"})
+        if unknown:
+            raise OptionError(
+                f"unknown simulator option {', '.join(map(repr, unknown))}; the embedded one has jpeg"
+            )
+        track = Track.load(settings.track)
+        self.world = World(track, ctrl_dt=settings.ctrl_dt, car=settings.car)
+        self.ctrl_dt = settings.ctrl_dt
+        self.mode = settings.mode
+        self.jpeg = bool(settings.options.get("jpeg"))
         self.conditions = Conditions()
-        self._usual = read_conditions(conditions)
-        self._image_size = check_image_size(image_size)
-        self._field_of_view = field_of_view if field_of_view is None else check_field_of_view(field_of_view)
-        self._home, self._car = loaded, self.world.car
-        self._riding = mode
+        self._default_conditions = read_conditions(settings.conditions)
+        self._image_size = settings.image_size
+        self._field_of_view = settings.field_of_view
+        self._default_track, self._car = track, self.world.car
+        self._mode = settings.mode  # of this episode
         self._seed = 0
-        self._there = loaded  # the track as its file has it, whichever way the car drives
-        self._worlds = {loaded: self.world}
+        self._track = track  # of this episode, as its file has it, in whichever direction the car drives
+        self._worlds = {track: self.world}
         self._rigs: dict[Track, CameraRig] = {}
 
     @property
     def capabilities(self) -> Capabilities:
-        """It can do everything."""
+        """What this simulator can do: everything."""
         return Capabilities(
             cameras=CAMERAS,
             can_reset=True,
@@ -149,8 +131,8 @@ class EmbeddedSimulator(Simulator):
 
         Args:
             seed: seed of the draws among the options; None goes on with the present generator.
-            options: see `World.reset`; "mode" also chooses how the body rides in this episode. Besides,
-                for this episode: "track", "conditions", and any field of `Conditions`.
+            options: see `World.reset`; "mode" also chooses the pitch of the body in this episode. Also, for
+                this episode, "track", "conditions", and any field of `Conditions`.
 
         Returns:
             Telemetry at time 0.
@@ -166,15 +148,15 @@ class EmbeddedSimulator(Simulator):
                 f"unknown reset option {', '.join(map(repr, unknown))}; known are "
                 f"{', '.join(RESET_OPTIONS)}, and the fields of Conditions: {', '.join(FIELDS)}"
             )
-        like = start.pop("conditions", self._usual)
-        like = read_conditions(like, **{name: start.pop(name) for name in FIELDS if name in start})
-        track = Track.load(start.pop("track")) if "track" in start else self._home
+        changes = {name: start.pop(name) for name in FIELDS if name in start}
+        conditions = read_conditions(start.pop("conditions", self._default_conditions), **changes)
+        track = Track.load(start.pop("track")) if "track" in start else self._default_track
         self._drive_on(track, seed, start)
         generator = self.world.generator
-        # Nothing is drawn for the usual conditions, so that they leave all other draws as they are.
-        self._set_conditions(like if isinstance(like, Conditions) else like.draw(generator))
+        # Nothing is drawn for the default conditions, so that they leave all other draws as they are.
+        self._set_conditions(conditions if isinstance(conditions, Conditions) else conditions.draw(generator))
         self._seed = 0 if self.conditions == Conditions() else int(generator.integers(2**32))
-        self._riding = start["mode"]
+        self._mode = start["mode"]
         return self.telemetry()
 
     def _set_conditions(self, conditions: Conditions) -> None:
@@ -186,16 +168,16 @@ class EmbeddedSimulator(Simulator):
         )
 
     def _drive_on(self, track: Track, seed: int | None, start: Mapping[str, Any]) -> None:
-        """Start on a track; if that fails, nothing has changed."""
+        """Start on a track; if that fails, nothing changes."""
         world = self._worlds.get(track)
         if world is None:
             world = World(track, ctrl_dt=self.ctrl_dt, car=self._car)
             if len(self._worlds) > KEPT_TRACKS:
-                self._worlds = {self._home: self._worlds[self._home]}
+                self._worlds = {self._default_track: self._worlds[self._default_track]}
         world.generator = self.world.generator
         world.reset(seed, start)
         self._worlds[track] = self.world = world
-        self._there = track
+        self._track = track
 
     def step(self, control: Control) -> Telemetry:
         """Apply ``control`` for ``ctrl_dt`` seconds.
@@ -231,24 +213,24 @@ class EmbeddedSimulator(Simulator):
         )
         return image
 
-    def snapshot(self) -> Moment:
+    def snapshot(self) -> SimulatorSnapshot:
         """Take a copy of the present moment, for `restore`."""
-        return Moment(self.world.snapshot(), self._there, self._riding, self.conditions, self._seed)
+        return SimulatorSnapshot(self.world.snapshot(), self._track, self._mode, self.conditions, self._seed)
 
-    def restore(self, snapshot: Moment) -> Telemetry:
-        """Go back to a moment; the future from there is the same again.
+    def restore(self, snapshot: SimulatorSnapshot) -> Telemetry:
+        """Go back to a snapshot; the same controls then give the same telemetry again.
 
         Returns:
-            Telemetry of that moment.
+            Telemetry of the snapshot.
         """
         self.world = self._worlds.setdefault(snapshot.track, World(snapshot.track, ctrl_dt=self.ctrl_dt))
-        self._there, self._riding, self._seed = snapshot.track, snapshot.riding, snapshot.seed
+        self._track, self._mode, self._seed = snapshot.track, snapshot.mode, snapshot.seed
         self._set_conditions(snapshot.conditions)
         self.world.restore(snapshot.world)
         return self.telemetry()
 
     def close(self) -> None:
-        """Let go of the renderer."""
+        """Release the renderer."""
         self._rigs = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -272,7 +254,7 @@ class EmbeddedSimulator(Simulator):
         return (self._seed + 0x9E3779B1 * round(self.world.time / self.ctrl_dt)) % 2**32
 
     def telemetry(self) -> Telemetry:
-        """What there is to say of the present moment."""
+        """Describe the present moment."""
         pose, control = self.world.pose, self.world.control
         return Telemetry(
             time=self.world.time,
@@ -285,7 +267,7 @@ class EmbeddedSimulator(Simulator):
             conditions=self.conditions,
             cameras=CAMERAS,
             sensors=SENSORS,
-            draw=_Draw(self, self.world.track, pose, self._riding, self.conditions, self._image_seed()),
+            draw=_Draw(self, self.world.track, pose, self._mode, self.conditions, self._image_seed()),
             extra={"track": self.world.track.name},
         )
 
@@ -293,12 +275,12 @@ class EmbeddedSimulator(Simulator):
     def draw_together(
         simulators: Sequence[EmbeddedSimulator], cameras: Sequence[str], planes: Planes
     ) -> None:
-        """Draw what the cameras of several cars see, those on one track with one call of the renderer.
+        """Draw what the cameras of several cars see, with one call of the renderer for each track.
 
         Args:
             simulators: each with a car; made with the same image, field of view and jpeg.
             cameras: names of the cameras.
-            planes: see `planes`; images and what sensors tell, by camera and car.
+            planes: see `planes`; images and sensor readings, by camera and car.
         """
         from udacity_gym.world.rendering.camera import Shot
 
@@ -309,16 +291,16 @@ class EmbeddedSimulator(Simulator):
         for track, members in tracks.items():
             rig = first._camera_rig(track)
             shots = [
-                Shot(car.world.pose, car._riding, car.conditions, car._image_seed())
+                Shot(car.world.pose, car._mode, car.conditions, car._image_seed())
                 for car in (simulators[i] for i in members)
             ]
             if len(tracks) == 1:
                 rig.shoot(shots, cameras, planes)
             else:  # the renderer fills whole arrays
-                some = rig.planes(len(members), len(cameras), planes.keys())
-                rig.shoot(shots, cameras, some)
+                track_planes = rig.planes(len(members), len(cameras), planes.keys())
+                rig.shoot(shots, cameras, track_planes)
                 for name, plane in planes.items():
-                    plane[:, members] = some[name]
+                    plane[:, members] = track_planes[name]
         if first.jpeg:
             from udacity_gym.protocol.images import through_jpeg
 

@@ -6,12 +6,11 @@ import atexit
 import functools
 import math
 import threading
-import time
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -19,7 +18,6 @@ import numpy as np
 
 from udacity_gym.conditions import (
     Conditions,
-    ConditionsLike,
     Randomization,
     plain_conditions,
     read_conditions,
@@ -31,8 +29,9 @@ from udacity_gym.errors import (
     SimulatorGoneError,
     SimulatorTimeoutError,
 )
-from udacity_gym.protocol.server import PORT, SimulatorServer
-from udacity_gym.simulators.base import Simulator
+from udacity_gym.protocol.clock import Clock
+from udacity_gym.protocol.server import SimulatorServer
+from udacity_gym.simulators.base import Simulator, SimulatorSettings
 from udacity_gym.telemetry import CAMERAS, MPH, Capabilities, Control, Image, Telemetry
 from udacity_gym.world.track.track import Track
 
@@ -44,7 +43,13 @@ BRAKING_ABOVE = 5 * MPH
 STANDING = 0.1
 """m/s below which the car counts as standing."""
 _SCENE_LOADS = 10.0
-"""s within which a simulator that was told to reset tells something."""
+"""s within which a simulator sends telemetry after a reset command."""
+_BRAKING_TIMEOUT = 60.0
+"""s within which the car must come to a standstill when `reset` brakes it."""
+_BRAKING_PERIOD = 0.05
+"""s between the commands that brake the car to a standstill."""
+_CLOSING_TIMEOUT = 1.0
+"""s that `close` waits at most for the answer to its last command."""
 
 BEFORE_CONNECTING = Capabilities(
     cameras=(*CAMERAS, "segmentation"),
@@ -55,7 +60,7 @@ BEFORE_CONNECTING = Capabilities(
     is_lockstep=True,
     is_deterministic=False,
 )
-"""What a simulator that is still to come may be able to do; `reset` says what it really can't."""
+"""What a simulator may be able to do before it has connected; `reset` raises what it really can't."""
 
 
 class Launcher(Protocol):
@@ -68,22 +73,23 @@ class Launcher(Protocol):
         """Raise `SimulatorError` if the program has ended."""
 
     def stop(self) -> None:
-        """End what `start` started."""
+        """End the program that `start` started."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteOptions:
-    """How to deal with a simulator that connects.
+    """Options for a simulator that connects.
 
     Attributes:
-        on_reset: where the simulator has no reset: "error" refuses with `ResetNotSupportedError`, "brake"
-            brings the car to a standstill and goes on from there, "restart" restarts the program that we
-            started. None is "restart" if we started it, else "error".
-        dialect: name of the simulator's dialect; None finds out.
+        on_reset: what `reset` does if the simulator has no reset: "error" raises `ResetNotSupportedError`,
+            "brake" brakes the car to a standstill and goes on from there, "restart" restarts the program
+            that we started. None means "restart" if we started the program, else "error".
+        dialect: name of the simulator's dialect; None detects it.
         connect_timeout: s to wait for a simulator.
-        silence_timeout: s without telemetry after which it counts as stuck.
-        idle_timeout: s without a `step` after which the car is braked, so that no stale command drives it.
+        silence_timeout: s without telemetry after which the simulator counts as hung.
+        idle_timeout: s without a `step` after which the car is braked, so that no old command drives it.
         stuck_after: s of standing still under throttle after which the car counts as stuck.
+        clock: measures all of these times, and the time of an episode.
     """
 
     on_reset: OnReset | None = None
@@ -92,30 +98,31 @@ class RemoteOptions:
     silence_timeout: float = 5.0
     idle_timeout: float = 1.0
     stuck_after: float = 5.0
+    clock: Clock = field(default_factory=Clock)
 
     @classmethod
     def read(cls, options: Mapping[str, Any]) -> RemoteOptions:
-        """Make it from a mapping.
+        """Make options from a mapping.
 
         Raises:
-            OptionError: A name is unknown or a value out of range.
+            OptionError: A name is unknown or a value is out of range.
         """
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(options) - set(known))
+        names = [option.name for option in fields(cls)]
+        unknown = sorted(set(options) - set(names))
         if unknown:
             raise OptionError(
-                f"unknown simulator option {', '.join(map(repr, unknown))}; known are {', '.join(known)}"
+                f"unknown simulator option {', '.join(map(repr, unknown))}; known are {', '.join(names)}"
             )
-        made = cls(**options)
-        if made.on_reset is not None and made.on_reset not in get_args(OnReset):
+        checked = cls(**options)
+        if checked.on_reset is not None and checked.on_reset not in get_args(OnReset):
             raise OptionError(
-                f"simulator option 'on_reset' must be one of {get_args(OnReset)}, got {made.on_reset!r}"
+                f"simulator option 'on_reset' must be one of {get_args(OnReset)}, got {checked.on_reset!r}"
             )
         for name in ("connect_timeout", "silence_timeout", "idle_timeout", "stuck_after"):
-            value = getattr(made, name)
+            value = getattr(checked, name)
             if not (isinstance(value, (int, float)) and value > 0):
                 raise OptionError(f"simulator option {name!r} must be a positive number of s, got {value!r}")
-        return made
+        return checked
 
 
 class RemoteSimulator(Simulator):
@@ -125,85 +132,79 @@ class RemoteSimulator(Simulator):
     run in real time: `step` sends the command, lets ``ctrl_dt`` pass and then asks for the image with
     the same command, so that what it returns was caused by the action.
 
-    What a simulator does not tell is missing in the telemetry; what it tells beyond the vocabulary is in
-    ``extra``. This class adds to ``extra``
+    What a simulator does not send is missing in the telemetry; what it sends beyond the fields of `Telemetry`
+    is in ``extra``. This class adds to ``extra``
 
     - "latency": see `LatencyMeter`;
     - "manual": True while a person drives at the simulator's keyboard; the episode then stands still, and
-      telemetry and images are those from before;
+      telemetry and images are the last ones before;
     - "stuck": True if the car has stood under throttle for `RemoteOptions.stuck_after` seconds;
-    - "offroad": True if it is stuck, or further from the middle ("cte", where told) than the road reaches;
+    - "offroad": True if the car is stuck, or its "cte", where the simulator sends it, is beyond the road;
     - "end_reason": "simulator_gone" if the simulator closed or crashed; the next `reset` waits for it.
+
+    Attributes:
+        ctrl_dt: s of one control step.
+        options: how to deal with the simulator.
+        server: the server that the simulator connects to.
     """
 
     def __init__(
         self,
-        host: str = "127.0.0.1",
-        port: int = PORT,
-        ctrl_dt: float = 1 / 15,
-        *,
-        track: str | Path | Track = "lake",
-        mode: str = "autonomous",
-        cameras: Sequence[str] = ("center",),
+        settings: SimulatorSettings | None = None,
         options: RemoteOptions | None = None,
         launcher: Launcher | None = None,
-        conditions: ConditionsLike = None,
     ) -> None:
         """Start to listen; `reset` waits for the simulator.
 
         Args:
-            host: address to listen on. Anything but loopback lets others connect.
-            port: port to listen on; Udacity's builds know only 4567.
-            ctrl_dt: s of one control step.
-            track: track that our own simulator must be driving on; Udacity's don't tell.
-            mode: "autonomous" or "training", for our own simulator.
-            cameras: the images that are wanted with every step.
-            options: the rest.
+            settings: its settings; None takes the defaults. Our own simulator must be driving on their
+                track, and has their mode and conditions. Of conditions, the research build has weather and
+                time of day, others have none.
+            options: how to deal with the simulator; None reads them from the settings' options.
             launcher: starts the simulator's program; None waits for one that somebody else starts.
-            conditions: what it is like, as for `EmbeddedSimulator`; our own simulator knows all of it, the
-                research build weather and time of day, others nothing.
 
         Raises:
-            OptionError: There are no such conditions.
+            OptionError: A setting is for the embedded simulator alone, or an option is unknown or out of
+                range.
             SimulatorError: The port is taken.
         """
-        self.ctrl_dt = ctrl_dt
-        self.options = options or RemoteOptions()
-        road = Track.load(track)
-        self._track, self._track_name, self._half_width = road.source, road.name, road.half_width
-        self._direction = road.direction
-        self._mode, self._cameras = mode, tuple(cameras)
-        self._conditions = read_conditions(conditions)
-        self.server = SimulatorServer(host, port, self.options.dialect)
+        settings = settings or SimulatorSettings()
+        settings.refuse_embedded_only()
+        self.ctrl_dt = settings.ctrl_dt
+        self.options = options or RemoteOptions.read(settings.options)
+        self._clock = self.options.clock
+        self._track = Track.load(settings.track)
+        self._mode, self._cameras = settings.mode, tuple(settings.cameras)
+        self._conditions = read_conditions(settings.conditions)
+        self.server = SimulatorServer(settings.host, settings.port, self.options.dialect, self._clock)
         self._launcher = launcher
+        self._watchdog = _Watchdog(self._stop_car, self.options.idle_timeout, self._clock)
+        self._timer = _EpisodeTimer(self._clock, self.ctrl_dt)
+        # Held while a command is under way, by the one who steps or by the watchdog.
         self._turn = threading.RLock()
-        self._closing = threading.Event()
-        self._watchdog: threading.Thread | None = None
+        self._closed = False
         self._client: str | None = None
-        self._driven: str | None = None
-        self._silent = False
-        self._number = 0
+        self._driven_client: str | None = None
+        self._command_number = 0
         self._last: Telemetry | None = None
-        self._over = True
-        self._begin = self._moved = self._active = 0.0
-        self._paused = False
-        self._at_rest = True
-        self._latency = LatencyMeter(ctrl_dt)
+        self._episode_ended = True
+        self._is_silent = False
+        self._is_paused = False
         # A program that ends without close() must not leave a car that drives on.
         self._at_exit = functools.partial(_close, weakref.ref(self))
         atexit.register(self._at_exit)
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the simulator can do; before one has connected, what it may be able to do."""
+        """What the simulator can do; until one has connected, what it may be able to do."""
         dialect = self.server.dialect
         return BEFORE_CONNECTING if dialect is None else dialect.capabilities
 
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> Telemetry:
         """Start an episode, as far as the simulator can.
 
-        A simulator that has just connected is taken as it is. Later on, one that knows a reset is reset;
-        with one that doesn't, `RemoteOptions.on_reset` is done.
+        A simulator that has just connected is used as it is. Later, a simulator that has a reset is reset;
+        with one that has none, `RemoteOptions.on_reset` decides.
 
         Args:
             seed: for our own simulator.
@@ -216,8 +217,8 @@ class RemoteSimulator(Simulator):
         Raises:
             OptionError: The simulator does not know an option.
             ResetNotSupportedError: It can't be reset, and nothing was chosen instead.
-            SimulatorTimeoutError: Nobody connected, or nothing was told.
-            SimulatorError: It lacks what was asked for.
+            SimulatorTimeoutError: No simulator connected, or it sent no telemetry.
+            SimulatorError: It lacks a track or a camera that this environment needs.
         """
         episode = dict(options or {})
         asked = "conditions" in episode
@@ -232,14 +233,11 @@ class RemoteSimulator(Simulator):
                 self._reset_lockstep(seed, episode) if lockstep else self._reset_real_time(seed, episode)
             )
             self._check_cameras(telemetry)
-            self._driven = self._client
-            self._latency = LatencyMeter(self.ctrl_dt)
-            self._begin = self._moved = self._active = time.monotonic()
-            self._at_rest = False
-            self._last, self._over = replace(telemetry, time=0.0), False
-            if not lockstep and self._watchdog is None:
-                self._watchdog = threading.Thread(target=self._watch, daemon=True)
-                self._watchdog.start()
+            self._driven_client = self._client
+            self._timer = _EpisodeTimer(self._clock, self.ctrl_dt)
+            self._last, self._episode_ended = replace(telemetry, time=0.0), False
+            if not lockstep:
+                self._watchdog.restart()
             return self._last
 
     def step(self, control: Control) -> Telemetry:
@@ -249,11 +247,11 @@ class RemoteSimulator(Simulator):
             Telemetry caused by the control; with ``extra["end_reason"]`` if the simulator has gone.
 
         Raises:
-            SimulatorTimeoutError: The simulator is silent; the message says what was seen.
-            SimulatorError: It was never reset, or is gone since an earlier step.
+            SimulatorTimeoutError: The simulator is silent; the message says what arrived instead.
+            SimulatorError: It was never reset, or disconnected in an earlier step.
         """
         before = self._last
-        if before is None or self._over:
+        if before is None or self._episode_ended:
             raise SimulatorError(
                 "no episode has begun, or the simulator has gone: call reset() before step()"
             )
@@ -265,20 +263,18 @@ class RemoteSimulator(Simulator):
                     after = self._step_lockstep(control)
                 else:
                     after = self._step_real_time(control, before)
+                    self._watchdog.restart()
             except SimulatorGoneError:
-                self._over = True
+                self._episode_ended = True
                 return replace(before, extra={**before.extra, "end_reason": "simulator_gone"})
             except SimulatorTimeoutError:
-                self._silent = True
-                self._over = True
+                self._is_silent = self._episode_ended = True
                 raise
-            finally:
-                self._active = time.monotonic()
             self._last = after
             return after
 
     def view(self, name: str, width: int, height: int) -> Image:
-        """Show what the car's center camera sees: other views there are none over the wire.
+        """Show what the car's center camera sees; simulators that connect send no other view.
 
         Args:
             name: any.
@@ -300,64 +296,64 @@ class RemoteSimulator(Simulator):
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
     def close(self) -> None:
-        """Let the car roll out, hang up, end what we started. Never waits for the simulator."""
-        if self._closing.is_set():
+        """Let the car roll out, disconnect, end the program we started. Never waits for the simulator."""
+        if self._closed:
             return
-        self._closing.set()
-        self._over = True
+        self._closed = self._episode_ended = True
         atexit.unregister(self._at_exit)
         dialect = self.server.dialect
-        if self._driven is not None and dialect is not None and not dialect.capabilities.is_lockstep:
+        if self._driven_client is not None and dialect is not None and not dialect.capabilities.is_lockstep:
             with suppress(SimulatorError):
-                self.server.exchange(dialect.drive(Control()), 0.2, patience=0.2)
+                self.server.exchange(dialect.drive(Control()), _CLOSING_TIMEOUT, patience=_CLOSING_TIMEOUT)
         self.server.close()
-        if self._watchdog is not None:
-            self._watchdog.join(5.0)
+        self._watchdog.close()
         if self._launcher is not None:
             self._launcher.stop()
 
     def _connect(self) -> None:
-        if self._closing.is_set():
+        if self._closed:
             raise SimulatorError("this simulator was closed; make a new environment")
         check = None
         if self._launcher is not None:
             self._launcher.start(self.server.port)
             check = self._launcher.check
-        if self._silent:  # a loop that died stays dead; a new connection has a new one
+        if (
+            self._is_silent
+        ):  # a request loop that has died does not start again; a new connection has a new one
             self.server.hang_up()
-            self._silent = False
+            self._is_silent = False
         self.server.connect(self.options.connect_timeout, check)
         self._client = self.server.client
 
     def _reset_lockstep(self, seed: int | None, options: dict[str, Any]) -> Telemetry:
         request = {
             "seed": seed,
-            "options": _plain({"direction": self._direction, **options}),
+            "options": _plain({"direction": self._track.direction, **options}),
             "ctrl_dt": self.ctrl_dt,
             "mode": self._mode,
             "cameras": self._cameras,
         }
         # The first one may have to compile the renderer.
         telemetry = self._command("reset", request, self.options.connect_timeout)
-        there = telemetry.extra["track"]
-        if there != self._track_name and "track" not in options:
+        name, source = telemetry.extra["track"], self._track.source
+        if name != self._track.name and "track" not in options:
             raise SimulatorError(
-                f"the simulator drives on track {there!r}, this environment is for {self._track!r}: start it "
-                f"with udacity-gym sim --track {self._track}, or make the environment with track={there!r}"
+                f"the simulator drives on track {name!r}, this environment is for {source!r}: start it "
+                f"with udacity-gym sim --track {source}, or make the environment with track={name!r}"
             )
         return telemetry
 
     def _step_lockstep(self, control: Control) -> Telemetry:
-        begin = time.monotonic()
+        sent = self._clock.now()
         request = {"steering": control.steering, "throttle": control.throttle, "cameras": self._cameras}
         telemetry = self._command("step", request, self.options.silence_timeout)
-        told = self._latency.measure(begin, begin, time.monotonic())
-        return replace(telemetry, extra={**telemetry.extra, "latency": told})
+        latency = self._timer.latency.measure(sent, sent, self._clock.now())
+        return replace(telemetry, extra={**telemetry.extra, "latency": latency})
 
     def _command(self, name: str, request: dict[str, Any], timeout: float) -> Telemetry:
-        self._number += 1
-        event = (name, {"number": self._number, **request})
-        telemetry = self.server.exchange(event, timeout, number=self._number)
+        self._command_number += 1
+        event = (name, {"number": self._command_number, **request})
+        telemetry = self.server.exchange(event, timeout, number=self._command_number)
         assert telemetry is not None
         return telemetry
 
@@ -371,39 +367,41 @@ class RemoteSimulator(Simulator):
             options["conditions"] = conditions.changes()
         unknown = sorted(set(options) - set(dialect.reset_options))
         if unknown:
-            knows = ", ".join(dialect.reset_options) or "none"
+            names = ", ".join(dialect.reset_options) or "none"
             raise OptionError(
                 f"reset option {', '.join(map(repr, unknown))}: the connected simulator ({dialect.name}) "
-                f"can't do that (it knows {knows}); ours can: udacity-gym sim"
+                f"can't do that (it knows {names}); ours can: udacity-gym sim"
             )
-        if self._track_name in dialect.tracks:
-            options.setdefault("track", self._track_name)
+        if self._track.name in dialect.tracks:
+            options.setdefault("track", self._track.name)
         self._resume()
-        begun = self._driven == self._client
-        if dialect.capabilities.can_reset and (begun or dialect.reset_options):
-            *before, last = dialect.reset(options)
-            for event in before:
+        has_been_driven = self._driven_client == self._client
+        if dialect.capabilities.can_reset and (has_been_driven or dialect.reset_options):
+            *first_events, last_event = dialect.reset(options)
+            for event in first_events:
                 self.server.send(event)
-            self.server.exchange(last, _SCENE_LOADS, patience=_SCENE_LOADS if dialect.reset_options else 1.0)
-        elif begun:
+            patience = _SCENE_LOADS if dialect.reset_options else 1.0
+            self.server.exchange(last_event, _SCENE_LOADS, patience=patience)
+        elif has_been_driven:
             self._reset_without_reset()
         return self._ask(Control())
 
     def _reset_without_reset(self) -> None:
-        how = self.options.on_reset or ("error" if self._launcher is None else "restart")
-        if how == "brake":
-            end = time.monotonic() + 60.0
+        action = self.options.on_reset or ("error" if self._launcher is None else "restart")
+        if action == "brake":
+            end = self._clock.now() + _BRAKING_TIMEOUT
             while not self._brake():
-                if time.monotonic() > end:
-                    raise SimulatorTimeoutError("the car did not come to a standstill within 60 s of braking")
-                self._closing.wait(0.05)
+                if self._clock.now() > end:
+                    raise SimulatorTimeoutError(
+                        f"the car did not come to a standstill within {_BRAKING_TIMEOUT:g} s of braking"
+                    )
+                self._clock.sleep(_BRAKING_PERIOD)
             return
-        if how == "restart" and self._launcher is not None:
+        if action == "restart" and self._launcher is not None:
             self._launcher.stop()
             self._launcher.start(self.server.port)
-            gone = self._client
             self.server.connect(self.options.connect_timeout, self._launcher.check)
-            if self.server.client == gone:
+            if self.server.client == self._client:
                 raise SimulatorError("the simulator was restarted, but its old connection is still open")
             self._client = self.server.client
             return
@@ -415,55 +413,50 @@ class RemoteSimulator(Simulator):
         )
 
     def _ask(self, control: Control) -> Telemetry:
-        """Exchange one command, however long a person drives meanwhile (within reason)."""
+        """Exchange one command, after waiting for `RemoteOptions.connect_timeout` while a person drives."""
         dialect = self.server.dialect
         if dialect is None:
             raise SimulatorGoneError(f"the simulator at {self.server.address} disconnected")
-        end = time.monotonic() + self.options.connect_timeout
+        end = self._clock.now() + self.options.connect_timeout
         while True:
-            if self.server.wait_for_person(max(0.0, end - time.monotonic())):
+            if self.server.wait_for_person(end - self._clock.now()):
                 telemetry = self.server.exchange(dialect.drive(control), self.options.silence_timeout)
                 if telemetry is not None:
                     return telemetry
-            if time.monotonic() >= end:
+            if self._clock.now() >= end:
                 raise SimulatorTimeoutError(
                     "a person drives at the simulator's keyboard: let go of W and S in its window"
                 )
 
     def _step_real_time(self, control: Control, before: Telemetry) -> Telemetry:
-        begin = time.monotonic()
+        sent = self._clock.now()
         dialect = self.server.dialect
         if dialect is None:
             raise SimulatorGoneError("the simulator disconnected")
         self._resume()
         if not self.server.wait_for_person(self.ctrl_dt):
-            return self._stand_still(before, begin)
+            return self._stand_still(before, sent)
         command, silence = dialect.drive(control), self.options.silence_timeout
-        telemetry, asked = self.server.exchange(command, silence), begin
-        remaining = begin + self.ctrl_dt - time.monotonic()
+        telemetry, asked = self.server.exchange(command, silence), sent
+        remaining = sent + self.ctrl_dt - self._clock.now()
         if telemetry is not None and remaining > 0:
-            time.sleep(remaining)
-            asked = time.monotonic()
+            self._clock.sleep(remaining)
+            asked = self._clock.now()
             telemetry = self.server.exchange(command, silence)
         if telemetry is None:
-            self.server.wait_for_person(begin + self.ctrl_dt - time.monotonic())
-            return self._stand_still(before, begin)
-        now = time.monotonic()
-        self._at_rest = False
-        if abs(telemetry.speed) > STANDING or control.throttle <= 0:
-            self._moved = now
-        told: dict[str, Any] = {**telemetry.extra, "manual": False}
-        told["latency"] = self._latency.measure(begin, asked, now)
-        told["stuck"] = now - self._moved >= self.options.stuck_after
-        told["offroad"] = told["stuck"] or abs(told.get("cte", 0.0)) > self._half_width
-        return replace(telemetry, time=now - self._begin, extra=told)
+            self.server.wait_for_person(sent + self.ctrl_dt - self._clock.now())
+            return self._stand_still(before, sent)
+        received, timer = self._clock.now(), self._timer
+        moves = abs(telemetry.speed) > STANDING or control.throttle <= 0
+        extra: dict[str, Any] = {**telemetry.extra, "manual": False}
+        extra["latency"] = timer.latency.measure(sent, asked, received)
+        extra["stuck"] = timer.update_standstill(received, moves) >= self.options.stuck_after
+        extra["offroad"] = extra["stuck"] or abs(extra.get("cte", 0.0)) > self._track.half_width
+        return replace(telemetry, time=timer.elapsed(received), extra=extra)
 
-    def _stand_still(self, before: Telemetry, begin: float) -> Telemetry:
-        """A person drives: time stands still, and everything is as it was."""
-        lost = time.monotonic() - begin
-        self._begin += lost
-        self._moved += lost
-        self._latency.pause()
+    def _stand_still(self, before: Telemetry, since: float) -> Telemetry:
+        """Return the telemetry from before a person drove, and stop the episode's time since then."""
+        self._timer.leave_out(since, self._clock.now())
         return replace(before, extra={**before.extra, "manual": True})
 
     def _check_cameras(self, telemetry: Telemetry) -> None:
@@ -476,7 +469,7 @@ class RemoteSimulator(Simulator):
             )
 
     def _brake(self) -> bool:
-        """One exchange on the way to a standstill; True when it is reached."""
+        """Exchange one command on the way to a standstill; return whether the car stands."""
         dialect = self.server.dialect
         if dialect is None:
             return True
@@ -490,36 +483,120 @@ class RemoteSimulator(Simulator):
     def _resume(self) -> None:
         dialect = self.server.dialect
         event = None if dialect is None else dialect.resume()
-        if self._paused and event is not None:
+        if self._is_paused and event is not None:
             self.server.send(event)
-        self._paused = False
+        self._is_paused = False
+
+    def _stop_car(self) -> bool:
+        """Brake, or pause, a car that nobody steps; return whether it stands. The watchdog calls it."""
+        with self._turn:
+            if (
+                self._episode_ended or not self._watchdog.is_due
+            ):  # it was stepped while this waited for its turn
+                return True
+            dialect = self.server.dialect
+            pause = None if dialect is None else dialect.pause()
+            if pause is not None:
+                self.server.send(pause)
+                self._is_paused = True
+                return True
+            try:
+                return self._brake()
+            except SimulatorError:
+                return False
+
+
+class _EpisodeTimer:
+    """Measures the time of an episode. Time in which a person drives does not count.
+
+    Attributes:
+        latency: measures how long exchanges take.
+    """
+
+    def __init__(self, clock: Clock, ctrl_dt: float) -> None:
+        self.latency = LatencyMeter(ctrl_dt)
+        self._start = self._last_motion = clock.now()
+
+    def elapsed(self, now: float) -> float:
+        """Seconds since the episode began."""
+        return now - self._start
+
+    def update_standstill(self, now: float, moves: bool) -> float:
+        """Update for how long the car has stood under throttle, and return that in s.
+
+        Args:
+            now: s, the present.
+            moves: whether the car moves, or has no throttle.
+        """
+        if moves:
+            self._last_motion = now
+        return now - self._last_motion
+
+    def leave_out(self, since: float, now: float) -> None:
+        """Leave out the time from one moment to another."""
+        self._start += now - since
+        self._last_motion += now - since
+        self.latency.pause()
+
+
+class _Watchdog:
+    """Stops the car, in a thread of its own, if nobody has stepped it for a while."""
+
+    def __init__(self, stop_car: Callable[[], bool], timeout: float, clock: Clock) -> None:
+        """Prepare; the first `restart` starts the thread.
+
+        Args:
+            stop_car: sends one command on the way to a standstill; returns whether the car stands. Called
+                again and again until it does.
+            timeout: s without a `restart` after which the car is stopped.
+            clock: measures time.
+        """
+        self._stop_car, self._timeout, self._clock = stop_car, timeout, clock
+        self._changed = threading.Condition()
+        self._due: float | None = None
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the car has to be stopped now."""
+        due = self._due
+        return due is not None and self._clock.now() >= due
+
+    def restart(self) -> None:
+        """Note that the car was stepped just now."""
+        with self._changed:
+            self._due = self._clock.now() + self._timeout
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._watch, daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(5.0)
 
     def _watch(self) -> None:
-        """The watchdog: brakes, or pauses, a car that nobody steps any more."""
-        wait = self.options.idle_timeout
-        while not self._closing.wait(wait):
-            wait = self._active + self.options.idle_timeout - time.monotonic()
-            if wait > 0:
-                continue
-            wait = self.options.idle_timeout
-            if self._over or self._at_rest or self._paused:
-                continue
-            with self._turn:
-                if self._active + self.options.idle_timeout > time.monotonic():
-                    continue
-                dialect = self.server.dialect
-                pause = None if dialect is None else dialect.pause()
-                if pause is not None:
-                    self.server.send(pause)
-                    self._paused = True
-                    continue
-                with suppress(SimulatorError):
-                    self._at_rest = self._brake()
-                wait = 0.05
+        while self._wait_until_due():
+            stands = self._stop_car()
+            with self._changed:
+                if self.is_due:  # else it was stepped meanwhile
+                    self._due = None if stands else self._clock.now() + _BRAKING_PERIOD
+
+    def _wait_until_due(self) -> bool:
+        """Wait until the car has to be stopped; False at the end."""
+        with self._changed:
+            while not (self.is_due or self._closed):
+                self._clock.wait(self._changed, self._due)
+            return not self._closed
 
 
 class LatencyMeter:
-    """Tells the truth about timing, for ``info["latency"]``.
+    """Measures the timing of steps, for ``info["latency"]``.
 
     Each measurement is a mapping with
 
@@ -533,33 +610,39 @@ class LatencyMeter:
     def __init__(self, ctrl_dt: float) -> None:
         self._ctrl_dt = ctrl_dt
         self._periods: deque[float] = deque(maxlen=100)
-        self._before: float | None = None
+        self._last_sent: float | None = None
         self._missed = 0
 
     def measure(self, sent: float, asked: float, received: float) -> dict[str, float | int | None]:
-        """Note when, in s of one clock, the command was sent, the image asked for, and received."""
-        period = None if self._before is None else sent - self._before
-        self._before = sent
+        """Measure a step.
+
+        Args:
+            sent: when the command was sent, in s of one clock.
+            asked: when the image was asked for.
+            received: when the image was received.
+        """
+        period = None if self._last_sent is None else sent - self._last_sent
+        self._last_sent = sent
         if period is not None:
             self._periods.append(period)
             self._missed += period > 1.5 * self._ctrl_dt
         mean = sum(self._periods) / max(1, len(self._periods))
-        spread = sum((p - mean) ** 2 for p in self._periods) / max(1, len(self._periods))
+        variance = sum((p - mean) ** 2 for p in self._periods) / max(1, len(self._periods))
         return {
             "command_to_image": received - sent,
             "round_trip": received - asked,
             "period": period,
-            "jitter": math.sqrt(spread),
+            "jitter": math.sqrt(variance),
             "missed": self._missed,
         }
 
     def pause(self) -> None:
         """Leave out the time until the next step."""
-        self._before = None
+        self._last_sent = None
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: numpy's numbers and arrays become Python's."""
+    """Convert a value to what JSON can hold: numbers and arrays of NumPy become Python's."""
     if isinstance(value, Mapping):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
@@ -574,6 +657,6 @@ def _plain(value: Any) -> Any:
 
 
 def _close(simulator: weakref.ref[RemoteSimulator]) -> None:
-    alive = simulator()
-    if alive is not None:
-        alive.close()
+    referent = simulator()
+    if referent is not None:
+        referent.close()

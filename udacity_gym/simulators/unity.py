@@ -1,4 +1,4 @@
-"""A Unity build of the simulator: finds its program, starts it, ends what was started."""
+"""Programs of Unity builds of the simulator: find, start and end them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from udacity_gym.errors import SimulatorError
 
 _ENDINGS = {"linux": (".x86_64", ".x86"), "win32": (".exe",)}
 _HELPERS = ("unitycrashhandler", "unins", "crash_handler")
-"""Beginnings of names of programs that lie beside a Unity build and are not it."""
+"""How the names of other programs in a Unity build's folder begin."""
 _GRACE = 5.0
-"""s to end by itself after being asked."""
+"""s that the program has to end by itself after it is asked to."""
 
 
 def find_binary(path: str | Path, platform: str = sys.platform) -> Path:
@@ -45,26 +45,25 @@ def find_binary(path: str | Path, platform: str = sys.platform) -> Path:
         if platform != "win32" and not os.access(given, os.X_OK):
             raise SimulatorError(f"{given} may not be executed: chmod +x '{given}'")
         return given
-    levels = [given, *sorted(p for p in given.iterdir() if p.is_dir() and p.suffix != ".app")]
-    found: list[Path] = []
-    for level in levels:
+    folders = [given, *sorted(p for p in given.iterdir() if p.is_dir() and p.suffix != ".app")]
+    programs: list[Path] = []
+    for folder in folders:
         with contextlib.suppress(PermissionError):
-            found += [entry for entry in sorted(level.iterdir()) if _is_program(entry, platform)]
+            programs += [entry for entry in sorted(folder.iterdir()) if _is_program(entry, platform)]
     if platform == "darwin":
-        found = [_inside_app(app) for app in found]
-    if len(found) > 1 and platform == "linux":  # a build for both has one of each
-        wide = [program for program in found if program.suffix == ".x86_64"]
-        found = wide or found
-    if not found:
+        programs = [_inside_app(app) for app in programs]
+    if len(programs) > 1 and platform == "linux":  # a build for 32 and 64 bits has one of each
+        programs = [program for program in programs if program.suffix == ".x86_64"] or programs
+    if not programs:
         endings = ".app" if platform == "darwin" else " or ".join(_ENDINGS.get(platform, _ENDINGS["linux"]))
         raise SimulatorError(f"no program of a simulator in {given}: looked for {endings}, two levels deep")
-    if len(found) > 1:
+    if len(programs) > 1:
         raise SimulatorError(
-            f"several programs in {given}: {', '.join(map(str, found))}; give the path of one of them"
+            f"several programs in {given}: {', '.join(map(str, programs))}; give the path of one of them"
         )
-    if platform != "win32" and not os.access(found[0], os.X_OK):
-        raise SimulatorError(f"{found[0]} may not be executed: chmod +x '{found[0]}'")
-    return found[0]
+    if platform != "win32" and not os.access(programs[0], os.X_OK):
+        raise SimulatorError(f"{programs[0]} may not be executed: chmod +x '{programs[0]}'")
+    return programs[0]
 
 
 def _is_program(entry: Path, platform: str) -> bool:
@@ -78,18 +77,18 @@ def _is_program(entry: Path, platform: str) -> bool:
 def _inside_app(app: Path) -> Path:
     folder = app / "Contents" / "MacOS"
     programs = sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
-    named = [program for program in programs if program.name == app.stem] or programs
-    if not named:
+    programs = [program for program in programs if program.name == app.stem] or programs
+    if not programs:
         raise SimulatorError(f"{app} has no program in Contents/MacOS")
-    return named[0]
+    return programs[0]
 
 
 class UnityProcess:
-    """A simulator's program that we start and end, with its window no larger than needed.
+    """Starts and ends a simulator's program, with its window no larger than needed.
 
     Attributes:
         binary: the program.
-        arguments: what it is started with, after its port and window.
+        arguments: arguments of the program, after its port and window.
     """
 
     def __init__(
@@ -104,8 +103,8 @@ class UnityProcess:
         Args:
             path: program, ``.app`` or folder, see `find_binary`.
             arguments: further arguments.
-            width: of the window, pixels.
-            height: of the window, pixels.
+            width: width of the window in pixels.
+            height: height of the window in pixels.
 
         Raises:
             SimulatorError: There is no program.
@@ -118,15 +117,15 @@ class UnityProcess:
 
     @property
     def pid(self) -> int | None:
-        """Number of the process that runs, None if none does."""
-        running = self._process is not None and self._process.poll() is None
-        return self._process.pid if running and self._process is not None else None
+        """Process ID of the program, None if it does not run."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
 
     def start(self, port: int) -> None:
         """Start the program unless it runs.
 
         Args:
-            port: where it shall connect; builds that don't know the argument use 4567.
+            port: port to which it shall connect; builds that don't have the argument use 4567.
 
         Raises:
             SimulatorError: It can't be started.
@@ -154,20 +153,20 @@ class UnityProcess:
             ) from error
 
     def check(self) -> None:
-        """See that it lives.
+        """Check that the program runs.
 
         Raises:
-            SimulatorError: It was started and has ended; with the last it said.
+            SimulatorError: It was started and has ended; the message has the last lines of its output.
         """
         if self._process is not None and self._process.poll() is not None:
-            said = self._said()
+            output = self._last_output()
             raise SimulatorError(
                 f"{self.binary.name} ended by itself (exit code {self._process.returncode})"
-                + (f"; the last it said: {said}" if said else "; it said nothing")
+                + (f"; the last it said: {output}" if output else "; it said nothing")
             )
 
     def stop(self) -> None:
-        """End what `start` started, children included; nothing else. Twice is fine."""
+        """End the program that `start` started, children included; calling it twice is fine."""
         process = self._process
         if process is not None and process.poll() is None:
             self._signal(signal.SIGTERM)
@@ -186,7 +185,7 @@ class UnityProcess:
             else:
                 os.killpg(self._process.pid, number)
 
-    def _said(self) -> str:
+    def _last_output(self) -> str:
         if self._output is None or not self._output.exists():
             return ""
         return " | ".join(self._output.read_text(errors="replace").splitlines()[-5:])[-500:]

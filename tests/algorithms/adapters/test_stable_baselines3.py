@@ -247,7 +247,7 @@ def test_a_prepared_image_is_what_the_network_sees(images: Any) -> None:
     env = PreparedImages(make_env(), preprocessing)
     observation, _ = env.reset(seed=0, options={"s": 100.0, "speed": 8.0})
     assert env.observation_space.contains(observation)
-    np.testing.assert_array_equal(np.moveaxis(observation, 0, 2), preprocessing.prepare(images[0]))
+    np.testing.assert_array_equal(np.moveaxis(observation, 0, 2), preprocessing(images[0]))
 
 
 def test_a_model_of_the_state_vector_drives_as_an_expert_where_there_are_images() -> None:

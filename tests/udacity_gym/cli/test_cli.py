@@ -94,15 +94,53 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_the_options_of_train_are_options_of_behavioural_cloning_and_leave_its_defaults_to_it():
-    from algorithms import BehavioralCloningConfig
-    from udacity_gym.cli.train import Options
+@pytest.mark.parametrize("algorithm", ["bc", "dagger", "thrifty_dagger"])
+def test_every_setting_of_a_learner_that_words_can_set_is_an_option_of_train(algorithm, capsys):
+    from algorithms.learners import find_learner, options_of
+    from algorithms.training.config import PARTS
 
-    known = {field.name for field in dataclasses.fields(BehavioralCloningConfig)}
-    ours = {"recordings", "output", "algorithm", "option", "expert", "seed"}
-    ours |= {"track", "direction", "conditions"}
-    for field in dataclasses.fields(Options):
-        assert field.name in ours or (field.name in known and field.default is None), field.name
+    assert main(["train", "--algorithm", algorithm, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for option in options_of(find_learner(algorithm)):
+        assert option.description, f"{option.name} is not documented"
+        is_part = isinstance(option.default, PARTS)
+        assert ("--" + option.name.replace("_", "-") + " " in text) != is_part, option.name
+
+
+@pytest.mark.parametrize(
+    ("words", "settings"),
+    [
+        (["--epochs", "5", "--loss", "mse"], {"epochs": 5, "loss": "mse"}),
+        (["--learning-rate", "1", "--memory-budget=1e9"], {"learning_rate": 1.0, "memory_budget": 1e9}),
+        (["--option", "epochs=5", "--patience", "none"], {"epochs": 5, "patience": None}),
+        (["--inputs", "speed", "--network", "PilotLSTM"], {"inputs": "speed", "network": "PilotLSTM"}),
+        (["--weights", "[1, 3]"], {"weights": [1, 3]}),
+        (["--algorithm", "dagger", "--no-warm-start", "--put-back"], {"warm_start": False, "put_back": True}),
+        (["--algorithm", "dagger", "--beta", "linear", "--rounds=3"], {"beta": "linear", "rounds": 3}),
+        (["--algorithm", "dagger", "--option", "start={'s': 3.0}"], {"start": {"s": 3.0}}),
+    ],
+)
+def test_settings_of_a_learner_are_read_by_their_types(words, settings, tmp_path, monkeypatch, capsys):
+    import algorithms.learners
+
+    def remember(learner_class, recordings, options, **given):
+        assert options == settings
+        assert {name: type(value) for name, value in options.items()} == {
+            name: type(value) for name, value in settings.items()
+        }
+        raise KeyboardInterrupt
+
+    assert main(["record", str(tmp_path / "laps"), "--seconds", "0.4"]) == 0
+    monkeypatch.setattr(algorithms.learners, "make_learner", remember)
+    assert main(["train", str(tmp_path / "laps"), "--output", str(tmp_path / "out"), *words]) == 130
+
+
+def test_train_names_the_nearest_setting_to_one_that_there_is_not(capsys):
+    assert main(["train", "laps", "--epohcs", "3"]) == 2
+    assert "no option 'epohcs'; did you mean 'epochs'?" in capsys.readouterr().err
+    assert main(["train", "laps", "--epochs", "3", "--option", "epochs=3"]) == 2
+    assert main(["train", "laps", "--algorithm", "dager", "--help"]) == 2
+    assert "did you mean 'dagger'?" in capsys.readouterr().err
 
 
 def test_the_views_of_drive_are_those_that_can_be_drawn():

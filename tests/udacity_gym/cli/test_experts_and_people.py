@@ -3,7 +3,7 @@ import pytest
 
 from udacity_gym.cli import main
 from udacity_gym.errors import OptionError
-from udacity_gym.experts import PID, Racing, expert_names, make_expert
+from udacity_gym.experts import EXPERTS, PID, Racing, make_expert
 from udacity_gym.recording import open_recording
 from udacity_gym.window import Window
 
@@ -26,7 +26,7 @@ def no_display(monkeypatch):
 
 
 def test_experts_have_names():
-    assert expert_names()[:3] == ["pure_pursuit", "racing", "pid"]
+    assert EXPERTS.names()[:3] == ["pure_pursuit", "racing", "pid"]
     assert isinstance(make_expert("racing", "jungle"), Racing)
     assert make_expert("racing", "jungle", 7.0).line.speed.max() <= 7.0
     assert isinstance(make_expert("pid"), PID)

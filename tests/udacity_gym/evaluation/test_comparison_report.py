@@ -11,17 +11,19 @@ import pytest
 
 from udacity_gym.cli import main
 from udacity_gym.evaluation import (
+    SUITES,
     ForEachTrack,
     Suite,
     compare,
-    register_suite,
     run_suite,
     scenarios,
     write_comparison,
 )
 from udacity_gym.experts import Noise, NoisyExpert, make_expert
 
-TINY = register_suite(Suite("tiny-v1", scenarios(), seeds=(0, 1), intervene=("edge",), max_seconds=4.0))
+TINY = SUITES.register(
+    "tiny-v1", Suite("tiny-v1", scenarios(), seeds=(0, 1), intervene=("edge",), max_seconds=4.0)
+)
 
 
 def swerving(track):

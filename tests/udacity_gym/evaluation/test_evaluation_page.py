@@ -19,4 +19,4 @@ def test_every_code_block_of_the_evaluation_page_runs_and_prints_what_it_says(
 
 def test_the_page_names_every_suite_that_is_built_in() -> None:
     page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    assert [name for name in BUILT_IN if f"`{name}`" not in page] == []
+    assert [suite.name for suite in BUILT_IN if f"`{suite.name}`" not in page] == []

@@ -17,16 +17,14 @@ from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.networks import make_network
 from udacity_gym.errors import OptionError, TrackError, UdacityGymError
 from udacity_gym.evaluation import (
+    SUITES,
     ForEachTrack,
     Scenario,
     Suite,
     SuiteResult,
     compare,
-    find_suite,
-    register_suite,
     run_suite,
     scenarios,
-    suite_names,
 )
 from udacity_gym.evaluation.episode_log import EpisodeLog
 from udacity_gym.evaluation.identity import identity_of
@@ -96,9 +94,9 @@ def test_a_suite_is_every_scenario_from_every_start_for_every_criterion():
     assert str(cases[0]) == "lake-forward-clear-edge-0"
 
 
-@pytest.mark.parametrize("name", list(BUILT_IN))
+@pytest.mark.parametrize("name", [suite.name for suite in BUILT_IN])
 def test_the_built_in_suites_know_their_tracks_and_conditions(name):
-    suite = find_suite(name)
+    suite = SUITES.find(name)
     suite.check()
     assert suite.name == name
     assert suite.about
@@ -134,14 +132,14 @@ def test_a_scenario_that_there_is_not_is_refused_before_any_drive():
 
 
 def test_registered_suites_are_found_and_names_mean_one_suite():
-    suite = register_suite(Suite("registered-v1", scenarios()))
-    assert find_suite("registered-v1") is suite
-    assert "registered-v1" in suite_names()
-    register_suite(suite)
+    suite = SUITES.register("registered-v1", Suite("registered-v1", scenarios()))
+    assert SUITES.find("registered-v1") is suite
+    assert "registered-v1" in SUITES.names()
+    SUITES.register(suite.name, suite)
     with pytest.raises(OptionError, match="version"):
-        register_suite(Suite("registered-v1", scenarios(), laps=2))
+        SUITES.register("registered-v1", Suite("registered-v1", scenarios(), laps=2))
     with pytest.raises(OptionError, match="version"):
-        register_suite(Suite("lake-v1", scenarios(), laps=2))
+        SUITES.register("lake-v1", Suite("lake-v1", scenarios(), laps=2))
 
 
 def test_another_seed_starts_somewhere_else_and_the_criteria_share_their_starts(sober_result):

@@ -2,23 +2,30 @@
 
 import gymnasium as gym
 import numpy as np
-from wire_tools import running_client
+from simulated_clock import SimulatedClock
+from wire_tools import PATIENT, port_of, running_client, server_of, wait_for_start
 
 import udacity_gym
 from udacity_gym.experts import PID, Noise, NoisyExpert
+from udacity_gym.protocol import client
+from udacity_gym.protocol.server import SETTLING
 
 
-def test_pid_drives_term_2s_build_by_its_cte():
+def test_pid_drives_term_2s_build_by_its_cte(monkeypatch):
+    monkeypatch.setattr(client, "SLOW_START", 0.1)
+    clock = SimulatedClock()
     env = gym.make(
         udacity_gym.ENV_ID,
         simulator="remote",
         port=0,
-        simulator_options={"connect_timeout": 30.0},
+        simulator_options={**PATIENT, "clock": clock},
         disable_env_checker=True,
     )
     expert = NoisyExpert(PID(speed=9.0), Noise.of(0.05))
-    port = env.unwrapped.simulator.server.port
-    with running_client(port, dialect="term2", real_time=True, announce=False):
+    settings = {"dialect": "term2", "announce": False, "on_step": lambda _: clock.advance(1 / 15)}
+    with running_client(port_of(env), **settings):
+        wait_for_start(server_of(env))
+        clock.advance(SETTLING)
         observation, info = env.reset()
         infos = []
         for _ in range(90):

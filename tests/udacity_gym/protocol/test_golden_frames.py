@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wire_tools import running_client
+from simulated_clock import SimulatedClock
+from wire_tools import PATIENCE, PATIENT, running_client, wait_for_start
 
 from udacity_gym.protocol import client
 from udacity_gym.protocol.images import encode_image
+from udacity_gym.protocol.server import SETTLING
 from udacity_gym.protocol.websocket import WebSocket, accept_key
+from udacity_gym.simulators import SimulatorSettings
 from udacity_gym.simulators.base import Simulator
-from udacity_gym.simulators.remote import RemoteSimulator
+from udacity_gym.simulators.remote import RemoteOptions, RemoteSimulator
 from udacity_gym.telemetry import MPH, Capabilities, Control, Pose, Telemetry, TrackState
 
 SESSIONS = {path.stem: path for path in sorted(Path(__file__).with_name("frames").glob("*.txt"))}
@@ -78,7 +81,9 @@ def test_there_is_a_session_for_every_dialect():
 def test_our_server_says_exactly_these_frames(name):
     frames, heard, failures, wires = session(name), [], [], []
     cameras = () if name == "mpc" else ("center",)
-    with RemoteSimulator(port=0, ctrl_dt=1e-6, cameras=cameras) as simulator:
+    clock = SimulatedClock()
+    options = RemoteOptions(**PATIENT, clock=clock)
+    with RemoteSimulator(SimulatorSettings(port=0, ctrl_dt=0.1, cameras=cameras), options) as simulator:
 
         def play():
             try:
@@ -87,38 +92,42 @@ def test_our_server_says_exactly_these_frames(name):
                 wires.append(wire)
                 for who, frame in frames:
                     if who == "<":
+                        clock.advance(0.1)
                         wire.send(frame)
                     else:
-                        heard.append(anonymous(wire.receive(10.0)))
+                        heard.append(anonymous(wire.receive(PATIENCE)))
             except Exception as error:
                 failures.append(error)
 
         thread = threading.Thread(target=play)
         thread.start()
-        told = [simulator.reset(), *(simulator.step(control) for control in CONTROLS)]
+        wait_for_start(simulator.server)
+        clock.advance(SETTLING)
+        received = [simulator.reset(), *(simulator.step(control) for control in CONTROLS)]
         if name == "term2":
-            told.append(simulator.reset())
-        thread.join(10)
+            clock.advance(SETTLING)
+            received.append(simulator.reset())
+        thread.join(PATIENCE)
         wires[0].abort()
         assert not failures
     assert heard == [frame for who, frame in frames if who == ">"]
-    assert [round(t.speed / MPH, 3) for t in told[:3]] == [1.5, 3.0, 4.5]
+    assert [round(t.speed / MPH, 3) for t in received[:3]] == [1.5, 3.0, 4.5]
     bias = 0.017453 if name == "term2" else 0.0
     steered = [control.steering + bias for control in (Control(), *CONTROLS)]
-    assert [t.steering for t in told[:3]] == pytest.approx(steered, abs=1e-5)
-    assert told[1].throttle == 0.3
-    for telemetry in told if cameras else ():
+    assert [t.steering for t in received[:3]] == pytest.approx(steered, abs=1e-5)
+    assert received[1].throttle == 0.3
+    for telemetry in received if cameras else ():
         assert telemetry.image().shape == (160, 320, 3)
     if name in ("term2", "research"):
-        assert told[0].extra["cte"] == -0.25
+        assert received[0].extra["cte"] == -0.25
     if name == "research":
-        assert told[0].extra["position"].tolist() == [5.0, 0.0, 2.0]
+        assert received[0].extra["position"].tolist() == [5.0, 0.0, 2.0]
     if name == "mpc":
-        assert told[0].pose == Pose(5.0, 0.0, 0.0, 0.0)
-        assert told[0].extra["waypoints"].tolist() == WAYPOINTS.tolist()
+        assert received[0].pose == Pose(5.0, 0.0, 0.0, 0.0)
+        assert received[0].extra["waypoints"].tolist() == WAYPOINTS.tolist()
         # The line is a metre to the left of the car: the car is a metre right of it, and parallel.
-        assert told[0].extra["cte"] == pytest.approx(1.0)
-        assert told[0].extra["heading_error"] == pytest.approx(0.0, abs=1e-9)
+        assert received[0].extra["cte"] == pytest.approx(1.0)
+        assert received[0].extra["heading_error"] == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", SESSIONS)
@@ -128,7 +137,7 @@ def test_our_simulator_says_exactly_these_frames(name, monkeypatch):
     dialect, _, culture = name.partition("_")
     frames, heard = session(name), []
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(PATIENCE)
         port = server.getsockname()[1]
         settings = {"dialect": dialect, "culture": culture or "en_US", "announce": False}
         with running_client(port, make=lambda ctrl_dt: Puppet(), **settings):
@@ -147,8 +156,8 @@ def test_our_simulator_says_exactly_these_frames(name, monkeypatch):
                 if who == ">":
                     wire.send(frame)
                 else:
-                    heard.append(wire.receive(10.0))
-        assert wire.receive(5.0) == "41"
-        assert wire.receive(5.0) == "1"
+                    heard.append(wire.receive(PATIENCE))
+        assert wire.receive(PATIENCE) == "41"
+        assert wire.receive(PATIENCE) == "1"
         wire.abort()
     assert heard == [frame for who, frame in frames if who == "<"]

@@ -3,18 +3,20 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+from simulated_clock import SimulatedClock
 from unity_like import UnityLike
-from wire_tools import running_client
+from wire_tools import PATIENT, port_of, running_client, server_of, wait_for_start
 
 import udacity_gym
 from udacity_gym.driving import drive
 from udacity_gym.experts import PurePursuit
+from udacity_gym.protocol.server import SETTLING
 from udacity_gym.recording import Recorder, open_recording, record
 from udacity_gym.telemetry import CAMERAS
 
 
-def make(**settings):
-    options = {"connect_timeout": 30.0}
+def make(clock, **settings):
+    options = {**PATIENT, "clock": clock}
     return gym.make(
         udacity_gym.ENV_ID,
         simulator="remote",
@@ -33,8 +35,11 @@ class SteersMore:
 
 
 def test_a_unity_build_is_recorded_with_its_centre_camera(tmp_path):
-    env = make(ctrl_dt=0.02)
-    with UnityLike(env.unwrapped.simulator.server.port, fps=60), Recorder(tmp_path) as recorder:
+    clock = SimulatedClock()
+    env = make(clock, ctrl_dt=0.02)
+    with UnityLike(port_of(env), clock, fps=60), Recorder(tmp_path) as recorder:
+        wait_for_start(server_of(env))
+        clock.advance(SETTLING)
         for step in drive(env, SteersMore(), steps=12):
             recorder.add(step)
         env.close()
@@ -50,8 +55,8 @@ def test_a_unity_build_is_recorded_with_its_centre_camera(tmp_path):
 def test_our_simulator_is_recorded_over_the_wire_as_it_is_here(tmp_path):
     with gym.make(udacity_gym.ENV_ID, cameras=CAMERAS, mode="training") as here:
         ours = record(here, PurePursuit(), tmp_path / "here", seconds=1, seed=3)
-    env = make(cameras=CAMERAS, mode="training")
-    with running_client(env.unwrapped.simulator.server.port):
+    env = make(SimulatedClock(), cameras=CAMERAS, mode="training")
+    with running_client(port_of(env)):
         theirs = record(env, PurePursuit(), tmp_path / "there", seconds=1, seed=3)
         env.close()
     assert theirs.cameras == CAMERAS

@@ -1,16 +1,18 @@
 """The environment with a simulator that behaves like Unity's at the other end of the wire."""
 
+import contextlib
 import socket
 import subprocess
 import sys
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from simulated_clock import SimulatedClock
 from unity_like import UnityLike
-from wire_tools import free_port, wait_until
+from wire_tools import PATIENCE, PATIENT, free_port, port_of, server_of, wait_for_start, wait_until
 
 import udacity_gym
 from udacity_gym.errors import (
@@ -19,6 +21,7 @@ from udacity_gym.errors import (
     SimulatorError,
     SimulatorTimeoutError,
 )
+from udacity_gym.protocol.server import SETTLING, SimulatorServer
 from udacity_gym.telemetry import MPH
 
 TAKEN = r"port \d+ is taken by .*\(process \d+\)" if sys.platform == "linux" else "can't listen"
@@ -26,7 +29,8 @@ STRAIGHT = np.array([0.0, 0.1], dtype=np.float32)
 
 
 def make(**settings):
-    options = {"connect_timeout": 5.0, "silence_timeout": 1.0, **settings.pop("simulator_options", {})}
+    """An environment whose time is simulated."""
+    options = {**PATIENT, "clock": SimulatedClock(), **settings.pop("simulator_options", {})}
     return gym.make(
         udacity_gym.ENV_ID,
         simulator="remote",
@@ -43,8 +47,22 @@ def env():
     made.close()
 
 
-def port_of(env):
-    return env.unwrapped.simulator.server.port
+def clock_of(env):
+    return env.unwrapped.simulator.options.clock
+
+
+@contextlib.contextmanager
+def connected(env, make_unity=UnityLike, **settings):
+    """A simulator like Unity's that has connected and waits for its first command."""
+    with make_unity(port_of(env), clock_of(env), **settings) as unity:
+        wait_for_start(server_of(env))
+        yield unity
+
+
+def reset(env, **arguments):
+    """Reset when nothing has arrived for a while."""
+    clock_of(env).advance(SETTLING)
+    return env.reset(**arguments)
 
 
 def only_loop(unity):
@@ -53,8 +71,8 @@ def only_loop(unity):
 
 
 def test_the_observation_is_caused_by_its_action(env):
-    with UnityLike(port_of(env), fps=60) as unity:
-        env.reset()
+    with connected(env, fps=60) as unity:
+        reset(env)
         for i in range(20):
             steering = 0.5 - i / 20
             _, _, _, _, info = env.step(np.array([steering, 0.1]))
@@ -66,57 +84,82 @@ def test_the_observation_is_caused_by_its_action(env):
         assert only_loop(unity)
 
 
-def test_the_second_telemetry_of_the_start_is_swallowed(env):
-    with UnityLike(port_of(env)) as unity:
-        env.reset()
+def test_both_telemetries_of_the_start_are_swallowed(env):
+    with connected(env) as unity:
+        reset(env)
         wait_until(lambda: unity.sent == 3)
         assert [event for event, _ in unity.commands] == ["steer"]
 
 
+def test_nothing_is_sent_before_the_second_telemetry_of_the_start_has_arrived():
+    clock = SimulatedClock()
+    server = SimulatorServer(port=0, clock=clock)
+    second = threading.Event()
+
+    class Hesitant(UnityLike):
+        def _emit(self):
+            if self.sent == 1:
+                second.wait(PATIENCE)
+            super()._emit()
+
+    with Hesitant(server.port), ThreadPoolExecutor() as pool:
+        connecting = pool.submit(server.connect, PATIENCE)
+        wait_until(lambda: server.received == 1)
+        clock.advance(0.9 * SETTLING)
+        second.set()
+        wait_for_start(server)
+        clock.advance(0.9 * SETTLING)
+        assert not connecting.done()
+        clock.advance(0.2 * SETTLING)
+        assert connecting.result(PATIENCE).speed == 0.0
+    server.close()
+
+
 def test_a_step_lasts_ctrl_dt_and_a_frame():
     env = make(ctrl_dt=1 / 15)
-    with UnityLike(port_of(env), fps=60):
-        env.reset()
-        begin = time.monotonic()
+    with connected(env, fps=60):
+        reset(env)
+        begin = clock_of(env).now()
         for _ in range(15):
             _, _, _, _, info = env.step(STRAIGHT)
-        seconds = time.monotonic() - begin
+        seconds = clock_of(env).now() - begin
         env.close()
-    assert 15 / 15 <= seconds < 15 * (1 / 15 + 2 / 60)
+    frame = 1 / 60
+    assert info["time"] == pytest.approx(seconds)
+    assert seconds == pytest.approx(15 * (1 / 15 + frame))
     latency = info["latency"]
-    assert 1 / 15 <= latency["command_to_image"] < 1 / 15 + 3 / 60
-    assert 0 < latency["round_trip"] < 3 / 60
-    assert latency["period"] >= 1 / 15
-    assert latency["jitter"] < 0.02
+    assert latency["command_to_image"] == pytest.approx(1 / 15 + frame)
+    assert latency["period"] == pytest.approx(1 / 15 + frame)
+    assert latency["round_trip"] == pytest.approx(frame)
+    assert latency["jitter"] == pytest.approx(0.0)
     assert latency["missed"] == 0
-    assert info["time"] == pytest.approx(seconds, abs=0.2)
 
 
 def test_a_slow_policy_misses_deadlines(env):
-    with UnityLike(port_of(env)):
-        env.reset()
+    with connected(env):
+        reset(env)
         for _ in range(4):
             _, _, _, _, info = env.step(STRAIGHT)
-            time.sleep(0.05)
+            clock_of(env).advance(0.05)
     assert info["latency"]["missed"] == 3
+    assert info["latency"]["period"] == pytest.approx(0.02 + 0.05)
 
 
-def test_sixty_frames_per_second_give_sixty_steps_per_second():
+def test_steps_shorter_than_a_frame_last_a_frame():
     env = make(ctrl_dt=1e-6)
-    with UnityLike(port_of(env), fps=60):
-        env.reset()
-        begin = time.monotonic()
+    with connected(env, fps=60) as unity:
+        reset(env)
+        begin, commands = clock_of(env).now(), len(unity.commands)
         for _ in range(60):
             env.step(STRAIGHT)
-        seconds = time.monotonic() - begin
+        assert clock_of(env).now() - begin == pytest.approx(1.0)
+        assert len(unity.commands) - commands == 60
         env.close()
-    # With delayed acknowledgements it is 3 seconds.
-    assert seconds < 1.6 or not hasattr(socket, "TCP_QUICKACK")
 
 
 def test_without_a_track_the_reward_is_the_way_driven(env):
-    with UnityLike(port_of(env)):
-        env.reset()
+    with connected(env):
+        reset(env)
         driven = 0.0
         for _ in range(10):
             _, reward, terminated, truncated, info = env.step(STRAIGHT)
@@ -132,22 +175,22 @@ def test_without_a_track_the_reward_is_the_way_driven(env):
 
 def test_a_car_that_stands_under_throttle_is_stuck():
     env = make(simulator_options={"stuck_after": 0.3})
-    with UnityLike(port_of(env)) as unity:
+    with connected(env) as unity:
         unity.obey = lambda event, data: True
-        env.reset()
+        reset(env)
         for _ in range(100):
             _, reward, terminated, truncated, info = env.step(STRAIGHT)
             if terminated:
                 break
         env.close()
     assert (terminated, truncated, info["end_reason"]) == (True, False, "stuck")
-    assert 0.3 <= info["time"] < 1.0
+    assert info["time"] == pytest.approx(0.3)
     assert reward == pytest.approx(-100, abs=1)
 
 
 def test_term_2_tells_the_cross_track_error_and_ends_off_the_road(env):
-    with UnityLike(port_of(env), extra={"cte": "0.5000"}) as unity:
-        _, info = env.reset()
+    with connected(env, extra={"cte": "0.5000"}) as unity:
+        _, info = reset(env)
         assert info["cte"] == 0.5
         unity.extra = {"cte": "-5,0000"}
         _, reward, terminated, _, info = env.step(STRAIGHT)
@@ -157,19 +200,19 @@ def test_term_2_tells_the_cross_track_error_and_ends_off_the_road(env):
 
 
 def test_term_2_is_reset(env):
-    with UnityLike(port_of(env), extra={"cte": "0.0000"}) as unity:
+    with connected(env, extra={"cte": "0.0000"}) as unity:
         obey = unity.obey
         unity.obey = lambda event, data: event == "reset" or obey(event, data)
-        env.reset()
+        reset(env)
         env.step(STRAIGHT)
-        env.reset()
+        reset(env)
         assert [event for event, _ in unity.commands][-2:] == ["reset", "steer"]
 
 
 def test_what_a_simulator_does_not_tell_is_zero_in_the_state_vector():
     env = make(cameras=())
-    with UnityLike(port_of(env), image=False):
-        state, _ = env.reset()
+    with connected(env, image=False):
+        state, _ = reset(env)
         assert state.tolist() == [0.0] * 10
         state, _, _, _, info = env.step(np.array([0.5, 1.0]))
         env.close()
@@ -180,9 +223,9 @@ def test_what_a_simulator_does_not_tell_is_zero_in_the_state_vector():
 
 def test_cameras_that_a_simulator_has_not_are_refused():
     env = make(cameras=("center", "left"))
-    with UnityLike(port_of(env)):
+    with connected(env):
         with pytest.raises(SimulatorError, match=r"sends no image of 'left'.*cameras=\('center',\)"):
-            env.reset()
+            reset(env)
         env.close()
 
 
@@ -196,21 +239,22 @@ def test_cameras_that_a_simulator_has_not_are_refused():
     ids=["en_US", "de_DE", "fr_FR"],
 )
 def test_numbers_of_any_culture_are_understood(env, culture, speed):
-    with UnityLike(port_of(env), culture=culture) as unity:
+    with connected(env, culture=culture) as unity:
         unity.speed = speed
-        env.reset()
+        reset(env)
         assert env.step(np.array([-0.5, 0.0]))[4]["speed"] == pytest.approx(speed * MPH)
 
 
 def test_a_person_at_the_keyboard_pauses_the_environment(env):
-    with UnityLike(port_of(env), fps=60) as unity:
-        env.reset()
+    with connected(env) as unity:
+        reset(env)
         before, _, _, _, info = env.step(STRAIGHT)
         assert info["manual"] is False
         time_before = info["time"]
         unity.manual = True
-        for _ in range(10):
-            observation, reward, terminated, truncated, info = env.step(STRAIGHT)
+        with clock_of(env).passing(when=lambda: server_of(env).manual):
+            for _ in range(10):
+                observation, reward, terminated, truncated, info = env.step(STRAIGHT)
         assert info["manual"] is True
         assert np.array_equal(observation, before)
         assert (reward, terminated, truncated) == (0.0, False, False)
@@ -218,19 +262,19 @@ def test_a_person_at_the_keyboard_pauses_the_environment(env):
         assert unity.commands[-1][0] == "manual"
         wait_until(lambda: len(unity.commands) > 20)  # the loop is kept alive
         unity.manual = False
-        wait_until(lambda: not env.unwrapped.simulator.server.manual)
+        wait_until(lambda: not server_of(env).manual)
         _, _, _, _, info = env.step(np.array([0.25, 0.1]))
         assert info["manual"] is False
         assert info["steering"] == pytest.approx(0.25, abs=1e-4)
-        assert info["time"] < time_before + 0.3
+        assert info["time"] == pytest.approx(time_before + 0.02)
 
 
 def test_a_reset_that_there_is_not_names_the_ways_out(env):
-    with UnityLike(port_of(env)):
-        env.reset()
+    with connected(env):
+        reset(env)
         env.step(STRAIGHT)
         with pytest.raises(ResetNotSupportedError, match=r"on_reset.*brake.*path.*udacity-gym sim"):
-            env.reset()
+            reset(env)
 
 
 def test_a_soft_reset_brakes_to_a_standstill():
@@ -243,11 +287,11 @@ def test_a_soft_reset_brakes_to_a_standstill():
                 self.speed = abs(self.speed)
             return due
 
-    with Car(port_of(env)) as unity:
-        env.reset()
+    with connected(env, Car) as unity:
+        reset(env)
         while unity.speed < 20:
             env.step(np.array([0.3, 1.0]))
-        _, info = env.reset()
+        _, info = reset(env)
         assert info["speed"] < 0.1
         assert info["time"] == 0.0
         assert info["steering"] == 0.0
@@ -256,16 +300,15 @@ def test_a_soft_reset_brakes_to_a_standstill():
 
 def test_options_that_a_simulator_can_not_do_are_refused(env):
     with (
-        UnityLike(port_of(env)),
+        connected(env),
         pytest.raises(OptionError, match=r"'offset', 's'.*term1.*udacity-gym sim"),
     ):
-        env.reset(options={"s": 100.0, "offset": 1.0})
+        reset(env, options={"s": 100.0, "offset": 1.0})
 
 
 def test_a_simulator_that_crashes_truncates_the_episode(env):
-    port = port_of(env)
-    with UnityLike(port) as unity:
-        env.reset()
+    with connected(env) as unity:
+        reset(env)
         env.step(STRAIGHT)
         unity.crash()
         observation, _, terminated, truncated, info = env.step(STRAIGHT)
@@ -273,67 +316,68 @@ def test_a_simulator_that_crashes_truncates_the_episode(env):
         assert observation.shape == (160, 320, 3)
         with pytest.raises(SimulatorError, match="call reset"):
             env.step(STRAIGHT)
-    with UnityLike(port):
-        env.reset()
+    with connected(env):
+        reset(env)
         assert not env.step(STRAIGHT)[3]
 
 
 def test_a_simulator_that_quits_politely_truncates_the_episode(env):
-    with UnityLike(port_of(env)) as unity:
-        env.reset()
+    with connected(env) as unity:
+        reset(env)
         unity.quit()
         assert env.step(STRAIGHT)[4]["end_reason"] == "simulator_gone"
 
 
 def test_a_simulator_that_reconnects_between_two_steps_ends_the_episode(env):
-    with UnityLike(port_of(env)) as unity:
-        env.reset()
-        env.unwrapped.simulator.server.hang_up()
+    with connected(env) as unity:
+        reset(env)
+        server_of(env).hang_up()
         wait_until(lambda: unity.connections == 2)
+        wait_for_start(server_of(env))
         assert env.step(STRAIGHT)[4]["end_reason"] == "simulator_gone"
-        env.reset()
+        reset(env)
         assert env.step(STRAIGHT)[4]["speed"] > 0
 
 
 def test_the_simulator_may_be_there_before_the_environment():
     port = free_port()
-    with UnityLike(port):
-        time.sleep(0.1)
-        env = make(port=port)
-        env.reset()
-        env.close()
-        env = make(port=port)  # and it finds the next one, too
-        env.reset()
-        env.close()
+    with UnityLike(port) as unity:
+        wait_until(lambda: unity.attempts > 1)
+        for _ in range(2):  # and it finds the next one, too
+            env = make(port=port)
+            wait_for_start(server_of(env))
+            reset(env)
+            env.close()
 
 
 def test_two_simulators_are_served_one_after_the_other(env):
-    port = port_of(env)
-    with UnityLike(port) as first:
-        env.reset()
-        with UnityLike(port) as second:
+    with connected(env) as first:
+        reset(env)
+        with UnityLike(port_of(env)) as second:
             wait_until(lambda: second.sent == 2)
             for _ in range(5):
                 env.step(STRAIGHT)
             assert not second.commands
             first.quit()
             assert env.step(STRAIGHT)[3]
-            env.reset()
+            wait_for_start(server_of(env))
+            reset(env)
             env.step(STRAIGHT)
             assert second.commands
 
 
 def test_a_policy_that_stops_leaves_a_car_that_brakes():
     env = make(simulator_options={"idle_timeout": 0.2})
-    with UnityLike(port_of(env)) as unity:
-        env.reset()
+    with connected(env) as unity:
+        reset(env)
         while unity.speed < 10:
             env.step(np.array([0.7, 1.0]))
-        wait_until(lambda: unity.speed < 0.3, 20)
+        wait_until(lambda: unity.speed < 0.3, meanwhile=lambda: clock_of(env).advance(0.05))
         assert unity.steering == 0.0
         count = len(unity.commands)
-        time.sleep(0.5)
-        assert len(unity.commands) <= count + 3  # it stands: nothing more to say
+        for _ in range(100):
+            clock_of(env).advance(0.05)
+        assert len(unity.commands) <= count + 3  # it stands: no more commands are needed
         _, _, _, _, info = env.step(np.array([0.7, 1.0]))  # and it may go on
         assert info["steering"] == pytest.approx(0.7, abs=1e-4)
         env.close()
@@ -344,87 +388,111 @@ def test_a_program_that_ends_without_closing_leaves_a_neutral_command():
     port = free_port()
     program = (
         "import gymnasium, udacity_gym, numpy\n"
-        f"env = gymnasium.make('UdacitySim-v0', simulator='remote', port={port}, ctrl_dt=0.02)\n"
+        f"settings = dict(port={port}, ctrl_dt=0.02, simulator_options={PATIENT})\n"
+        "env = gymnasium.make('UdacitySim-v0', simulator='remote', **settings)\n"
         "env.reset()\n"
         "env.step(numpy.array([0.7, 1.0], dtype=numpy.float32))\n"
     )
-    with UnityLike(port, patience=60.0) as unity:
-        subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-        wait_until(lambda: len(unity.commands) >= 4)
-        assert unity.commands[-2][1] == {"steering_angle": "700000E-6", "throttle": "1000000E-6"}
-        assert unity.commands[-1][1] == {"steering_angle": "0E-6", "throttle": "0E-6"}
+    action = {"steering_angle": "700000E-6", "throttle": "1000000E-6"}
+    neutral = {"steering_angle": "0E-6", "throttle": "0E-6"}
+    with UnityLike(port) as unity:
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)
+        wait_until(lambda: [data for _, data in unity.commands[-2:]] == [action, neutral])
 
 
 def test_nobody_there_is_said():
     env = make(simulator_options={"connect_timeout": 0.3})
-    with pytest.raises(
-        SimulatorTimeoutError, match=rf"no simulator connected to 127.0.0.1:{port_of(env)}.*0.3 s.*Autonomous"
+    with (
+        clock_of(env).passing(),
+        pytest.raises(
+            SimulatorTimeoutError,
+            match=rf"no simulator connected to 127.0.0.1:{port_of(env)}.*0.3 s.*Autonomous",
+        ),
     ):
         env.reset()
+    assert clock_of(env).now() == pytest.approx(0.3)
     env.close()
 
 
 def test_a_visitor_who_is_no_simulator_is_named():
-    env = make(simulator_options={"connect_timeout": 0.5})
+    env = make()
     with socket.create_connection(("127.0.0.1", port_of(env))) as browser:
         browser.sendall(b"GET /index.html HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"404" in browser.recv(1000)
-        with pytest.raises(SimulatorTimeoutError, match=r"GET /index.html from 127\.0\.0\.1"):
+        with (
+            clock_of(env).passing(),
+            pytest.raises(SimulatorTimeoutError, match=r"GET /index.html from 127\.0\.0\.1"),
+        ):
             env.reset()
     env.close()
 
 
 def test_connected_but_silent_is_said():
-    env = make(simulator_options={"connect_timeout": 0.5})
-    with (
-        UnityLike(port_of(env), mute=True),
-        pytest.raises(SimulatorTimeoutError, match=r"opened a WebSocket and says nothing.*menu"),
-    ):
-        env.reset()
-    env.close()
-
-
-def test_a_person_who_drives_all_the_time_is_said():
-    env = make(simulator_options={"connect_timeout": 0.5})
-    with UnityLike(port_of(env), fps=60) as unity:
-        unity.manual = True
-        with pytest.raises(SimulatorTimeoutError, match=r"a person drives.*let go of W and S"):
+    env = make()
+    with UnityLike(port_of(env), mute=True) as unity:
+        wait_until(lambda: unity.connections == 1)
+        with (
+            clock_of(env).passing(),
+            pytest.raises(SimulatorTimeoutError, match=r"opened a WebSocket and says nothing.*menu"),
+        ):
             env.reset()
     env.close()
 
 
-def test_a_simulator_that_falls_silent_is_said_and_the_next_reset_connects_afresh(env):
-    with UnityLike(port_of(env)) as unity:
-        env.reset()
-        unity.mute = True
-        begin = time.monotonic()
-        with pytest.raises(SimulatorTimeoutError, match="no telemetry for 1 s"):
+def test_a_person_who_drives_all_the_time_is_said():
+    env = make()
+    with UnityLike(port_of(env), manual=True):
+        wait_until(lambda: server_of(env).manual)
+        with (
+            clock_of(env).passing(),
+            pytest.raises(SimulatorTimeoutError, match=r"a person drives.*let go of W and S"),
+        ):
+            env.reset()
+    env.close()
+
+
+def test_a_simulator_that_falls_silent_is_said_and_the_next_reset_connects_afresh():
+    env = make(simulator_options={"silence_timeout": 1.0})
+    clock = clock_of(env)
+    with connected(env) as unity, ThreadPoolExecutor() as pool:
+        reset(env)
+        unity.mute, begin = True, clock.now()
+        with clock.passing(), pytest.raises(SimulatorTimeoutError, match="no telemetry for 1 s"):
             env.step(STRAIGHT)
-        assert time.monotonic() - begin < 2.0
+        assert clock.now() - begin == pytest.approx(1.0)
         unity.mute = False
-        env.reset()
-        assert unity.connections == 2
+        resetting = pool.submit(env.reset)
+        wait_until(lambda: unity.connections == 2)
+        wait_for_start(server_of(env))
+        clock.advance(SETTLING)
+        resetting.result(PATIENCE)
         env.step(STRAIGHT)
+    env.close()
 
 
 def test_a_strange_dialect_is_said():
-    env = make(simulator_options={"connect_timeout": 0.6})
-    with (
-        UnityLike(port_of(env), event="status"),
-        pytest.raises(SimulatorTimeoutError, match=r"not understood.*'status'.*status \(2 times\).*term1"),
-    ):
-        env.reset()
+    env = make()
+    with UnityLike(port_of(env), event="status"):
+        wait_until(lambda: server_of(env).drops.total() == 2)
+        with (
+            clock_of(env).passing(),
+            pytest.raises(
+                SimulatorTimeoutError, match=r"not understood.*'status'.*status \(2 times\).*term1"
+            ),
+        ):
+            env.reset()
     env.close()
 
 
 def test_a_field_that_is_wrong_is_named():
-    env = make(simulator_options={"connect_timeout": 0.6, "dialect": "mpc"}, cameras=())
-    with (
-        UnityLike(port_of(env)),
-        pytest.raises(SimulatorTimeoutError, match=r"mpc in which 'ptsx' is no list"),
-    ):
-        env.reset()
-    assert env.unwrapped.simulator.server.drops
+    env = make(simulator_options={"dialect": "mpc"}, cameras=())
+    with UnityLike(port_of(env)):
+        wait_until(lambda: server_of(env).drops.total() == 2)
+        with (
+            clock_of(env).passing(),
+            pytest.raises(SimulatorTimeoutError, match=r"mpc in which 'ptsx' is no list"),
+        ):
+            env.reset()
     env.close()
 
 
@@ -450,8 +518,8 @@ def test_it_listens_on_loopback_only_by_default(env):
 
 def test_render_shows_the_center_camera():
     env = make(render_mode="rgb_array")
-    with UnityLike(port_of(env)):
-        env.reset()
+    with connected(env):
+        reset(env)
         assert env.render().shape == (448, 800, 3)
     assert env.step(STRAIGHT)[3]
     assert env.render().shape == (448, 800, 3)  # the last image, though the simulator has gone
@@ -460,24 +528,26 @@ def test_render_shows_the_center_camera():
 
 def test_closing_never_waits_for_the_simulator():
     env = make()
-    with UnityLike(port_of(env)) as unity:
-        env.reset()
-        unity.mute = True
-        begin = time.monotonic()
-        env.close()
-        env.close()
-        assert time.monotonic() - begin < 1.0
+    clock = clock_of(env)
+    with connected(env) as unity:
+        reset(env)
+        unity.mute, begin = True, clock.now()
+        with clock.passing():
+            env.close()
+            env.close()
+        assert clock.now() - begin <= 1.0
         with pytest.raises(SimulatorError):
             env.step(STRAIGHT)
 
 
 def test_opening_and_closing_leaves_no_thread_and_no_socket():
     port = free_port()
-    with UnityLike(port, patience=60.0):
+    with UnityLike(port):
         before = threading.active_count()
         for _ in range(5):
             env = make(port=port)
-            env.reset()
+            wait_for_start(server_of(env))
+            reset(env)
             env.step(STRAIGHT)
             env.close()
         wait_until(lambda: threading.active_count() <= before)

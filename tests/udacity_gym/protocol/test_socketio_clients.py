@@ -4,15 +4,17 @@ import contextlib
 import queue
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
+from simulated_clock import SimulatedClock
 from unity_like import jpeg
-from wire_tools import node_with, wait_until
+from wire_tools import PATIENCE, PATIENT, node_with, wait_for_start, wait_until
 
 from udacity_gym.protocol import listener
-from udacity_gym.simulators.remote import RemoteSimulator
+from udacity_gym.protocol.server import SETTLING
+from udacity_gym.simulators import SimulatorSettings
+from udacity_gym.simulators.remote import RemoteOptions, RemoteSimulator
 from udacity_gym.telemetry import Control
 
 NODE_SIMULATOR = Path(__file__).with_name("node_simulator.js")
@@ -41,9 +43,22 @@ def node_simulator(folder, package, port, transports):
         yield said
     finally:
         process.kill()
-        process.wait(10)
-        reader.join(10)
+        process.wait(PATIENCE)
+        reader.join(PATIENCE)
         process.stdout.close()
+
+
+def make_simulator(port=0):
+    """A remote simulator in simulated time: every step is two exchanges."""
+    options = RemoteOptions(**PATIENT, clock=SimulatedClock())
+    return RemoteSimulator(SimulatorSettings(port=port, ctrl_dt=0.02), options)
+
+
+def reset(simulator):
+    """Reset a simulator that has just connected."""
+    wait_for_start(simulator.server)
+    simulator.options.clock.advance(SETTLING)
+    return simulator.reset()
 
 
 @pytest.fixture(scope="module")
@@ -56,33 +71,36 @@ def node_folder(request):
 @pytest.mark.parametrize("transports", ["default", "websocket", "polling"])
 @pytest.mark.parametrize("package", PACKAGES)
 def test_clients_of_javascript_are_driven(node_folder, package, transports, monkeypatch):
-    monkeypatch.setattr(listener, "PING_INTERVAL", 0.5)
-    with RemoteSimulator(port=0, ctrl_dt=0.02) as simulator:
+    monkeypatch.setattr(listener, "PING_INTERVAL", 0.2)
+    pings, ping = [], listener._Engine.ping
+    monkeypatch.setattr(listener._Engine, "ping", lambda engine: [pings.append(1), ping(engine)])
+    with make_simulator() as simulator:
         with node_simulator(node_folder, package, simulator.server.port, transports) as said:
-            first = simulator.reset()
+            first = reset(simulator)
             assert first.image().shape == (160, 320, 3)
             for i in range(40):
                 telemetry = simulator.step(Control(0.5 - i / 100, 0.25))
             assert telemetry.steering == pytest.approx(0.5 - 39 / 100, abs=1e-4)
             assert telemetry.speed == pytest.approx(0.44704 * 0.25 * 80, rel=0.02)
-            time.sleep(1.2)  # a few pings, in either direction
+            count = len(pings)
+            wait_until(lambda: len(pings) >= count + 3)
             simulator.step(Control())
-            assert said.get(timeout=5) == "connect"
+            assert said.get(timeout=PATIENCE) == "connect"
             assert said.empty(), said.get()
             assert simulator.server.connections == 1
             assert not simulator.server.drops
-        wait_until(lambda: simulator.server.client is None, 10)
+        wait_until(lambda: simulator.server.client is None)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_clients_of_javascript_connect_again_to_a_new_server(node_folder, package):
-    first = RemoteSimulator(port=0, ctrl_dt=0.02)
+    first = make_simulator()
     port = first.server.port
     with node_simulator(node_folder, package, port, "default"):
-        first.reset()
+        reset(first)
         first.close()
-        with RemoteSimulator(port=port, ctrl_dt=0.02) as second:
-            second.reset()
+        with make_simulator(port) as second:
+            reset(second)
             assert second.step(Control(0.1, 0.1)).steering == pytest.approx(0.1, abs=1e-4)
 
 
@@ -91,23 +109,25 @@ def test_python_socketios_own_client_is_driven(transports):
     socketio = pytest.importorskip("socketio")
     pytest.importorskip("requests", reason="python-socketio's client polls with requests")
     pytest.importorskip("websocket", reason="python-socketio's client needs websocket-client")
-    sio, image = socketio.Client(), jpeg()
+    sio, image = socketio.Client(reconnection=False), jpeg()
 
     def telemetry(data):
-        told = {name: f"{float(data[name]):.4f}" for name in ("steering_angle", "throttle")}
+        controls = {name: f"{float(data[name]):.4f}" for name in ("steering_angle", "throttle")}
         with contextlib.suppress(socketio.exceptions.SocketIOError):  # a command may come as it disconnects
-            sio.emit("telemetry", {**told, "speed": "12,3456", "image": image})
+            sio.emit("telemetry", {**controls, "speed": "12,3456", "image": image})
 
     sio.on("connect", lambda: [telemetry({"steering_angle": 0, "throttle": 0}) for _ in range(2)])
     sio.on("steer", telemetry)
-    with RemoteSimulator(port=0, ctrl_dt=0.02) as simulator:
-        sio.connect(f"http://127.0.0.1:{simulator.server.port}", transports=transports)
+    with make_simulator() as simulator:
+        address = f"http://127.0.0.1:{simulator.server.port}"
+        sio.connect(address, transports=transports, wait_timeout=PATIENCE)
         try:
-            simulator.reset()
+            reset(simulator)
             for _ in range(20):
-                told = simulator.step(Control(0.04, 0.2))
-            assert told.steering == pytest.approx(0.04 / 25, abs=1e-4)
-            assert told.speed == pytest.approx(12.3456 * 0.44704)
+                state = simulator.step(Control(0.04, 0.2))
+            assert state.steering == pytest.approx(0.04 / 25, abs=1e-4)
+            assert state.speed == pytest.approx(12.3456 * 0.44704)
             assert simulator.server.connections == 1
         finally:
+            simulator.close()  # first, since this client may wait long for a server that it has left
             sio.disconnect()

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from wire_tools import PATIENCE
 
 from udacity_gym.errors import SimulatorError
 from udacity_gym.protocol.websocket import WebSocket, WebSocketClosedError
@@ -22,20 +23,20 @@ def pair(**there):
 
 
 def receive_all(websocket):
-    while websocket.receive(5.0) is not None:
+    while websocket.receive(PATIENCE) is not None:
         pass
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(max_size=3000), st.sampled_from([None, 1, 125, 126, 1016]))
 def test_text_arrives_as_it_was_sent(text, fragment):
     with pair(fragment=fragment) as (client, server):
         sender = threading.Thread(target=client.send, args=(text,))
         sender.start()
-        assert server.receive(5.0) == text
+        assert server.receive(PATIENCE) == text
         sender.join()
         server.send(text)
-        assert client.receive(5.0) == text
+        assert client.receive(PATIENCE) == text
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536, 150_000])
@@ -43,7 +44,7 @@ def test_messages_of_every_length_arrive(size):
     with pair() as (client, server):
         sender = threading.Thread(target=client.send, args=("x" * size,))
         sender.start()
-        assert server.receive(5.0) == "x" * size
+        assert server.receive(PATIENCE) == "x" * size
         sender.join()
 
 
@@ -53,16 +54,32 @@ def test_a_timeout_loses_nothing():
         client.socket.sendall(frame[:4])
         assert server.receive(0.05) is None
         client.socket.sendall(frame[4:])
-        assert server.receive(5.0) == "hello"
+        assert server.receive(PATIENCE) == "hello"
         assert server.receive(0) is None
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux delays acknowledgements so")
+def test_every_message_is_acknowledged_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        a = socket.create_connection(listening.getsockname())
+        b, _ = listening.accept()
+    client, server = WebSocket(a, masks=True, fragment=100), WebSocket(b, masks=False)
+    for _ in range(5):  # a connection that answers is one for which Linux delays acknowledgements
+        client.send("x" * 1000)
+        assert server.receive(PATIENCE) == "x" * 1000
+        assert server.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
+        server.send("y")
+        assert client.receive(PATIENCE) == "y"
+    client.abort()
+    server.abort()
 
 
 def test_pings_are_answered_in_between():
     with pair() as (client, server):
         client._send_frame(9, b"anybody?")
         client.send("text")
-        assert server.receive(5.0) == "text"
-        assert client._fill(1.0)
+        assert server.receive(PATIENCE) == "text"
+        assert client._fill(PATIENCE)
         assert client._take_frame() == (10, True, b"anybody?")
 
 
@@ -70,7 +87,7 @@ def test_closing_wakes_who_waits():
     with pair() as (client, server):
         threading.Timer(0.05, client.close).start()
         with pytest.raises(WebSocketClosedError):
-            server.receive(5.0)
+            server.receive(PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -88,10 +105,10 @@ def test_a_broken_protocol_closes_the_connection(data):
     with pair() as (client, server):
         client.socket.sendall(data)
         with pytest.raises(WebSocketClosedError):
-            server.receive(5.0)
+            server.receive(PATIENCE)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_any_bytes_end_in_messages_or_a_closed_connection(data):
     with pair() as (client, server):

@@ -3,11 +3,12 @@
 import re
 
 import pytest
-from wire_tools import free_port, running_client
+from wire_tools import PATIENT, free_port, running_client
 
 from tests.pages import ROOT, run_page
 from udacity_gym.protocol import client
 from udacity_gym.protocol.dialects import DIALECTS
+from udacity_gym.simulators.remote import RemoteOptions
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,7 @@ from udacity_gym.protocol.dialects import DIALECTS
 )
 def test_the_page_runs_and_prints_what_it_says(page, settings, monkeypatch):
     monkeypatch.setattr(client, "SLOW_START", 0.1)
+    monkeypatch.setattr(RemoteOptions, "read", lambda options: RemoteOptions(**{**options, **PATIENT}))
     port = free_port()
     with running_client(port, **settings):
         run_page(ROOT / "docs" / page, {'simulator="remote"': f'simulator="remote", port={port}'})

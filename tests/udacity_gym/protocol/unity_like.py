@@ -1,4 +1,4 @@
-"""A simulator on a raw socket that shares no code with the package: what Unity does, byte for byte.
+"""A simulator on a raw socket that shares no code of the wire with the package: Unity's, byte for byte.
 
 It sends every message in fragments of 1016 bytes, one write each, with Nagle's algorithm on; it never
 says CONNECT, pings by itself, and answers each steer with a telemetry of the next frame.
@@ -11,10 +11,11 @@ import os
 import socket
 import struct
 import threading
-import time
 
 import cv2
 import numpy as np
+
+from udacity_gym.protocol.clock import Clock
 
 HANDSHAKE = (
     b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nUser-Agent: websocket-sharp/1.0\r\n"
@@ -42,37 +43,43 @@ class UnityLike:
 
     Args:
         port: of the server.
+        clock: measures the frames.
         fps: frames per second; None answers at once.
         image: whether there is an image in the telemetry.
         fragment: bytes per fragment; None sends whole messages with TCP_NODELAY.
         culture: rewrites numbers as a machine's culture does.
-        patience: s to look for a server.
-        extra: what is told besides.
+        extra: further fields of the telemetry.
         event: name of the telemetry.
-        mute: say nothing.
+        mute: send no telemetry.
+        manual: a person drives.
+
+    Attributes:
+        attempts: how often it has tried to connect.
+        connections: how often it has connected.
     """
 
     def __init__(
         self,
         port,
+        clock=None,
         fps=None,
         image=True,
         fragment=FRAGMENT,
         culture=str,
-        patience=10.0,
         extra=None,
         event="telemetry",
         mute=False,
+        manual=False,
     ):
         self.port, self.fps, self.fragment, self.culture = port, fps, fragment, culture
         self.image = jpeg() if image else None
-        self.extra, self.event, self.mute, self.manual = extra or {}, event, mute, False
+        self.clock = clock or Clock()
+        self.extra, self.event, self.mute, self.manual = extra or {}, event, mute, manual
         self.commands, self.received = [], []
-        self.sent = self.connections = 0
+        self.sent = self.attempts = self.connections = 0
         self.steering = self.throttle = self.speed = 0.0
         self.wire = None
         self._stop = threading.Event()
-        self._patience = patience
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -97,7 +104,7 @@ class UnityLike:
         if self.wire is not None:
             with contextlib.suppress(OSError):
                 self.wire.shutdown(socket.SHUT_RDWR)
-        self.thread.join(5)
+        self.thread.join(60)
 
     def tell(self):
         """The data of a telemetry."""
@@ -127,13 +134,13 @@ class UnityLike:
             self._stop.wait(0.005)
 
     def _connect(self):
-        end = time.monotonic() + self._patience
         while True:
+            self.attempts += 1
             try:
                 self.wire = socket.create_connection(("127.0.0.1", self.port))
                 break
             except OSError:
-                if self._stop.wait(0.02) or time.monotonic() > end:
+                if self._stop.wait(0.02):
                     raise
         if self.fragment is None:
             self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -147,11 +154,11 @@ class UnityLike:
 
     def _converse(self):
         self._emit()  # the socket is open
-        next_ping = time.monotonic() + 25
+        next_ping = self.clock.now() + 25
         while not self._stop.is_set():
             text = self._next()
             self.received.append(text)
-            if time.monotonic() > next_ping:
+            if self.clock.now() > next_ping:
                 self._send_text("2")
                 next_ping += 25
             if text[:1] == "0":
@@ -168,7 +175,8 @@ class UnityLike:
 
     def _emit(self):
         if self.fps is not None:  # the image is taken with the next frame
-            time.sleep(1 / self.fps - time.monotonic() % (1 / self.fps))
+            frames = self.clock.now() * self.fps
+            self.clock.sleep((int(frames + 1e-6) + 1 - frames) / self.fps)
         if not self.mute:
             self.sent += 1
             self._send_text("42" + json.dumps([self.event, self.tell()], separators=(",", ":")))

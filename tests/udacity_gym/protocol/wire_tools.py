@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from udacity_gym.protocol.client import SimulatorClient
+from udacity_gym.simulators import SimulatorSettings
 from udacity_gym.simulators.embedded import EmbeddedSimulator
+
+PATIENCE = 300.0
+"""Seconds after which something counts as hanging; never a measure of how fast it must be."""
+PATIENT = {"connect_timeout": PATIENCE, "silence_timeout": PATIENCE, "idle_timeout": PATIENCE}
+"""Options of a remote simulator for a machine of any speed."""
 
 
 def free_port():
@@ -26,23 +32,38 @@ def free_port():
 @contextlib.contextmanager
 def running_client(port, make=None, **settings):
     """Our simulator on the wire, in a thread; yields the client."""
-    make = make or (lambda ctrl_dt: EmbeddedSimulator("lake", ctrl_dt=ctrl_dt))
-    client = SimulatorClient(make, port=port, **{"patience": 10.0, **settings})
+    make = make or (lambda ctrl_dt: EmbeddedSimulator(SimulatorSettings("lake", ctrl_dt=ctrl_dt)))
+    client = SimulatorClient(make, port=port, **{"patience": PATIENCE, **settings})
     thread = threading.Thread(target=client.run, daemon=True)
     thread.start()
     try:
         yield client
     finally:
         client.stop()
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
-def wait_until(condition, seconds=10.0):
-    end = time.monotonic() + seconds
+def wait_until(condition, meanwhile=lambda: None):
+    """Wait for an event; ``meanwhile`` is called again and again, for instance to let simulated time pass."""
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
+        meanwhile()
+        time.sleep(0.001)
+
+
+def server_of(env):
+    return env.unwrapped.simulator.server
+
+
+def port_of(env):
+    return server_of(env).port
+
+
+def wait_for_start(server):
+    """Wait until both telemetries have arrived that a simulator sends when it connects."""
+    wait_until(lambda: server.received == 2)
 
 
 def _cached(config, name, wanted, build):
@@ -65,7 +86,7 @@ def _cached(config, name, wanted, build):
 
 
 def _run(*command, cwd=None):
-    subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=cwd)
+    subprocess.run(command, check=True, capture_output=True, timeout=2 * PATIENCE, cwd=cwd)
 
 
 def python_with(config, name, *requirements):

@@ -14,6 +14,7 @@ from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 from recording_tools import MakeRecording, image_name, make_image, row
 
+from algorithms import Preprocessing
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import (
     Downscale,
@@ -24,10 +25,11 @@ from udacity_gym.recording import (
     open_recording,
     pack,
 )
-from udacity_gym.recording.loader import LABELS, Batch, Permutation, ordered_map
+from udacity_gym.recording.frames import FRAME_NUMBERS, ordered_map
+from udacity_gym.recording.loader import FrameBatch, Permutation
 from udacity_gym.telemetry import CAMERAS, Image
 
-SMALL = Downscale((33, 100), (60, 25))
+SMALL = Downscale((33, 100), (60, 135))
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ def test_the_order_depends_on_seed_and_epoch_and_not_on_the_workers(recording: R
     orders = [
         [frame_numbers(loader), frame_numbers(loader)]
         for loader in (
-            TrainingLoader(recording, prepare=Mean(), batch_size=4, workers=w, ahead=a, seed=5)
-            for w, a in ((0, 1), (1, 1), (4, 9))
+            TrainingLoader(recording, prepare=Mean(), batch_size=4, workers=w, prefetch=p, seed=5)
+            for w, p in ((0, 1), (1, 1), (4, 9))
         )
     ]
     assert orders[0] == orders[1] == orders[2]
@@ -117,10 +119,28 @@ def test_what_can_not_be_loaded_says_so(recording: Recording) -> None:
         TrainingLoader(recording, ("rear",))
     with pytest.raises(OptionError, match="batch_size must be 1 or more"):
         TrainingLoader(recording, batch_size=0)
-    with pytest.raises(OptionError, match="leaves nothing of an image of 160 rows"):
-        TrainingLoader(recording, prepare=Downscale(crop=(100, 60)))
+    with pytest.raises(RecordingError, match=r"row 1, center: IMG/.* leaves nothing of an image of 160 rows"):
+        TrainingLoader(recording, prepare=Downscale(crop=(160, 200)))
     with pytest.raises(RecordingError, match="has no frame to learn from"):
         TrainingLoader(recording.without(range(100)))
+
+
+def test_a_crop_is_the_rows_that_are_kept() -> None:
+    image = make_image(3)
+    assert np.array_equal(Downscale((75, 320), (60, 135))(image), image[60:135])
+    with pytest.raises(OptionError, match=r"to cut off 25 rows at the bottom, give \(60, height - 25\)"):
+        Downscale(crop=(60, 25))
+    with pytest.raises(OptionError, match=r"rows of an image that are kept: image\[top:bottom\]$"):
+        Downscale(crop=(-5, 25))
+
+
+def test_a_policys_preprocessing_prepares_images_too(recording: Recording, tmp_path: Path) -> None:
+    preprocessing = Preprocessing()
+    loader = TrainingLoader(
+        recording, prepare=preprocessing, batch_size=1, shuffle=False, cache=tmp_path / "a.pack"
+    )
+    image = next(iter(loader)).images["center"][0]
+    assert np.array_equal(image, preprocessing(recording.episodes[0][0].image()))
 
 
 def test_a_broken_image_stops_training_with_its_file_and_row(recording: Recording) -> None:
@@ -146,7 +166,7 @@ def test_work_ahead_is_bounded_and_ends_when_nobody_listens_any_more() -> None:
         begun.append(item)
         return item
 
-    results: Iterator[int] = ordered_map(work, iter(range(10_000)), workers=3, ahead=5)
+    results: Iterator[int] = ordered_map(work, iter(range(10_000)), workers=3, prefetch=5)
     for expected in range(20):
         assert next(results) == expected
         assert len(begun) <= expected + 7
@@ -156,7 +176,7 @@ def test_work_ahead_is_bounded_and_ends_when_nobody_listens_any_more() -> None:
 
 
 def test_an_error_comes_where_its_result_would() -> None:
-    results = ordered_map(lambda i: 1 // (3 - i), range(10), workers=2, ahead=4)
+    results = ordered_map(lambda i: 1 // (3 - i), range(10), workers=2, prefetch=4)
     assert [next(results) for _ in range(3)] == [0, 0, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -176,7 +196,7 @@ class _Drawn:
 
     def read(self, index: int, images: list[Image]) -> NDArray[np.float64]:
         images[0][...] = index % 251
-        return np.full(len(LABELS), index % 100 / 100)
+        return np.full(len(FRAME_NUMBERS), index % 100 / 100)
 
 
 def test_a_million_frames_take_no_more_memory_than_a_thousand() -> None:
@@ -209,7 +229,7 @@ def test_a_packed_file_gives_the_same_batches(recording: Recording, tmp_path: Pa
         TrainingLoader(travelled, prepare=SMALL)
 
 
-def assert_same(ours: list[Batch], theirs: list[Batch]) -> None:
+def assert_same(ours: list[FrameBatch], theirs: list[FrameBatch]) -> None:
     for a, b in zip(ours, theirs, strict=True):
         assert np.array_equal(a.index, b.index)
         assert np.array_equal(a.steering, b.steering)
@@ -245,7 +265,7 @@ def test_a_cache_that_does_not_fit_any_more_is_written_anew(
     TrainingLoader(recording, ("center",), SMALL, cache=cache)
     prepare, cameras = SMALL, ("center",)
     if change == "prepare":
-        prepare = Downscale((33, 100), (50, 25))
+        prepare = Downscale((33, 100), (50, 135))
     elif change == "cameras":
         cameras = ("left",)
     elif change == "rows":

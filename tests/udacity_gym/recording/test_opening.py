@@ -98,7 +98,7 @@ def test_folders_with_other_letters_read_in_any_encoding(
     assert recording.report.count("unusual encoding") == (encoding != "utf-8")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     numbers=st.lists(
         st.tuples(
@@ -266,7 +266,7 @@ def test_only_duplicates_and_broken_rows_say_that_no_row_can_be_used(make_record
         open_recording(folder)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_arbitrary_bytes_open_or_raise_a_recording_error(tmp_path: Path, data: st.DataObject) -> None:
     valid = "\n".join(LINES).encode()

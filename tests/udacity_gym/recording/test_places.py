@@ -175,7 +175,7 @@ def test_an_encrypted_or_broken_zip_says_so(make_recording: MakeRecording, tmp_p
         open_recording(tmp_path / "empty.zip")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(edits=st.lists(st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=8)), max_size=4))
 def test_a_damaged_zip_opens_or_raises_a_recording_error(
     tmp_path: Path, edits: list[tuple[int, bytes]]

@@ -145,7 +145,7 @@ def test_edits_are_never_applied_to_a_log_that_was_changed(drive: Path) -> None:
     assert len(open_recording(drive, edits=False)) == 49
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     text=st.one_of(
         st.text(max_size=80),

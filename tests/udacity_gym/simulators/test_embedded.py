@@ -16,7 +16,7 @@ def test_it_is_found_by_name():
     with make_simulator("embedded", settings) as simulator:
         assert isinstance(simulator, EmbeddedSimulator)
         assert (simulator.ctrl_dt, simulator.mode) == (0.1, "training")
-    with pytest.raises(SimulatorError, match=", ".join(map(repr, SIMULATORS))):
+    with pytest.raises(SimulatorError, match=", ".join(map(repr, SIMULATORS.names()))):
         make_simulator("unity", settings)
 
 
@@ -71,24 +71,23 @@ def test_a_closed_simulator_can_be_closed_again():
 
 def test_it_takes_a_track_as_well_as_its_name():
     track = Track.load("lake")
-    assert EmbeddedSimulator(track).world.track is track
+    assert EmbeddedSimulator(SimulatorSettings(track)).world.track is track
 
 
 def test_mistakes_are_refused():
     with pytest.raises(TrackError, match="lake"):
-        EmbeddedSimulator("atlantis")
+        EmbeddedSimulator(SimulatorSettings("atlantis"))
     with pytest.raises(OptionError, match="training"):
-        EmbeddedSimulator(mode="manual")
+        EmbeddedSimulator(SimulatorSettings(mode="manual"))
     with pytest.raises(OptionError, match="ctrl_dt"):
-        EmbeddedSimulator(ctrl_dt=-1.0)
+        EmbeddedSimulator(SimulatorSettings(ctrl_dt=-1.0))
     with pytest.raises(SimulatorError, match="reset"):
         EmbeddedSimulator().step(Control())
 
 
 def test_a_snapshot_keeps_track_and_conditions_with_all_their_chance():
-    with EmbeddedSimulator(
-        conditions=Randomization(("rain", "snow"), noise=(5, 10), grip=(0.4, 0.8))
-    ) as twin:
+    conditions = Randomization(("rain", "snow"), noise=(5, 10), grip=(0.4, 0.8))
+    with EmbeddedSimulator(SimulatorSettings(conditions=conditions)) as twin:
         twin.reset(3, {"track": "jungle", "s": 50.0, "speed": 8.0})
         moment, conditions = twin.snapshot(), twin.conditions
         there = [twin.step(Control(-0.4, 0.4)) for _ in range(4)]
@@ -102,7 +101,7 @@ def test_a_snapshot_keeps_track_and_conditions_with_all_their_chance():
 
 
 def test_drops_and_noise_differ_from_step_to_step_and_camera_to_camera():
-    with EmbeddedSimulator(conditions=Conditions(noise=10.0)) as twin:
+    with EmbeddedSimulator(SimulatorSettings(conditions=Conditions(noise=10.0))) as twin:
         twin.reset(0)
         first, second = (twin.step(Control()).images() for _ in range(2))
         clear = EmbeddedSimulator()
@@ -116,7 +115,7 @@ def test_drops_and_noise_differ_from_step_to_step_and_camera_to_camera():
 def test_less_grip_makes_bends_wider_and_braking_longer():
     ends, stops = [], []
     for grip in (1.0, 0.3):
-        with EmbeddedSimulator(conditions=Conditions(grip=grip)) as twin:
+        with EmbeddedSimulator(SimulatorSettings(conditions=Conditions(grip=grip))) as twin:
             twin.reset(0, {"s": 300.0, "speed": 12.0})
             for _ in range(12):
                 told = twin.step(Control(1.0, 0.0))
@@ -149,7 +148,7 @@ def test_an_option_that_fails_leaves_the_episode_as_it_was():
 
 
 def test_sensors_are_there_by_their_cameras_names_and_others_are_not():
-    with EmbeddedSimulator(image_size=(60, 80)) as twin:
+    with EmbeddedSimulator(SimulatorSettings(image_size=(60, 80))) as twin:
         told = twin.reset(0)
         depth, labels = told.images(("left_depth", "right_segmentation")).values()
         assert (depth.shape, depth.dtype) == ((60, 80), np.float32)

@@ -38,7 +38,7 @@ def test_a_reversed_track_is_saved_in_its_data():
 
 
 @given(s=st.floats(0.5, LAKE.length - 0.5), offset=st.floats(-5, 5), error=st.floats(-3, 3))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_every_place_has_its_coordinates_turned(s, offset, error):
     pose = LAKE.pose_at(s, offset, error)
     there = BACK.locate(pose.x, pose.y)

@@ -41,7 +41,7 @@ def crossings(points: np.ndarray) -> int:
 
 
 @given(seed=SEEDS, difficulty=st.floats(0, 1), length=st.floats(400, 2500))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_every_track_is_closed_apart_from_itself_and_within_its_bounds(seed, difficulty, length):
     track = generate_track(seed, difficulty=difficulty, length=length)
     segments = track.data["segments"]
@@ -69,7 +69,7 @@ def _steps(segments):
 
 
 @given(seed=SEEDS, difficulty=st.floats(0, 1))
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 def test_an_expert_holds_the_design_speed_all_around(seed, difficulty):
     track = generate_track(seed, difficulty=difficulty, length=600)
     env = gym.make("UdacitySim-v0", track=track, cameras=())
@@ -98,7 +98,7 @@ def test_same_arguments_give_the_same_bytes_and_other_seeds_other_tracks(tmp_pat
 
 
 @given(seed=SEEDS, kind=st.sampled_from(sorted(SURROUNDINGS)))
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_plants_stand_beside_the_road_and_not_on_it(seed, kind):
     track = generate_track(seed, difficulty=1.0, length=900, surroundings=kind)
     rng = np.random.default_rng(seed)
@@ -158,7 +158,7 @@ def test_a_road_laid_around_corners_passes_between_them():
 
 
 @given(st.lists(st.floats(0.7, 1.3), min_size=5, max_size=10))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_the_widest_radii_fit(distances):
     angle = math.tau * np.arange(len(distances)) / len(distances)
     corners = 100 * np.array(distances)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

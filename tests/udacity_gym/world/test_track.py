@@ -1,5 +1,6 @@
 import json
 import math
+import pickle
 from importlib import resources
 
 import numpy as np
@@ -11,6 +12,7 @@ from udacity_gym.world.rendering.camera import RIDES
 from udacity_gym.world.scene import cards, land
 from udacity_gym.world.track import track_file
 from udacity_gym.world.track.track import Track, built_in_tracks
+from udacity_gym.world.track.track_file import Line, Road, Surroundings
 
 LAKE = Track.load("lake")
 
@@ -23,6 +25,10 @@ def lake_file() -> dict:
 def start_poses(**changes) -> dict:
     pose = {"s": 0, "offset": 0}
     return {"training": pose, "autonomous": {**pose, **changes}}
+
+
+def road(**changes) -> dict:
+    return {"half_width": 4.76, "lane_half_width": 3.88, **changes}
 
 
 def bridge(**changes) -> dict:
@@ -55,7 +61,7 @@ def test_samples_lie_their_spacing_apart_all_around():
     offset=st.floats(-8, 8),
     error=st.floats(-3, 3),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_locate_finds_what_pose_at_placed(s, offset, error):
     pose = LAKE.pose_at(s, offset, error)
     for near in (None, s):
@@ -133,13 +139,48 @@ def test_a_track_loads_from_a_file(tmp_path):
         ({"roadside": [bridge(wall_offset=20)]}, r"roadside\[0\].wall_offset"),
         ({"roadside": [bridge(kind="kerb", wall_offset=6)]}, "only a bridge"),
         ({"roadside": [{**bridge(), "from": 300}]}, "'from' must be less"),
+        ({"roadside": [bridge(kind="deck", side="left")]}, r"roadside\[0\].side: a deck carries both sides"),
         ({"surroundings": {"seed": 1.5}}, "surroundings.seed"),
+        ({"surroundings": {"seed": -1}}, "surroundings.seed: must be a whole number from 0 on"),
+        ({"surroundings": {"land": []}}, "surroundings.land: needs a stretch on each side"),
+        (
+            {"surroundings": {"objects": [{"kind": "sign", "s": 0, "offset": 9, "height": 3}]}},
+            "pylon need it",
+        ),
+        ({"surroundings": {"objects": [{"kind": "tyres", "s": 0, "offset": 9}]}}, r"objects\[0\].length"),
+        (
+            {"surroundings": {"light": {"ambient": [0.1, 0.2]}}},
+            r"light.ambient: must be \[red, green, blue\]",
+        ),
+        ({"surroundings": {"light": {"fog_from": 700}}}, "light.fog_to: must be farther"),
+        ({"road": road(kerb=1)}, "road.kerb: must be true or false"),
+        ({"road": road(edge_line={"kind": "dashed", "colour": "white", "width": 0.2})}, "edge_line.kind"),
+        ({"road": road(centre_line={"kind": "dashed", "colour": "white", "width": 0.2})}, "centre_line.dash"),
         ({"name": 5}, "name"),
     ],
 )
 def test_a_broken_track_file_is_refused_with_the_field_named(change, says):
     with pytest.raises(TrackError, match=says):
         Track({**lake_file(), **change})
+
+
+def test_what_a_file_leaves_out_has_the_default_of_its_field():
+    data = lake_file()
+    del data["surroundings"]
+    data["road"] = {**road(), "centre_line": {"kind": "solid", "colour": "white", "width": 1}}
+    file = Track(data).file
+    assert file.road == Road(4.76, 3.88, centre_line=Line("solid", "white", 1.0))
+    assert file.surroundings == Surroundings()
+    assert file.elevation == ((0.0, 0.0),)
+    assert (file.roadside[-1].begin, file.roadside[-1].end) == tuple(
+        data["roadside"][-1][name] for name in ("from", "to")
+    )
+
+
+def test_a_pickled_track_keeps_the_content_of_its_file():
+    track = pickle.loads(pickle.dumps(LAKE))
+    assert track.file == LAKE.file
+    assert track.data == LAKE.data == lake_file()
 
 
 def test_an_unknown_track_is_refused_with_the_known_ones_named():

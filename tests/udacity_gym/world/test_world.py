@@ -237,7 +237,7 @@ def test_the_car_rolls_down_a_hill_and_its_pose_follows_the_road():
     offset=st.floats(-4.7, 4.7),
     heading_error=st.floats(-math.pi, math.pi),
 )
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_no_way_of_driving_breaks_the_world(controls, s, offset, heading_error):
     made = world()
     made.reset(options={"s": s, "offset": offset, "heading_error": heading_error, "speed": 10.0})

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import from_text, moment, need, progress_bar, to_text
 from udacity_gym.recording.episodes import Recording
-from udacity_gym.recording.loader import Downscale
+from udacity_gym.recording.images import Downscale
 from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
 from udacity_gym.telemetry import Image
 

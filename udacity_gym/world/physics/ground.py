@@ -9,16 +9,15 @@ canyon the image's cliffs waver besides: one stands up to about 1.4 m from the w
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.world.track.track import Track
+from udacity_gym.world.track.track_file import Land, LandPoint
 
-LEVEL = 7.0
-"""m from the centre line within which the ground is as level as the road, unless the file says otherwise."""
 REACH = 170
 """m from the centre line up to which profiles are tabulated."""
 STEP = 2.0
@@ -27,11 +26,6 @@ CLIFF = 1.2
 """Rise per m from which on the ground is a wall to a car."""
 STONE = 0.5
 """m that the ground must have risen there: wheels roll over what is lower."""
-PLAIN: Sequence[Mapping[str, Any]] = (
-    {"side": "left", "from": 0, "to": 1, "profile": [[8, 0.0, "grass"], [60, 3.0, "grass"]]},
-    {"side": "right", "from": 0, "to": 1, "profile": [[8, 0.0, "grass"], [60, 3.0, "grass"]]},
-)
-"""The land of a track file that says nothing about it."""
 
 
 class Ground(NamedTuple):
@@ -55,18 +49,15 @@ class Ground(NamedTuple):
 
 def ground_of(track: Track) -> Ground:
     """Tabulate the ground beside a track."""
-    surroundings = track.data.get("surroundings", {})
-    stretches = surroundings.get("land", PLAIN)
+    surroundings = track.file.surroundings
     tables = []
     for side in ("left", "right"):
-        mine = [stretch for stretch in stretches if stretch["side"] == side]
-        profiles = np.stack([_heights(stretch["profile"]) for stretch in mine])
-        tables.append(blend(track, mine, profiles[..., None])[..., 0].astype(np.float64))
+        stretches = [land for land in surroundings.land if land.side == side]
+        profiles = np.stack([_heights(land.profile) for land in stretches])
+        tables.append(blend(track, stretches, profiles[..., None])[..., 0].astype(np.float64))
     backwards = track.direction == "reverse"
     heights = np.stack(tables[::-1] if backwards else tables)
-    level = float(track.data["road"].get("level", LEVEL))
-    water = float(surroundings.get("water_level", -math.inf))
-    return Ground(heights, level, water, track.length, backwards)
+    return Ground(heights, track.file.road.level, surroundings.water_level, track.length, backwards)
 
 
 def cliffs(track: Track, ground: Ground) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -86,23 +77,21 @@ def cliffs(track: Track, ground: Ground) -> tuple[NDArray[np.float64], NDArray[n
     return walls[0], walls[1]
 
 
-def blend(
-    track: Track, stretches: Sequence[Mapping[str, Any]], profiles: NDArray[np.float64]
-) -> NDArray[np.float32]:
+def blend(track: Track, stretches: Sequence[Land], profiles: NDArray[np.float64]) -> NDArray[np.float32]:
     """Turn one profile into the next along a track.
 
     Args:
         track: the track.
-        stretches: of one side, with "from" and "to".
+        stretches: of one side.
         profiles: (stretches, columns, ...) values of each.
 
     Returns:
         (rows, columns, ...) float32, a row every `STEP` m of the file's s.
     """
-    order = sorted(range(len(stretches)), key=lambda k: float(stretches[k]["from"]))
+    order = sorted(range(len(stretches)), key=lambda k: stretches[k].begin)
     profiles = profiles[order]
-    begins = np.array([float(stretches[k]["from"]) for k in order])
-    ends = np.array([float(stretches[k]["to"]) for k in order])
+    begins = np.array([stretches[k].begin for k in order])
+    ends = np.array([stretches[k].end for k in order])
     s = np.arange(math.ceil(track.length / STEP) + 1) * STEP % track.length
     n = len(stretches)
     k = (np.searchsorted(begins, s, side="right") - 1) % n
@@ -116,6 +105,6 @@ def blend(
     return table
 
 
-def _heights(knots: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
-    at, height = [float(knot[0]) for knot in knots], [float(knot[1]) for knot in knots]
-    return np.interp(np.arange(REACH), at, height)
+def _heights(profile: Sequence[LandPoint]) -> NDArray[np.float64]:
+    distances, heights = [point.distance for point in profile], [point.height for point in profile]
+    return np.interp(np.arange(REACH), distances, heights)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.checks import check_number, is_number
 from udacity_gym.errors import OptionError, SimulatorError
-from udacity_gym.telemetry import Control, Pose, TrackState
+from udacity_gym.telemetry import CTRL_DT, Control, Pose, TrackState
 from udacity_gym.world.jit import cached
 from udacity_gym.world.physics.car import (
     CAP_PERIOD,
@@ -239,7 +239,7 @@ class World:
     def __init__(
         self,
         track: Track,
-        ctrl_dt: float = 1 / 15,
+        ctrl_dt: float = CTRL_DT,
         max_sim_dt: float = 0.02,
         car: CarParameters | None = None,
     ) -> None:

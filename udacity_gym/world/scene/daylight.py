@@ -3,58 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.world.track.track import Track
-
-RGB = tuple[float, float, float]
+from udacity_gym.world.track.track_file import Light
 
 
 @dataclass(frozen=True)
-class Daylight:
-    """The light around a track; the defaults are the lake's.
-
-    Attributes:
-        azimuth: rad, direction to the sun, counter-clockwise from +x. That of the lake is fitted to the
-            brightness of kerbs and asphalt.
-        elevation: rad of the sun above the horizon.
-        ambient: RGB, share of the light that comes from the sky: what is left of it in the shade.
-        gentle: rise per m below which slopes hardly look darker away from the sun or lighter towards it.
-        glance: how much lighter asphalt looks towards the sun, per unit of its horizontal direction; negative
-            where it is lightest with the sun in the back. Measured on recordings of the road.
-        shadows: whether land and what stands on it cast shadows.
-        horizon: RGB of the sky at the horizon; above 255 it is as light as an image can be a little higher.
-        zenith: RGB of the sky overhead.
-        haze: sine of the height at which the horizon's colour has faded to a third.
-        fog: RGB of the haze before what is far.
-        fog_from: m at which it begins.
-        fog_to: m at which nothing else is seen any more.
-    """
-
-    azimuth: float = math.radians(12.0)
-    elevation: float = math.radians(42.0)
-    ambient: RGB = (0.16, 0.24, 0.28)
-    gentle: float = 1.2
-    glance: float = 0.19
-    shadows: bool = False
-    horizon: RGB = (241.0, 268.0, 284.0)
-    zenith: RGB = (95.0, 122.0, 165.0)
-    haze: float = 0.18
-    fog: RGB = (105.0, 153.0, 217.0)
-    fog_from: float = 100.0
-    fog_to: float = 600.0
+class Daylight(Light):
+    """The light around a track."""
 
     @staticmethod
     def of(track: Track) -> Daylight:
-        """The light of a track file; what it does not say is as at the lake."""
-        says: Mapping[str, Any] = track.data.get("surroundings", {}).get("light", {})
-        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in says.items()}
-        return Daylight(**given)
+        """The light of a track file."""
+        return Daylight(**vars(track.file.surroundings.light))
 
     @property
     def sun(self) -> NDArray[np.float64]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from udacity_gym.world.rendering.polygons import FIELDS, box, face, ribbon
 from udacity_gym.world.scene import cards
-from udacity_gym.world.scene.terrain import DECK_END, Grid, decks_of
-from udacity_gym.world.track.track import BRIDGE_WALL, Track
+from udacity_gym.world.scene.terrain import DECK_END, Grid
+from udacity_gym.world.track.track import Track
 
 _SIDES = {"left": (-1.0,), "right": (1.0,), "both": (-1.0, 1.0)}
 WALL_HEIGHT = 0.77
@@ -46,18 +46,18 @@ def plant(
     Returns:
         (n, 6) float32 cards, see `billboards.find_cards`, and their packed texels.
     """
-    surroundings = track.data.get("surroundings", {})
+    surroundings = track.file.surroundings
     placed = []
-    for item in surroundings.get("plants", ()):
-        kind = cards.KINDS[item["kind"]]
-        sign = 1.0 if item["side"] == "right" else -1.0
-        for _ in range(int(item["count"])):
-            s = rng.uniform(item["from"], item["to"])
-            x, y = _beside(track, s, sign * rng.uniform(item["near"], item["far"]))
+    for plants in surroundings.plants:
+        kind = cards.KINDS[plants.kind]
+        sign = 1.0 if plants.side == "right" else -1.0
+        for _ in range(plants.count):
+            s = rng.uniform(plants.begin, plants.end)
+            x, y = _beside(track, s, sign * rng.uniform(plants.near, plants.far))
             tall = rng.uniform(*kind.height)
             variant = kind.first + int(rng.integers(kind.variants))
             ground = _ground(grid, height, x, y)
-            if ground <= surroundings.get("water_level", -math.inf) + 0.1 and item["kind"] != "rock":
+            if ground <= surroundings.water_level + 0.1 and plants.kind != "rock":
                 continue
             # Beyond the middle of a tight bend, what is beside the road here is on it over there.
             if float(np.hypot(track.x - x, track.y - y).min()) < track.half_width + CLEAR:
@@ -111,9 +111,9 @@ def deck_outlines(track: Track) -> list[tuple[NDArray[np.float64], float]]:
     """What the bridges of a track cast shadows with, in strips of a metre."""
     found: list[tuple[NDArray[np.float64], float]] = []
     half = track.half_width + DECK_EDGE
-    for item in decks_of(track):
+    for deck in track.file.decks:
         # Not over its ends, where the ground is as high as what casts the shadow.
-        stations = np.arange(float(item["from"]) + DECK_END, float(item["to"]) - DECK_END, 1.0)
+        stations = np.arange(deck.begin + DECK_END, deck.end - DECK_END, 1.0)
         for s in stations:
             corners = [(s, -half), (s, half), (s + 1.05, half), (s + 1.05, -half)]
             poses = [track.pose_at(at, offset) for at, offset in corners]
@@ -155,25 +155,24 @@ def build(track: Track, grid: Grid, height: NDArray[np.float32]) -> NDArray[np.f
         (n, FIELDS) float32 faces, see `polygons`.
     """
     faces: list[NDArray[np.float32]] = []
-    for item in track.data.get("roadside", ()):
-        if item["kind"] == "bridge":
-            wall = float(item.get("wall_offset", BRIDGE_WALL))
-            for sign in _SIDES[item["side"]]:
-                faces += _wall(track, float(item["from"]), float(item["to"]), sign * wall)
-        elif item["kind"] == "deck":
-            faces += _deck(track, float(item["from"]), float(item["to"]))
+    for entry in track.file.roadside:
+        if entry.kind == "bridge":
+            for sign in _SIDES[entry.side]:
+                faces += _wall(track, entry.begin, entry.end, sign * entry.wall)
+        elif entry.kind == "deck":
+            faces += _deck(track, entry.begin, entry.end)
     pylons: list[tuple[float, float, float]] = []
-    for item in track.data.get("surroundings", {}).get("objects", ()):
-        x, y = _beside(track, float(item["s"]), float(item["offset"]))
+    for item in track.file.surroundings.objects:
+        x, y = _beside(track, item.s, item.offset)
         z = _ground(grid, height, x, y)
-        heading = track.pose_at(float(item["s"])).yaw
-        if item["kind"] == "tyres":
-            faces += box(x, y, z, heading, 1.2, float(item["length"]), 0.9, _TYRE, _TYRE_TOP)
-        elif item["kind"] == "sign":
+        heading = track.pose_at(item.s).yaw
+        if item.kind == "tyres":
+            faces += box(x, y, z, heading, 1.2, item.length, 0.9, _TYRE, _TYRE_TOP)
+        elif item.kind == "sign":
             faces += _sign(x, y, z, heading)
         else:
-            faces += _pylon(x, y, z, float(item["height"]))
-            pylons.append((x, y, z + float(item["height"])))
+            faces += _pylon(x, y, z, item.height)
+            pylons.append((x, y, z + item.height))
     for a, b in pairwise(pylons):
         faces += _lines(a, b)
     return np.array(faces, np.float32).reshape(-1, FIELDS)

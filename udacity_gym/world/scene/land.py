@@ -7,7 +7,7 @@ some distances from the centre line; between stretches one profile turns into th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.world.jit import cached
-from udacity_gym.world.physics.ground import LEVEL, PLAIN, REACH, STEP, blend
+from udacity_gym.world.physics.ground import REACH, STEP, blend
 from udacity_gym.world.scene.daylight import Daylight
-from udacity_gym.world.scene.terrain import DECK_END, Grid, decks_of
+from udacity_gym.world.scene.terrain import DECK_END, Grid
 from udacity_gym.world.track.track import Track
+from udacity_gym.world.track.track_file import Land, LandPoint
 
 COVERS: dict[str, tuple[float, float, float, float]] = {
     "sand": (222.0, 190.0, 124.0, 0.03),
@@ -59,13 +60,15 @@ def lay_land(
         roughness, of which 255 is 1. Where the track file has shadows, the colours are as seen level in the
         sun, elsewhere they are lit.
     """
-    surroundings = track.data.get("surroundings", {})
-    stretches = surroundings.get("land", PLAIN)
-    tables = {side: _table(track, [x for x in stretches if x["side"] == side]) for side in ("left", "right")}
+    surroundings = track.file.surroundings
+    tables = {
+        side: _table(track, [land for land in surroundings.land if land.side == side])
+        for side in ("left", "right")
+    }
     ground = np.empty((*grid.nearest.shape, 5), np.float32)
     rows = np.minimum(track.s / STEP, len(tables["left"]) - 1).astype(np.int64)
-    canyon = surroundings.get("relief") == "canyon"
-    level = float(track.data["road"].get("level", LEVEL))
+    canyon = surroundings.relief == "canyon"
+    level = track.file.road.level
     distance = _fluted(grid, level, rng) if canyon else grid.distance
     _spread(tables["left"], tables["right"], rows, grid.nearest, distance, grid.right, ground)
     road = grid.elevation(track)
@@ -73,15 +76,14 @@ def lay_land(
     if not canyon:
         ground = _soften(ground, grid.distance)
     height = ground[..., 0] + _roughness(ground[..., 0] - road, grid, rng)
-    water_level = float(surroundings.get("water_level", -math.inf))
     colour, rough = ground[..., 1:4], ground[..., 4]
     if canyon:
         _bare(height, colour, rough)
     if not daylight.shadows:
         colour = _shade(height, colour, daylight)
     colour = colour * _patches(height.shape, rng)[..., None]
-    wet = height < water_level
-    colour[wet], rough[wet], height[wet] = WATER[:3], WATER[3], water_level
+    wet = height < surroundings.water_level
+    colour[wet], rough[wet], height[wet] = WATER[:3], WATER[3], surroundings.water_level
     near = grid.distance < level
     height[near] = road[near]
     _dig_under_decks(height, track, grid)
@@ -90,12 +92,12 @@ def lay_land(
 
 def _dig_under_decks(height: NDArray[np.float32], track: Track, grid: Grid) -> None:
     """Keep the land below the bridges over it."""
-    for item in decks_of(track):
-        begin = track.pose_at(float(item["from"]))
+    for deck in track.file.decks:
+        begin = track.pose_at(deck.begin)
         dx, dy = grid.x[None, :] - begin.x, grid.y[:, None] - begin.y
         along = dx * math.cos(begin.yaw) + dy * math.sin(begin.yaw)
         right = dx * math.sin(begin.yaw) - dy * math.cos(begin.yaw)
-        inside = (along > DECK_END) & (along < float(item["to"]) - float(item["from"]) - DECK_END)
+        inside = (along > DECK_END) & (along < deck.end - deck.begin - DECK_END)
         under = inside & (np.abs(right) < track.half_width + UNDER_DECK)
         height[under] = np.minimum(height[under], begin.z - UNDER_DECK)
 
@@ -132,9 +134,9 @@ def pack(colour: NDArray[np.floating[Any]], top: NDArray[np.floating[Any]]) -> N
     return (c[..., 0] | c[..., 1] << 8 | c[..., 2] << 16 | a << 24).view(np.int32)
 
 
-def _table(track: Track, stretches: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+def _table(track: Track, stretches: Sequence[Land]) -> NDArray[np.float32]:
     """Height, RGB and roughness by s (rows, `STEP`) and distance (columns, 1 m)."""
-    return blend(track, stretches, np.stack([_profile(stretch["profile"]) for stretch in stretches]))
+    return blend(track, stretches, np.stack([_profile(land.profile) for land in stretches]))
 
 
 @cached
@@ -153,10 +155,10 @@ def _spread(
                 ground[i, j, c] = table[row, low, c] + rest * (table[row, low + 1, c] - table[row, low, c])
 
 
-def _profile(knots: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
-    at = np.array([float(knot[0]) for knot in knots])
-    height = np.array([float(knot[1]) for knot in knots])
-    cover = np.array([COVERS[knot[2]] for knot in knots])
+def _profile(points: Sequence[LandPoint]) -> NDArray[np.float64]:
+    at = np.array([point.distance for point in points])
+    height = np.array([point.height for point in points])
+    cover = np.array([COVERS[point.cover] for point in points])
     distance = np.arange(REACH)
     columns = [np.interp(distance, at, height)]
     columns += [np.interp(distance, at, cover[:, c]) for c in range(4)]

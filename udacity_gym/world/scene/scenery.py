@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,12 @@ from udacity_gym.world.scene.daylight import Daylight
 from udacity_gym.world.scene.furniture import DECK_EDGE, DECK_RISE, build, deck_outlines, outlines, plant
 from udacity_gym.world.scene.land import lay_land, pack
 from udacity_gym.world.scene.shadows import light_map, no_light, seen_from_afar
-from udacity_gym.world.scene.terrain import Grid, decks_of
+from udacity_gym.world.scene.terrain import Grid
 from udacity_gym.world.track.track import Track
+from udacity_gym.world.track.track_file import EDGE_LINE, Line, Road
 
 KERB_DEPTH, KERB_RISE = 0.74, 0.3
 """m from the foot of the concrete kerb, at the edge of the road, to its top; its height."""
-EDGE_LINE: Mapping[str, Any] = {"kind": "double", "colour": "yellow", "width": 0.49}
-"""The edge line of a track file that says nothing about it: the lake's."""
 LINE_WIDTH = 0.075
 """m, one of the two stripes of a double line."""
 PAINTS = {"yellow": (212.0, 192.0, 70.0), "white": (228.0, 226.0, 220.0)}
@@ -37,11 +36,9 @@ STRIPES_INSIDE, STRIPES_CLEAR, STRIPES_PERIOD = 0.26, 0.04, 0.6
 before the edge of the road; length of one red and one white bar."""
 ASPHALT_TEXELS, COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 32.0, 64.0
 """Texels per m of the road's patterns; cobblestones are 0.9 m long and 0.3 m wide."""
-GRAIN_SIZE = 1.875
-"""m, the largest blotches of asphalt."""
 
 PALETTE = (
-    (103.4, 103.4, 90.8, 0.265),
+    (*Road.colour, Road.grain),
     (169.0, 154.0, 134.0, 0.24),
     (*PAINTS["yellow"], 0.0),
     (0.63, 0.56, 0.54, 0.0),
@@ -104,7 +101,7 @@ def scene_of(track: Track) -> Scene:
 @lru_cache(maxsize=4)
 def _build(content: str) -> Scene:
     track = Track(json.loads(content))
-    rng = np.random.default_rng(int(track.data.get("surroundings", {}).get("seed", 0)))
+    rng = np.random.default_rng(track.file.surroundings.seed)
     grid, daylight = Grid.around(track), Daylight.of(track)
     height, colour, rough = lay_land(track, grid, rng, daylight)
     cards, card_texels = plant(track, grid, height, rng)
@@ -123,18 +120,18 @@ def _build(content: str) -> Scene:
             sides=_sides(track, daylight).ravel(),
             spacing=np.float32(track.ds),
             kerb=np.array(
-                [track.half_width, track.half_width + KERB_DEPTH, KERB_RISE if _has_kerb(track) else 0.0],
+                [track.half_width, track.half_width + KERB_DEPTH, KERB_RISE if track.file.road.kerb else 0.0],
                 np.float32,
             ),
             section=np.array(_section(track), np.float32),
             palette=_palette(track),
             air=daylight.air(),
-            textures=_patterns(float(track.data["road"].get("grain_size", GRAIN_SIZE)), rng),
+            textures=_patterns(track.file.road.grain_size, rng),
             cards=cards,
             card_texels=card_texels,
             card_labels=labels(),
             faces=build(track, grid, height),
-            water=np.float32(track.data.get("surroundings", {}).get("water_level", DRY)),
+            water=np.float32(max(track.file.surroundings.water_level, DRY)),
             light_frame=lit.frame,
             light=lit.cells,
             decks=_decks(track),
@@ -144,50 +141,44 @@ def _build(content: str) -> Scene:
 
 def _section(track: Track) -> Sequence[float]:
     """The cross-section as the kernels read it."""
-    edge, line, road = track.half_width, track.lane_half_width, track.data["road"]
-    low, inner, outer = _stripes(road.get("edge_line", EDGE_LINE))
-    middle_low, middle_high, period, dash = _middle(road.get("centre_line"))
+    edge, line, road = track.half_width, track.lane_half_width, track.file.road
+    low, inner, outer = _stripes(road.edge_line)
+    middle_low, middle_high, period, dash = _middle(road.centre_line)
     walls = np.concatenate([track.line.wall_left, track.line.wall_right])
     farthest_wall = float(walls[np.isfinite(walls)].max(initial=0.0))
     return (
         line - low, line - inner, line - outer, line, edge - STRIPES_CLEAR, STRIPES_PERIOD, edge,
-        edge + (KERB_DEPTH if _has_kerb(track) else 0.0), farthest_wall, ASPHALT_TEXELS, COBBLE_TEXELS,
+        edge + (KERB_DEPTH if track.file.road.kerb else 0.0), farthest_wall, ASPHALT_TEXELS, COBBLE_TEXELS,
         COBBLE_TEXELS_ACROSS, line - STRIPES_INSIDE, middle_low, middle_high, period, dash,
     )  # fmt: skip
 
 
-def _stripes(line: Mapping[str, Any]) -> tuple[float, float, float]:
+def _stripes(line: Line) -> tuple[float, float, float]:
     """Metres from the outer side of an edge line to its inner side, and to the dark between its stripes."""
-    width = float(line["width"])
-    if line["kind"] == "double":
-        return width, width - LINE_WIDTH, LINE_WIDTH
-    return width, 0.0, 0.0
+    if line.kind == "double":
+        return line.width, line.width - LINE_WIDTH, LINE_WIDTH
+    return line.width, 0.0, 0.0
 
 
-def _middle(line: Mapping[str, Any] | None) -> tuple[float, float, float, float]:
+def _middle(line: Line | None) -> tuple[float, float, float, float]:
     """Inner and outer side of the centre line's stripes, in m from its middle; period and dash in m."""
     if line is None:
         return 0.0, 0.0, 1.0, 1.0
-    half = 0.5 * float(line["width"])
-    if line["kind"] == "dashed":
-        return 0.0, half, float(line["dash"]) + float(line["gap"]), float(line["dash"])
-    return (half - LINE_WIDTH if line["kind"] == "double" else 0.0), half, 1.0, 1.0
-
-
-def _has_kerb(track: Track) -> bool:
-    """Whether a concrete kerb runs along the road."""
-    return bool(track.data["road"].get("kerb", True))
+    half = 0.5 * line.width
+    if line.kind == "dashed":
+        return 0.0, half, line.dash + line.gap, line.dash
+    return (half - LINE_WIDTH if line.kind == "double" else 0.0), half, 1.0, 1.0
 
 
 def _decks(track: Track) -> NDArray[np.float32]:
     """The bridges that have the road pass over something, see `surface.cross_decks`."""
     rows = []
-    for item in decks_of(track):
-        begin = track.pose_at(float(item["from"]))
+    for deck in track.file.decks:
+        begin = track.pose_at(deck.begin)
         rows.append(
             (
                 begin.x, begin.y, begin.z + DECK_RISE, math.cos(begin.yaw), math.sin(begin.yaw),
-                float(item["to"]) - float(item["from"]), track.half_width + DECK_EDGE, float(item["from"]),
+                deck.end - deck.begin, track.half_width + DECK_EDGE, deck.begin,
             )
         )  # fmt: skip
     return np.array(rows, np.float32).reshape(-1, 8)
@@ -195,13 +186,10 @@ def _decks(track: Track) -> NDArray[np.float32]:
 
 def _palette(track: Track) -> NDArray[np.float32]:
     """The colours of road and markings, see `PALETTE`."""
-    palette, road = np.array(PALETTE, np.float32), track.data["road"]
-    if "colour" in road:
-        palette[0, :3] = road["colour"]
-    if "grain" in road:
-        palette[0, 3] = road["grain"]
-    palette[2, :3] = PAINTS[road.get("edge_line", EDGE_LINE)["colour"]]
-    palette[7, :3] = PAINTS[(road.get("centre_line") or EDGE_LINE)["colour"]]
+    palette, road = np.array(PALETTE, np.float32), track.file.road
+    palette[0] = *road.colour, road.grain
+    palette[2, :3] = PAINTS[road.edge_line.colour]
+    palette[7, :3] = PAINTS[(road.centre_line or EDGE_LINE).colour]
     return palette
 
 
@@ -228,16 +216,16 @@ def _sides(track: Track, daylight: Daylight) -> NDArray[np.int32]:
 def _roadside(track: Track) -> NDArray[np.int32]:
     """What is left and right of each sample, (n, 2) bits, see `surface.LINED`."""
     s = track.s
-    usual = 1 << surface.LINED | int(_has_kerb(track)) << surface.RAISED
+    usual = 1 << surface.LINED | int(track.file.road.kerb) << surface.RAISED
     bits = np.full((len(s), 2), usual, np.int32)
-    for item in track.data.get("roadside", ()):
-        inside = (s >= item["from"]) & (s < item["to"])
-        for side in {"left": (0,), "right": (1,), "both": (0, 1)}[item["side"]]:
-            if item["kind"] == "kerb":
+    for entry in track.file.roadside:
+        inside = (s >= entry.begin) & (s < entry.end)
+        for side in {"left": (0,), "right": (1,), "both": (0, 1)}[entry.side]:
+            if entry.kind == "kerb":
                 bits[inside, side] |= 1 << surface.STRIPED
-            elif item["kind"] == "deck":
+            elif entry.kind == "deck":
                 pass  # the road goes on as it is
-            elif item["kind"] == "bridge":
+            elif entry.kind == "bridge":
                 bits[inside, side] = 1 << surface.COBBLED
             else:
                 bits[inside, side] = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,11 +62,6 @@ def _nearest_samples(
             distance[i, j] = best_distance**0.5
 
 
-def decks_of(track: Track) -> list[Mapping[str, Any]]:
-    """The roadside entries of a track file's bridges over something, by the s of the file."""
-    return [item for item in track.data.get("roadside", ()) if item["kind"] == "deck"]
-
-
 @dataclass(frozen=True)
 class Grid:
     """Nodes every metre over the land around a track.
@@ -101,8 +95,8 @@ class Grid:
         nearest = np.empty((rows, columns), np.uint16)
         distance = np.empty((rows, columns), np.float32)
         ground = track.x.copy()
-        for item in decks_of(track):  # what is below a bridge belongs to the road there, if any
-            ground[(track.s >= item["from"]) & (track.s < item["to"])] = 1e9
+        for deck in track.file.decks:  # what is below a bridge belongs to the road there, if any
+            ground[(track.s >= deck.begin) & (track.s < deck.end)] = 1e9
         _nearest_samples(ground, track.y, west, south, columns, rows, nearest, distance)
         x, y = west + np.arange(columns, dtype=np.float64), south + np.arange(rows, dtype=np.float64)
         dx, dy = x[None, :] - track.x[nearest], y[:, None] - track.y[nearest]

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,12 +23,10 @@ from udacity_gym.errors import OptionError, TrackError
 from udacity_gym.files import write_whole
 from udacity_gym.telemetry import Pose
 from udacity_gym.world.jit import cached
-from udacity_gym.world.track.track_file import DIRECTIONS, MODES, arc, check
+from udacity_gym.world.track.track_file import DIRECTIONS, MODES, Start, StartPose, TrackFile, arc
 
 SPACING = 0.5
 """m between two samples of the centre line, to within the rounding that closes the loop."""
-BRIDGE_WALL = 5.85
-"""m from the centre line to the inner face of a bridge's side wall, unless the file says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +131,7 @@ class Track:
         reference_offset: m from the centre line to the reference line that cross-track error is
             measured from, positive right.
         starts: start pose by mode ("training", "autonomous"): (s in m, offset in m right of the centre line).
-        data: the whole track file.
+        data: the content of the track file, as JSON has it.
         line: what compiled code needs of the track.
         s, x, y, z, heading, curvature: (n,) float64 samples of the centre line: m, m, m, m, rad, 1/m.
     """
@@ -148,29 +146,32 @@ class Track:
         Raises:
             TrackError: The content breaks the format; the message names the field.
         """
-        check(data, source)
+        file = TrackFile.read(data, source)
         self.data = dict(data)
         self.source = source
-        self.name = str(data.get("name", source))
-        speed = data.get("design_speed")
-        self.design_speed = None if speed is None else float(speed)
-        self.direction: str = data.get("direction", "forward")
-        road, start = data["road"], {key: float(data["start"][key]) for key in ("x", "y", "z", "heading")}
-        self.half_width = float(road["half_width"])
-        self.lane_half_width = float(road["lane_half_width"])
-        self.reference_offset = float(road.get("reference_offset", 0.0))
-        self.starts = {
-            mode: (float(data["start_poses"][mode]["s"]), float(data["start_poses"][mode]["offset"]))
-            for mode in MODES
-        }
-        segments = np.array(data["segments"], dtype=np.float64)
-        elevation = np.array(data.get("elevation", [[0.0, 0.0]]), dtype=np.float64)
+        self.file = file
+        self.name = source if file.name is None else file.name
+        self.design_speed = file.design_speed
+        self.direction: str = file.direction
+        self.half_width = file.road.half_width
+        self.lane_half_width = file.road.lane_half_width
+        self.reference_offset = file.road.reference_offset
+        poses: dict[str, StartPose] = {mode: getattr(file.start_poses, mode) for mode in MODES}
+        self.starts = {mode: (pose.s, pose.offset) for mode, pose in poses.items()}
+        segments = np.array(file.segments, dtype=np.float64)
         self.length = float(segments[:, 0].sum())
-        self._sample(segments, elevation, start)
+        self._sample(segments, np.array(file.elevation, dtype=np.float64), file.start)
         self._other_way: Track | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_other_way": None}  # only kept so that it need not be made again
+        state = {**vars(self), "_other_way": None}
+        state.pop("file", None)
+        return state  # without what can be made again
+
+    @cached_property
+    def file(self) -> TrackFile:
+        """The content of the track file, with types and defaults."""
+        return TrackFile.read(self.data, self.source)
 
     @staticmethod
     def load(name_or_path: str | Path | Track) -> Track:
@@ -210,7 +211,7 @@ class Track:
         self,
         segments: NDArray[np.float64],
         elevation: NDArray[np.float64],
-        start: Mapping[str, float],
+        start: Start,
     ) -> None:
         ends = np.cumsum(segments[:, 0])
         turned = np.concatenate([[0.0], np.cumsum(segments[:, 0] * segments[:, 1])])
@@ -230,12 +231,12 @@ class Track:
             ]
         )
         local -= np.outer(self.s / self.length, corners[-1])  # millimetres, spread over the lap
-        c, sn = math.cos(start["heading"]), math.sin(start["heading"])
-        self.x = start["x"] + c * local[:, 0] - sn * local[:, 1]
-        self.y = start["y"] + sn * local[:, 0] + c * local[:, 1]
+        c, sn = math.cos(start.heading), math.sin(start.heading)
+        self.x = start.x + c * local[:, 0] - sn * local[:, 1]
+        self.y = start.y + sn * local[:, 0] + c * local[:, 1]
         self.curvature = segments[which, 1]
-        self.heading = start["heading"] + turned[which] + (self.s - begins[which]) * self.curvature
-        self.z = start["z"] + _elevation(self.s, elevation, self.length)
+        self.heading = start.heading + turned[which] + (self.s - begins[which]) * self.curvature
+        self.z = start.z + _elevation(self.s, elevation, self.length)
         wall_left, wall_right = self._walls("left"), self._walls("right")
         if self.direction == "reverse":
             at = -np.arange(n) % n
@@ -286,10 +287,9 @@ class Track:
     def _walls(self, side: str) -> NDArray[np.float64]:
         """Distance (m) of the wall on one side from the centre line at every sample, inf without one."""
         distance = np.full(len(self.s), np.inf)
-        for entry in self.data.get("roadside", ()):
-            if entry["kind"] == "bridge" and entry["side"] in (side, "both"):
-                inside = (self.s >= entry["from"]) & (self.s < entry["to"])
-                distance[inside] = entry.get("wall_offset", BRIDGE_WALL)
+        for entry in self.file.roadside:
+            if entry.kind == "bridge" and entry.side in (side, "both"):
+                distance[(self.s >= entry.begin) & (self.s < entry.end)] = entry.wall
         return distance
 
     def wrap(self, s: float) -> float:

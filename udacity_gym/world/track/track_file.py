@@ -1,78 +1,329 @@
-"""What a track file may say; everything else is refused with the field that says it."""
+"""The content of a track file: fields with types, ranges and defaults, and the checks of `TrackFile.read`.
+
+`docs/tracks.md` describes the format. A file that breaks it is refused with the field named, unknown fields
+included. Lengths are in m, angles in rad, positions along the track (``s``, ``begin``, ``end``) in m from the
+start; offsets are positive to the right of the centre line.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import TrackError
+from udacity_gym.world.track.reader import RGB, Range, read
 
 FORMAT, VERSION = "udacity-gym-track", 1
-COVERS = (
-    "sand",
-    "orange",
-    "dirt",
-    "grass",
-    "lime",
-    "meadow",
-    "olive",
-    "rock",
-    "cliff",
-    "turf",
-    "ledge",
-    "crag",
-)
-PLANTS = ("pine", "shrub", "reeds", "rock", "palm", "board")
-PAINTS = ("white", "yellow")
-MODES = ("training", "autonomous")
-DIRECTIONS = ("forward", "reverse")
 CLOSURE_TOLERANCE = 0.5
 """m by which the end of a loop may miss its start."""
 LONGEST = 10_000.0
-"""m of a lap at most, so that the map of the land fits into memory."""
+"""Greatest length of a lap in m, so that the map of the land fits into memory."""
 NARROWEST, WIDEST = 1.0, 7.0
 """m from the centre line to the edge of the road surface: land and kerbs are drawn for such roads."""
 NEAREST_WALL, FARTHEST_WALL = 1.5, 7.99
 """m from the centre line to a bridge's wall: the car fits between, and the ground is level up to there."""
+BRIDGE_WALL = 5.85
+"""m from the centre line to the inner face of the lake's bridge walls."""
 LEVEL_DECK = 0.05
-"""m that the road's height may change on a deck."""
+"""Greatest change of the road's height on a deck in m."""
 FARTHEST = 220.0
 """m from the road within which there is land."""
 BRIGHTEST = 400.0
-"""Of a colour's channels: 255 is as light as an image gets, what is farther off may be meant lighter."""
-LIGHT = {
-    "azimuth": (-math.tau, math.tau),
-    "elevation": (0.05, 0.5 * math.pi),
-    "gentle": (0.0, 100.0),
-    "glance": (-1.0, 1.0),
-    "haze": (0.01, 10.0),
-    "fog_from": (0.0, 1e5),
-    "fog_to": (1.0, 1e5),
-}
-"""Numbers that a track file may say about the light, and their ranges."""
-LIGHT_COLOURS = ("ambient", "horizon", "zenith", "fog")
-"""Colours that it may say."""
-MOST = 10_000
-"""Plants of one entry at most."""
-NOTES = ("description", "comment")
-"""Fields that are allowed everywhere and mean nothing."""
+"""Greatest value of a colour's channel. Images end at 255; a sky above that is white in a larger part."""
+
+Mode = Literal["training", "autonomous"]
+Direction = Literal["forward", "reverse"]
+Side = Literal["left", "right"]
+Paint = Literal["white", "yellow"]
+Cover = Literal[
+    "sand", "orange", "dirt", "grass", "lime", "meadow", "olive", "rock", "cliff", "turf", "ledge", "crag"
+]
+Plant = Literal["pine", "shrub", "reeds", "rock", "palm", "board"]
+
+MODES: tuple[str, ...] = get_args(Mode)
+DIRECTIONS: tuple[str, ...] = get_args(Direction)
+COVERS: tuple[str, ...] = get_args(Cover)
+PLANTS: tuple[str, ...] = get_args(Plant)
+
+Colour = Annotated[RGB, Range(0.0, BRIGHTEST)]
+Coordinate = Annotated[float, Range(-1e6, 1e6)]
+Distance = Annotated[float, Range(0.0, FARTHEST)]
+Size = Annotated[float, Range(0.1, FARTHEST)]
+"""Of an object; 0, the default, where its kind has no such size."""
+DashLength = Annotated[float, Range(0.1, 100.0)]
 
 
-def check(data: Any, source: str) -> None:
-    """Check the content of a track file.
+class Segment(NamedTuple):
+    """A stretch of the centre line: length in m, curvature in 1/m, positive bends left."""
 
-    Args:
-        data: what the file holds.
-        source: where it came from, for error messages.
+    length: float
+    curvature: float
 
-    Raises:
-        TrackError: A field is missing, unknown or out of range; the message names it.
+
+class Height(NamedTuple):
+    """A height of the road in m above the start, at a position along the track."""
+
+    s: float
+    height: float
+
+
+class LandPoint(NamedTuple):
+    """A point of a profile: distance from the centre line in m, height above the road in m, cover."""
+
+    distance: float
+    height: float
+    cover: Cover
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the centre line begins; headings are counter-clockwise from +x."""
+
+    x: Coordinate
+    y: Coordinate
+    z: Coordinate
+    heading: Coordinate
+
+
+@dataclass(frozen=True)
+class StartPose:
+    """Where the car stands after a reset."""
+
+    s: float
+    offset: float
+
+
+@dataclass(frozen=True)
+class StartPoses:
+    """Where the car stands after a reset, by mode."""
+
+    training: StartPose
+    autonomous: StartPose
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line painted on the road; ``dash`` and ``gap`` are lengths of dashed lines, 0 for others."""
+
+    kind: Literal["solid", "double", "dashed"]
+    colour: Paint
+    width: float
+    dash: DashLength = 0.0
+    gap: DashLength = 0.0
+
+
+EDGE_LINE = Line("double", "yellow", 0.49)
+"""The edge line of the lake."""
+
+
+@dataclass(frozen=True)
+class Road:
+    """The cross-section of the road and its looks; the defaults are the lake's.
+
+    Attributes:
+        half_width: from the centre line to the edge of the road surface.
+        lane_half_width: from the centre line to the outer side of the edge line.
+        reference_offset: offset of the line that cross-track error is measured from.
+        level: from the centre line, within which the ground is as level as the road.
+        kerb: whether a concrete kerb runs along the edges.
+        colour: RGB of the asphalt as it looks straight below the camera.
+        grain: relative spread of its brightness.
+        grain_size: size of its largest blotches.
+        edge_line: the line at ``lane_half_width``.
+        centre_line: the line in the middle, if there is one.
     """
-    _Check(source).file(data)
+
+    half_width: Annotated[float, Range(NARROWEST, WIDEST)]
+    lane_half_width: float
+    reference_offset: float = 0.0
+    level: float = WIDEST
+    kerb: bool = True
+    colour: Colour = (103.4, 103.4, 90.8)
+    grain: Annotated[float, Range(0.0, 1.0)] = 0.265
+    grain_size: Annotated[float, Range(0.05, 3.0)] = 1.875
+    edge_line: Line = EDGE_LINE
+    centre_line: Line | None = None
+
+
+@dataclass(frozen=True)
+class Roadside:
+    """What differs along the road between two positions.
+
+    Attributes:
+        wall_offset: from the centre line to the inner face of a bridge's walls; None without a bridge.
+    """
+
+    kind: Literal["kerb", "bridge", "dirt_mouth", "deck"]
+    side: Literal["left", "right", "both"]
+    begin: float
+    end: float
+    wall_offset: Annotated[float, Range(NEAREST_WALL, FARTHEST_WALL)] | None = None
+
+    @property
+    def wall(self) -> float:
+        """``wall_offset``, or that of the lake's bridge."""
+        return BRIDGE_WALL if self.wall_offset is None else self.wall_offset
+
+
+@dataclass(frozen=True)
+class Land:
+    """The profile of the land on one side of the road."""
+
+    side: Side
+    begin: float
+    end: float
+    profile: tuple[LandPoint, ...]
+
+
+_GRASS = (LandPoint(8.0, 0.0, "grass"), LandPoint(60.0, 3.0, "grass"))
+GRASSLAND = (Land("left", 0.0, 1.0, _GRASS), Land("right", 0.0, 1.0, _GRASS))
+"""The land of a track file without any."""
+
+
+@dataclass(frozen=True)
+class Plants:
+    """Plants of a kind, at random places between two positions and two distances from the centre line."""
+
+    kind: Plant
+    side: Side
+    begin: float
+    end: float
+    near: Distance
+    far: Distance
+    count: Annotated[int, Range(0, 10_000)]
+
+
+@dataclass(frozen=True)
+class Item:
+    """An object beside the road."""
+
+    kind: Literal["tyres", "sign", "pylon"]
+    s: float
+    offset: Annotated[float, Range(-FARTHEST, FARTHEST)]
+    length: Size = 0.0
+    height: Size = 0.0
+
+
+@dataclass(frozen=True)
+class Light:
+    """The light around a track; the defaults are the lake's.
+
+    Attributes:
+        azimuth: rad, direction to the sun, counter-clockwise from +x. That of the lake is fitted to the
+            brightness of kerbs and asphalt.
+        elevation: rad of the sun above the horizon.
+        ambient: RGB, share of the light that comes from the sky: what is left of it in the shade.
+        gentle: rise per m below which slopes hardly look darker away from the sun or lighter towards it.
+        glance: how much lighter asphalt looks towards the sun, per unit of its horizontal direction; negative
+            where it is lightest with the sun in the back. Measured on recordings of the road.
+        shadows: whether land and what stands on it cast shadows.
+        horizon: RGB of the sky at the horizon; above 255 it is as light as an image can be a little higher.
+        zenith: RGB of the sky overhead.
+        haze: sine of the height at which the horizon's colour has faded to a third.
+        fog: RGB of the haze before what is far.
+        fog_from: m at which it begins.
+        fog_to: m at which nothing else is seen any more.
+    """
+
+    azimuth: Annotated[float, Range(-math.tau, math.tau)] = math.radians(12.0)
+    elevation: Annotated[float, Range(0.05, 0.5 * math.pi)] = math.radians(42.0)
+    ambient: Colour = (0.16, 0.24, 0.28)
+    gentle: Annotated[float, Range(0.0, 100.0)] = 1.2
+    glance: Annotated[float, Range(-1.0, 1.0)] = 0.19
+    shadows: bool = False
+    horizon: Colour = (241.0, 268.0, 284.0)
+    zenith: Colour = (95.0, 122.0, 165.0)
+    haze: Annotated[float, Range(0.01, 10.0)] = 0.18
+    fog: Colour = (105.0, 153.0, 217.0)
+    fog_from: Annotated[float, Range(0.0, 1e5)] = 100.0
+    fog_to: Annotated[float, Range(1.0, 1e5)] = 600.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The land around; the default is gentle grassland.
+
+    Attributes:
+        seed: of roughness and places of plants.
+        water_level: height of the water; -inf without water.
+        relief: "hills" get softer away from the road; a "canyon" keeps its cliffs sharp.
+        light: sun, sky and haze.
+        land: profiles of both sides; between two stretches one profile turns into the next.
+        plants: what grows.
+        objects: what stands; power lines hang between pylons in their order.
+    """
+
+    seed: Annotated[int, Range(0)] = 0
+    water_level: float = -math.inf
+    relief: Literal["hills", "canyon"] = "hills"
+    light: Light = field(default_factory=Light)
+    land: tuple[Land, ...] = GRASSLAND
+    plants: tuple[Plants, ...] = ()
+    objects: tuple[Item, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrackFile:
+    """The content of a track file.
+
+    Attributes:
+        start: where the centre line begins.
+        start_poses: where the car stands after a reset.
+        road: the cross-section of the road.
+        segments: the centre line.
+        name: the track's name, if the file gives one.
+        direction: the way around that cars drive.
+        design_speed: m/s at which the whole lap can be driven on the reference line, if the file says so.
+        elevation: heights of the road; a smoothstep leads from one to the next, around the lap.
+        roadside: what differs along the road.
+        surroundings: the land around.
+    """
+
+    start: Start
+    start_poses: StartPoses
+    road: Road
+    segments: tuple[Segment, ...]
+    name: str | None = None
+    direction: Direction = "forward"
+    design_speed: Annotated[float, Range(1.0, 100.0)] | None = None
+    elevation: tuple[Height, ...] = (Height(0.0, 0.0),)
+    roadside: tuple[Roadside, ...] = ()
+    surroundings: Surroundings = field(default_factory=Surroundings)
+
+    @staticmethod
+    def read(data: Any, source: str) -> TrackFile:
+        """Read the content of a track file.
+
+        Args:
+            data: what the file holds, as JSON has it.
+            source: where it came from, for error messages.
+
+        Raises:
+            TrackError: A field is missing, unknown or out of range; the message names it.
+        """
+        if not isinstance(data, Mapping) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
+            raise TrackError(
+                f"{source}: not a track file: 'format' must be {FORMAT!r} and 'version' {VERSION}"
+            )
+        content = {name: value for name, value in data.items() if name not in ("format", "version")}
+        file = read(TrackFile, content, source)
+        _Check(file, source).file()
+        return file
+
+    @property
+    def length(self) -> float:
+        """Length of a lap in m."""
+        return sum(segment.length for segment in self.segments)
+
+    @property
+    def decks(self) -> list[Roadside]:
+        """The bridges that carry the road over something."""
+        return [entry for entry in self.roadside if entry.kind == "deck"]
 
 
 def arc(length: float, curvature: float, heading: float) -> NDArray[np.float64]:
@@ -83,162 +334,71 @@ def arc(length: float, curvature: float, heading: float) -> NDArray[np.float64]:
 
 
 class _Check:
-    """Walks through a track file."""
+    """Checks what the fields of a track file mean together."""
 
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.length = 0.0
-        self.half_width = 0.0
+    def __init__(self, track: TrackFile, source: str) -> None:
+        self.track, self.source = track, source
+        self.length = track.length
 
-    def refuse(self, field: str, problem: str) -> NoReturn:
-        raise TrackError(f"{self.source}: {field}: {problem}")
+    def refuse(self, path: str, problem: str) -> NoReturn:
+        raise TrackError(f"{self.source}: {path}: {problem}")
 
-    def fields(
-        self, value: Any, field: str, required: Iterable[str], optional: Iterable[str] = ()
-    ) -> Mapping[str, Any]:
-        if not isinstance(value, Mapping):
-            self.refuse(field, f"must be an object with {', '.join(required)}, got {value!r}")
-        missing = [name for name in required if name not in value]
-        if missing:
-            self.refuse(field, f"lacks {', '.join(map(repr, missing))}")
-        known = (*required, *optional, *NOTES)
-        unknown = [name for name in value if name not in known]
-        if unknown:
-            self.refuse(
-                field, f"unknown {', '.join(map(repr, unknown))}; there are {', '.join(known)} to choose from"
-            )
-        return value
-
-    def entries(self, value: Any, field: str) -> list[tuple[str, Any]]:
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            self.refuse(field, f"must be a list, got {value!r}")
-        return [(f"{field}[{i}]", entry) for i, entry in enumerate(value)]
-
-    def number(self, value: Any, field: str, low: float = -math.inf, high: float = math.inf) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
-            self.refuse(field, f"must be a finite number, got {value!r}")
+    def within(self, value: float, path: str, low: float, high: float) -> None:
         if not low <= value <= high:
-            self.refuse(field, f"must lie within [{low:g}, {high:g}], got {value!r}")
-        return float(value)
+            self.refuse(path, f"must lie within [{low:g}, {high:g}], got {value!r}")
 
-    def whole(self, value: Any, field: str, high: float = math.inf) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= high:
-            span = "from 0 on" if math.isinf(high) else f"from 0 to {high:g}"
-            self.refuse(field, f"must be a whole number {span}, got {value!r}")
+    def stretch(self, entry: Roadside | Land | Plants, path: str) -> None:
+        self.within(entry.begin, f"{path}.from", 0.0, self.length)
+        self.within(entry.end, f"{path}.to", 0.0, self.length)
+        if not entry.begin < entry.end:
+            self.refuse(path, f"'from' must be less than 'to', got {entry.begin:g} and {entry.end:g}")
 
-    def one_of(self, value: Any, field: str, choices: Sequence[str]) -> str:
-        if not isinstance(value, str) or value not in choices:
-            self.refuse(field, f"must be one of {', '.join(choices)}, got {value!r}")
-        return value
-
-    def stretch(self, entry: Mapping[str, Any], field: str, sides: Sequence[str]) -> None:
-        """Where along the track something is."""
-        self.one_of(entry["side"], f"{field}.side", sides)
-        begin = self.number(entry["from"], f"{field}.from", 0.0, self.length)
-        self.number(entry["to"], f"{field}.to", 0.0, self.length)
-        if not begin < entry["to"]:
-            self.refuse(field, f"'from' must be less than 'to', got {begin:g} and {entry['to']:g}")
-
-    def file(self, data: Any) -> None:
-        if not isinstance(data, Mapping) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
-            raise TrackError(
-                f"{self.source}: not a track file: 'format' must be {FORMAT!r} and 'version' {VERSION}"
-            )
-        required = ("format", "version", "start", "start_poses", "road", "segments")
-        self.fields(
-            data,
-            "track",
-            required,
-            ("name", "direction", "design_speed", "elevation", "roadside", "surroundings"),
-        )
-        if not isinstance(data.get("name", ""), str):
-            self.refuse("name", f"must be a text, got {data['name']!r}")
-        self.one_of(data.get("direction", "forward"), "direction", DIRECTIONS)
-        self.number(data.get("design_speed", 1.0), "design_speed", 1.0, 100.0)
-        start = self.fields(data["start"], "start", ("x", "y", "z", "heading"))
-        for name in ("x", "y", "z", "heading"):
-            self.number(start[name], f"start.{name}", -1e6, 1e6)
-        self.road(data["road"])
-        self.segments(data["segments"])
-        self.elevation(data.get("elevation", [[0.0, 0.0]]))
-        poses = self.fields(data["start_poses"], "start_poses", MODES)
+    def file(self) -> None:
+        track = self.track
+        self.road()
+        self.segments()
+        self.elevation()
         for mode in MODES:
-            field = f"start_poses.{mode}"
-            pose = self.fields(poses[mode], field, ("s", "offset"))
-            self.number(pose["s"], f"{field}.s", 0.0, self.length)
-            self.number(pose["offset"], f"{field}.offset", -self.half_width, self.half_width)
-        for field, entry in self.entries(data.get("roadside", ()), "roadside"):
-            self.roadside(entry, field)
-            if entry["kind"] == "deck":
-                self.deck(entry, field, data)
-        self.surroundings(data.get("surroundings", {}))
+            pose: StartPose = getattr(track.start_poses, mode)
+            self.within(pose.s, f"start_poses.{mode}.s", 0.0, self.length)
+            half = track.road.half_width
+            self.within(pose.offset, f"start_poses.{mode}.offset", -half, half)
+        for i, entry in enumerate(track.roadside):
+            self.roadside(entry, f"roadside[{i}]")
+        self.surroundings()
 
-    def road(self, value: Any) -> None:
-        looks = (
-            "reference_offset",
-            "level",
-            "kerb",
-            "colour",
-            "grain",
-            "grain_size",
-            "edge_line",
-            "centre_line",
-        )
-        road = self.fields(value, "road", ("half_width", "lane_half_width"), looks)
-        self.half_width = self.number(road["half_width"], "road.half_width", NARROWEST, WIDEST)
-        lane = self.number(road["lane_half_width"], "road.lane_half_width", 0.5, self.half_width)
-        offset = road.get("reference_offset", 0.0)
-        self.number(offset, "road.reference_offset", -self.half_width, self.half_width)
-        self.number(road.get("level", WIDEST), "road.level", self.half_width, WIDEST)
-        if not isinstance(road.get("kerb", True), bool):
-            self.refuse("road.kerb", f"must be true or false, got {road['kerb']!r}")
-        if "colour" in road:
-            self.colour(road["colour"], "road.colour")
-        self.number(road.get("grain", 0.0), "road.grain", 0.0, 1.0)
-        self.number(road.get("grain_size", 1.0), "road.grain_size", 0.05, 3.0)
-        if "edge_line" in road:
-            self.painted(road["edge_line"], "road.edge_line", ("solid", "double"), 0.5 * lane)
-        if "centre_line" in road:
-            self.painted(road["centre_line"], "road.centre_line", ("solid", "double", "dashed"), lane)
+    def road(self) -> None:
+        road = self.track.road
+        half, lane = road.half_width, road.lane_half_width
+        self.within(lane, "road.lane_half_width", 0.5, half)
+        self.within(road.reference_offset, "road.reference_offset", -half, half)
+        self.within(road.level, "road.level", half, WIDEST)
+        if road.edge_line.kind == "dashed":
+            self.refuse("road.edge_line.kind", "must be one of solid, double, got 'dashed'")
+        if road.edge_line is not EDGE_LINE:
+            self.line(road.edge_line, "road.edge_line", 0.5 * lane)
+        if road.centre_line is not None:
+            self.line(road.centre_line, "road.centre_line", lane)
 
-    def painted(self, value: Any, field: str, kinds: Sequence[str], widest: float) -> None:
-        """A line painted on the road."""
-        line = self.fields(value, field, ("kind", "colour", "width"), ("dash", "gap"))
-        kind = self.one_of(line["kind"], f"{field}.kind", kinds)
-        self.one_of(line["colour"], f"{field}.colour", PAINTS)
-        self.number(line["width"], f"{field}.width", 0.2 if kind == "double" else 0.02, widest)
-        for name in ("dash", "gap"):
-            if (name in line) != (kind == "dashed"):
-                self.refuse(f"{field}.{name}", "a dashed line needs it and no other line has it")
-            self.number(line.get(name, 1.0), f"{field}.{name}", 0.1, 100.0)
+    def line(self, line: Line, path: str, widest: float) -> None:
+        self.within(line.width, f"{path}.width", 0.2 if line.kind == "double" else 0.02, widest)
+        for name, length in (("dash", line.dash), ("gap", line.gap)):
+            if (length > 0) != (line.kind == "dashed"):
+                self.refuse(f"{path}.{name}", "a dashed line needs it and no other line has it")
 
-    def colour(self, value: Any, field: str, most: float = BRIGHTEST) -> None:
-        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
-            self.refuse(field, f"must be [red, green, blue], got {value!r}")
-        for channel in value:
-            self.number(channel, field, 0.0, most)
-
-    def pair(self, value: Any, field: str, meaning: str) -> tuple[float, float]:
-        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-            self.refuse(field, f"must be {meaning}, got {value!r}")
-        return self.number(value[0], field), self.number(value[1], field)
-
-    def segments(self, value: Any) -> None:
-        segments = self.entries(value, "segments")
-        for field, entry in segments:
-            length, curvature = self.pair(entry, field, "[length in m, curvature in 1/m]")
+    def segments(self) -> None:
+        for i, (length, curvature) in enumerate(self.track.segments):
             if length <= 0:
-                self.refuse(field, f"needs a positive length, got {length:g}")
-            if abs(curvature) * self.half_width >= 1:
-                self.refuse(field, "bends so tightly that the road's inner edge folds over itself")
-            self.length += length
+                self.refuse(f"segments[{i}]", f"needs a positive length, got {length:g}")
+            if abs(curvature) * self.track.road.half_width >= 1:
+                problem = "bends so tightly that the road's inner edge folds over itself"
+                self.refuse(f"segments[{i}]", problem)
         if not 0 < self.length <= LONGEST:
             self.refuse(
                 "segments", f"a lap must be longer than 0 and at most {LONGEST:g} m, not {self.length:g}"
             )
-
         end, turned = np.zeros(2), 0.0
-        for length, curvature in value:
+        for length, curvature in self.track.segments:
             end += arc(length, curvature, turned)
             turned += length * curvature
         gap = float(np.hypot(*end))
@@ -249,112 +409,76 @@ class _Check:
                 f"{math.degrees(turned):.1f} degrees in all",
             )
 
-    def elevation(self, value: Any) -> None:
-        knots = self.entries(value, "elevation")
-        if not knots:
+    def elevation(self) -> None:
+        if not self.track.elevation:
             self.refuse(
                 "elevation", "needs at least one [s in m, height in m]; a flat track has no such field"
             )
         before = -math.inf
-        for field, entry in knots:
-            s, _ = self.pair(entry, field, "[s in m, height in m]")
-            self.number(s, field, 0.0, self.length)
+        for i, (s, _) in enumerate(self.track.elevation):
+            self.within(s, f"elevation[{i}]", 0.0, self.length)
             if s <= before:
-                self.refuse(field, f"s must rise from one to the next, got {s:g} after {before:g}")
+                self.refuse(
+                    f"elevation[{i}]", f"s must rise from one to the next, got {s:g} after {before:g}"
+                )
             before = s
 
-    def roadside(self, value: Any, field: str) -> None:
-        entry = self.fields(value, field, ("kind", "side", "from", "to"), ("wall_offset",))
-        kind = self.one_of(entry["kind"], f"{field}.kind", ("kerb", "bridge", "dirt_mouth", "deck"))
-        self.stretch(entry, field, ("left", "right", "both"))
-        if kind == "deck" and entry["side"] != "both":
-            self.refuse(f"{field}.side", "a deck carries both sides of the road")
-        if "wall_offset" in entry:
-            if kind != "bridge":
-                self.refuse(field, f"only a bridge has a 'wall_offset', not a {kind}")
-            self.number(entry["wall_offset"], f"{field}.wall_offset", NEAREST_WALL, FARTHEST_WALL)
+    def roadside(self, entry: Roadside, path: str) -> None:
+        self.stretch(entry, path)
+        if entry.kind == "deck":
+            self.deck(entry, path)
+        if entry.wall_offset is not None and entry.kind != "bridge":
+            self.refuse(path, f"only a bridge has a 'wall_offset', not a {entry.kind}")
 
-    def deck(self, entry: Mapping[str, Any], field: str, data: Mapping[str, Any]) -> None:
+    def deck(self, entry: Roadside, path: str) -> None:
         """What carries the road over something is one straight and level slab."""
-        first, last = float(entry["from"]), float(entry["to"])
+        if entry.side != "both":
+            self.refuse(f"{path}.side", "a deck carries both sides of the road")
         begin = 0.0
-        for length, curvature in data["segments"]:
-            if curvature and begin < last and begin + length > first:
+        for length, curvature in self.track.segments:
+            if curvature and begin < entry.end and begin + length > entry.begin:
                 self.refuse(
-                    field,
+                    path,
                     f"a deck must be straight, but the road bends from s = {begin:g} to {begin + length:g}; "
                     "let it begin after the bend, or end before it",
                 )
             begin += length
-        knots = np.array(data.get("elevation", [[0.0, 0.0]]), np.float64)
-        inside = knots[(knots[:, 0] > first) & (knots[:, 0] < last), 0]
-        heights = np.interp([first, *inside, last], knots[:, 0], knots[:, 1], period=self.length)
+        s, height = np.array(self.track.elevation, np.float64).T
+        inside = s[(s > entry.begin) & (s < entry.end)]
+        heights = np.interp([entry.begin, *inside, entry.end], s, height, period=self.length)
         if np.ptp(heights) > LEVEL_DECK:
             self.refuse(
-                field,
+                path,
                 f"a deck must be level, but the road's height changes by {np.ptp(heights):.2f} m on it; give "
                 "the elevation knots before and after it the same height",
             )
 
-    def surroundings(self, value: Any) -> None:
-        lists: dict[str, Callable[[Any, str], None]] = {
-            "land": self.land, "plants": self.plants, "objects": self.object
-        }  # fmt: skip
-        looks = ("seed", "water_level", "relief", "light")
-        around = self.fields(value, "surroundings", (), (*looks, *lists))
-        self.one_of(around.get("relief", "hills"), "surroundings.relief", ("hills", "canyon"))
-        self.whole(around.get("seed", 0), "surroundings.seed")
-        self.number(around.get("water_level", 0.0), "surroundings.water_level")
-        if "light" in around:
-            self.light(around["light"])
-        for name, one in lists.items():
-            for field, entry in self.entries(around.get(name, ()), f"surroundings.{name}"):
-                one(entry, field)
-        if "land" in around:
-            missing = {"left", "right"} - {entry["side"] for entry in around["land"]}
-            if missing:
-                self.refuse("surroundings.land", f"needs a stretch on each side; none is {missing.pop()}")
-
-    def light(self, value: Any) -> None:
-        light = self.fields(value, "surroundings.light", (), (*LIGHT, *LIGHT_COLOURS, "shadows"))
-        for name, (low, high) in LIGHT.items():
-            if name in light:
-                self.number(light[name], f"surroundings.light.{name}", low, high)
-        for name in LIGHT_COLOURS:
-            if name in light:
-                self.colour(light[name], f"surroundings.light.{name}")
-        if not isinstance(light.get("shadows", False), bool):
-            self.refuse("surroundings.light.shadows", f"must be true or false, got {light['shadows']!r}")
-        if not light.get("fog_from", 100.0) < light.get("fog_to", 600.0):
+    def surroundings(self) -> None:
+        around = self.track.surroundings
+        if not around.light.fog_from < around.light.fog_to:
             self.refuse("surroundings.light.fog_to", "must be farther than fog_from (100 unless given)")
+        for i, land in enumerate(around.land):
+            self.land(land, f"surroundings.land[{i}]")
+        missing = {"left", "right"} - {land.side for land in around.land}
+        if missing:
+            self.refuse("surroundings.land", f"needs a stretch on each side; none is {missing.pop()}")
+        for i, plants in enumerate(around.plants):
+            self.stretch(plants, f"surroundings.plants[{i}]")
+            self.within(plants.far, f"surroundings.plants[{i}].far", plants.near, FARTHEST)
+        for i, item in enumerate(around.objects):
+            self.item(item, f"surroundings.objects[{i}]")
 
-    def land(self, value: Any, field: str) -> None:
-        entry = self.fields(value, field, ("side", "from", "to", "profile"))
-        self.stretch(entry, field, ("left", "right"))
-        knots = self.entries(entry["profile"], f"{field}.profile")
+    def land(self, land: Land, path: str) -> None:
+        self.stretch(land, path)
+        if not land.profile:
+            self.refuse(f"{path}.profile", "needs at least one [distance in m, height in m, cover]")
         before = 0.0
-        for where, knot in knots:
-            if not isinstance(knot, Sequence) or isinstance(knot, str) or len(knot) != 3:
-                self.refuse(where, f"must be [distance in m, height in m, cover], got {knot!r}")
-            before = self.number(knot[0], where, before, FARTHEST)
-            self.number(knot[1], where)
-            self.one_of(knot[2], where, COVERS)
-        if not knots:
-            self.refuse(f"{field}.profile", "needs at least one [distance in m, height in m, cover]")
+        for i, (distance, _, _) in enumerate(land.profile):
+            self.within(distance, f"{path}.profile[{i}]", before, FARTHEST)
+            before = distance
 
-    def plants(self, value: Any, field: str) -> None:
-        entry = self.fields(value, field, ("kind", "side", "from", "to", "near", "far", "count"))
-        self.one_of(entry["kind"], f"{field}.kind", PLANTS)
-        self.stretch(entry, field, ("left", "right"))
-        near = self.number(entry["near"], f"{field}.near", 0.0, FARTHEST)
-        self.number(entry["far"], f"{field}.far", near, FARTHEST)
-        self.whole(entry["count"], f"{field}.count", MOST)
-
-    def object(self, value: Any, field: str) -> None:
-        sizes = {"tyres": ("length",), "sign": (), "pylon": ("height",)}
-        kind = self.one_of(value.get("kind") if isinstance(value, Mapping) else value, field, tuple(sizes))
-        entry = self.fields(value, field, ("kind", "s", "offset", *sizes[kind]))
-        self.number(entry["s"], f"{field}.s", 0.0, self.length)
-        self.number(entry["offset"], f"{field}.offset", -FARTHEST, FARTHEST)
-        for size in sizes[kind]:
-            self.number(entry[size], f"{field}.{size}", 0.1, FARTHEST)
+    def item(self, item: Item, path: str) -> None:
+        self.within(item.s, f"{path}.s", 0.0, self.length)
+        for name, size, kind in (("length", item.length, "tyres"), ("height", item.height, "pylon")):
+            if (size > 0) != (item.kind == kind):
+                self.refuse(f"{path}.{name}", f"{kind} need it and no other object has it")

@@ -1,0 +1,14 @@
+from udacity_gym.text import table
+
+ROWS = [("name", "", "what"), ("a", "12", "first"), ("longer", "3", "")]
+
+
+def test_columns_of_a_table_are_aligned_without_spaces_at_the_ends_of_lines():
+    assert table(ROWS).split("\n") == ["name        what", "a       12  first", "longer  3"]
+
+
+def test_a_table_can_be_indented_and_its_first_row_underlined():
+    assert table(ROWS, indent="> ", header=True).split("\n")[:2] == [
+        "> name        what",
+        "> ------  --  -----",
+    ]
