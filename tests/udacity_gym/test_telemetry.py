@@ -74,8 +74,9 @@ def test_info_of_the_environment_is_its_telemetry_and_the_rewards():
     env.reset(seed=0)
     for _ in range(2):
         info = env.step(np.array([0.3, 0.5], np.float32))[4]
-    rest = {name: info.pop(name) for name in ("reward_terms", "end_reason")}
+    rest = {name: info.pop(name) for name in ("ctrl_dt", "reward_terms", "end_reason")}
     assert rest["end_reason"] == "max_seconds"
+    assert rest["ctrl_dt"] == env.ctrl_dt
     expected = env.telemetry.as_info()
     np.testing.assert_array_equal(info.pop("pose"), expected.pop("pose"))
     assert info == expected
