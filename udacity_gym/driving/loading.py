@@ -34,7 +34,10 @@ def load_policy(path: str | Path) -> Any:
     """
     path = Path(path)
     if not path.exists():
-        raise CheckpointError(f"there is no policy at {path}: no such folder or file")
+        raise CheckpointError(
+            f"there is no policy at {path}: no such folder or file; give the folder of a checkpoint or its "
+            "training, or an ONNX file"
+        )
     if path.suffix == ".onnx":
         from udacity_gym.driving.onnx_policy import OnnxPolicy
 

@@ -40,17 +40,18 @@ class Policy:
     """Gives the same action again and again, or one after the other."""
 
     def __init__(self, actions=None):
-        self.actions = itertools.repeat(STRAIGHT) if actions is None else iter(actions)
+        self._moves = itertools.repeat(STRAIGHT) if actions is None else iter(actions)
 
     def predict(self, observation, state=None, episode_start=None, deterministic=True):
-        return next(self.actions), state
+        return next(self._moves), state
 
 
 def driven(script, actions=None, steps=None, **settings):
     """Steps of a drive by a policy and a human, and the state after each of them."""
     handover = Handover(Policy(actions), Script(*script), **settings)
     drive_steps, states = [], []
-    for step in itertools.islice(drive(UdacityEnv(cameras=()), handover, seed=0), steps or len(script)):
+    shared = drive(UdacityEnv(cameras=()), handover, seed=0, stuck_seconds=None)
+    for step in itertools.islice(shared, steps or len(script)):
         drive_steps.append(step)
         states.append(handover.state)
     return drive_steps, states, handover
@@ -156,12 +157,12 @@ def test_nothing_moves_in_a_pause():
 @pytest.mark.parametrize("rate", [1.0, 2.5])
 def test_the_wheel_never_jumps_when_control_passes(rate):
     generator = np.random.default_rng(0)
-    policy = np.stack([np.clip(np.cumsum(generator.normal(0, 0.03, 300)), -1, 1), np.full(300, 0.2)], 1)
+    policy = np.stack([np.clip(np.cumsum(generator.normal(0, 0.03, 300)), -1, 1), np.zeros(300)], 1)
     script, human = [], []
     for step in range(300):
         hands = (step // 25) % 2 == 1
         human.append(0.8 * np.sin(step / 9))
-        script.append(touch(steering=human[-1]) if hands else press("hand_back"))
+        script.append(touch(steering=human[-1], throttle=0.0) if hands else press("hand_back"))
     steps, _, _ = driven(script, actions=policy, release=None, rate=rate)
     executed = np.array([step.next_info["steering"] for step in steps])
     drivers = drivers_of(steps)
