@@ -64,7 +64,7 @@ SUITE = Suite("legacy-v1", scenarios(), seeds=(0, 1), intervene=("edge",), max_s
 
 @pytest.fixture(autouse=True)
 def tiny_network(monkeypatch):
-    monkeypatch.setitem(NETWORKS, "TinyNetwork", TinyNetwork)
+    monkeypatch.setitem(NETWORKS.objects, "TinyNetwork", TinyNetwork)
 
 
 @pytest.fixture

@@ -415,7 +415,7 @@ def test_numbers_of_numpy_are_settings_too() -> None:
 
 def test_one_input_is_a_setting_as_it_is() -> None:
     assert BehavioralCloningConfig(inputs="speed").inputs == ("speed",)  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="there are"):
+    with pytest.raises(OptionError, match="must be a tuple of names"):
         BehavioralCloningConfig(inputs="sped")  # type: ignore[arg-type]
 
 

@@ -39,7 +39,7 @@ from algorithms.dagger.schedules import Linear
 from algorithms.learners import find_learner, make_learner
 from algorithms.training.augment import Augmentation
 from algorithms.training.data import Frames
-from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.errors import ActionError, CheckpointError, OptionError
 from udacity_gym.experts import NoisyExpert, PolicyExpert, PurePursuit
 from udacity_gym.recording import Frame, ImageCache, open_recording
 
@@ -552,7 +552,7 @@ def test_mistakes_are_named(env: Any) -> None:
         DAgger(env=env, expert=PurePursuit(), config=TrainingConfig())
     with pytest.raises(OptionError, match="beta='first' is no schedule"):
         DAggerConfig(beta="first")
-    with pytest.raises(OptionError, match="the expert must give two finite numbers"):
+    with pytest.raises(ActionError, match="the expert must give two finite numbers"):
         DAgger(env=env, expert=lambda o, i: [0.0], **SMALL).learn()
     with pytest.raises(OptionError, match="use HGDAgger"):
         DAgger(env=env, expert=lambda o, i: None, **SMALL).learn()

@@ -215,5 +215,5 @@ def test_a_learner_of_your_own_is_made_with_what_its_signature_names() -> None:
 
 @pytest.mark.parametrize("name", ["", ":", "algorithms:", ":Class", ".algorithms:Class"])
 def test_a_name_that_is_half_of_one_is_refused(name: str) -> None:
-    with pytest.raises(OptionError, match="is named package:Class"):
+    with pytest.raises(OptionError, match="package:Class"):
         find_learner(name)

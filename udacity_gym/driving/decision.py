@@ -81,5 +81,6 @@ def check_action(values: Any, giver: str) -> Action:
     except (TypeError, ValueError):
         raise ActionError(f"{giver} must give two numbers (steering, throttle), got {values!r}") from None
     if action.shape != (2,) or not np.isfinite(action).all():
-        raise ActionError(f"{giver} must give two finite numbers (steering, throttle), got {values!r}")
+        hint = "; for steering alone drive in SpeedControl(env)" if action.shape == (1,) else ""
+        raise ActionError(f"{giver} must give two finite numbers (steering, throttle), got {values!r}{hint}")
     return action

@@ -6,7 +6,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecTranspo
 from algorithms.adapters.sb3_vec_env import UdacityVecEnv
 from udacity_gym.env import UdacityEnv
 
-SIZE = {"image": (36, 36), "max_seconds": 0.4}
+SIZE = {"image_size": (36, 36), "max_seconds": 0.4}
 STARTS = [{"s": 100.0, "offset": (4.5, 4.7), "heading_error": 0.6, "speed": 12.0}, {"s": "random"}, {}]
 
 
@@ -51,7 +51,7 @@ def test_attributes_of_single_cars_are_in_reach():
     envs.reset()
     envs.set_attr("caption", "mine", indices=1)
     assert envs.get_attr("caption") == ["", "mine", ""]
-    assert len(envs.env_method("look", indices=[0, 2])) == 2
+    assert len(envs.env_method("_observe", indices=[0, 2])) == 2
     assert envs.env_is_wrapped(VecMonitor) == [False] * 3
     assert envs.render(mode="rgb_array").shape[2] == 3
     envs.close()

@@ -262,7 +262,7 @@ def test_a_model_of_the_state_vector_drives_as_an_expert_where_there_are_images(
         np.testing.assert_allclose(expert(image, told), action, atol=1e-5)
         vector, *_ = blind.step(action)
         image, *_, told = seeing.step(action)
-    with pytest.raises(SimulatorError, match="where the car is on its track"):
+    with pytest.raises(SimulatorError, match="the position of the car on its track"):
         expert.state_vector({name: value for name, value in told.items() if name != "s"})
     with pytest.raises(OptionError, match="state vector"):
         StateVectorExpert(start_from(make_policy(), PPO, make_env()))

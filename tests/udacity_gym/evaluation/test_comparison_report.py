@@ -74,7 +74,7 @@ def test_the_report_is_one_file_of_whole_html_that_needs_nothing_from_outside(pa
 
 def test_the_report_has_every_figure_with_its_interval_and_says_how_it_comes_about(page, comparison):
     for measure in comparison.available_measures():
-        assert measure.title.replace("'", "&#x27;") in page
+        assert measure.title.replace("'", "&#39;") in page
     estimate = comparison.results[1].measures()["mean_speed"]
     assert f"{estimate.value:.2f}<small>{estimate.low:.2f} to {estimate.high:.2f}</small>" in page
     assert "Student" in page

@@ -105,7 +105,7 @@ def test_a_bootstrap_that_draws_whole_groups_is_wider_where_their_members_agree(
 
 
 def test_a_bootstrap_refuses_columns_of_different_lengths():
-    with pytest.raises(OptionError, match="one length"):
+    with pytest.raises(OptionError, match="same length"):
         bootstrap_estimate(spearman, [1, 2, 3], [1, 2])
 
 

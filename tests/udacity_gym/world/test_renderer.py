@@ -15,6 +15,7 @@ from udacity_gym.world import jit
 from udacity_gym.world.rendering import paint, surface
 from udacity_gym.world.rendering.bonnet import FIELD_OF_VIEW
 from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.rendering.rays import Block, Projection
 from udacity_gym.world.rendering.renderer import Renderer
 from udacity_gym.world.scene.scenery import scene_of
 from udacity_gym.world.track.track import Track
@@ -164,18 +165,12 @@ def test_the_inner_loops_are_vectorised(lake):
     scene, scratch = scene_of(lake).arrays, rig.renderer.scratch
     camera = camera_row(lake.pose_at(0.0), "center", "training")
     options = {"fastmath": True, "error_model": "numpy", "pipeline_class": jit.NoAlias}
+    block = Block(Projection(camera, rig.renderer.focal, 320, 160), 0, 150)
     locate = njit(**options)(surface.locate.py_func)
     scratch.covered[:] = 1
-    locate(
-        camera, rig.renderer.focal, scene.nearest, scene.line, scene.frame, scene.spacing, 320, 0, 150,
-        scratch.covered, scratch.t, scratch.s, scratch.d, scratch.cosines, scratch.sines, scratch.span,
-    )  # fmt: skip
+    locate(block, scratch.covered, scene, scratch)
     mark = njit(**options)(paint.mark.py_func)
-    mark(
-        150, scratch.covered, scratch.span, scratch.s, scratch.d, scratch.along, scratch.across,
-        scene.section, scene.palette, scene.sides, scene.spacing, scratch.red, scratch.green, scratch.blue,
-        scratch.road,
-    )  # fmt: skip
+    mark(block, scene, scratch)
     for function, least in ((locate, 25), (mark, 60)):
         code = next(iter(function.inspect_llvm().values()))
         vectors = [

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from udacity_gym.errors import TrackError
-from udacity_gym.world.rendering import surface
 from udacity_gym.world.rendering.bonnet import FIELD_OF_VIEW
 from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.scene import scene_arrays
 from udacity_gym.world.scene.cards import KINDS
 from udacity_gym.world.scene.scenery import scene_of
 from udacity_gym.world.scene.terrain import Grid
@@ -65,12 +65,12 @@ def test_roadside_bits_follow_the_track_file(lake):
     def bit(s, side, name):
         return (sides[lake.index(s), side] >> name) & 1
 
-    assert bit(500.0, 0, surface.STRIPED) == 1
-    assert bit(300.0, 0, surface.STRIPED) == 0
-    assert bit(95.0, 1, surface.LINED) == 0
-    assert bit(95.0, 0, surface.LINED) == 1
-    assert bit(865.0, 1, surface.RAISED) == 0
-    assert bit(740.0, 0, surface.COBBLED) == bit(740.0, 1, surface.COBBLED) == 1
+    assert bit(500.0, 0, scene_arrays.STRIPED) == 1
+    assert bit(300.0, 0, scene_arrays.STRIPED) == 0
+    assert bit(95.0, 1, scene_arrays.LINED) == 0
+    assert bit(95.0, 0, scene_arrays.LINED) == 1
+    assert bit(865.0, 1, scene_arrays.RAISED) == 0
+    assert bit(740.0, 0, scene_arrays.COBBLED) == bit(740.0, 1, scene_arrays.COBBLED) == 1
 
 
 def test_kerbs_are_light_towards_the_sun_and_dark_away_from_it(lake):
