@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import torch
 from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, make_env, settings
 from proofs import go_on_with, mean_text, plot_mean, side_by_side
@@ -59,23 +58,19 @@ class Job:
     folder: Path
 
 
-class Labelling:
-    """The same human, asked for every frame: never hands back, and does not drive."""
+class Labelling(ScriptedHuman):
+    """The same human, asked for every frame: in control from the start, and never hands back."""
 
-    def __init__(self, human: ScriptedHuman) -> None:
-        self.human = human
-
-    def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
-        """An episode begins."""
-        self.human.reset(env, info, seed)
+    def _start_episode(self) -> None:
+        super()._start_episode()
+        self.in_control = True
 
     def __call__(self, observation: Any, info: Mapping[str, Any]) -> Any:
         """What the human would do."""
-        self.human.in_control = True
-        action = self.human(observation, info)
-        if action is None:  # it has just let go, as it is all right
-            self.human.in_control = True
-            action = self.human(observation, info)
+        action = super().__call__(observation, info)
+        if action is None:  # it has just handed back, because the car has recovered
+            self.in_control = True
+            action = super().__call__(observation, info)
         return action
 
 
@@ -92,8 +87,8 @@ def work(job: Job) -> list[dict[str, Any]]:
     demonstrations = job.folder / "demonstrations"
     expert = PurePursuit(track, speed=speed)
     DAgger(env=env, expert=expert, folder=demonstrations, progress=False, **shared).learn()
-    human = ScriptedHuman(expert, cte=1.2, noise=0.03)
     gated = job.method == "HG-DAgger"
+    human = (ScriptedHuman if gated else Labelling)(expert, cte=1.2, noise=0.03)
     shared |= {
         "rounds": job.rounds + 1,
         "frames": round(job.laps * lap) if gated else job.labels,
@@ -124,7 +119,7 @@ def work(job: Job) -> list[dict[str, Any]]:
     learner = (HGDAgger if gated else DAgger)(
         demonstrations / "rounds" / "round_000",
         env=env,
-        expert=human if gated else Labelling(human),
+        expert=human,
         folder=job.folder / "learner",
         progress=False,
         **shared,

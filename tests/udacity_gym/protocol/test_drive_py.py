@@ -7,6 +7,7 @@ import pytest
 from wire_tools import PATIENCE, free_port, python_with, running_client, wait_until
 
 from udacity_gym.protocol import client as client_module
+from udacity_gym.simulators.base import SimulatorSettings
 from udacity_gym.simulators.embedded import EmbeddedSimulator
 
 DRIVE_PY = Path(__file__).with_name("course_drive.py")
@@ -38,7 +39,7 @@ def test_the_courses_drive_py_drives_a_lap_of_the_lake(request, versions, monkey
     port, cars = free_port(), []
 
     def make(ctrl_dt):
-        cars.append(Watched("lake", ctrl_dt=ctrl_dt))
+        cars.append(Watched(SimulatorSettings("lake", ctrl_dt=ctrl_dt)))
         return cars[-1]
 
     drive = subprocess.Popen(
