@@ -158,8 +158,8 @@ def poison_weights(training: Training, *_: Any) -> float:
     return 1.0
 
 
-def poison_validation(_: Training) -> tuple[float, float]:
-    return math.nan, 0.0
+def poison_validation(_: Training) -> tuple[float, dict[str, float]]:
+    return math.nan, {}
 
 
 @pytest.mark.parametrize(("method", "poison"), [("_step", poison_weights), ("_validate", poison_validation)])
@@ -175,7 +175,7 @@ def test_an_interruption_while_an_epoch_is_kept_does_not_lose_the_best_policy(
     road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([1.0, 2.0, 3.0, 1.0, 2.0, 3.0])
-    monkeypatch.setattr("algorithms.training.trainer.Training._validate", lambda self: (next(losses), 0.0))
+    monkeypatch.setattr("algorithms.training.trainer.Training._validate", lambda self: (next(losses), {}))
 
     def killed(*_: Any) -> None:
         raise InterruptionError
@@ -217,7 +217,7 @@ def test_the_kept_policy_has_the_whole_history(
     road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.epoch_log), 0.0)
+        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.epoch_log), {})
     )
     BehavioralCloning(road_recording, **QUICK, folder=tmp_path).learn()  # the first epoch is the best
     saved = load_policy(tmp_path / "policy")
@@ -276,7 +276,7 @@ def test_training_stops_early_when_nothing_gets_better(
     road_recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.epoch_log), 0.0)
+        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.epoch_log), {})
     )
     learner = BehavioralCloning(road_recording, **{**QUICK, "epochs": 9}, patience=2)
     learner.learn()
