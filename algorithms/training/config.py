@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from algorithms.checks import Count, NotNegative, Number, Positive, Share, check_fields
 from algorithms.policies.chunks import Chunks
-from algorithms.policies.device import AUTO, Precision, check_device
+from algorithms.policies.device import AUTO, Precision, check_precision, find_device
 from algorithms.policies.losses import LOSSES, Huber, Loss, LossSetting, make_loss
 from algorithms.policies.network_policy import NetworkPolicy, check_cameras, check_inputs
 from algorithms.policies.networks import NETWORKS, Network, check_fits, network_name
@@ -136,7 +136,7 @@ class TrainingConfig:
         check_fields(self)
         check_inputs(self.inputs, self.past_frames)
         check_cameras(self.cameras)
-        check_device(self.device)
+        check_precision(find_device(self.device), self.precision)
         for name in ("optimizer_options", "schedule_options"):
             options = getattr(self, name)
             if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):

@@ -161,14 +161,18 @@ class Schedule:
         if self.scheduler is None:
             return {}
         kept = {name: value for name, value in self.scheduler.state_dict().items() if _is_plain(value)}
-        return {"scheduler": kept, "rates": [float(group["lr"]) for group in self._optimizer.param_groups]}
+        groups = [
+            {name: value for name, value in group.items() if _is_plain(value)}
+            for group in self._optimizer.param_groups
+        ]
+        return {"scheduler": kept, "groups": groups}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Resume from a state."""
         if self.scheduler is not None and state:
             self.scheduler.load_state_dict({**self.scheduler.state_dict(), **state["scheduler"]})
-            for group, rate in zip(self._optimizer.param_groups, state["rates"], strict=True):
-                group["lr"] = rate
+            for group, values in zip(self._optimizer.param_groups, state["groups"], strict=True):
+                group.update({k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 def _is_plain(value: Any) -> bool:

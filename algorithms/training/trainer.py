@@ -24,9 +24,7 @@ from algorithms.older_files import upgrade_training
 from algorithms.policies.batch import Batch
 from algorithms.policies.checkpoint import check_tensors, read_checkpoint, write_checkpoint
 from algorithms.policies.device import (
-    check_precision,
     describe_device,
-    find_device,
     forked_random_state,
     torch_threads,
 )
@@ -132,8 +130,6 @@ class Training:
         """
         self.config, self.folder, self._learner = config, folder, learner
         self._judge = judge
-        device = find_device(config.device)
-        check_precision(device, config.precision)
         self.epoch_log: list[Epoch] = []
         self._train = TrainingSet(train, config, cache)
         self.cameras, self.target_speed = self._train.cameras, self._train.target_speed
@@ -149,7 +145,7 @@ class Training:
         if initial is not None:
             check_initial(initial, self.network, config)
             self.network.load_state_dict(initial.network.state_dict())
-        self.policy.to(device, config.precision)
+        self.policy.to(config.device, config.precision)
         self._parameters = [value for value in self.network.parameters() if value.requires_grad]
         if not self._parameters:
             raise OptionError(

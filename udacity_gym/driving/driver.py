@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.driving.decision import EXPERT, POLICY, Action, Decision, check_action
-from udacity_gym.driving.policy_inputs import image_size_for, measurements_of
+from udacity_gym.driving.policy_inputs import cameras_for, image_size_for, measurements_of
 from udacity_gym.driving.speed import DEFAULT_SPEED, SpeedController
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.telemetry import CTRL_DT
@@ -151,6 +151,11 @@ class PolicyDriver:
     def image_size(self) -> tuple[int, int]:
         """(height, width) px of the images that the policy looks at."""
         return image_size_for(self.policy)
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Cameras whose images the policy takes."""
+        return cameras_for(self.policy)
 
     def _forget(self) -> None:
         self._state: Any = None
