@@ -88,16 +88,21 @@ def _record_train_evaluate(options: Options, recording: Recording | None, folder
     print(f"\n[2/3] Training a PilotNet on {len(recording)} rows.")
 
     from algorithms import BehavioralCloning
-    from udacity_gym.cli.train import outcome
+    from algorithms.policies.device import find_device, has_fast_bfloat16
+    from udacity_gym.cli.train import computation, outcome
+
+    quick = has_fast_bfloat16() or find_device().type == "cuda"
 
     learner = BehavioralCloning(
         recording,
         folder=folder / "training",
         epochs=options.epochs,
         throttle="speed_control",
+        precision="bfloat16" if quick else "float32",
         seed=options.seed,
     )
-    policy = learner.learn()
+    print("\n".join(computation(learner)))
+    policy = learner.learn().to("cpu")  # one image at a time needs no GPU
     policy.save(folder / "policy")
     print("\n".join(outcome(learner, policy)))
     print(f"\n[3/3] The policy drives {options.laps} laps with the images of the centre camera.")

@@ -172,8 +172,17 @@ def _is_installed(name: str) -> bool:
 def _torch() -> Check:
     import torch
 
-    device = "a GPU is available, but everything runs on the CPU" if torch.cuda.is_available() else "CPU"
-    return Check("torch", "ok", f"{torch.__version__} loads, {torch.get_num_threads()} threads, {device}")
+    from algorithms.policies.device import describe_device, find_device, has_fast_bfloat16
+
+    device = find_device()
+    quick = device.type == "cuda" or has_fast_bfloat16()
+    bfloat16 = "quick" if quick else "not quicker than float32 here"
+    return Check(
+        "torch",
+        "ok",
+        f"{torch.__version__} loads, {torch.get_num_threads()} threads; trains on {describe_device(device)}, "
+        f"bfloat16 is {bfloat16}",
+    )
 
 
 def _images() -> Check:

@@ -79,6 +79,7 @@ def run(options: Options) -> int:
             learner = make_learner(
                 learner_class, recordings, settings, seed=options.seed, folder=options.output, **company
             )
+            print("\n".join(computation(learner)))
             policy = learner.learn()
             policy.save(policy_folder)
             if hasattr(learner_class, "load"):
@@ -95,6 +96,16 @@ def run(options: Options) -> int:
     print(f"\nThe policy is in {policy_folder}. Let it drive:")
     print(f"  udacity-gym evaluate {options.output}")
     return 0
+
+
+def computation(learner: Any) -> list[str]:
+    """Where and in which precision a learner of ours trains, as lines of text."""
+    config = getattr(learner, "config", None)
+    if not hasattr(config, "device") or not hasattr(config, "precision"):
+        return []
+    from algorithms.policies.device import describe_device, find_device
+
+    return [f"Training on {describe_device(find_device(config.device))} in {config.precision}."]
 
 
 def add_late_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -174,7 +185,7 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
             from udacity_gym.experts import ScriptedHuman
 
             expert = ScriptedHuman(expert)
-            print(f"{options.expert} acts as a person who takes over where the car goes astray.\n")
+            print(f"{options.expert} acts as a human who takes over when the car leaves its path.\n")
         company["expert"] = expert
     if wants(learner_class, "env"):
         company["env"] = make_env(

@@ -18,7 +18,7 @@ MEASUREMENTS = {
     "throttle": "[0, 1] in force",
     "brake": "[0, 1] in force",
 }
-"""What a policy may be told besides images: entries of a Dict observation and of ``info``, and their units.
+"""What a policy may get besides images: entries of a Dict observation and of ``info``, and their units.
 
 Add an entry of your own, such as ``MEASUREMENTS["yaw_rate"] = "rad/s"``, if the environment's ``info`` and
 the side file of the recordings have it under this name."""

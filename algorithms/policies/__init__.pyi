@@ -1,0 +1,13 @@
+from . import (
+    batch as batch,
+    checkpoint as checkpoint,
+    chunks as chunks,
+    device as device,
+    ensemble as ensemble,
+    export as export,
+    loading as loading,
+    losses as losses,
+    network_policy as network_policy,
+    networks as networks,
+    preprocessing as preprocessing,
+)

@@ -1,0 +1,8 @@
+from . import (
+    augment as augment,
+    config as config,
+    data as data,
+    optimizers as optimizers,
+    trainer as trainer,
+    training_set as training_set,
+)
