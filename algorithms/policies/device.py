@@ -108,6 +108,13 @@ def has_fast_bfloat16() -> bool:
     return bool(_BFLOAT16_FLAGS & set(_cpu_info().get("flags", _cpu_info().get("features", "")).split()))
 
 
+def quickest_precision(device: torch.device) -> Precision:
+    """The precision in which a device trains quickest."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if device.type == "cpu" and has_fast_bfloat16() else "float32"
+
+
 def _processor() -> str:
     return _cpu_info().get("model name") or platform.processor() or platform.machine()
 

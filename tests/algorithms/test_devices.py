@@ -28,6 +28,7 @@ from algorithms.policies.device import (
     describe_device,
     find_device,
     has_fast_bfloat16,
+    quickest_precision,
     torch_threads,
 )
 from algorithms.policies.networks import NETWORKS
@@ -222,6 +223,7 @@ def test_a_processor_is_quick_in_bfloat16_if_it_says_so(
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
     assert has_fast_bfloat16() == expected
+    assert quickest_precision(torch.device("cpu")) == ("bfloat16" if expected else "float32")
     assert describe_device(torch.device("cpu")).startswith("cpu (")
 
 

@@ -88,17 +88,15 @@ def _record_train_evaluate(options: Options, recording: Recording | None, folder
     print(f"\n[2/3] Training a PilotNet on {len(recording)} rows.")
 
     from algorithms import BehavioralCloning
-    from algorithms.policies.device import find_device, has_fast_bfloat16
+    from algorithms.policies.device import find_device, quickest_precision
     from udacity_gym.cli.train import computation, outcome
-
-    quick = has_fast_bfloat16() or find_device().type == "cuda"
 
     learner = BehavioralCloning(
         recording,
         folder=folder / "training",
         epochs=options.epochs,
         throttle="speed_control",
-        precision="bfloat16" if quick else "float32",
+        precision=quickest_precision(find_device()),
         seed=options.seed,
     )
     print("\n".join(computation(learner)))

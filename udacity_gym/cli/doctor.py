@@ -172,16 +172,15 @@ def _is_installed(name: str) -> bool:
 def _torch() -> Check:
     import torch
 
-    from algorithms.policies.device import describe_device, find_device, has_fast_bfloat16
+    from algorithms.policies.device import describe_device, find_device, quickest_precision
 
     device = find_device()
-    quick = device.type == "cuda" or has_fast_bfloat16()
-    bfloat16 = "quick" if quick else "not quicker than float32 here"
+    quickest = quickest_precision(device)
     return Check(
         "torch",
         "ok",
         f"{torch.__version__} loads, {torch.get_num_threads()} threads; trains on {describe_device(device)}, "
-        f"bfloat16 is {bfloat16}",
+        f"quickest in {quickest}",
     )
 
 

@@ -79,7 +79,7 @@ def run(options: Options) -> int:
             learner = make_learner(
                 learner_class, recordings, settings, seed=options.seed, folder=options.output, **company
             )
-            print("\n".join(computation(learner)))
+            print(*computation(learner), sep="\n")
             policy = learner.learn()
             policy.save(policy_folder)
             if hasattr(learner_class, "load"):
@@ -100,11 +100,12 @@ def run(options: Options) -> int:
 
 def computation(learner: Any) -> list[str]:
     """Where and in which precision a learner of ours trains, as lines of text."""
-    config = getattr(learner, "config", None)
-    if not hasattr(config, "device") or not hasattr(config, "precision"):
-        return []
     from algorithms.policies.device import describe_device, find_device
+    from algorithms.training.config import TrainingConfig
 
+    config = getattr(learner, "config", None)
+    if not isinstance(config, TrainingConfig):
+        return []
     return [f"Training on {describe_device(find_device(config.device))} in {config.precision}."]
 
 
