@@ -52,7 +52,7 @@ class HGDAggerConfig(InteractiveConfig):
     members: Count = 3
 
 
-class HGDAgger(InteractiveLearner):
+class HGDAgger(InteractiveLearner[HGDAggerConfig]):
     """HG-DAgger: the human takes over, corrects, and hands back (Kelly et al. 2019, algorithm 1).
 
     The policy is trained on demonstrations first, then also on what the human drove. The expert is a human: a
@@ -135,7 +135,7 @@ class EnsembleDAggerConfig(InteractiveConfig):
     doubt: NotNegative = 0.02
 
 
-class EnsembleDAgger(InteractiveLearner):
+class EnsembleDAgger(InteractiveLearner[EnsembleDAggerConfig]):
     """EnsembleDAgger: the policy drives at low discrepancy and low doubt (Menda et al. 2019, section III)."""
 
     Config: ClassVar[type[InteractiveConfig]] = EnsembleDAggerConfig
@@ -160,7 +160,7 @@ class SafeDAggerConfig(InteractiveConfig):
     threshold: Share = 0.5
 
 
-class SafeDAgger(InteractiveLearner):
+class SafeDAgger(InteractiveLearner[SafeDAggerConfig]):
     """SafeDAgger: the expert drives where a classifier predicts errors of the policy (Zhang & Cho 2017).
 
     The classifier gets the features of the policy's network. It is trained on all labelled frames so far to
@@ -195,7 +195,7 @@ class ThriftyDAggerConfig(InteractiveConfig):
     horizon: Positive = 2.0
 
 
-class ThriftyDAgger(InteractiveLearner):
+class ThriftyDAgger(InteractiveLearner[ThriftyDAggerConfig]):
     """ThriftyDAgger: the expert drives in novel or risky states, within a budget (Hoque et al. 2021).
 
     Novelty is the ensemble's doubt. Call thresholds are the (1 - budget) quantiles of doubt and risk where
@@ -261,7 +261,7 @@ class DARTConfig(InteractiveConfig):
     error: NotNegative | None = None
 
 
-class DART(InteractiveLearner):
+class DART(InteractiveLearner[DARTConfig]):
     """DART: the expert drives with noise as large as the policy's errors (Laskey et al. 2017, algorithm 1).
 
     So the expert reaches states that the policy would reach, and shows the way back, while the policy never
