@@ -131,8 +131,9 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("inputs", "cameras"):
-            if isinstance(getattr(self, name), str):  # a single one, as from the command line
-                object.__setattr__(self, name, (getattr(self, name),))
+            value = getattr(self, name)
+            if isinstance(value, str):  # as from the command line: one, or several with commas
+                object.__setattr__(self, name, tuple(part.strip() for part in value.split(",")))
         check_fields(self)
         check_inputs(self.inputs, self.past_frames)
         check_cameras(self.cameras)

@@ -249,8 +249,9 @@ class Training:
         batch = self._train.recorded_batch(rows)
         noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, batch.images.shape, np.uint8))
         batch = batch._replace(images=noise)  # recorded images may be all alike
-        network, before = self.network, _copy(self.network)
+        network, before, precision = self.network, _copy(self.network), self.policy.precision
         network.train()
+        self.policy.precision = "float32"  # in which parts and whole differ by rounding only
         with forked_random_state(self.device), torch.no_grad():
             state = torch.get_rng_state()
             whole, again = (float(self.policy.loss(batch)[0]) for _ in range(2))
@@ -258,8 +259,8 @@ class Training:
             is_random = not torch.equal(state, torch.get_rng_state())
         changes = any(not torch.equal(value, before[name]) for name, value in network.state_dict().items())
         network.load_state_dict(before)
-        tolerance = 0.05 if self.config.precision == "bfloat16" else 1e-3
-        is_mean = math.isclose(whole, sum(parts) / 2, rel_tol=tolerance, abs_tol=1e-6)
+        self.policy.precision = precision
+        is_mean = math.isclose(whole, sum(parts) / 2, rel_tol=1e-3, abs_tol=1e-5)
         return whole == again and is_mean and not is_random and not changes
 
     def _epoch(self, number: int, pool: Executor, parts: int, bar: Any) -> Epoch:

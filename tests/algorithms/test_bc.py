@@ -413,8 +413,9 @@ def test_numbers_of_numpy_are_settings_too() -> None:
     assert config == BehavioralCloningConfig(seed=3, learning_rate=0.5)
 
 
-def test_one_input_is_a_setting_as_it_is() -> None:
+def test_inputs_and_cameras_can_be_words() -> None:
     assert BehavioralCloningConfig(inputs="speed").inputs == ("speed",)  # type: ignore[arg-type]
+    assert BehavioralCloningConfig(cameras="left, center").cameras == ("left", "center")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="must be a tuple of names"):
         BehavioralCloningConfig(inputs="sped")  # type: ignore[arg-type]
 
