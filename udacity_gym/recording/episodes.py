@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.dialect import FIELDS
+from udacity_gym.recording.header import FIELDS
 from udacity_gym.recording.images import decode_image
 from udacity_gym.recording.report import BROKEN_IMAGE, WRONG_SIZE, Finding, Findings, Report
 from udacity_gym.recording.side_file import SideFile

@@ -37,6 +37,22 @@ START_POSE = Kind("start pose", True, "nothing; the simulator gave the episode's
 EDITED = Kind("left out by an edit", True, "nothing; undo reverts the last edit")
 BROKEN_IMAGE = Kind("broken image", True, "copy the image again, or leave the row out")
 WRONG_SIZE = Kind("image of another size", True, "resize the images, or leave the rows out")
+SIDE_IMAGE = Kind(
+    "side image as center", True, "nothing; joined with the row of the center image of that moment"
+)
+SIDE_ONLY = Kind(
+    "side image without center", True, "use the original log; here the steering is a corrected one"
+)
+OVERLAP = Kind("drives at the same time", False, "nothing; they are separate episodes")
+NOT_RECORDED = Kind("not recorded", False, "nothing; 0 was assumed, which is no value to train on")
+COLUMN_ORDER = Kind(
+    "columns in another order", False, "nothing if this is right; otherwise name the columns in a header"
+)
+UNKNOWN_HEADER = Kind(
+    "unknown header", False, "nothing if the columns are in Udacity's order; otherwise use Udacity's names"
+)
+DEGREES = Kind("steering in degrees", False, "nothing if this is right; 25 degrees are full lock")
+ZERO_BYTES = Kind("zero bytes", False, "nothing; what was there is lost, as when the power fails")
 OUT_OF_ORDER = Kind("time runs backwards", False, "nothing; rows were sorted by time")
 NO_TIME = Kind("no time stamp", False, "nothing; 1/15 s after the row before was assumed")
 STANDING = Kind("standing still", False, "leave them out of training if the car should not learn to stand")
