@@ -98,7 +98,7 @@ def _open(storage: Storage, name: str, strict: bool) -> Recording:
     used_rows = np.flatnonzero(keep)
     groups = _episode_rows(log, time, used_rows)
     groups = [_without_start_pose(log, storage, images["center"], rows) for rows in groups]
-    values = _without_missing(log, used_rows)
+    log = _without_unrecorded_speed(log, used_rows)
     _note_standing(log, used_rows)
     unlisted = folder.unlisted(name for names in images.values() for name in names if name)
     if unlisted:
@@ -114,7 +114,7 @@ def _open(storage: Storage, name: str, strict: bool) -> Recording:
         )
     side_file = SideFile(storage, SIDE_FILE if folder.has(SIDE_FILE) else None)
     columns = {camera: encode_names(names) for camera, names in images.items()}
-    log = replace(log, values=values)
+    log = replace(log, values=np.nan_to_num(log.values))  # 0 for what was not recorded
     episodes = [_episode(log, storage, columns, time, rows, side_file) for rows in groups]
     return Recording(log.path, episodes, tuple(images), report, storage)
 
@@ -302,13 +302,20 @@ def _without_start_pose(
     return rows[:-1]
 
 
-def _without_missing(log: Log, used_rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n, 4) numbers with 0 for those that the log has no column for."""
-    missing = np.isnan(log.values)
-    names = [name for name, column in zip(FIELDS, missing[used_rows].T, strict=True) if column.any()]
-    for index in used_rows[missing[used_rows].any(axis=1)]:
-        log.findings.add(NOT_RECORDED, int(log.row[index]), ", ".join(names))
-    return np.where(missing, 0.0, log.values)
+def _without_unrecorded_speed(log: Log, used_rows: NDArray[np.int64]) -> Log:
+    """The log with NaN for a speed that was not recorded; reports all numbers that were not.
+
+    A speed that is exactly 0 in all rows was not recorded: that of a car that stands is some 1e-5 mph.
+    """
+    values = log.values
+    if len(used_rows) > 1 and not values[used_rows, 3].any():
+        values = values.copy()
+        values[:, 3] = np.nan
+    missing = np.isnan(values[used_rows])
+    names = ", ".join(name for name, column in zip(FIELDS, missing.T, strict=True) if column.any())
+    for index in used_rows[missing.any(axis=1)]:
+        log.findings.add(NOT_RECORDED, int(log.row[index]), names)
+    return replace(log, values=values)
 
 
 def _note_standing(log: Log, used_rows: NDArray[np.int64]) -> None:

@@ -53,6 +53,7 @@ UNKNOWN_HEADER = Kind(
 )
 DEGREES = Kind("steering in degrees", False, "nothing if this is right; 25 degrees are full lock")
 ZERO_BYTES = Kind("zero bytes", False, "nothing; what was there is lost, as when the power fails")
+SKIPPED_RECORD = Kind("skipped record", True, "correct it in the data set and convert it again")
 OUT_OF_ORDER = Kind("time runs backwards", False, "nothing; rows were sorted by time")
 NO_TIME = Kind("no time stamp", False, "nothing; 1/15 s after the row before was assumed")
 STANDING = Kind("standing still", False, "leave them out of training if the car should not learn to stand")

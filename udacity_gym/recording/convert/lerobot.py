@@ -22,10 +22,13 @@ from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import (
+    UsableFrames,
+    clip,
     frames_of,
     from_text,
     moment,
     need,
+    parquet_rows,
     progress_bar,
     to_text,
 )
@@ -159,30 +162,28 @@ def load(folder: Path, output: Path) -> Recording:
     files = sorted(folder.glob("data/chunk-*/file-*.parquet"))
     has_speed = features.get("observation.state", {}).get("names") == ["speed"]
 
-    def rows() -> Iterator[dict[str, Any]]:
-        for file in files:
-            with parquet.ParquetFile(file) as opened:
-                for batch in opened.iter_batches(ROWS):
-                    yield from batch.to_pylist()
+    usable = UsableFrames()
+    rows = parquet_rows(files, parquet, ROWS)
 
     def frame(row: dict[str, Any]) -> NewFrame:
         action = dict(zip(names, row["action"], strict=True))
         throttle = action["throttle"]
         return NewFrame(
             {camera: row[_key(camera)]["bytes"] for camera in cameras},
-            min(1.0, max(-1.0, action["steering"])),
-            min(1.0, max(0.0, throttle)),
-            min(1.0, max(0.0, action.get("brake", -throttle))),
+            clip(action["steering"]),
+            clip(throttle, low=0.0),
+            clip(action.get("brake", -throttle), low=0.0),
             row["observation.state"] if has_speed else 0.0,
             row["timestamp"],
             from_text(row.get("extra")),
         )
 
     def episodes() -> Iterator[NewEpisode]:
-        for number, group in itertools.groupby(rows(), key=lambda row: row["episode_index"]):
-            yield NewEpisode(map(frame, group), moment(starts.get(number)))
+        for number, group in itertools.groupby(rows, key=lambda named: named[1]["episode_index"]):
+            yield NewEpisode(usable.of(group, frame), moment(starts.get(number)))
 
-    return write_episodes(output, episodes(), cameras, info.get("total_frames"), "converting")
+    total = info.get("total_frames")
+    return usable.reported(lambda: write_episodes(output, episodes(), cameras, total, "converting"), folder)
 
 
 class _Files:

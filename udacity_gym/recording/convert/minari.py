@@ -45,7 +45,7 @@ def save(recording: Recording, folder: Path) -> Path:
     )
     actions = spaces.Box(-1, 1, (2,), np.float32)
     with new_folder(folder) as part, progress_bar(recording) as bar:
-        storage = storages.MinariStorage.new(part / "data", observations, actions)
+        storage = storages.MinariStorage.new(part.absolute() / "data", observations, actions)
         storage.update_metadata({"dataset_id": DATASET_ID, "minari_version": minari.__version__})
         for number in range(len(recording.episodes)):
             storage.update_episodes([_buffer(recording, number, minari, bar)])
@@ -61,7 +61,7 @@ def load(folder: Path, output: Path) -> Recording:
     minari = need("minari", "Minari's format")
     need("h5py", "Minari's format")
     try:
-        dataset = minari.MinariDataset(folder / "data")
+        dataset = minari.MinariDataset(folder.absolute() / "data")
     except (OSError, ValueError, KeyError) as error:
         raise RecordingError(f"{folder} has no Minari data set: {error}") from error
     space = dataset.observation_space
