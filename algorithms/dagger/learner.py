@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import gymnasium
 import numpy as np
-from tqdm import tqdm
 
 from algorithms.base import Policy, TrainingError
 from algorithms.checks import Count, Number
@@ -65,6 +64,7 @@ from udacity_gym.driving.gates import Gate, Mixture
 from udacity_gym.driving.loop import same_road, track_for
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.runner import evaluate
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording import ImageCache, open_recording
 from udacity_gym.world.track.track import Track
 
@@ -305,9 +305,7 @@ class InteractiveLearner(ABC):
             collect = stack.enter_context(self._collector(env))
             self.round_log = self._read_round_log(folder, env)
             total, done = self.config.rounds, len(self.round_log)
-            bar = stack.enter_context(
-                tqdm(total=total, initial=done, disable=not self._progress, unit="round")
-            )
+            bar = stack.enter_context(progress_bar(self._progress, total=total, initial=done, unit="round"))
             while len(self.round_log) < total:
                 round = self._round(len(self.round_log), env, collect)
                 self._keep(round)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from algorithms.base import Floats, TrainingError
 from algorithms.checks import START_OVER, check_same_settings
@@ -28,6 +27,7 @@ from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames
 from algorithms.training.training_set import Batch, TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording.frames import ImageCache, ordered_map
 from udacity_gym.telemetry import Image
 
@@ -157,10 +157,10 @@ class Training:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # within an operation; threads compute parts of a batch, see `_step`
         log = None if self.folder is None else _Log(self.folder / "tensorboard", len(self.epoch_log))
-        bar = tqdm(
+        bar = progress_bar(
+            progress,
             total=self.config.epochs * self._steps,
             initial=len(self.epoch_log) * self._steps,
-            disable=not progress,
             unit="batch",
             desc="training",
         )

@@ -18,6 +18,7 @@ from udacity_gym.driving.loop import PutBackError, Step, drive, track_for
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.evaluation.result import Criterion, Evaluation, Incident, Kind, Trajectory
+from udacity_gym.progress import progress_bar
 from udacity_gym.telemetry import Pose
 
 if TYPE_CHECKING:
@@ -282,12 +283,10 @@ class _Progress:
 
     def __enter__(self) -> _Progress:
         if self._show:
-            from tqdm import tqdm
-
             bar_format = (
                 "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} m [{elapsed}<{remaining}{postfix}]"
             )
-            self._bar = tqdm(total=round(self._metres), desc="driving", bar_format=bar_format)
+            self._bar = progress_bar(total=round(self._metres), desc="driving", bar_format=bar_format)
         return self
 
     def __exit__(self, *_: object) -> None:

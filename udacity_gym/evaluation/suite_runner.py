@@ -24,6 +24,7 @@ from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.evaluation.runner import evaluate
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
 from udacity_gym.evaluation.suites import SUITES, Case, Suite
+from udacity_gym.progress import progress_bar
 from udacity_gym.world.track.track import Track
 
 if TYPE_CHECKING:
@@ -183,7 +184,5 @@ def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
 
 @contextlib.contextmanager
 def _bar(total: int, done: int, show: bool) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, initial=done, unit="drive", desc="driving", disable=not show) as bar:
+    with progress_bar(show, total=total, initial=done, unit="drive", desc="driving") as bar:
         yield bar

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from udacity_gym.errors import RecordingError
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording.header import FIELDS
 from udacity_gym.recording.images import decode_image
 from udacity_gym.recording.report import BROKEN_IMAGE, WRONG_SIZE, Finding, Findings, Report
@@ -299,8 +300,8 @@ class Recording:
         Returns:
             The recording's report with the findings added; `without` leaves their rows out.
         """
-        with tqdm(
-            desc="checking", total=len(self), unit=" frames", delay=1.0, disable=not progress, leave=False
+        with progress_bar(
+            progress, desc="checking", total=len(self), unit=" frames", delay=1.0, leave=False
         ) as bar:
             reports = [part._check(bar) for part in self.parts]
         return reports[0] if len(reports) == 1 else Report.joined(self.log, reports)

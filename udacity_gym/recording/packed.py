@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.files import replacing
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.frames import FRAME_NUMBERS, Prepare, RecordedFrames, ordered_map
 from udacity_gym.telemetry import Image
@@ -182,8 +182,14 @@ def pack(
         start = _MAGIC + len(text).to_bytes(4, "little") + text + zlib.crc32(text).to_bytes(4, "little")
         file.write(start.ljust(4096, b"\0"))
         records = ordered_map(lambda i: _record(frames, i), range(len(frames)), workers, 64)
-        bar = tqdm(
-            records, "packing", len(frames), unit=" frames", delay=1.0, leave=False, disable=not progress
+        bar = progress_bar(
+            progress,
+            iterable=records,
+            desc="packing",
+            total=len(frames),
+            unit=" frames",
+            delay=1.0,
+            leave=False,
         )
         for record in bar:
             file.write(record)

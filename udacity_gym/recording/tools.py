@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.files import replacing
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording.balance import BINS, balanced
 from udacity_gym.recording.edits import Edit, edited_folder, log_crc, read_edits, write_edits
 from udacity_gym.recording.episodes import Episode, Recording
@@ -315,9 +315,7 @@ def write_episodes(
         end = _NO_DATE
         with (
             RecordingWriter(temporary, cameras, start=_NO_DATE) as writer,
-            tqdm(
-                desc=label, total=total, unit=" frames", delay=1.0, leave=False, disable=not progress
-            ) as bar,
+            progress_bar(progress, desc=label, total=total, unit=" frames", delay=1.0, leave=False) as bar,
         ):
             for episode in episodes:
                 start = episode.start

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from udacity_gym.errors import MissingDependencyError, RecordingError
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording.dialect import shorten
 from udacity_gym.recording.episodes import Episode, Frame, Recording
 from udacity_gym.recording.images import decode_image
@@ -153,9 +154,9 @@ def _check_frame(frame: NewFrame) -> None:
             raise RecordingError(f"{name} is {getattr(frame, name)!r}")
 
 
-def progress_bar(recording: Recording) -> tqdm[Any]:
+def converting_bar(recording: Recording) -> tqdm[Any]:
     """A progress bar over all frames, shown if the job takes longer than a second."""
-    return tqdm(desc="converting", total=len(recording), unit=" frames", delay=1.0, leave=False)
+    return progress_bar(desc="converting", total=len(recording), unit=" frames", delay=1.0, leave=False)
 
 
 def to_text(extra: Mapping[str, Any]) -> str:

@@ -22,9 +22,9 @@ from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import (
     UsableFrames,
     clip,
+    converting_bar,
     frames_of,
     from_text,
-    progress_bar,
     to_text,
 )
 from udacity_gym.recording.episodes import Recording
@@ -172,7 +172,7 @@ def _moment(record: Mapping[str, Any]) -> datetime.datetime | None:
 
 def _records(recording: Recording, images: Path) -> Iterator[dict[str, Any]]:
     index = 0
-    with progress_bar(recording) as bar:
+    with converting_bar(recording) as bar:
         for session, episode in enumerate(recording.episodes):
             start = start_of(episode) or _EPOCH + datetime.timedelta(days=session)
             begin = (start - _EPOCH) / datetime.timedelta(milliseconds=1)

@@ -18,12 +18,12 @@ from typing import Any
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import (
     UsableFrames,
+    converting_bar,
     frames_of,
     from_text,
     moment,
     need,
     parquet_rows,
-    progress_bar,
     to_text,
 )
 from udacity_gym.recording.episodes import Recording
@@ -91,7 +91,7 @@ def load(folder: Path, output: Path) -> Recording:
 
 
 def _rows(recording: Recording) -> Iterator[dict[str, Any]]:
-    with progress_bar(recording) as bar:
+    with converting_bar(recording) as bar:
         for index, episode in enumerate(recording.episodes):
             start = start_of(episode)
             for number, (frame, extra) in enumerate(frames_of(episode, bar)):

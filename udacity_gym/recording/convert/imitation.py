@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.convert.common import from_text, moment, need, progress_bar, to_text
+from udacity_gym.recording.convert.common import converting_bar, from_text, moment, need, to_text
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.images import Downscale
 from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
@@ -130,7 +130,7 @@ def save(recording: Recording, folder: Path, prepare: Callable[[Image], Image] =
     about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
     schema = pa.schema(list(types.items()), metadata=about)
     name = "data-00000-of-00001.arrow"
-    with new_folder(folder) as part, progress_bar(recording) as bar:
+    with new_folder(folder) as part, converting_bar(recording) as bar:
         with pa.OSFile(str(part / name), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
             for trajectory in trajectories(recording, prepare=prepare):
                 columns = [

@@ -24,12 +24,12 @@ from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import (
     UsableFrames,
     clip,
+    converting_bar,
     frames_of,
     from_text,
     moment,
     need,
     parquet_rows,
-    progress_bar,
     to_text,
 )
 from udacity_gym.recording.episodes import Episode, Recording
@@ -63,7 +63,7 @@ def save(recording: Recording, folder: Path) -> Path:
     steps = np.concatenate([np.diff(episode.time) for episode in recording.episodes])
     fps = round(1 / float(np.median(steps))) if len(steps) and np.median(steps) > 0 else 15
     episodes = []
-    with new_folder(folder) as part, progress_bar(recording) as bar:
+    with new_folder(folder) as part, converting_bar(recording) as bar:
         files = _Files(part, parquet, schema)
         index = 0
         try:

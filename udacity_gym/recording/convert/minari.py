@@ -18,11 +18,11 @@ from gymnasium import spaces
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import (
+    converting_bar,
     frames_of,
     from_text,
     moment,
     need,
-    progress_bar,
     to_text,
 )
 from udacity_gym.recording.episodes import Recording
@@ -44,7 +44,7 @@ def save(recording: Recording, folder: Path) -> Path:
         }
     )
     actions = spaces.Box(-1, 1, (2,), np.float32)
-    with new_folder(folder) as part, progress_bar(recording) as bar:
+    with new_folder(folder) as part, converting_bar(recording) as bar:
         storage = storages.MinariStorage.new(part.absolute() / "data", observations, actions)
         storage.update_metadata({"dataset_id": DATASET_ID, "minari_version": minari.__version__})
         for number in range(len(recording.episodes)):
