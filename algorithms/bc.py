@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, Labels, drop_broken_images, open_recordings
-from algorithms.training.trainer import Epoch, Training
+from algorithms.training.trainer import Epoch, Training, check_begun_training
 from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation.metrics import INTERVENTION_SECONDS
@@ -111,9 +112,13 @@ class BehavioralCloning:
         self.folder = None if folder is None else Path(folder)
         self.epoch_log: list[Epoch] = []
         self._progress = progress
-        if self.folder is not None:
+        opened = open_recordings(recordings)
+        self._source: str | None = None
+        if self.folder is not None:  # before anything is decoded, which takes long
             _check_folder(self.folder)
-        checked = [drop_broken_images(recording, progress) for recording in open_recordings(recordings)]
+            self._source = _hash_of(Frames.of(opened, self.config.labels, weights))
+            check_begun_training(self.folder, self.config, self._source)
+        checked = [drop_broken_images(recording, progress) for recording in opened]
         self.reports = tuple(report for _, report in checked)
         frames = Frames.of([recording for recording, _ in checked], self.config.labels, weights)
         if self.config.validation_by == "episode":
@@ -150,6 +155,7 @@ class BehavioralCloning:
                 initial=self._initial,
                 judge=self._judge(stack) if self.config.select == "driving" else None,
                 learner=type(self).__name__,
+                source=self._source,
             )
             self.epoch_log = training.epoch_log
             return training.run(self._progress, after_epoch)
@@ -198,6 +204,13 @@ def _load_initial(initial: NetworkPolicy | str | Path | None) -> NetworkPolicy |
     if policy is not None and not isinstance(policy, NetworkPolicy):
         raise OptionError(f"initial={initial!r} is neither a policy of a network nor the folder of one")
     return policy
+
+
+def _hash_of(frames: Frames) -> str:
+    digest = hashlib.sha256()
+    for chunk in frames.identity(frames.cameras):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _check_folder(folder: Path) -> None:

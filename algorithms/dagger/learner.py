@@ -35,7 +35,7 @@ from algorithms.checks import Count, Number
 from algorithms.dagger.collect import Driving, EnvMaker, check_driving, recorded_cameras
 from algorithms.dagger.round_log import (
     Round,
-    check_folder,
+    check_begun_learner,
     check_or_write_settings,
     find_best_round,
     read_round_log,
@@ -203,6 +203,14 @@ class InteractiveLearner(ABC):
         self._initial = load_policy(initial) if isinstance(initial, (str, Path)) else initial
         if self._initial is not None:
             self._check_initial(self._initial)
+        if self.folder is not None:  # before anything is decoded, which takes long
+            settings = {"learner": type(self).__name__, **_settings(self.config)}
+            check_begun_learner(
+                self.folder,
+                settings,
+                defaults=_settings(self.Config()),
+                may_change=self.config.MAY_CHANGE,
+            )
         opened = [] if recordings is None else open_recordings(recordings)
         self._recordings = [drop_broken_images(recording, progress)[0] for recording in opened]
         self._weights = check_weights(weights, len(self._recordings))
@@ -210,8 +218,6 @@ class InteractiveLearner(ABC):
         self._opened: dict[int, Recording] = {}
         self._work = self.folder or Path()
         self._clear_caches()
-        if self.folder is not None:
-            check_folder(self.folder)
 
     def _check_experts(self) -> None:
         """Check that there is a source of labels."""

@@ -17,13 +17,17 @@ from typing import Annotated, Literal, TypeAlias
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.shared import EXPERT, load_driver, make_env
+from udacity_gym.installation import hidden_package
 from udacity_gym.protocol.ports import listener
 from udacity_gym.sensors import IMAGE_SIZE
+from udacity_gym.text import count
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
 
 DISTRIBUTION = "udacity-gym"
 EXTRAS = {
+    "video": ("av", "videos as MP4"),
+    "completion": ("shtab", "completion of the command in a shell"),
     "human": ("pygame", "a window that shows the car"),
     "rl": ("stable-baselines3", "reinforcement learning"),
     "imitation": ("imitation", "GAIL, AIRL and other learners"),
@@ -69,7 +73,7 @@ def run(options: Options) -> int:
         if check.advice:
             print(f"{'':<{6 + width}} -> {check.advice}")
     print()
-    print("All checks passed." if not failed else f"{failed} problems must be fixed first.")
+    print("All checks passed." if not failed else f"{count(failed, 'problem')} must be fixed first.")
     return 1 if failed else 0
 
 
@@ -81,6 +85,7 @@ def checks(options: Options) -> Iterator[Check]:
     guarded_checks: list[tuple[str, Callable[[], Check]]] = [
         ("OpenCV", _opencv),
         ("torch", _torch),
+        ("algorithms", _algorithms),
         ("images", _images),
         ("video", _video),
         ("window", _window),
@@ -174,6 +179,15 @@ def _torch() -> Check:
 
     device = "a GPU is available, but everything runs on the CPU" if torch.cuda.is_available() else "CPU"
     return Check("torch", "ok", f"{torch.__version__} loads, {torch.get_num_threads()} threads, {device}")
+
+
+def _algorithms() -> Check:
+    problem = hidden_package()
+    if problem is not None:
+        return Check("algorithms", "fail", "another package of this name is imported", problem)
+    import algorithms
+
+    return Check("algorithms", "ok", f"the learners load from {Path(str(algorithms.__file__)).parent}")
 
 
 def _images() -> Check:

@@ -20,6 +20,7 @@ from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.evaluation.result import Criterion, Evaluation, Incident, Kind, Trajectory
 from udacity_gym.progress import progress_bar
 from udacity_gym.telemetry import Pose
+from udacity_gym.text import count
 
 if TYPE_CHECKING:
     from udacity_gym.experts import Expert
@@ -170,7 +171,7 @@ def evaluate(
     )
     if cut_short and not evaluation.complete:
         warnings.warn(
-            f"only {evaluation.laps} of {laps} laps are judged, {step.distance:.0f} m: {ended}",
+            f"only {evaluation.laps} of {count(laps, 'lap')} are judged, {step.distance:.0f} m: {ended}",
             stacklevel=2,
         )
     return evaluation
@@ -299,4 +300,4 @@ class _Progress:
             new_metres = round(min(step.distance, self._metres)) - self._bar.n
             if new_metres > 0:
                 self._bar.update(new_metres)
-                self._bar.set_postfix_str(f"{interventions} interventions", refresh=False)
+                self._bar.set_postfix_str(count(interventions, "intervention"), refresh=False)

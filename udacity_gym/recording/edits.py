@@ -23,6 +23,7 @@ from udacity_gym.files import replacing
 from udacity_gym.recording.episodes import Episode, Recording
 from udacity_gym.recording.report import EDITED, Finding, row_ranges
 from udacity_gym.recording.storage import LOG_LIMIT, FolderStorage, Storage
+from udacity_gym.text import count
 
 EDITS = "edits.jsonl"
 """The file with the edits, beside the log."""
@@ -55,7 +56,9 @@ class Edit:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
         effects = []
         if len(self.leave_out):
-            effects.append(f"leaves out {len(self.leave_out)} rows ({row_ranges(self.leave_out.tolist())})")
+            effects.append(
+                f"leaves out {count(len(self.leave_out), 'row')} ({row_ranges(self.leave_out.tolist())})"
+            )
         if len(self.cut_before):
             effects.append(f"cuts before rows {row_ranges(self.cut_before.tolist())}")
         return f"{self.verb}({arguments}): {' and '.join(effects) or 'changes nothing'}"

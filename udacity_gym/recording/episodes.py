@@ -20,6 +20,7 @@ from udacity_gym.recording.report import BROKEN_IMAGE, WRONG_SIZE, Finding, Find
 from udacity_gym.recording.side_file import SideFile
 from udacity_gym.recording.storage import Storage, ZipStorage
 from udacity_gym.telemetry import Image
+from udacity_gym.text import count
 
 _COLUMNS = (*FIELDS, "speed_mph", "time")
 
@@ -358,6 +359,10 @@ class Recording:
         """
         report = self.report.extended(findings, sum(map(len, episodes)), len(episodes))
         return Recording(self.log, episodes, self.cameras, report, self.storage)
+
+    def __str__(self) -> str:
+        frames, episodes = count(len(self), "frame"), count(len(self.episodes), "episode")
+        return f"{self.path}: {frames} in {episodes}"
 
     def __repr__(self) -> str:
         several = f" ({len(self.parts)} recordings)" if len(self.parts) > 1 else ""

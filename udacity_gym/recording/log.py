@@ -45,6 +45,7 @@ from udacity_gym.recording.report import (
 )
 from udacity_gym.recording.storage import LOG_LIMIT, UNREADABLE, Storage
 from udacity_gym.telemetry import CAMERAS
+from udacity_gym.text import count
 
 LONGEST_ROW = 1_000_000
 """Maximum length of a line, characters. A file with a longer line is no log."""
@@ -221,7 +222,7 @@ def _order_images(images: dict[str, Paths], findings: Findings) -> None:
                 images[camera].replace(index, path)
             moved += 1
     if moved:
-        findings.add_count(COLUMN_ORDER, 1, f"images of {moved} rows, as their names say")
+        findings.add_count(COLUMN_ORDER, 1, f"images of {count(moved, 'row')}, as their names say")
 
 
 def _all_begin_with(names: Sequence[str], prefix: str) -> bool:

@@ -15,6 +15,7 @@ from udacity_gym.files import replacing
 from udacity_gym.recording.balance import BINS, balanced
 from udacity_gym.recording.episodes import Episode, Frame, Recording
 from udacity_gym.telemetry import CAMERAS, Image
+from udacity_gym.text import count
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, AMBER, GREY = "#2563eb", "#d97706", "#cbd2d9"
@@ -66,7 +67,8 @@ def plot(
     sheet.set_axis_off()
     rows = " / ".join(cameras)
     sheet.set_title(f"Seen by {rows}, from beginning to end", fontsize=10, color=INK, loc="left")
-    title = f"{recording.path.name}: {len(recording)} frames, {len(recording.episodes)} episodes"
+    frames, episodes = count(len(recording), "frame"), count(len(recording.episodes), "episode")
+    title = f"{recording.path.name}: {frames}, {episodes}"
     figure.suptitle(title, x=0.125, y=0.96, ha="left", fontsize=13, color=INK)
     with replacing(output, RecordingError) as part:
         figure.savefig(part, bbox_inches="tight")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import overload
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.text import table
+from udacity_gym.text import count, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +193,13 @@ class Report(Sequence[Finding]):
         return next((finding.count for finding in self if finding.kind.name == kind), 0)
 
     def __str__(self) -> str:
-        plural = "" if self.episodes == 1 else "s"
         if len(self.parts) > 1:
-            total = f"{len(self.parts)} recordings: {self.used} of {self.rows} rows used, "
-            total += f"{self.episodes} episodes"
+            total = f"{len(self.parts)} recordings: {self.used} of {count(self.rows, 'row')} used, "
+            total += count(self.episodes, "episode")
             return "\n\n".join([*map(str, self.parts), total])
-        title = f"{self.path}: {self.used} of {self.rows} rows used, {self.episodes} episode{plural}"
+        title = (
+            f"{self.path}: {self.used} of {count(self.rows, 'row')} used, {count(self.episodes, 'episode')}"
+        )
         if not self._findings:
             return f"{title}; nothing to report"
         header = ("finding", "count", "usable", "rows", "first", "what to do")

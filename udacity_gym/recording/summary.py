@@ -10,7 +10,7 @@ from udacity_gym.errors import TrackError
 from udacity_gym.recording.edits import read_edits
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.telemetry import MPH
-from udacity_gym.text import table
+from udacity_gym.text import count, table
 
 STRAIGHT = 0.01
 """Steering below which a frame counts as straight: a quarter of a degree at the wheels."""
@@ -62,7 +62,7 @@ class Summary:
         minutes, seconds = divmod(round(self.seconds), 60)
         shares = f"{self.straight:.0%} straight, {self.left:.0%} left, {self.right:.0%} right"
         lines = {
-            "frames": f"{self.frames} in {self.episodes} episode{'' if self.episodes == 1 else 's'}",
+            "frames": f"{self.frames} in {count(self.episodes, 'episode')}",
             "driven": f"{minutes} min {seconds} s, {self.metres:.0f} m",
             "speed": f"{self.mean_speed:.1f} m/s ({self.mean_speed / MPH:.1f} mph) on average, "
             f"{self.top_speed:.1f} m/s at most",
@@ -74,9 +74,11 @@ class Summary:
         if self.tracks:
             lines["track"] = ", ".join(self.tracks)
         if self.drivers:
-            lines["driver"] = ", ".join(f"{name} ({count} frames)" for name, count in self.drivers.items())
+            lines["driver"] = ", ".join(
+                f"{name} ({count(frames, 'frame')})" for name, frames in self.drivers.items()
+            )
         if self.interventions:
-            lines["taken over"] = f"{self.interventions} frames"
+            lines["taken over"] = count(self.interventions, "frame")
         for number, edit in enumerate(self.edits, 1):
             lines[f"edit {number}"] = edit
         return f"{self.path}\n{table(list(lines.items()), indent='  ')}"

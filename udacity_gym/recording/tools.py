@@ -26,6 +26,7 @@ from udacity_gym.recording.reader import EPISODE_GAP, open_recording
 from udacity_gym.recording.report import Report
 from udacity_gym.recording.writer import RecordingWriter, format_number
 from udacity_gym.telemetry import CAMERAS, Image
+from udacity_gym.text import count
 
 PathOrPaths: TypeAlias = "str | PathLike[str] | Sequence[str | PathLike[str]]"
 
@@ -385,8 +386,8 @@ def _selected(recording: Recording, episodes: Sequence[int] | None) -> list[Epis
     unknown = [number for number in episodes if not 0 <= number < len(recording.episodes)]
     if unknown:
         raise OptionError(
-            f"{recording.path} has {len(recording.episodes)} episodes, counted from 0; there is no episode "
-            f"{', '.join(map(str, unknown))}"
+            f"{recording.path} has {count(len(recording.episodes), 'episode')}, counted from 0; there is no "
+            f"episode {', '.join(map(str, unknown))}"
         )
     return [recording.episodes[number] for number in episodes]
 
