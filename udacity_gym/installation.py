@@ -29,7 +29,10 @@ def hidden_package(module: str = ALGORITHMS) -> str | None:
         return None
     spec = getattr(sys.modules.get(ALGORITHMS), "__spec__", None) or find_spec(ALGORITHMS)
     if spec is None:
-        return "the package algorithms, which udacity-gym contains, is missing: install udacity-gym again"
+        return (
+            "the package algorithms, which is a part of udacity-gym, is missing: install udacity-gym again; "
+            "udacity-gym doctor checks the installation"
+        )
     origin = Path(spec.origin or next(iter(spec.submodule_search_locations or ["algorithms"])))
     if _is_ours(origin):
         return None

@@ -84,9 +84,10 @@ def run(options: Options) -> int:
     except KeyboardInterrupt:
         if not log.exists():
             raise
+        frames = count(len(open_recording(options.folder)), "frame")
         raise KeyboardInterrupt(
-            f"the recording in {options.folder} has {count(len(open_recording(options.folder)), 'frame')} so "
-            f"far. Append an episode with\n  udacity-gym record {options.folder} --append\n"
+            f"the recording in {options.folder} has the {frames} so far. Append an episode with\n"
+            f"  udacity-gym record {options.folder} --append\n"
             "or record into another folder"
         ) from None
     finally:

@@ -54,7 +54,9 @@ def load_policy(path: str | Path) -> Any:
     try:
         load = loader.load()
     except (ImportError, AttributeError) as error:
-        problem = hidden_package(loader.module) or error
+        problem = hidden_package(loader.module)
+        if problem is None:
+            raise
         raise CheckpointError(
             f"{path} is loaded by {loader.value}, which can't be imported: {problem}"
         ) from error
@@ -96,6 +98,7 @@ def unknown_driver(name: str | Path) -> str:
     close = difflib.get_close_matches(str(name), EXPERTS.names(), n=1)
     question = f"; did you mean {close[0]!r}?" if close else "."
     return (
-        f"{name} is neither the path of a policy nor the name of an expert{question} "
-        f"There are the experts {', '.join(EXPERTS.names())}"
+        f"{name} is neither the path of a policy, there is no such folder or file, nor the name of an "
+        f"expert{question} There are the experts {', '.join(EXPERTS.names())}; or give the folder of a "
+        "checkpoint or of its training, or an ONNX file"
     )

@@ -284,9 +284,10 @@ def _curve(drive: Trajectory, values: NDArray[np.float64]) -> tuple[NDArray[np.f
 
 
 def _within(axis: tuple[float, float], least: float, greatest: float) -> tuple[float, float]:
-    """Ends of an axis within limits; where all values are one, the axis keeps its length."""
+    """Ends of an axis within limits. It keeps its length, and has at least a twentieth of a finite range."""
     low, high = max(axis[0], least), min(axis[1], greatest)
-    missing = (axis[1] - axis[0]) - (high - low)
+    shortest = (greatest - least) / 20 if math.isfinite(greatest - least) else 0.0
+    missing = max(axis[1] - axis[0], shortest) - (high - low)
     if high == greatest:
         return max(low - missing, least), high
     return low, min(high + missing, greatest)
