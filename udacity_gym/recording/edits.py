@@ -1,8 +1,8 @@
 """Edits of a recording: a list that can be undone; the recording itself is not changed.
 
 ``edits.jsonl`` beside the log has one JSON object per edit, in the order they were made. Each says
-which rows it leaves out and before which rows it cuts, so that a recording with edits opens as fast as
-one without, and so that edits mean the same whoever reads them.
+which rows it leaves out and before which rows it cuts. So a recording with edits opens as fast as one
+without, and later versions apply an edit in the same way.
 """
 
 from __future__ import annotations

@@ -124,6 +124,8 @@ class Log:
         images: n paths as written for each camera.
         values: (n, 4) float64 steering, throttle, brake and speed in mph; NaN for numbers without a column.
         findings: problems of the log.
+        is_udacity: whether a row in Udacity's format can be added: its columns are Udacity's, and its
+            steering is not in degrees.
     """
 
     path: Path
@@ -132,6 +134,7 @@ class Log:
     images: dict[str, Paths]
     values: NDArray[np.float64]
     findings: Findings
+    is_udacity: bool = True
 
 
 def read_log(path: Path, storage: Storage, name: str) -> Log:
@@ -179,12 +182,13 @@ def read_log(path: Path, storage: Storage, name: str) -> Log:
 def _checked(path: Path, parsed: _Parsed) -> Log:
     """Find the order of columns, and leave out rows of side images or with numbers out of range."""
     row, values = np.array(parsed.row, np.int64), np.concatenate(parsed.values)
-    images, findings = parsed.images, parsed.findings
+    images, findings, is_udacity = parsed.images, parsed.findings, parsed.columns.is_udacity
     _order_images(images, findings)
     keep = _without_side_rows(path, row, images, findings)
     if not parsed.has_known_header:
         order = number_order(values[keep], stamps(images["center"].names)[keep])
         if order is not None:
+            is_udacity = False
             values = values[:, list(order.order)]
             findings.add_count(COLUMN_ORDER, 1, str(order))
     limit = steering_limit(values[keep, 0])
@@ -194,6 +198,7 @@ def _checked(path: Path, parsed: _Parsed) -> Log:
                 f"{path}: steering reaches {limit:g}, which is neither a share of full lock, [-1, 1], nor an "
                 f"angle of the wheels, at most {LOCK_DEGREES:g} degrees. Divide it by its value at full lock"
             )
+        is_udacity = False
         values[:, 0] /= LOCK_DEGREES
         findings.add_count(DEGREES, 1, f"up to {limit:g}; divided by {LOCK_DEGREES:g}")
     low, high = np.array(list(dialect.RANGES.values())).T
@@ -201,11 +206,11 @@ def _checked(path: Path, parsed: _Parsed) -> Log:
         findings.add(OUT_OF_RANGE, int(row[index]), dialect.out_of_range(values[index].tolist()) or "")
         keep[index] = False
     if keep.all():
-        return Log(path, parsed.lines, row, images, values, findings)
+        return Log(path, parsed.lines, row, images, values, findings, is_udacity)
     if not keep.any():
         raise RecordingError(f"{path} {_refusal(parsed.first_line, findings)}")
     kept = {camera: paths.select(np.flatnonzero(keep).tolist()) for camera, paths in images.items()}
-    return Log(path, parsed.lines, row[keep], kept, values[keep], findings)
+    return Log(path, parsed.lines, row[keep], kept, values[keep], findings, is_udacity)
 
 
 def _order_images(images: dict[str, Paths], findings: Findings) -> None:
@@ -281,6 +286,7 @@ class _Parsed:
     first_line: str = ""
     further_numbers: bool = False
     zero_bytes: int = 0
+    columns: Columns = UDACITY
     row: list[int] = field(default_factory=list)
     images: dict[str, Paths] = field(default_factory=lambda: {name: Paths() for name in CAMERAS})
     values: list[NDArray[np.float64]] = field(default_factory=list)
@@ -314,7 +320,7 @@ class _LineParser:
         self.parsed = _Parsed()
         self._path = path
         self._numbers_follow = numbers_follow
-        self._columns = columns
+        self.parsed.columns = columns
 
     def read(self, blocks: Iterator[list[str]]) -> None:
         """Read all lines.
@@ -324,7 +330,7 @@ class _LineParser:
         """
         start = 1
         for lines in blocks:
-            block = dialect.parse_block(lines, self._columns)
+            block = dialect.parse_block(lines, self.parsed.columns)
             if block is not None:
                 self.parsed.add_block(start, block)
             else:
@@ -345,7 +351,7 @@ class _LineParser:
         problem: dialect.LineError | None = None
         for text in texts:
             try:
-                parsed.add(number, dialect.parse(text, self._numbers_follow, self._columns))
+                parsed.add(number, dialect.parse(text, self._numbers_follow, self.parsed.columns))
                 problem = None
                 break
             except dialect.LineError as error:
@@ -383,7 +389,7 @@ class _LineParser:
             parsed.first_line = line
         parsed.has_header = True
         parsed.has_known_header |= columns.known
-        self._columns = columns
+        self.parsed.columns = columns
 
 
 def _parse_file(
@@ -428,7 +434,7 @@ def _columns_of(lines: Sequence[str]) -> Columns | None:
     for columns in _FEWER_COLUMNS:
         with contextlib.suppress(dialect.LineError):
             rows = [dialect.parse(line, columns=columns) for line in lines]
-            if rows and all(camera_of(row.center[1]) == "center" for row in rows):
+            if rows and all(camera_of(row.center[1]) is not None for row in rows):
                 return columns
     return None
 

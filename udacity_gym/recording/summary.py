@@ -22,10 +22,10 @@ class Summary:
 
     Attributes:
         path: the recording.
-        frames: usable frames.
-        episodes: how many.
-        seconds: s of driving.
-        metres: m driven, from speed and time.
+        frames: number of usable frames.
+        episodes: number of episodes.
+        seconds: duration, s.
+        metres: driven distance, from speed and time, m.
         mean_speed: m/s.
         top_speed: m/s.
         cameras: cameras with an image of every frame.
@@ -33,11 +33,11 @@ class Summary:
         straight: share of frames with hardly any steering, 0 to 1.
         left: share of frames that steer left.
         right: share of frames that steer right.
-        laps: laps driven, where the side file knows the way along a track that is known; else None.
-        tracks: tracks that the side file names.
-        drivers: who drove, and how many frames, where the side file knows.
-        interventions: frames that somebody drove instead of a policy.
-        edits: edits that are on top of the recording, in words.
+        laps: driven laps; None without the progress in the side file, or on an unknown track.
+        tracks: tracks named in the side file.
+        drivers: number of frames of each driver, from the side file.
+        interventions: number of frames in which somebody drove in place of a policy.
+        edits: descriptions of the edits of the recording.
     """
 
     path: str
@@ -88,10 +88,10 @@ def summarize(recording: Recording) -> Summary:
     """Compute statistics of a recording.
 
     Args:
-        recording: opened, with or without its edits.
+        recording: recording, with or without its edits.
 
     Returns:
-        Its figures.
+        The statistics.
 
     Raises:
         RecordingError: The first image or the side file can't be read.
@@ -104,7 +104,7 @@ def summarize(recording: Recording) -> Summary:
     )
     tracks: dict[str, None] = {}
     drivers: dict[str, int] = {}
-    interventions, driven, knows_way = 0, 0.0, False
+    interventions, driven, has_progress = 0, 0.0, False
     for episode in recording.episodes:
         extras = episode.extras()
         for extra in extras:
@@ -113,10 +113,10 @@ def summarize(recording: Recording) -> Summary:
             if "driver" in extra:
                 drivers[str(extra["driver"])] = drivers.get(str(extra["driver"]), 0) + 1
             interventions += extra.get("intervention") is True
-        ways = [extra["progress"] for extra in extras if isinstance(extra.get("progress"), (int, float))]
-        if ways:
-            knows_way = True
-            driven += ways[-1] - ways[0]
+        progress = [extra["progress"] for extra in extras if isinstance(extra.get("progress"), (int, float))]
+        if progress:
+            has_progress = True
+            driven += progress[-1] - progress[0]
     first = recording.episodes[0][0].image(recording.cameras[0])
     edits = [str(edit) for single in recording.parts if single.storage for edit in read_edits(single.storage)]
     return Summary(
@@ -132,7 +132,7 @@ def summarize(recording: Recording) -> Summary:
         straight=float((np.abs(steering) < STRAIGHT).mean()),
         left=float((steering <= -STRAIGHT).mean()),
         right=float((steering >= STRAIGHT).mean()),
-        laps=_laps(driven, list(tracks)) if knows_way else None,
+        laps=_laps(driven, list(tracks)) if has_progress else None,
         tracks=tuple(tracks),
         drivers=drivers,
         interventions=interventions,

@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from recording_tools import MakeRecording, image_name, row
+from recording_tools import MakeRecording, image_name, make_image, row
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording import Recording, open_recording
+from udacity_gym.recording import Recording, RecordingWriter, open_recording, tools
 from udacity_gym.recording.header import FIELDS, HeaderError, parse_header
 from udacity_gym.recording.writer import format_number
 from udacity_gym.telemetry import CAMERAS, MPH
 
 NAMES = (*CAMERAS, *FIELDS)
 NUMBERS = [(0.1 * i - 0.2, 0.5 if i % 2 else 0.0, 0.0 if i % 2 else 0.25, 5.0 + i) for i in range(6)]
+
+SWAPPED = (*CAMERAS, "steering", "brake", "throttle", "speed")
 
 CULTURES: dict[str, Callable[[str], str]] = {
     "en-US": lambda text: text,
@@ -236,6 +238,13 @@ def test_an_expanded_log_is_put_together_again(
     assert recording.report.rows == 18
 
 
+def test_an_expanded_log_of_two_columns_is_put_together_again(make_recording: MakeRecording) -> None:
+    lines = [",".join(line.split(",")[k] for k in (0, 3)) for line in expanded(0.2, True, (1, 0, 2))]
+    recording = open_recording(make_recording(lines, all_images()))
+    assert recording.cameras == CAMERAS
+    assert [frame.steering for frame in recording.frames()] == pytest.approx([row[0] for row in NUMBERS])
+
+
 def test_side_rows_without_their_center_row_are_left_out_or_the_log_is_refused(
     make_recording: MakeRecording,
 ) -> None:
@@ -288,6 +297,31 @@ def test_steering_beyond_the_angle_of_the_wheels_is_refused(make_recording: Make
     lines = [row(i / 10, f"{-90 + 30 * i},0.5,0,10") for i in range(6)]
     with pytest.raises(RecordingError, match=r"steering reaches 90, which is neither .* nor"):
         open_recording(make_recording(lines))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [",".join(SWAPPED), *lines_in(SWAPPED)],
+        lines_in((*CAMERAS, "steering")),
+        [row(i / 10, f"{-12.5 + 5 * i},0.5,0,10") for i in range(6)],
+    ],
+)
+def test_rows_are_added_only_to_a_log_with_the_same_columns(
+    make_recording: MakeRecording, lines: list[str]
+) -> None:
+    folder = make_recording(lines, all_images())
+    before = (folder / "driving_log.csv").read_bytes()
+    with pytest.raises(RecordingError, match=r"other columns than Udacity's.*udacity-gym data fix"):
+        RecordingWriter(folder, append=True)
+    assert (folder / "driving_log.csv").read_bytes() == before
+    steering = open_recording(folder).episodes[0].steering
+    fixed = tools.fix(folder, progress=False)
+    assert fixed.episodes[0].steering == pytest.approx(steering, abs=1e-7)
+    with RecordingWriter(folder, append=True) as writer:
+        writer.write({camera: make_image(0) for camera in CAMERAS}, 0.5, 0.25, 0.0, 3.0, 0.0)
+    frame = open_recording(folder).episodes[-1][-1]
+    assert (frame.steering, frame.throttle, frame.brake) == (0.5, 0.25, 0.0)
 
 
 FLOATS = st.floats(0, 1, width=32)

@@ -1,10 +1,10 @@
 """Trajectories of the ``imitation`` library, in memory and in its files.
 
 A trajectory has the images of one camera as ``obs``, (steering, throttle - brake) as ``acts``, and speed,
-time and the side file as ``infos``. ``imitation`` wants an observation after the last action; it is the last
-one once more. `trajectories` decodes an episode when it is asked for. `save` writes what
-``imitation.data.serialize.load`` reads, with pyarrow alone, because imitation 1.0.1 can't be installed beside
-a present NumPy and Gymnasium. That library reads images number by number, so that they are scaled down.
+time and the side file as ``infos``. ``imitation`` needs an observation after the last action, for which the
+last observation is repeated. `trajectories` decodes an episode on access. `save` writes files for
+``imitation.data.serialize.load`` with pyarrow alone, because imitation 1.0.1 can't be installed with current
+versions of NumPy and Gymnasium. That library reads images number by number, so images are scaled down.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_
 from udacity_gym.telemetry import Image
 
 SMALL = Downscale()
-"""What is done to images in files, 66x200 pixels."""
+"""Preprocessing of images in files: 66x200 pixels."""
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """What ``imitation.data.types.Trajectory`` is, for where that library is not installed.
+    """Same fields as ``imitation.data.types.Trajectory``, for use without that library.
 
     Attributes:
         obs: (n + 1, height, width, 3) uint8 RGB.
         acts: (n, 2) float32 steering, and throttle minus brake.
         infos: n dictionaries.
-        terminal: the last observation ended the episode; never, in a recording.
+        terminal: whether the last observation ended the episode; False for recordings.
     """
 
     obs: Image
@@ -51,14 +51,14 @@ class Trajectory:
 
 
 class Trajectories(Sequence[Any]):
-    """The episodes of a recording as trajectories, each decoded when it is asked for.
+    """Episodes of a recording as trajectories, decoded on access.
 
-    They are ``imitation``'s own where that is installed, else `Trajectory`, which has the same fields.
+    The type is ``imitation.data.types.Trajectory`` if ``imitation`` is installed, else `Trajectory`.
 
     Args:
-        recording: whose episodes.
-        camera: whose images.
-        prepare: what is done to each image, such as `Downscale()`.
+        recording: the recording.
+        camera: camera of the images.
+        prepare: preprocessing of each image, such as `Downscale()`.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ def save(recording: Recording, folder: Path, prepare: Callable[[Image], Image] =
     Args:
         recording: its centre camera is kept.
         folder: the new folder.
-        prepare: what is done to each image; 66x200 pixels by default.
+        prepare: preprocessing of each image; the default scales it to 66x200 pixels.
     """
     pa = need("pyarrow", "the format of imitation's trajectories")
     need("pyarrow.ipc", "the format of imitation's trajectories")

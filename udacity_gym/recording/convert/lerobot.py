@@ -40,11 +40,11 @@ VERSION = "v3.0"
 CHUNK = 1000
 """Files per folder."""
 FILE_BYTES = 100 << 20
-"""Bytes of images from which on a new file begins."""
+"""Maximum size of a file, bytes of images, except for its last episode."""
 ROWS = 128
-"""Frames that are held in memory at once."""
+"""Number of frames that are held in memory at once."""
 SAMPLES = 20
-"""Images per episode that the statistics of colours are of."""
+"""Number of images per episode for the statistics of colours."""
 TASK = "drive along the road"
 
 _ACTION = ("steering", "throttle", "brake")
@@ -255,7 +255,7 @@ def _schema(pa: Any, cameras: tuple[str, ...]) -> Any:
 def _statistics(
     episodes: list[Episode], cameras: tuple[str, ...], number: int = 0, begin: int = 0
 ) -> dict[str, dict[str, Any]]:
-    """Least, greatest, mean, deviation and quantiles of every feature, as LeRobot wants them for training."""
+    """Minimum, maximum, mean, standard deviation and quantiles of every feature, as LeRobot needs them."""
 
     def column(name: str) -> NDArray[np.float64]:
         return np.concatenate([getattr(episode, name) for episode in episodes])
@@ -286,7 +286,7 @@ def _statistics(
 
 
 def _figures(values: NDArray[np.float64]) -> dict[str, list[Any]]:
-    """Of (n, d) values."""
+    """Statistics of (n, d) values."""
     statistics: dict[str, list[Any]] = {
         "min": values.min(0).tolist(),
         "max": values.max(0).tolist(),

@@ -1,10 +1,10 @@
 """Minari: a data set of episodes with observations, actions and infos.
 
 Observations are a dictionary of the cameras' images and ``speed`` (m/s), actions are (steering,
-throttle - brake) as the environment takes them. Minari wants an observation after the last action; it is
-the last one once more. ``infos`` has time, throttle, brake and the side file (as JSON). Minari compresses
-images as JPEG anew, so that they come back nearly, but not exactly, as they were; and it holds an episode at
-a time in memory, 150 kB per image: `udacity_gym.recording.tools.split` makes episodes shorter.
+throttle - brake) as the environment takes them. Minari needs an observation after the last action, for
+which the last observation is repeated. ``infos`` has time, throttle, brake and the side file (as JSON).
+Minari compresses images again, so they are not restored exactly. It holds a whole episode in memory, 150 kB
+per image; `udacity_gym.recording.tools.split` makes episodes shorter.
 """
 
 from __future__ import annotations
