@@ -474,9 +474,13 @@ class Twin(Dialect):
         if not isinstance(name, str) or not isinstance(conditions, dict):
             raise ValueError("'twin' has no 'track_name' or no 'conditions'")
         try:
-            numbers = {name: _number(state, name) for name in VEHICLE_ENTRIES}
+            time, speed, steering, throttle, brake = (_number(state, name) for name in VEHICLE_ENTRIES)
             return Telemetry(
-                **numbers,
+                time=time,
+                speed=speed,
+                steering=steering,
+                throttle=throttle,
+                brake=brake,
                 pose=_record(Pose, state["pose"]),
                 track=_record(TrackState, state["track"]),
                 conditions=Conditions(**conditions),

@@ -130,8 +130,8 @@ class Listener:
         if not is_loopback(host):
             warnings.warn(
                 f"listening on {host!r}: everybody who can reach port {self.port} of this machine can "
-                "connect as a simulator. Do this only in a network that you trust; an SSH tunnel is safer, see "
-                "docs/unity.md",
+                "connect as a simulator. Do this only in a network that you trust; an SSH tunnel is "
+                "safer, see docs/unity.md",
                 stacklevel=2,
             )
         self._closing = threading.Event()
