@@ -88,6 +88,9 @@ class Handlers(Protocol):
             Whether the client is a simulator, for which others have to make room.
         """
 
+    def unreadable(self, client: str, what: str) -> None:
+        """Note that a client has sent a message that can't be read, and what it was."""
+
     def disconnected(self, client: str) -> None:
         """Note that a client has disconnected."""
 
@@ -116,7 +119,13 @@ class Listener:
         self.drops: Counter[str] = Counter()
         self.visitor: str | None = None
         self._handlers = handlers
-        self._sockets = _Server(self.drops, async_mode="threading", async_handlers=False, logger=_library_log)
+        self._sockets = _Server(
+            self.drops,
+            handlers.unreadable,
+            async_mode="threading",
+            async_handlers=False,
+            logger=_library_log,
+        )
         self._sockets.on(
             "connect", lambda client, environ, auth=None: handlers.connected(client, _query(environ))
         )
@@ -241,7 +250,9 @@ class Listener:
 class _Server(socketio.Server):  # type: ignore[misc]
     """python-socketio, with clients that never say CONNECT."""
 
-    def __init__(self, drops: Counter[str], **options: Any) -> None:
+    def __init__(
+        self, drops: Counter[str], on_unreadable: Callable[[str, str], object], **options: Any
+    ) -> None:
         super().__init__(
             engineio_logger=_library_log,
             monitor_clients=False,
@@ -250,7 +261,7 @@ class _Server(socketio.Server):  # type: ignore[misc]
             ping_interval=PING_INTERVAL,
             **options,
         )
-        self.drops = drops
+        self.drops, self.on_unreadable = drops, on_unreadable
         self.eio.drops = drops
 
     def _engineio_server_class(self) -> type[engineio.Server]:
@@ -281,7 +292,11 @@ class _Server(socketio.Server):  # type: ignore[misc]
             super()._handle_eio_message(eio_sid, data)
         except Exception as error:
             has_commas = isinstance(data, str) and _COMMA_IN_NUMBER.match(f"4{data[:2000]}")
-            self.drops[DECIMAL_COMMAS if has_commas else NOT_SOCKET_IO] += 1
+            what = DECIMAL_COMMAS if has_commas else NOT_SOCKET_IO
+            self.drops[what] += 1
+            client = self.manager.sid_from_eio_sid(eio_sid, "/")
+            if client is not None:
+                self.on_unreadable(client, what)
             _log.debug("dropped %.80r: %s", data, error)
 
     def _is_connected(self, eio_sid: str, namespace: str | None) -> bool:

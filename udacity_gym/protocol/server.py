@@ -323,6 +323,15 @@ class SimulatorServer:
                 self._connections[client] = _Connection(query, self._clock.now(), dialect)
                 self._changed.notify_all()
 
+    def unreadable(self, client: str, what: str) -> None:
+        """Note that a client has sent a message that can't be read; called by the listener."""
+        with self._changed:
+            connection = self._connections.get(client)
+            if connection is not None:
+                connection.dropped = what
+                connection.unreadable += 1
+                self._changed.notify_all()
+
     def disconnected(self, client: str) -> None:
         """Note that a client has disconnected; called by the listener."""
         with self._changed:
