@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from udacity_gym.errors import SimulatorError
 from udacity_gym.telemetry import Image
 
+_HEADER = 1 << 18
+"""Characters of an image within which its size must stand; a multiple of 4, as base64 needs it."""
+
 
 class EncodedImages:
     """The images of a telemetry, decoded when they are asked for.
@@ -44,7 +47,7 @@ class EncodedImages:
         """
         for camera in cameras:
             try:
-                found = image_size(_from_base64(self.encoded[camera]))
+                found = image_size(_from_base64(self.encoded[camera][:_HEADER]))
             except ValueError as error:
                 raise SimulatorError(_why_broken(camera, error)) from None
             if found != size:
@@ -121,6 +124,7 @@ def decode_image(text: str) -> Image:
     from udacity_gym.errors import RecordingError
     from udacity_gym.recording.images import decode_image as decode
 
+    image_size(_from_base64(text[:_HEADER]))
     try:
         return decode(_from_base64(text), "the image")
     except RecordingError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["udacity-gym", "driver", "web server", "unknown"]
-"""What listens: our environment, another Socket.IO server such as a drive.py, a web server, or something else."""
+"""What listens: our environment, another Socket.IO server (a drive.py), a web server, something else."""
 
 _TIMEOUT = 2.0
 """s within which a program must answer."""
