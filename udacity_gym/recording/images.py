@@ -125,7 +125,7 @@ def is_image_name(name: str) -> bool:
     return name.endswith((".jpg", ".png")) or name.lower().endswith((".jpg", ".jpeg", ".png"))
 
 
-def decode_image(data: bytes, path: Path) -> Image:
+def decode_image(data: bytes, path: Path | str) -> Image:
     """Decode an image.
 
     Args:
@@ -138,25 +138,37 @@ def decode_image(data: bytes, path: Path) -> Image:
     Raises:
         RecordingError: It is cut off, too large, or no image.
     """
-    if not data:
-        raise RecordingError(f"{path} is empty")
+    check_size(data, path)
     # Decoders fill the missing part of an image that was cut off with grey, and say nothing.
-    for start, end in ((JPEG_START, _JPEG_END), (PNG_START, _PNG_END)):
-        if data.startswith(start):
-            if end not in data[-64:].rstrip(b"\0"):
-                raise RecordingError(f"{path} is cut off after {len(data)} bytes")
-            break
-    else:
-        raise RecordingError(f"{path} is no image: neither JPEG nor PNG")
-    width, height = _size(data)
-    if not width * height:
-        raise RecordingError(f"{path} can't be decoded")
-    if width * height > MOST_PIXELS:  # a file of some kB may say that it unpacks to many GB
-        raise RecordingError(f"{path} is too large: {width}x{height} pixels")
+    end = _JPEG_END if data.startswith(JPEG_START) else _PNG_END
+    if end not in data[-64:].rstrip(b"\0"):
+        raise RecordingError(f"{path} is cut off after {len(data)} bytes")
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_RGB or cv2.IMREAD_COLOR)
     if pixels is None:
         raise RecordingError(f"{path} can't be decoded")
     return np.asarray(pixels if _READ_RGB else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def check_size(data: bytes, path: Path | str) -> tuple[int, int]:
+    """Read width and height in the header of an image, which is not decoded.
+
+    Args:
+        data: content of a JPEG or PNG file.
+        path: what messages call it.
+
+    Raises:
+        RecordingError: It is too large, or no image.
+    """
+    if not data:
+        raise RecordingError(f"{path} is empty")
+    if not data.startswith((JPEG_START, PNG_START)):
+        raise RecordingError(f"{path} is no image: neither JPEG nor PNG")
+    width, height = _size(data)
+    if not width * height:
+        raise RecordingError(f"{path} can't be decoded: it has no size")
+    if width * height > MOST_PIXELS:  # a file of some kB may say that it unpacks to many GB
+        raise RecordingError(f"{path} is too large: {width}x{height} pixels")
+    return width, height
 
 
 def _size(data: bytes) -> tuple[int, int]:
