@@ -233,7 +233,12 @@ def recorded_cameras(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
 
 
 def _random_start(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
-    """Options that start an episode anywhere on the lap, if the simulator can do that."""
+    """Options that start an episode anywhere on the lap, if the simulator can do that.
+
+    An environment with a `start` of its own starts as that says.
+    """
+    if getattr(env.unwrapped, "start", None):
+        return {}
     simulator = getattr(env.unwrapped, "simulator", None)
     if simulator is None:
         return {}

@@ -62,7 +62,7 @@ from algorithms.training.trainer import Training, check_initial, make_network_fo
 from udacity_gym.driving.driver import ExpertFunction
 from udacity_gym.driving.executor import Shared, open_executor
 from udacity_gym.driving.gates import Gate, Mixture
-from udacity_gym.driving.loop import same_road, track_for
+from udacity_gym.driving.loop import same_road, tracks_for
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.runner import evaluate
 from udacity_gym.recording import ImageCache, open_recording
@@ -489,19 +489,22 @@ class InteractiveLearner(ABC):
 
     def _describe_sources(self, env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
         """Demonstrations, experts and track of a learner, as JSON values."""
-        demonstrations = track_text = None
+        demonstrations = None
         if self._recordings:
             frames = Frames.of(self._recordings, weights=self._weights)
             digest = hashlib.sha256(b"".join(frames.identity(frames.cameras))).hexdigest()
             demonstrations = f"{len(frames)} rows, {digest[:16]}"
-        track = track_for(env, self.config.start)
-        if isinstance(track, Track):
-            track_text = f"{track.name} {track.direction}, {track.length:.0f} m"
+        tracks = [
+            f"{track.name} {track.direction}, {track.length:.0f} m"
+            for track in tracks_for(env, self.config.start)
+            if isinstance(track, Track)
+        ]
         return {
             "demonstrations": demonstrations,
             "initial": None if self._initial is None else _weights_of(self._initial),
             "expert": None if self._expert is None else _name_of(self._expert),
-            "track": track_text,
+            "track": "; ".join(tracks) or None,
+            "start": repr(dict(getattr(env.unwrapped, "start", {}))),
             "conditions": repr(getattr(env.unwrapped, "conditions", None)),
             "ctrl_dt": env.get_wrapper_attr("ctrl_dt"),
         }
