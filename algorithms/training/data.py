@@ -270,6 +270,13 @@ class Frames:
             past[rows] = np.maximum(past[rows], first[self.index[rows]][:, None])
         return past
 
+    def next_rows(self) -> Indices:
+        """(n,) the row that follows each row in time; -1 at the end of an episode and before a cut in it."""
+        before = self.past(1)[:, 0]
+        follows = np.diff(self.episode, append=-1) == 0
+        follows[:-1] &= before[1:] == self.index[:-1]
+        return np.where(follows, np.arange(len(self)) + 1, -1)
+
     def smoothed(self, seconds: float) -> Frames:
         """Steering averaged over a centred window, never across episodes or cuts.
 

@@ -243,8 +243,8 @@ class Episode(Sequence[Frame]):
             return None
         if missing:
             raise RecordingError(
-                f"{self.log}, row {self.row[missing[0]]}: no reward in {SIDE_FILE}, which has one for other rows "
-                f"of the episode ({len(missing)} of {len(extras)} lack it); leave these rows out"
+                f"{self.log}, row {self.row[missing[0]]}: {SIDE_FILE} has no reward for this row, and for "
+                f"others of the episode it has ({len(missing)} of {len(extras)} lack it); remove these rows"
             )
         for i, extra in enumerate(extras):
             if not is_number(extra["reward"]):
