@@ -91,8 +91,8 @@ def save(recording: Recording, folder: Path) -> Path:
                     }
                     if outcome is not None:
                         ends = outcome.terminated[i] or outcome.truncated[i]
-                        values = (float(outcome.rewards[i]), bool(ends), bool(outcome.terminated[i]))
-                        row |= dict(zip(_OUTCOMES, values, strict=True))
+                        reward, terminated = float(outcome.rewards[i]), bool(outcome.terminated[i])
+                        row |= dict(zip(_OUTCOMES, (reward, bool(ends), terminated), strict=True))
                     block.append(row)
                     index += 1
                     if len(block) == ROWS or i == len(episode) - 1:
