@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tqdm import tqdm
+
 from algorithms.checks import NotNegative, Positive, Share
 from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, Labels, drop_broken_images, open_recordings
+from algorithms.training.throttle import choose_throttle
 from algorithms.training.trainer import Epoch, Training
 from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
@@ -63,6 +67,7 @@ class BehavioralCloning:
         folder: folder of the training: ``policy/`` has the best checkpoint so far, ``state/`` the data needed
             to resume, ``tensorboard/`` the log. None keeps nothing on disk.
         reports: findings about each recording, including its broken images.
+        throttle_reason: what ``throttle="auto"`` has chosen and why; None if the settings had chosen.
         epoch_log: results of each finished epoch.
     """
 
@@ -122,9 +127,12 @@ class BehavioralCloning:
             train, validation = frames.split(self.config.validation, self.config.gap)
         self.train_frames = train.smoothed(self.config.smoothing)
         self.validation_frames = validation.smoothed(self.config.smoothing)
+        self._initial = _load_initial(initial)
+        self.config, self.throttle_reason = choose_throttle(self.config, self.train_frames, self._initial)
+        if self.throttle_reason is not None and progress:
+            tqdm.write(self.throttle_reason, file=sys.stderr)
         rows = TrainingSet(self.train_frames, self.config)  # raises errors now and not in training
         self.cameras, self.target_speed = rows.cameras, rows.target_speed
-        self._initial = _load_initial(initial)
         self._env = env
 
     def learn(self, after_epoch: Callable[[Epoch], object] | None = None) -> NetworkPolicy:

@@ -100,9 +100,7 @@ def compare_values(algorithm: Any, recording: Recording) -> tuple[float, float]:
 
 def main() -> None:
     """Record, train, compare."""
-    parser = argparse.ArgumentParser(
-        description="Offline reinforcement learning on a recording."
-    )
+    parser = argparse.ArgumentParser(description="Offline reinforcement learning on a recording.")
     parser.add_argument("--output", type=Path, default=Path("offline-rl"), help="new folder of the recording")
     parser.add_argument("--seconds", type=float, default=120.0, help="seconds to record")
     parser.add_argument("--steps", type=int, default=300, help="gradient steps")

@@ -19,6 +19,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -58,6 +59,7 @@ from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import NESTED_SETTINGS, TrainingConfig
 from algorithms.training.data import Frames, check_weights, drop_broken_images, open_recordings
+from algorithms.training.throttle import choose_throttle
 from algorithms.training.trainer import Training, check_initial, make_network_for, weights_bytes
 from udacity_gym.driving.driver import ExpertFunction
 from udacity_gym.driving.executor import Shared, open_executor
@@ -201,17 +203,26 @@ class InteractiveLearner(ABC):
         if labeller is not None and not callable(labeller):
             raise OptionError(f"labeller={labeller!r} must be a function: labeller(frame) -> label")
         self._initial = load_policy(initial) if isinstance(initial, (str, Path)) else initial
-        if self._initial is not None:
-            self._check_initial(self._initial)
         opened = [] if recordings is None else open_recordings(recordings)
         self._recordings = [drop_broken_images(recording, progress)[0] for recording in opened]
         self._weights = check_weights(weights, len(self._recordings))
+        self.config, self.throttle_reason = self._choose_throttle()
+        if self._initial is not None:
+            self._check_initial(self._initial)
         self._check_experts()
         self._opened: dict[int, Recording] = {}
         self._work = self.folder or Path()
         self._clear_caches()
         if self.folder is not None:
             check_folder(self.folder)
+
+    def _choose_throttle(self) -> tuple[Any, str | None]:
+        """The settings with a throttle that all rounds share, and why it was chosen."""
+        frames = Frames.of(self._recordings, weights=self._weights) if self._recordings else None
+        config, reason = choose_throttle(self.config, frames, self._initial)
+        if reason is not None and self._progress:
+            tqdm.write(reason, file=sys.stderr)
+        return config, reason
 
     def _check_experts(self) -> None:
         """Check that there is a source of labels."""
@@ -504,7 +515,7 @@ class InteractiveLearner(ABC):
             "initial": None if self._initial is None else _weights_of(self._initial),
             "expert": None if self._expert is None else _name_of(self._expert),
             "track": "; ".join(tracks) or None,
-            "start": repr(dict(getattr(env.unwrapped, "start", {}))),
+            "env_start": repr(dict(getattr(env.unwrapped, "start", {}))),
             "conditions": repr(getattr(env.unwrapped, "conditions", None)),
             "ctrl_dt": env.get_wrapper_attr("ctrl_dt"),
         }

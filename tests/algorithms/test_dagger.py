@@ -273,11 +273,10 @@ def test_an_initial_policy_that_does_not_fit_is_refused_at_once(env: Any, road_r
     steering: Any = BehavioralCloning(road_recording, throttle="speed_control", **QUICK).learn()
     given: dict[str, Any] = {"env": env, "expert": PurePursuit(), **SMALL}
     with pytest.raises(OptionError, match="its weights differ"):
-        DAgger(initial=steering, **given)
+        DAgger(initial=steering, throttle="learned", **given)
     with pytest.raises(OptionError, match="neither a policy of a network"):
         DAgger(initial=cast("Any", PurePursuit()), **given)
-    given["throttle"] = "speed_control"
-    DAgger(initial=steering, **given)
+    assert DAgger(initial=steering, **given).config.throttle == "speed_control"
     with pytest.raises(OptionError, match="is of 1 networks, but members=3"):
         HGDAgger(initial=steering, **given)
     with pytest.raises(OptionError, match="give the same preprocessing"):
