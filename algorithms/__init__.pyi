@@ -26,7 +26,10 @@ from .dagger.learner import (
     InteractiveConfig as InteractiveConfig,
     InteractiveLearner as InteractiveLearner,
 )
-from .dagger.rounds import label_round as label_round
+from .dagger.rounds import (
+    collect_round as collect_round,
+    label_round as label_round,
+)
 from .dagger.schedules import (
     Constant as Constant,
     Exponential as Exponential,

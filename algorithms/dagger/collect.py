@@ -65,7 +65,7 @@ class Rollout:
 
     Attributes:
         folder: folder of the recording.
-        policy: checkpoint of the policy; None lets the expert drive alone.
+        policy: folder of the policy's checkpoint, or the policy; None lets the expert drive alone.
         gate: decides who drives and what is labelled.
         frames: number of frames.
         seed: seed of all randomness.
@@ -77,7 +77,7 @@ class Rollout:
     """
 
     folder: Path
-    policy: Path | None
+    policy: Any
     gate: Gate
     frames: int
     seed: tuple[int, ...]
@@ -124,7 +124,7 @@ def collect(
     Returns:
         A summary of each episode of the recording, in their order.
     """
-    policy = None if rollout.policy is None else load_policy(rollout.policy)
+    policy = load_policy(rollout.policy) if isinstance(rollout.policy, Path) else rollout.policy
     tap = FeatureTap(policy) if policy is not None and rollout.gate.wants_features else None
     env_seed, expert_seed, gate_seed = np.random.SeedSequence(rollout.seed).generate_state(3).tolist()
     driver = GatedDriver(

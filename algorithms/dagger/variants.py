@@ -170,6 +170,7 @@ class SafeDAgger(InteractiveLearner):
 
     Config: ClassVar[type[InteractiveConfig]] = SafeDAggerConfig
     gate_learns: ClassVar[bool] = True
+    wants_features: ClassVar[bool] = True
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Train the classifier, see `InteractiveLearner.gate`."""
@@ -211,6 +212,7 @@ class ThriftyDAgger(InteractiveLearner):
 
     Config: ClassVar[type[InteractiveConfig]] = ThriftyDAggerConfig
     gate_learns: ClassVar[bool] = True
+    wants_features: ClassVar[bool] = True
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Learn risk and thresholds, see `InteractiveLearner.gate`."""
