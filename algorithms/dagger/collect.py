@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import math
 import pickle
@@ -130,7 +131,7 @@ def collect(
     driver = GatedDriver(
         policy,
         expert,
-        rollout.gate,
+        copy.deepcopy(rollout.gate),  # a gate may count, and rollouts must not depend on each other
         features=None if tap is None else lambda: tap.last[0],
         seed=gate_seed,
     )

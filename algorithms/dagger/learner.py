@@ -34,6 +34,7 @@ from tqdm import tqdm
 
 from algorithms.base import Policy, TrainingError
 from algorithms.checks import Count, Number
+from algorithms.dagger.calibration import HELD_OUT_GAP
 from algorithms.dagger.collect import Driving, EnvMaker, check_driving, recorded_cameras
 from algorithms.dagger.fitting import Fit, LoadPolicy, PolicyStore, SavePolicy, check_fit_options
 from algorithms.dagger.round_log import (
@@ -489,10 +490,38 @@ class InteractiveLearner(ABC):
             return None
         weight_of = dict(zip(map(id, self._recordings), self._weights, strict=True))
         frames = Frames.of(data, weights=[weight_of.get(id(recording), 1.0) for recording in data])
+        if self._held_out_share and any(recording is data[0] for recording in self._demonstrations):
+            frames = self._without_held_out(frames)
         # The rounds count as one recording. In a single round a bad policy may have stood most of the time,
         # so its median speed would be useless, see `motion_weights`.
         first_round = sum(len(recording.parts) for recording in self._recordings)
         return replace(frames, recording=np.minimum(frames.recording, first_round))
+
+    @property
+    def _held_out_share(self) -> float:
+        """Share of the demonstrations that is not trained on, to calibrate thresholds with."""
+        return 0.0
+
+    @property
+    def _demonstrations(self) -> list[Recording]:
+        """The recordings, or the expert's round 0, or nothing if only a policy replaces it."""
+        return [self._open(0)] if self._drives_first else self._recordings
+
+    def _held_out(self) -> Frames:
+        """The rows of the demonstrations that are not trained on.
+
+        Raises:
+            OptionError: There are too few rows to hold some out.
+        """
+        return Frames.of(self._demonstrations).split(self._held_out_share, HELD_OUT_GAP)[1]
+
+    def _without_held_out(self, frames: Frames) -> Frames:
+        """Rows that begin with those of the demonstrations, without those that are held out."""
+        parts = sum(len(recording.parts) for recording in self._demonstrations)
+        rows = np.flatnonzero(frames.recording < parts)
+        numbered = replace(frames.select(rows), weight=rows.astype(np.float64))  # to know the rows again
+        train = numbered.split(self._held_out_share, HELD_OUT_GAP)[0].weight.astype(np.int64)
+        return frames.select(np.concatenate([train, np.flatnonzero(frames.recording >= parts)]))
 
     def _open(self, number: int) -> Recording:
         if number not in self._opened:

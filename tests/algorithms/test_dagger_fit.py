@@ -137,7 +137,9 @@ def test_other_learners_take_it_where_they_need_no_network(env: Any, learner: An
         ) -> tuple[Any, Any, float]:
             return self.action, state, 0.5
 
+    limits = {"discrepancy": 0.1, "doubt": 0.1} if learner is EnsembleDAgger else {}
     done = learner(
+        **limits,
         env=env,
         expert=PurePursuit(),
         fit=lambda frames, policy: WithDoubt(fit_mean(frames, policy).action),
