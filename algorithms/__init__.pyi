@@ -75,6 +75,7 @@ from .policies.networks import (
     make_network as make_network,
 )
 from .policies.preprocessing import Preprocessing as Preprocessing
+from .training.arrays import FrameDataset as FrameDataset
 from .training.augment import (
     Augmentation as Augmentation,
     Geometry as Geometry,

@@ -35,7 +35,7 @@ from tqdm import tqdm
 from algorithms.base import Policy, TrainingError
 from algorithms.checks import Count, Number
 from algorithms.dagger.calibration import HELD_OUT_GAP
-from algorithms.dagger.collect import Driving, EnvMaker, check_driving, recorded_cameras
+from algorithms.dagger.collect import Driving, EnvMaker, check_driving, check_env
 from algorithms.dagger.fitting import Fit, LoadPolicy, PolicyStore, SavePolicy, check_fit_options
 from algorithms.dagger.round_log import (
     Round,
@@ -209,16 +209,17 @@ class InteractiveLearner(ABC):
         self.config: Any = (config or self.Config()).with_options(**options)
         if fit is not None:
             check_fit_options(options)
+        self._store = PolicyStore(fit, save, load, keeps_files=folder is not None)
         self.folder = None if folder is None else Path(folder)
         self.round_log: list[Round] = []
-        self._env, self._expert, self._labeller = env, expert, labeller
+        self._env, self._expert, self._labeller, self._fit = env, expert, labeller, fit
         self._executor = executor
         self._progress = progress
         check_driving(env, expert, many=executor is not None or self.config.workers > 1)
+        if isinstance(env, gymnasium.Env):
+            check_env(env, self._image_size)
         if labeller is not None and not callable(labeller):
             raise OptionError(f"labeller={labeller!r} must be a function: labeller(frame) -> label")
-        self._fit = fit
-        self._store = PolicyStore(fit, save, load, keeps_files=folder is not None)
         self._initial = self._store.get(Path(initial)) if isinstance(initial, (str, Path)) else initial
         opened = [] if recordings is None else open_recordings(recordings)
         self._recordings = [drop_broken_images(recording, progress)[0] for recording in opened]
@@ -340,7 +341,7 @@ class InteractiveLearner(ABC):
         with contextlib.ExitStack() as stack:
             folder = self._work = stack.enter_context(_open_folder(self.folder))
             env = stack.enter_context(_open_env(self._env))
-            recorded_cameras(env)
+            check_env(env, self._image_size)
             collect = stack.enter_context(self._collector(env))
             self.round_log = self._read_round_log(folder, env)
             total, done = self.config.rounds, len(self.round_log)
@@ -496,6 +497,12 @@ class InteractiveLearner(ABC):
         # so its median speed would be useless, see `motion_weights`.
         first_round = sum(len(recording.parts) for recording in self._recordings)
         return replace(frames, recording=np.minimum(frames.recording, first_round))
+
+    @property
+    def _image_size(self) -> tuple[int, int] | None:
+        """(height, width) px of the images that the policies take; None if a ``fit`` decides."""
+        size: tuple[int, int] = self.config.preprocessing.camera_size
+        return size if self._fit is None else None
 
     @property
     def _held_out_share(self) -> float:
