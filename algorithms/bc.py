@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tqdm import tqdm
+
 from algorithms.checks import NotNegative, Positive, Share
 from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, Labels, drop_broken_images, open_recordings
+from algorithms.training.throttle import choose_throttle
 from algorithms.training.trainer import Epoch, Training, check_begun_training
 from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
@@ -64,6 +68,7 @@ class BehavioralCloning:
         folder: folder of the training: ``policy/`` has the best checkpoint so far, ``state/`` the data needed
             to resume, ``tensorboard/`` the log. None keeps nothing on disk.
         reports: findings about each recording, including its broken images.
+        throttle_reason: what ``throttle="auto"`` has chosen and why; None if the settings had chosen.
         epoch_log: results of each finished epoch.
     """
 
@@ -113,11 +118,16 @@ class BehavioralCloning:
         self.epoch_log: list[Epoch] = []
         self._progress = progress
         opened = open_recordings(recordings)
+        rows_of_all = Frames.of(opened, self.config.labels, weights)
+        self._initial = _load_initial(initial)
+        self.config, self.throttle_reason = choose_throttle(self.config, rows_of_all, self._initial)
         self._source: str | None = None
         if self.folder is not None:  # before anything is decoded, which takes long
             _check_folder(self.folder)
-            self._source = _hash_of(Frames.of(opened, self.config.labels, weights))
+            self._source = _hash_of(rows_of_all)
             check_begun_training(self.folder, self.config, self._source)
+        if self.throttle_reason is not None and progress:
+            tqdm.write(self.throttle_reason, file=sys.stderr)
         checked = [drop_broken_images(recording, progress) for recording in opened]
         self.reports = tuple(report for _, report in checked)
         frames = Frames.of([recording for recording, _ in checked], self.config.labels, weights)
@@ -129,7 +139,6 @@ class BehavioralCloning:
         self.validation_frames = validation.smoothed(self.config.smoothing)
         rows = TrainingSet(self.train_frames, self.config)  # raises errors now and not in training
         self.cameras, self.target_speed = rows.cameras, rows.target_speed
-        self._initial = _load_initial(initial)
         self._env = env
 
     def learn(self, after_epoch: Callable[[Epoch], object] | None = None) -> NetworkPolicy:

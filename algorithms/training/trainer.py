@@ -25,6 +25,7 @@ from algorithms.policies.network_policy import NetworkPolicy, scale_measurements
 from algorithms.policies.networks import make_network
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames
+from algorithms.training.throttle import choose_throttle
 from algorithms.training.training_set import Batch, TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.progress import progress_bar
@@ -75,6 +76,7 @@ class Training:
         config: all settings.
         cameras: cameras to train with, the centre camera first.
         target_speed: m/s, speed for a steering-only policy, else None.
+        throttle_reason: what ``throttle="auto"`` has chosen and why; None if the settings had chosen.
         epoch_log: results of each finished epoch.
         network: the network in training.
         best: weights of the best epoch so far: the epoch with the greatest score if there is a judge, else
@@ -116,6 +118,7 @@ class Training:
             OptionError: The initial policy or the cache does not fit the settings.
             RecordingError: There are no rows, or none has an image of the centre camera.
         """
+        config, self.throttle_reason = choose_throttle(config, train, initial)
         self.config, self.folder, self._learner, self._source = config, folder, learner, source
         self._objective = config.objective
         self._judge = judge

@@ -412,7 +412,7 @@ def test_every_numeric_setting_is_checked() -> None:
 
 def test_a_target_speed_without_a_controller_is_refused() -> None:
     with pytest.raises(OptionError, match='needs throttle="speed_control"'):
-        BehavioralCloningConfig(target_speed=9.0)
+        BehavioralCloningConfig(throttle="learned", target_speed=9.0)
 
 
 def test_every_setting_is_documented() -> None:

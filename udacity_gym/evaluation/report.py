@@ -12,6 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from udacity_gym.evaluation import figures
+from udacity_gym.evaluation.metrics import autonomy
 from udacity_gym.evaluation.page import render
 from udacity_gym.evaluation.result import WORDS, Evaluation, Incident, Kind
 from udacity_gym.files import write_whole
@@ -88,9 +89,10 @@ def _verdict(evaluation: Evaluation) -> str:
         if evaluation.complete
         else (f"Only {evaluation.laps} of {wanted} were driven: {evaluation.ended}. ")
     )
+    stuck = f", {evaluation.stuck} of them because it was stuck" if evaluation.stuck else ""
     return missing_laps + (
-        f"It drove {evaluation.distance:.0f} m ({laps}) {help_text}. The longest stretch by itself was "
-        f"{evaluation.longest_distance_without_intervention:.0f} m."
+        f"It drove {evaluation.distance:.0f} m ({laps}) {help_text}{stuck}. The longest stretch by itself "
+        f"was {evaluation.longest_distance_without_intervention:.0f} m."
     )
 
 
@@ -118,10 +120,11 @@ def _departures(evaluation: Evaluation) -> list[tuple[str, int, str, bool]]:
     rows: list[tuple[Kind, int, float]] = [
         ("edge", evaluation.edge_departures, evaluation.edge_autonomy),
         ("reference", evaluation.reference_departures, evaluation.reference_autonomy),
+        ("stuck", evaluation.stuck, autonomy(evaluation.stuck, evaluation.seconds)),
     ]
     return [
-        (WORDS[kind], count, f"{autonomy:.1%}", kind == evaluation.intervene)
-        for kind, count, autonomy in rows
+        (WORDS[kind], count, f"{share:.1%}", kind in (evaluation.intervene, "stuck"))
+        for kind, count, share in rows
     ]
 
 

@@ -175,6 +175,11 @@ class Evaluation:
         return autonomy(self.reference_departures + self._failures, self.seconds)
 
     @property
+    def stuck(self) -> int:
+        """Number of times that the car got stuck."""
+        return self._count("stuck")
+
+    @property
     def falls(self) -> int:
         """Number of times that the car left the road or got stuck; needs ``intervene="road"``."""
         return self._count("road") + self._failures
@@ -252,6 +257,7 @@ class Evaluation:
             "edge_autonomy": self.edge_autonomy,
             "reference_departures": self.reference_departures,
             "reference_autonomy": self.reference_autonomy,
+            "stuck": self.stuck,
             "longest_distance_without_intervention": self.longest_distance_without_intervention,
             "distance_to_first_intervention": self.distance_to_first_intervention,
             "mean_abs_cte": self.mean_abs_cte,
@@ -353,6 +359,7 @@ class Evaluation:
                 "more than 1 m off the line",
                 f"{self.reference_departures} times (autonomy {self.reference_autonomy:.1%})",
             ),
+            ("stuck", f"{self.stuck} times"),
             ("cross-track error", f"mean {self.mean_abs_cte:.2f} m, max {self.max_abs_cte:.2f} m"),
             ("speed", f"{self.mean_speed:.1f} m/s ({self.mean_speed / MPH:.0f} mph)"),
             ("driven", f"{self.distance:.0f} m in {self.seconds:.0f} s"),

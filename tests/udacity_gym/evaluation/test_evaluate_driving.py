@@ -108,6 +108,33 @@ def test_a_car_at_its_top_speed_is_put_back_at_that_speed(env):
     assert evaluation.ended.startswith("time limit")
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("track", ["mountain", "jungle"])
+def test_a_car_is_put_back_however_fast_it_was_downhill(track, direction):
+    fastest = 0.0
+
+    def straight_on(observation, info):
+        nonlocal fastest
+        fastest = max(fastest, info["speed"])
+        return np.array([0.0, 1.0], np.float32)
+
+    with gym.make("UdacitySim-v0", cameras=(), track=track, direction=direction) as env:
+        evaluation = evaluate(straight_on, env, laps=1, max_seconds=240)
+    assert fastest > 13.5  # more than on level ground
+    assert evaluation.interventions > 20
+    assert "put back" not in evaluation.ended
+
+
+def test_an_evaluation_is_driven_on_the_track_that_was_drawn():
+    with gym.make("UdacitySim-v0", cameras=(), track=["lake", "jungle"]) as env:
+        drawn = set()
+        for seed in range(4):
+            evaluation = evaluate(always_left, env, laps=1, max_seconds=6.0, seed=seed)
+            assert evaluation.track_length == Track.load(evaluation.track).length
+            drawn.add(evaluation.track)
+    assert drawn == {"lake", "jungle"}
+
+
 def test_the_weather_stays_when_the_car_is_put_back():
     seen = []
     anything = Randomization(("rain", "fog", "dusk"), noise=(0, 20))

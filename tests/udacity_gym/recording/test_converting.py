@@ -1,5 +1,6 @@
 """Recordings convert to other formats and back; the formats' own libraries read what was written."""
 
+import contextlib
 import json
 import re
 import sys
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 from recording_tools import make_image
 
+from udacity_gym.driving import drive
+from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import MissingDependencyError, OptionError, RecordingError
-from udacity_gym.recording import Downscale, Recording, RecordingWriter, convert, open_recording
+from udacity_gym.recording import Downscale, Recorder, Recording, RecordingWriter, convert, open_recording
 from udacity_gym.recording.convert.imitation import Trajectory, trajectories
 from udacity_gym.telemetry import CAMERAS
 
@@ -29,6 +32,13 @@ LOSSLESS = ("lerobot", "huggingface", "donkeycar")
 def need(format_: str, *further: str) -> None:
     for module in (*NEEDS[format_], *further):
         pytest.importorskip(module, reason=f"{module} is not installed: pip install 'udacity-gym[convert]'")
+
+
+def expect_no_rewards(format_: str) -> Any:
+    """Minari's format has rewards in any case, so that a recording without them is warned about."""
+    if format_ == "minari":
+        return pytest.warns(UserWarning, match="has no rewards")
+    return contextlib.nullcontext()
 
 
 @pytest.fixture
@@ -65,7 +75,8 @@ def assert_same(ours: Recording, theirs: Recording, exactly: bool) -> None:
 @pytest.mark.parametrize("format_", convert.FORMATS)
 def test_a_recording_comes_back_from_every_format(recording: Recording, tmp_path: Path, format_: str) -> None:
     need(format_)
-    folder = convert.save(recording, tmp_path / "data", format_)
+    with expect_no_rewards(format_):
+        folder = convert.save(recording, tmp_path / "data", format_)
     assert folder == tmp_path / "data"
     back = convert.load(folder, tmp_path / "back", format_)
     assert back.cameras == (("center",) if format_ == "imitation" else CAMERAS)
@@ -189,7 +200,8 @@ def test_the_real_minari_reads_episodes(recording: Recording, tmp_path: Path) ->
     need("minari")
     import minari
 
-    folder = convert.save(recording, tmp_path / "data", "minari")
+    with expect_no_rewards("minari"):
+        folder = convert.save(recording, tmp_path / "data", "minari")
     dataset = minari.MinariDataset(folder / "data")
     assert (dataset.total_episodes, dataset.total_steps) == (2, 12)
     episode = dataset[1]
@@ -423,3 +435,158 @@ def test_a_lerobot_data_set_with_videos_says_what_is_needed(recording: Recording
     path.write_text(path.read_text().replace("v3.0", "v2.1"))
     with pytest.raises(RecordingError, match=r"LeRobot's format v2\.1, only v3 can be read"):
         convert.load(folder, tmp_path / "back", "lerobot")
+
+
+@pytest.fixture(scope="module")
+def drive_off_the_road(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """Two episodes: one that ends off the road, and one that whoever recorded has ended."""
+    folder = tmp_path_factory.mktemp("outcomes") / "drive"
+
+    def straight_on(observation: Any, info: Any) -> np.ndarray:
+        return np.array([0.4, 1.0], np.float32)
+
+    with UdacityEnv() as env, Recorder(folder, cameras=("center",)) as recorder:
+        for step in drive(env, straight_on, seed=0, seconds=4.2, on_fall="restart", start={"speed": 10.0}):
+            recorder.add(step)
+    return open_recording(folder)
+
+
+def test_the_side_file_keeps_rewards_and_ends(drive_off_the_road: Recording) -> None:
+    *fallen, cut = drive_off_the_road.episodes
+    assert fallen
+    for episode in fallen:
+        outcomes = episode.outcomes()
+        assert outcomes is not None
+        assert outcomes.end_reason == "off_road"
+        assert outcomes.terminated.tolist() == [False] * (len(episode) - 1) + [True]
+        assert not outcomes.truncated.any()
+        assert outcomes.rewards[-1] < -90
+        assert (outcomes.rewards[:5] > 0.5).all()
+        ends = {"terminated": True, "truncated": False, "end_reason": "off_road"}
+        assert {name: episode.extra(-1)[name] for name in ends} == ends
+        assert not set(ends) & set(episode.extra(0))
+    outcomes = cut.outcomes()
+    assert outcomes is not None
+    assert outcomes.end_reason is None
+    assert not outcomes.terminated.any()
+    assert outcomes.truncated.tolist() == [False] * (len(cut) - 1) + [True]
+
+
+def test_the_recorded_rewards_are_those_of_the_environment(tmp_path: Path) -> None:
+    rewards, reasons = [], []
+    with UdacityEnv(image_size=(40, 80), max_seconds=0.6) as env, Recorder(tmp_path / "drive") as recorder:
+        for step in drive(env, "pure_pursuit", seed=1, steps=20, on_truncation="restart"):
+            recorder.add(step)
+            rewards.append(step.reward)
+            reasons += [step.reason] if step.ends_episode else []
+    episodes = open_recording(tmp_path / "drive").episodes
+    outcomes = [episode.outcomes() for episode in episodes]
+    assert [reward for outcome in outcomes if outcome for reward in outcome.rewards] == rewards
+    assert [outcome.end_reason for outcome in outcomes if outcome] == [*reasons, None]
+    assert reasons == ["max_seconds"] * 2
+    assert all(outcome.truncated[-1] for outcome in outcomes if outcome)
+
+
+def test_rewards_of_a_part_of_an_episode_are_refused(tmp_path: Path) -> None:
+    with RecordingWriter(tmp_path / "drive", cameras=("center",)) as writer:
+        for index in range(4):
+            extra = {"reward": 1.0} if index != 2 else {"cte": 0.0}
+            writer.write({"center": make_image(index)}, 0.0, 0.0, 0.0, 3.0, time=index / 15, extra=extra)
+    with pytest.raises(RecordingError, match=r"row 3: .* has no reward for this row.*1 of 4 lack it"):
+        open_recording(tmp_path / "drive").episodes[0].outcomes()
+
+
+@pytest.mark.parametrize("format_", convert.FORMATS)
+def test_rewards_and_ends_come_back_from_every_format(
+    drive_off_the_road: Recording, tmp_path: Path, format_: str
+) -> None:
+    need(format_)
+    folder = convert.save(drive_off_the_road, tmp_path / "data", format_)
+    back = convert.load(folder, tmp_path / "back", format_)
+    for ours, theirs in zip(drive_off_the_road.episodes, back.episodes, strict=True):
+        expected, outcomes = ours.outcomes(), theirs.outcomes()
+        assert expected is not None
+        assert outcomes is not None
+        np.testing.assert_array_equal(outcomes.rewards, expected.rewards)
+        np.testing.assert_array_equal(outcomes.terminated, expected.terminated)
+        np.testing.assert_array_equal(outcomes.truncated, expected.truncated)
+        assert outcomes.end_reason == expected.end_reason
+
+
+def test_minari_gets_rewards_and_terminations(drive_off_the_road: Recording, tmp_path: Path) -> None:
+    need("minari")
+    import minari
+
+    folder = convert.save(drive_off_the_road, tmp_path / "data", "minari")
+    episodes = list(minari.MinariDataset(folder / "data").iterate_episodes())
+    for episode, ours in zip(episodes, drive_off_the_road.episodes, strict=True):
+        outcomes = ours.outcomes()
+        assert outcomes is not None
+        np.testing.assert_array_equal(episode.rewards, outcomes.rewards)
+        np.testing.assert_array_equal(episode.terminations, outcomes.terminated)
+        np.testing.assert_array_equal(episode.truncations, outcomes.truncated)
+    assert [bool(episode.terminations[-1]) for episode in episodes] == [True] * (len(episodes) - 1) + [False]
+
+
+def test_minari_warns_where_rewards_were_not_recorded(recording: Recording, tmp_path: Path) -> None:
+    need("minari")
+    with pytest.warns(UserWarning, match="no rewards in 2 of 2 episodes.*useless for reinforcement"):
+        folder = convert.save(recording, tmp_path / "data", "minari")
+    assert convert.load(folder, tmp_path / "back", "minari").episodes[0].outcomes() is None
+
+
+def test_lerobot_gets_rewards_and_ends(drive_off_the_road: Recording, tmp_path: Path) -> None:
+    need("lerobot")
+    import pyarrow.parquet as pq
+
+    folder = convert.save(drive_off_the_road, tmp_path / "data", "lerobot")
+    info = json.loads((folder / "meta/info.json").read_text())
+    data = pq.read_table(folder / info["data_path"].format(chunk_index=0, file_index=0))
+    assert set(data.column_names) == set(info["features"])
+    outcomes = [episode.outcomes() for episode in drive_off_the_road.episodes]
+    known = [outcome for outcome in outcomes if outcome is not None]
+    rewards = np.concatenate([outcome.rewards for outcome in known])
+    terminated = np.concatenate([outcome.terminated for outcome in known])
+    np.testing.assert_allclose(data["next.reward"].to_numpy(), rewards, rtol=1e-6)
+    assert data["next.terminated"].to_pylist() == terminated.tolist()
+    assert sum(data["next.done"].to_pylist()) == len(known)
+    stats = json.loads((folder / "meta/stats.json").read_text())
+    assert stats["next.reward"]["mean"] == pytest.approx([rewards.mean()])
+    assert stats["next.terminated"]["max"] == [1.0]
+
+
+def test_trajectories_have_rewards_and_say_which_are_terminal(drive_off_the_road: Recording) -> None:
+    for trajectory, episode in zip(
+        trajectories(drive_off_the_road), drive_off_the_road.episodes, strict=True
+    ):
+        outcomes = episode.outcomes()
+        assert outcomes is not None
+        np.testing.assert_array_equal(trajectory.rews, outcomes.rewards)
+        assert trajectory.terminal == outcomes.terminated[-1]
+
+
+@pytest.mark.parametrize("format_", ["minari", "lerobot"])
+def test_rewards_of_data_sets_of_others_are_kept(
+    drive_off_the_road: Recording, tmp_path: Path, format_: str
+) -> None:
+    """Data sets of other programs have no side file."""
+    need(format_)
+    folder = convert.save(drive_off_the_road, tmp_path / "data", format_)
+    if format_ == "minari":
+        import h5py
+
+        with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+            for name in list(file):
+                del file[name]["infos"]
+    else:
+        import pyarrow.parquet as pq
+
+        for path in folder.glob("data/chunk-*/file-*.parquet"):
+            pq.write_table(pq.read_table(path).drop_columns(["extra"]), path)
+    back = convert.load(folder, tmp_path / "back", format_)
+    for ours, theirs in zip(drive_off_the_road.episodes, back.episodes, strict=True):
+        expected, outcomes = ours.outcomes(), theirs.outcomes()
+        assert expected is not None
+        assert outcomes is not None
+        np.testing.assert_allclose(outcomes.rewards, expected.rewards, rtol=1e-6)
+        np.testing.assert_array_equal(outcomes.terminated, expected.terminated)

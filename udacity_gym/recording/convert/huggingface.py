@@ -2,7 +2,8 @@
 
 ``datasets.load_dataset("parquet", data_files="folder/*.parquet")`` gives a row per frame: ``episode``,
 ``frame``, an image of each camera, ``steering``, ``throttle``, ``brake``, ``speed`` (m/s), ``time`` (s),
-``start`` (local time of the episode's first frame) and ``extra`` (the side file, as JSON). Nothing is lost;
+``start`` (local time of the episode's first frame), ``reward``, ``terminated`` and ``truncated`` (null where
+they were not recorded) and ``extra`` (the side file, as JSON). Nothing is lost;
 images are the recording's own JPEG files, byte for byte. Written and read with pyarrow alone.
 """
 
@@ -44,6 +45,7 @@ def save(recording: Recording, folder: Path) -> Path:
     fields = [("episode", pa.int64()), ("frame", pa.int64())]
     fields += [(camera, image) for camera in recording.cameras]
     fields += [(name, pa.float64()) for name in NUMBERS]
+    fields += [("reward", pa.float64()), ("terminated", pa.bool_()), ("truncated", pa.bool_())]
     fields += [("start", pa.string()), ("extra", pa.string())]
     kinds = {name: {"_type": "Image"} if kind is image else _value(kind) for name, kind in fields}
     about = {b"huggingface": json.dumps({"info": {"features": kinds}}).encode()}
@@ -93,12 +95,17 @@ def load(folder: Path, output: Path) -> Recording:
 def _rows(recording: Recording) -> Iterator[dict[str, Any]]:
     with converting_bar(recording) as bar:
         for index, episode in enumerate(recording.episodes):
-            start = start_of(episode)
+            start, outcomes = start_of(episode), episode.outcomes()
             for number, (frame, extra) in enumerate(frames_of(episode, bar)):
                 row: dict[str, Any] = {"episode": index, "frame": number, "extra": to_text(extra)}
                 row["start"] = start and start.isoformat()
                 for camera in recording.cameras:
                     row[camera] = {"bytes": frame.data(camera), "path": None}
+                row |= {
+                    "reward": None if outcomes is None else float(outcomes.rewards[number]),
+                    "terminated": None if outcomes is None else bool(outcomes.terminated[number]),
+                    "truncated": None if outcomes is None else bool(outcomes.truncated[number]),
+                }
                 yield row | {name: getattr(frame, name) for name in NUMBERS}
 
 
