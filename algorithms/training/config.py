@@ -63,10 +63,11 @@ class TrainingConfig:
         ensemble_decay: with ``action_steps=1``, weights of the average over the predictions for a step; None
             takes the newest alone.
         throttle: "learned": the policy controls steering and throttle; "speed_control": the policy only
-            steers, a controller keeps the car at ``target_speed``.
+            steers, a controller keeps the car at ``target_speed``; "auto" chooses by the recordings, see
+            `algorithms.training.throttle.choose_throttle`.
         throttle_weight: weight of the throttle's loss; steering has weight 1.
         target_speed: m/s, speed for a steering-only policy; None takes the median speed
-            of the training rows. Only with ``throttle="speed_control"``.
+            of the training rows. Not with ``throttle="learned"``.
         network: name of the network, see `algorithms.policies.networks.NETWORKS`, or a class or function that
             makes one.
         policy: class of the policy, with a loss of its own: a subclass of `NetworkPolicy`.
@@ -109,7 +110,7 @@ class TrainingConfig:
     chunk_size: Annotated[int, Number(1, 1000)] = 1
     action_steps: Count = 1
     ensemble_decay: Annotated[float, Number(-100, 100, optional=True)] | None = 0.01
-    throttle: Literal["learned", "speed_control"] = "learned"
+    throttle: Literal["auto", "learned", "speed_control"] = "auto"
     throttle_weight: NotNegative = 0.1
     target_speed: Positive | None = None
     network: Annotated[str | Network, NETWORKS] = "PilotNet"
@@ -148,7 +149,7 @@ class TrainingConfig:
             raise OptionError(f"policy={self.policy!r} must be a subclass of NetworkPolicy")
         _ = self.chunks  # checks the settings together
         check_fits(self.network, self.preprocessing)
-        if self.target_speed is not None and self.throttle != "speed_control":
+        if self.target_speed is not None and self.throttle == "learned":
             raise OptionError(
                 f'target_speed={self.target_speed!r} needs throttle="speed_control"; '
                 f"with throttle={self.throttle!r} the policy chooses its speed itself"
@@ -200,5 +201,5 @@ class TrainingConfig:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """Names of the policy's actions."""
-        return ("steering", "throttle") if self.throttle == "learned" else ("steering",)
+        """Names of the policy's actions; with ``throttle="auto"`` they are not known before the data are."""
+        return ("steering",) if self.throttle == "speed_control" else ("steering", "throttle")
