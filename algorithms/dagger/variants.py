@@ -191,7 +191,8 @@ class EnsembleDAgger(InteractiveLearner[EnsembleDAggerConfig]):
             scores = {"discrepancy": usual.discrepancies, "doubt": usual.doubts}
             for name in (name for name, limit in limits.items() if limit is None):
                 limits[name] = conformal_threshold(scores[name], self.config.call_share)
-        return EnsembleGate(**limits), limits
+        chosen = {name: limit for name, limit in limits.items() if limit is not None}
+        return EnsembleGate(**chosen), limits
 
 
 @dataclass(frozen=True)
