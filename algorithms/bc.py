@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, Labels, drop_broken_images, open_recordings
 from algorithms.training.throttle import choose_throttle
-from algorithms.training.trainer import Epoch, Training
+from algorithms.training.trainer import Epoch, Training, check_begun_training
 from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation.metrics import INTERVENTION_SECONDS
@@ -116,9 +117,18 @@ class BehavioralCloning:
         self.folder = None if folder is None else Path(folder)
         self.epoch_log: list[Epoch] = []
         self._progress = progress
-        if self.folder is not None:
+        opened = open_recordings(recordings)
+        rows_of_all = Frames.of(opened, self.config.labels, weights)
+        self._initial = _load_initial(initial)
+        self.config, self.throttle_reason = choose_throttle(self.config, rows_of_all, self._initial)
+        self._source: str | None = None
+        if self.folder is not None:  # before anything is decoded, which takes long
             _check_folder(self.folder)
-        checked = [drop_broken_images(recording, progress) for recording in open_recordings(recordings)]
+            self._source = _hash_of(rows_of_all)
+            check_begun_training(self.folder, self.config, self._source)
+        if self.throttle_reason is not None and progress:
+            tqdm.write(self.throttle_reason, file=sys.stderr)
+        checked = [drop_broken_images(recording, progress) for recording in opened]
         self.reports = tuple(report for _, report in checked)
         frames = Frames.of([recording for recording, _ in checked], self.config.labels, weights)
         if self.config.validation_by == "episode":
@@ -127,10 +137,6 @@ class BehavioralCloning:
             train, validation = frames.split(self.config.validation, self.config.gap)
         self.train_frames = train.smoothed(self.config.smoothing)
         self.validation_frames = validation.smoothed(self.config.smoothing)
-        self._initial = _load_initial(initial)
-        self.config, self.throttle_reason = choose_throttle(self.config, self.train_frames, self._initial)
-        if self.throttle_reason is not None and progress:
-            tqdm.write(self.throttle_reason, file=sys.stderr)
         rows = TrainingSet(self.train_frames, self.config)  # raises errors now and not in training
         self.cameras, self.target_speed = rows.cameras, rows.target_speed
         self._env = env
@@ -158,6 +164,7 @@ class BehavioralCloning:
                 initial=self._initial,
                 judge=self._judge(stack) if self.config.select == "driving" else None,
                 learner=type(self).__name__,
+                source=self._source,
             )
             self.epoch_log = training.epoch_log
             return training.run(self._progress, after_epoch)
@@ -188,8 +195,8 @@ MAX_SPEED = 20.0
 def driving_score(evaluation: Evaluation) -> float:
     r"""Score of a short drive, to compare drives of the same length.
 
-    Autonomy (Bojarski et al. 2016, section 7) without its floor at 0, so that bad drives can be distinguished from
-    worse ones; the mean distance from the reference line decides between drives that are alike.
+    Autonomy (Bojarski et al. 2016, section 7) without its floor at 0, so that bad drives can be distinguished
+    from worse ones; the mean distance from the reference line decides between drives that are alike.
 
     Returns:
         At most 1, greater is better: 6 s of the time for each intervention, a hundredth for each metre of
@@ -206,6 +213,13 @@ def _load_initial(initial: NetworkPolicy | str | Path | None) -> NetworkPolicy |
     if policy is not None and not isinstance(policy, NetworkPolicy):
         raise OptionError(f"initial={initial!r} is neither a policy of a network nor the folder of one")
     return policy
+
+
+def _hash_of(frames: Frames) -> str:
+    digest = hashlib.sha256()
+    for chunk in frames.identity(frames.cameras):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _check_folder(folder: Path) -> None:

@@ -39,7 +39,7 @@ from algorithms.dagger.collect import Driving, EnvMaker, check_driving, check_en
 from algorithms.dagger.fitting import Fit, LoadPolicy, PolicyStore, SavePolicy, check_fit_options
 from algorithms.dagger.round_log import (
     Round,
-    check_folder,
+    check_begun_learner,
     check_or_write_settings,
     find_best_round,
     read_round_log,
@@ -68,6 +68,7 @@ from udacity_gym.driving.gates import Gate, Mixture
 from udacity_gym.driving.loop import same_road, tracks_for
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.runner import evaluate
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording import ImageCache, open_recording
 from udacity_gym.world.track.track import Track
 
@@ -221,18 +222,24 @@ class InteractiveLearner(ABC):
         if labeller is not None and not callable(labeller):
             raise OptionError(f"labeller={labeller!r} must be a function: labeller(frame) -> label")
         self._initial = self._store.get(Path(initial)) if isinstance(initial, (str, Path)) else initial
-        opened = [] if recordings is None else open_recordings(recordings)
-        self._recordings = [drop_broken_images(recording, progress)[0] for recording in opened]
+        self._recordings = [] if recordings is None else open_recordings(recordings)
         self._weights = check_weights(weights, len(self._recordings))
         self.config, self.throttle_reason = self._choose_throttle()
+        if self.folder is not None:  # before anything is decoded, which takes long
+            settings = {"learner": type(self).__name__, **_settings(self.config)}
+            check_begun_learner(
+                self.folder,
+                settings,
+                defaults=_settings(self.Config()),
+                may_change=self.config.MAY_CHANGE,
+            )
+        self._recordings = [drop_broken_images(recording, progress)[0] for recording in self._recordings]
         if self._initial is not None:
             self._check_initial(self._initial)
         self._check_experts()
         self._opened: dict[int, Recording] = {}
         self._work = self.folder or Path()
         self._clear_caches()
-        if self.folder is not None:
-            check_folder(self.folder)
 
     def _choose_throttle(self) -> tuple[Any, str | None]:
         """The settings with a throttle that all rounds share, and why it was chosen."""
@@ -345,9 +352,7 @@ class InteractiveLearner(ABC):
             collect = stack.enter_context(self._collector(env))
             self.round_log = self._read_round_log(folder, env)
             total, done = self.config.rounds, len(self.round_log)
-            bar = stack.enter_context(
-                tqdm(total=total, initial=done, disable=not self._progress, unit="round")
-            )
+            bar = stack.enter_context(progress_bar(self._progress, total=total, initial=done, unit="round"))
             while len(self.round_log) < total:
                 round = self._round(len(self.round_log), env, collect)
                 self._keep(round)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from udacity_gym.driving.loop import PutBack
+from udacity_gym.text import count
 from udacity_gym.window import why_no_window
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ def drive_with_people(
             last_driver, time, distance = step.decision.driver, step.time, step.distance
     track = env.get_wrapper_attr("track")
     return (
-        f"{distance / track.length:.2f} laps in {time:.0f} s: you took over {takeovers} times and drove "
-        f"{human_steps / max(1, driven_steps):.0%} of the time; the car was put back {falls} times"
+        f"{distance / track.length:.2f} laps in {time:.0f} s: you took over {count(takeovers, 'time')} and "
+        f"drove {human_steps / max(1, driven_steps):.0%} of the time; the car was put back "
+        f"{count(falls, 'time')}"
     )

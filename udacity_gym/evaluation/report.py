@@ -17,6 +17,7 @@ from udacity_gym.evaluation.page import render
 from udacity_gym.evaluation.result import WORDS, Evaluation, Incident, Kind
 from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH, Image
+from udacity_gym.text import count
 from udacity_gym.world.track.track import Track
 
 OUTSIDE = {"edge": "had a wheel over the edge line, ", "reference": "was more than 1 m off, ", "road": ""}
@@ -78,7 +79,7 @@ def write_report(
 
 
 def _verdict(evaluation: Evaluation) -> str:
-    laps = "1 lap" if evaluation.laps == 1 else f"{evaluation.laps} laps"
+    laps, wanted = count(evaluation.laps, "lap"), count(evaluation.laps_wanted, "lap")
     if evaluation.interventions == 0 and evaluation.complete:
         return f"It drove {laps} by itself: {evaluation.distance:.0f} m without a single intervention."
     times = "once" if evaluation.interventions == 1 else f"{evaluation.interventions} times"
@@ -86,7 +87,7 @@ def _verdict(evaluation: Evaluation) -> str:
     missing_laps = (
         ""
         if evaluation.complete
-        else (f"Only {evaluation.laps} of {evaluation.laps_wanted} laps were driven: {evaluation.ended}. ")
+        else (f"Only {evaluation.laps} of {wanted} were driven: {evaluation.ended}. ")
     )
     stuck = f", {evaluation.stuck} of them because it was stuck" if evaluation.stuck else ""
     return missing_laps + (

@@ -17,7 +17,7 @@ from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation.metrics import autonomy
 from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH
-from udacity_gym.text import table
+from udacity_gym.text import count, table
 
 Criterion: TypeAlias = Literal["edge", "reference", "road"]
 """When the car is put back: a wheel is over the edge line, the car is more than 1 m from the reference line,
@@ -331,7 +331,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         return (
-            f"<Evaluation: {self.policy} on {self.track}, {self.laps} of {self.laps_wanted} laps, "
+            f"<Evaluation: {self.policy} on {self.track}, {self.laps} of {count(self.laps_wanted, 'lap')}, "
             f"autonomy {self.autonomy:.1%}, interventions {self.interventions}>"
         )
 

@@ -18,7 +18,9 @@ from udacity_gym.driving.loop import PutBackError, Step, drive, tracks_for
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.evaluation.result import Criterion, Evaluation, Incident, Kind, Trajectory
+from udacity_gym.progress import progress_bar
 from udacity_gym.telemetry import Pose
+from udacity_gym.text import count
 
 if TYPE_CHECKING:
     from udacity_gym.experts import Expert
@@ -171,7 +173,7 @@ def evaluate(
     )
     if cut_short and not evaluation.complete:
         warnings.warn(
-            f"only {evaluation.laps} of {laps} laps are judged, {step.distance:.0f} m: {ended}",
+            f"only {evaluation.laps} of {count(laps, 'lap')} are judged, {step.distance:.0f} m: {ended}",
             stacklevel=2,
         )
     return evaluation
@@ -284,12 +286,10 @@ class _Progress:
 
     def __enter__(self) -> _Progress:
         if self._show:
-            from tqdm import tqdm
-
             bar_format = (
                 "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} m [{elapsed}<{remaining}{postfix}]"
             )
-            self._bar = tqdm(total=round(self._metres), desc="driving", bar_format=bar_format)
+            self._bar = progress_bar(total=round(self._metres), desc="driving", bar_format=bar_format)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -302,4 +302,4 @@ class _Progress:
             new_metres = round(min(step.distance, self._metres)) - self._bar.n
             if new_metres > 0:
                 self._bar.update(new_metres)
-                self._bar.set_postfix_str(f"{interventions} interventions", refresh=False)
+                self._bar.set_postfix_str(count(interventions, "intervention"), refresh=False)

@@ -14,12 +14,14 @@ from tqdm import tqdm
 
 from udacity_gym.checks import is_number
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.dialect import FIELDS
+from udacity_gym.progress import progress_bar
+from udacity_gym.recording.header import FIELDS
 from udacity_gym.recording.images import decode_image
 from udacity_gym.recording.report import BROKEN_IMAGE, WRONG_SIZE, Finding, Findings, Report
 from udacity_gym.recording.side_file import SIDE_FILE, SideFile
 from udacity_gym.recording.storage import Storage, ZipStorage
 from udacity_gym.telemetry import Image
+from udacity_gym.text import count
 
 _COLUMNS = (*FIELDS, "speed_mph", "time")
 
@@ -357,8 +359,8 @@ class Recording:
         Returns:
             The recording's report with the findings added; `without` leaves their rows out.
         """
-        with tqdm(
-            desc="checking", total=len(self), unit=" frames", delay=1.0, disable=not progress, leave=False
+        with progress_bar(
+            progress, desc="checking", total=len(self), unit=" frames", delay=1.0, leave=False
         ) as bar:
             reports = [part._check(bar) for part in self.parts]
         return reports[0] if len(reports) == 1 else Report.joined(self.log, reports)
@@ -415,6 +417,10 @@ class Recording:
         """
         report = self.report.extended(findings, sum(map(len, episodes)), len(episodes))
         return Recording(self.log, episodes, self.cameras, report, self.storage)
+
+    def __str__(self) -> str:
+        frames, episodes = count(len(self), "frame"), count(len(self.episodes), "episode")
+        return f"{self.path}: {frames} in {episodes}"
 
     def __repr__(self) -> str:
         several = f" ({len(self.parts)} recordings)" if len(self.parts) > 1 else ""

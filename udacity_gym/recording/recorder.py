@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
-from tqdm import tqdm
 from typing_extensions import Self
 
 from udacity_gym.conditions import Conditions
 from udacity_gym.driving.driver import ExpertDriver, as_driver, name_of
 from udacity_gym.driving.loop import Step, drive
 from udacity_gym.errors import OptionError, RecordingError
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.reader import open_recording
 from udacity_gym.recording.writer import RecordingWriter
@@ -331,7 +331,7 @@ def record(
     step: Step | None = None
     with (
         Recorder(folder, about=about, append=append, start=start) as recorder,
-        tqdm(desc="recording", unit=" frames", disable=not progress) as bar,
+        progress_bar(progress, desc="recording", unit=" frames") as bar,
     ):
         for step in steps:
             if step.starts_episode:
@@ -339,7 +339,7 @@ def record(
             recorder.add(step)
             bar.update()
             if laps is not None:
-                bar.set_postfix_str(f"lap {step.lap + 1} of {laps}", refresh=False)
+                bar.set_postfix_str(f"lap {min(step.lap + 1, laps)} of {laps}", refresh=False)
     assert step is not None, "a drive has at least one step"
     if not ((laps is not None and step.lap >= laps) or (seconds is not None and step.time >= seconds - 1e-9)):
         warnings.warn(_ended_early(step, recorder.frames), stacklevel=2)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -282,6 +283,132 @@ def test_a_tub_of_donkeycars_own_reads_without_what_udacity_adds(
     assert back.episodes[1].steering == pytest.approx(recording.episodes[1].steering)
     assert back.episodes[1].brake == pytest.approx(recording.episodes[1].brake)
     assert back.episodes[1].speed.tolist() == [0] * 5
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path, str], object]]] = {
+    "empty image": ("center image", lambda tub, name: (tub / "images" / name).write_bytes(b"")),
+    "image of zeros": (
+        "neither JPEG nor PNG",
+        lambda tub, name: (tub / "images" / name).write_bytes(bytes(3861)),
+    ),
+    "image cut off": ("cut off", lambda tub, name: cut_off(tub / "images" / name)),
+    "missing image": ("lacks", lambda tub, name: (tub / "images" / name).unlink()),
+    "record of zeros": ("no record", lambda tub, name: change_record(tub, lambda line: "\0" * 3861)),
+    "record cut off": ("no record", lambda tub, name: change_record(tub, lambda line: line[:40])),
+    "record of a list": ("no record", lambda tub, name: change_record(tub, lambda line: "[1, 2]")),
+    "no angle": (
+        "no frame",
+        lambda tub, name: change_record(tub, lambda line: line.replace("user/angle", "x")),
+    ),
+    "angle is a word": ("no frame", lambda tub, name: change_number(tub, "user/angle", '"left"')),
+    "angle is NaN": ("no finite number", lambda tub, name: change_number(tub, "user/angle", "NaN")),
+    "angle is null": ("no frame", lambda tub, name: change_number(tub, "user/angle", "null")),
+    "speed is infinite": ("speed is inf", lambda tub, name: change_number(tub, "udacity/speed", "1e999")),
+    "time is a word": ("no time", lambda tub, name: change_number(tub, "_timestamp_ms", '"noon"')),
+}
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def change_record(tub: Path, change: Callable[[str], str]) -> None:
+    """Change the fourth record."""
+    lines = (tub / "catalog_0.catalog").read_text().splitlines()
+    lines[3] = change(lines[3])
+    (tub / "catalog_0.catalog").write_text("\n".join(lines))
+
+
+def change_number(tub: Path, key: str, value: str) -> None:
+    change_record(tub, lambda line: re.sub(rf'"{key}": [^,}}]*', f'"{key}": {value}', line))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_of_a_tub_is_skipped_counted_and_named(
+    recording: Recording, tmp_path: Path, damage: str
+) -> None:
+    folder = convert.save(recording, tmp_path / "tub", "donkeycar")
+    said, do = DAMAGES[damage]
+    do(folder, json.loads((folder / "catalog_0.catalog").read_text().splitlines()[3])["cam/image_array"])
+    back = convert.load(folder, tmp_path / "back", "donkeycar")
+    assert [len(episode) for episode in back.episodes] == [6, 5]
+    steering = np.delete(recording.episodes[0].steering, 3)
+    assert back.episodes[0].steering == pytest.approx(steering, abs=1e-6)
+    (finding,) = [finding for finding in back.report if finding.kind.name == "skipped record"]
+    assert finding.count == 1
+    assert finding.detail.startswith("catalog_0.catalog, line 4: ")
+    assert said in finding.detail
+    assert len(finding.detail) < 300
+    assert back.without(back.report).report.used == 11  # the finding is about no row of the new log
+
+
+def test_a_tub_with_one_record_that_can_be_used_is_used(recording: Recording, tmp_path: Path) -> None:
+    folder = convert.save(recording, tmp_path / "tub", "donkeycar")
+    for image in sorted((folder / "images").glob("*.jpg"))[:-3]:
+        image.write_bytes(b"")
+    back = convert.load(folder, tmp_path / "back", "donkeycar")
+    assert (len(back), back.report.count("skipped record")) == (1, 11)
+
+
+def test_a_tub_whose_clock_was_set_back_has_one_more_episode(recording: Recording, tmp_path: Path) -> None:
+    folder = convert.save(recording, tmp_path / "tub", "donkeycar")
+    edit_tub(
+        folder,
+        lambda record: record.update(
+            {"_timestamp_ms": record["_timestamp_ms"] - 10**6 * (record["_index"] >= 4)}
+        ),
+        [],
+    )
+    assert [len(e) for e in convert.load(folder, tmp_path / "back", "donkeycar").episodes] == [4, 3, 5]
+
+
+def test_a_tub_without_speed_has_no_rows_that_stand_still(recording: Recording, tmp_path: Path) -> None:
+    folder = convert.save(recording, tmp_path / "tub", "donkeycar")
+    edit_tub(folder, lambda record: record.pop("udacity/speed"), [])
+    report = convert.load(folder, tmp_path / "back", "donkeycar").report
+    assert report.count("standing still") == 0
+    assert report.count("not recorded") == 12
+
+
+@pytest.mark.parametrize("format_", ["lerobot", "huggingface"])
+def test_a_broken_image_in_a_parquet_file_is_skipped_counted_and_named(
+    recording: Recording, tmp_path: Path, format_: str
+) -> None:
+    need(format_)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = convert.save(recording, tmp_path / "data", format_)
+    (path,) = [path for path in folder.rglob("*.parquet") if "meta" not in path.parts]
+    with pq.ParquetFile(path) as file:
+        table = file.read()
+    column = "observation.images.left" if format_ == "lerobot" else "left"
+    rows = table.to_pylist()
+    rows[4][column]["bytes"] = b""
+    rows[8][column]["bytes"] = bytes(4000)
+    rows[9][column] = None
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+    back = convert.load(folder, tmp_path / "back", format_)
+    assert [len(episode) for episode in back.episodes] == [6, 3]
+    (finding,) = [finding for finding in back.report if finding.kind.name == "skipped record"]
+    assert finding.count == 3
+    assert finding.detail == f"{path.name}, row 5: the left image is empty"
+
+
+@pytest.mark.parametrize("format_", convert.FORMATS)
+@pytest.mark.parametrize("place", ["data", "a folder/of data", "./x/../data", "{absolute}/data here"])
+def test_formats_are_written_and_read_at_any_kind_of_path(
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str, place: str
+) -> None:
+    need(format_)
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path)
+    target = place.format(absolute=tmp_path)
+    assert convert.save(recording, target, format_) == Path(target)
+    back = convert.load(target, f"{target} back", format_)
+    assert [len(episode) for episode in back.episodes] == [7, 5]
+    assert back.path == Path(f"{target} back")
+    assert not list(tmp_path.rglob("*.part"))
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "sub/x.jpg", "gone.jpg"])

@@ -9,6 +9,7 @@ images are the recording's own JPEG files, byte for byte. Written and read with 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Iterator
@@ -17,11 +18,13 @@ from typing import Any
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import (
+    UsableFrames,
+    converting_bar,
     frames_of,
     from_text,
     moment,
     need,
-    progress_bar,
+    parquet_rows,
     to_text,
 )
 from udacity_gym.recording.episodes import Recording
@@ -75,23 +78,22 @@ def load(folder: Path, output: Path) -> Recording:
     cameras = [camera for camera in CAMERAS if camera in schema.names]
     total = sum(parquet.read_metadata(file).num_rows for file in files)
 
-    def rows() -> Iterator[dict[str, Any]]:
-        for file in files:
-            with parquet.ParquetFile(file) as opened:
-                for batch in opened.iter_batches(ROWS):
-                    yield from batch.to_pylist()
+    usable = UsableFrames()
+    rows = parquet_rows(files, parquet, ROWS)
 
-    def episodes() -> Iterator[NewEpisode]:
-        for _, group in itertools.groupby(rows(), key=lambda row: row["episode"]):
-            first = next(group)
-            frames = (_frame(row, cameras) for row in itertools.chain([first], group))
-            yield NewEpisode(frames, moment(first.get("start")))
+    make = functools.partial(_frame, cameras=cameras)
 
-    return write_episodes(output, episodes(), cameras, total, "converting")
+    def episode(named_rows: Iterator[tuple[str, dict[str, Any]]]) -> NewEpisode:
+        name, first = next(named_rows)
+        frames = usable.of(itertools.chain([(name, first)], named_rows), make)
+        return NewEpisode(frames, moment(first.get("start")))
+
+    episodes = (episode(group) for _, group in itertools.groupby(rows, key=lambda named: named[1]["episode"]))
+    return usable.reported(lambda: write_episodes(output, episodes, cameras, total, "converting"), folder)
 
 
 def _rows(recording: Recording) -> Iterator[dict[str, Any]]:
-    with progress_bar(recording) as bar:
+    with converting_bar(recording) as bar:
         for index, episode in enumerate(recording.episodes):
             start, outcomes = start_of(episode), episode.outcomes()
             for number, (frame, extra) in enumerate(frames_of(episode, bar)):

@@ -2,11 +2,11 @@
 
 A trajectory has the images of one camera as ``obs``, (steering, throttle - brake) as ``acts``, and speed,
 time and the side file as ``infos``. Where rewards were recorded, it has them as ``rews``; ``terminal`` says
-whether the environment ended the episode for what happened. ``imitation`` wants an observation after the
-last action; it is the last one once more. `trajectories` decodes an episode when it is asked for. `save`
-writes what ``imitation.data.serialize.load`` reads, with pyarrow alone, because imitation 1.0.1 can't be
-installed beside a present NumPy and Gymnasium. That library reads images number by number, so that they are
-scaled down.
+whether the environment ended the episode for what happened. ``imitation`` needs an observation after the
+last action, for which the last observation is repeated. `trajectories` decodes an episode on access. `save`
+writes files for ``imitation.data.serialize.load`` with pyarrow alone, because imitation 1.0.1 can't be
+installed with current versions of NumPy and Gymnasium. That library reads images number by number, so images
+are scaled down.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.convert.common import from_text, moment, need, progress_bar, to_text
+from udacity_gym.recording.convert.common import converting_bar, from_text, moment, need, to_text
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.images import Downscale
 from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
 from udacity_gym.telemetry import Image
 
 SMALL = Downscale()
-"""What is done to images in files, 66x200 pixels."""
+"""Preprocessing of images in files: 66x200 pixels."""
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """What ``imitation.data.types.TrajectoryWithRew`` is, for where that library is not installed.
+    """Same fields as ``imitation.data.types.TrajectoryWithRew``, for use without that library.
 
     Attributes:
         obs: (n + 1, height, width, 3) uint8 RGB.
@@ -55,14 +55,14 @@ class Trajectory:
 
 
 class Trajectories(Sequence[Any]):
-    """The episodes of a recording as trajectories, each decoded when it is asked for.
+    """Episodes of a recording as trajectories, decoded on access.
 
-    They are ``imitation``'s own where that is installed, else `Trajectory`, which has the same fields.
+    The type is ``imitation.data.types.Trajectory`` if ``imitation`` is installed, else `Trajectory`.
 
     Args:
-        recording: whose episodes.
-        camera: whose images.
-        prepare: what is done to each image, such as `Downscale()`.
+        recording: the recording.
+        camera: camera of the images.
+        prepare: preprocessing of each image, such as `Downscale()`.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ def save(recording: Recording, folder: Path, prepare: Callable[[Image], Image] =
     Args:
         recording: its centre camera is kept.
         folder: the new folder.
-        prepare: what is done to each image; 66x200 pixels by default.
+        prepare: preprocessing of each image; the default scales it to 66x200 pixels.
     """
     pa = need("pyarrow", "the format of imitation's trajectories")
     need("pyarrow.ipc", "the format of imitation's trajectories")
@@ -144,7 +144,7 @@ def save(recording: Recording, folder: Path, prepare: Callable[[Image], Image] =
     about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
     schema = pa.schema(list(types.items()), metadata=about)
     name = "data-00000-of-00001.arrow"
-    with new_folder(folder) as part, progress_bar(recording) as bar:
+    with new_folder(folder) as part, converting_bar(recording) as bar:
         with pa.OSFile(str(part / name), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
             for trajectory in trajectories(recording, prepare=prepare):
                 columns = [

@@ -24,11 +24,14 @@ from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import (
+    UsableFrames,
+    clip,
+    converting_bar,
     frames_of,
     from_text,
     moment,
     need,
-    progress_bar,
+    parquet_rows,
     to_text,
 )
 from udacity_gym.recording.episodes import Episode, Outcomes, Recording
@@ -39,11 +42,11 @@ VERSION = "v3.0"
 CHUNK = 1000
 """Files per folder."""
 FILE_BYTES = 100 << 20
-"""Bytes of images from which on a new file begins."""
+"""Maximum size of a file, bytes of images, except for its last episode."""
 ROWS = 128
-"""Frames that are held in memory at once."""
+"""Number of frames that are held in memory at once."""
 SAMPLES = 20
-"""Images per episode that the statistics of colours are of."""
+"""Number of images per episode for the statistics of colours."""
 TASK = "drive along the road"
 
 _ACTION = ("steering", "throttle", "brake")
@@ -65,7 +68,7 @@ def save(recording: Recording, folder: Path) -> Path:
     steps = np.concatenate([np.diff(episode.time) for episode in recording.episodes])
     fps = round(1 / float(np.median(steps))) if len(steps) and np.median(steps) > 0 else 15
     episodes = []
-    with new_folder(folder) as part, progress_bar(recording) as bar:
+    with new_folder(folder) as part, converting_bar(recording) as bar:
         files = _Files(part, parquet, schema)
         index = 0
         try:
@@ -172,30 +175,28 @@ def load(folder: Path, output: Path) -> Recording:
     files = sorted(folder.glob("data/chunk-*/file-*.parquet"))
     has_speed = features.get("observation.state", {}).get("names") == ["speed"]
 
-    def rows() -> Iterator[dict[str, Any]]:
-        for file in files:
-            with parquet.ParquetFile(file) as opened:
-                for batch in opened.iter_batches(ROWS):
-                    yield from batch.to_pylist()
+    usable = UsableFrames()
+    rows = parquet_rows(files, parquet, ROWS)
 
     def frame(row: dict[str, Any]) -> NewFrame:
         action = dict(zip(names, row["action"], strict=True))
         throttle = action["throttle"]
         return NewFrame(
             {camera: row[_key(camera)]["bytes"] for camera in cameras},
-            min(1.0, max(-1.0, action["steering"])),
-            min(1.0, max(0.0, throttle)),
-            min(1.0, max(0.0, action.get("brake", -throttle))),
+            clip(action["steering"]),
+            clip(throttle, low=0.0),
+            clip(action.get("brake", -throttle), low=0.0),
             row["observation.state"] if has_speed else 0.0,
             row["timestamp"],
             from_text(row["extra"]) if "extra" in row else _outcome(row),
         )
 
     def episodes() -> Iterator[NewEpisode]:
-        for number, group in itertools.groupby(rows(), key=lambda row: row["episode_index"]):
-            yield NewEpisode(map(frame, group), moment(starts.get(number)))
+        for number, group in itertools.groupby(rows, key=lambda named: named[1]["episode_index"]):
+            yield NewEpisode(usable.of(group, frame), moment(starts.get(number)))
 
-    return write_episodes(output, episodes(), cameras, info.get("total_frames"), "converting")
+    total = info.get("total_frames")
+    return usable.reported(lambda: write_episodes(output, episodes(), cameras, total, "converting"), folder)
 
 
 def _outcome(row: dict[str, Any]) -> dict[str, Any]:
@@ -287,7 +288,7 @@ def _statistics(
     number: int = 0,
     begin: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """Least, greatest, mean, deviation and quantiles of every feature, as LeRobot wants them for training."""
+    """Minimum, maximum, mean, standard deviation and quantiles of every feature, as LeRobot needs them."""
 
     def column(name: str) -> NDArray[np.float64]:
         return np.concatenate([getattr(episode, name) for episode in episodes])
@@ -325,7 +326,7 @@ def _statistics(
 
 
 def _figures(values: NDArray[np.float64]) -> dict[str, list[Any]]:
-    """Of (n, d) values."""
+    """Statistics of (n, d) values."""
     statistics: dict[str, list[Any]] = {
         "min": values.min(0).tolist(),
         "max": values.max(0).tolist(),

@@ -1,12 +1,11 @@
 """Minari: a data set of episodes with observations, actions and infos.
 
-Observations are a dictionary of the cameras' images and ``speed`` (m/s), actions are (steering, throttle -
-brake) as the environment takes them. Minari wants an observation after the last action; it is the last one
-once more. Rewards, terminations and truncations are the recorded ones; a recording of another program has
-none, and its rewards become 0, with a warning. ``infos`` has time, throttle, brake and the side file (as
-JSON). Minari compresses images as JPEG anew, so that they come back nearly, but not exactly, as they were;
-and it holds an episode at a time in memory, 150 kB per image: `udacity_gym.recording.tools.split` makes
-episodes shorter.
+Observations are a dictionary of the cameras' images and ``speed`` (m/s), actions are (steering,
+throttle - brake) as the environment takes them. Minari needs an observation after the last action, for
+which the last observation is repeated. Rewards, terminations and truncations are the recorded ones; a
+recording of another program has none, and its rewards become 0, with a warning. ``infos`` has time, throttle,
+brake and the side file (as JSON). Minari compresses images again, so they are not restored exactly. It holds
+a whole episode in memory, 150 kB per image; `udacity_gym.recording.tools.split` makes episodes shorter.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from gymnasium import spaces
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import (
+    converting_bar,
     frames_of,
     from_text,
     moment,
     need,
-    progress_bar,
     to_text,
 )
 from udacity_gym.recording.episodes import Recording
@@ -47,8 +46,8 @@ def save(recording: Recording, folder: Path) -> Path:
         }
     )
     actions = spaces.Box(-1, 1, (2,), np.float32)
-    with new_folder(folder) as part, progress_bar(recording) as bar:
-        storage = storages.MinariStorage.new(part / "data", observations, actions)
+    with new_folder(folder) as part, converting_bar(recording) as bar:
+        storage = storages.MinariStorage.new(part.absolute() / "data", observations, actions)
         storage.update_metadata({"dataset_id": DATASET_ID, "minari_version": minari.__version__})
         unrewarded = 0
         for number in range(len(recording.episodes)):
@@ -74,7 +73,7 @@ def load(folder: Path, output: Path) -> Recording:
     minari = need("minari", "Minari's format")
     need("h5py", "Minari's format")
     try:
-        dataset = minari.MinariDataset(folder / "data")
+        dataset = minari.MinariDataset(folder.absolute() / "data")
     except (OSError, ValueError, KeyError) as error:
         raise RecordingError(f"{folder} has no Minari data set: {error}") from error
     space = dataset.observation_space
