@@ -19,10 +19,10 @@ OLDEST_TESTS := tests/udacity_gym/test_env.py tests/udacity_gym/test_vector.py t
 	tests/algorithms/adapters/test_stable_baselines3.py tests/algorithms/adapters/test_sb3_vec_env.py tests/algorithms/test_base.py tests/algorithms/test_preprocessing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-oldest lint types format bench clean
+.PHONY: help install demo test test-all test-oldest test-oldest-torch lint types format bench clean
 
 help:  ## Show this list.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +54,17 @@ $(VENV)-oldest/installed: pyproject.toml constraints-oldest.txt
 test-oldest: $(VENV)-oldest/installed  ## Test what depends on versions with the oldest ones, and with imitation.
 	NUMBA_CACHE_DIR=$(abspath $(VENV)-oldest)/kernels $(VENV)-oldest/bin/python $(PYTEST) -W default --disable-warnings -m "not long" $(PYTEST_FLAGS) $(OLDEST_TESTS)
 
+# The oldest torch that pyproject.toml allows; it comes from torch's own index of builds for CPUs.
+OLDEST_TORCH := 2.6.0
+
+$(VENV)-oldest-torch/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-oldest-torch
+	$(VENV)-oldest-torch/bin/python -m pip install --quiet --disable-pip-version-check --extra-index-url https://download.pytorch.org/whl/cpu --editable ".[test]" "torch==$(OLDEST_TORCH)"
+	@touch $@
+
+test-oldest-torch: $(VENV)-oldest-torch/installed  ## Test the learners with the oldest torch.
+	$(VENV)-oldest-torch/bin/python $(PYTEST) -W default --disable-warnings -m "not long" $(PYTEST_FLAGS) tests/algorithms
+
 lint: $(VENV)/installed-dev  ## Check style and format.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,4 +80,4 @@ bench: $(VENV)/installed-dev  ## Run every benchmark of speed once and print its
 	@for name in $(SPEED); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## Remove the virtual environment and caches, never recordings or results.
-	rm -rf $(VENV) $(VENV)-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-oldest-torch .mypy_cache .ruff_cache .pytest_cache .hypothesis

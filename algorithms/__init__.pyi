@@ -52,6 +52,8 @@ from .learners import (
     LEARNERS as LEARNERS,
     find_learner as find_learner,
 )
+from .policies.batch import Batch as Batch
+from .policies.chunks import Chunks as Chunks
 from .policies.ensemble import Ensemble as Ensemble
 from .policies.export import (
     ExportError as ExportError,
@@ -62,13 +64,17 @@ from .policies.losses import (
     LOSSES as LOSSES,
     Classes as Classes,
     Gaussian as Gaussian,
+    GaussianMixture as GaussianMixture,
     Huber as Huber,
     Loss as Loss,
+    MeanAbsolute as MeanAbsolute,
     MeanSquare as MeanSquare,
 )
 from .policies.network_policy import NetworkPolicy as NetworkPolicy
 from .policies.networks import (
+    ACT as ACT,
     NETWORKS as NETWORKS,
+    Backbone as Backbone,
     PilotLSTM as PilotLSTM,
     PilotNet as PilotNet,
     SmallResNet as SmallResNet,

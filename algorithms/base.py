@@ -9,7 +9,12 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.driving.policy_inputs import ObservationError, check_measurements, check_observation
+from udacity_gym.driving.policy_inputs import (
+    ObservationError,
+    check_measurements,
+    check_observation,
+    check_observations,
+)
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import Image
@@ -44,6 +49,7 @@ class Policy(ABC):
         target_speed: m/s, speed for a steering-only policy; None if the policy controls the throttle.
         image_size: (height, width) px of the images that it accepts.
         camera: camera whose image it takes from a Dict observation.
+        cameras: cameras whose images it takes together from a Dict observation; empty for `camera` alone.
         inputs: other entries that it takes from a Dict observation, names from
             `udacity_gym.driving.policy_inputs.MEASUREMENTS`; a driver adds them to the observation.
         past_frames: number of past images that it uses; they are kept in ``state``.
@@ -53,6 +59,7 @@ class Policy(ABC):
     target_speed: float | None = None
     image_size: tuple[int, int] = IMAGE_SIZE
     camera: str = "center"
+    cameras: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     past_frames: int = 0
 
@@ -63,7 +70,7 @@ class Policy(ABC):
         A policy without ``inputs`` may leave the second argument out of its signature.
 
         Args:
-            images: (n, *image_size, 3) uint8 RGB, checked.
+            images: (n, *image_size, 3) uint8 RGB, checked; (n, cameras, *image_size, 3) of several `cameras`.
             measurements: (n, len(inputs)) float32 in SI units, checked; given if there are ``inputs``.
 
         Returns:
@@ -92,7 +99,8 @@ class Policy(ABC):
 
         Args:
             observation: (*image_size, 3) or (n, *image_size, 3) uint8 RGB, or a mapping from camera names
-                to such images, of which `camera` is used, and from `inputs` to numbers, (1,) or (n, 1).
+                to such images, of which `camera` or `cameras` are used, and from `inputs` to numbers, (1,) or
+                (n, 1).
             state: the state that the last call returned, None at first. A policy without past frames returns
                 it unchanged.
             episode_start: (n,) true for cars whose episode begins, so that their past is discarded; or one
@@ -115,14 +123,18 @@ class Policy(ABC):
         """Check an observation and split it into images and measurements.
 
         Returns:
-            (n, *image_size, 3) uint8 images, (n, len(inputs)) float32 measurements, and whether the
-            observation was a single one; n is 1 then.
+            (n, *image_size, 3) uint8 images, or (n, cameras, *image_size, 3) of several cameras;
+            (n, len(inputs)) float32 measurements; and whether the observation was a single one; n is 1 then.
 
         Raises:
             ObservationError: See `predict`.
         """
-        images = check_observation(observation, self.image_size, self.camera)
-        single = images.ndim == 3
+        if len(self.cameras) > 1:
+            images = check_observations(observation, self.image_size, self.cameras)
+            single = images.ndim == 4
+        else:
+            images = check_observation(observation, self.image_size, self.camera)
+            single = images.ndim == 3
         images = images[None] if single else images
         return images, check_measurements(observation, self.inputs, len(images), single), single
 

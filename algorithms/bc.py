@@ -99,7 +99,8 @@ class BehavioralCloning:
             initial: a policy with the same network to start from, its folder, or the folder of its training;
                 None starts from random weights.
             env: environment to drive in if ``select="driving"``, or a function that makes one; it is closed
-                only if it was made here. None makes "UdacitySim-v0", with images of the policy's size.
+                only if it was made here. None makes "UdacitySim-v0", with cameras and image size of the
+                policy.
             folder: folder of the training; if training in it was interrupted, `learn` resumes after the
                 last complete epoch.
             progress: show a progress bar.
@@ -178,8 +179,8 @@ class BehavioralCloning:
 
         env: Any = self._env
         if not isinstance(env, gymnasium.Env):
-            size = self.config.preprocessing.camera_size
-            env = gymnasium.make(ENV_ID, image_size=size) if env is None else env()
+            size, cameras = self.config.preprocessing.camera_size, self.config.cameras
+            env = gymnasium.make(ENV_ID, image_size=size, cameras=cameras) if env is None else env()
             stack.callback(env.close)
         seconds = self.config.drive_seconds
         laps = 1 + int(seconds * MAX_SPEED / env.unwrapped.track.length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import math
 import types
 import typing
@@ -111,7 +112,7 @@ def _check(name: str, value: Any, hint: Any, number: Number = _ANY, optional: bo
         kind, extra = get_args(kind)
         if not isinstance(extra, Registry):
             _check(name, value, kind, extra, optional)
-        elif isinstance(value, str) or not isinstance(value, get_args(kind)):  # of ``str | Loss``, say
+        elif isinstance(value, str) or not _is_given_itself(value, kind):
             extra.check(name, value)
     elif kind in (int, float):
         number._replace(whole=kind is int, optional=optional).check(name, value)
@@ -129,6 +130,15 @@ def _check(name: str, value: Any, hint: Any, number: Number = _ANY, optional: bo
         raise OptionError(f"{name}={value!r} must be True or False")
     elif isinstance(kind, type) and is_dataclass(kind) and not isinstance(value, kind):
         raise OptionError(f"{name}={value!r} must be an object of {kind.__name__}")
+
+
+def _is_given_itself(value: Any, kind: Any) -> bool:
+    """Whether a value is an object, a class or a function that a type like ``str | Loss`` allows."""
+    kinds = get_args(kind)
+    takes_functions = any(get_origin(k) is collections.abc.Callable for k in kinds)
+    return (takes_functions and callable(value)) or isinstance(
+        value, tuple(k for k in kinds if isinstance(k, type) and get_origin(k) is None)
+    )
 
 
 def check_same_settings(

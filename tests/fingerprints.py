@@ -36,7 +36,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
 from multiprocessing import get_context
@@ -167,7 +167,7 @@ def find(name: str) -> Any:
 
 def epoch_log(learner: Any) -> Any:
     """What the epochs of a training came to."""
-    return learner.epoch_log
+    return [replace(epoch, metrics=None) for epoch in learner.epoch_log]
 
 
 def round_log(learner: Any) -> Any:

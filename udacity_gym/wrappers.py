@@ -1,7 +1,8 @@
-"""Wrappers: `SpeedControl`, `SpeedObservation`."""
+"""Wrappers: `SpeedControl`, `MeasurementObservation`, `SpeedObservation`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -11,7 +12,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from udacity_gym.driving.policy_inputs import ObservationError
+from udacity_gym.driving.policy_inputs import measurements_of
 from udacity_gym.driving.speed import DEFAULT_SPEED, GAINS, SpeedController
 from udacity_gym.errors import ActionError, OptionError
 
@@ -89,11 +90,69 @@ class SpeedControl(
         return observation, reward, terminated, truncated, info
 
 
-class SpeedObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """Add the speed to the observation.
+class MeasurementObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """Add measurements from ``info`` to the observation.
 
     The observation becomes a `Dict`: the images by their cameras' names (the state vector as "state", if
-    the environment has no camera), and "speed", (1,) float32 in m/s forwards.
+    the environment has no camera), and each measurement, (1,) float32.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], names: Sequence[str]) -> None:
+        """Wrap an environment.
+
+        Args:
+            env: environment with these measurements in its info.
+            names: entries of `udacity_gym.driving.policy_inputs.MEASUREMENTS`.
+
+        Raises:
+            OptionError: Its observation has a measurement already.
+        """
+        RecordConstructorArgs.__init__(self, names=tuple(names))
+        gymnasium.Wrapper.__init__(self, env)
+        space = env.observation_space
+        self._camera, self._names = "center", tuple(names)
+        if isinstance(space, spaces.Dict):
+            subspaces = dict(space.spaces)
+        else:
+            cameras = tuple(env.get_wrapper_attr("cameras"))
+            self._camera = cameras[0] if cameras else "state"
+            subspaces = {self._camera: space}
+        for name in self._names:
+            if name in subspaces:
+                raise OptionError(
+                    f"the observation has a {name} already: {type(self).__name__} wraps only once"
+                )
+            subspaces[name] = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        self.observation_space = spaces.Dict(subspaces)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode.
+
+        Raises:
+            ObservationError: The simulator does not report a measurement.
+        """
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._with_measurements(observation, info), info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Drive for one control step."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._with_measurements(observation, info), reward, terminated, truncated, info
+
+    def _with_measurements(self, observation: Any, info: dict[str, Any]) -> dict[str, Any]:
+        is_dict = isinstance(self.env.observation_space, spaces.Dict)
+        return {
+            **(observation if is_dict else {self._camera: observation}),
+            **measurements_of(info, self._names),
+        }
+
+
+class SpeedObservation(MeasurementObservation):
+    """Add the speed to the observation, see `MeasurementObservation`.
+
+    "speed" is (1,) float32 in m/s forwards.
 
     Example:
         >>> env = SpeedObservation(gymnasium.make("UdacitySim-v0"))     # doctest: +SKIP
@@ -110,48 +169,8 @@ class SpeedObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorA
         Raises:
             OptionError: Its observation has a speed already.
         """
-        RecordConstructorArgs.__init__(self)
-        gymnasium.Wrapper.__init__(self, env)
-        space = env.observation_space
-        self._name = "center"
-        if isinstance(space, spaces.Dict):
-            subspaces = dict(space.spaces)
-        else:
-            cameras = tuple(env.get_wrapper_attr("cameras"))
-            self._name = cameras[0] if cameras else "state"
-            subspaces = {self._name: space}
-        if "speed" in subspaces:
-            raise OptionError("the observation has a speed already: SpeedObservation wraps only once")
-        self.observation_space = spaces.Dict(
-            {**subspaces, "speed": spaces.Box(-np.inf, np.inf, (1,), np.float32)}
-        )
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode.
-
-        Raises:
-            ObservationError: The simulator does not report the speed.
-        """
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._with_speed(observation, info), info
-
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Drive for one control step."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._with_speed(observation, info), reward, terminated, truncated, info
-
-    def _with_speed(self, observation: Any, info: dict[str, Any]) -> dict[str, Any]:
-        if info.get("speed") is None:
-            raise ObservationError(
-                "the environment's info has no speed; use a simulator that reports it, or a policy "
-                "with inputs=()"
-            )
-        observations = (
-            observation if isinstance(self.env.observation_space, spaces.Dict) else {self._name: observation}
-        )
-        return {**observations, "speed": np.array([info["speed"]], np.float32)}
+        RecordConstructorArgs.__init__(self)  # the first call counts
+        super().__init__(env, ("speed",))
 
 
 def fit_to(policy: object, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
@@ -159,8 +178,8 @@ def fit_to(policy: object, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, A
 
     Args:
         policy: the policy. ``policy.actions == ("steering",)`` gets `SpeedControl` at its
-            ``target_speed``; ``"speed"`` in ``policy.inputs`` gets `SpeedObservation`. Without these
-            attributes, the environment is returned unchanged.
+            ``target_speed``; ``policy.inputs`` get `MeasurementObservation`. Without these attributes, the
+            environment is returned unchanged.
         env: a UdacityEnv, wrapped or not; a wrapper is not added twice.
 
     Returns:
@@ -169,7 +188,8 @@ def fit_to(policy: object, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, A
     if tuple(getattr(policy, "actions", ())) == ("steering",) and env.action_space.shape == (2,):
         target = getattr(policy, "target_speed", None)
         env = SpeedControl(env) if target is None else SpeedControl(env, target)
-    has_speed = isinstance(env.observation_space, spaces.Dict) and "speed" in env.observation_space.spaces
-    if "speed" in getattr(policy, "inputs", ()) and not has_speed:
-        env = SpeedObservation(env)
-    return env
+    present = env.observation_space.spaces if isinstance(env.observation_space, spaces.Dict) else ()
+    missing = tuple(name for name in getattr(policy, "inputs", ()) if name not in present)
+    if missing == ("speed",):
+        return SpeedObservation(env)
+    return MeasurementObservation(env, missing) if missing else env

@@ -499,19 +499,21 @@ def _actor(policy: NetworkPolicy) -> nn.Module:
         raise OptionError(
             f"an actor is one network, {policy!r} is not; of an ensemble give one member, policy.members[0]"
         )
-    if policy.inputs or policy.past_frames:
+    if policy.inputs or policy.past_frames or len(policy.cameras) > 1 or policy.chunks.size > 1:
         needs = [*policy.inputs, *(["past images"] if policy.past_frames else [])]
+        needs += ["several cameras"] if len(policy.cameras) > 1 else []
+        needs += ["chunks of actions"] if policy.chunks.size > 1 else []
         raise OptionError(
             f"an actor looks at one image, and this policy needs {', '.join(needs)} too: train one with "
-            "inputs=() and past_frames=0"
+            "inputs=(), past_frames=0, one camera and chunk_size=1"
         )
     network: Any = copy.deepcopy(policy.network)
-    if not isinstance(policy.loss, (MeanSquare, Gaussian)):
+    if not isinstance(policy.objective, (MeanSquare, Gaussian)):
         raise OptionError(
-            f'with loss="{policy.loss.name}" a network does not give actions itself, as an actor has to; '
-            'train with loss="huber", "mse" or "gaussian"'
+            f'with loss="{policy.objective.name}" a network does not give actions itself, as an actor has '
+            'to; train with loss="huber", "mse" or "gaussian"'
         )
-    width, actions = policy.loss.width, len(policy.actions)
+    width, actions = policy.objective.width, len(policy.actions)
     features, hidden, last = _divide(network, actions * width)
     image = torch.rand(1, 3, *policy.preprocessing.size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

@@ -36,7 +36,7 @@ class DAggerConfig(InteractiveConfig):
         object.__setattr__(self, "beta", make_schedule(self.beta))
 
 
-class DAgger(InteractiveLearner):
+class DAgger(InteractiveLearner[DAggerConfig]):
     """DAgger: the policy drives, the expert labels, and the policy is trained on all rounds so far.
 
     In each round expert and policy are mixed, step by step: the expert drives with probability beta, see

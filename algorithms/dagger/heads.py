@@ -45,7 +45,7 @@ class FeatureTap:
         self._hook.remove()
 
     def _record(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self.last = inputs[0].detach().reshape(-1, inputs[0].shape[-1]).numpy().astype(np.float32)
+        self.last = inputs[0].detach().reshape(-1, inputs[0].shape[-1]).float().cpu().numpy()
 
 
 class Head:

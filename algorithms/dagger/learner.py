@@ -26,11 +26,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeAlias, cast
 
 import gymnasium
 import numpy as np
 from tqdm import tqdm
+from typing_extensions import TypeVar
 
 from algorithms.base import Policy, TrainingError
 from algorithms.checks import Count, Number
@@ -128,10 +129,14 @@ class InteractiveConfig(TrainingConfig):
     patience: Count | None = field(default=None, init=False, repr=False)
     judge_every: Count = field(default=1, init=False, repr=False)
 
-    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("rounds", "workers", "memory_budget", "laps")
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("rounds", "workers", "memory_budget", "laps", "device")
 
 
-class InteractiveLearner(ABC):
+ConfigT = TypeVar("ConfigT", bound=InteractiveConfig, default=InteractiveConfig)
+"""Settings of a learner: ``class Mine(InteractiveLearner[MyConfig])`` with ``Config = MyConfig``."""
+
+
+class InteractiveLearner(ABC, Generic[ConfigT]):
     """Base class of learners that collect rounds with a policy and an expert, and train after each.
 
     Subclasses define `gate`, which decides who drives.
@@ -155,7 +160,7 @@ class InteractiveLearner(ABC):
     def __init__(
         self,
         recordings: str | Path | Recording | Iterable[str | Path | Recording] | None = None,
-        config: Any = None,
+        config: ConfigT | None = None,
         *,
         weights: Sequence[float] | None = None,
         env: EnvMaker,
@@ -207,7 +212,8 @@ class InteractiveLearner(ABC):
         """
         if config is not None and not isinstance(config, self.Config):
             raise OptionError(f"config must be of type {self.Config.__name__}, got {config!r}")
-        self.config: Any = (config or self.Config()).with_options(**options)
+        made = cast("ConfigT", self.Config() if config is None else config)
+        self.config: ConfigT = made.with_options(**options)
         if fit is not None:
             check_fit_options(options)
         self._store = PolicyStore(fit, save, load, keeps_files=folder is not None)
@@ -621,8 +627,13 @@ def _settings(config: InteractiveConfig) -> dict[str, Any]:
     plain = {
         name: asdict(value) if isinstance(value, NESTED_SETTINGS) else value for name, value in values.items()
     }
-    settings: dict[str, Any] = json.loads(json.dumps(plain, default=repr))
+    settings: dict[str, Any] = json.loads(json.dumps(plain, default=_setting_name))
     return settings
+
+
+def _setting_name(value: Any) -> str:
+    """The name of a class or function, whose representation may differ from run to run; else what it is."""
+    return str(value.__name__) if hasattr(value, "__name__") else repr(value)
 
 
 def members_of(policy: Policy) -> list[NetworkPolicy]:

@@ -11,6 +11,7 @@ from algorithms.base import Floats, Policy
 from algorithms.dagger.heads import FeatureTap
 from algorithms.policies.ensemble import Ensemble, doubt_of
 from algorithms.training.data import Frames
+from udacity_gym.driving.policy_inputs import cameras_for
 
 BATCH_SIZE = 32
 """Rows that a policy gets at a time."""
@@ -42,17 +43,17 @@ def replay(policy: Policy, frames: Frames, *, features: bool = False) -> Replay:
     """Run a policy on recorded rows, each after its past frames if the policy uses them.
 
     Args:
-        policy: any object with ``predict``.
-        frames: rows with images of the policy's camera.
+        policy: any object with ``predict``. One that predicts chunks gives the first action of a new chunk.
+        frames: rows with images of the policy's cameras.
         features: whether to return the features of the policy's network.
 
     Raises:
         OptionError: Features are requested, and the policy has no network to take them from.
         RecordingError: An image can't be read.
     """
-    camera, inputs = getattr(policy, "camera", "center"), getattr(policy, "inputs", ())
+    cameras, inputs = cameras_for(policy), getattr(policy, "inputs", ())
     labels = frames.columns(getattr(policy, "actions", ("steering", "throttle")))
-    past, measurements = frames.past(getattr(policy, "past_frames", 0)), frames.columns(inputs)
+    past, measurements = frames.past(getattr(policy, "past_frames", 0)), frames.measurements(inputs)
     actions, doubts = np.empty_like(labels), np.zeros(len(frames), np.float32)
     with contextlib.closing(FeatureTap(policy)) if features else contextlib.nullcontext() as tap:
         all_features = np.empty((len(frames), tap.last.shape[1] if tap else 0), np.float32)
@@ -61,9 +62,13 @@ def replay(policy: Policy, frames: Frames, *, features: bool = False) -> Replay:
             episodes = [frames.episodes[number] for number in frames.episode[rows].tolist()]
             state_inputs = dict(zip(inputs, measurements[rows].T[..., None], strict=True))
             for indices in past[rows].T.tolist():
-                pairs = zip(episodes, indices, strict=True)
-                images = np.stack([episode[index].image(camera) for episode, index in pairs])
-                observation = {camera: images, **state_inputs} if inputs else images
+                pairs = list(zip(episodes, indices, strict=True))
+                images = {
+                    camera: np.stack([episode[index].image(camera) for episode, index in pairs])
+                    for camera in cameras
+                }
+                alone = len(cameras) == 1 and not inputs
+                observation = images[cameras[0]] if alone else {**images, **state_inputs}
                 if isinstance(policy, Ensemble):
                     member_actions, state = policy.predict_all(observation, state)
                     actions[rows], doubts[rows] = member_actions.mean(axis=0), doubt_of(member_actions)

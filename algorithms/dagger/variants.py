@@ -58,7 +58,7 @@ class HGDAggerConfig(InteractiveConfig):
     members: Count = 3
 
 
-class HGDAgger(InteractiveLearner):
+class HGDAgger(InteractiveLearner[HGDAggerConfig]):
     """HG-DAgger: the human takes over, corrects, and hands back (Kelly et al. 2019, algorithm 1).
 
     The policy is trained on demonstrations first, then also on what the human drove. The expert is a human: a
@@ -147,7 +147,7 @@ class EnsembleDAggerConfig(InteractiveConfig):
     held_out: Annotated[float, Number(0, 0.9, above=True)] = 0.1
 
 
-class EnsembleDAgger(InteractiveLearner):
+class EnsembleDAgger(InteractiveLearner[EnsembleDAggerConfig]):
     """EnsembleDAgger: the policy drives at low discrepancy and low doubt (Menda et al. 2019, section III).
 
     The paper chooses both thresholds by hand. How large doubt and discrepancy are depends on network, data
@@ -191,7 +191,8 @@ class EnsembleDAgger(InteractiveLearner):
             scores = {"discrepancy": usual.discrepancies, "doubt": usual.doubts}
             for name in (name for name, limit in limits.items() if limit is None):
                 limits[name] = conformal_threshold(scores[name], self.config.call_share)
-        return EnsembleGate(**limits), limits
+        chosen = {name: limit for name, limit in limits.items() if limit is not None}
+        return EnsembleGate(**chosen), limits
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class SafeDAggerConfig(InteractiveConfig):
     threshold: Share = 0.5
 
 
-class SafeDAgger(InteractiveLearner):
+class SafeDAgger(InteractiveLearner[SafeDAggerConfig]):
     """SafeDAgger: the expert drives where a classifier predicts errors of the policy (Zhang & Cho 2017).
 
     The classifier gets features of the policy's network and the policy's action. The features are what goes
@@ -254,7 +255,7 @@ class ThriftyDAggerConfig(InteractiveConfig):
     held_out: Annotated[float, Number(0, 0.9, above=True)] = 0.1
 
 
-class ThriftyDAgger(InteractiveLearner):
+class ThriftyDAgger(InteractiveLearner[ThriftyDAggerConfig]):
     """ThriftyDAgger: the expert drives in novel or risky states, within a budget (Hoque et al. 2021).
 
     Novelty is the ensemble's doubt. The expert is called where doubt or risk exceed a quantile of what they
@@ -341,7 +342,7 @@ class DARTConfig(InteractiveConfig):
     error: NotNegative | None = None
 
 
-class DART(InteractiveLearner):
+class DART(InteractiveLearner[DARTConfig]):
     """DART: the expert drives with noise as large as the policy's errors (Laskey et al. 2017, algorithm 1).
 
     So the expert reaches states that the policy would reach, and shows the way back, while the policy never

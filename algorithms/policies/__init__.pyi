@@ -1,5 +1,8 @@
 from . import (
+    batch as batch,
     checkpoint as checkpoint,
+    chunks as chunks,
+    device as device,
     ensemble as ensemble,
     export as export,
     loading as loading,

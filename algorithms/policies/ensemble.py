@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from algorithms.base import Action, Floats, Policy
 from udacity_gym.errors import CheckpointError, OptionError
@@ -17,6 +18,7 @@ from udacity_gym.files import digest_of, write_whole
 from udacity_gym.telemetry import Image
 
 if TYPE_CHECKING:
+    from algorithms.policies.device import Precision
     from algorithms.policies.export import Exported
 
 FORMAT = "udacity-gym-ensemble"
@@ -44,11 +46,27 @@ class Ensemble(Policy):
         if not members:
             raise OptionError("an ensemble needs members")
         self.members = tuple(members)
-        for name in ("actions", "image_size", "camera", "target_speed", "inputs", "past_frames"):
+        for name in (
+            "actions",
+            "image_size",
+            "camera",
+            "cameras",
+            "target_speed",
+            "inputs",
+            "past_frames",
+        ):
             values = [getattr(member, name) for member in self.members]
             if any(value != values[0] for value in values):
                 raise OptionError(f"members of an ensemble must have the same {name}, got {values}")
             setattr(self, name, values[0])
+
+    def to(self, device: str | None = None, precision: Precision | None = None) -> Self:
+        """Move the members to a device, or change their precision; see `NetworkPolicy.to`."""
+        for member in self.members:
+            move = getattr(member, "to", None)
+            if move is not None:
+                move(device, precision)
+        return self
 
     def act(self, images: Image, measurements: Floats | None = None) -> Action:
         """The members' mean; see `Policy.act`."""

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from algorithms.policies.ensemble import Ensemble
-from algorithms.policies.network_policy import INPUT_SCALES, NetworkPolicy
+from algorithms.policies.network_policy import NetworkPolicy, input_scales
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.driving.driver import name_of
 from udacity_gym.driving.onnx_policy import KEY
@@ -155,6 +155,12 @@ def _members(policy: NetworkPolicy | Ensemble) -> list[NetworkPolicy]:
     networks = [member for member in members if isinstance(member, NetworkPolicy)]
     if len(networks) < len(members):
         raise OptionError(f"{name_of(policy)} can't be exported: only networks can, and ensembles of them")
+    for member in networks:
+        if member.chunks.size > 1 or len(member.cameras) > 1:
+            raise OptionError(
+                f"{member!r} can't be exported: the exported file takes the image of one camera, and "
+                "remembers no chunks of actions"
+            )
     if any(member.preprocessing != networks[0].preprocessing for member in networks):
         raise OptionError(
             "an ensemble can be exported if all members have the same preprocessing; these differ: "
@@ -177,9 +183,9 @@ class ImagesToActions(nn.Module):
         super().__init__()
         members = _members(policy)
         preprocessing = members[0].preprocessing
-        networks = [copy.deepcopy(member.network).requires_grad_(False) for member in members]
+        networks = [copy.deepcopy(member.network).cpu().requires_grad_(False) for member in members]
         self.networks = nn.ModuleList(networks)
-        self.losses, self.actions = [member.loss for member in members], len(policy.actions)
+        self.losses = [member.objective for member in members]
         self.image_size, self.size = preprocessing.camera_size, preprocessing.size
         self.past_frames, self.inputs = policy.past_frames, policy.inputs
         self.top, self.bottom = preprocessing.crop
@@ -192,8 +198,7 @@ class ImagesToActions(nn.Module):
         self.register_buffer("by_columns", torch.from_numpy(by_columns))
         luma = torch.tensor(_Y if self.color == "yuv" else _Y[::-1]).reshape(3, 1, 1)
         self.register_buffer("luma", luma)
-        scales = [INPUT_SCALES[name] for name in policy.inputs]
-        self.register_buffer("input_scales", torch.tensor(scales, dtype=torch.float32))
+        self.register_buffer("input_scales", torch.from_numpy(input_scales(policy.inputs)))
 
     by_rows: Tensor
     by_columns: Tensor
@@ -234,7 +239,7 @@ class ImagesToActions(nn.Module):
         images = prepared * self.scale + self.offset
         numbers = () if measurements is None else (measurements * self.input_scales,)
         actions = [
-            loss.mean(network(images, *numbers).reshape(-1, self.actions, loss.width)).clamp(-1.0, 1.0)
+            loss.mean(loss.split(network(images, *numbers))).clamp(-1.0, 1.0)
             for network, loss in zip(self.networks, self.losses, strict=True)
         ]
         action = actions[0] if len(actions) == 1 else torch.stack(actions).mean(dim=0)

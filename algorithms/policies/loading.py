@@ -11,10 +11,19 @@ from algorithms.base import Policy
 from algorithms.older_files import rename_entries, upgrade_preprocessing, upgrade_training
 from algorithms.policies import ensemble
 from algorithms.policies.checkpoint import check_tensors, read_checkpoint
+from algorithms.policies.chunks import Chunks
+from algorithms.policies.device import Precision
 from algorithms.policies.ensemble import Ensemble
-from algorithms.policies.losses import Loss
-from algorithms.policies.network_policy import FORMAT, VERSION, NetworkPolicy, check_actions, check_inputs
-from algorithms.policies.networks import check_fits, make_network
+from algorithms.policies.losses import Loss, LossSetting
+from algorithms.policies.network_policy import (
+    FORMAT,
+    VERSION,
+    NetworkPolicy,
+    check_actions,
+    check_cameras,
+    check_inputs,
+)
+from algorithms.policies.networks import NETWORKS, Network, check_fits, make_network, network_name
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.files import find_policy
@@ -22,7 +31,11 @@ from udacity_gym.files import find_policy
 _VERSION_1 = {"loss": {"name": "mse"}, "inputs": {}, "past_frames": 0}
 """Values of fields that checkpoints of version 1 do not have."""
 
+_VERSION_3 = {"policy": "NetworkPolicy", "cameras": ["center"], "chunks": {"size": 1}}
+"""Values of fields that checkpoints of version 3 and older do not have."""
+
 _FIELDS: dict[str, type | tuple[type, ...]] = {
+    "policy": str,
     "network": str,
     "preprocessing": dict,
     "actions": dict,
@@ -30,64 +43,137 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "loss": dict,
     "inputs": dict,
     "past_frames": int,
+    "cameras": list,
+    "chunks": dict,
     "training": dict,
 }
 
 
-def load_policy(folder: str | Path) -> Policy:
+def load_policy(
+    folder: str | Path,
+    *,
+    device: str = "cpu",
+    precision: Precision = "float32",
+    network: Network | None = None,
+    loss: LossSetting | None = None,
+    policy: type[NetworkPolicy] | None = None,
+) -> Policy:
     """Load a policy that `Policy.save` has written.
+
+    A checkpoint names its classes, but never makes Python import code. Classes of your own, which are not
+    registered, are given here.
 
     Args:
         folder: folder of the checkpoint, or of a training that has it in ``policy``.
+        device: where the network computes, see `NetworkPolicy.to`. For one image at a time a CPU is quick
+            enough.
+        precision: arithmetic of the network, "float32" or "bfloat16".
+        network: class or function that makes the network, if the checkpoint's is not in `NETWORKS`.
+        loss: subclass of `Loss`, if the checkpoint's is not in `LOSSES`.
+        policy: subclass of `NetworkPolicy`, if the checkpoint is of one of your own.
 
     Returns:
         The policy, ready to ``predict``.
 
     Raises:
         CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or does not fit its network.
+        OptionError: There is no such device.
     """
     folder = find_policy(Path(folder))
+    own = {"device": device, "precision": precision, "network": network, "loss": loss, "policy": policy}
     if is_ensemble(folder):
-        return _load_ensemble(folder)
-    tensors, description = read_checkpoint(folder, "policy", FORMAT, (1, 2, VERSION))
+        return _load_ensemble(folder, own)
+    tensors, description = read_checkpoint(folder, "policy", FORMAT, (1, 2, 3, VERSION))
     if description["version"] == 1:
         description = {**description, **_VERSION_1}
     if description["version"] < 3:
         description = _upgrade(description)
+    if description["version"] < 4:
+        description = {**_VERSION_3, **description}
     path = folder / "policy.json"
     for field, kind in _FIELDS.items():
         if field not in description:
             raise CheckpointError(f"{path}: {field!r} is missing; save the policy again")
         if not isinstance(description[field], kind):
             raise CheckpointError(f"{path}: {field}={description[field]!r} has the wrong type")
-    name, target_speed, past_frames = (
-        description["network"],
-        description["target_speed"],
-        description["past_frames"],
-    )
-    actions, inputs = tuple(description["actions"]), tuple(description["inputs"])
     try:
-        check_actions(actions, target_speed)
-        check_inputs(inputs, past_frames)
-        loss = Loss.from_json(description["loss"])
-        preprocessing = Preprocessing.from_json(description["preprocessing"])
-        outputs = len(actions) * loss.width
-        network = make_network(name, outputs, frames=past_frames + 1, measurements=len(inputs))
-        check_fits(name, preprocessing)
+        made = _make(description, network, loss, policy)
     except OptionError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    check_tensors(tensors, network.state_dict(), f"{folder / 'policy.safetensors'} ({name})")
-    network.load_state_dict(tensors)
-    return NetworkPolicy(
-        network,
+    name = description["network"]
+    check_tensors(tensors, made.network.state_dict(), f"{folder / 'policy.safetensors'} ({name})")
+    made.network.load_state_dict(tensors)
+    return made.to(device, precision)
+
+
+def _make(
+    description: Mapping[str, Any],
+    network: Network | None,
+    loss: LossSetting | None,
+    policy: type[NetworkPolicy] | None,
+) -> NetworkPolicy:
+    """Make the policy that a checkpoint describes, with random weights.
+
+    Raises:
+        OptionError: A part does not fit, or is neither registered nor given.
+    """
+    name, past_frames = description["network"], description["past_frames"]
+    actions, inputs = tuple(description["actions"]), tuple(description["inputs"])
+    cameras, target_speed = tuple(description["cameras"]), description["target_speed"]
+    policy_class = _policy_class(description["policy"], policy)
+    check_actions(actions, target_speed)
+    check_inputs(inputs, past_frames)
+    check_cameras(cameras)
+    try:
+        chunks = Chunks(**description["chunks"])
+    except TypeError as error:
+        raise OptionError(f"chunks={description['chunks']!r} has other entries than Chunks") from error
+    objective = Loss.from_json(description["loss"], loss)
+    preprocessing = Preprocessing.from_json(description["preprocessing"])
+    chosen: str | Network = name
+    if network is not None:
+        if network_name(network) != name:
+            raise OptionError(f"the network is {name!r}, not the given {network_name(network)!r}")
+        chosen = network
+    elif name not in NETWORKS:
+        raise OptionError(
+            f"no network {name!r} is registered; give its class or function: "
+            f"load_policy(..., network={name}), or register it: NETWORKS.register({name!r}, {name})"
+        )
+    made = make_network(
+        chosen,
+        objective.outputs(len(actions)) * chunks.size,
+        frames=past_frames + 1,
+        measurements=len(inputs),
+        cameras=len(cameras),
+        steps=chunks.size,
+    )
+    check_fits(chosen, preprocessing)
+    return policy_class(
+        made,
         preprocessing,
         actions,
         target_speed,
         description["training"],
-        loss=loss,
+        loss=objective,
         inputs=inputs,
         past_frames=past_frames,
+        cameras=cameras,
+        chunks=chunks,
+        network_name=name,
     )
+
+
+def _policy_class(name: str, given: type[NetworkPolicy] | None) -> type[NetworkPolicy]:
+    if given is not None:
+        if given.__name__ != name:
+            raise OptionError(f"the policy is a {name}, not the given {given.__name__}")
+        return given
+    if name != NetworkPolicy.__name__:
+        raise OptionError(
+            f"the policy is a {name}, a class of its author's; give it: load_policy(..., policy={name})"
+        )
+    return NetworkPolicy
 
 
 def _upgrade(older: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +194,7 @@ def is_ensemble(folder: Path) -> bool:
     return isinstance(description, dict) and description.get("format") == ensemble.FORMAT
 
 
-def _load_ensemble(folder: Path) -> Ensemble:
+def _load_ensemble(folder: Path, options: Mapping[str, Any]) -> Ensemble:
     """Load a checkpoint that `Ensemble.save` has written."""
     path = folder / "policy.json"
     description = json.loads(path.read_text(encoding="utf-8"))
@@ -118,4 +204,4 @@ def _load_ensemble(folder: Path) -> Ensemble:
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or not name.startswith("member-"):
             raise CheckpointError(f"{path}: {name!r} is no folder of a member beside it")
-    return Ensemble([load_policy(folder / name) for name in names])
+    return Ensemble([load_policy(folder / name, **options) for name in names])

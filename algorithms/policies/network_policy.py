@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from algorithms.base import ACTION_MEANINGS, Action, Floats, ObservationError, Policy
 from algorithms.checks import Number
+from algorithms.policies.batch import Batch
 from algorithms.policies.checkpoint import write_checkpoint
-from algorithms.policies.losses import Loss, MeanSquare
+from algorithms.policies.chunks import Chunks, ChunkState
+from algorithms.policies.device import (
+    Precision,
+    autocast,
+    check_precision,
+    find_device,
+    torch_threads,
+)
+from algorithms.policies.losses import LossSetting, MeanSquare, make_loss
+from algorithms.policies.networks import make_network, network_name
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.driving.policy_inputs import MEASUREMENTS
 from udacity_gym.errors import OptionError
@@ -23,11 +35,16 @@ from udacity_gym.telemetry import MPH, Image
 
 if TYPE_CHECKING:
     from algorithms.policies.export import Exported
+    from algorithms.training.config import TrainingConfig
 
 FORMAT = "udacity-gym-policy"
-VERSION = 3
-"""Version 2 used other names, see `algorithms.older_files`. Version 1 had no ``loss``, ``inputs`` and past
+VERSION = 4
+"""Version 3 had no ``policy``, ``cameras`` and ``chunks``: policies took one camera and predicted one action.
+Version 2 used other names, see `algorithms.older_files`. Version 1 had no ``loss``, ``inputs`` and past
 frames: the network mapped one image to the action itself."""
+
+State: TypeAlias = tuple[NDArray[Any], ...]
+"""What a policy remembers from step to step: arrays whose first axis is the car."""
 
 SINGLE_THREAD_IMAGES = 8
 """Number of images up to which a network runs in one thread. With so little work, threads wait for each other
@@ -50,27 +67,18 @@ def check_actions(actions: tuple[str, ...], target_speed: float | None) -> None:
         )
 
 
-@contextmanager
-def one_thread(when: bool) -> Iterator[None]:
+def one_thread(when: bool) -> AbstractContextManager[None]:
     """Run torch in one thread within the block if ``when`` is true."""
-    threads = torch.get_num_threads()
-    if not when or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    return torch_threads(1 if when else None)
 
 
 INPUT_SCALES = {"speed": 1 / (30 * MPH)}
-"""Factors that scale measurements for a network; 30 mph is the car's top speed."""
+"""Factors that scale measurements for a network; 30 mph is the car's top speed. The others are not scaled."""
 
 
-def scale_measurements(measurements: Floats, inputs: tuple[str, ...]) -> Tensor:
-    """Scale measurements for a network: (n, len(inputs)) in SI units to values of about [0, 1]."""
-    return torch.from_numpy(measurements * np.array([INPUT_SCALES[name] for name in inputs], np.float32))
+def input_scales(inputs: Sequence[str]) -> Floats:
+    """Factors that scale measurements for a network: (len(inputs),) float32."""
+    return np.array([INPUT_SCALES.get(name, 1.0) for name in inputs], np.float32)
 
 
 def check_inputs(inputs: tuple[str, ...], past_frames: int) -> None:
@@ -79,9 +87,26 @@ def check_inputs(inputs: tuple[str, ...], past_frames: int) -> None:
     Raises:
         OptionError: An input is unknown or given twice, or the number is out of range.
     """
-    if not isinstance(inputs, tuple) or len(set(inputs)) != len(inputs) or set(inputs) - set(INPUT_SCALES):
-        raise OptionError(f"inputs={inputs!r} must be a tuple of names out of {tuple(INPUT_SCALES)}")
+    if not isinstance(inputs, tuple) or len(set(inputs)) != len(inputs) or set(inputs) - set(MEASUREMENTS):
+        raise OptionError(f"inputs={inputs!r} must be a tuple of names out of {tuple(MEASUREMENTS)}")
     Number(0, 64, whole=True).check("past_frames", past_frames)
+
+
+def check_cameras(cameras: tuple[str, ...]) -> None:
+    """Check the names of cameras.
+
+    Raises:
+        OptionError: There is none, or one is given twice.
+    """
+    if (
+        not isinstance(cameras, tuple)
+        or not cameras
+        or len(set(cameras)) != len(cameras)
+        or not all(isinstance(name, str) and name for name in cameras)
+    ):
+        raise OptionError(
+            f"cameras={cameras!r} must be a tuple of names, such as ('left', 'center', 'right')"
+        )
 
 
 class Distribution(NamedTuple):
@@ -97,13 +122,20 @@ class Distribution(NamedTuple):
 
 
 class NetworkPolicy(Policy):
-    """Policy that drives with a network, including its preprocessing.
+    """Policy that drives with a network, including its preprocessing, its loss and its memory.
+
+    A subclass with a loss of its own overrides `loss`, and `Training` trains it like any other.
 
     Attributes:
         network: the network, in evaluation mode; see `algorithms.policies.networks.Network`.
+        network_name: name of the network, as checkpoints have it.
         preprocessing: how images are prepared for the network.
-        loss: defines what the network's outputs mean.
+        objective: defines what the network's outputs mean, and how far they are from a label.
+        chunks: how many steps the network predicts, and how the policy drives with them.
+        throttle_weight: weight of the throttle in `loss`; steering has weight 1.
         training: how the policy was trained: settings, seed, losses. Checkpoints keep it for humans to read.
+        device: where the network computes. Images and actions are NumPy arrays everywhere.
+        precision: arithmetic of the network: "float32" or "bfloat16". Weights are float32.
     """
 
     def __init__(
@@ -114,11 +146,15 @@ class NetworkPolicy(Policy):
         target_speed: float | None = None,
         training: dict[str, Any] | None = None,
         *,
-        loss: Loss | None = None,
+        loss: LossSetting | None = None,
         inputs: tuple[str, ...] = (),
         past_frames: int = 0,
+        cameras: tuple[str, ...] = ("center",),
+        chunks: Chunks | None = None,
+        throttle_weight: float = 0.1,
+        network_name: str | None = None,
     ) -> None:
-        """Make a policy.
+        """Make a policy, on the CPU; `to` moves it to another device.
 
         Args:
             network: maps prepared, normalised images, and scaled measurements if there are ``inputs``,
@@ -127,24 +163,139 @@ class NetworkPolicy(Policy):
             actions: ("steering", "throttle") or ("steering",).
             target_speed: m/s, for a policy that only steers.
             training: see the attributes.
-            loss: see the attributes; None means that the outputs are the actions.
-            inputs: inputs of the network besides images, names from `INPUT_SCALES`.
+            loss: what the outputs mean, see `algorithms.policies.losses`; None means that they are the
+                actions.
+            inputs: inputs of the network besides images, names from
+                `udacity_gym.driving.policy_inputs.MEASUREMENTS`.
             past_frames: number of past images that the network gets besides the present one.
+            cameras: cameras whose images the network gets, in this order.
+            chunks: see the attributes; None predicts the present action only.
+            throttle_weight: see the attributes.
+            network_name: see the attributes; None takes the name of the network's class.
 
         Raises:
             OptionError: Actions and target speed do not go together, or an input is unknown.
         """
         check_actions(actions, target_speed)
         check_inputs(inputs, past_frames)
+        check_cameras(cameras)
         self.network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network_name = network_name or type(network).__name__
         self.preprocessing = preprocessing
         self.actions = actions
         self.target_speed = target_speed
         self.image_size = preprocessing.camera_size
         self.training = training or {}
-        self.loss = loss or MeanSquare()
+        self.objective = MeanSquare() if loss is None else make_loss(loss)
         self.inputs = inputs
         self.past_frames = past_frames
+        self.camera, self.cameras = cameras[0], cameras
+        self.chunks = Chunks() if chunks is None else chunks
+        self.throttle_weight = throttle_weight
+        self.device = torch.device("cpu")
+        self.precision: Precision = "float32"
+
+    @classmethod
+    def from_config(
+        cls, config: TrainingConfig, *, target_speed: float | None = None, seed: int | None = None
+    ) -> Self:
+        """Make an untrained policy from the settings of a training.
+
+        Args:
+            config: the settings.
+            target_speed: m/s, for a policy that only steers.
+            seed: seed of the initial weights; None takes that of the settings.
+
+        Raises:
+            OptionError: The network does not fit the settings.
+        """
+        network = make_network(
+            config.network,
+            config.objective.outputs(len(config.actions)) * config.chunk_size,
+            config.seed if seed is None else seed,
+            frames=config.past_frames + 1,
+            measurements=len(config.inputs),
+            cameras=len(config.cameras),
+            steps=config.chunk_size,
+        )
+        return cls(
+            network,
+            config.preprocessing,
+            config.actions,
+            target_speed,
+            loss=config.objective,
+            inputs=config.inputs,
+            past_frames=config.past_frames,
+            cameras=config.cameras,
+            chunks=config.chunks,
+            throttle_weight=config.throttle_weight,
+            network_name=network_name(config.network),
+        )
+
+    def to(self, device: str | torch.device | None = None, precision: Precision | None = None) -> Self:
+        """Move the policy to a device, or change its precision.
+
+        Args:
+            device: "auto", "cpu", "cuda", "cuda:1" or "mps"; None stays.
+            precision: "float32" or "bfloat16"; None stays.
+
+        Returns:
+            The policy itself.
+
+        Raises:
+            OptionError: There is no such device, or it can't compute in this precision.
+        """
+        target = self.device if device is None else find_device(device)
+        check_precision(target, precision or self.precision)
+        self.network.to(target)
+        self.device, self.precision = target, precision or self.precision
+        return self
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, which training minimises, and other measures to log.
+
+        Args:
+            batch: samples on the policy's device.
+
+        Returns:
+            The loss, a scalar, as a mean over the samples; and metrics by name, each (n,) or a mean. Training
+            logs their means, and "steering_mae", the mean absolute steering error, in the epoch log.
+        """
+        out = self.run_network(batch.images, batch.measurements)
+        targets = batch.targets.reshape(len(out), -1)
+        errors = self.objective.loss(out, targets)
+        weights = torch.tensor([1.0, self.throttle_weight][: errors.shape[1]], device=errors.device)
+        size = self.chunks.size
+        if size > 1:
+            if len(errors) != len(out):
+                raise OptionError(
+                    f"with chunk_size={size} a loss must return the loss of each sample; "
+                    f"{self.objective} returns a mean"
+                )
+            errors = errors * batch.valid.reshape(-1, 1)  # steps after the end of an episode do not count
+        with torch.no_grad():
+            steering = self.objective.mean(out)[::size, 0]
+            metrics = {"steering_mae": (steering - targets[::size, 0]).abs()}
+        return (errors.mean(dim=0) * weights).sum(), metrics
+
+    def run_network(self, images: Tensor, measurements: Tensor) -> Tensor:
+        """Run the network in the policy's precision.
+
+        Args:
+            images: (n, ...) uint8 prepared images on the policy's device, see `Batch`.
+            measurements: (n, len(inputs)) float32 in SI units.
+
+        Returns:
+            Outputs as `Loss.split` gives them, float32: (n, actions, width) for most losses; with a chunk
+            size above 1, (n * chunk_size, ...), the steps of a sample together.
+        """
+        with autocast(self.device, self.precision):
+            numbers: tuple[Tensor, ...] = ()
+            if self.inputs:
+                scales = torch.from_numpy(input_scales(self.inputs)).to(measurements.device)
+                numbers = (measurements * scales,)
+            out = self.network(self.preprocessing.normalize(images), *numbers)
+        return self.objective.split(out.float().reshape(len(images) * self.chunks.size, -1))
 
     def act(self, images: Image, measurements: Floats | None = None) -> Action:
         """Choose an action for each image, as the first of an episode; see `Policy.act`."""
@@ -155,10 +306,12 @@ class NetworkPolicy(Policy):
     def predict_distribution(
         self,
         observation: Any,
-        state: tuple[NDArray[Any], ...] | None = None,
+        state: State | None = None,
         episode_start: NDArray[np.bool_] | None = None,
-    ) -> tuple[Distribution, tuple[NDArray[Any], ...] | None]:
+    ) -> tuple[Distribution, State | None]:
         """Predict the mean and standard deviation of the action.
+
+        Of a policy with a chunk size, it is the newest prediction for this step, not the average of chunks.
 
         Args:
             observation: see `predict`.
@@ -173,60 +326,109 @@ class NetworkPolicy(Policy):
             OptionError: The network was trained with a loss without a standard deviation.
         """
         images, measurements, single = self.check(observation)
-        out, state = self._run_network(images, measurements, state, episode_start)
-        mean, std = self.loss.mean(out).numpy().clip(-1.0, 1.0), self.loss.std(out).numpy()
+        prepared, memory, chunk_state = self._recall(images, state, episode_start)
+        out = self._infer(prepared, measurements)
+        step = slice(None, None, self.chunks.size)
+        mean = _to_numpy(self.objective.mean(out)[step]).clip(-1.0, 1.0)
+        std = _to_numpy(self.objective.std(out)[step])
+        if chunk_state is not None:
+            chunk_state = self._use_chunks(chunk_state, prepared, measurements)[1]
+        state = self._state(memory, chunk_state)
         return (Distribution(mean[0], std[0]) if single else Distribution(mean, std)), state
 
     def _decide(
         self,
         images: Image,
         measurements: Floats,
-        state: tuple[NDArray[Any], ...] | None,
+        state: State | None,
         episode_start: NDArray[np.bool_] | None,
-    ) -> tuple[Action, tuple[NDArray[Any], ...] | None]:
-        out, state = self._run_network(images, measurements, state, episode_start)
-        action: Action = self.loss.mean(out).numpy()
-        return action, state
-
-    def _run_network(
-        self,
-        images: Image,
-        measurements: Floats,
-        state: tuple[NDArray[Any], ...] | None,
-        episode_start: NDArray[np.bool_] | None,
-    ) -> tuple[Tensor, tuple[NDArray[Any], ...] | None]:
-        """Run the network; returns its outputs by action, (n, len(actions), width), and the state."""
-        prepared = self.preprocessing.prepare_batch(images)
-        if self.past_frames:
-            prepared = self._add_past(prepared, state, episode_start)
-            state = (prepared[:, 1:],)
-        with one_thread(when=len(images) <= SINGLE_THREAD_IMAGES), torch.inference_mode():
-            normalized = self.preprocessing.normalize(torch.from_numpy(prepared))
-            numbers = (scale_measurements(measurements, self.inputs),) if self.inputs else ()
-            return self.loss.split(self.network(normalized, *numbers)), state
-
-    def _add_past(self, prepared: Image, state: tuple[NDArray[Any], ...] | None, episode_start: Any) -> Image:
-        """Join past images and the present one: (n, past_frames + 1, *size, 3).
-
-        Where an episode begins, the first image is repeated in place of past images.
-        """
-        n, shape = len(prepared), prepared.shape[1:]
-        if state is None:
-            past = np.repeat(prepared[:, None], self.past_frames, axis=1)
+    ) -> tuple[Action, State | None]:
+        prepared, memory, chunk_state = self._recall(images, state, episode_start)
+        if chunk_state is None:
+            out = self._infer(prepared, measurements)
+            action: Action = _to_numpy(self.objective.mean(out)[:: self.chunks.size])
         else:
-            past = np.asarray(state[0])
-            if past.shape != (n, self.past_frames, *shape):
+            action, chunk_state = self._use_chunks(chunk_state, prepared, measurements)
+        return action, self._state(memory, chunk_state)
+
+    def _use_chunks(
+        self, state: ChunkState, prepared: Image, measurements: Floats
+    ) -> tuple[Action, ChunkState]:
+        """The actions of this step from old and new chunks, and the state after it."""
+        needed = self.chunks.needs_chunk(state)
+        shape = (-1, self.chunks.size, len(self.actions))
+        chunks: Floats = np.empty((0, *shape[1:]), np.float32)
+        if needed.any():
+            out = self._infer(prepared[needed], measurements[needed])
+            chunks = _to_numpy(self.objective.mean(out)).reshape(shape)
+        return self.chunks.step(state, chunks, needed)
+
+    def _infer(self, prepared: Image, measurements: Floats) -> Tensor:
+        """Run the network on arrays; returns the outputs as in `run_network`."""
+        on_cpu = self.device.type == "cpu"
+        with one_thread(when=on_cpu and len(prepared) <= SINGLE_THREAD_IMAGES), torch.inference_mode():
+            images = torch.from_numpy(prepared).to(self.device)
+            return self.run_network(images, torch.from_numpy(measurements).to(self.device))
+
+    def _recall(
+        self, images: Image, state: State | None, episode_start: Any
+    ) -> tuple[Image, State, ChunkState | None]:
+        """Prepare images, with the past ones of the state.
+
+        Returns:
+            (n, *size, 3) prepared images, or (n, frames * cameras, *size, 3); the images to remember, in a
+            tuple that is empty without past frames; and the chunks to drive with, None without.
+        """
+        n, cameras = len(images), len(self.cameras)
+        prepared = self.preprocessing.prepare_batch(images.reshape(-1, *images.shape[-3:]))
+        if cameras > 1:
+            prepared = prepared.reshape(n, cameras, *prepared.shape[1:])
+        parts = () if state is None else tuple(state)
+        memory: State = ()
+        if self.past_frames:
+            prepared = self._add_past(prepared, parts[0] if parts else None, episode_start)
+            memory, parts = (prepared[:, cameras:],), parts[1:]
+        if not self.chunks.remembers:
+            return prepared, memory, None
+        new = self.chunks.start(n, len(self.actions))
+        if not parts:
+            return prepared, memory, new
+        chunk_state = ChunkState(*map(np.asarray, parts))
+        chunk_state.check(new)
+        return (
+            prepared,
+            memory,
+            chunk_state if episode_start is None else chunk_state.restarted(episode_start),
+        )
+
+    def _state(self, memory: State, chunk_state: ChunkState | None) -> State | None:
+        """The state of `predict`; None without any memory."""
+        chunks = () if chunk_state is None else (chunk_state.chunks, chunk_state.count)
+        return (*memory, *chunks) or None
+
+    def _add_past(self, prepared: Image, past: Any, episode_start: Any) -> Image:
+        """Join past images and the present ones: (n, (past_frames + 1) * cameras, *size, 3).
+
+        Where an episode begins, the first images are repeated in place of past images.
+        """
+        now = prepared if len(self.cameras) > 1 else prepared[:, None]
+        first = np.tile(now, (1, self.past_frames, 1, 1, 1))
+        if past is None:
+            past = first
+        else:
+            past = np.asarray(past)
+            if past.shape != first.shape:
                 raise ObservationError(
-                    f"the state is of shape {past.shape}, but {n} images with past_frames={self.past_frames} "
-                    f"need {(n, self.past_frames, *shape)}; begin with state=None"
+                    f"the state is of shape {past.shape}, but {len(now)} images with "
+                    f"past_frames={self.past_frames} need {first.shape}; begin with state=None"
                 )
             if episode_start is not None:
-                begins = np.broadcast_to(np.asarray(episode_start, np.bool_), (n,))
-                past = np.where(begins[:, None, None, None, None], prepared[:, None], past)
-        return np.concatenate([past, prepared[:, None]], axis=1)
+                begins = np.broadcast_to(np.asarray(episode_start, np.bool_), (len(now),))
+                past = np.where(begins[:, None, None, None, None], first, past)
+        return np.concatenate([past, now], axis=1)
 
     def save(self, folder: str | Path) -> Path:
-        """Write a checkpoint; see `Policy.save`.
+        """Write a checkpoint; see `Policy.save`. It does not depend on the device.
 
         Raises:
             CheckpointError: The folder holds other files than a checkpoint.
@@ -234,15 +436,19 @@ class NetworkPolicy(Policy):
         description = {
             "format": FORMAT,
             "version": VERSION,
-            "network": type(self.network).__name__,
+            "policy": type(self).__name__,
+            "network": self.network_name,
             "preprocessing": self.preprocessing.to_json(),
             "actions": {name: ACTION_MEANINGS[name] for name in self.actions},
             "target_speed": self.target_speed,
-            "loss": self.loss.to_json(),
+            "loss": self.objective.to_json(),
             "inputs": {
-                name: {"unit": MEASUREMENTS[name], "scale": INPUT_SCALES[name]} for name in self.inputs
+                name: {"unit": MEASUREMENTS[name], "scale": INPUT_SCALES.get(name, 1.0)}
+                for name in self.inputs
             },
             "past_frames": self.past_frames,
+            "cameras": list(self.cameras),
+            "chunks": asdict(self.chunks),
             "training": self.training,
         }
         return write_checkpoint(folder, "policy", self.network.state_dict(), description)
@@ -261,7 +467,15 @@ class NetworkPolicy(Policy):
         target_speed = "" if self.target_speed is None else f", target_speed={self.target_speed:.1f} m/s"
         inputs = f", inputs={self.inputs}" if self.inputs else ""
         past = f", past_frames={self.past_frames}" if self.past_frames else ""
+        cameras = f", cameras={self.cameras}" if self.cameras != ("center",) else ""
+        chunks = f", chunk_size={self.chunks.size}" if self.chunks.size > 1 else ""
+        device = "" if self.device.type == "cpu" else f", device={str(self.device)!r}"
         return (
-            f"{type(self).__name__}({type(self.network).__name__}, actions={self.actions}"
-            f"{target_speed}{inputs}{past})"
+            f"{type(self).__name__}({self.network_name}, actions={self.actions}"
+            f"{target_speed}{inputs}{past}{cameras}{chunks}{device})"
         )
+
+
+def _to_numpy(values: Tensor) -> Floats:
+    array: Floats = values.cpu().numpy()
+    return array

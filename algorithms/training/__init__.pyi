@@ -3,6 +3,7 @@ from . import (
     augment as augment,
     config as config,
     data as data,
+    optimizers as optimizers,
     throttle as throttle,
     trainer as trainer,
     training_set as training_set,

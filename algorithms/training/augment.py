@@ -9,6 +9,7 @@ ground). The steering is that of pure pursuit (Coulter 1992) to a point on the r
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -189,17 +190,23 @@ class Augmentation:
         rng: np.random.Generator,
         preprocessing: Preprocessing,
         geometry: Geometry,
+        *,
+        shares: Floats | None = None,
+        mirrored: Sequence[int] | None = None,
     ) -> tuple[Image, Floats]:
         """Augment a batch.
 
         Args:
             images: (n, height, width, 3) uint8, prepared by ``preprocessing``; or (n, frames, height,
                 width, 3): all frames of a sample are changed alike.
-            steering: (n,) labels, positive turns right.
+            steering: (n,) labels, positive turns right; or (n, k), several of a sample.
             distance: (n,) m after which the car should be back on its path.
             rng: random generator.
             preprocessing: how the images were prepared.
             geometry: geometry of camera and car.
+            shares: (n, k) share of the correction that each of several labels gets; None corrects all fully.
+            mirrored: order of the frames of a sample that is mirrored, where they are of several cameras and
+                left and right change places; None keeps the order.
 
         Returns:
             New images and new labels, of the same shapes and dtypes.
@@ -215,8 +222,14 @@ class Augmentation:
             frames = images.shape[1]
             maps, light = np.repeat(maps, frames, axis=0), np.repeat(light, frames, axis=0)
         lit = shade(warp(images.reshape(-1, *images.shape[-3:]), maps), light, preprocessing.color)
-        steering = steering + geometry.recovery_steering(offset, heading, distance).astype(np.float32)
-        return lit.reshape(images.shape), np.where(flip, -steering, steering)
+        lit = lit.reshape(images.shape)
+        if mirrored is not None:
+            lit[flip] = lit[flip][:, list(mirrored)]
+        correction = geometry.recovery_steering(offset, heading, distance).astype(np.float32)
+        if steering.ndim == 2:
+            correction, flip = correction[:, None], flip[:, None]
+        steering = steering + (correction if shares is None else correction * shares)
+        return lit, np.where(flip, -steering, steering)
 
     def _light(self, n: int, height: int, width: int, rng: np.random.Generator) -> Floats:
         """Random brightness and shadows: (n, height, width) float32 factors."""

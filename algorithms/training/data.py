@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -206,7 +207,7 @@ class Frames:
                 yield f"{name} {_file_size(episode, camera, index)}\n".encode()
 
     def columns(self, names: Sequence[str]) -> Floats:
-        """Some columns side by side, such as the actions of a policy or its inputs.
+        """Some columns side by side, such as the actions of a policy.
 
         Args:
             names: "steering", "throttle" or "speed" each.
@@ -216,6 +217,37 @@ class Frames:
         """
         columns = [getattr(self, name) for name in names]
         return np.stack(columns, axis=1) if columns else np.empty((len(self), 0), np.float32)
+
+    def measurements(self, names: Sequence[str]) -> Floats:
+        """What a policy is told besides images, as a driver would tell it at each row.
+
+        Steering, throttle and brake are those in force when the image was taken, so those of the row before;
+        0 where an episode begins, or after a cut in it, see `MAX_FRAME_GAP`.
+
+        Args:
+            names: names of `udacity_gym.driving.policy_inputs.MEASUREMENTS`; "speed" and those in force are
+                in every recording, others are taken from the side file.
+
+        Returns:
+            (n, len(names)) float32 in SI units.
+
+        Raises:
+            RecordingError: The side file has no number under a name.
+        """
+        columns = [self.speed if name == "speed" else self._measurement(name) for name in names]
+        return np.stack(columns, axis=1) if columns else np.empty((len(self), 0), np.float32)
+
+    def _measurement(self, name: str) -> Floats:
+        values = np.empty(len(self), np.float32)
+        for number in np.unique(self.episode).tolist():
+            rows, episode = self.episode == number, self.episodes[number]
+            if name in ("steering", "throttle", "brake"):
+                column = np.concatenate([[0.0], getattr(episode, name)[:-1]])
+                column[_begins(episode)] = 0.0
+            else:
+                column = _side_file_column(episode, name)
+            values[rows] = column[self.index[rows]]
+        return values
 
     def select(self, rows: Indices | slice) -> Frames:
         """Some of the rows, in the given order."""
@@ -301,17 +333,44 @@ class Frames:
         """
         past = np.repeat(self.index[:, None], past_frames + 1, axis=1) - np.arange(past_frames, -1, -1)
         for number in np.unique(self.episode) if past_frames else ():
-            time = np.asarray(self.episodes[number].time, np.float64)
-            step = np.diff(time)
-            cut = (
-                step > max(MAX_FRAME_GAP, 2.5 * float(np.median(step)))
-                if len(step)
-                else np.empty(0, np.bool_)
-            )
-            first = np.maximum.accumulate(np.where(np.concatenate([[True], cut]), np.arange(len(time)), 0))
+            begins = _begins(self.episodes[number])
+            first = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
             rows = self.episode == number
             past[rows] = np.maximum(past[rows], first[self.index[rows]][:, None])
         return past
+
+    def future(self, steps: int) -> tuple[Indices, NDArray[np.bool_]]:
+        """The rows after each row, as targets of several steps.
+
+        A step counts if its label is among these rows and nothing was cut between: rows that were left out or
+        held out for validation are never targets.
+
+        Args:
+            steps: number of steps, the row itself first.
+
+        Returns:
+            (n, chunk_size) row numbers, and whether each is that step; where it is not, the row number is
+            that of the last step that is.
+        """
+        rows = np.arange(len(self))
+        target = np.repeat(rows[:, None], steps, axis=1)
+        valid = np.ones((len(self), steps), np.bool_)
+        lookup = {
+            place: row
+            for row, place in enumerate(zip(self.episode.tolist(), self.index.tolist(), strict=True))
+        }
+        begins = {number: _begins(self.episodes[number]) for number in np.unique(self.episode).tolist()}
+        follower = np.full(len(self), -1, np.int64)
+        for row, (number, index) in enumerate(zip(self.episode.tolist(), self.index.tolist(), strict=True)):
+            next_row = lookup.get((number, index + 1))
+            if next_row is not None and not begins[number][index + 1]:
+                follower[row] = next_row
+        for step in range(1, steps):
+            last = target[:, step - 1]
+            after = follower[last]
+            valid[:, step] = valid[:, step - 1] & (after >= 0)
+            target[:, step] = np.where(valid[:, step], after, last)
+        return target, valid
 
     def next_rows(self) -> Indices:
         """(n,) the row that follows each row in time; -1 at the end of an episode and before a cut in it."""
@@ -342,6 +401,25 @@ class Frames:
             last = np.searchsorted(time, time + seconds / 2 + 1e-6)
             steering[rows] = (summed[last] - summed[first]) / (last - first)
         return replace(self, steering=steering)
+
+
+def _begins(episode: Episode) -> NDArray[np.bool_]:
+    """(n,) whether a row has no row before it: the first one, and those after a cut, see `MAX_FRAME_GAP`."""
+    step = np.diff(np.asarray(episode.time, np.float64))
+    cut = step > max(MAX_FRAME_GAP, 2.5 * float(np.median(step))) if len(step) else np.empty(0, np.bool_)
+    return np.concatenate([[True], cut])[: len(episode)]
+
+
+def _side_file_column(episode: Episode, name: str) -> NDArray[np.float64]:
+    """A number of each row from the side file."""
+    values = [extra.get(name) for extra in episode.extras()]
+    for row, value in zip(episode.row.tolist(), values, strict=True):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise RecordingError(
+                f"{episode.log}, row {row}: the side file has {name}={value!r}, which must be a "
+                f'finite number for inputs=("{name}",); record it with the frames, or leave this input out'
+            )
+    return np.array(values, np.float64)
 
 
 def _file_size(episode: Episode, camera: str, index: int) -> int:

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from algorithms.base import Floats, TrainingError
+from algorithms.base import TrainingError
 from algorithms.checks import START_OVER, check_same_settings
 from algorithms.older_files import upgrade_training
+from algorithms.policies.batch import Batch
 from algorithms.policies.checkpoint import check_tensors, read_checkpoint, write_checkpoint
-from algorithms.policies.network_policy import NetworkPolicy, scale_measurements
-from algorithms.policies.networks import make_network
+from algorithms.policies.device import (
+    describe_device,
+    forked_random_state,
+    torch_threads,
+)
+from algorithms.policies.network_policy import NetworkPolicy
+from algorithms.policies.networks import network_name
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames
+from algorithms.training.optimizers import Schedule, make_optimizer
 from algorithms.training.throttle import choose_throttle
-from algorithms.training.training_set import Batch, TrainingSet
+from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.progress import progress_bar
 from udacity_gym.recording.frames import ImageCache, ordered_map
-from udacity_gym.telemetry import Image
 
 STATE_FORMAT = "udacity-gym-training-state"
-STATE_VERSION = 3
+STATE_VERSION = 4
+"""Version 3 had only Adam, under "adam", and its own schedules. Versions 1 and 2 used other names."""
+
+STEERING_MAE = "steering_mae"
+"""The metric that the epoch log has for itself."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class Epoch:
             if no rows were set aside.
         steering_mae: mean absolute steering error on them, in shares of full lock.
         score: score of the judge, greater is better; None if there is no judge or it was not asked.
+        metrics: other measures of the policy's loss, see `NetworkPolicy.loss`: "train/NAME" over the
+            augmented batches, "validation/NAME" over the validation rows.
     """
 
     epoch: int
@@ -54,6 +66,7 @@ class Epoch:
     validation_loss: float | None
     steering_mae: float | None
     score: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Training:
@@ -78,7 +91,8 @@ class Training:
         target_speed: m/s, speed for a steering-only policy, else None.
         throttle_reason: what ``throttle="auto"`` has chosen and why; None if the settings had chosen.
         epoch_log: results of each finished epoch.
-        network: the network in training.
+        policy: the policy in training; it owns the loss.
+        network: its network.
         best: weights of the best epoch so far: the epoch with the greatest score if there is a judge, else
             with the least validation loss, else the last one.
     """
@@ -120,7 +134,6 @@ class Training:
         """
         config, self.throttle_reason = choose_throttle(config, train, initial)
         self.config, self.folder, self._learner, self._source = config, folder, learner, source
-        self._objective = config.objective
         self._judge = judge
         self.epoch_log: list[Epoch] = []
         self._train = TrainingSet(train, config, cache)
@@ -132,15 +145,41 @@ class Training:
             len(train) if config.steps_per_epoch is None else config.steps_per_epoch * config.batch_size
         )
         self._steps = -(-self._rows // config.batch_size)
-        self.network = make_network_for(config, config.seed)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.policy = config.policy.from_config(config, target_speed=self.target_speed)
+        self.network = self.policy.network
         if initial is not None:
             check_initial(initial, self.network, config)
             self.network.load_state_dict(initial.network.state_dict())
-        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
+        self.policy.to(config.device, config.precision)
+        self._parameters = [value for value in self.network.parameters() if value.requires_grad]
+        if not self._parameters:
+            raise OptionError(
+                f"network={network_name(config.network)} has nothing to train: all its parameters are frozen "
+                "(requires_grad=False)"
+            )
+        self._optimizer = make_optimizer(
+            config.optimizer,
+            self._parameters,
+            config.learning_rate,
+            config.weight_decay,
+            config.optimizer_options,
+        )
+        self._schedule = Schedule(
+            config.schedule,
+            self._optimizer,
+            config.learning_rate,
+            config.epochs,
+            self._steps,
+            config.schedule_options,
+        )
         self._fingerprint = self._hash_data(initial) if folder is not None else ""
         self._best_value = math.inf  # loss, or score with its sign turned
         self.best = _copy(self.network)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self.policy.device
 
     def run(
         self, progress: bool = False, after_epoch: Callable[[Epoch], object] | None = None
@@ -159,20 +198,23 @@ class Training:
             TrainingError: The loss is no longer finite.
         """
         self._resume()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # within an operation; threads compute parts of a batch, see `_step`
+        parts = self._count_parts()
+        # Within an operation; with several parts, threads compute them, see `_step`.
+        threads = torch_threads(1 if parts > 1 else self._threads)
         log = None if self.folder is None else _Log(self.folder / "tensorboard", len(self.epoch_log))
         bar = progress_bar(
             progress,
             total=self.config.epochs * self._steps,
             initial=len(self.epoch_log) * self._steps,
             unit="batch",
-            desc="training",
+            desc=f"training on {self.device}",
         )
         try:
-            with ThreadPoolExecutor(self._threads) as pool:
+            with threads, forked_random_state(self.device), ThreadPoolExecutor(parts) as pool:
+                if log is not None:
+                    log.describe(self._describe_computation(parts))
                 while len(self.epoch_log) < self.config.epochs and not self._is_out_of_patience():
-                    epoch = self._epoch(len(self.epoch_log), pool, bar)
+                    epoch = self._epoch(len(self.epoch_log), pool, parts, bar)
                     self._keep(epoch)
                     if log is not None:
                         log.write(epoch)
@@ -180,7 +222,6 @@ class Training:
                     if after_epoch is not None:
                         after_epoch(epoch)
         finally:
-            torch.set_num_threads(threads)
             bar.close()
             if log is not None:
                 log.close()
@@ -189,36 +230,82 @@ class Training:
             policy.save(self.folder / "policy")  # once more, with the whole epoch log
         return policy
 
-    def _epoch(self, number: int, pool: Executor, bar: Any) -> Epoch:
+    def _describe_computation(self, parts: int) -> str:
+        """Device, precision and threads, for the log."""
+        how = f", {parts} parts of a batch in parallel" if parts > 1 else ""
+        return f"{describe_device(self.device)}, {self.config.precision}{how}, torch {torch.__version__}"
+
+    def _count_parts(self) -> int:
+        """Number of parts of each batch that are computed in parallel.
+
+        The loss of a batch can be computed in parts if it is the mean of the losses of its parts. It is not
+        with dropout or other random numbers, batch normalisation, or layers that change in ``forward``. A
+        small batch shows which is the case, whatever the network is made of.
+        """
+        parts = min(self._threads, self.config.batch_size)
+        if self.device.type != "cpu" or parts < 2 or self._is_divisible:
+            return parts if self.device.type == "cpu" else 1
+        return 1
+
+    @functools.cached_property
+    def _is_divisible(self) -> bool:
+        """Whether the loss of a batch is the mean of those of its parts, and computing it changes nothing."""
+        rows = np.arange(4) % len(self._train)
+        batch = self._train.recorded_batch(rows)
+        noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, batch.images.shape, np.uint8))
+        batch = batch._replace(images=noise)  # recorded images may be all alike
+        network, before, precision = self.network, _copy(self.network), self.policy.precision
+        network.train()
+        self.policy.precision = "float32"  # in which parts and whole differ by rounding only
+        with forked_random_state(self.device), torch.no_grad():
+            state = torch.get_rng_state()
+            whole, again = (float(self.policy.loss(batch)[0]) for _ in range(2))
+            parts = [float(self.policy.loss(part)[0]) for part in batch.split(2)]
+            is_random = not torch.equal(state, torch.get_rng_state())
+        changes = any(not torch.equal(value, before[name]) for name, value in network.state_dict().items())
+        network.load_state_dict(before)
+        self.policy.precision = precision
+        is_mean = math.isclose(whole, sum(parts) / 2, rel_tol=1e-3, abs_tol=1e-5)
+        return whole == again and is_mean and not is_random and not changes
+
+    def _epoch(self, number: int, pool: Executor, parts: int, bar: Any) -> Epoch:
         rng = np.random.default_rng([self.config.seed, number])
+        torch.manual_seed(int(np.random.SeedSequence((self.config.seed, number)).generate_state(1)[0]))
         order, size = self._train.draw_rows(rng, self._rows), self.config.batch_size
         self.network.train()
-        total = 0.0
+        total, metrics = 0.0, _Means()
 
         def make(step: int) -> Batch:
             return self._train.augmented_batch(order[step * size : (step + 1) * size], rng)
 
         # One worker makes one batch after the other, so that the order of random draws is fixed.
         for step, batch in enumerate(ordered_map(make, range(self._steps), workers=1, prefetch=1)):
-            rate = self._learning_rate(number * self._steps + step)
-            loss = self._step(batch, rate, pool)
+            self._schedule.before_step(number * self._steps + step)
+            loss = self._step(batch, pool, parts, metrics)
+            self._schedule.after_step()
             if not math.isfinite(loss):
                 raise self._diverged(f"the loss of step {step + 1} of {self._steps} is {loss}", number)
-            total += loss * len(batch.images)
+            total += loss * batch.size
             bar.update()
-        validation_loss, mae = self._validate()
+        train_loss = total / len(order)
+        validation_loss, validation_metrics = self._validate()
         if not all(bool(value.isfinite().all()) for value in self.network.parameters()):
             raise self._diverged("weights are no longer finite after the last step", number)
         if validation_loss is not None and not math.isfinite(validation_loss):
             raise self._diverged(f"the validation loss is {validation_loss}", number)
-        return Epoch(number + 1, total / len(order), validation_loss, mae, self._score(number + 1))
+        self._schedule.after_epoch(train_loss if validation_loss is None else validation_loss)
+        mae = validation_metrics.pop(STEERING_MAE, None)
+        others = {f"train/{name}": value for name, value in metrics.values().items() if name != STEERING_MAE}
+        others |= {f"validation/{name}": value for name, value in validation_metrics.items()}
+        return Epoch(number + 1, train_loss, validation_loss, mae, self._score(number + 1), others)
 
     def _score(self, epoch: int) -> float | None:
         """The judge's score of the network, if it is asked after this epoch."""
         if self._judge is None or (epoch % self.config.judge_every and epoch < self.config.epochs):
             return None
         threads = torch.get_num_threads()
-        score = float(self._judge(self._policy(self.network.state_dict())))
+        with forked_random_state(self.device):
+            score = float(self._judge(self._policy(self.network.state_dict())))
         torch.set_num_threads(threads)
         if not math.isfinite(score):
             raise self._diverged(f"the judge's score is {score}", epoch - 1)
@@ -231,69 +318,48 @@ class Training:
             f"lower learning_rate={self.config.learning_rate:g}{elsewhere}"
         )
 
-    def _step(self, batch: Batch, rate: float, pool: Executor) -> float:
+    def _step(self, batch: Batch, pool: Executor, parts: int, metrics: _Means) -> float:
         """One step of the optimizer; returns the batch's loss.
 
-        The batch is split into parts, and a thread computes the gradients of each. Threads within every
-        operation, as torch has them, synchronise once per layer; these synchronise once per step, which
+        On a CPU, the batch is split into parts, and a thread computes the gradients of each. Threads within
+        every operation, as torch has them, synchronise once per layer; these synchronise once per step, which
         is faster on few cores and much faster if other programs use them too.
-        Networks that draw random numbers or change themselves in ``forward`` don't fit, see `NETWORKS`.
         """
-        parameters, batch_size = list(self.network.parameters()), len(batch.images)
 
-        def compute_part(
-            images: Image, measurements: Floats, targets: Floats
-        ) -> tuple[float, tuple[Tensor, ...]]:
-            out = self._run_network(images, measurements)
-            loss = self._loss(out, torch.from_numpy(targets)) * (len(images) / batch_size)
-            return loss.item(), torch.autograd.grad(loss, parameters)
+        def compute_part(part: Batch) -> tuple[float, dict[str, Tensor], tuple[Tensor | None, ...]]:
+            loss, measured = self.policy.loss(part.to(self.device))
+            loss = loss * (part.size / batch.size)
+            gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+            return loss.item(), measured, gradients
 
-        parts = min(self._threads, batch_size)
-        results = list(pool.map(compute_part, *(np.array_split(column, parts) for column in batch)))
-        for parameter, *gradients in zip(parameters, *(gradients for _, gradients in results), strict=True):
-            parameter.grad = functools.reduce(torch.add, gradients)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        pieces = batch.split(min(parts, batch.size))
+        # With a single part, in this thread: torch's random generators and settings are those of the thread.
+        results = list((pool.map if parts > 1 else map)(compute_part, pieces))
+        for part, (_, measured, _) in zip(pieces, results, strict=True):
+            metrics.add(measured, part.size)
+        columns = zip(*(gradients for *_, gradients in results), strict=True)
+        for parameter, gradients in zip(self._parameters, columns, strict=True):
+            used = [gradient for gradient in gradients if gradient is not None]
+            parameter.grad = functools.reduce(torch.add, used) if used else None
+        if self.config.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm)
         self._optimizer.step()
-        return sum(loss for loss, _ in results)
-
-    def _run_network(self, images: Image, measurements: Floats) -> Tensor:
-        """Run the network; returns its outputs by action: (n, actions, width)."""
-        normalized = self.config.preprocessing.normalize(torch.from_numpy(images))
-        inputs = self.config.inputs
-        numbers = (scale_measurements(measurements, inputs),) if inputs else ()
-        return self._objective.split(self.network(normalized, *numbers))
-
-    def _loss(self, out: Tensor, targets: Tensor) -> Tensor:
-        errors = self._objective.loss(out, targets)
-        weights = torch.tensor([1.0, self.config.throttle_weight][: errors.shape[1]])
-        return (errors.mean(dim=0) * weights).sum()
-
-    def _learning_rate(self, step: int) -> float:
-        if self.config.schedule == "constant":
-            return self.config.learning_rate
-        total = self.config.epochs * self._steps
-        warm_up = min(self._steps, total // 5)
-        if step < warm_up:
-            return self.config.learning_rate * (step + 1) / warm_up
-        done = (step - warm_up) / (total - warm_up)
-        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        return sum(loss for loss, *_ in results)
 
     @torch.inference_mode()
-    def _validate(self) -> tuple[float | None, float | None]:
-        """Loss and mean absolute steering error on the validation rows."""
+    def _validate(self) -> tuple[float | None, dict[str, float]]:
+        """Loss and metrics on the validation rows; None and {} without any."""
         count, size = len(self._validation), self.config.batch_size
         if not count:
-            return None, None
+            return None, {}
         self.network.eval()
-        loss = error = 0.0
+        total, metrics = 0.0, _Means()
         for start in range(0, count, size):
             batch = self._validation.recorded_batch(np.arange(start, min(start + size, count)))
-            out = self._run_network(batch.images, batch.measurements)
-            targets = torch.from_numpy(batch.targets)
-            loss += float(self._loss(out, targets)) * len(targets)
-            error += float((self._objective.mean(out)[:, 0] - targets[:, 0]).abs().sum())
-        return loss / count, error / count
+            loss, measured = self.policy.loss(batch.to(self.device))
+            total += float(loss) * batch.size
+            metrics.add(measured, batch.size)
+        return total / count, metrics.values()
 
     def _is_out_of_patience(self) -> bool:
         if self.config.patience is None:
@@ -323,24 +389,15 @@ class Training:
             self._save(self.folder / "state")
 
     def _policy(self, weights: Mapping[str, Tensor]) -> NetworkPolicy:
-        config = self.config
-        network = make_network_for(config)
-        network.load_state_dict(weights)
-        training = {
+        policy = self.config.policy.from_config(self.config, target_speed=self.target_speed)
+        policy.network.load_state_dict(weights)
+        policy.training = {
             "learner": self._learner,
-            "settings": config.to_json(),
+            "settings": self.config.to_json(),
+            "device": describe_device(self.device),
             "epoch_log": [asdict(epoch) for epoch in self.epoch_log],
         }
-        return NetworkPolicy(
-            network,
-            config.preprocessing,
-            config.actions,
-            self.target_speed,
-            training,
-            loss=self._objective,
-            inputs=config.inputs,
-            past_frames=config.past_frames,
-        )
+        return policy.to(self.device)
 
     def _hash_data(self, initial: NetworkPolicy | None) -> str:
         """Hash of all training data; images count by name and size of their files."""
@@ -355,13 +412,19 @@ class Training:
     def _save(self, folder: Path) -> None:
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        numbers: dict[str, Any] = {}
         for number, moments in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{name}": value for name, value in moments.items()}
+            for name, value in moments.items():
+                target = tensors if isinstance(value, Tensor) else numbers
+                target[f"optimizer.{number}.{name}"] = value
         description = {
             "format": STATE_FORMAT,
             "version": STATE_VERSION,
             "settings": self.config.to_json(),
             "data": self._fingerprint,
+            "device": describe_device(self.device),
+            "optimizer": numbers,
+            "schedule": self._schedule.state(),
             "source": self._source,
             "epoch_log": [asdict(epoch) for epoch in self.epoch_log],
             "best_value": None if self._best_value == math.inf else self._best_value,
@@ -375,22 +438,23 @@ class Training:
         folder = self.folder / "state"
         if not (folder / "state.json").exists() and not (folder / "state.safetensors").exists():
             return  # interrupted before the first epoch was saved
-        tensors, description = read_checkpoint(folder, "state", STATE_FORMAT, (1, 2, STATE_VERSION))
+        tensors, description = read_checkpoint(folder, "state", STATE_FORMAT, (1, 2, 3, STATE_VERSION))
         if description["version"] < 3:
             description = upgrade_training(description)
         self._check_is_same_run(description)
-        groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "adam": {}}
-        for name, value in tensors.items():
+        groups: dict[str, dict[str, Any]] = {"network": {}, "best": {}, "optimizer": {}}
+        for name, value in {**tensors, **description.get("optimizer", {})}.items():
             group, _, rest = name.partition(".")
-            groups[group][rest] = value
+            groups["optimizer" if group == "adam" else group][rest] = value
         check_tensors(groups["network"], self.network.state_dict(), str(folder))
         self.network.load_state_dict(groups["network"])
         self.best = groups["best"]
-        adam = self._optimizer.state_dict()
-        for name, value in groups["adam"].items():
+        optimizer = self._optimizer.state_dict()
+        for name, value in groups["optimizer"].items():
             number, _, moment = name.partition(".")
-            adam["state"].setdefault(int(number), {})[moment] = value
-        self._optimizer.load_state_dict(adam)
+            optimizer["state"].setdefault(int(number), {})[moment] = value
+        self._optimizer.load_state_dict(optimizer)
+        self._schedule.load(description.get("schedule", {}))
         best = description["best_loss" if description["version"] == 1 else "best_value"]
         self._best_value = math.inf if best is None else best
         self.epoch_log.extend(Epoch(**epoch) for epoch in description["epoch_log"])
@@ -429,7 +493,7 @@ def _check_same_settings(folder: Path, config: TrainingConfig, description: Mapp
         description["settings"],
         json.loads(json.dumps(config.to_json())),
         defaults=json.loads(json.dumps(type(config)().to_json())),
-        may_change={"memory_budget"},
+        may_change={"memory_budget", "device"},
     )
 
 
@@ -439,14 +503,19 @@ def _other_data(folder: Path) -> CheckpointError:
 
 def make_network_for(config: TrainingConfig, seed: int = 0) -> nn.Module:
     """Make the network of a training, with new weights."""
-    outputs, frames = len(config.actions) * config.objective.width, config.past_frames + 1
-    return make_network(config.network, outputs, seed, frames=frames, measurements=len(config.inputs))
+    network: nn.Module = config.policy.from_config(
+        config, target_speed=_ANY_SPEED[config.throttle], seed=seed
+    ).network
+    return network
+
+
+_ANY_SPEED = {"auto": None, "learned": None, "speed_control": 1.0}
 
 
 def weights_bytes(policy: NetworkPolicy) -> bytes:
     """Weights of a policy with their names as bytes, for a hash."""
     weights = policy.network.state_dict().items()
-    return b"".join(name.encode() + value.numpy().tobytes() for name, value in weights)
+    return b"".join(name.encode() + value.cpu().numpy().tobytes() for name, value in weights)
 
 
 def check_initial(policy: NetworkPolicy, network: nn.Module, config: TrainingConfig) -> None:
@@ -461,7 +530,7 @@ def check_initial(policy: NetworkPolicy, network: nn.Module, config: TrainingCon
     )
     if shapes != expected:
         raise OptionError(
-            f"{policy!r} can't be the initial policy of a {config.network} with the actions "
+            f"{policy!r} can't be the initial policy of a {network_name(config.network)} with the actions "
             f"{config.actions}: its weights differ; take a policy with the same network and actions"
         )
 
@@ -475,17 +544,44 @@ class _Log:
         # Epochs after the last complete one of an interrupted run are logged again.
         self._writer: Any = SummaryWriter(str(folder), purge_step=epochs + 1)
 
+    def describe(self, computation: str) -> None:
+        """Write where and how the network computes."""
+        self._writer.add_text("device", computation)
+
     def write(self, epoch: Epoch) -> None:
         self._writer.add_scalar("loss/train", epoch.train_loss, epoch.epoch)
         if epoch.validation_loss is not None:
             self._writer.add_scalar("loss/validation", epoch.validation_loss, epoch.epoch)
+        if epoch.steering_mae is not None:
             self._writer.add_scalar("error/steering_mae", epoch.steering_mae, epoch.epoch)
+        for name, value in epoch.metrics.items():
+            self._writer.add_scalar(f"metrics/{name}", value, epoch.epoch)
         if epoch.score is not None:
             self._writer.add_scalar("score", epoch.score, epoch.epoch)
         self._writer.flush()
 
     def close(self) -> None:
         self._writer.close()
+
+
+class _Means:
+    """Means of metrics over samples."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, metrics: Mapping[str, Tensor], samples: int) -> None:
+        """Add metrics of a batch of this many samples, each (samples,) or a mean."""
+        for name, value in metrics.items():
+            added = float(value.sum()) if value.numel() > 1 else float(value) * samples
+            count = value.numel() if value.numel() > 1 else samples
+            self._sums[name] = self._sums.get(name, 0.0) + added
+            self._counts[name] = self._counts.get(name, 0) + count
+
+    def values(self) -> dict[str, float]:
+        """The means by name."""
+        return {name: value / self._counts[name] for name, value in self._sums.items()}
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

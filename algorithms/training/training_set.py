@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from algorithms.base import Floats
+from algorithms.policies.batch import Batch
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, Indices
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording.balance import balance_weights
 from udacity_gym.recording.frames import ImageCache
 from udacity_gym.telemetry import Image
-
-
-class Batch(NamedTuple):
-    """A batch for one step of the optimizer.
-
-    Attributes:
-        images: (n, height, width, 3) uint8 prepared images, or (n, frames, height, width, 3), the oldest
-            first.
-        measurements: (n, len(inputs)) float32 in SI units.
-        targets: (n, actions) float32 in [-1, 1], steering first.
-    """
-
-    images: Image
-    measurements: Floats
-    targets: Floats
 
 
 class TrainingSet:
@@ -44,12 +33,13 @@ class TrainingSet:
     Attributes:
         frames: the rows.
         cache: reads and keeps the images.
-        cameras: cameras to train with, the centre camera first.
+        cameras: cameras to train with: those whose images the network gets, then side cameras that replace
+            the centre camera.
         targets: (n, actions) float32 recorded labels, steering first.
 
     Raises:
         OptionError: The cache's preprocessing differs from that of the settings.
-        RecordingError: There are no images of the centre camera.
+        RecordingError: There are no images of a camera.
     """
 
     def __init__(self, frames: Frames, config: TrainingConfig, cache: ImageCache | None = None) -> None:
@@ -60,16 +50,36 @@ class TrainingSet:
                 f"the cache's images are prepared by {cache.prepare}, but preprocessing is "
                 f"{config.preprocessing}; give ImageCache(config.preprocessing, config.memory_budget)"
             )
-        if "center" not in frames.cameras:
-            raise RecordingError(f"the recordings have no images of the center camera, only {frames.cameras}")
-        sides = tuple(c for c in frames.cameras if c != "center") if config.side_cameras > 0 else ()
-        self.frames, self.cache, self.cameras = frames, cache, ("center", *sides)
+        missing = [camera for camera in config.cameras if camera not in frames.cameras]
+        if missing:
+            raise RecordingError(
+                f"the recordings have no images of the {' and '.join(missing)} camera, only {frames.cameras}"
+            )
+        alone = config.cameras == ("center",)  # else a side camera can't stand for the centre camera
+        sides = (
+            [c for c in frames.cameras if c not in config.cameras] if config.side_cameras and alone else []
+        )
+        self.frames, self.cache, self.cameras = frames, cache, (*config.cameras, *sides)
         self.targets = frames.columns(config.actions)
         self._config = config
-        self._measurements = frames.columns(config.inputs)
+        self._measurements = frames.measurements(config.inputs)
         self._past = frames.past(config.past_frames)
-        self._offsets = np.array([config.geometry.camera_offset(name) for name in self.cameras])
-        self._headings = np.array([config.geometry.camera_heading(name) for name in self.cameras])
+        self._future: Indices | None = None
+        if config.chunk_size > 1:
+            self._future, self._valid = frames.future(config.chunk_size)
+        self._shares = self._make_shares()
+        self._augmentation = config.augmentation
+        self._mirrored: list[int] | None = None
+        if len(config.cameras) > 1 or config.cameras[0] in ("left", "right"):
+            order = mirrored_cameras(config.cameras)
+            if order is None:
+                self._augmentation = replace(config.augmentation, flip=0.0)
+            else:
+                frames_before = range(config.past_frames + 1)
+                self._mirrored = [f * len(order) + camera for f in frames_before for camera in order]
+        offsets = np.array([config.geometry.camera_offset(name) for name in self.cameras])
+        headings = np.array([config.geometry.camera_heading(name) for name in self.cameras])
+        self._offsets, self._headings = offsets - offsets[0], headings - headings[0]
         self._distance = np.maximum(frames.speed * config.recovery_time, config.recovery_distance)
 
     def __len__(self) -> int:
@@ -107,19 +117,20 @@ class TrainingSet:
         return systematic_resampling(self.weights, rng, count)
 
     def recorded_batch(self, rows: Indices) -> Batch:
-        """A batch of rows as they were recorded, with images of the centre camera.
+        """A batch of rows as they were recorded, with images of the network's cameras.
 
         Args:
             rows: (n,) row numbers.
         """
         images = self._images(rows, np.zeros(len(rows), np.int64))
-        return Batch(images, self._measurements[rows], self.targets[rows])
+        return self._batch(rows, images, self._steering(rows))
 
     def augmented_batch(self, rows: Indices, rng: np.random.Generator) -> Batch:
         """A batch of rows with side cameras and augmentation.
 
         The image of a row comes from the centre camera or, for a share of the rows, from a side camera.
-        Side cameras are beside the car's path, so their steering is corrected to bring the car back to it.
+        Side cameras are beside the car's path, so their steering is corrected to bring the car back to it. A
+        network that gets several cameras gets the images of all of them, changed alike.
 
         Args:
             rows: (n,) row numbers.
@@ -127,32 +138,91 @@ class TrainingSet:
         """
         config = self._config
         camera = np.zeros(len(rows), np.int64)
-        if len(self.cameras) > 1:
+        steering, shares = self._steering(rows), self._shares[rows]
+        if len(self.cameras) > len(config.cameras):
             uses_side = rng.random(len(rows)) < config.side_cameras
             camera = np.where(uses_side, rng.integers(1, len(self.cameras), len(rows)), 0)
-        images, targets, distance = self._images(rows, camera), self.targets[rows], self._distance[rows]
-        correction = config.geometry.recovery_steering(
-            self._offsets[camera], self._headings[camera], distance
-        )
-        images, targets[:, 0] = config.augmentation.apply(
+        images, distance = self._images(rows, camera), self._distance[rows]
+        if len(config.cameras) == 1:
+            correction = config.geometry.recovery_steering(
+                self._offsets[camera], self._headings[camera], distance
+            )
+            steering += correction.astype(np.float32)[:, None] * shares
+        images, steering = self._augmentation.apply(
             images,
-            targets[:, 0] + correction.astype(np.float32),
+            steering,
             distance,
             rng,
             config.preprocessing,
             config.geometry,
+            shares=shares,
+            mirrored=self._mirrored,
         )
-        return Batch(images, self._measurements[rows], targets)
+        return self._batch(rows, images, steering)
+
+    def _steering(self, rows: Indices) -> Floats:
+        """All steering of rows that an augmentation changes: targets, then the measured one if an input."""
+        targets = self.targets[rows] if self._future is None else self.targets[self._future[rows]]
+        steering = targets[..., 0].reshape(len(rows), -1)
+        if "steering" in self._config.inputs:
+            number = self._config.inputs.index("steering")
+            steering = np.concatenate([steering, self._measurements[rows, number, None]], axis=1)
+        copied: Floats = steering.copy()
+        return copied
+
+    def _make_shares(self) -> Floats:
+        """Share of a steering correction that each column of `_steering` gets: (n, columns) float32.
+
+        A car that was moved comes back within the recovery time, so labels of later steps need less
+        correction. What was measured before needs none.
+        """
+        frames, columns = self.frames, [np.ones((len(self.frames), 1), np.float32)]
+        if self._future is not None:
+            elapsed = frames.time[self._future] - frames.time[:, None]
+            columns = [np.clip(1.0 - elapsed / self._config.recovery_time, 0.0, 1.0).astype(np.float32)]
+        if "steering" in self._config.inputs:
+            columns.append(np.zeros((len(frames), 1), np.float32))
+        return np.concatenate(columns, axis=1)
+
+    def _batch(self, rows: Indices, images: Image, steering: Floats) -> Batch:
+        """A batch of images with the steering of `_steering`."""
+        config, measurements = self._config, self._measurements[rows]
+        if "steering" in config.inputs:
+            measurements[:, config.inputs.index("steering")] = steering[:, -1]
+        if self._future is None:
+            targets, valid = self.targets[rows], np.ones((len(rows), 1), np.bool_)
+            targets[:, 0] = steering[:, 0]
+        else:
+            targets, valid = self.targets[self._future[rows]], self._valid[rows]
+            targets[..., 0] = steering[:, : config.chunk_size]
+        return Batch(*map(torch.from_numpy, (images, measurements, targets, valid)))
 
     def _images(self, rows: Indices, cameras: Indices) -> Image:
         """Images of rows, as in `Batch`; ``cameras`` are indices into `cameras`. Returns a new array."""
         episodes, numbers = self.frames.episodes, self.frames.episode[rows].tolist()
-        shape = (len(rows), self._past.shape[1], *self._config.preprocessing.size, 3)
+        together = len(self._config.cameras)
+        shape = (len(rows), self._past.shape[1] * together, *self._config.preprocessing.size, 3)
         out: Image = np.empty(shape, np.uint8)
         for k, (number, camera) in enumerate(zip(numbers, cameras.tolist(), strict=True)):
-            for j, index in enumerate(self._past[rows[k]].tolist()):
-                out[k, j] = self.cache.image(episodes[number], index, self.cameras[camera])
-        return out if self._config.past_frames else out[:, 0]
+            names = self._config.cameras if together > 1 else (self.cameras[camera],)
+            pairs = itertools.product(self._past[rows[k]].tolist(), names)
+            for j, (index, name) in enumerate(pairs):
+                out[k, j] = self.cache.image(episodes[number], index, name)
+        return out if shape[1] > 1 else out[:, 0]
+
+
+def mirrored_cameras(cameras: Sequence[str]) -> list[int] | None:
+    """Which camera takes the place of each in a mirrored world: left and right change places.
+
+    Args:
+        cameras: names.
+
+    Returns:
+        Indices into the cameras; None if the other side's camera is missing, so that nothing can be mirrored.
+    """
+    other = {"left": "right", "right": "left"}
+    partners = [other.get(name, name) for name in cameras]
+    return [cameras.index(name) for name in partners] if set(partners) <= set(cameras) else None
 
 
 def motion_weights(

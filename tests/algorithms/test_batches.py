@@ -27,7 +27,10 @@ def make_training_set(
 
 def test_the_left_camera_is_steered_right_and_the_right_camera_left(frames: Frames) -> None:
     rows = np.arange(50)
-    images, _, targets = make_training_set(frames, 1.0).augmented_batch(rows, np.random.default_rng(0))
+    images, _, targets, _ = (
+        column.numpy()
+        for column in make_training_set(frames, 1.0).augmented_batch(rows, np.random.default_rng(0))
+    )
     correction = targets[:, 0] - frames.steering[rows]
     # 0.8 m beside the path, to be back after 0.8 s at 10 m/s: 2 · 0.8 m / (8 m)² of curvature.
     np.testing.assert_allclose(np.abs(correction), 0.156, atol=0.005)
@@ -40,7 +43,7 @@ def test_the_left_camera_is_steered_right_and_the_right_camera_left(frames: Fram
 
 def test_side_cameras_come_in_their_share(frames: Frames) -> None:
     batch = make_training_set(frames, 0.5).augmented_batch(np.arange(160), np.random.default_rng(0))
-    correction = batch.targets[:, 0] - frames.steering
+    correction = batch.targets[:, 0].numpy() - frames.steering
     assert 50 < np.count_nonzero(np.abs(correction) < 1e-6) < 110
     assert 20 < np.count_nonzero(correction > 0.1) < 60
     assert 20 < np.count_nonzero(correction < -0.1) < 60
@@ -53,7 +56,7 @@ def test_without_side_cameras_labels_are_as_recorded(frames: Frames) -> None:
 
 def test_a_recorded_batch_is_what_the_centre_camera_saw_and_the_driver_did(frames: Frames) -> None:
     rows = np.array([7, 3, 7])
-    images, measurements, targets = make_training_set(frames, 0.5, Augmentation()).recorded_batch(rows)
+    images, measurements, targets, _ = make_training_set(frames, 0.5, Augmentation()).recorded_batch(rows)
     assert measurements.shape == (3, 0)
     np.testing.assert_array_equal(targets, frames.columns(("steering", "throttle"))[rows])
     for image, row in zip(images, rows.tolist(), strict=True):

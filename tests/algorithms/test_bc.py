@@ -181,8 +181,8 @@ def poison_weights(training: Training, *_: Any) -> float:
     return 1.0
 
 
-def poison_validation(_: Training) -> tuple[float, float]:
-    return math.nan, 0.0
+def poison_validation(_: Training) -> tuple[float, dict[str, float]]:
+    return math.nan, {}
 
 
 @pytest.mark.parametrize(("method", "poison"), [("_step", poison_weights), ("_validate", poison_validation)])
@@ -198,7 +198,7 @@ def test_an_interruption_while_an_epoch_is_kept_does_not_lose_the_best_policy(
     road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([1.0, 2.0, 3.0, 1.0, 2.0, 3.0])
-    monkeypatch.setattr("algorithms.training.trainer.Training._validate", lambda self: (next(losses), 0.0))
+    monkeypatch.setattr("algorithms.training.trainer.Training._validate", lambda self: (next(losses), {}))
 
     def killed(*_: Any) -> None:
         raise InterruptionError
@@ -240,7 +240,7 @@ def test_the_kept_policy_has_the_whole_history(
     road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.epoch_log), 0.0)
+        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.epoch_log), {})
     )
     BehavioralCloning(road_recording, **QUICK, folder=tmp_path).learn()  # the first epoch is the best
     saved = load_policy(tmp_path / "policy")
@@ -299,7 +299,7 @@ def test_training_stops_early_when_nothing_gets_better(
     road_recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.epoch_log), 0.0)
+        "algorithms.training.trainer.Training._validate", lambda self: (1.0 + len(self.epoch_log), {})
     )
     learner = BehavioralCloning(road_recording, **{**QUICK, "epochs": 9}, patience=2)
     learner.learn()
@@ -436,8 +436,9 @@ def test_numbers_of_numpy_are_settings_too() -> None:
     assert config == BehavioralCloningConfig(seed=3, learning_rate=0.5)
 
 
-def test_one_input_is_a_setting_as_it_is() -> None:
+def test_inputs_and_cameras_can_be_words() -> None:
     assert BehavioralCloningConfig(inputs="speed").inputs == ("speed",)  # type: ignore[arg-type]
+    assert BehavioralCloningConfig(cameras="left, center").cameras == ("left", "center")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="must be a tuple of names"):
         BehavioralCloningConfig(inputs="sped")  # type: ignore[arg-type]
 

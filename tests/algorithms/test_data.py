@@ -304,7 +304,10 @@ def test_images_come_with_their_past_through_the_same_camera(frames: Frames) -> 
         past_frames=2, side_cameras=1.0, augmentation=NO_AUGMENTATION, memory_budget=30 * IMAGE_BYTES
     )
     rows = np.array([0, 40])
-    images, _, targets = TrainingSet(frames, config).augmented_batch(rows, np.random.default_rng(0))
+    images, _, targets, _ = (
+        column.numpy()
+        for column in TrainingSet(frames, config).augmented_batch(rows, np.random.default_rng(0))
+    )
     assert images.shape == (2, 3, 66, 200, 3)
     sides = np.where(targets[:, 0] > frames.steering[rows], "left", "right").tolist()
     for found, (row, camera) in zip(

@@ -7,7 +7,7 @@ from simple_road import road_image
 from torch import nn
 
 from algorithms import NetworkPolicy, PilotNet, Preprocessing
-from algorithms.policies.networks import NETWORKS, make_network
+from algorithms.policies.networks import make_network
 from udacity_gym.errors import OptionError
 
 
@@ -29,20 +29,6 @@ def test_pilotnet_has_about_250_thousand_weights() -> None:
 def test_an_unknown_network_is_refused() -> None:
     with pytest.raises(OptionError, match=r"AlexNet.*PilotNet"):
         make_network("AlexNet", 1)
-
-
-@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.Dropout2d(), nn.BatchNorm2d(24), nn.AlphaDropout()])
-def test_a_network_that_training_can_not_repeat_is_refused(
-    layer: nn.Module, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Unfit(PilotNet):
-        def __init__(self, outputs: int = 1) -> None:
-            super().__init__(outputs)
-            self.features.insert(1, layer)
-
-    monkeypatch.setitem(NETWORKS.objects, "Unfit", Unfit)
-    with pytest.raises(OptionError, match=rf"Unfit\.features\.1 is a {type(layer).__name__}"):
-        make_network("Unfit", 1)
 
 
 def test_a_policy_prepares_images_as_training_does() -> None:

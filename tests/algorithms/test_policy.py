@@ -157,7 +157,7 @@ def test_everything_comes_back_from_a_checkpoint(network: str, tmp_path: Path) -
     policy = NetworkPolicy(made, Preprocessing(), loss=Gaussian(0.1), inputs=("speed",), past_frames=2)
     loaded = load_policy(policy.save(tmp_path / "policy"))
     assert isinstance(loaded, NetworkPolicy)
-    assert (loaded.inputs, loaded.past_frames, loaded.loss) == (("speed",), 2, Gaussian(0.1))
+    assert (loaded.inputs, loaded.past_frames, loaded.objective) == (("speed",), 2, Gaussian(0.1))
     observation = {"center": IMAGES[0], "speed": np.array([5.0], np.float32)}
     np.testing.assert_array_equal(loaded.predict(observation)[0], policy.predict(observation)[0])
     assert "past_frames=2" in repr(loaded)

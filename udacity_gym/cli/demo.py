@@ -90,16 +90,19 @@ def _record_train_evaluate(options: Options, recording: Recording | None, folder
     print(f"\n[2/3] Training a PilotNet on {count(len(recording), 'row')}.")
 
     from algorithms import BehavioralCloning
-    from udacity_gym.cli.train import outcome
+    from algorithms.policies.device import find_device, quickest_precision
+    from udacity_gym.cli.train import computation, outcome
 
     learner = BehavioralCloning(
         recording,
         folder=folder / "training",
         epochs=options.epochs,
         throttle="speed_control",
+        precision=quickest_precision(find_device()),
         seed=options.seed,
     )
-    policy = learner.learn()
+    print("\n".join(computation(learner)))
+    policy = learner.learn().to("cpu")  # one image at a time needs no GPU
     policy.save(folder / "policy")
     print("\n".join(outcome(learner, policy)))
     print(f"\n[3/3] The policy drives {count(options.laps, 'lap')} with the images of the centre camera.")

@@ -185,8 +185,16 @@ def _is_installed(name: str) -> bool:
 def _torch() -> Check:
     import torch
 
-    device = "a GPU is available, but everything runs on the CPU" if torch.cuda.is_available() else "CPU"
-    return Check("torch", "ok", f"{torch.__version__} loads, {torch.get_num_threads()} threads, {device}")
+    from algorithms.policies.device import describe_device, find_device, quickest_precision
+
+    device = find_device()
+    quickest = quickest_precision(device)
+    return Check(
+        "torch",
+        "ok",
+        f"{torch.__version__} loads, {torch.get_num_threads()} threads; trains on {describe_device(device)}, "
+        f"quickest in {quickest}",
+    )
 
 
 def _algorithms() -> Check:

@@ -91,13 +91,14 @@ def run(options: Options) -> int:
 
 def _make_env(options: Options, driver: object, **settings: Any) -> gymnasium.Env[Any, Any]:
     """Make the environment with the image size that the driver needs."""
-    from udacity_gym.driving.policy_inputs import image_size_for
+    from udacity_gym.driving.policy_inputs import cameras_for, image_size_for
 
     return make_env(
         options.track,
         direction=options.direction,
         conditions=options.conditions,
         image_size=image_size_for(driver),
+        cameras=cameras_for(driver),
         **settings,
     )
 

@@ -155,14 +155,20 @@ def drive_and_report(
     Returns:
         The evaluation.
     """
-    from udacity_gym.driving.policy_inputs import image_size_for
+    from udacity_gym.driving.policy_inputs import cameras_for, image_size_for
     from udacity_gym.evaluation import DriveVideo, evaluate, write_report
     from udacity_gym.world.track.track import Track
 
     sampler = ImageSampler(Track.load(track).length)
     hooks: list[Callable[[EvaluationStep], object]] = [sampler]
     video_path = folder / f"drive.{video_format}" if video else None
-    env = make_env(track, direction=direction, conditions=conditions, image_size=image_size_for(driver))
+    env = make_env(
+        track,
+        direction=direction,
+        conditions=conditions,
+        image_size=image_size_for(driver),
+        cameras=cameras_for(driver),
+    )
     with ExitStack() as stack:
         stack.callback(env.close)
         if video_path is not None:

@@ -80,6 +80,7 @@ def run(options: Options) -> int:
             learner = make_learner(
                 learner_class, recordings, settings, seed=options.seed, folder=options.output, **company
             )
+            print(*computation(learner), sep="\n")
             policy = learner.learn()
             policy.save(policy_folder)
             if hasattr(learner_class, "load"):
@@ -96,6 +97,17 @@ def run(options: Options) -> int:
     print(f"\nThe policy is in {policy_folder}. Let it drive:")
     print(f"  udacity-gym evaluate {options.output}")
     return 0
+
+
+def computation(learner: Any) -> list[str]:
+    """Where and in which precision a learner of ours trains, as lines of text."""
+    from algorithms.policies.device import describe_device, find_device
+    from algorithms.training.config import TrainingConfig
+
+    config = getattr(learner, "config", None)
+    if not isinstance(config, TrainingConfig):
+        return []
+    return [f"Training on {describe_device(find_device(config.device))} in {config.precision}."]
 
 
 def add_late_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.driving.decision import EXPERT, POLICY, Action, Decision, check_action
-from udacity_gym.driving.policy_inputs import ObservationError, image_size_for
+from udacity_gym.driving.policy_inputs import cameras_for, image_size_for, measurements_of
 from udacity_gym.driving.speed import DEFAULT_SPEED, SpeedController
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.telemetry import CTRL_DT
@@ -112,7 +112,7 @@ class PolicyDriver:
 
     - with ``actions == ("steering",)`` a `SpeedController` works the throttle, at the policy's
       ``target_speed`` or, without one, at `DEFAULT_SPEED`, 25 mph;
-    - with "speed" among its ``inputs`` it is given the speed beside the images;
+    - its ``inputs``, such as the speed, are taken from ``info`` where the observation does not have them;
     - what it remembers (``state``) is kept through the episode, and ``episode_start`` tells it where one
       begins;
     - one with ``predict_with_doubt``, such as an ensemble, also says how far its members disagree.
@@ -152,6 +152,11 @@ class PolicyDriver:
         """(height, width) px of the images that the policy looks at."""
         return image_size_for(self.policy)
 
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Cameras whose images the policy takes."""
+        return cameras_for(self.policy)
+
     def _forget(self) -> None:
         self._state: Any = None
         self._speed_controller.reset()
@@ -169,7 +174,7 @@ class PolicyDriver:
 
         Raises:
             ActionError: The policy gives something else than (steering, throttle) or (steering,).
-            ObservationError: The policy wants the speed, and ``info`` does not have it.
+            ObservationError: The policy takes a measurement that ``info`` does not have.
         """
         episode_start = self._clock.update(info)
         if episode_start:
@@ -189,20 +194,17 @@ class PolicyDriver:
         return chosen, None
 
     def _inputs(self, observation: Any, info: Mapping[str, Any]) -> Any:
-        """The observation as the policy wants it: as it is, or with the speed beside the images."""
-        if "speed" not in getattr(self.policy, "inputs", ()):
+        """The observation with the measurements that the policy takes."""
+        is_mapping = isinstance(observation, Mapping)
+        missing = [
+            name for name in getattr(self.policy, "inputs", ()) if not (is_mapping and name in observation)
+        ]
+        if not missing:
             return observation
-        if isinstance(observation, Mapping) and "speed" in observation:
-            return observation
-        if info.get("speed") is None:
-            raise ObservationError(
-                "the policy wants the speed, and the environment's info does not have it; take a simulator "
-                "that tells the speed, or a policy with inputs=()"
-            )
-        speed = {"speed": np.array([info["speed"]], np.float32)}
-        if isinstance(observation, Mapping):
-            return {**observation, **speed}
-        return {"state" if np.ndim(observation) == 1 else self._camera: observation, **speed}
+        measurements = measurements_of(info, missing)
+        if is_mapping:
+            return {**observation, **measurements}
+        return {"state" if np.ndim(observation) == 1 else self._camera: observation, **measurements}
 
     def _complete(self, chosen: Any, info: Mapping[str, Any]) -> Action:
         """The policy's action with the throttle, if it works only the steering."""

@@ -12,8 +12,16 @@ from udacity_gym.errors import UdacityGymError
 from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import Image
 
-MEASUREMENTS = {"speed": "m/s, forwards"}
-"""What a policy may get besides images: entries of a Dict observation, and their units."""
+MEASUREMENTS = {
+    "speed": "m/s, forwards",
+    "steering": "[-1, 1] share of full lock in force, positive turns right",
+    "throttle": "[0, 1] in force",
+    "brake": "[0, 1] in force",
+}
+"""What a policy may get besides images: entries of a Dict observation and of ``info``, and their units.
+
+Add an entry of your own, such as ``MEASUREMENTS["yaw_rate"] = "rad/s"``, if the environment's ``info`` and
+the side file of the recordings have it under this name."""
 
 
 class ObservationError(UdacityGymError, ValueError):
@@ -24,6 +32,56 @@ def image_size_for(policy: object) -> tuple[int, int]:
     """(height, width) px of the images that a policy looks at: its own ``image_size``, or Udacity's size."""
     height, width = getattr(policy, "image_size", IMAGE_SIZE)
     return int(height), int(width)
+
+
+def cameras_for(policy: object) -> tuple[str, ...]:
+    """Cameras whose images a policy takes: its own ``cameras`` or ``camera``, or the centre camera."""
+    return tuple(getattr(policy, "cameras", ())) or (str(getattr(policy, "camera", "center")),)
+
+
+def measurements_of(info: Mapping[str, Any], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """Measurements in an environment's info, each (1,) float32.
+
+    Raises:
+        ObservationError: The simulator does not report one of them.
+    """
+    missing = [name for name in names if info.get(name) is None]
+    if missing:
+        raise ObservationError(
+            f"the environment's info has no {', '.join(missing)}; use a simulator that reports it, "
+            "or a policy with inputs=()"
+        )
+    return {name: np.array([info[name]], np.float32) for name in names}
+
+
+def check_observations(
+    observation: Any, image_size: tuple[int, int], cameras: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Check the images of several cameras, each as `check_observation` does, and stack them.
+
+    Args:
+        observation: a mapping from cameras to images.
+        image_size: (height, width) px that are expected.
+        cameras: names of the cameras, in order.
+
+    Returns:
+        (cameras, *image_size, 3) or (n, cameras, *image_size, 3) uint8.
+
+    Raises:
+        ObservationError: The observation is no mapping, or an image is not as expected.
+    """
+    if not isinstance(observation, Mapping):
+        raise ObservationError(
+            f"the policy takes images of {', '.join(cameras)} together, but this observation is "
+            f"{type(observation).__name__}; make the env with cameras={tuple(cameras)}"
+        )
+    images = [check_observation(observation, image_size, camera) for camera in cameras]
+    shapes = [image.shape for image in images]
+    if len(set(shapes)) > 1:
+        raise ObservationError(
+            f"the images of {', '.join(cameras)} must be of equally many moments, got {shapes}"
+        )
+    return np.stack(images, axis=-4)
 
 
 def check_observation(observation: Any, image_size: tuple[int, int], camera: str = "center") -> Image:
@@ -87,9 +145,10 @@ def check_measurements(
     for name in names:
         if not isinstance(observation, Mapping) or name not in observation:
             found = f"only {sorted(map(str, observation))}" if isinstance(observation, Mapping) else "none"
+            wrapper = "SpeedObservation(env)" if name == "speed" else "fit_to(policy, env)"
+            advice = f"wrap the environment: udacity_gym.wrappers.{wrapper}"
             raise ObservationError(
-                f"the policy needs the {name} besides the image, but this observation has {found}; "
-                "wrap the environment: udacity_gym.wrappers.SpeedObservation(env)"
+                f"the policy needs the {name} besides the image, but this observation has {found}; {advice}"
             )
         column = np.asarray(observation[name], np.float32)
         if single:

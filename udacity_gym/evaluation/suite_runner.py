@@ -17,7 +17,7 @@ from udacity_gym import ENV_ID
 from udacity_gym.checks import check_integer
 from udacity_gym.driving.driver import Predictor, name_of
 from udacity_gym.driving.executor import Shared, open_executor
-from udacity_gym.driving.policy_inputs import image_size_for
+from udacity_gym.driving.policy_inputs import cameras_for, image_size_for
 from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.evaluation.episode_log import Episode, EpisodeLog
 from udacity_gym.evaluation.identity import identity_of
@@ -163,6 +163,7 @@ def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
         track=track,
         conditions=scenario.conditions,
         image_size=image_size_for(driver),
+        cameras=cameras_for(driver),
         disable_env_checker=True,
     )
     films: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +40,7 @@ class DriveVideo:
         with DriveVideo("drive.webm") as video:
             evaluate(policy, env, on_step=video)
 
-    Images are encoded in a thread, in parallel to the drive.
+    Images are drawn and encoded in a thread, beside the drive.
 
     Attributes:
         path: file of the video.
@@ -107,16 +107,19 @@ class DriveVideo:
             due += 1
             self._due += self._period
         if due or causes:
-            image = self._compose(step)
-            for _ in range(max(1, due)):
-                self.write(image)
+            self._add(self._compose(step), max(1, due))
 
     def write(self, image: Image) -> None:
         """Add an image, (height, width, 3) uint8 RGB."""
+        copied = image.copy()
+        self._add(lambda: copied, 1)
+
+    def _add(self, draw: Callable[[], Image], times: int) -> None:
+        """Draw and encode an image in the thread of the encoder, so many times."""
         if len(self._pending) >= PENDING:
             self._pending.popleft().result()
-        self._pending.append(self._encoder.submit(self._encode, image.copy()))
-        self.frames += 1
+        self._pending.append(self._encoder.submit(self._encode, draw, times))
+        self.frames += times
 
     def close(self) -> None:
         """Finish the file. Without images there is no file.
@@ -154,9 +157,11 @@ class DriveVideo:
             with contextlib.suppress(UdacityGymError):  # the error that ended the block is more important
                 self._file.__exit__(exc_type, exc, traceback)
 
-    def _encode(self, image: Image) -> None:
+    def _encode(self, draw: Callable[[], Image], times: int) -> None:
+        image = draw()
         try:
-            self._writer.write(image)
+            for _ in range(times):
+                self._writer.write(image)
         except OSError as error:
             raise UdacityGymError(f"the video {self.path} can't be written: {error}") from error
 
@@ -181,23 +186,31 @@ class DriveVideo:
                 f"so it was removed; {free / 1e6:.0f} MB are free there: is the disk full?"
             )
 
-    def _compose(self, step: EvaluationStep) -> Image:
-        image = compose(step, *self._size, self._view)
-        self._draw_notices(image, step)
-        return image
-
-    def _draw_notices(self, image: Image, step: EvaluationStep) -> None:
-        """Draw playback speed, number of put-backs, and the reason for the present one."""
-        height, width = image.shape[:2]
-        unit = height / 288
+    def _compose(self, step: EvaluationStep) -> Callable[[], Image]:
+        """Take note of a step; the returned function draws its image."""
+        draw = compose_later(step, *self._size, self._view)
         words = [] if self._speed_up == 1 else [f"{self._speed_up:g}x"]
         if step.interventions:
             words.append(f"put back {step.interventions}x")
-        _text(image, "   ".join(words), round(10 * unit), round(20 * unit), 0.42 * unit)
-        if self._notice is None:
-            return
-        cause, remaining_frames = self._notice
-        self._notice = (cause, remaining_frames - 1) if remaining_frames > 1 else None
+        cause = None
+        if self._notice is not None:
+            cause, remaining_frames = self._notice
+            self._notice = (cause, remaining_frames - 1) if remaining_frames > 1 else None
+
+        def draw_with_notices() -> Image:
+            image = draw()
+            _draw_notices(image, "   ".join(words), cause)
+            return image
+
+        return draw_with_notices
+
+
+def _draw_notices(image: Image, words: str, cause: str | None) -> None:
+    """Draw playback speed and number of put-backs, and the reason for the present one."""
+    height, width = image.shape[:2]
+    unit = height / 288
+    _text(image, words, round(10 * unit), round(20 * unit), 0.42 * unit)
+    if cause is not None:
         cv2.rectangle(image, (0, 0), (width - 1, height - 1), ALERT, max(2, round(3 * unit)))
         wide, high = cv2.getTextSize(cause, cv2.FONT_HERSHEY_DUPLEX, 0.42 * unit, 1)[0]
         x, y, pad = (width - wide) // 2, round(height * (1 - PANEL) - 12 * unit), round(6 * unit)
@@ -206,7 +219,12 @@ class DriveVideo:
 
 
 def compose(step: EvaluationStep, width: int, height: int, view: str = "chase") -> Image:
-    """Draw the car with instruments, and the camera image in the corner.
+    """Draw the car with instruments, and the camera image in the corner; see `compose_later`."""
+    return compose_later(step, width, height, view)()
+
+
+def compose_later(step: EvaluationStep, width: int, height: int, view: str = "chase") -> Callable[[], Image]:
+    """Take note of a step, to draw the car with instruments, and the camera image in the corner.
 
     Args:
         step: present step of a drive.
@@ -215,17 +233,23 @@ def compose(step: EvaluationStep, width: int, height: int, view: str = "chase") 
         view: "chase" or "cockpit"; if the simulator has no views, the camera image fills the image.
 
     Returns:
-        (height, width, 3) uint8 RGB.
+        A function that draws the image, (height, width, 3) uint8 RGB, in another thread if wanted.
     """
     camera_image = image_in(step.observation)
-    try:
-        image: Image = step.env.unwrapped.simulator.view(view, width, height)  # type: ignore[attr-defined]
-    except (SimulatorError, AttributeError):
-        image, camera_image = _fit(camera_image, width, height), None
-    image = draw_telemetry(image, _telemetry(step), _track_length(step))
-    if camera_image is not None:
-        _inset(image, camera_image)
-    return image
+    telemetry, track_length = _telemetry(step), _track_length(step)
+    simulator: Any = getattr(step.env.unwrapped, "simulator", None)
+    draw_view: Callable[[], Image] | None = None
+    with contextlib.suppress(SimulatorError, AttributeError):  # without views, the camera's image fills it
+        draw_view = simulator.view_later(view, width, height)
+
+    def draw() -> Image:
+        image = _fit(camera_image, width, height) if draw_view is None else draw_view()
+        image = draw_telemetry(image, telemetry, track_length)
+        if camera_image is not None and draw_view is not None:
+            _inset(image, camera_image)
+        return image
+
+    return draw
 
 
 def _telemetry(step: EvaluationStep) -> Telemetry:

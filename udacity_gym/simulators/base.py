@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
@@ -176,6 +176,24 @@ class Simulator(ABC):
             SimulatorError: This simulator can't draw it.
         """
         raise SimulatorError(f"{type(self).__name__} draws no {name!r} view; use the images of its cameras")
+
+    def view_later(self, name: str, width: int, height: int) -> Callable[[], Image]:
+        """Take note of the present moment, to draw `view` of it later, in another thread if wanted.
+
+        Args:
+            name: see `view`.
+            width: pixels.
+            height: pixels.
+
+        Returns:
+            A function that gives the image, (height, width, 3) uint8 RGB, while the simulator drives on. A
+            simulator that can draw the present moment only has drawn it already.
+
+        Raises:
+            SimulatorError: This simulator can't draw it.
+        """
+        image = self.view(name, width, height)
+        return lambda: image
 
     @abstractmethod
     def close(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -216,13 +217,27 @@ class EmbeddedSimulator(Simulator):
         Raises:
             SimulatorError: There is no such view.
         """
+        return self.view_later(name, width, height)()
+
+    def view_later(self, name: str, width: int, height: int) -> Callable[[], Image]:
+        """Take note of the present moment, to draw `view` of it later, in another thread if wanted.
+
+        Args:
+            name: see `view`.
+            width: pixels.
+            height: pixels.
+
+        Returns:
+            A function that draws the image, while the simulator may drive on.
+
+        Raises:
+            SimulatorError: There is no such view.
+        """
         if name not in VIEWS:
             raise SimulatorError(f"no view {name!r}; there are {', '.join(map(repr, VIEWS))}")
         world = self.world
-        image: Image = self._camera_rig(world.track).view(
-            name, world.pose, width, height, world.control.steering, self.conditions, self._image_seed()
-        )
-        return image
+        moment = (world.pose, width, height, world.control.steering, self.conditions, self._image_seed())
+        return partial(self._camera_rig(world.track).view, name, *moment)
 
     def snapshot(self) -> SimulatorSnapshot:
         """Take a copy of the present moment, for `restore`."""

@@ -15,6 +15,8 @@ from typing import Annotated, Literal, get_args, get_type_hints
 import numpy as np
 import pytest
 
+from algorithms import load_policy
+from algorithms.policies.device import describe_device, find_device, quickest_precision
 from udacity_gym.cli import VERBS, main
 from udacity_gym.cli.doctor import Options as DoctorOptions, checks
 from udacity_gym.cli.options import About, add_options, read_options
@@ -430,6 +432,9 @@ def test_the_demo_records_learns_drives_and_reports_and_can_be_run_twice(tmp_pat
     out = capsys.readouterr().out
     for words in ("laps", "autonomy", "interventions", "cross-track error", f"The results are in {folder}:"):
         assert words in out
+    precision = quickest_precision(find_device())
+    assert f"Training on {describe_device(find_device())} in {precision}." in out
+    assert load_policy(folder / "policy").training["settings"]["precision"] == precision
     assert {p.name for p in folder.iterdir()} == {
         "report.html",
         "drive.webm",
@@ -541,6 +546,8 @@ def test_the_doctor_finds_a_sound_installation(capsys):
     assert "fail" not in out
     for name in ("Python", "OpenCV", "torch", "images", "video", "port 4567", "disk"):
         assert name in out
+    device = find_device()
+    assert f"trains on {describe_device(device)}, quickest in {quickest_precision(device)}" in out
 
 
 def test_the_doctor_names_the_process_that_holds_the_port():

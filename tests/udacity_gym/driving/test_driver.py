@@ -292,7 +292,7 @@ def test_a_policy_that_wants_the_speed_is_given_it_beside_the_images():
 
 
 def test_a_speed_that_nobody_tells_is_missed():
-    with pytest.raises(ObservationError, match=r"wants the speed, .* info does not have it"):
+    with pytest.raises(ObservationError, match="info has no speed"):
         as_driver(WantsSpeed()).decide(np.zeros((*SIZE, 3), np.uint8), {"time": 0.0})
 
 

@@ -15,6 +15,7 @@ import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.conditions import Conditions, Randomization
 from udacity_gym.errors import ActionError, MissingDependencyError, OptionError
 from udacity_gym.evaluation import DriveVideo, Evaluation, EvaluationStep, evaluate, write_report
+from udacity_gym.evaluation.video import compose, compose_later
 from udacity_gym.experts import PurePursuit
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.track.track import Track
@@ -205,6 +206,19 @@ def test_a_put_back_is_shown_in_the_video_whatever_the_speed_up(env_with_camera,
     assert sum(red) >= evaluation.interventions
 
 
+def test_an_image_drawn_beside_the_drive_is_that_of_its_own_step(env_with_camera):
+    pending, at_once = [], []
+
+    def keep(step):
+        pending.append(compose_later(step, 128, 72))
+        at_once.append(compose(step, 128, 72))
+
+    evaluate(PurePursuit("lake"), env_with_camera, laps=1, max_seconds=0.5, on_step=keep)
+    for draw, image in zip(pending, at_once, strict=True):
+        np.testing.assert_array_equal(draw(), image)
+    assert len(pending) > 3
+
+
 def test_a_drive_that_fails_leaves_no_video(env_with_camera, tmp_path):
     def breaks(observation, info):
         if info["time"] > 1:
@@ -262,7 +276,7 @@ def test_a_video_without_a_image_is_none(tmp_path):
 
 
 def test_an_encoder_that_fails_at_the_last_image_fails_the_video(tmp_path, monkeypatch):
-    def broken(self, bgr):
+    def broken(self, draw, times):
         raise RuntimeError("no more")
 
     monkeypatch.setattr(DriveVideo, "_encode", broken)

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,26 @@ def test_views_are_drawn_in_the_size_asked_for_and_unknown_ones_refused():
         assert simulator.view("chase", 320, 176).shape == (176, 320, 3)
         with pytest.raises(SimulatorError, match="cockpit"):
             simulator.view("drone", 320, 176)
+
+
+def test_a_view_that_is_drawn_later_shows_the_moment_it_was_asked_for():
+    """Also in a thread, while the simulator drives and its cameras draw."""
+    with EmbeddedSimulator() as simulator, ThreadPoolExecutor(1) as pool:
+        simulator.reset(0)
+        at_once, later, cameras = [], [], []
+        for _ in range(12):
+            telemetry = simulator.step(Control(0.2, 1.0))
+            later.append(pool.submit(simulator.view_later("chase", 320, 176)))
+            cameras.append(telemetry.image())
+        drawn = [future.result() for future in later]
+        simulator.reset(0)
+        for image in cameras:
+            telemetry = simulator.step(Control(0.2, 1.0))
+            at_once.append(simulator.view("chase", 320, 176))
+            np.testing.assert_array_equal(telemetry.image(), image)
+        for image, expected in zip(drawn, at_once, strict=True):
+            np.testing.assert_array_equal(image, expected)
+        assert (drawn[0] != drawn[-1]).any()
 
 
 def test_a_closed_simulator_can_be_closed_again():

@@ -8,6 +8,7 @@ autonomous mode, and the car's pose moves both.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -210,6 +211,7 @@ class CameraRig:
         self._daylight = Daylight.of(track)
         self.renderer = self._make_renderer(width, height)
         self._views: dict[tuple[int, int], Renderer] = {}
+        self._views_lock = threading.Lock()  # videos draw views in a thread of their own
 
     def _make_renderer(self, width: int, height: int) -> Renderer:
         overlays = [bonnet_overlay(camera, width, height, self.field_of_view) for camera in CAMERAS]
@@ -327,7 +329,7 @@ class CameraRig:
         conditions: Conditions = UDACITY,
         seed: int = 0,
     ) -> Image:
-        """Draw an image for people.
+        """Draw an image for people; may be called from several threads, also while the cameras draw.
 
         Args:
             name: "chase" (from behind and above the car) or "cockpit" (the center camera).
@@ -347,20 +349,20 @@ class CameraRig:
         if name not in VIEWS:
             raise OptionError(f"no view {name!r}; choose one of {', '.join(VIEWS)}")
         size = (width, height)
-        renderer = self._views.pop(size, None) or self._make_renderer(width, height)
-        self._views[size] = renderer
-        if len(self._views) > KEPT_VIEWS:
-            del self._views[next(iter(self._views))]
         out = np.empty((1, height, width, 3), np.uint8)
         conditions = conditions.changed(noise=0.0, exposure=0.0, jpeg=None)
-        if name == "cockpit":
-            row = camera_row(pose, "center", "autonomous")
-            renderer.render(row[None], out, [0], looks=[Look(conditions, seed)])
-        else:
-            look = Look(conditions, seed, CHASED + 2.2)
-            renderer.render(
-                _chase_row(pose)[None], out, faces=car_faces(pose, steering, self._daylight), looks=[look]
-            )
+        with self._views_lock:
+            renderer = self._views.pop(size, None) or self._make_renderer(width, height)
+            self._views[size] = renderer
+            if len(self._views) > KEPT_VIEWS:
+                del self._views[next(iter(self._views))]
+            if name == "cockpit":
+                row = camera_row(pose, "center", "autonomous")
+                renderer.render(row[None], out, [0], looks=[Look(conditions, seed)])
+            else:
+                faces = car_faces(pose, steering, self._daylight)
+                look = Look(conditions, seed, CHASED + 2.2)
+                renderer.render(_chase_row(pose)[None], out, faces=faces, looks=[look])
         image: Image = out[0]
         return image
 

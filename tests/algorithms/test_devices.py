@@ -1,0 +1,262 @@
+"""Devices and precisions, tested with those of every machine: the CPU, and torch's "meta" device of
+shapes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from simple_road import road_image
+from torch import nn
+
+from algorithms import (
+    BehavioralCloning,
+    Ensemble,
+    Frames,
+    NetworkPolicy,
+    PilotNet,
+    Preprocessing,
+    Training,
+    TrainingConfig,
+    load_policy,
+)
+from algorithms.policies import device as devices
+from algorithms.policies.device import (
+    autocast,
+    check_precision,
+    describe_device,
+    find_device,
+    has_fast_bfloat16,
+    quickest_precision,
+    torch_threads,
+)
+from algorithms.policies.networks import NETWORKS
+from algorithms.training.trainer import Epoch
+from algorithms.training.training_set import TrainingSet
+from udacity_gym.errors import OptionError
+from udacity_gym.recording import open_recording
+
+QUICK: dict[str, Any] = {"epochs": 2, "steps_per_epoch": 3, "batch_size": 8, "threads": 2, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def frames(road_recording: Path) -> Frames:
+    return Frames.of([open_recording(road_recording)])
+
+
+def weights_of(policy: NetworkPolicy) -> np.ndarray[Any, Any]:
+    return np.concatenate([value.numpy().ravel() for value in policy.network.state_dict().values()])
+
+
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def test_auto_takes_the_best_device_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_gpu(monkeypatch)
+    assert find_device("auto") == torch.device("cpu")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert find_device("auto") == torch.device("mps")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert find_device("auto") == torch.device("cuda")
+    assert find_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(OptionError, match="there are 2, numbered from 0"):
+        find_device("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_trained(
+    name: str, monkeypatch: pytest.MonkeyPatch, road_recording: Path, tmp_path: Path
+) -> None:
+    no_gpu(monkeypatch)
+    with pytest.raises(OptionError, match=f"device='{name}' is not available"):
+        BehavioralCloning(road_recording, device=name, folder=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", 3.5, None, "xla"])
+def test_a_device_that_torch_does_not_know_is_refused(name: Any) -> None:
+    with pytest.raises(OptionError, match=r"^device="):
+        TrainingConfig(device=name)
+
+
+def test_a_precision_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match=r"^precision="):
+        TrainingConfig(precision="float16")  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "GeForce GTX 1080")
+    with pytest.raises(OptionError, match="not available on GeForce GTX 1080; take float32"):
+        check_precision(torch.device("cuda"), "bfloat16")
+
+
+def test_bfloat16_computes_in_bfloat16_and_keeps_its_weights_in_float32(frames: Frames) -> None:
+    dtypes: dict[str, torch.dtype] = {}
+
+    class Watched(PilotNet):
+        def __init__(self, outputs: int) -> None:
+            super().__init__(outputs)
+            for name in ("features", "head"):
+                layer = getattr(self, name)[-1 if name == "head" else 0]
+                layer.register_forward_hook(
+                    lambda _layer, _inputs, out, name=name: dtypes.update({name: out.dtype})
+                )
+
+    policy = Training(TrainingConfig(**QUICK, precision="bfloat16", network=Watched), frames).run()
+    assert dtypes == {"features": torch.bfloat16, "head": torch.bfloat16}
+    assert {value.dtype for value in policy.network.parameters()} == {torch.float32}
+    policy.predict(road_image(0.0))
+    assert dtypes == {"features": torch.float32, "head": torch.float32}  # driving is in float32
+    assert policy.to(precision="bfloat16").predict(road_image(0.0))[0].dtype == np.float32
+    assert dtypes == {"features": torch.bfloat16, "head": torch.bfloat16}
+
+
+def test_bfloat16_learns_nearly_what_float32_learns(frames: Frames) -> None:
+    images = np.stack([road_image(offset) for offset in np.linspace(-1, 1, 5).tolist()])
+    first, second = (
+        Training(TrainingConfig(**{**QUICK, "steps_per_epoch": 8}, precision=precision), frames).run()
+        for precision in ("float32", "bfloat16")
+    )
+    difference = np.abs(first.predict(images)[0] - second.predict(images)[0])
+    assert 0 < difference.max() < 0.05
+
+
+def test_bfloat16_repeats_itself_and_resumes(frames: Frames, tmp_path: Path) -> None:
+    def interrupt(_: Epoch) -> None:
+        raise KeyboardInterrupt
+
+    config = TrainingConfig(**QUICK, precision="bfloat16")
+    whole = Training(config, frames).run()
+    with pytest.raises(KeyboardInterrupt):
+        Training(config, frames, folder=tmp_path).run(after_epoch=interrupt)
+    np.testing.assert_array_equal(
+        weights_of(Training(config, frames, folder=tmp_path).run()), weights_of(whole)
+    )
+
+
+def test_the_checkpoint_and_the_log_name_the_device(frames: Frames, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    Training(TrainingConfig(**QUICK, precision="bfloat16"), frames, folder=tmp_path).run()
+    loaded = load_policy(tmp_path)
+    assert isinstance(loaded, NetworkPolicy)
+    assert loaded.training["device"] == describe_device(torch.device("cpu"))
+    assert loaded.training["settings"]["precision"] == "bfloat16"
+    assert (loaded.device, loaded.precision) == (torch.device("cpu"), "float32")
+    log = EventAccumulator(str(tmp_path / "tensorboard"))
+    log.Reload()
+    (written,) = log.Tensors("device/text_summary")
+    assert "bfloat16, 2 parts of a batch in parallel" in written.tensor_proto.string_val[0].decode()
+
+
+def test_training_goes_on_on_another_device_but_not_in_another_precision(
+    frames: Frames, tmp_path: Path
+) -> None:
+    Training(TrainingConfig(**QUICK), frames, folder=tmp_path).run()
+    Training(TrainingConfig(**{**QUICK, "device": "auto"}), frames, folder=tmp_path).run()
+    with pytest.raises(Exception, match="precision='float32' was begun here"):
+        Training(TrainingConfig(**QUICK, precision="bfloat16"), frames, folder=tmp_path).run()
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS.objects))
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("loss", ["huber", "classes", "gmm"])
+def test_everything_that_a_loss_computes_with_is_on_the_policys_device(
+    name: str, precision: Any, loss: str, frames: Frames
+) -> None:
+    """On "meta", torch refuses to mix tensors of two devices, as it does on a GPU."""
+    config = TrainingConfig(
+        network=name, precision=precision, loss=loss, inputs=("speed",), past_frames=1, chunk_size=3
+    )
+    policy = NetworkPolicy.from_config(config).to("meta", precision)
+    batch = TrainingSet(frames, config).recorded_batch(np.arange(2)).to(policy.device)
+    policy.network.train()
+    value, metrics = policy.loss(batch)
+    assert value.device.type == "meta"
+    assert (value.shape, value.dtype) == ((), torch.float32)
+    value.backward()  # type: ignore[no-untyped-call]
+    used = {name: value.grad for name, value in policy.network.named_parameters()}
+    assert all(gradient is not None and gradient.device.type == "meta" for gradient in used.values())
+    assert {metric.device.type for metric in metrics.values()} == {"meta"}
+
+
+def test_a_checkpoint_is_loaded_where_it_is_wanted(tmp_path: Path) -> None:
+    folder = NetworkPolicy(PilotNet(2), Preprocessing()).save(tmp_path / "policy")
+    moved = load_policy(folder, device="meta", precision="bfloat16")
+    assert isinstance(moved, NetworkPolicy)
+    assert {value.device.type for value in moved.network.parameters()} == {"meta"}
+    assert "device='meta'" in repr(moved)
+    ensemble = Ensemble([load_policy(folder), load_policy(folder)])
+    again = load_policy(ensemble.save(tmp_path / "ensemble"), precision="bfloat16")
+    assert isinstance(again, Ensemble)
+    assert [member.precision for member in again.members] == ["bfloat16"] * 2  # type: ignore[attr-defined]
+    assert ensemble.to(precision="bfloat16").members[0].precision == "bfloat16"  # type: ignore[attr-defined]
+    with pytest.raises(OptionError, match="device='tpu'"):
+        load_policy(folder, device="tpu")
+
+
+def test_autocast_knows_every_device() -> None:
+    assert torch.get_autocast_dtype("cpu") == torch.bfloat16
+    for kind in ("cpu", "meta"):
+        with autocast(torch.device(kind), "bfloat16"):
+            assert torch.is_autocast_enabled("cpu")
+        with autocast(torch.device(kind), "float32"):
+            assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model name\t: AMD EPYC\nflags\t\t: fpu avx512f avx512_bf16\n\nprocessor: 1\n", True),
+        ("model name\t: Xeon\nflags\t\t: fpu avx512f amx_bf16\n", True),
+        ("CPU part\t: 0xd40\nFeatures\t: fp asimd bf16 i8mm\n", True),
+        ("model name\t: Old\nflags\t\t: fpu avx2 avx512f\n", False),
+        (None, False),
+    ],
+)
+def test_a_processor_is_quick_in_bfloat16_if_it_says_so(
+    text: str | None, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_CPU_INFO", tmp_path / "cpuinfo")
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    assert has_fast_bfloat16() == expected
+    assert quickest_precision(torch.device("cpu")) == ("bfloat16" if expected else "float32")
+    assert describe_device(torch.device("cpu")).startswith("cpu (")
+
+
+def test_threads_come_back_after_an_error() -> None:
+    before = torch.get_num_threads()
+    with torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    with pytest.raises(OptionError), torch_threads(before + 1):
+        find_device("tpu")
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+def test_a_gpu_trains_and_drives_like_the_cpu(frames: Frames, tmp_path: Path) -> None:
+    images = np.stack([road_image(offset) for offset in (-1.0, 0.0, 1.0)])
+    for network in ("PilotNet", "ACT"):
+        options = {**QUICK, "network": network}
+        cpu = Training(TrainingConfig(**options), frames).run()
+        gpu = Training(
+            TrainingConfig(**{**options, "device": "cuda"}), frames, folder=tmp_path / network
+        ).run()
+        assert gpu.device.type == "cuda"
+        np.testing.assert_allclose(gpu.predict(images)[0], cpu.predict(images)[0], atol=0.02)
+        loaded = load_policy(tmp_path / network)
+        np.testing.assert_allclose(loaded.predict(images)[0], gpu.predict(images)[0], atol=1e-3)
+        Training(TrainingConfig(**options), frames, initial=gpu).run()
+
+
+def test_a_policy_moves_with_its_buffers() -> None:
+    class Normalised(PilotNet):
+        def __init__(self, outputs: int) -> None:
+            super().__init__(outputs)
+            self.features.insert(1, nn.BatchNorm2d(24))
+
+    policy = NetworkPolicy(Normalised(2), Preprocessing()).to("meta")
+    assert {value.device.type for value in policy.network.state_dict().values()} == {"meta"}
