@@ -1,8 +1,10 @@
 from . import (
+    arrays as arrays,
     augment as augment,
     config as config,
     data as data,
     optimizers as optimizers,
+    throttle as throttle,
     trainer as trainer,
     training_set as training_set,
 )

@@ -66,11 +66,12 @@ class ArrayEpisode(Episode):
 
     def image(self, camera: str, index: int) -> Image:
         """The image of one camera."""
-        return self._array(camera)[index]
+        image: Image = self._array(camera)[index]
+        return image
 
     def data(self, camera: str, index: int) -> bytes:
         """The bytes of an image."""
-        return self._array(camera)[index].tobytes()
+        return self.image(camera, index).tobytes()
 
     def path(self, camera: str, index: int) -> Path:
         """There is no file.
@@ -135,12 +136,12 @@ def read_arrays(
     _check_range("speed", speeds, 0.0, np.inf)
     starts[0] = True
     throttle = actions[:, 1] if actions.shape[1] == 2 else np.zeros(n)
-    columns = {
+    columns: dict[str, NDArray[np.float64]] = {
         "steering": actions[:, 0],
         "throttle": np.maximum(throttle, 0.0),
         "brake": np.maximum(-throttle, 0.0),
         "speed": speeds,
-        "time": np.arange(n) * dt,
+        "time": np.asarray(np.arange(n) * dt, np.float64),
     }
     parts = np.split(np.arange(n), np.flatnonzero(starts)[1:])
     return [
