@@ -29,6 +29,7 @@ VERBS = (
     "train",
     "learners",
     "drive",
+    "cockpit",
     "evaluate",
     "export",
     "data",

@@ -25,6 +25,7 @@ Status: TypeAlias = Literal["ok", "warn", "fail"]
 DISTRIBUTION = "udacity-gym"
 EXTRAS = {
     "human": ("pygame", "a window that shows the car"),
+    "cockpit": ("starlette", "the cockpit in the browser"),
     "rl": ("stable-baselines3", "reinforcement learning"),
     "imitation": ("imitation", "GAIL, AIRL and other learners"),
 }

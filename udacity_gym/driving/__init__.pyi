@@ -38,6 +38,7 @@ from .human import (
     Keyboard as Keyboard,
     Reading as Reading,
 )
+from .lap_timer import LapTimer as LapTimer
 from .loading import (
     load_driver as load_driver,
     load_policy as load_policy,
