@@ -39,7 +39,7 @@ PHONE = {
 }
 LESSON = {
     "rounds": 3,
-    "frames": 90,
+    "frames": 3000,
     "members": 2,
     "epochs": 2,
     "steps_per_epoch": 12,
@@ -186,7 +186,7 @@ def pictures_of_teaching(browser: Browser, url: str, workspace: Path) -> None:
         shoot(page, "teach-light")
         page.emulate_media(color_scheme="dark")
         page.keyboard.up("ArrowLeft")
-        until(page, "state.frame.round.full")
+        until(page, "state.frame.round.frames > 90")
         page.click("#end-round")
         until(page, "state.poll.teaching?.phase === 'ready' && !state.frame.round")
     page.emulate_media(color_scheme="light")

@@ -105,7 +105,7 @@ class Desk:
         learners = {point.name for point in entry_points(group="udacity_gym.learners")}
         return {
             "workspace": str(self.workspace.root),
-            "features": self._car(self.session.features),
+            "features": self.session.features,
             "tracks": list(built_in_tracks()),
             "conditions": list(NAMED),
             "experts": list(EXPERTS.names()),
@@ -188,10 +188,6 @@ class Desk:
             if driver not in EXPERTS:
                 changes["driver"] = str(self.workspace.existing(driver))
         self._car(lambda: self.session.configure(changes))
-
-    def features(self) -> dict[str, Any]:
-        """What the simulator can do."""
-        return self._car(self.session.features)
 
     def pause(self) -> None:
         """Hold the world, or go on."""

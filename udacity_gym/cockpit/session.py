@@ -43,6 +43,8 @@ PACES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Speeds of the drive relative to real time that the page offers."""
 COUNTDOWN = 3.0
 """s from the start signal of a round until the car goes."""
+CLOSING = 20.0
+"""s that the thread has to end."""
 BEHIND = 0.25
 """s that the drive may be late before it gives up catching up."""
 
@@ -148,6 +150,7 @@ class Session:
     Attributes:
         seats: who drives and who watches.
         setup: what is driven, and who drives.
+        features: what the simulator can do; {} until the first one is there.
         tape: the recording.
         on_shot: called in the session's thread with each `Shot`.
     """
@@ -176,6 +179,7 @@ class Session:
 
         self.setup = setup or Setup()
         self.seats = Seats(clock, limits or Limits())
+        self.features: dict[str, Any] = {}
         self.tape = Tape(drop)
         self.on_shot = on_shot
         self._load_driver: Callable[[str], Any] = load_driver
@@ -226,7 +230,7 @@ class Session:
         self._closing = True
         self._wake.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(CLOSING)  # it may be waiting for a simulator that never comes
 
     def use_loader(self, load_driver: Callable[[str], Any]) -> None:
         """Choose what makes a driver, given its name or path; before `start`."""
@@ -344,6 +348,7 @@ class Session:
         """
         if self._round is not None:
             count = self._round.discard_correction()
+            self._device.press("hand_back")  # else hands off the wheel would go on as a correction
             self._say(f"the last correction was discarded, {count} frames" if count else "no correction yet")
             return count
         count = self.tape.discard(seconds)
@@ -363,10 +368,9 @@ class Session:
             raise OptionError(f"seconds before a fall must be in [0, 60], got {seconds!r}")
         self.tape.drop = float(seconds)
 
-    def features(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
         """What the simulator can do, for the page, which shows nothing else."""
-        if self._env is None:
-            return {}
+        assert self._env is not None
         simulator = self._env.unwrapped.simulator  # type: ignore[attr-defined]
         can, track = simulator.capabilities, self._env.unwrapped.track  # type: ignore[attr-defined]
         views = list(VIEWS) if self.setup.simulator == "embedded" else ["center"]
@@ -398,7 +402,7 @@ class Session:
         try:
             while not self._closing:
                 self._answer()
-                if self._problem is None and not (self._hold and self._watched == 0 and self._last):
+                if self._problem is None and not (self._hold and not self.seats.pages and self._last):
                     self._go_on()
                     self._wait()
                 else:
@@ -432,7 +436,10 @@ class Session:
                 self._begin()
             assert self._steps is not None
             self._look_after_the_driver()
-            self._after(next(self._steps))
+            step = next(self._steps)
+            if self._last is None:  # who connects from outside tells only now what it can do
+                self.features = self._describe()
+            self._after(step)
             self._publish()
         except UdacityGymError as error:
             self._fail(str(error))

@@ -202,7 +202,7 @@ class Round:
         self._correction = next(
             (i for i in range(len(self._frames) - 1, -1, -1) if self._frames[i].took_over), None
         )
-        self._begins = True
+        self._begins, self.corrects = True, False
         return count
 
     def pause(self) -> None:

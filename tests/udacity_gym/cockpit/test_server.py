@@ -1,5 +1,6 @@
 """Who may connect, and what the page may read and write; without a browser."""
 
+import contextlib
 import http.client
 import json
 
@@ -13,10 +14,10 @@ from udacity_gym.errors import OptionError
 
 
 def get(cockpit, path="/", **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", cockpit.port, timeout=60)
-    connection.request("GET", path, headers={"Host": f"127.0.0.1:{cockpit.port}", **headers})
-    answer = connection.getresponse()
-    return answer.status, answer.read().decode("utf-8", "replace"), dict(answer.getheaders())
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", cockpit.port, timeout=60)) as connection:
+        connection.request("GET", path, headers={"Host": f"127.0.0.1:{cockpit.port}", **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace"), dict(answer.getheaders())
 
 
 class Talk:
@@ -24,9 +25,9 @@ class Talk:
 
     def __init__(self, cockpit, **options):
         options = {"origin": f"http://127.0.0.1:{cockpit.port}", **options}
-        self._socket = connect(
-            f"ws://127.0.0.1:{cockpit.port}/socket", max_size=None, open_timeout=60, **options
-        )
+        self._stack = contextlib.ExitStack()
+        address = f"ws://127.0.0.1:{cockpit.port}/socket"
+        self._socket = self._stack.enter_context(connect(address, max_size=None, open_timeout=60, **options))
         self._number = 0
 
     def ask(self, word, **arguments):
@@ -45,7 +46,7 @@ class Talk:
         self._socket.send(text)
 
     def close(self):
-        self._socket.close()
+        self._stack.close()
 
 
 def test_the_page_and_its_files_come_with_a_strict_policy(serve):
@@ -78,7 +79,7 @@ def test_a_websocket_of_another_site_or_of_none_is_refused(serve):
     cockpit = serve()
     for origin in ("http://evil.test", f"http://127.0.0.1:{cockpit.port + 1}", "null", None):
         with pytest.raises((InvalidStatus, ConnectionClosed)):
-            Talk(cockpit, origin=origin).ask("hello")
+            Talk(cockpit, origin=origin)
     talk = Talk(cockpit)
     assert "ok" in talk.ask("contents")
     talk.close()
@@ -104,7 +105,7 @@ def test_the_token_opens_the_page_and_becomes_a_cookie(serve):
     assert get(cockpit, Cookie=kept)[0] == 200
     assert get(cockpit, Cookie=f"{COOKIE}=wrong")[0] == 403
     with pytest.raises((InvalidStatus, ConnectionClosed)):
-        Talk(cockpit).ask("contents")
+        Talk(cockpit)
     talk = Talk(cockpit, additional_headers={"Cookie": kept})
     assert "ok" in talk.ask("contents")
     talk.close()
@@ -170,6 +171,7 @@ def test_a_page_that_talks_nonsense_is_disconnected_and_the_car_goes_on(serve):
         talk.send(text)
         with pytest.raises(ConnectionClosed):
             talk.ask("contents")
+        talk.close()
     talk = Talk(cockpit)
     assert "ok" in talk.ask("hello")
     talk.close()

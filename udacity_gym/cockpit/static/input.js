@@ -59,7 +59,7 @@ export function dragging(kind) {
   };
   return {
     onPointerDown: (event) => {
-      if (event.button !== 0 || pointers[kind] || !active) return;
+      if (event.button !== 0 || pointers[kind] || !active || event.target.closest("button")) return;
       event.preventDefault();
       event.currentTarget.setPointerCapture?.(event.pointerId);
       event.currentTarget.classList.add("held");

@@ -62,7 +62,8 @@ function Overlay({ frame }) {
   if (!frame) return html`<div class="overlay"><strong>Connecting to the cockpit …</strong></div>`;
   if (frame.problem) return html`<div class="overlay"><div><strong>The drive has stopped</strong><p>${frame.problem}</p>
     <button class="main" onClick=${() => act("configure", {})}>Try again</button></div></div>`;
-  if (frame.who === "loading") return html`<div class="overlay"><strong>Loading ${frame.setup.track} …</strong></div>`;
+  if (frame.who === "loading") return html`<div class="overlay"><div><strong>${frame.setup.simulator === "embedded" ? `Loading ${frame.setup.track} …` : "Waiting for the simulator …"}</strong>
+    ${frame.setup.simulator === "remote" && html`<p>Start Udacity's simulator and choose autonomous mode; it connects to port ${frame.setup.port}.</p>`}</div></div>`;
   if (frame.countdown != null) return html`<div class="overlay"><div><span class="count" aria-live="assertive">${Math.ceil(frame.countdown)}</span><span>hands ready</span></div></div>`;
   if (frame.round && frame.hold === "countdown") return html`<div class="overlay"><div><strong>Round ${frame.round.number} of ${frame.round.of}</strong>
     <p>${frame.round.method === "dagger" ? "The policy drives alone; you label its images afterwards." : "The policy drives. Steer whenever it goes astray, let go when it is back on the road."}</p>
