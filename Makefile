@@ -12,9 +12,10 @@ JOBS ?= 2
 PYTEST = -m pytest -n $(JOBS) --dist worksteal
 # Benchmarks that measure speed, in minutes; what the others prove, and for how long, is told in docs/results.md.
 SPEED := import_time renderer_speed env_speed conditions_speed training_speed dagger_round recordings protocol
-# What depends on the versions of gymnasium, Stable-Baselines3, imitation, NumPy and OpenCV.
+# What depends on the versions of gymnasium, Stable-Baselines3, imitation, NumPy, OpenCV and python-socketio.
 OLDEST_TESTS := tests/udacity_gym/test_env.py tests/udacity_gym/test_vector.py tests/udacity_gym/test_wrappers.py tests/udacity_gym/test_rewards.py \
-	tests/udacity_gym/simulators tests/udacity_gym/evaluation tests/algorithms/adapters/test_imitation.py tests/algorithms/adapters/test_adapters_pages.py \
+	tests/udacity_gym/simulators tests/udacity_gym/protocol/test_remote.py tests/udacity_gym/protocol/test_server_robustness.py \
+	tests/udacity_gym/protocol/test_golden_frames.py tests/udacity_gym/evaluation tests/algorithms/adapters/test_imitation.py tests/algorithms/adapters/test_adapters_pages.py \
 	tests/algorithms/adapters/test_stable_baselines3.py tests/algorithms/adapters/test_sb3_vec_env.py tests/algorithms/test_base.py tests/algorithms/test_preprocessing.py
 
 .DEFAULT_GOAL := help

@@ -1,3 +1,14 @@
+from . import (
+    adapters as adapters,
+    base as base,
+    bc as bc,
+    checks as checks,
+    dagger as dagger,
+    learners as learners,
+    older_files as older_files,
+    policies as policies,
+    training as training,
+)
 from .base import (
     Learner as Learner,
     Policy as Policy,

@@ -14,7 +14,7 @@ other cures of the same disease, see docs/learners.md; so is a better controller
 Everything is kept in the output folder: an interrupted run goes on with the same command.
 
     python benchmarks/dagger.py                      both tracks, 5 seeds, 15 rounds
-    python benchmarks/dagger.py --quick              a taste of a minute, which checks its outcome
+    python benchmarks/dagger.py --quick              a short run of a minute, which checks its outcome
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Human-gated learning against DAgger, at the same number of labels.
 
 Both begin with the same clone of one lap of demonstrations. In human-gated learning (HG-DAgger, Kelly et
-al. 2019) a scripted human watches the policy drive, takes over a reaction time after it goes astray, and
+al. 2019) a scripted human watches the policy drive, takes over a reaction time after it leaves its path, and
 hands back; only what the human drives is labelled. In DAgger (Ross et al. 2011) the policy drives alone,
 and the same human, with the same trembling hand, labels every frame. After each round the policy drives
 laps alone, and falls are counted as in benchmarks/dagger.py; and so are the falls on the way, while the
@@ -10,7 +10,7 @@ rounds were collected.
 Everything is kept in the output folder: an interrupted run goes on with the same command.
 
     python benchmarks/human_gated.py                 jungle, 5 seeds
-    python benchmarks/human_gated.py --quick         a taste of a minute, which checks its outcome
+    python benchmarks/human_gated.py --quick         a short run of a minute, which checks its outcome
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ import udacity_gym  # noqa: F401  (registers UdacitySim-v0)
 from algorithms import NETWORKS, Augmentation, BehavioralCloning, DAgger, Policy, Preprocessing
 from udacity_gym.driving import load_policy, open_executor
 from udacity_gym.evaluation import evaluate
-from udacity_gym.experts import PolicyExpert, Racing
+from udacity_gym.experts import Noise, NoisyExpert, PolicyExpert, Racing
 from udacity_gym.recording import record
 from udacity_gym.telemetry import CAMERAS
 
@@ -105,16 +105,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def train_expert(folder: Path) -> Path:
-    """Clone a racing line from two laps, with side cameras and augmentation.
+    """Clone a racing line from two laps, one of them with noise on the steering.
+
+    An expert must know the way back from places where others get to. The noise leads the car there, and the
+    recording keeps what the expert wanted, without the noise (as in DART, Laskey et al. 2017).
 
     Returns:
         The checkpoint of the policy.
     """
     env = gymnasium.make("UdacitySim-v0", cameras=CAMERAS, image_size=IMAGE_SIZE)
-    laps = record(env, Racing(speed=SPEED, within=OFFSET), folder / "laps", laps=2, seed=0)
+    racing = Racing(speed=SPEED, within=OFFSET)
+    noisy = NoisyExpert(racing, noise=Noise.of(steering=0.25, correlation=1.0))
+    laps = [
+        record(env, racing, folder / "clean", laps=1, seed=0),
+        record(env, noisy, folder / "noisy", laps=1, seed=0),
+    ]
     policy = BehavioralCloning(
         laps,
         preprocessing=Preprocessing(camera_size=IMAGE_SIZE, crop=(30, 68)),
+        augmentation=Augmentation(flip=0.0),  # the line is on one side of the road
         throttle="speed_control",
         target_speed=SPEED,
         loss="mse",
@@ -124,7 +133,8 @@ def train_expert(folder: Path) -> Path:
     ).learn()
     env.close()
     print(
-        f"The expert, a model trained on {len(laps)} frames, falls {falls_per_lap(policy):.0f} times per lap"
+        f"The expert, a model trained on {sum(map(len, laps))} frames, "
+        f"falls {falls_per_lap(policy):.0f} times per lap"
     )
     return policy.save(folder / "policy")
 

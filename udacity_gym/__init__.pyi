@@ -1,4 +1,5 @@
 from . import (
+    checks as checks,
     cli as cli,
     conditions as conditions,
     driving as driving,
@@ -16,6 +17,7 @@ from . import (
     sensors as sensors,
     simulators as simulators,
     telemetry as telemetry,
+    text as text,
     vector as vector,
     window as window,
     world as world,

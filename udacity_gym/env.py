@@ -370,7 +370,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Say what a step is worth that led to a moment: `step` but for driving and the observation.
 
         Args:
-            after: what the simulator told of that moment, which becomes the present one.
+            after: telemetry of that moment, which becomes the present one.
 
         Returns:
             Reward, terminated, truncated, info.

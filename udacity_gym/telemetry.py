@@ -204,7 +204,7 @@ class Telemetry:
         sensors: what each camera tells besides: those of `SENSORS` that there are.
         draw: gives the images of the cameras named, and what their sensors tell, by name; None where
             there is no camera. Images are drawn or decoded only when asked for.
-        extra: whatever else the simulator told, by its own names.
+        extra: other values that the simulator reports, by its own names.
     """
 
     time: float

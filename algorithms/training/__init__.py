@@ -1,1 +1,5 @@
 """Training: data sets, batches, augmentation, the training loop and its settings."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -77,8 +77,8 @@ def peak_memory() -> float:
     """MB that this process has taken at most."""
     status = Path("/proc/self/status")
     if status.exists():  # what `resource` tells includes the program that started this one
-        told = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return float(told.split()[1]) / 1024
+        report = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return float(report.split()[1]) / 1024
     import resource
 
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -101,8 +101,8 @@ def main() -> None:
     env, act, release = ENVIRONMENTS[name]()
 
     def reset() -> Any:
-        told = env.reset()
-        return told[0] if isinstance(told, tuple) else told
+        report = env.reset()
+        return report[0] if isinstance(report, tuple) else report
 
     image = image_of(reset())
     first = image.copy()
@@ -119,7 +119,7 @@ def main() -> None:
         rates.append((steps / (time.perf_counter() - begun), steps / (time.process_time() - cpu)))
     image = image_of(observation)
     wall, processor = sorted(rates)[1]
-    told = {
+    report = {
         "version": release,
         "shape": list(image.shape),
         "dtype": str(image.dtype),
@@ -130,7 +130,7 @@ def main() -> None:
         "processor": processor,
         "memory": peak_memory(),
     }
-    print("\n" + json.dumps(told), flush=True)
+    print("\n" + json.dumps(report), flush=True)
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
             from udacity_gym.experts import ScriptedHuman
 
             expert = ScriptedHuman(expert)
-            print(f"{options.expert} acts as a person who takes over where the car goes astray.\n")
+            print(f"{options.expert} acts as a human who takes over when the car leaves its path.\n")
         company["expert"] = expert
     if wants(learner_class, "env"):
         company["env"] = make_env(

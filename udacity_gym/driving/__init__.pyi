@@ -1,3 +1,16 @@
+from . import (
+    decision as decision,
+    driver as driver,
+    executor as executor,
+    gates as gates,
+    handover as handover,
+    human as human,
+    loading as loading,
+    loop as loop,
+    onnx_policy as onnx_policy,
+    policy_inputs as policy_inputs,
+    speed as speed,
+)
 from .decision import (
     EXPERT as EXPERT,
     HUMAN as HUMAN,

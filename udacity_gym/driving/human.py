@@ -60,7 +60,7 @@ class Device(Protocol):
         """Say what the human does.
 
         Args:
-            time: s of simulated time, which a device that moves the wheel by and by goes by; it goes
+            time: s of simulated time, by which a device turns the wheel gradually; it goes
                 back when a new episode begins.
         """
         ...
@@ -135,7 +135,7 @@ class _PygameDevice:
 
 
 class Keyboard(_PygameDevice):
-    """A keyboard that drives as Udacity's does: the wheel turns by and by, and goes back by itself.
+    """A keyboard that drives as Udacity's does: the wheel turns gradually, and returns by itself.
 
     | Keys               |                                   |
     |--------------------|-----------------------------------|

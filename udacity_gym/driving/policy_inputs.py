@@ -13,7 +13,7 @@ from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import Image
 
 MEASUREMENTS = {"speed": "m/s, forwards"}
-"""What a policy may be told besides images: entries of a Dict observation, and their units."""
+"""What a policy may get besides images: entries of a Dict observation, and their units."""
 
 
 class ObservationError(UdacityGymError, ValueError):

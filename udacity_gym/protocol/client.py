@@ -21,7 +21,7 @@ import json
 import math
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 from udacity_gym.errors import OptionError, SimulatorError, TrackError
@@ -30,8 +30,10 @@ from udacity_gym.protocol.dialects import ANNOUNCEMENT, DIALECTS, Command, Diale
 from udacity_gym.protocol.images import encode_image
 from udacity_gym.protocol.numbers import CULTURES, Culture
 from udacity_gym.protocol.websocket import WebSocket
-from udacity_gym.simulators.base import Simulator
 from udacity_gym.telemetry import CTRL_DT, Control, Telemetry
+
+if TYPE_CHECKING:
+    from udacity_gym.simulators.base import Simulator
 
 PING_INTERVAL = 25.0
 """s between pings, as Udacity's."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.frames import FRAME_NUMBERS, FrameSource, Prepare, RecordedFrames, ordered_map
-from udacity_gym.recording.pack import pack
+from udacity_gym.recording.packed import pack
 from udacity_gym.recording.reader import open_recording
 from udacity_gym.telemetry import Image
 

@@ -1,3 +1,11 @@
+from . import (
+    jit as jit,
+    physics as physics,
+    records as records,
+    rendering as rendering,
+    scene as scene,
+    track as track,
+)
 from .physics.car import CarParameters as CarParameters
 from .physics.world import World as World
 from .rendering.camera import CameraRig as CameraRig

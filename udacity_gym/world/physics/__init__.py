@@ -1,1 +1,5 @@
 """Physics: the car, the ground under it, the fixed-step loop."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+from . import (
+    car as car,
+    ground as ground,
+    world as world,
+)

@@ -1,0 +1,16 @@
+from . import (
+    billboards as billboards,
+    bonnet as bonnet,
+    camera as camera,
+    paint as paint,
+    polygons as polygons,
+    profile as profile,
+    rays as rays,
+    relight as relight,
+    renderer as renderer,
+    sampling as sampling,
+    scratch as scratch,
+    surface as surface,
+    survey as survey,
+    weather as weather,
+)
