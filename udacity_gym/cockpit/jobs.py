@@ -192,5 +192,6 @@ def _progress(text: str) -> dict[str, Any]:
 
 def _error(text: str) -> str:
     """The last line of a log that is no progress bar."""
-    lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip() and not _BAR.search(line)]
+    lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+    lines = [line for line in lines if not _BAR.search(line) and not _PART.match(line)]
     return lines[-1] if lines else "it ended without a message"

@@ -253,6 +253,8 @@ class Cockpit:
                     self._hear(connection, message)
                     if message[:1] == ["shown"]:
                         news.set()
+                elif not isinstance(message, dict):
+                    raise ValueError(f"no message {message!r}")
                 else:
                     task = asyncio.create_task(self._answer(connection, message))
                     requests.add(task)

@@ -30,6 +30,8 @@ IMAGE_FOLDER = "IMG"
 EPISODE_PAUSE = datetime.timedelta(seconds=5)
 """Between the time stamps of two episodes: more than any gap within one."""
 
+ROUNDING = 0.002
+"""s by which a time stamp, in whole milliseconds, may differ from the time."""
 REACH = 4500
 """Frames of earlier episodes that can still be discarded: five minutes at 15 a second."""
 
@@ -229,7 +231,7 @@ class RecordingWriter:
         """
         count, gone, passed = 0, 0, 0.0
         for frame, before in zip(reversed(self._written), [*self._written[-2::-1], None], strict=True):
-            if passed >= seconds if seconds is not None else gone:
+            if passed >= seconds - ROUNDING if seconds is not None else gone:
                 break
             count, gone = count + 1, gone + frame.starts_episode
             if before is None or frame.starts_episode:

@@ -1,7 +1,6 @@
 """Recordings for the page, on real ones; and the workspace, and the logs of jobs."""
 
-import shutil
-
+import numpy as np
 import pytest
 
 from udacity_gym.cockpit import Workspace
@@ -9,22 +8,14 @@ from udacity_gym.cockpit.browse import Browser
 from udacity_gym.cockpit.jobs import Jobs, _error, _progress
 from udacity_gym.driving import load_driver
 from udacity_gym.errors import OptionError
-from udacity_gym.recording import open_recording
+from udacity_gym.recording import Recorder, open_recording
 
 
-@pytest.fixture
-def browser(lake_recording, tmp_path):
-    folder = tmp_path / "workspace" / "others" / "lake"
-    shutil.copytree(lake_recording, folder, ignore=shutil.ignore_patterns("IMG"))
-    (folder / "IMG").symlink_to(lake_recording / "IMG")
-    return Browser(Workspace(tmp_path / "workspace"), load_driver)
-
-
-def test_a_real_recording_is_shown_with_its_curves_findings_and_images(browser):
-    name = "others/lake"
-    overview = browser.overview(name)
-    recording = browser.recording(name)
-    assert overview["frames"] == len(recording)
+def test_a_real_recording_is_shown_with_its_curves_findings_and_images(lake_recording):
+    browser = Browser(Workspace(lake_recording.parent), load_driver)
+    name = lake_recording.name
+    overview, recording = browser.overview(name), browser.recording(name)
+    assert overview["frames"] == len(recording) >= 1900
     assert sum(overview["histogram"]) == len(recording)
     assert max(overview["balanced"]) < max(overview["histogram"])
     episode = browser.episode(name, 0)
@@ -33,6 +24,21 @@ def test_a_real_recording_is_shown_with_its_curves_findings_and_images(browser):
     assert {finding["kind"] for finding in overview["findings"]} == {
         finding.kind.name for finding in recording.report
     }
+    for camera in ("left", "center", "right"):
+        data, kind = browser.image(name, episode["row"][7], camera)
+        assert data == recording.episodes[0][7].data(camera)
+        assert kind == "image/jpeg"
+
+
+@pytest.fixture
+def browser(tmp_path):
+    image = np.full((160, 320, 3), 90, np.uint8)
+    with Recorder(tmp_path / "workspace" / "others" / "lake", ("center",)) as recorder:
+        for _ in range(2):
+            recorder.start()
+            for i in range(30):
+                recorder.add_frame({"center": image}, (0.02 * (i % 5), 0.3), 5.0, i / 15)
+    return Browser(Workspace(tmp_path / "workspace"), load_driver)
 
 
 def test_rows_are_left_out_and_brought_back_without_touching_the_log(browser, tmp_path):

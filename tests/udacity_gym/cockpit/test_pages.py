@@ -51,7 +51,7 @@ def test_drive_with_keys_record_discard_and_read_back(serve, visit, tmp_path):
     person.reads(".event", "frames were added to by-hand")
     recording = open_recording(tmp_path / "workspace" / "by-hand")
     assert len(recording) >= 10
-    assert len(recording.report) == 0
+    assert {finding.kind.name for finding in recording.report} <= {"standing still"}
     steps = np.concatenate([np.diff(episode.time) for episode in recording.episodes if len(episode) > 1])
     assert np.allclose(steps, 1 / 15, atol=2e-3)
     assert {extra["driver"] for episode in recording.episodes for extra in episode.extras()} == {"human"}

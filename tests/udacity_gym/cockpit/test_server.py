@@ -8,7 +8,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from udacity_gym.cockpit import Workspace
+from tests.pages import ROOT, run_page
+from udacity_gym.cli import main
+from udacity_gym.cockpit import Cockpit, Workspace
 from udacity_gym.cockpit.security import COOKIE, Guard, is_loopback
 from udacity_gym.errors import OptionError
 
@@ -188,3 +190,21 @@ def test_a_watcher_changes_nothing(serve):
     assert "ok" in watcher.ask("pause")
     driver.close()
     watcher.close()
+
+
+def test_the_page_about_the_cockpit_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_page(ROOT / "docs" / "cockpit.md")
+    assert (tmp_path / "workspace").is_dir()
+
+
+def test_the_command_serves_until_it_is_stopped(tmp_path, monkeypatch, capsys):
+    def wait(cockpit):
+        assert get(cockpit)[0] == 200
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Cockpit, "wait", wait)
+    assert main(["cockpit", str(tmp_path / "workspace"), "--port", "0"]) == 130
+    assert "Open http://127.0.0.1:" in capsys.readouterr().out
+    assert main(["cockpit", str(tmp_path / "workspace"), "--port", "0", "--drop", "99"]) == 2
+    assert "--drop" in capsys.readouterr().err

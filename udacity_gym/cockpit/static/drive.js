@@ -15,7 +15,7 @@ export async function record() {
   return act("record", { folder: state.frame.tape.open ? inWorkspace(state.frame.tape.folder) : folder });
 }
 export const inWorkspace = (path) => (state.hello && path.startsWith(state.hello.workspace) ? path.slice(state.hello.workspace.length + 1) : path);
-const nextView = () => { const { views } = state.features, i = views.indexOf(state.frame.view); act("view", { view: views[(i + 1) % views.length], cameras: state.frame.cameras }); };
+const nextView = () => { const views = state.features?.views ?? ["center"], i = views.indexOf(state.frame.view); act("view", { view: views[(i + 1) % views.length], cameras: state.frame.cameras }); };
 const slow = () => act("pace", { pace: state.frame.pace < 1 ? 1 : 0.25 });
 
 export const commands = {
@@ -68,7 +68,7 @@ function Choices({ frame }) {
     ${state.features?.chooses && html`<label>track<select id="track" value=${setup.track} disabled=${off} onChange=${set("track")}>${[...new Set([...hello.tracks, setup.track])].map((name) => html`<${Option} value=${name} />`)}</select></label>
     <label>direction<select value=${setup.direction} disabled=${off} onChange=${set("direction")}><${Option} value="forward" /><${Option} value="reverse" /></select></label>
     <label>weather and light<select id="conditions" value=${setup.conditions} disabled=${off} onChange=${set("conditions")}>${hello.conditions.map((name) => html`<${Option} value=${name}>${name.replace("_", " ")}<//>`)}</select></label>`}
-    ${state.features?.views.length > 1 && html`<label>view<select id="view" value=${frame.view} disabled=${off} onChange=${(e) => { e.target.blur(); act("view", { view: e.target.value, cameras: frame.cameras }); }}>${state.features.views.map((name) => html`<${Option} value=${name} />`)}</select></label>`}
+    ${state.features?.views?.length > 1 && html`<label>view<select id="view" value=${frame.view} disabled=${off} onChange=${(e) => { e.target.blur(); act("view", { view: e.target.value, cameras: frame.cameras }); }}>${state.features.views.map((name) => html`<${Option} value=${name} />`)}</select></label>`}
     ${state.features?.cameras?.length > 1 && html`<label class="check"><input type="checkbox" id="cameras" checked=${frame.cameras} disabled=${off} onChange=${commands.c} />show the three cameras</label>`}
     ${setup.driver !== "human" && html`<p class="soft">Any steering takes over at once. Let go for a second, or press Enter, to hand back.</p>`}
   </div></div>`;
