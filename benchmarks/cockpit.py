@@ -27,6 +27,8 @@ from udacity_gym.cockpit import Cockpit, Limits, Session, Setup, Workspace
 
 TABLES = ("latency", "watchers", "memory")
 PATIENT = Limits(command=1e5, round_trip=1e5, frozen=1e5, lost=1e5)
+WARM_UP = 40
+"""Keys before those that are measured: the first images compile and load."""
 SECONDS = 8.0
 
 
@@ -49,7 +51,9 @@ def latency(driver: str, presses: int) -> None:
             page.wait_for_function("() => cockpit.state.frame?.car", timeout=300_000)
             page.evaluate("() => { window.measured = []; cockpit.state.measured = window.measured; }")
             page.keyboard.press("p")
-            for _ in range(presses):
+            for i in range(presses + WARM_UP):
+                if i == WARM_UP:
+                    page.evaluate("() => { measured.length = 0; }")
                 page.keyboard.press("ArrowLeft")
                 page.wait_for_timeout(60)
             values = page.evaluate("measured")

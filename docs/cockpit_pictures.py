@@ -120,35 +120,31 @@ def pictures_of_driving(browser: Browser, url: str) -> None:
 
 def film(browser: Browser, url: str) -> None:
     """An animated picture: a policy drives, and a human takes over."""
-    page = open_page(browser, url, "drive", "light", viewport={"width": 900, "height": 640})
+    page = open_page(browser, url, "drive", "light", viewport={"width": 1040, "height": 900})
     page.select_option("#driver", "pure_pursuit")
     until(page, "state.frame.setup.driver === 'pure_pursuit' && state.frame.car")
     page.locator("#driver").blur()
+    page.click("#slow")
+    until(page, "state.frame.pace < 1")
     page.click("#pause")
-    until(page, "state.frame.who === 'autonomous' && state.frame.car.speed > 6")
-    page.click("#pause")
-    until(page, "state.frame.who === 'paused'")
+    until(page, "state.frame.who === 'autonomous' && state.frame.car.speed > 4")
     images = []
-    for i in range(36):
+    for i in range(40):
         if i == 12:
-            page.keyboard.down("ArrowRight")
-            page.keyboard.press("t")
-        if i == 18:
-            page.keyboard.up("ArrowRight")
-        if i == 22:
+            page.keyboard.down("ArrowUp")
+            page.keyboard.press("ArrowLeft")
+            until(page, "state.frame.who === 'correcting'")
+        if i == 26:
+            page.keyboard.up("ArrowUp")
             page.keyboard.press("Enter")
-        if i != 12:
-            page.keyboard.press("n")
-        time = page.evaluate("cockpit.state.frame.car.time")
-        if i not in (12, 22):
-            until(page, f"state.frame.car.time > {time} || state.frame.who !== 'paused'")
+            until(page, "state.frame.who === 'autonomous'")
         box = page.locator(".stage").bounding_box()
         assert box is not None
-        images.append(
-            Image.open(io.BytesIO(page.screenshot(clip=box)))
-            .convert("RGB")
-            .resize((600, 600 * round(box["height"]) // round(box["width"])))
-        )
+        image = Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")  # type: ignore[arg-type]
+        images.append(image.resize((600, 600 * round(box["height"]) // round(box["width"]))))
+        page.wait_for_timeout(60)
+    page.click("#pause")
+    page.click("#slow")
     images[0].save(
         IMAGES / "cockpit.webp",
         save_all=True,
@@ -210,6 +206,8 @@ def pictures_of_looking_back(browser: Browser, url: str) -> None:
         page.click("nav a[href='#judge']")
         page.click("button:has-text('evaluation')")
         page.wait_for_selector("video")
+        page.locator("text=Earlier evaluations").scroll_into_view_if_needed()
+        page.locator("video").scroll_into_view_if_needed()
         shoot(page, f"judge-{scheme}")
         page.context.close()
     page = open_page(browser, url, "recordings", "dark", **PHONE)

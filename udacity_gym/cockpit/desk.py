@@ -189,6 +189,10 @@ class Desk:
                 changes["driver"] = str(self.workspace.existing(driver))
         self._car(lambda: self.session.configure(changes))
 
+    def retry(self) -> None:
+        """Drive again what has failed."""
+        self._car(self.session.retry)
+
     def pause(self) -> None:
         """Hold the world, or go on."""
         self._car(self.session.toggle_pause)

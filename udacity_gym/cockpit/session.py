@@ -256,6 +256,11 @@ class Session:
         self.tape.pause()
         self._hold = "start"
 
+    def retry(self) -> None:
+        """Drive again what has failed."""
+        self._problem = None
+        self._hold = "countdown" if self._round is not None else "start"
+
     def teach(self, round: Round) -> None:
         """Begin a round of DAgger; the car waits for `resume`."""
         self._refuse_in_round("end the round before you begin another")

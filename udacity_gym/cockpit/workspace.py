@@ -94,9 +94,8 @@ class Workspace:
         for folder, files in self._folders():
             name = "" if folder == self.root else self.name_of(folder)
             if "driving_log.csv" in files and name:
-                found["recordings"].append(
-                    {"name": name, "bytes": (folder / "driving_log.csv").stat().st_size}
-                )
+                rows = (folder / "driving_log.csv").read_bytes().count(b"\n")
+                found["recordings"].append({"name": name, "rows": rows})
             if POLICY_FILES & files and name:
                 found["policies"].append(name)
             prefix = f"{name}/" if name else ""
@@ -115,7 +114,9 @@ class Workspace:
         for folder, folders, files in os.walk(self.root):
             depth = len(Path(folder).relative_to(self.root).parts)
             kept = [name for name in folders if name not in SKIPPED and not name.startswith(".")]
-            folders[:] = [] if depth >= DEPTH else sorted(kept)
+            # The members of an ensemble lie in its folder and are no policies to choose.
+            is_leaf = depth >= DEPTH or bool(POLICY_FILES & set(files))
+            folders[:] = [] if is_leaf else sorted(kept)
             yield Path(folder), set(files)
 
 

@@ -74,12 +74,18 @@ def test_what_is_not_there_is_refused(browser):
 
 def test_the_workspace_lists_what_is_in_it(browser, tmp_path):
     workspace = Workspace(tmp_path / "workspace")
-    for name in ("policy/policy.json", "nets/net.onnx", "lessons/session.json", "judged/evaluation.json"):
+    for name in (
+        "policy/policy.json",
+        "policy/member-0-ab/policy.json",
+        "nets/net.onnx",
+        "lessons/session.json",
+        "judged/evaluation.json",
+    ):
         path = workspace.root / name
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
     contents = workspace.contents()
-    assert [entry["name"] for entry in contents["recordings"]] == ["others/lake"]
+    assert contents["recordings"] == [{"name": "others/lake", "rows": 60}]
     assert contents["policies"] == ["nets/net.onnx", "policy"]
     assert (contents["sessions"], contents["evaluations"]) == (["lessons"], ["judged"])
     assert workspace.unused("policy") == "policy-2"

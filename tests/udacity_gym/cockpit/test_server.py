@@ -12,6 +12,7 @@ from tests.pages import ROOT, run_page
 from udacity_gym.cli import main
 from udacity_gym.cockpit import Cockpit, Workspace
 from udacity_gym.cockpit.security import COOKIE, Guard, is_loopback
+from udacity_gym.cockpit.server import STATIC
 from udacity_gym.errors import OptionError
 
 
@@ -208,3 +209,10 @@ def test_the_command_serves_until_it_is_stopped(tmp_path, monkeypatch, capsys):
     assert "Open http://127.0.0.1:" in capsys.readouterr().out
     assert main(["cockpit", str(tmp_path / "workspace"), "--port", "0", "--drop", "99"]) == 2
     assert "--drop" in capsys.readouterr().err
+
+
+def test_code_of_others_is_small_and_comes_with_its_licences():
+    vendor = STATIC / "vendor"
+    assert sum(path.stat().st_size for path in vendor.glob("*.*s")) < 70_000
+    for name in ("LICENSE-htm", "LICENSE-preact", "LICENSE-uplot"):
+        assert "icense" in (vendor / name).read_text()

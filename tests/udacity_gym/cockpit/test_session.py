@@ -188,6 +188,9 @@ def test_a_policy_that_fails_stops_the_drive_with_its_message(make_session):
     ask(watched, lambda: watched.session.configure({"driver": "no-such-policy"}))
     state = watched.until(lambda state: state["who"] == "stopped")
     assert "neither the path of a policy nor the name of an expert" in state["problem"]
+    ask(watched, watched.session.retry)
+    watched.until(lambda state: state["problem"] is None)
+    watched.until(lambda state: state["who"] == "stopped")
     ask(watched, lambda: watched.session.configure({"driver": "human"}))
     watched.until(lambda state: state["who"] == "paused" and state["problem"] is None and state.get("car"))
 

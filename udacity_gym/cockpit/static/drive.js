@@ -3,7 +3,7 @@
 import { html, useState } from "./vendor/preact-htm.js";
 import { act, call, state } from "./link.js";
 import { gamepad } from "./input.js";
-import { count, Image, Key, Map, Option, useAsked } from "./parts.js";
+import { count, Key, Map, Option, titled, useAsked } from "./parts.js";
 import { Cameras, Event, isDriver, Stage, Touch, Watching } from "./stage.js";
 
 const today = () => { const d = new Date(); return `laps-${d.getFullYear()}-${String(d.getMonth() + 1).padStart(2, "0")}-${String(d.getDate()).padStart(2, "0")}`; };
@@ -63,7 +63,7 @@ function Choices({ frame }) {
   return html`<div class="card"><h2>What is driven</h2><div class="stack">
     <label>who drives<select id="driver" value=${current} disabled=${off} onChange=${set("driver")}>
       <${Option} value="human">me<//>
-      ${policies.length > 0 && html`<optgroup label="policies">${policies.map((name) => html`<${Option} value=${name} />`)}</optgroup>`}
+      ${policies.length > 0 && html`<optgroup label="policies">${policies.map((name) => html`<${Option} value=${name}>${titled(name)}<//>`)}</optgroup>`}
       <optgroup label="experts">${hello.experts.map((name) => html`<${Option} value=${name} />`)}</optgroup></select></label>
     ${state.features?.chooses && html`<label>track<select id="track" value=${setup.track} disabled=${off} onChange=${set("track")}>${[...new Set([...hello.tracks, setup.track])].map((name) => html`<${Option} value=${name} />`)}</select></label>
     <label>direction<select value=${setup.direction} disabled=${off} onChange=${set("direction")}><${Option} value="forward" /><${Option} value="reverse" /></select></label>

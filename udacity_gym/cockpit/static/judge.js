@@ -3,11 +3,11 @@
 import { html, useEffect, useState } from "./vendor/preact-htm.js";
 import { act, call, state } from "./link.js";
 import { listen } from "./input.js";
-import { clock, count, Option, Plot, Progress, useAsked } from "./parts.js";
+import { clock, count, Option, Plot, Progress, titled, useAsked } from "./parts.js";
 import { Event, isDriver } from "./stage.js";
 
 const query = () => new URLSearchParams(location.hash.split("?")[1] ?? "");
-const KINDS = { train: "Training", evaluate: "Evaluation", round: "Round of a session", label: "Labels" };
+const KINDS = { train: "Training", evaluate: "Evaluation" };
 
 function TrainForm({ contents }) {
   const first = query().get("train") || contents.recordings[0]?.name;
@@ -16,7 +16,7 @@ function TrainForm({ contents }) {
   const toggle = (name) => (e) => set({ ...form, recordings: e.target.checked ? [...form.recordings, name] : form.recordings.filter((r) => r !== name) });
   if (!contents.recordings.length) return html`<div class="card"><h2>Train</h2><p>There is no recording to train on yet. <a href="#drive">Record some laps</a> first.</p></div>`;
   return html`<div class="card"><h2>Train</h2><div class="stack">
-    <div class="row">${contents.recordings.map((r) => html`<label class="check" key=${r.name}><input type="checkbox" checked=${form.recordings.includes(r.name)} onChange=${toggle(r.name)} />${r.name}</label>`)}</div>
+    <div class="row">${contents.recordings.map((r) => html`<label class="check" key=${r.name}><input type="checkbox" checked=${form.recordings.includes(r.name)} onChange=${toggle(r.name)} />${titled(r.name)}</label>`)}</div>
     <div class="fields"><label>folder of the training<input id="train-output" value=${form.output} onInput=${change("output")} /></label>
     <label>learner<select value=${form.learner} onChange=${change("learner")}>${state.hello.learners.map((l) => html`<${Option} value=${l} />`)}</select></label>
     <label>epochs<input id="train-epochs" type="number" min="1" value=${form.epochs} onInput=${change("epochs")} /></label>
@@ -29,7 +29,7 @@ function EvaluateForm({ contents }) {
   const change = (name) => (e) => set({ ...form, [name]: e.target.type === "number" ? Number(e.target.value) : e.target.value });
   const toggle = (name) => (e) => set({ ...form, policies: e.target.checked ? [...form.policies, name] : form.policies.filter((p) => p !== name) });
   return html`<div class="card"><h2>Evaluate and compare</h2><div class="stack">
-    <div class="row">${[...contents.policies, ...state.hello.experts].map((p) => html`<label class="check" key=${p}><input type="checkbox" name="policy" value=${p} checked=${form.policies.includes(p)} onChange=${toggle(p)} />${p}</label>`)}</div>
+    <div class="row">${[...contents.policies, ...state.hello.experts].map((p) => html`<label class="check" key=${p}><input type="checkbox" name="policy" value=${p} checked=${form.policies.includes(p)} onChange=${toggle(p)} />${titled(p)}</label>`)}</div>
     <div class="fields"><label>folder of the results<input id="evaluate-output" value=${form.output} onInput=${change("output")} /></label>
     <label>suite<select value=${form.suite} onChange=${change("suite")}><${Option} value="">one drive of one policy<//>${state.hello.suites.map((s) => html`<${Option} value=${s} />`)}</select></label>
     ${!form.suite && html`<label>laps<input type="number" min="1" value=${form.laps} onInput=${change("laps")} /></label>
@@ -50,7 +50,7 @@ function Loss({ name, running }) {
   const epochs = training?.epochs ?? [];
   if (!epochs.length) return html`<p class="soft">The curve begins with the first epoch.</p>`;
   const has = (key) => epochs.some((e) => e[key] != null), column = (key) => epochs.map((e) => e[key] ?? null);
-  return html`<${Plot} key=${`${name}/${has("score")}`} x=${epochs.map((e) => e.epoch)} xLabel="epoch" axes=${has("score") ? "share" : undefined} lines=${[
+  return html`<${Plot} key=${`${name}/${has("score")}`} x=${epochs.map((e) => e.epoch)} integers=${true} xLabel="epoch" axes=${has("score") ? "share" : undefined} lines=${[
     { label: "training loss", values: column("train_loss"), colour: "--accent", points: true },
     ...(has("validation_loss") ? [{ label: "validation loss", values: column("validation_loss"), colour: "--warn", points: true }] : []),
     ...(has("score") ? [{ label: "driving score", values: column("score"), colour: "--good", points: true, scale: "share", gaps: true }] : []),
@@ -59,11 +59,14 @@ function Loss({ name, running }) {
 
 const number = (v) => (typeof v !== "number" ? v : Number.isInteger(v) ? count(v) : v.toFixed(Math.abs(v) < 10 ? 3 : 1));
 
+// Measures of all policies of a suite, with their intervals.
 function Table({ comparison }) {
-  const rows = Object.entries(comparison.policies ?? comparison.results ?? {}), columns = [...new Set(rows.flatMap(([, r]) => Object.keys(r)))].filter((c) => rows.some(([, r]) => ["number", "string"].includes(typeof r[c]) || (r[c] && typeof r[c].value === "number" || typeof r[c]?.mean === "number")));
-  if (!rows.length) return html`<pre class="soft">${JSON.stringify(comparison, null, 1).slice(0, 4000)}</pre>`;
-  return html`<div style="overflow-x:auto"><table class="wide"><tr><th>policy</th>${columns.map((c) => html`<th>${c.replaceAll("_", " ")}</th>`)}</tr>
-    ${rows.map(([name, r]) => html`<tr><td>${name}</td>${columns.map((c) => html`<td>${number(r[c]?.value ?? r[c]?.mean ?? r[c]) ?? "–"}</td>`)}</tr>`)}</table></div>`;
+  const policies = Object.keys(comparison.policies ?? {});
+  const measures = [...new Set(policies.flatMap((p) => Object.keys(comparison.policies[p])))];
+  const cell = (e) => (e?.value == null ? "–" : html`${number(e.value)} <small class="soft">${e.low == null ? "" : `${number(e.low)} to ${number(e.high)}`}</small>`);
+  return html`<div style="overflow-x:auto"><table class="wide"><tr><th>${comparison.suite}</th>${policies.map((p) => html`<th>${p}</th>`)}</tr>
+    ${measures.map((m) => html`<tr><td>${m.replaceAll("_", " ")}</td>${policies.map((p) => html`<td>${cell(comparison.policies[p][m])}</td>`)}</tr>`)}</table>
+    <p class="soft">${comparison.method}</p></div>`;
 }
 
 function Evaluation({ name, state: progress }) {
@@ -71,10 +74,12 @@ function Evaluation({ name, state: progress }) {
   const [from, seek] = useState(null);
   useEffect(() => { const video = document.querySelector(`video[data-of="${CSS.escape(name)}"]`); if (video && from != null) { video.currentTime = from; video.play().catch(() => null); } }, [from]);
   if (!result) return html`<p class="soft">The results come when it is done.</p>`;
-  const keys = ["policy", "track", "laps_wanted", "distance", "seconds", "ended"];
+  const units = { autonomy: ["", (v) => `${(100 * v).toFixed(1)} %`], interventions: [""], mean_abs_cte: [" m"], mean_speed: [" m/s"], distance: [" m"], seconds: [" s"] };
+  const measure = (k, v) => (units[k]?.[1] ?? number)(v) + (units[k]?.[0] ?? "");
+  const keys = ["policy", "track", "autonomy", "interventions", "laps", "distance", "seconds", "mean_speed", "mean_abs_cte", "ended"];
   const film = result.clips.find((c) => c.endsWith("drive.webm")), clips = result.clips.filter((c) => c !== film);
   return html`<div class="stack">
-    ${result.measures && html`<table>${keys.filter((k) => result.measures[k] != null).map((k) => html`<tr><td>${k.replaceAll("_", " ")}</td><td>${number(result.measures[k])}</td></tr>`)}
+    ${result.measures && html`<table>${keys.filter((k) => result.measures[k] != null).map((k) => html`<tr><td>${k.replaceAll("_", " ")}</td><td>${measure(k, result.measures[k])}</td></tr>`)}
       <tr><td>incidents</td><td>${count(result.incidents.length)}</td></tr></table>`}
     ${result.comparison && html`<${Table} comparison=${result.comparison} />`}
     ${film && html`<video data-of=${name} controls preload="metadata" src=${`/file/${film}`}></video>`}
@@ -95,7 +100,7 @@ function Job({ job }) {
 }
 
 export function Judge() {
-  const jobs = state.poll.jobs.filter((job) => job.kind !== "label"), done = jobs.filter((job) => job.state !== "running").length;
+  const jobs = state.poll.jobs.filter((job) => ["train", "evaluate"].includes(job.kind)), done = jobs.filter((job) => job.state !== "running").length;
   const [contents] = useAsked(() => call("contents"), [state.online, done]);
   const [looked, look] = useState(null);
   useEffect(() => { listen({}); }, []);

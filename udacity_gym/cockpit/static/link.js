@@ -69,6 +69,7 @@ async function show(buffer) {
     if (images.has(name)) draw(images.get(name), bitmap);
   }
   const wasReady = state.frame?.ready;
+  if (header.event.number !== state.frame?.event.number) state.eventTime = performance.now();
   stamp = header.stamp;
   state.frame = header;
   lastFrame = performance.now();

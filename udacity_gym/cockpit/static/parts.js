@@ -21,6 +21,11 @@ export const signed = (v, digits = 2) => (v == null ? "–" : (v < 0 ? "−" : "
 export const count = (n) => (n ?? 0).toLocaleString("en");
 export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 
+// A name in the workspace in words: rounds and policies of sessions lie deep in their folders.
+export const titled = (name) => name
+  .replace(/\/learner\/rounds\/round_0*(\d+)$/, ", round $1").replace(/\/learner\/policies\/round_0*(\d+)$/, ", policy of round $1")
+  .replace(/\/learner\/policy$/, ", best policy").replace(/\/collected$/, ", round to train on").replace(/\/policy$/, "");
+
 export function Image({ name }) {
   const canvas = useRef(null);
   useEffect(() => { paint(name, canvas.current); return () => paint(name, null); }, [name]);
@@ -45,7 +50,7 @@ export function Map({ outline, x, y, trace }) {
 const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // A chart; ``lines`` are {label, values, colour, dash, scale}, colours are names of CSS variables.
-export function Plot({ x, lines, height = 170, xLabel, select, cursor, range, digits = 3, axes }) {
+export function Plot({ x, lines, height = 170, xLabel, select, cursor, range, integers, axes }) {
   const box = useRef(null), plot = useRef(null), dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const shape = JSON.stringify([lines.map((l) => [l.label, l.colour, l.dash]), height, dark, axes]);
   useEffect(() => {
@@ -53,7 +58,7 @@ export function Plot({ x, lines, height = 170, xLabel, select, cursor, range, di
     const options = {
       width: box.current.clientWidth || 300, height, legend: { show: true, live: false }, scales: { x: { time: false }, y: range ? { range } : {} },
       cursor: { drag: { x: !!select, y: false, setScale: false } },
-      axes: [{ ...axis, label: xLabel, labelSize: 18, size: 34, labelFont: "12px system-ui" }, { ...axis, size: 48 }, ...(axes ? [{ ...axis, scale: axes, side: 1, size: 48, grid: { show: false }, values: (_, v) => v.map((n) => `${Math.round(100 * n)} %`) }] : [])],
+      axes: [{ ...axis, ...(integers ? { incrs: [1, 2, 5, 10, 20, 50, 100] } : {}), label: xLabel, labelSize: 18, size: 34, labelFont: "12px system-ui" }, { ...axis, size: 48 }, ...(axes ? [{ ...axis, scale: axes, side: 1, size: 48, grid: { show: false }, values: (_, v) => v.map((n) => `${Math.round(100 * n)} %`) }] : [])],
       series: [{ label: xLabel ?? "x" }, ...lines.map((l) => ({
         label: l.label, stroke: variable(l.colour), width: 2, dash: l.dash, scale: l.scale ?? "y", points: { show: l.points ?? false, size: 7, fill: variable(l.colour) }, spanGaps: l.gaps ?? false,
       }))],

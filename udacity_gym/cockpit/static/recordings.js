@@ -3,11 +3,13 @@
 import { html, useEffect, useState } from "./vendor/preact-htm.js";
 import { act, call, state } from "./link.js";
 import { listen } from "./input.js";
-import { clock, count, Key, Map, Option, plural, Plot, signed, useAsked } from "./parts.js";
+import { clock, count, Key, Map, Option, plural, Plot, signed, titled, useAsked } from "./parts.js";
 import { Event, isDriver } from "./stage.js";
 
 const FILM = 14;
 const picture = (name, row, camera = "center") => `/image?recording=${encodeURIComponent(name)}&row=${row}&camera=${camera}`;
+// Symmetric, so that straight on is in the middle.
+const steeringRange = (u, low, high) => { const most = Math.min(1, Math.max(0.2, 1.15 * Math.max(Math.abs(low), Math.abs(high)))); return [-most, most]; };
 let kept = { name: null, number: 0 };
 
 function runs(flags, x) {
@@ -66,10 +68,10 @@ export function Recordings() {
   ] : [];
   const film = episode ? Array.from({ length: FILM }, (_, i) => Math.round(i * (length - 1) / (FILM - 1))) : [];
   return html`<main class="browse"><div class="stack"><div class="card"><h2>Workspace</h2><div class="list">
-    ${contents.recordings.map((r) => html`<button key=${r.name} aria-current=${r.name === name ? "true" : undefined} onClick=${() => { setName(r.name); setNumber(0); }}>${r.name}<small>${(r.bytes / 1024).toFixed(0)} kB log</small></button>`)}</div></div>
+    ${contents.recordings.map((r) => html`<button key=${r.name} aria-current=${r.name === name ? "true" : undefined} onClick=${() => { setName(r.name); setNumber(0); }}>${titled(r.name)}<small>${plural(r.rows, "row")}</small></button>`)}</div></div>
     ${overview && html`<div class="card"><h2>Episodes</h2><div class="list">${overview.episodes.map((e, i) => html`<button aria-current=${i === number ? "true" : undefined} onClick=${() => setNumber(i)}>Episode ${i + 1}<small>${plural(e.frames, "frame")}, ${clock(e.seconds)}${e.left_out ? `, ${e.left_out} left out` : ""}</small></button>`)}</div></div>`}
   </div><div class="stack">
-    <div class="row between"><h1>${name} ${overview && episode && html`<span class="soft" style="font-size:15px;font-weight:400">episode ${episode.number + 1} of ${overview.episodes.length} · ${plural(overview.frames, "frame")} · ${overview.episodes[episode.number].mph} mph mean</span>`}</h1>
+    <div class="row between"><h1>${titled(name)} ${overview && episode && html`<span class="soft" style="font-size:15px;font-weight:400">episode ${episode.number + 1} of ${overview.episodes.length} · ${plural(overview.frames, "frame")} · ${overview.episodes[episode.number].mph} mph mean</span>`}</h1>
       <div class="row"><button id="leave-out" disabled=${off || !chosen} onClick=${leaveOut}>Leave out${chosen ? ` ${plural(chosen[1] - chosen[0] + 1, "frame")}` : " the selection"} <${Key}>X<//></button>
       <button id="undo" disabled=${off || !overview?.edits.length} onClick=${() => edit("undo")}>Undo <${Key}>Ctrl Z<//></button>
       <a class="button" href=${`#judge?train=${encodeURIComponent(name ?? "")}`}>Train from this</a></div></div>
@@ -84,8 +86,8 @@ export function Recordings() {
     <div class="card"><div class="row between"><h2>Steering</h2><label class="check">compare with<select id="compare" style="width:auto;max-width:220px" value=${policy?.name ?? ""} onChange=${async (e) => {
       const chosenPolicy = e.target.value; setPolicy(null);
       if (chosenPolicy) { const values = await act("steer", { name, number, policy: chosenPolicy }); if (values) setPolicy({ name: chosenPolicy, values }); } }}>
-      <${Option} value="">no policy<//>${contents.policies.map((p) => html`<${Option} value=${p} />`)}</select></label></div>
-      <${Plot} key=${`${name}/${number}/steering`} x=${time} lines=${lines} xLabel="s" range=${[-1, 1]} cursor=${time[here]} select=${{ shaded, done: (a, b) => choose([nearest(a), nearest(b)]), pick: (t) => { go(nearest(t)); choose(null); } }} />
+      <${Option} value="">no policy<//>${contents.policies.map((p) => html`<${Option} value=${p}>${titled(p)}<//>`)}</select></label></div>
+      <${Plot} key=${`${name}/${number}/steering`} x=${time} lines=${lines} xLabel="s" range=${steeringRange} cursor=${time[here]} select=${{ shaded, done: (a, b) => choose([nearest(a), nearest(b)]), pick: (t) => { go(nearest(t)); choose(null); } }} />
       <p class="soft">Drag over the curve to select frames, click to go there. <${Key}>←<//> <${Key}>→<//> one frame, with shift one second. <span class="hidden" id="selected">${chosen ? chosen.join("-") : ""}</span></p></div>
     <div class="card"><h2>Speed</h2><${Plot} key=${`${name}/${number}/speed`} x=${time} lines=${[{ label: "mph", values: episode.mph, colour: "--accent" }]} xLabel="s" height=${140} cursor=${time[here]} /></div>
     <div class="two"><div class="card"><h2>Steering of all frames</h2><${Bins} before=${overview.histogram} after=${overview.balanced} />

@@ -5,6 +5,7 @@ import { act, state } from "./link.js";
 import { dragging } from "./input.js";
 import { clock, count, Image, Key, plural, signed } from "./parts.js";
 
+const EVENT_SHOWN = 15000;  // ms that the page says what has happened
 const WORDS = {
   driving: ["YOU DRIVE", ""], autonomous: ["AUTONOMOUS", "the policy drives"], correcting: ["CORRECTING", "you have the wheel"],
   paused: ["PAUSED", ""], loading: ["LOADING", "one moment"], stopped: ["STOPPED", ""],
@@ -61,7 +62,7 @@ function Strip({ frame }) {
 function Overlay({ frame }) {
   if (!frame) return html`<div class="overlay"><strong>Connecting to the cockpit …</strong></div>`;
   if (frame.problem) return html`<div class="overlay"><div><strong>The drive has stopped</strong><p>${frame.problem}</p>
-    <button class="main" onClick=${() => act("configure", {})}>Try again</button></div></div>`;
+    <button class="main" id="retry" onClick=${() => act("retry")}>Try again</button></div></div>`;
   if (frame.who === "loading") return html`<div class="overlay"><div><strong>${frame.setup.simulator === "embedded" ? `Loading ${frame.setup.track} …` : "Waiting for the simulator …"}</strong>
     ${frame.setup.simulator === "remote" && html`<p>Start Udacity's simulator and choose autonomous mode; it connects to port ${frame.setup.port}.</p>`}</div></div>`;
   if (frame.countdown != null) return html`<div class="overlay"><div><span class="count" aria-live="assertive">${Math.ceil(frame.countdown)}</span><span>hands ready</span></div></div>`;
@@ -90,7 +91,7 @@ export const Touch = () => html`<div class="touch" aria-hidden="true">
   <div id="touch-pedals" ...${dragging("pedals")}>gas<br />pull down to brake</div>
 </div>`;
 export const Event = () => {
-  const event = state.frame?.event, error = state.error;
+  const isNew = performance.now() - state.eventTime < EVENT_SHOWN, event = isNew ? state.frame?.event : null, error = state.error;
   return html`<p class="event ${error ? "error" : event?.kind ?? ""}" role="status" aria-live="polite">${error ?? event?.text ?? ""}</p>`;
 };
 export const Cameras = () => state.frame?.cameras && html`<div class="cameras">${state.features?.cameras?.length > 1 && ["left", "center", "right"].map((name) => html`<figure key=${name}><${Image} name=${name} /><figcaption>${name}</figcaption></figure>`)}</div>`;

@@ -2,7 +2,7 @@
 
 import { html, useState } from "./vendor/preact-htm.js";
 import { act, call, state } from "./link.js";
-import { count, Key, Map, Option, plural, Plot, Progress, signed, useAsked } from "./parts.js";
+import { count, Key, Map, Option, plural, Plot, Progress, titled, useAsked } from "./parts.js";
 import { Event, isDriver, Stage, Touch, Watching } from "./stage.js";
 import { Labelling } from "./labels.js";
 
@@ -30,7 +30,7 @@ function Begin() {
     <p>The policy drives, you correct it where it goes astray, it learns from that, and drives again: that is a round of DAgger. Begin with a recording of a few laps, from which the first policy is trained, or with a policy.</p>
     ${sources.length ? html`<div class="fields">
       <label>folder of the session<input id="lesson-name" value=${form.name} onInput=${change("name")} /></label>
-      <label>begin with<select id="lesson-from" value=${from} onChange=${change("from")}>${sources.map(([kind, name]) => html`<${Option} value=${`${kind}:${name}`}>${kind} ${name}<//>`)}</select></label>
+      <label>begin with<select id="lesson-from" value=${from} onChange=${change("from")}>${sources.map(([kind, name]) => html`<${Option} value=${`${kind}:${name}`}>${kind} ${titled(name)}<//>`)}</select></label>
       <label>when you correct<select id="lesson-method" value=${form.method} onChange=${change("method")}><${Option} value="hg_dagger">while it drives (HG-DAgger)<//><${Option} value="dagger">afterwards, image by image (DAgger)<//></select></label>
       <label>track<select id="lesson-track" value=${form.track} onChange=${change("track")}>${state.hello.tracks.map((t) => html`<${Option} value=${t} />`)}</select></label>
       ${number("rounds", "rounds")} ${number("frames", "frames of a round, 15 a second")} ${number("budget", "label budget")}
@@ -79,7 +79,7 @@ function Curve({ log }) {
   ];
   const judged = log.some((r) => r.autonomy != null);
   if (judged) lines.push({ label: "autonomy of the policy", values: log.map((r) => r.autonomy ?? null), colour: "--good", points: true, scale: "share" });
-  return html`<div class="card"><h2>Round by round</h2><${Plot} key=${log.length} x=${x} lines=${lines} xLabel="round" height=${190} axes=${judged ? "share" : undefined} /></div>`;
+  return html`<div class="card"><h2>Round by round</h2><${Plot} key=${log.length} x=${x} lines=${lines} integers=${true} range=${(u, low, high) => [0, Math.max(1, high * 1.1)]} xLabel="round" height=${190} axes=${judged ? "share" : undefined} /></div>`;
 }
 
 export function Teach() {
