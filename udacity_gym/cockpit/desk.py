@@ -82,7 +82,8 @@ class Desk:
         if word not in self.WATCHERS and word != "wheel" and self.session.seats.driver != page:
             raise OptionError("somebody else has the wheel, and this page only watches")
         if word == "wheel":
-            return self.session.seats.hand_over(page, arguments.get("to"))
+            to = arguments.get("to")
+            return self.session.seats.hand_over(page, to if isinstance(to, int) else None)
         try:
             return getattr(self, word)(**arguments)
         except TypeError as error:

@@ -124,6 +124,10 @@ class Link:
         self._tapped |= controls.keys
         self._controls, self._controls_stamp, self.sequence = controls, stamp, sequence
 
+    def release(self) -> None:
+        """Forget the command in force: somebody else gets the wheel."""
+        self._controls, self._tapped = NEUTRAL, frozenset()
+
     def is_active(self) -> bool:
         """Whether the command in force is more than neutral; taps stay."""
         if self.trouble() is not None or self._age(self._controls_stamp) > self.limits.command:

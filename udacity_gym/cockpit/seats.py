@@ -60,7 +60,7 @@ class Seats:
             if to in self._links and (self._driver == page or driver is None or driver.is_lost()):
                 self._driver = to
                 for link in self._links.values():
-                    link.command(0, link.sequence, NEUTRAL)
+                    link.release()
             return self._driver == to
 
     @property

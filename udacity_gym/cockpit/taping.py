@@ -7,7 +7,7 @@ from typing import Any
 
 from udacity_gym.driving.loop import Step
 from udacity_gym.recording.recorder import Recorder
-from udacity_gym.telemetry import CAMERAS, CTRL_DT
+from udacity_gym.telemetry import CTRL_DT
 
 
 class Tape:
@@ -42,7 +42,8 @@ class Tape:
         """Record in a folder, after what is already there, or go on after a pause."""
         if self._recorder is None or self.folder != folder:
             self.finish()
-            self._recorder = Recorder(folder, CAMERAS, append=(folder / "driving_log.csv").exists())
+            # All cameras that there are: Unity's autonomous mode has one.
+            self._recorder = Recorder(folder, append=(folder / "driving_log.csv").exists())
             self.folder = folder
             self.dropped = self.discarded = self.frames = 0
         self.running, self._steps = True, 0

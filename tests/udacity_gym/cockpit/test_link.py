@@ -130,6 +130,19 @@ def test_the_first_page_drives_and_others_watch(clock):
     assert seats.controls()[0] == LEFT
 
 
+def test_whoever_gets_the_wheel_begins_with_nothing_held(clock):
+    seats = Seats(clock, Limits())
+    first, second = seats.join(), seats.join()
+    stamp = seats.send(first)
+    seats.show(first, stamp)
+    seats.command(first, stamp, 1, GAS)
+    assert seats.controls()[0] == GAS
+    seats.hand_over(first, second)
+    assert seats.controls()[0] == NEUTRAL
+    seats.hand_over(second, first)
+    assert seats.controls()[0] == NEUTRAL
+
+
 def test_only_the_driver_hands_over(clock):
     seats = Seats(clock, Limits())
     first, second = seats.join(), seats.join()

@@ -1,10 +1,12 @@
 """The car of the cockpit, without a browser."""
 
 import json
+import socket
 
 import numpy as np
 import pytest
 
+from tests.udacity_gym.protocol.unity_like import UnityLike
 from udacity_gym.cockpit import Limits, Setup
 from udacity_gym.cockpit.link import NEUTRAL, Controls
 from udacity_gym.errors import OptionError
@@ -204,3 +206,30 @@ def test_nothing_is_drawn_while_nobody_looks(make_session):
     assert watched.shot.images["view"].startswith(b"\xff\xd8")
     ask(watched, lambda: watched.session.set_view("cockpit", True))
     watched.until(lambda state: set(watched.shot.images) == {"view", "left", "center", "right"})
+
+
+def test_a_simulator_like_unitys_is_driven_and_recorded_and_shows_only_what_it_can_do(make_session, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    watched = make_session(Setup(simulator="remote", port=port), real_time=True)
+    watched.session.watch(1)
+    hands = Hands(watched)
+    assert watched.until(lambda state: True)["who"] == "loading"
+    with UnityLike(port, fps=50) as unity:
+        watched.until(lambda state: state.get("car") and watched.shot.images)
+        features = watched.session.features
+        assert (features["views"], features["restarts"], features["holds"]) == (["center"], False, False)
+        assert features["track"] is None
+        assert not features["chooses"]
+        ask(watched, lambda: watched.session.record(tmp_path / "unity"))
+        hands.do(Controls(steering=0.5, throttle=0.4))
+        watched.until(lambda state: state["tape"]["frames"] >= 5)
+        ask(watched, watched.session.pause)
+        frames = ask(watched, watched.session.finish)
+        steers = [data["steering_angle"] for event, data in unity.commands if event == "steer"]
+        assert max(map(float, steers)) > 0
+    recording = open_recording(tmp_path / "unity")
+    assert len(recording) == frames
+    assert recording.cameras == ("center",)
+    assert recording.episodes[0].steering[-1] == 0.5
