@@ -68,7 +68,7 @@ def people(devices: Devices, option: str = "--human") -> Human:
     return human
 
 
-class _Tape:
+class Tape:
     """Record the steps of a human, without what is discarded and what led to a fall."""
 
     def __init__(self, recorder: Recorder) -> None:
@@ -88,7 +88,7 @@ class _Tape:
             self.frames -= self._recorder.discard_last(max(seconds, CTRL_DT / 2))
 
 
-def _caption(words: str, timer: LapTimer) -> str:
+def caption(words: str, timer: LapTimer) -> str:
     """Text in the corner of the window: laps and times go on after a fall, unlike the instruments' own."""
     now = timer.as_json()
     best = "" if now["best"] is None else f", best {now['best']:.1f} s"
@@ -119,7 +119,7 @@ def record_people(
     record_start: float | None = None
     with Recorder(folder, CAMERAS, {"driver": human.driver}, append=append) as recorder, window_closes():
         recording, time = False, 0.0
-        tape, timer = _Tape(recorder), LapTimer()
+        tape, timer = Tape(recorder), LapTimer()
         for step in steps:
             timer.add(step)
             if "discard" in human.last.buttons:
@@ -134,7 +134,7 @@ def record_people(
             else:
                 recorder.stop()
             words = f"recording, {tape.frames} frames" if recording else "not recording"
-            env.unwrapped.caption = _caption(words, timer)  # type: ignore[attr-defined]
+            env.unwrapped.caption = caption(words, timer)  # type: ignore[attr-defined]
             time = step.time
             if record_start is not None and seconds is not None and time - record_start >= seconds - 1e-9:
                 break

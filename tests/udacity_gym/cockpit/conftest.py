@@ -15,7 +15,7 @@ from udacity_gym.cockpit.session import Setup, Shot
 
 PATIENT = Limits(command=600.0, round_trip=600.0, frozen=600.0, lost=600.0)
 """Limits for tests that are not about them: a busy machine must not lock the wheel."""
-WAIT = 45.0
+WAIT = 240.0
 """s until a test that waits for something gives up."""
 
 
