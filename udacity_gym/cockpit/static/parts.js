@@ -22,7 +22,7 @@ export const count = (n) => (n ?? 0).toLocaleString("en");
 export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 
 // A name in the workspace in words: rounds and policies of sessions lie deep in their folders.
-export const titled = (name) => name
+export const titled = (name) => (name ?? "")
   .replace(/\/learner\/rounds\/round_0*(\d+)$/, ", round $1").replace(/\/learner\/policies\/round_0*(\d+)$/, ", policy of round $1")
   .replace(/\/learner\/policy$/, ", best policy").replace(/\/collected$/, ", round to train on").replace(/\/policy$/, "");
 
