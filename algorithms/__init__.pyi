@@ -26,7 +26,10 @@ from .dagger.learner import (
     InteractiveConfig as InteractiveConfig,
     InteractiveLearner as InteractiveLearner,
 )
-from .dagger.rounds import label_round as label_round
+from .dagger.rounds import (
+    collect_round as collect_round,
+    label_round as label_round,
+)
 from .dagger.schedules import (
     Constant as Constant,
     Exponential as Exponential,
@@ -72,6 +75,7 @@ from .policies.networks import (
     make_network as make_network,
 )
 from .policies.preprocessing import Preprocessing as Preprocessing
+from .training.arrays import FrameDataset as FrameDataset
 from .training.augment import (
     Augmentation as Augmentation,
     Geometry as Geometry,

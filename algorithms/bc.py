@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tqdm import tqdm
+
 from algorithms.checks import NotNegative, Positive, Share
 from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, Labels, drop_broken_images, open_recordings
-from algorithms.training.trainer import Epoch, Training
+from algorithms.training.throttle import choose_throttle
+from algorithms.training.trainer import Epoch, Training, check_begun_training
 from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation.metrics import INTERVENTION_SECONDS
@@ -63,6 +68,7 @@ class BehavioralCloning:
         folder: folder of the training: ``policy/`` has the best checkpoint so far, ``state/`` the data needed
             to resume, ``tensorboard/`` the log. None keeps nothing on disk.
         reports: findings about each recording, including its broken images.
+        throttle_reason: what ``throttle="auto"`` has chosen and why; None if the settings had chosen.
         epoch_log: results of each finished epoch.
     """
 
@@ -111,9 +117,18 @@ class BehavioralCloning:
         self.folder = None if folder is None else Path(folder)
         self.epoch_log: list[Epoch] = []
         self._progress = progress
-        if self.folder is not None:
+        opened = open_recordings(recordings)
+        rows_of_all = Frames.of(opened, self.config.labels, weights)
+        self._initial = _load_initial(initial)
+        self.config, self.throttle_reason = choose_throttle(self.config, rows_of_all, self._initial)
+        self._source: str | None = None
+        if self.folder is not None:  # before anything is decoded, which takes long
             _check_folder(self.folder)
-        checked = [drop_broken_images(recording, progress) for recording in open_recordings(recordings)]
+            self._source = _hash_of(rows_of_all)
+            check_begun_training(self.folder, self.config, self._source)
+        if self.throttle_reason is not None and progress:
+            tqdm.write(self.throttle_reason, file=sys.stderr)
+        checked = [drop_broken_images(recording, progress) for recording in opened]
         self.reports = tuple(report for _, report in checked)
         frames = Frames.of([recording for recording, _ in checked], self.config.labels, weights)
         if self.config.validation_by == "episode":
@@ -124,7 +139,6 @@ class BehavioralCloning:
         self.validation_frames = validation.smoothed(self.config.smoothing)
         rows = TrainingSet(self.train_frames, self.config)  # raises errors now and not in training
         self.cameras, self.target_speed = rows.cameras, rows.target_speed
-        self._initial = _load_initial(initial)
         self._env = env
 
     def learn(self, after_epoch: Callable[[Epoch], object] | None = None) -> NetworkPolicy:
@@ -150,6 +164,7 @@ class BehavioralCloning:
                 initial=self._initial,
                 judge=self._judge(stack) if self.config.select == "driving" else None,
                 learner=type(self).__name__,
+                source=self._source,
             )
             self.epoch_log = training.epoch_log
             return training.run(self._progress, after_epoch)
@@ -198,6 +213,13 @@ def _load_initial(initial: NetworkPolicy | str | Path | None) -> NetworkPolicy |
     if policy is not None and not isinstance(policy, NetworkPolicy):
         raise OptionError(f"initial={initial!r} is neither a policy of a network nor the folder of one")
     return policy
+
+
+def _hash_of(frames: Frames) -> str:
+    digest = hashlib.sha256()
+    for chunk in frames.identity(frames.cameras):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _check_folder(folder: Path) -> None:

@@ -26,7 +26,7 @@ from udacity_gym.registry import Registry
 SHARED_ARGUMENTS = ("recordings", "seed", "folder", "env", "expert")
 """Arguments that every learner gets if its signature has them; all others are its options."""
 
-PYTHON_ONLY_ARGUMENTS = ("config", "labeller", "progress")
+PYTHON_ONLY_ARGUMENTS = ("config", "labeller", "fit", "save", "load", "executor", "progress")
 """Arguments of learners with a `Config` that can't be set from the command line."""
 
 LEARNER_FILE = "learner.json"

@@ -210,12 +210,13 @@ class Randomization:
     """Draw conditions for every episode, with the random generator of the episode.
 
     Args:
-        named: names from `NAMED`; each episode draws one of them as a basis.
+        named: names from `NAMED`; each episode draws one of them as a basis. None is "clear", with ranges.
         **ranges: fields of `Conditions`, each a value, a pair (low, high) of a uniform distribution,
             or for "weather" and "time_of_day" a sequence of choices.
 
     Raises:
-        OptionError: A name or a field is unknown, or a value not allowed.
+        OptionError: A name or a field is unknown, a value is not allowed, or neither names nor ranges are
+            given.
 
     Example:
         >>> Randomization(("clear", "rain", "dusk"), exposure=(-0.5, 0.5), noise=(0, 8))
@@ -225,7 +226,13 @@ class Randomization:
     named: tuple[str, ...] = ("clear",)
     ranges: Mapping[str, Any] = field(default_factory=dict)
 
-    def __init__(self, named: Sequence[str] | str = ("clear",), **ranges: Any) -> None:
+    def __init__(self, named: Sequence[str] | str | None = None, **ranges: Any) -> None:
+        if named is None and not ranges:
+            raise OptionError(
+                "this randomization draws nothing: give names, such as Randomization(('clear', 'rain', "
+                "'dusk')), or ranges of fields, such as Randomization(exposure=(-1, 1), noise=(0, 8))"
+            )
+        named = "clear" if named is None else named
         names = (named,) if isinstance(named, str) else tuple(named)
         if not names:
             raise OptionError("a randomization needs at least one name, such as 'clear'")
@@ -237,7 +244,7 @@ class Randomization:
         object.__setattr__(self, "ranges", MappingProxyType(checked))
 
     def __repr__(self) -> str:
-        arguments = [repr(self.named)] if self.named != ("clear",) else []
+        arguments = [repr(self.named)] if self.named != ("clear",) or not self.ranges else []
         arguments += [f"{name}={value!r}" for name, value in self.ranges.items()]
         return f"Randomization({', '.join(arguments)})"
 
@@ -288,7 +295,7 @@ def read_conditions(given: ConditionsLike, **fields_: Any) -> Conditions | Rando
         base = Conditions.named(given)
     elif isinstance(given, Mapping):
         _check_names(given, ("named",))
-        base = Randomization(**given)
+        base = Randomization(**given) if given else Conditions()
     else:
         raise OptionError(
             "conditions must be a name such as 'rain', Conditions, a Randomization or a mapping of their "
@@ -296,6 +303,8 @@ def read_conditions(given: ConditionsLike, **fields_: Any) -> Conditions | Rando
         )
     if isinstance(base, Conditions):
         ranges = {**base.changes(), **fields_}
+        if not ranges:
+            return base
         base = Randomization(**ranges)
     elif fields_:
         base = Randomization(base.named, **{**base.ranges, **fields_})

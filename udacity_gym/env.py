@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,21 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from udacity_gym.checks import check_integer, check_number, is_number
-from udacity_gym.conditions import ConditionsLike
-from udacity_gym.errors import ActionError, OptionError
+from udacity_gym.conditions import FIELDS, ConditionsLike
+from udacity_gym.driving.standstill import Standstill
+from udacity_gym.errors import ActionError, OptionError, UdacityGymError
 from udacity_gym.observer import Observation, Observer, check_sensors
 from udacity_gym.rewards import DEFAULT_REWARDS, RewardTerm, Transition, compile_rewards, is_off_road
 from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.simulators import SimulatorSettings, make_simulator
+from udacity_gym.simulators.base import KEPT_TRACKS
 from udacity_gym.telemetry import CTRL_DT, VIEWS, Control, Image, Telemetry
 from udacity_gym.window import Window, why_no_window
 from udacity_gym.world.physics.car import CarParameters
 from udacity_gym.world.track.track import Track
 
+DRAWN_OPTIONS = ("track", "direction", "mode")
+"""Reset options that may be a sequence, from which each episode draws one."""
 RENDER_SIZE = (800, 448)
 """Width and height of rendered images, pixels."""
 
@@ -86,32 +91,43 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     ## Starting State
     The car stands at the start pose of the track and `mode`. On the lake this is 267 m into the lap for
-    "autonomous", and on the start line for "training". `reset(options=...)` places the car anywhere:
+    "autonomous", and on the start line for "training". Two ways to start elsewhere: the argument `start`
+    of the environment holds for every episode, also where a vector environment starts the next one by
+    itself. `reset(options=...)` holds for one episode; its options replace those of `start` by name.
+
+    ```python
+    env = gym.make("UdacitySim-v0", start={"s": "random", "speed": (0, 6)}, track=["lake", "jungle"])
+    ```
+
+    The options of both:
 
     | Option          | Unit | Meaning                                                           |
     |-----------------|------|-------------------------------------------------------------------|
-    | `mode`          |      | "autonomous" or "training", for this episode                      |
-    | `direction`     |      | "forward" or "reverse", for this episode                          |
-    | `track`         |      | another track, for this episode: name, path of a file, or `Track` |
-    | `conditions`    |      | other conditions than the argument `conditions`, for this episode |
+    | `mode`          |      | "autonomous" or "training"                                        |
+    | `direction`     |      | "forward" or "reverse"                                            |
+    | `track`         |      | name, path of a file, or `Track`                                  |
+    | `conditions`    |      | other conditions than the argument `conditions`                   |
     | `s`             | m    | along the track, or "random": anywhere on the lap                 |
     | `offset`        | m    | right of the centre line; if only `s` is given, the reference line |
     | `heading_error` | rad  | in [-pi, pi], by which the car points to the right; 0 by default  |
     | `speed`         | m/s  | at the start; 0 by default                                        |
 
     Every field of `udacity_gym.conditions.Conditions` is also an option, and replaces this field of the
-    conditions for this episode: `weather`, `intensity`, `time_of_day`, `sun_elevation`, `sun_azimuth`,
-    `visibility`, `road_wear`, `grip`, `exposure`, `noise`, `jpeg`. From a sequence of weathers or times, one
-    is drawn.
+    conditions: `weather`, `intensity`, `time_of_day`, `sun_elevation`, `sun_azimuth`, `visibility`,
+    `road_wear`, `grip`, `exposure`, `noise`, `jpeg`.
 
-    Every number may be a pair `(low, high)`, from which a uniform random number is drawn. With the same
-    seed, `options={"s": "random", "offset": (-1, 1), "speed": (0, 10)}` gives the same start.
+    Every number may be a pair `(low, high)`, from which a uniform random number is drawn. From a sequence of
+    tracks, directions, modes, weathers or times, one is drawn. With the same seed,
+    `options={"s": "random", "offset": (-1, 1), "speed": (0, 10)}` gives the same start.
 
     ## Episode End
-    - Termination: the car's centre leaves the road surface (4.76 m from the centre line on the lake).
-    - Truncation: `max_laps` laps are completed, or `max_seconds` have passed. By default neither is set, and
-      an episode lasts until the car leaves the road; it never ends while the car stands still. For
-      reinforcement learning, set `max_seconds`, such as `max_seconds=120`, one and a half laps of the lake.
+    - Termination: the car's centre leaves the road surface (4.76 m from the centre line on the lake), or,
+      with `stuck_seconds`, the car has not come 1 m further along the track for that long.
+    - Truncation: `max_laps` laps are completed, or `max_seconds` have passed.
+
+    By default none of these limits is set. An episode then lasts until the car leaves the road, for ever if
+    the car stands still. For reinforcement learning, set `max_seconds=120`, one and a half laps of the lake,
+    and `stuck_seconds=5`: an untrained policy mostly stands still.
 
     ## Other Simulators
     With `simulator="remote"`, or the path of a Unity build, the car drives in another simulator. This is
@@ -151,7 +167,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | `conditions`    |      | dict of this episode's conditions, as drawn: fields of `Conditions`    |
     | `ctrl_dt`       | s    | duration of one step                                                   |
     | `reward_terms`  |      | dict of each reward term's share of this step's reward                 |
-    | `end_reason`    |      | only in the last step: "off_road", "max_laps" or "max_seconds"         |
+    | `end_reason`    |      | only in the last step: "off_road", "stuck", "max_laps", "max_seconds"  |
 
     The type of `info` is `udacity_gym.telemetry.Info`, and `Telemetry.from_info` reads it. `conditions` is a
     dict of numbers and strings, without the fields that are None. `Conditions.from_dict` reads it. To drive
@@ -171,7 +187,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     * `simulator="embedded"`: "embedded" is the simulator in this process, "remote" is a simulator that
       connects to this environment, and a path is a Unity build, which is started and ended.
-    * `track="lake"`: name of a built-in track, path of a track file, or a `Track`.
+    * `track="lake"`: name of a built-in track, path of a track file, or a `Track`; or a sequence of them,
+      from which each episode draws one.
     * `cameras=("center",)`: any of "center", "left", "right", or none.
     * `ctrl_dt=1/15`: duration of a step in s, at most 1. It is divided into equal physics steps of at most
       0.02 s.
@@ -192,6 +209,9 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     * `field_of_view=None`: vertical field of view in rad; None is Udacity's, 60 degrees.
     * `car=None`: `udacity_gym.world.CarParameters`, such as `CarParameters(top_speed=20.0)` in m/s; None is
       Udacity's car.
+    * `start=None`: options of `reset` for every episode, see *Starting State*.
+    * `stuck_seconds=None`: an episode is terminated when the car has not come 1 m further along the track
+      for this many seconds; None is never.
     * `rewards=DEFAULT_REWARDS`: reward terms and their weights, see `udacity_gym.rewards`.
     * `simulator_options=None`: dict of options of the simulator: `jpeg` for the embedded one, the fields of
       `udacity_gym.simulators.remote.RemoteOptions` for others.
@@ -211,7 +231,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def __init__(
         self,
         simulator: str | Path = "embedded",
-        track: str | Path | Track = "lake",
+        track: str | Path | Track | Sequence[str | Path | Track] = "lake",
         cameras: Sequence[str] = ("center",),
         ctrl_dt: float = CTRL_DT,
         max_laps: int | None = None,
@@ -227,6 +247,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         image_size: tuple[int, int] = IMAGE_SIZE,
         field_of_view: float | None = None,
         car: CarParameters | None = None,
+        start: Mapping[str, Any] | None = None,
+        stuck_seconds: float | None = None,
         rewards: Mapping[str, float | RewardTerm] = DEFAULT_REWARDS,
         simulator_options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -240,11 +262,14 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             check_integer("max_laps", max_laps, 1)
         if max_seconds is not None:
             check_number("max_seconds", max_seconds, positive=True)
+        if stuck_seconds is not None:
+            check_number("stuck_seconds", stuck_seconds, positive=True)
         names = _names(cameras)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise OptionError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
         self._terms = compile_rewards(rewards)
-        self._track = self._home = Track.load(track).facing(direction)
+        self._tracks = tuple(Track.load(one).facing(direction) for one in _choices("track", track))
+        self._track = self._tracks[0]
         settings = SimulatorSettings(
             track=self._track,
             ctrl_dt=ctrl_dt,
@@ -256,6 +281,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             image_size=image_size,
             field_of_view=field_of_view,
             car=car,
+            kept_tracks=max(KEPT_TRACKS, len(self._tracks)),
             options=dict(simulator_options or {}),
         )
         self.simulator = make_simulator(str(simulator), settings)
@@ -263,7 +289,8 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             can = self.simulator.capabilities
             self.cameras = _check_cameras(names, can.cameras)
             self.sensors = check_sensors(sensors, names, can.sensors)
-        except OptionError:
+            self.start = start
+        except UdacityGymError:
             self.simulator.close()  # it may hold a port
             raise
         self.ctrl_dt = settings.ctrl_dt
@@ -271,6 +298,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """What it is like, or is drawn from, in episodes whose options say nothing else."""
         self.max_laps = max_laps
         self.max_seconds = max_seconds
+        self.stuck_seconds = stuck_seconds
         self.render_mode = render_mode
         self.render_view = render_view
         self.metadata = {
@@ -284,6 +312,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.caption = ""
         """What rendered images say in their corner, such as who drives."""
         self._telemetry: Telemetry | None = None
+        self._standstill = Standstill()
         self._window: Window | None = None
 
     @property
@@ -291,16 +320,54 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """The track that the car drives on, in the direction of the episode."""
         return self._track
 
-    def track_for(self, options: Mapping[str, Any] | None) -> Track:
-        """The track, in the direction, that an episode with some options of `reset` is driven on.
+    @property
+    def start(self) -> Mapping[str, Any]:
+        """Options of `reset` for every episode; may be changed, such as for a curriculum.
+
+        Raises:
+            TrackError: No such track.
+            OptionError: An option is unknown or out of range.
+        """
+        return self._start
+
+    @start.setter
+    def start(self, options: Mapping[str, Any] | None) -> None:
+        start = _read_options("start", options)
+        for choice in self._combinations(start):
+            self.simulator.check_options(choice)
+        self._start = start
+
+    def tracks_for(self, options: Mapping[str, Any] | None = None) -> tuple[Track, ...]:
+        """The tracks that an episode with some options of `reset` can be driven on, each in its direction.
 
         Raises:
             TrackError: No such track.
             OptionError: There is no such direction.
         """
-        chosen = options or {}
-        home = Track.load(chosen["track"]) if "track" in chosen else self._home
-        return home.facing(chosen.get("direction"))
+        choices = self._combinations({**self._start, **(options or {})})
+        tracks = (Track.load(choice["track"]).facing(choice.get("direction")) for choice in choices)
+        return tuple(dict.fromkeys(tracks))
+
+    def _combinations(self, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The options with each track, direction and mode that may be drawn."""
+        given = {"track": self._tracks, **options}
+        names = [name for name in DRAWN_OPTIONS if name in given]
+        for values in itertools.product(*(_choices(name, given[name]) for name in names)):
+            yield {**options, **dict(zip(names, values, strict=True))}
+
+    def _draw_options(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Options of the next episode: those of `start` and those given, with what is drawn here."""
+        changes = _read_options("options", given)
+        others = FIELDS if "conditions" in changes else ()  # conditions that are given are complete
+        options = {name: value for name, value in self._start.items() if name not in others} | changes
+        if "track" not in options and len(self._tracks) > 1:
+            track = self._tracks[int(self.np_random.integers(len(self._tracks)))]
+            options = {"track": track, "direction": track.direction, **options}
+        for name in DRAWN_OPTIONS:
+            choices = _choices(name, options[name]) if name in options else ()
+            if choices:  # nothing is drawn for a single one, which leaves all other draws as they are
+                options[name] = choices[int(self.np_random.integers(len(choices))) if len(choices) > 1 else 0]
+        return options
 
     @property
     def telemetry(self) -> Telemetry | None:
@@ -356,15 +423,16 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """
         super().reset(seed=seed)
         # One generator, gymnasium's, is the root of all randomness: the simulator's seed comes from it.
-        if options is not None and not isinstance(options, Mapping):
-            raise OptionError(f"options must be a mapping such as {{'s': 100.0}}, got {options!r}")
-        telemetry = self.simulator.reset(int(self.np_random.integers(2**63)), options)
+        episode = self._draw_options(options)
+        telemetry = self.simulator.reset(int(self.np_random.integers(2**63)), episode)
         _check_cameras(self.cameras, self.simulator.capabilities.cameras)  # who connected may have less
         self._telemetry = telemetry
-        self._track = self.track_for(options)
+        self._track = Track.load(episode.get("track", self._tracks[0])).facing(episode.get("direction"))
         if self.render_mode == "human":
             self._show()
-        return self._info(telemetry, dict.fromkeys(self._terms, 0.0))
+        info = self._info(telemetry, dict.fromkeys(self._terms, 0.0))
+        self._standstill = Standstill(telemetry.time, float(info.get("progress", 0.0)))
+        return info
 
     def _score(self, after: Telemetry) -> tuple[float, bool, bool, dict[str, Any]]:
         """Say what a step is worth that led to a moment: `step` but for driving and the observation.
@@ -384,7 +452,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         transition = Transition(before, after, self.ctrl_dt)
         terms = {name: _share(name, term(transition)) for name, term in self._terms.items()}
         info = self._info(after, terms)
-        end = self._end_reason(after)
+        end = self._end_reason(after, info.get("progress"))
         if end is not None:
             info["end_reason"] = end
         terminated = end in ("off_road", "stuck")
@@ -452,7 +520,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def _info(self, telemetry: Telemetry, terms: dict[str, float]) -> dict[str, Any]:
         return {**telemetry.as_info(), "ctrl_dt": self.ctrl_dt, "reward_terms": terms}
 
-    def _end_reason(self, telemetry: Telemetry) -> str | None:
+    def _end_reason(self, telemetry: Telemetry, progress: float | None) -> str | None:
         track, extra = telemetry.track, telemetry.extra
         if "end_reason" in extra:
             return str(extra["end_reason"])
@@ -460,6 +528,10 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             return "stuck"
         if is_off_road(telemetry):
             return "off_road"
+        if self.stuck_seconds is not None and progress is not None:
+            standing = self._standstill.update(telemetry.time, progress)
+            if standing >= self.stuck_seconds - 1e-9:
+                return "stuck"
         lap = track.lap if track is not None else extra.get("lap")
         if isinstance(lap, int) and self.max_laps is not None and lap >= self.max_laps:
             return "max_laps"
@@ -502,6 +574,23 @@ def _share(name: str, value: Any) -> float:
     if not is_number(value):
         raise OptionError(f"reward term {name!r} must return a finite number, got {value!r}")
     return float(value)
+
+
+def _choices(name: str, value: Any) -> tuple[Any, ...]:
+    """The values from which an option is drawn: those of a sequence, or the only one."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return (value,)
+    if not value:
+        raise OptionError(f"{name!r} must have at least one choice, got {value!r}")
+    return tuple(value)
+
+
+def _read_options(name: str, options: Any) -> dict[str, Any]:
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise OptionError(f"{name} must be a mapping such as {{'s': 100.0}}, got {options!r}")
+    return dict(options)
 
 
 def _names(cameras: Any) -> tuple[str, ...]:

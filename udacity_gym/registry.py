@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from udacity_gym.errors import OptionError
+from udacity_gym.installation import hidden_package
 
 T = TypeVar("T")
 
@@ -113,9 +114,9 @@ class Registry(Generic[T]):
         try:
             module = import_module(module_name)
         except ImportError as error:
+            hint = hidden_package(module_name) or "is it installed in this environment?"
             raise OptionError(
-                f"{self.kind} {name!r}: {module_name} can't be imported ({error}); is it installed in this "
-                "environment?"
+                f"{self.kind} {name!r}: {module_name} can't be imported ({error}); {hint}"
             ) from error
         try:
             item: Any = reduce(getattr, attribute.split("."), module)
@@ -123,6 +124,7 @@ class Registry(Generic[T]):
             own = {k: v for k, v in vars(module).items() if getattr(v, "__module__", "") == module_name}
             others = [key for key, value in own.items() if self._fits(key, value)]
             hint = f"its {self.kind}s are {', '.join(others)}" if others else f"and no other {self.kind}"
+            hint = hidden_package(module_name) or hint
             raise OptionError(f"{self.kind} {name!r}: {module_name} has no {attribute}, {hint}") from error
         self._check(name, item)
         checked: T = item

@@ -19,3 +19,14 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "", header: bool = Fal
         indent + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Write a number with its noun, such as "1 lap" or "2 laps".
+
+    Args:
+        number: the number.
+        noun: the noun in the singular.
+        plural: its plural; None adds an "s".
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

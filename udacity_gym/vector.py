@@ -67,7 +67,8 @@ class UdacityVectorEnv(_VectorEnv):
             ``options={"reset_mask": mask}``. None is gymnasium's default: "NextStep", before 1.0 "SameStep".
         max_episode_steps: steps after which episodes are truncated; None is never. (``gymnasium.make_vec``
             has it by this name; it is the same as ``max_seconds``.)
-        **arguments: those of `UdacityEnv`; the simulator is the embedded one. All cars have the same.
+        **arguments: those of `UdacityEnv`; the simulator is the embedded one. All cars have the same. `start`
+            and several tracks hold for every episode of every car, `options` of `reset` for one.
 
     Attributes:
         envs: the environment of each car. Read from them; stepped or reset on their own they get out of step.
@@ -101,7 +102,9 @@ class UdacityVectorEnv(_VectorEnv):
             raise OptionError(
                 'a vector environment opens no windows: use render_mode="rgb_array", or one UdacityEnv'
             )
-        arguments["track"] = Track.load(arguments.get("track", "lake"))
+        tracks = arguments.get("track", "lake")
+        several = isinstance(tracks, Sequence) and not isinstance(tracks, str)
+        arguments["track"] = [Track.load(track) for track in tracks] if several else Track.load(tracks)
         if max_episode_steps is not None:
             steps = check_integer("max_episode_steps", max_episode_steps, 1)
             seconds = steps * arguments.get("ctrl_dt", CTRL_DT)

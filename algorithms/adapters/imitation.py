@@ -30,6 +30,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.adapters.offline import terminated_rows
 from algorithms.adapters.stable_baselines3 import (
     ClonedActorCritic,
     NetworkFeatures,
@@ -65,7 +66,8 @@ class Demonstrations(Iterable[TransitionBatch]):
     """Recordings as the demonstrations of an algorithm of imitation, decoded when a batch is asked for.
 
     Each pass is over all rows in a new random order, in batches of ``obs``, ``acts``, ``next_obs`` and
-    ``dones``; what is left over at the end comes in another pass. Observations that have been made are kept
+    ``dones``; what is left over at the end comes in another pass. ``dones`` are true where the environment
+    ended the episode for what happened, if that was recorded. Observations that have been made are kept
     as far as ``memory_budget`` allows. Rows whose images are broken are left out, with a warning.
 
     Args:
@@ -102,11 +104,10 @@ class Demonstrations(Iterable[TransitionBatch]):
         actions: tuple[int, ...] = env.action_space.shape or ()
         self._acts = np.stack(columns[: actions[0]], axis=1).astype(np.float32)
         self._rng = np.random.default_rng(seed)
-        before = self._frames.past(1)[:, 0]
-        followed = np.diff(self._frames.episode, append=-1) == 0
-        followed[:-1] &= before[1:] == self._frames.index[:-1]
+        rows, following = np.arange(len(self._frames)), self._frames.next_rows()
         # The last row of an episode, or before a cut, is followed by itself: the next image is unknown.
-        self._next = np.arange(len(self._frames)) + followed
+        self._next = np.where(following < 0, rows, following)
+        self._dones = terminated_rows(self._frames)
 
     def __iter__(self) -> Iterator[TransitionBatch]:
         order = self._rng.permutation(len(self._frames))
@@ -116,7 +117,7 @@ class Demonstrations(Iterable[TransitionBatch]):
                 "obs": self._observations(rows),
                 "acts": self._acts[rows],
                 "next_obs": self._observations(self._next[rows]),
-                "dones": np.zeros(len(rows), np.bool_),
+                "dones": self._dones[rows],
             }
 
     def __len__(self) -> int:

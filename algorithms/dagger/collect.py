@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import math
 import pickle
@@ -65,7 +66,7 @@ class Rollout:
 
     Attributes:
         folder: folder of the recording.
-        policy: checkpoint of the policy; None lets the expert drive alone.
+        policy: folder of the policy's checkpoint, or the policy; None lets the expert drive alone.
         gate: decides who drives and what is labelled.
         frames: number of frames.
         seed: seed of all randomness.
@@ -77,7 +78,7 @@ class Rollout:
     """
 
     folder: Path
-    policy: Path | None
+    policy: Any
     gate: Gate
     frames: int
     seed: tuple[int, ...]
@@ -124,13 +125,13 @@ def collect(
     Returns:
         A summary of each episode of the recording, in their order.
     """
-    policy = None if rollout.policy is None else load_policy(rollout.policy)
+    policy = load_policy(rollout.policy) if isinstance(rollout.policy, Path) else rollout.policy
     tap = FeatureTap(policy) if policy is not None and rollout.gate.wants_features else None
     env_seed, expert_seed, gate_seed = np.random.SeedSequence(rollout.seed).generate_state(3).tolist()
     driver = GatedDriver(
         policy,
         expert,
-        rollout.gate,
+        copy.deepcopy(rollout.gate),  # a gate may count, and rollouts must not depend on each other
         features=None if tap is None else lambda: tap.last[0],
         seed=gate_seed,
     )
@@ -201,7 +202,12 @@ def check_driving(env: object, expert: object, *, many: bool) -> None:
         OptionError: One of them is unsuitable; the message says what to give instead.
     """
     if isinstance(env, gymnasium.Env):
-        recorded_cameras(env)
+        check_env(env)
+    elif hasattr(env, "num_envs"):
+        raise OptionError(
+            f"env={type(env).__name__} is a vector environment: give a single one, or a function that makes "
+            "one, and workers=... to collect in parallel"
+        )
     elif not callable(env):
         name = f"gymnasium.make({env!r})" if isinstance(env, str) else "gymnasium.make(...)"
         raise OptionError(f"env={env!r} is no environment: give {name}, or a function that makes one")
@@ -215,6 +221,46 @@ def check_driving(env: object, expert: object, *, many: bool) -> None:
                 f"several workers need an env and an expert that can be sent to other processes: "
                 f"{error}; define a function that makes an env at the top level of a module"
             ) from error
+
+
+def check_env(env: gymnasium.Env[Any, Any], image_size: tuple[int, int] | None = None) -> None:
+    """Check that a policy can drive in an environment before it does.
+
+    Args:
+        env: the environment.
+        image_size: (height, width) px of the images that the policies take; None for any.
+
+    Raises:
+        OptionError: Actions or images are not those that policies and experts know; the message says what to
+            change.
+    """
+    recorded_cameras(env)
+    actions = env.action_space
+    if actions.shape != (2,):
+        hints = {True: "remove DiscretizeAction", False: "remove the wrapper that changes the action"}
+        hint = hints[isinstance(actions, (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete))]
+        if actions.shape == (1,):
+            hint = 'remove SpeedControl; throttle="speed_control" gives policies that only steer'
+        raise OptionError(
+            f"the environment's action is {actions}, and experts and policies act with (steering, throttle): "
+            f"{hint}"
+        )
+    images: Any = env.observation_space
+    if isinstance(images, gymnasium.spaces.Dict):
+        images = images.spaces.get("center", images)
+    shape = tuple(images.shape or ())
+    if len(shape) == 4 or (len(shape) == 3 and shape[2] != 3):
+        raise OptionError(
+            f"the environment's observation has shape {shape}, where an image has (height, width, 3); for "
+            "stacked frames, remove the wrapper and give past_frames=..., which policies remember themselves"
+        )
+    if image_size is not None and len(shape) == 3 and shape[:2] != tuple(image_size):
+        raise OptionError(
+            f"the environment's images are {shape[0]}x{shape[1]}, and the policy takes "
+            f"{image_size[0]}x{image_size[1]} (height x width): make the environment with "
+            f"image_size={tuple(image_size)}, or give preprocessing=Preprocessing(camera_size={shape[:2]}, "
+            "crop=...)"
+        )
 
 
 def recorded_cameras(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
@@ -233,7 +279,12 @@ def recorded_cameras(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
 
 
 def _random_start(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
-    """Options that start an episode anywhere on the lap, if the simulator can do that."""
+    """Options that start an episode anywhere on the lap, if the simulator can do that.
+
+    An environment with a `start` of its own starts as that says.
+    """
+    if getattr(env.unwrapped, "start", None):
+        return {}
     simulator = getattr(env.unwrapped, "simulator", None)
     if simulator is None:
         return {}

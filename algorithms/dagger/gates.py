@@ -67,6 +67,8 @@ class ThriftyGate:
         leave_discrepancy: the expert hands back below this discrepancy, see `Moment.discrepancy`, if the risk
             is low too.
         leave_risk: greatest risk at which the expert hands back.
+        max_expert_steps: steps that the expert drives at most with this gate, over all episodes, after which
+            the policy drives alone; None sets no limit. Each rollout has a copy of the gate.
     """
 
     risk: Score
@@ -74,7 +76,11 @@ class ThriftyGate:
     call_risk: float
     leave_discrepancy: float
     leave_risk: float
+    max_expert_steps: int | None = None
     wants_features = True
+
+    def __post_init__(self) -> None:
+        self._expert_steps = 0
 
     def reset(self, rng: np.random.Generator) -> None:
         """Begin an episode; the policy drives first."""
@@ -84,10 +90,13 @@ class ThriftyGate:
         """Let the expert take over, or hand back."""
         doubt = moment.doubt or 0.0
         risk = self.risk(_features(moment), moment.own_action)
-        if self._called:
+        if self.max_expert_steps is not None and self._expert_steps >= self.max_expert_steps:
+            self._called = False
+        elif self._called:
             self._called = moment.discrepancy() >= self.leave_discrepancy or risk > self.leave_risk
         else:
             self._called = doubt > self.call_doubt or risk > self.call_risk
+        self._expert_steps += self._called
         return watched(moment, self._called, moment.expect() if self._called else None, risk=risk)
 
 

@@ -19,6 +19,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,10 +34,12 @@ from tqdm import tqdm
 
 from algorithms.base import Policy, TrainingError
 from algorithms.checks import Count, Number
-from algorithms.dagger.collect import Driving, EnvMaker, check_driving, recorded_cameras
+from algorithms.dagger.calibration import HELD_OUT_GAP
+from algorithms.dagger.collect import Driving, EnvMaker, check_driving, check_env
+from algorithms.dagger.fitting import Fit, LoadPolicy, PolicyStore, SavePolicy, check_fit_options
 from algorithms.dagger.round_log import (
     Round,
-    check_folder,
+    check_begun_learner,
     check_or_write_settings,
     find_best_round,
     read_round_log,
@@ -47,24 +50,25 @@ from algorithms.dagger.rounds import (
     Labeller,
     RoundPlan,
     RoundSummary,
-    collect_round,
     count_labelled,
     count_unlabelled,
     label_round,
     round_folder,
+    run_round,
 )
 from algorithms.policies.ensemble import Ensemble
-from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import NESTED_SETTINGS, TrainingConfig
 from algorithms.training.data import Frames, check_weights, drop_broken_images, open_recordings
+from algorithms.training.throttle import choose_throttle
 from algorithms.training.trainer import Training, check_initial, make_network_for, weights_bytes
 from udacity_gym.driving.driver import ExpertFunction
 from udacity_gym.driving.executor import Shared, open_executor
 from udacity_gym.driving.gates import Gate, Mixture
-from udacity_gym.driving.loop import same_road, track_for
+from udacity_gym.driving.loop import same_road, tracks_for
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.runner import evaluate
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording import ImageCache, open_recording
 from udacity_gym.world.track.track import Track
 
@@ -73,7 +77,7 @@ if TYPE_CHECKING:
 
 
 Collect: TypeAlias = Callable[..., RoundSummary]
-"""`collect_round` without folder, number, gate, policy and ``about``, which the call gives."""
+"""`run_round` without folder, number, gate, policy and ``about``, which the call gives."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ class InteractiveLearner(ABC):
     Attributes:
         asks_human: whether the expert is a human, who returns None while the hands are off the wheel.
         gate_learns: whether the gate is learned from labelled rows.
+        wants_features: whether the gate is learned from features of the policy's network.
         needs_expert: whether rounds need an expert; else a labeller can label them afterwards.
         config: all settings.
         folder: folder of the learner; None keeps nothing.
@@ -144,6 +149,7 @@ class InteractiveLearner(ABC):
     Config: ClassVar[type[InteractiveConfig]] = InteractiveConfig
     asks_human: ClassVar[bool] = False
     gate_learns: ClassVar[bool] = False
+    wants_features: ClassVar[bool] = False
     needs_expert: ClassVar[bool] = True
 
     def __init__(
@@ -156,6 +162,9 @@ class InteractiveLearner(ABC):
         expert: ExpertFunction | None = None,
         initial: Policy | str | Path | None = None,
         labeller: Labeller | None = None,
+        fit: Fit | None = None,
+        save: SavePolicy | None = None,
+        load: LoadPolicy | None = None,
         executor: concurrent.futures.Executor | None = None,
         folder: str | Path | None = None,
         progress: bool = True,
@@ -177,6 +186,13 @@ class InteractiveLearner(ABC):
                 round 0, in which nobody drives and nothing is trained; recordings are trained on from
                 round 1 on.
             labeller: labels each round's frames after it was driven, see `algorithms.label_round`.
+            fit: trains the policies in place of the networks of this package: a function
+                ``fit(frames, policy) -> policy`` of all labelled rows so far, `algorithms.Frames`, and of the
+                policy of the round before, or None. The new policy needs ``predict``. The settings of
+                `TrainingConfig`, such as ``epochs``, are not used then.
+            save: ``save(policy, folder)`` writes a policy of ``fit`` into a new folder; None calls
+                ``policy.save(folder)``.
+            load: ``load(folder)`` reads it again; None is `algorithms.load_policy`.
             executor: an executor of `concurrent.futures` that collects the rollouts, in place of ``workers``
                 processes of this machine; it is not shut down.
             folder: folder of the learner; `learn` resumes a learner that was interrupted in it.
@@ -192,30 +208,57 @@ class InteractiveLearner(ABC):
         if config is not None and not isinstance(config, self.Config):
             raise OptionError(f"config must be of type {self.Config.__name__}, got {config!r}")
         self.config: Any = (config or self.Config()).with_options(**options)
+        if fit is not None:
+            check_fit_options(options)
+        self._store = PolicyStore(fit, save, load, keeps_files=folder is not None)
         self.folder = None if folder is None else Path(folder)
         self.round_log: list[Round] = []
-        self._env, self._expert, self._labeller = env, expert, labeller
+        self._env, self._expert, self._labeller, self._fit = env, expert, labeller, fit
         self._executor = executor
         self._progress = progress
         check_driving(env, expert, many=executor is not None or self.config.workers > 1)
+        if isinstance(env, gymnasium.Env):
+            check_env(env, self._image_size)
         if labeller is not None and not callable(labeller):
             raise OptionError(f"labeller={labeller!r} must be a function: labeller(frame) -> label")
-        self._initial = load_policy(initial) if isinstance(initial, (str, Path)) else initial
+        self._initial = self._store.get(Path(initial)) if isinstance(initial, (str, Path)) else initial
+        self._recordings = [] if recordings is None else open_recordings(recordings)
+        self._weights = check_weights(weights, len(self._recordings))
+        self.config, self.throttle_reason = self._choose_throttle()
+        if self.folder is not None:  # before anything is decoded, which takes long
+            settings = {"learner": type(self).__name__, **_settings(self.config)}
+            check_begun_learner(
+                self.folder,
+                settings,
+                defaults=_settings(self.Config()),
+                may_change=self.config.MAY_CHANGE,
+            )
+        self._recordings = [drop_broken_images(recording, progress)[0] for recording in self._recordings]
         if self._initial is not None:
             self._check_initial(self._initial)
-        opened = [] if recordings is None else open_recordings(recordings)
-        self._recordings = [drop_broken_images(recording, progress)[0] for recording in opened]
-        self._weights = check_weights(weights, len(self._recordings))
         self._check_experts()
         self._opened: dict[int, Recording] = {}
         self._work = self.folder or Path()
         self._clear_caches()
-        if self.folder is not None:
-            check_folder(self.folder)
+
+    def _choose_throttle(self) -> tuple[Any, str | None]:
+        """The settings with a throttle that all rounds share, and why it was chosen."""
+        if self._fit is not None:
+            return self.config, None
+        frames = Frames.of(self._recordings, weights=self._weights) if self._recordings else None
+        config, reason = choose_throttle(self.config, frames, self._initial)
+        if reason is not None and self._progress:
+            tqdm.write(reason, file=sys.stderr)
+        return config, reason
 
     def _check_experts(self) -> None:
         """Check that there is a source of labels."""
         name = type(self).__name__
+        if self._fit is not None and self.wants_features:
+            raise OptionError(
+                f"{name} learns from features of the policy's network, and fit=... may return anything; use "
+                "DAgger, HGDAgger, DART, or EnsembleDAgger with a policy that has predict_with_doubt"
+            )
         if self._initial is not None and self.gate_learns and not self._recordings:
             raise OptionError(
                 f"{name} learns from demonstrations where the expert is to drive: give recordings beside "
@@ -245,6 +288,10 @@ class InteractiveLearner(ABC):
 
     def _check_initial(self, policy: Policy) -> None:
         """Check that the rounds can start from a policy."""
+        if self._fit is not None:
+            if not callable(getattr(policy, "predict", None)):
+                raise OptionError(f"initial={policy!r} has no predict(observation, ...), so it can't drive")
+            return
         members = members_of(policy)
         if not members:
             raise OptionError(f"initial={policy!r} is neither a policy of a network nor the folder of one")
@@ -301,13 +348,11 @@ class InteractiveLearner(ABC):
         with contextlib.ExitStack() as stack:
             folder = self._work = stack.enter_context(_open_folder(self.folder))
             env = stack.enter_context(_open_env(self._env))
-            recorded_cameras(env)
+            check_env(env, self._image_size)
             collect = stack.enter_context(self._collector(env))
             self.round_log = self._read_round_log(folder, env)
             total, done = self.config.rounds, len(self.round_log)
-            bar = stack.enter_context(
-                tqdm(total=total, initial=done, disable=not self._progress, unit="round")
-            )
+            bar = stack.enter_context(progress_bar(self._progress, total=total, initial=done, unit="round"))
             while len(self.round_log) < total:
                 round = self._round(len(self.round_log), env, collect)
                 self._keep(round)
@@ -315,9 +360,9 @@ class InteractiveLearner(ABC):
                 bar.set_postfix(_postfix(round))
                 if after_round is not None:
                     after_round(round)
-            policy = load_policy(self._policy_folder(find_best_round(self.round_log).round))
+            policy: Policy = self._store.get(self._policy_folder(find_best_round(self.round_log).round))
             if self.folder is not None:
-                policy.save(self.folder / "policy")
+                self._store.put(self.folder / "policy", policy)
             return policy
 
     def policy(self, round: int) -> Policy:
@@ -329,7 +374,8 @@ class InteractiveLearner(ABC):
         Raises:
             CheckpointError: The round is not finished, or the learner has no folder.
         """
-        return load_policy(self._policy_folder(round))
+        policy: Policy = self._store.get(self._policy_folder(round))
+        return policy
 
     def rounds(self) -> list[Recording]:
         """Recordings of the finished rounds, in order; for learners with a folder."""
@@ -343,7 +389,7 @@ class InteractiveLearner(ABC):
         driving = Shared(Driving(env if workers == 1 else self._env, self._expert), "env and expert")
         plan = RoundPlan(**{f.name: getattr(self.config, f.name) for f in fields(RoundPlan)})
         with open_executor(workers) as executor:
-            yield partial(collect_round, executor, driving, plan=plan)
+            yield partial(run_round, executor, driving, plan=plan)
 
     def _round(self, number: int, env: gymnasium.Env[Any, Any], collect: Collect) -> Round:
         summary = self._collect(number, collect)
@@ -354,7 +400,7 @@ class InteractiveLearner(ABC):
         folder = self._policy_folder(number)
         if folder.exists():
             shutil.rmtree(folder)  # of a round that was interrupted before it was finished
-        policy.save(folder)
+        self._store.put(folder, policy)
         round = Round(
             round=number,
             frames=summary.frames,
@@ -395,16 +441,20 @@ class InteractiveLearner(ABC):
             gate: Gate = Mixture(1.0)
             policy, about = None, {"beta": 1.0}
         else:
-            policy = self._policy_folder(number - 1)
-            gate, about = self.gate(number, load_policy(policy))
-        return collect(self._work / "rounds", number, gate, policy, about=about)
+            folder = self._policy_folder(number - 1)
+            policy = self._store.for_rollouts(folder)
+            gate, about = self.gate(number, self._store.get(folder))
+        return collect(round_folder(self._work / "rounds", number), number, gate, policy, about=about)
 
     def _train_policy(self, number: int, frames: Frames | None) -> tuple[Policy, float | None]:
         """Train the policy of a round; returns it and its mean loss."""
         if frames is None:
-            policy = self._initial if number == 0 else load_policy(self._policy_folder(number - 1))
+            policy = self._initial if number == 0 else self._store.get(self._policy_folder(number - 1))
             assert policy is not None
             return policy, None
+        if self._fit is not None:
+            before = self._initial if number == 0 else self._store.get(self._policy_folder(number - 1))
+            return self._fit(frames, before), None
         members, loss = self._train(number, frames)
         return (members[0] if len(members) == 1 else Ensemble(members)), loss
 
@@ -412,7 +462,7 @@ class InteractiveLearner(ABC):
         """Train on some rows; returns the members and their mean loss."""
         initials: Sequence[NetworkPolicy | None] = [None] * self.config.members
         if number > 0 and self.config.warm_start:
-            initials = members_of(load_policy(self._policy_folder(number - 1)))
+            initials = members_of(self._store.get(self._policy_folder(number - 1)))
         plain = TrainingConfig(**{f.name: getattr(self.config, f.name) for f in fields(TrainingConfig)})
         members, losses = [], []
         for i, initial in enumerate(initials):
@@ -446,10 +496,44 @@ class InteractiveLearner(ABC):
             return None
         weight_of = dict(zip(map(id, self._recordings), self._weights, strict=True))
         frames = Frames.of(data, weights=[weight_of.get(id(recording), 1.0) for recording in data])
+        if self._held_out_share and any(recording is data[0] for recording in self._demonstrations):
+            frames = self._without_held_out(frames)
         # The rounds count as one recording. In a single round a bad policy may have stood most of the time,
         # so its median speed would be useless, see `motion_weights`.
         first_round = sum(len(recording.parts) for recording in self._recordings)
         return replace(frames, recording=np.minimum(frames.recording, first_round))
+
+    @property
+    def _image_size(self) -> tuple[int, int] | None:
+        """(height, width) px of the images that the policies take; None if a ``fit`` decides."""
+        size: tuple[int, int] = self.config.preprocessing.camera_size
+        return size if self._fit is None else None
+
+    @property
+    def _held_out_share(self) -> float:
+        """Share of the demonstrations that is not trained on, to calibrate thresholds with."""
+        return 0.0
+
+    @property
+    def _demonstrations(self) -> list[Recording]:
+        """The recordings, or the expert's round 0, or nothing if only a policy replaces it."""
+        return [self._open(0)] if self._drives_first else self._recordings
+
+    def _held_out(self) -> Frames:
+        """The rows of the demonstrations that are not trained on.
+
+        Raises:
+            OptionError: There are too few rows to hold some out.
+        """
+        return Frames.of(self._demonstrations).split(self._held_out_share, HELD_OUT_GAP)[1]
+
+    def _without_held_out(self, frames: Frames) -> Frames:
+        """Rows that begin with those of the demonstrations, without those that are held out."""
+        parts = sum(len(recording.parts) for recording in self._demonstrations)
+        rows = np.flatnonzero(frames.recording < parts)
+        numbered = replace(frames.select(rows), weight=rows.astype(np.float64))  # to know the rows again
+        train = numbered.split(self._held_out_share, HELD_OUT_GAP)[0].weight.astype(np.int64)
+        return frames.select(np.concatenate([train, np.flatnonzero(frames.recording >= parts)]))
 
     def _open(self, number: int) -> Recording:
         if number not in self._opened:
@@ -475,7 +559,8 @@ class InteractiveLearner(ABC):
         self.round_log.append(round)
         write_round_log(self._work, self.round_log)
         if self.folder is not None and find_best_round(self.round_log) == round:
-            load_policy(self._policy_folder(round.round)).save(self.folder / "policy")
+            policy = self._store.get(self._policy_folder(round.round))
+            self._store.put(self.folder / "policy", policy)
 
     def _read_round_log(self, folder: Path, env: gymnasium.Env[Any, Any]) -> list[Round]:
         """Read the results of the finished rounds, after a check that the settings are the same."""
@@ -487,21 +572,30 @@ class InteractiveLearner(ABC):
         check_or_write_settings(folder, now, defaults=defaults, may_change=self.config.MAY_CHANGE)
         return read_round_log(folder)[: self.config.rounds]
 
+    def _describe_initial(self) -> str:
+        """What identifies the initial policy."""
+        assert self._initial is not None
+        return _weights_of(self._initial) if members_of(self._initial) else type(self._initial).__name__
+
     def _describe_sources(self, env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
         """Demonstrations, experts and track of a learner, as JSON values."""
-        demonstrations = track_text = None
+        demonstrations = None
         if self._recordings:
             frames = Frames.of(self._recordings, weights=self._weights)
             digest = hashlib.sha256(b"".join(frames.identity(frames.cameras))).hexdigest()
             demonstrations = f"{len(frames)} rows, {digest[:16]}"
-        track = track_for(env, self.config.start)
-        if isinstance(track, Track):
-            track_text = f"{track.name} {track.direction}, {track.length:.0f} m"
+        tracks = [
+            f"{track.name} {track.direction}, {track.length:.0f} m"
+            for track in tracks_for(env, self.config.start)
+            if isinstance(track, Track)
+        ]
         return {
             "demonstrations": demonstrations,
-            "initial": None if self._initial is None else _weights_of(self._initial),
+            "initial": None if self._initial is None else self._describe_initial(),
+            "fit": None if self._fit is None else _name_of(self._fit),
             "expert": None if self._expert is None else _name_of(self._expert),
-            "track": track_text,
+            "track": "; ".join(tracks) or None,
+            "env_start": repr(dict(getattr(env.unwrapped, "start", {}))),
             "conditions": repr(getattr(env.unwrapped, "conditions", None)),
             "ctrl_dt": env.get_wrapper_attr("ctrl_dt"),
         }

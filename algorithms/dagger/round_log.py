@@ -106,6 +106,27 @@ def check_or_write_settings(
     )
 
 
+def check_begun_learner(
+    folder: Path, now: Mapping[str, Any], *, defaults: Mapping[str, Any], may_change: Collection[str]
+) -> None:
+    """Check, before images are decoded, that a folder is new or learning began in it with these settings.
+
+    Args:
+        folder: folder of the learner.
+        now: some of the settings, as JSON values.
+        defaults: values for settings that the older version which began the learner did not have.
+        may_change: names of settings that may change.
+
+    Raises:
+        CheckpointError: The folder holds something else, or learning began with other settings.
+    """
+    check_folder(folder)
+    if (folder / SETTINGS).is_file():
+        before = upgrade_settings(_read_json(folder / SETTINGS))
+        before = {name: value for name, value in before.items() if name in now}
+        check_same_settings(f"{folder}: learning", before, now, defaults=defaults, may_change=may_change)
+
+
 def read_round_log(folder: Path) -> list[Round]:
     """Read the results of the finished rounds.
 

@@ -9,6 +9,7 @@ interrupted is deleted and collected again, with the same seeds.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import datetime
 import itertools
@@ -21,8 +22,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algorithms.dagger.collect import Driving, EpisodeSummary, Rollout, RolloutJob, run_job
-from udacity_gym.driving.executor import Executor, Shared
+from algorithms.dagger.collect import (
+    Driving,
+    EnvMaker,
+    EpisodeSummary,
+    Rollout,
+    RolloutJob,
+    check_driving,
+    run_job,
+)
+from udacity_gym.checks import check_integer
+from udacity_gym.driving.driver import ExpertFunction
+from udacity_gym.driving.executor import Executor, Shared, open_executor
 from udacity_gym.driving.gates import Gate
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.files import replacing, write_whole
@@ -126,34 +137,98 @@ class RoundPlan:
 
 
 def collect_round(
+    env: EnvMaker,
+    policy: Any,
+    expert: ExpertFunction | None,
+    gate: Gate,
+    folder: str | Path,
+    *,
+    frames: int = 1000,
+    rollouts: int = 2,
+    start: Mapping[str, Any] | None = None,
+    put_back: bool = False,
+    seed: int = 0,
+    number: int = 0,
+    workers: int = 1,
+    executor: concurrent.futures.Executor | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> RoundSummary:
+    """Collect a round for a learning loop of your own: a gate decides who drives and what is labelled.
+
+    The round is a recording, which `algorithms.Frames.of` and all learners take. The result does not depend
+    on the number of workers.
+
+    Args:
+        env: environment with images, whose action is (steering, throttle); or a function that makes one.
+        policy: anything with ``predict``, or the folder of a checkpoint; None lets the expert drive alone.
+        expert: ``(observation, info) -> (steering, throttle)``; None where the gate never asks.
+        gate: decides who drives and what is labelled, see `udacity_gym.driving.gates`.
+        folder: folder of the round, which must not exist.
+        frames: number of rows.
+        rollouts: number of parts, each with a seed of its own.
+        start: options of the environment's reset for every episode, see `InteractiveConfig.start`.
+        put_back: whether the car is put back on its lane after a fall.
+        seed: seed of all randomness.
+        number: number of the round; rounds with other numbers have other random numbers.
+        workers: processes that collect rollouts in parallel; needs an env, a policy and an expert that can be
+            pickled.
+        executor: an executor of `concurrent.futures`, in place of ``workers``.
+        about: values to keep with the round's summary.
+
+    Returns:
+        The round's summary.
+
+    Raises:
+        OptionError: An argument is unsuitable; the message says what to give instead.
+        RecordingError: The folder exists.
+
+    Example:
+        >>> summary = collect_round(env, policy, PurePursuit(), Mixture(0.5), "round_000")  # doctest: +SKIP
+        >>> frames = Frames.of([open_recording("round_000")])                               # doctest: +SKIP
+    """
+    for name, value in (("frames", frames), ("rollouts", rollouts), ("workers", workers)):
+        check_integer(name, value, 1)
+    folder = Path(folder)
+    if folder.exists():
+        raise RecordingError(f"{folder} exists already; choose another folder for the round")
+    check_driving(env, expert, many=executor is not None or workers > 1)
+    driver = Path(policy) if isinstance(policy, (str, Path)) else policy
+    if driver is None and expert is None:
+        raise OptionError("nobody can drive: give a policy, an expert, or both")
+    driving = Shared(Driving(env, expert), "env and expert")
+    plan = RoundPlan(frames, rollouts, start, put_back, seed)
+    with open_executor(executor or workers) as opened:
+        return run_round(opened, driving, folder, number, gate, driver, plan, about or {})
+
+
+def run_round(
     executor: Executor,
     driving: Shared[Driving],
     folder: Path,
     number: int,
     gate: Gate,
-    policy: Path | None,
+    policy: Any,
     plan: RoundPlan,
     about: Mapping[str, Any],
 ) -> RoundSummary:
-    """Collect a round; an unfinished one of the same number is deleted first.
+    """Collect a round; an unfinished one in the same folder is deleted first.
 
     The result does not depend on the executor: each rollout has its own seed and folder.
 
     Args:
         executor: runs the rollouts.
         driving: environment and expert of the rollouts.
-        folder: folder of all rounds.
+        folder: folder of the round.
         number: number of this round.
         gate: decides who drives and what is labelled.
-        policy: checkpoint of the policy; None if the expert drives alone.
+        policy: folder of the policy's checkpoint, or the policy; None if the expert drives alone.
         plan: settings of the rounds.
         about: parameters of the gate, for the round's summary.
 
     Returns:
         The round's summary.
     """
-    target = round_folder(folder, number)
-    part = folder / f".{target.name}.part"
+    part = folder.with_name(f".{folder.name}.part")
     if part.exists():
         shutil.rmtree(part)
     part.mkdir(parents=True)
@@ -179,7 +254,7 @@ def collect_round(
     _merge([rollout.folder for rollout in rollouts], part)
     summary = RoundSummary(number, tuple(episodes), dict(about))
     write_whole(part / SUMMARY, summary.to_json())
-    part.rename(target)
+    part.rename(folder)
     return summary
 
 

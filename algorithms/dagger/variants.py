@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from algorithms.base import Floats, Policy
 from algorithms.checks import Count, NotNegative, Number, Positive, Share
+from algorithms.dagger.calibration import conformal_threshold
 from algorithms.dagger.gates import SafetyGate, ThriftyGate
 from algorithms.dagger.heads import Head
 from algorithms.dagger.learner import Collect, InteractiveConfig, InteractiveLearner
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 4000
 """Maximum number of rows that thresholds and heads are learned from, drawn uniformly."""
+
+START_CALL_RISK, START_LEAVE_RISK = 0.52, 0.505
+"""Risks above which the expert is called and stays while nothing has fallen, those of the authors' code."""
+LEAST_RISK = 0.05
+"""Risk that calls nobody."""
 
 EnsembleSize: TypeAlias = Annotated[int, Number(2)]
 """Number of members of an ensemble whose doubt is used; a single member has no doubt."""
@@ -126,23 +132,65 @@ class EnsembleDAggerConfig(InteractiveConfig):
 
     Attributes:
         discrepancy: maximum squared distance between the actions of policy and expert: steering, and throttle
-            if the policy controls it; the paper's tau.
+            if the policy controls it; the paper's tau. None calibrates it in each round.
         doubt: maximum doubt of the ensemble, see `algorithms.policies.ensemble.doubt_of`; the paper's chi.
+            None calibrates it in each round.
+        call_share: share of rows like the demonstrations at which a calibrated threshold may call the expert,
+            see `algorithms.dagger.calibration.conformal_threshold`.
+        held_out: share of the demonstrations that is not trained on, for the calibration.
     """
 
     members: EnsembleSize = 3
-    discrepancy: NotNegative = 0.05
-    doubt: NotNegative = 0.02
+    discrepancy: NotNegative | None = None
+    doubt: NotNegative | None = None
+    call_share: Annotated[float, Number(0, 1, above=True)] = 0.05
+    held_out: Annotated[float, Number(0, 0.9, above=True)] = 0.1
 
 
 class EnsembleDAgger(InteractiveLearner):
-    """EnsembleDAgger: the policy drives at low discrepancy and low doubt (Menda et al. 2019, section III)."""
+    """EnsembleDAgger: the policy drives at low discrepancy and low doubt (Menda et al. 2019, section III).
+
+    The paper chooses both thresholds by hand. How large doubt and discrepancy are depends on network, data
+    and training, so here they are calibrated in each round, unless they are given: the last rows of the
+    demonstrations are not trained on, and each threshold is exceeded by at most ``call_share`` of such rows.
+    """
 
     Config: ClassVar[type[InteractiveConfig]] = EnsembleDAggerConfig
 
+    @property
+    def _held_out_share(self) -> float:
+        calibrates = self.config.discrepancy is None or self.config.doubt is None
+        return float(self.config.held_out) if calibrates else 0.0
+
+    def _check_experts(self) -> None:
+        super()._check_experts()
+        if not self._held_out_share:
+            return
+        if self._initial is not None and not self._recordings:
+            raise OptionError(
+                "EnsembleDAgger calibrates its thresholds on demonstrations: give recordings beside the "
+                "initial policy, or discrepancy=... and doubt=..."
+            )
+        if self._fit is not None:
+            raise OptionError(
+                "EnsembleDAgger can calibrate its thresholds for networks only: give discrepancy=... and "
+                "doubt=... with fit=..."
+            )
+
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Both thresholds, see `InteractiveLearner.gate`."""
+        if not callable(getattr(policy, "predict_with_doubt", None)):
+            raise OptionError(
+                f"EnsembleDAgger needs a policy with predict_with_doubt(observation, state, episode_start), "
+                f"which {type(policy).__name__} has not"
+            )
         limits = {"discrepancy": self.config.discrepancy, "doubt": self.config.doubt}
+        if self._held_out_share:
+            frames = self._held_out()
+            usual = replay(policy, frames.select(sample_rows(frames, (self.config.seed, round))))
+            scores = {"discrepancy": usual.discrepancies, "doubt": usual.doubts}
+            for name in (name for name, limit in limits.items() if limit is None):
+                limits[name] = conformal_threshold(scores[name], self.config.call_share)
         return EnsembleGate(**limits), limits
 
 
@@ -163,13 +211,21 @@ class SafeDAggerConfig(InteractiveConfig):
 class SafeDAgger(InteractiveLearner):
     """SafeDAgger: the expert drives where a classifier predicts errors of the policy (Zhang & Cho 2017).
 
-    The classifier gets the features of the policy's network. It is trained on all labelled frames so far to
-    predict whether the policy's steering differs from the expert's by more than tau. The paper also reserves
-    demonstrations for the classifier that the policy is not trained on; this learner does not.
+    The classifier gets features of the policy's network and the policy's action. The features are what goes
+    into the first fully connected layer of the network's ``head``, of an ensemble those of its first member,
+    see `algorithms.dagger.heads.FeatureTap`: for PilotNet 1152 numbers, the output of the last convolution as
+    in the paper. The classifier is trained on all labelled frames so far to predict whether the policy's
+    steering differs from the expert's by more than tau. The paper also reserves demonstrations for the
+    classifier that the policy is not trained on; this learner does not.
+
+    Rows in which the car stands or creeps have little or no weight when the policy is trained, see
+    `algorithms.training.training_set.motion_weights`. For the classifier they count as all others: whoever
+    drives there, the state is safe if policy and expert would steer alike.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = SafeDAggerConfig
     gate_learns: ClassVar[bool] = True
+    wants_features: ClassVar[bool] = True
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Train the classifier, see `InteractiveLearner.gate`."""
@@ -186,54 +242,78 @@ class ThriftyDAggerConfig(InteractiveConfig):
     """Settings of `ThriftyDAgger`.
 
     Attributes:
-        budget: share of the time that the expert may drive; the paper's alpha.
+        budget: share of the steps of each rollout that the expert drives at most, and for which the
+            thresholds are calibrated; the paper's alpha.
         horizon: s before the car leaves the road in which the risk rises from 0 to 1.
+        held_out: share of the demonstrations that is not trained on, for the calibration.
     """
 
     members: EnsembleSize = 3
-    budget: Share = 0.1
+    budget: Annotated[float, Number(0, 1, above=True)] = 0.1
     horizon: Positive = 2.0
+    held_out: Annotated[float, Number(0, 0.9, above=True)] = 0.1
 
 
 class ThriftyDAgger(InteractiveLearner):
     """ThriftyDAgger: the expert drives in novel or risky states, within a budget (Hoque et al. 2021).
 
-    Novelty is the ensemble's doubt. Call thresholds are the (1 - budget) quantiles of doubt and risk where
-    the policy drove in the round before (in the demonstrations, before there is one); the expert leaves when
-    its actions are closer to the policy's than on average in the labelled data, and the risk is below its
-    median: section 4 of the paper.
+    Novelty is the ensemble's doubt. The expert is called where doubt or risk exceed a quantile of what they
+    were where the policy drove in the round before, and hands back where its actions are as close to the
+    policy's as usual and the risk is at most the median: section 4 of the paper. Before the policy has
+    driven, the quantile of doubt is that of demonstrations that it was not trained on, as in the authors'
+    code (github.com/ryanhoque/thriftydagger).
 
-    Difference to the paper: the paper's risk is one minus the probability of reaching a goal, learned by
-    temporal differences. A lap has no goal, so here risk is how likely and how soon the car leaves the road:
-    a head on the network's features is fitted to ``1 - t / horizon``, with t the seconds until a fall; 0 if
-    no fall follows.
+    Differences to the paper:
+
+    - Its risk is one minus the probability of reaching a goal, learned by temporal differences. A lap has no
+      goal, so here risk is how likely and how soon the car leaves the road: a head on the network's features
+      is fitted to ``1 - t / horizon``, with t the seconds until a fall; 0 if no fall follows.
+    - While nothing has fallen there is nothing to learn risk from. Until then the limits are the ones that
+      the authors' code starts with, 0.52 and 0.505. Later a risk below 0.05 calls nobody, whatever the
+      quantile: a policy that hardly ever falls needs no help in its least safe tenth.
+    - The paper's budget is the share of states that call the expert, for each of the two thresholds, and says
+      nothing of how long it stays. Here each threshold gets half of it, so that both together call in at most
+      this share of states like those before, and the expert never drives more than this share of a rollout:
+      then the policy drives on alone.
+    - The discrepancy for handing back is the mean over held-out demonstrations. In the paper it is the mean
+      over the training data, which a network fits so closely that the expert would hardly ever hand back.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = ThriftyDAggerConfig
     gate_learns: ClassVar[bool] = True
+    wants_features: ClassVar[bool] = True
+
+    @property
+    def _held_out_share(self) -> float:
+        return float(self.config.held_out)
 
     def gate(self, round: int, policy: Policy) -> tuple[Gate, dict[str, Any]]:
         """Learn risk and thresholds, see `InteractiveLearner.gate`."""
         seed = (self.config.seed, round)
         recordings = [*self._recordings, *self.rounds()]
-        frames = Frames.of(self._data(round - 1))
-        labelled = replay(policy, frames.select(sample_rows(frames, seed)), features=True)
+        frames = self._held_out()
+        held_out = replay(policy, frames.select(sample_rows(frames, seed)), features=True)
         frames = Frames.of(recordings[-1:], "executed")
         driven = replay(policy, frames.select(sample_rows(frames, seed, "policy")), features=True)
-        before = driven if len(driven.actions) else labelled
+        before = driven if len(driven.actions) else held_out
         frames = Frames.of(recordings, "executed")
         rows = sample_rows(frames, seed)
         everything = replay(policy, frames.select(rows), features=True)
         danger = np.concatenate([self._danger(recording) for recording in recordings])[rows]
         head = Head.fit(everything.features, everything.actions, danger, seed=self.config.seed)
-        risks = [head(*pair) for pair in zip(before.features, before.actions, strict=True)]
+        risks = np.array([head(*pair) for pair in zip(before.features, before.actions, strict=True)])
+        call_risk, leave_risk = START_CALL_RISK, START_LEAVE_RISK
+        if danger.any():
+            call_risk = max(conformal_threshold(risks, self.config.budget / 2), LEAST_RISK)
+            leave_risk = min(max(float(np.median(risks)), LEAST_RISK), call_risk)
         limits = {
-            "call_doubt": float(np.quantile(before.doubts, 1 - self.config.budget)),
-            "call_risk": float(np.quantile(risks, 1 - self.config.budget)),
-            "leave_discrepancy": float(labelled.discrepancies.mean()),
-            "leave_risk": float(np.median(risks)),
+            "call_doubt": conformal_threshold(before.doubts, self.config.budget / 2),
+            "call_risk": call_risk,
+            "leave_discrepancy": float(held_out.discrepancies.mean()),
+            "leave_risk": leave_risk,
         }
-        return ThriftyGate(head, **limits), limits
+        steps = int(self.config.budget * (self.config.frames // self.config.rollouts))
+        return ThriftyGate(head, **limits, max_expert_steps=steps), {**limits, "max_expert_steps": steps}
 
     def _danger(self, recording: Recording) -> Floats:
         """Danger of each row, by the time until a fall: (n,) in [0, 1]."""

@@ -42,10 +42,11 @@ class TrainingConfig:
             standing from driving, and learns to start off and to brake; see `training_set.motion_weights`.
         past_frames: number of past images that the network gets besides the present one.
         throttle: "learned": the policy controls steering and throttle; "speed_control": the policy only
-            steers, a controller keeps the car at ``target_speed``.
+            steers, a controller keeps the car at ``target_speed``; "auto" chooses by the recordings, see
+            `algorithms.training.throttle.choose_throttle`.
         throttle_weight: weight of the throttle's loss; steering has weight 1.
         target_speed: m/s, speed for a steering-only policy; None takes the median speed
-            of the training rows. Only with ``throttle="speed_control"``.
+            of the training rows. Not with ``throttle="learned"``.
         network: name of the network, see `algorithms.policies.networks.NETWORKS`.
         preprocessing: how images are prepared for the network.
         augmentation: random changes of images and labels.
@@ -73,7 +74,7 @@ class TrainingConfig:
     huber_delta: Positive = 0.05
     inputs: tuple[str, ...] = ()
     past_frames: Annotated[int, Number(0, 64)] = 0
-    throttle: Literal["learned", "speed_control"] = "learned"
+    throttle: Literal["auto", "learned", "speed_control"] = "auto"
     throttle_weight: NotNegative = 0.1
     target_speed: Positive | None = None
     network: Annotated[str, NETWORKS] = "PilotNet"
@@ -97,7 +98,7 @@ class TrainingConfig:
         check_fields(self)
         check_inputs(self.inputs, self.past_frames)
         check_fits(self.network, self.preprocessing)
-        if self.target_speed is not None and self.throttle != "speed_control":
+        if self.target_speed is not None and self.throttle == "learned":
             raise OptionError(
                 f'target_speed={self.target_speed!r} needs throttle="speed_control"; '
                 f"with throttle={self.throttle!r} the policy chooses its speed itself"
@@ -132,5 +133,5 @@ class TrainingConfig:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """Names of the policy's actions."""
-        return ("steering", "throttle") if self.throttle == "learned" else ("steering",)
+        """Names of the policy's actions; with ``throttle="auto"`` they are not known before the data are."""
+        return ("steering",) if self.throttle == "speed_control" else ("steering", "throttle")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from algorithms.base import Floats
 from algorithms.checks import Number
 from udacity_gym.errors import OptionError, RecordingError
-from udacity_gym.telemetry import Image
+from udacity_gym.telemetry import CTRL_DT, Image
 
 if TYPE_CHECKING:
     from udacity_gym.recording import Episode, Recording, Report
@@ -111,6 +111,49 @@ class Frames:
             throttle=np.concatenate([np.asarray(throttle, np.float32) for _, _, throttle in columns]),
             speed=np.concatenate([np.asarray(e.speed[r], np.float32) for e, r in pairs]),
             weight=np.repeat([weight for _, _, weight in sources], lengths),
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Image | Mapping[str, Image],
+        actions: NDArray[Any],
+        *,
+        speed: NDArray[Any] | None = None,
+        episode_starts: NDArray[Any] | None = None,
+        dt: float = CTRL_DT,
+    ) -> Frames:
+        """Make training data of arrays in memory.
+
+        Args:
+            images: (n, height, width, 3) uint8 RGB of the centre camera, or such arrays by camera; they are
+                not copied.
+            actions: (n, 2) steering and throttle in [-1, 1], or (n, 1) steering.
+            speed: (n,) m/s; None is unknown.
+            episode_starts: (n,) bool, whether an episode begins with a row; None is a single episode.
+            dt: s between two rows.
+
+        Raises:
+            OptionError: An array has another shape, dtype or range.
+
+        Example:
+            >>> frames = Frames.from_arrays(images, actions)                         # doctest: +SKIP
+            >>> policy = Training(TrainingConfig(throttle="learned"), frames).run()  # doctest: +SKIP
+        """
+        from algorithms.training.arrays import read_arrays
+
+        episodes = read_arrays(images, actions, speed, episode_starts, dt)
+        lengths = [len(episode) for episode in episodes]
+        return cls(
+            episodes=tuple(episodes),
+            recording=np.zeros(sum(lengths), np.int64),
+            episode=np.repeat(np.arange(len(episodes)), lengths),
+            index=np.concatenate([np.arange(length) for length in lengths]),
+            time=np.concatenate([episode.time for episode in episodes]),
+            steering=np.concatenate([episode.steering for episode in episodes]).astype(np.float32),
+            throttle=np.concatenate([e.throttle - e.brake for e in episodes]).astype(np.float32),
+            speed=np.concatenate([episode.speed for episode in episodes]).astype(np.float32),
+            weight=np.ones(sum(lengths)),
         )
 
     def __len__(self) -> int:
@@ -270,6 +313,13 @@ class Frames:
             past[rows] = np.maximum(past[rows], first[self.index[rows]][:, None])
         return past
 
+    def next_rows(self) -> Indices:
+        """(n,) the row that follows each row in time; -1 at the end of an episode and before a cut in it."""
+        before = self.past(1)[:, 0]
+        follows = np.diff(self.episode, append=-1) == 0
+        follows[:-1] &= before[1:] == self.index[:-1]
+        return np.where(follows, np.arange(len(self)) + 1, -1)
+
     def smoothed(self, seconds: float) -> Frames:
         """Steering averaged over a centred window, never across episodes or cuts.
 
@@ -364,6 +414,14 @@ def open_recordings(
 
     if isinstance(recordings, (str, Path, Recording)):
         recordings = [recordings]
+    if isinstance(recordings, np.ndarray) or (
+        isinstance(recordings, (list, tuple)) and any(isinstance(item, np.ndarray) for item in recordings)
+    ):
+        raise OptionError(
+            "recordings are arrays: give recordings or their folders. Frames.from_arrays(images, actions) "
+            "makes training data of arrays for algorithms.Training; RecordingWriter of udacity_gym.recording "
+            "makes a recording"
+        )
     if not isinstance(recordings, Iterable):
         raise OptionError(f"recordings={recordings!r}: expected a recording or its folder, one or several")
     opened = []

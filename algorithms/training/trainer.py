@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from algorithms.base import Floats, TrainingError
 from algorithms.checks import START_OVER, check_same_settings
@@ -26,8 +25,10 @@ from algorithms.policies.network_policy import NetworkPolicy, scale_measurements
 from algorithms.policies.networks import make_network
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames
+from algorithms.training.throttle import choose_throttle
 from algorithms.training.training_set import Batch, TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording.frames import ImageCache, ordered_map
 from udacity_gym.telemetry import Image
 
@@ -75,6 +76,7 @@ class Training:
         config: all settings.
         cameras: cameras to train with, the centre camera first.
         target_speed: m/s, speed for a steering-only policy, else None.
+        throttle_reason: what ``throttle="auto"`` has chosen and why; None if the settings had chosen.
         epoch_log: results of each finished epoch.
         network: the network in training.
         best: weights of the best epoch so far: the epoch with the greatest score if there is a judge, else
@@ -92,6 +94,7 @@ class Training:
         cache: ImageCache | None = None,
         judge: Callable[[NetworkPolicy], float] | None = None,
         learner: str = "Training",
+        source: str | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -109,12 +112,14 @@ class Training:
             judge: returns the score of a policy, greater is better, for example by driving; called every
                 ``config.judge_every`` epochs and after the last one, and decides which epoch is the best.
             learner: name of the learner, for the checkpoint.
+            source: hash of the recordings, for `check_begun_training`.
 
         Raises:
             OptionError: The initial policy or the cache does not fit the settings.
             RecordingError: There are no rows, or none has an image of the centre camera.
         """
-        self.config, self.folder, self._learner = config, folder, learner
+        config, self.throttle_reason = choose_throttle(config, train, initial)
+        self.config, self.folder, self._learner, self._source = config, folder, learner, source
         self._objective = config.objective
         self._judge = judge
         self.epoch_log: list[Epoch] = []
@@ -157,10 +162,10 @@ class Training:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # within an operation; threads compute parts of a batch, see `_step`
         log = None if self.folder is None else _Log(self.folder / "tensorboard", len(self.epoch_log))
-        bar = tqdm(
+        bar = progress_bar(
+            progress,
             total=self.config.epochs * self._steps,
             initial=len(self.epoch_log) * self._steps,
-            disable=not progress,
             unit="batch",
             desc="training",
         )
@@ -357,6 +362,7 @@ class Training:
             "version": STATE_VERSION,
             "settings": self.config.to_json(),
             "data": self._fingerprint,
+            "source": self._source,
             "epoch_log": [asdict(epoch) for epoch in self.epoch_log],
             "best_value": None if self._best_value == math.inf else self._best_value,
         }
@@ -390,15 +396,45 @@ class Training:
         self.epoch_log.extend(Epoch(**epoch) for epoch in description["epoch_log"])
 
     def _check_is_same_run(self, description: dict[str, Any]) -> None:
-        check_same_settings(
-            f"{self.folder}: training",
-            description["settings"],
-            json.loads(json.dumps(self.config.to_json())),
-            defaults=json.loads(json.dumps(type(self.config)().to_json())),
-            may_change={"memory_budget"},
-        )
+        assert self.folder is not None
+        _check_same_settings(self.folder, self.config, description)
         if description["data"] != self._fingerprint:
-            raise CheckpointError(f"{self.folder}: training on other data was begun here; {START_OVER}")
+            raise _other_data(self.folder)
+
+
+def check_begun_training(folder: Path, config: TrainingConfig, source: str) -> None:
+    """Check, before images are decoded, that a training that was begun in a folder can be resumed.
+
+    Args:
+        folder: folder of the training.
+        config: all settings.
+        source: hash of the recordings.
+
+    Raises:
+        CheckpointError: The folder holds a training with other settings or of other recordings.
+    """
+    try:
+        description = json.loads((folder / "state" / "state.json").read_text(encoding="utf-8"))
+        settings, begun_with = upgrade_training(description)["settings"], description.get("source")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # there is none, or it is read again, with a clear error, when the training is resumed
+    _check_same_settings(folder, config, {"settings": settings})
+    if begun_with not in (None, source):
+        raise _other_data(folder)
+
+
+def _check_same_settings(folder: Path, config: TrainingConfig, description: Mapping[str, Any]) -> None:
+    check_same_settings(
+        f"{folder}: training",
+        description["settings"],
+        json.loads(json.dumps(config.to_json())),
+        defaults=json.loads(json.dumps(type(config)().to_json())),
+        may_change={"memory_budget"},
+    )
+
+
+def _other_data(folder: Path) -> CheckpointError:
+    return CheckpointError(f"{folder}: training on other data was begun here; {START_OVER}")
 
 
 def make_network_for(config: TrainingConfig, seed: int = 0) -> nn.Module:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -137,9 +138,31 @@ def test_a_training_with_a_loss_of_ones_own_does_not_go_on_with_another(
     options = {**QUICK, "epochs": 1}
     policy = BehavioralCloning(road_recording, **options, loss=MeanSquare(), folder=tmp_path).learn()
     assert policy.training["settings"]["loss"] == {"name": "mse"}
-    other = BehavioralCloning(road_recording, **options, loss=AbsoluteError(), folder=tmp_path)
     with pytest.raises(CheckpointError, match=r"with loss=\{'name': 'mse'\} was begun here"):
-        other.learn()
+        BehavioralCloning(road_recording, **options, loss=AbsoluteError(), folder=tmp_path)
+
+
+def test_a_folder_with_another_training_is_refused_before_any_image_is_decoded(
+    road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {**QUICK, "epochs": 1}
+    BehavioralCloning(road_recording, **options, folder=tmp_path / "training").learn()
+    other = shutil.copytree(road_recording, tmp_path / "other")
+    log = other / "driving_log.csv"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-2]))
+
+    def decode(*_: object) -> None:
+        raise AssertionError("an image was decoded")
+
+    monkeypatch.setattr("udacity_gym.recording.episodes.Recording.check", decode)
+    for recording, changed, said in (
+        (road_recording, {"epochs": 2}, "with epochs=1 was begun here, now it is 2"),
+        (other, {}, "training on other data was begun here"),
+    ):
+        with pytest.raises(CheckpointError, match=said):
+            BehavioralCloning(recording, **{**options, **changed}, folder=tmp_path / "training")
+    with pytest.raises(CheckpointError, match="holds something else"):
+        BehavioralCloning(road_recording, **options, folder=other)
 
 
 @pytest.mark.parametrize("validation", [0.25, 0.0])
@@ -389,7 +412,7 @@ def test_every_numeric_setting_is_checked() -> None:
 
 def test_a_target_speed_without_a_controller_is_refused() -> None:
     with pytest.raises(OptionError, match='needs throttle="speed_control"'):
-        BehavioralCloningConfig(target_speed=9.0)
+        BehavioralCloningConfig(throttle="learned", target_speed=9.0)
 
 
 def test_every_setting_is_documented() -> None:

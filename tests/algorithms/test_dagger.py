@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from simple_road import write_road_recording
 
-import udacity_gym  # noqa: F401  (registers the environment)
+import udacity_gym
 from algorithms import (
     DART,
     BehavioralCloning,
@@ -42,6 +42,7 @@ from algorithms.training.data import Frames
 from udacity_gym.errors import ActionError, CheckpointError, OptionError
 from udacity_gym.experts import NoisyExpert, PolicyExpert, PurePursuit
 from udacity_gym.recording import Frame, ImageCache, open_recording
+from udacity_gym.wrappers import SpeedControl
 
 SMALL: dict[str, Any] = {
     "rounds": 3,
@@ -273,11 +274,10 @@ def test_an_initial_policy_that_does_not_fit_is_refused_at_once(env: Any, road_r
     steering: Any = BehavioralCloning(road_recording, throttle="speed_control", **QUICK).learn()
     given: dict[str, Any] = {"env": env, "expert": PurePursuit(), **SMALL}
     with pytest.raises(OptionError, match="its weights differ"):
-        DAgger(initial=steering, **given)
+        DAgger(initial=steering, throttle="learned", **given)
     with pytest.raises(OptionError, match="neither a policy of a network"):
         DAgger(initial=cast("Any", PurePursuit()), **given)
-    given["throttle"] = "speed_control"
-    DAgger(initial=steering, **given)
+    assert DAgger(initial=steering, **given).config.throttle == "speed_control"
     with pytest.raises(OptionError, match="is of 1 networks, but members=3"):
         HGDAgger(initial=steering, **given)
     with pytest.raises(OptionError, match="give the same preprocessing"):
@@ -622,3 +622,53 @@ def test_memory_does_not_grow_with_the_rounds(env: Any) -> None:
     finally:
         tracemalloc.stop()
     assert used[-1] - used[2] < 0.5e6
+
+
+def wrap_discrete(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    return gymnasium.wrappers.TransformAction(
+        env, lambda action: np.array([0.0, 0.3], np.float32), gymnasium.spaces.Discrete(9)
+    )
+
+
+def wrap_stacked(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    return gymnasium.wrappers.FrameStackObservation(env, 3)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "arguments", "message"),
+    [
+        (
+            None,
+            {"image_size": (80, 160)},
+            r"images are 80x160, and the policy takes 160x320 .*image_size=\(160",
+        ),
+        (wrap_discrete, {}, r"action is Discrete\(9\).*remove DiscretizeAction"),
+        (SpeedControl, {}, 'remove SpeedControl; throttle="speed_control"'),
+        (wrap_stacked, {}, r"shape \(3, 160, 320, 3\).*past_frames="),
+    ],
+)
+@pytest.mark.parametrize("as_function", [False, True])
+def test_an_environment_that_does_not_fit_is_refused_before_a_round_is_driven(
+    wrap: Any, arguments: dict[str, Any], message: str, as_function: bool, tmp_path: Path
+) -> None:
+    env: Any = gymnasium.make("UdacitySim-v0", **arguments)
+    env = env if wrap is None else wrap(env)
+    with env:
+        given = (lambda: env) if as_function else env
+        with pytest.raises(OptionError, match=message):
+            DAgger(env=given, expert=PurePursuit(), folder=tmp_path / "run", **SMALL).learn()
+        rounds = tmp_path / "run" / "rounds"
+        assert not rounds.exists()
+
+
+def test_a_vector_environment_and_raw_arrays_are_refused_with_a_way_out(env: Any) -> None:
+    cars = udacity_gym.UdacityVectorEnv(2)
+    with pytest.raises(OptionError, match="is a vector environment: give a single one"):
+        DAgger(env=cast("Any", cars), expert=PurePursuit(), **SMALL)
+    cars.close()
+    images = np.zeros((4, 160, 320, 3), np.uint8)
+    for arrays in (images, [images, np.zeros((4, 2))]):
+        with pytest.raises(OptionError, match=r"recordings are arrays.*Frames.from_arrays"):
+            DAgger(cast("Any", arrays), env=env, expert=PurePursuit(), **SMALL)
+        with pytest.raises(OptionError, match=r"recordings are arrays.*Frames.from_arrays"):
+            BehavioralCloning(cast("Any", arrays), **QUICK)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 
 import udacity_gym  # noqa: F401  (registers the environment)
@@ -26,6 +27,7 @@ from algorithms import (
 )
 from algorithms.base import Action, Floats
 from algorithms.dagger import variants
+from algorithms.dagger.calibration import conformal_threshold
 from algorithms.dagger.gates import SafetyGate, ThriftyGate
 from algorithms.dagger.heads import Head
 from algorithms.dagger.replay import Replay, replay
@@ -306,16 +308,88 @@ def test_thrifty_dagger_keeps_its_budget_by_quantiles_of_doubt_and_risk(
     before = Frames.of([open_recording(tmp_path / "rounds" / "round_001")], "executed")
     doubts = replay(policy, before.select(variants.sample_rows(before, (0,), driver="policy"))).doubts
     if len(doubts):
-        assert np.mean(doubts > about["call_doubt"]) == pytest.approx(0.2, abs=0.05)
+        assert np.mean(doubts > about["call_doubt"]) == pytest.approx(0.1, abs=0.05)
     for number in (1, 2):
         limits = learner.round_log[number].about
-        was = "policy"
-        for extra in extras(tmp_path, number):
+        was, driven = "policy", 0
+        assert limits["max_expert_steps"] == 0.2 * SMALL["frames"] / 2
+        for i, extra in enumerate(extras(tmp_path, number)):
             calls = extra["doubt"] > limits["call_doubt"] or extra["risk"] > limits["call_risk"]
-            if was == "policy" and extra["time"] > 0:
+            driven = 0 if i == SMALL["frames"] // 2 else driven  # of a rollout
+            may_call = driven < limits["max_expert_steps"]
+            driven += extra["driver"] == "expert"
+            assert driven <= limits["max_expert_steps"]
+            if was == "policy" and extra["time"] > 0 and may_call:
                 assert (extra["driver"] == "expert") == calls
             assert ("expert_action" in extra) == (extra["driver"] == "expert") == extra["intervention"]
             was = extra["driver"]
+
+
+def test_noise_does_not_call_the_expert_while_nothing_has_fallen(
+    env: Any, demonstrations: Path, tmp_path: Path
+) -> None:
+    options = {**SMALL, "rounds": 2, "members": 2, "budget": 0.02, "frames": 200, "start": {"speed": 5.0}}
+    learner = ThriftyDAgger(demonstrations, env=env, expert=PurePursuit(), folder=tmp_path, **options)
+    learner.learn()
+    about = learner.round_log[1].about
+    assert (about["call_risk"], about["leave_risk"]) == (0.52, 0.505)
+    assert about["max_expert_steps"] == 2
+    assert learner.round_log[1].expert_frames <= 0.02 * 200
+
+
+def test_thrifty_dagger_calls_no_more_often_than_its_budget_allows() -> None:
+    gate = ThriftyGate(
+        lambda features, action: 1.0,
+        call_doubt=0.5,
+        call_risk=0.8,
+        leave_discrepancy=0.0,
+        leave_risk=0.5,
+        max_expert_steps=3,
+    )
+    drivers = []
+    for episode in range(2):
+        gate.reset(np.random.default_rng(episode))
+        drivers += [gate.decide(moment(0.0, 0.1, 0.0)).driver for _ in range(5)]
+    assert drivers == ["expert"] * 3 + ["policy"] * 7
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=200), st.floats(0.01, 1.0))
+def test_a_conformal_threshold_is_exceeded_by_no_more_than_its_share(
+    scores: list[float], share: float
+) -> None:
+    array = np.array(scores)
+    threshold = conformal_threshold(array, share)
+    assert threshold in array
+    assert np.mean(array > threshold) <= share + 1e-9
+    if len(scores) >= 1 / share - 1:  # the promise for a new score, whose rank among all is uniform
+        assert 1 - np.sum(array <= threshold) / (len(scores) + 1) <= share + 1e-9
+
+
+def test_thresholds_of_the_ensemble_are_those_of_rows_that_it_was_not_trained_on(
+    env: Any, demonstrations: Path, tmp_path: Path
+) -> None:
+    options = {**SMALL, "members": 2, "call_share": 0.3, "held_out": 0.2}
+    learner = EnsembleDAgger(demonstrations, env=env, expert=PurePursuit(), folder=tmp_path, **options)
+    learner.learn()
+    recording = open_recording(demonstrations)
+    frames = Frames.of([recording])
+    trained, held_out = frames.split(0.2, 0.5)
+    assert learner.round_log[0].train_frames == len(trained)
+    about = learner.round_log[1].about
+    usual = replay(load_policy(tmp_path / "policies" / "round_000"), held_out)
+    for name, scores in (("doubt", usual.doubts), ("discrepancy", usual.discrepancies)):
+        assert 0.0 < np.mean(scores > about[name]) <= 0.3
+    assert learner.round_log[1].expert_frames > 0
+
+
+def test_an_ensemble_without_demonstrations_needs_thresholds(env: Any, demonstrations: Path) -> None:
+    quick: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 1, "threads": 1, "progress": False}
+    clones = [BehavioralCloning(demonstrations, **quick, seed=seed).learn() for seed in (0, 1)]
+    given: dict[str, Any] = {"env": env, "expert": PurePursuit(), "initial": Ensemble(clones), **SMALL}
+    given["members"] = 2
+    with pytest.raises(OptionError, match=r"give recordings beside the initial policy, or discrepancy="):
+        EnsembleDAgger(**given)
+    EnsembleDAgger(**given, discrepancy=0.1, doubt=0.1)
 
 
 def test_thrifty_dagger_looks_at_no_more_rows_as_rounds_go_by(

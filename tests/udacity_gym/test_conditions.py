@@ -160,3 +160,10 @@ def test_no_field_has_the_name_of_another_reset_option():
     from udacity_gym.world.physics.world import RESET_OPTIONS
 
     assert not set(FIELDS) & set(RESET_OPTIONS)
+
+
+def test_a_randomization_of_nothing_is_refused():
+    with pytest.raises(OptionError, match="draws nothing: give names"):
+        Randomization()
+    assert read_conditions({}) == Conditions()
+    assert eval(repr(Randomization("clear"))) == Randomization("clear")

@@ -510,3 +510,98 @@ def test_environments_do_not_disturb_each_other():
         second.step(np.array([0.1, 1.0]))
         expected = alone.step(FORWARD)[4]["pose"]
         np.testing.assert_array_equal(first.step(FORWARD)[4]["pose"], expected)
+
+
+def test_every_episode_starts_as_the_environment_says():
+    env = blind(start={"s": "random", "speed": (2.0, 6.0)})
+    infos = [env.reset(seed=5)[1], env.reset()[1], env.reset()[1]]
+    assert len({info["s"] for info in infos}) == 3
+    assert all(2.0 <= info["speed"] <= 6.0 for info in infos)
+    again = [env.reset(seed=5)[1], env.reset()[1], env.reset()[1]]
+    assert [info["s"] for info in again] == [info["s"] for info in infos]
+    assert env.reset(options={"s": 100.0, "speed": 0.0})[1]["s"] == pytest.approx(100.0, abs=0.1)
+    assert blind().reset(seed=5, options=env.start)[1]["s"] == infos[0]["s"]
+
+
+def test_every_episode_draws_one_of_several_tracks_and_directions():
+    env = blind(track=["lake", "jungle"], start={"direction": ("forward", "reverse")})
+    drawn = []
+    for episode in range(12):
+        info = env.reset(seed=3 if episode == 0 else None)[1]
+        assert info["track"] == env.track.name
+        drawn.append((env.track.name, env.track.direction))
+    assert len(set(drawn)) == 4
+    assert len({track.length for track in env.tracks_for()}) == 2
+    assert len(env.tracks_for()) == 4
+    env.reset(options={"track": "mountain", "direction": "forward"})
+    assert (env.track.name, env.track.direction) == ("mountain", "forward")
+    env.reset()
+    assert env.track.name != "mountain"
+
+
+def test_conditions_that_are_given_replace_those_of_the_start():
+    env = blind(start={"weather": ("rain", "fog")})
+    assert env.reset(seed=0)[1]["conditions"]["weather"] in ("rain", "fog")
+    assert env.reset(options={"conditions": "night"})[1]["conditions"]["weather"] == "clear"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"start": {"place": 3.0}}, "unknown reset option 'place'"),
+        ({"start": {"speed": 99.0}}, "'speed' must lie within"),
+        ({"start": {"weather": "hail"}}, "weather must be one of"),
+        ({"start": {"direction": ("forward", "up")}}, "direction must be"),
+        ({"start": {"mode": ()}}, "'mode' must have at least one choice"),
+        ({"start": "random"}, "start must be a mapping"),
+        ({"track": []}, "'track' must have at least one choice"),
+        ({"stuck_seconds": 0}, "stuck_seconds must be a positive number"),
+    ],
+)
+def test_a_wrong_start_is_refused_when_the_environment_is_made(arguments, message):
+    with pytest.raises(OptionError, match=message):
+        blind(**arguments)
+
+
+def test_a_start_can_be_changed_between_episodes():
+    env = blind()
+    env.start = {"s": 500.0}
+    assert env.reset()[1]["s"] == pytest.approx(500.0, abs=0.1)
+    with pytest.raises(OptionError, match="'offset' must lie within"):
+        env.start = {"offset": 50.0}
+    assert env.start == {"s": 500.0}
+
+
+def test_a_car_that_stands_ends_the_episode_where_that_is_wanted():
+    env = blind(stuck_seconds=2.0)
+    for _ in range(2):
+        env.reset(seed=0)
+        for step in range(1, 31):
+            *_, terminated, truncated, info = env.step(np.zeros(2, np.float32))
+            assert terminated == (step == 30)
+        assert not truncated
+        assert info["end_reason"] == "stuck"
+    env.reset(seed=0)
+    for _ in range(60):
+        *_, terminated, truncated, info = env.step(FORWARD)
+        assert not terminated
+
+
+@pytest.mark.parametrize("track", ["lake", "jungle", "mountain"])
+def test_a_car_can_start_at_every_speed_that_it_reaches(track):
+    env = blind(track=track)
+    driver, reached = PurePursuit(speed=20.0), []
+    for direction in ("forward", "reverse"):
+        observation, info = env.reset(options={"direction": direction})
+        for _ in range(1500):
+            steering, _ = driver(observation, info)
+            observation, _, terminated, _, info = env.step(np.array([steering, 1.0], np.float32))
+            reached.append((info["speed"], info["s"], direction))
+            if terminated:
+                observation, info = env.reset(
+                    options={"s": info["s"], "direction": direction, "speed": max(0.0, info["speed"] - 4.0)}
+                )
+    fastest, s, direction = max(reached)
+    assert fastest > 13.4
+    info = env.reset(options={"s": s, "direction": direction, "speed": fastest})[1]
+    assert info["speed"] == fastest

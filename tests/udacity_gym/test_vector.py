@@ -286,3 +286,37 @@ def test_a_thousand_episodes_do_not_grow():
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 100_000  # an image of each episode alone would be 1.5 MB
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_every_episode_of_every_car_starts_as_the_environment_says(mode):
+    arguments = {"start": {"s": "random", "speed": (0, 6)}, "track": ["lake", "jungle"], "max_seconds": 0.2}
+    envs = blind(3, autoreset_mode=mode, **arguments)
+    envs.reset(seed=0)
+    starts, tracks = [set() for _ in range(3)], set()
+    for _ in range(60):
+        envs.step(np.zeros((3, 2), np.float32))
+        for car, info in enumerate(envs.reset_infos):
+            starts[car].add(info["s"])
+            tracks.add(info["track"])
+    assert min(map(len, starts)) >= 15
+    assert tracks == {"lake", "jungle"}
+
+
+def test_make_vec_hands_a_start_to_every_car():
+    envs = gymnasium.make_vec(
+        "UdacitySim-v0",
+        num_envs=2,
+        vectorization_mode="vector_entry_point",
+        cameras=(),
+        start={"s": "random", "speed": (0, 0.05)},
+        track=["lake", "jungle"],
+        stuck_seconds=1.0,
+    )
+    envs.reset(seed=1)
+    starts = set()
+    for _ in range(100):
+        *_, infos = envs.step(np.zeros((2, 2), np.float32))
+        starts |= set(infos["s"][infos["time"] == 0.0])
+    envs.close()
+    assert len(starts) >= 6

@@ -9,7 +9,9 @@ depend on the command line has ``add_late_options(parser, words)``, which is cal
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
+import os
 import signal
 import sys
 import threading
@@ -22,6 +24,8 @@ from typing import Any
 from udacity_gym import __version__
 from udacity_gym.cli.options import add_options, read_options
 from udacity_gym.errors import UdacityGymError
+from udacity_gym.installation import hidden_package
+from udacity_gym.progress import hide_progress
 
 VERBS = (
     "demo",
@@ -36,14 +40,15 @@ VERBS = (
     "track",
     "sim",
     "doctor",
+    "completion",
 )
 
 FAILED = 2
 """Exit code of an expected error, which the message explains."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM; the one that shells use for Ctrl-C."""
-
-_DEBUG = "show the full traceback of an error"
+PIPE_CLOSED = 141
+"""Exit code if the reader of the output has gone; the one that shells use for SIGPIPE."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,15 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else list(argv)
     try:
-        with _sigterm_as_ctrl_c(), warnings.catch_warnings():
-            warnings.showwarning = _show_warning
-            try:
-                parsed = _parser(words).parse_args(words)
-            except SystemExit as end:  # argparse has printed the reason
-                return end.code if isinstance(end.code, int) else FAILED
-            verb = import_module(f"udacity_gym.cli.{parsed.verb}")
-            options, run = verb.VERBS[parsed.job] if hasattr(parsed, "job") else (verb.Options, verb.run)
-            return int(run(read_options(options, parsed)))
+        code = _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has read enough
+        # Python flushes once more when it exits, which would fail again.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except KeyboardInterrupt as stop:  # the argument says which results are kept
         print("\nudacity-gym: stopped by you" + "".join(f"; {words}" for words in stop.args), file=sys.stderr)
         return INTERRUPTED
@@ -74,10 +77,33 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"udacity-gym {words[0]}: {error}", file=sys.stderr)
         if isinstance(error, ImportError) and not isinstance(error, UdacityGymError):
-            print(
-                "A package is missing or broken. Run udacity-gym doctor to find out which.", file=sys.stderr
-            )
+            print(_import_advice(error), file=sys.stderr)
         return FAILED
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run the verb that the words name."""
+    with _sigterm_as_ctrl_c(), warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        parser = make_parser(words)
+        try:
+            parsed = parser.parse_args(words)
+        except SystemExit as end:  # argparse has printed the reason
+            return end.code if isinstance(end.code, int) else FAILED
+        if parsed.verb is None:
+            parser.print_help()
+            return FAILED
+        verb = import_module(f"udacity_gym.cli.{parsed.verb}")
+        options, run = verb.VERBS[parsed.job] if hasattr(parsed, "job") else (verb.Options, verb.run)
+        with hide_progress(parsed.quiet):
+            return int(run(read_options(options, parsed)))
+
+
+def _import_advice(error: ImportError) -> str:
+    """Advice for a module that can't be imported."""
+    advice = "A package is missing or broken. Run udacity-gym doctor to find out which."
+    return hidden_package(error.name or "") or advice
 
 
 @contextmanager
@@ -100,13 +126,18 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"udacity-gym: {message}", file=sys.stderr)
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+def make_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Make the parser of the command.
+
+    Args:
+        words: the command line, for verbs whose options depend on it.
+    """
     parser = argparse.ArgumentParser(
         prog="udacity-gym",
         description="Record, train and drive in Udacity's self-driving-car simulator.",
     )
     parser.add_argument("--version", action="version", version=f"udacity-gym {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
     for name in VERBS:
         module = import_module(f"udacity_gym.cli.{name}")
         verb = _add_verb(verbs, name, module.Options)
@@ -114,12 +145,18 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             module.add_late_options(verb, words[1:])
         jobs = getattr(module, "VERBS", None)
         if jobs is None:
-            verb.add_argument("--debug", action="store_true", help=_DEBUG)
+            _add_common_options(verb)
             continue
         subparsers = verb.add_subparsers(dest="job", required=True, metavar="VERB", title="verbs")
         for job, (options, _) in jobs.items():
-            _add_verb(subparsers, job, options).add_argument("--debug", action="store_true", help=_DEBUG)
+            _add_common_options(_add_verb(subparsers, job, options))
     return parser
+
+
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that all verbs have."""
+    parser.add_argument("--quiet", action="store_true", help="show no progress bars")
+    parser.add_argument("--debug", action="store_true", help="show the full traceback of an error")
 
 
 def _add_verb(verbs: Any, name: str, options: type[Any]) -> argparse.ArgumentParser:

@@ -189,7 +189,7 @@ def undo(options: UndoOptions) -> int:
         print(f"undone: {edit}")
     if not edits:
         print(f"{options.path} has no edits")
-    print(repr(open_recording(options.path)))
+    print(open_recording(options.path))
     return 0
 
 
@@ -231,7 +231,7 @@ def _print_edit(path: Path, edit: object) -> int:
     from udacity_gym.recording import open_recording
 
     print(edit)
-    print(repr(open_recording(path)))
+    print(open_recording(path))
     return 0
 
 

@@ -6,13 +6,14 @@ import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from udacity_gym.cli.options import About
+from udacity_gym.cli.options import VIDEO_FORMAT, About
 from udacity_gym.cli.outputs import new_folder
 from udacity_gym.cli.shared import check_seed, drive_and_report, make_env, make_expert, positive
+from udacity_gym.text import count
 
 if TYPE_CHECKING:
     from udacity_gym.recording import Recording
@@ -38,6 +39,7 @@ class Options:
     max_seconds: Annotated[float | None, About("stop the policy's drive after this many seconds")] = None
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
     video: Annotated[bool, About("make a video")] = True
+    video_format: Annotated[Literal["webm", "mp4"], About(VIDEO_FORMAT)] = "webm"
     seed: Annotated[int, About("seed of everything random")] = 0
 
 
@@ -66,7 +68,7 @@ def run(options: Options) -> int:
     print(f"\nDone in {time.monotonic() - start_time:.0f} s. The results are in {folder}:")
     contents = {
         "report.html": "results with map, plots and video; open it in a browser",
-        "drive.webm": "the video",
+        f"drive.{options.video_format}": "the video",
         "evaluation.json": "the results as JSON",
         "policy": f"the policy: udacity-gym evaluate {folder}",
         "recording": "the demonstrations, in Udacity's format",
@@ -81,11 +83,11 @@ def run(options: Options) -> int:
 def _record_train_evaluate(options: Options, recording: Recording | None, folder: Path) -> None:
     """Record an expert if no recording is given, train, and evaluate."""
     if recording is None:
-        print(f"[1/3] Recording {options.record_laps} laps of an expert with three cameras.")
+        print(f"[1/3] Recording {count(options.record_laps, 'lap')} of an expert with three cameras.")
         recording = _record(options, folder / "recording")
     else:
         print(f"[1/3] The demonstrations are {recording.path}.")
-    print(f"\n[2/3] Training a PilotNet on {len(recording)} rows.")
+    print(f"\n[2/3] Training a PilotNet on {count(len(recording), 'row')}.")
 
     from algorithms import BehavioralCloning
     from udacity_gym.cli.train import outcome
@@ -100,7 +102,7 @@ def _record_train_evaluate(options: Options, recording: Recording | None, folder
     policy = learner.learn()
     policy.save(folder / "policy")
     print("\n".join(outcome(learner, policy)))
-    print(f"\n[3/3] The policy drives {options.laps} laps with the images of the centre camera.")
+    print(f"\n[3/3] The policy drives {count(options.laps, 'lap')} with the images of the centre camera.")
     evaluation = drive_and_report(
         policy,
         folder,
@@ -109,6 +111,7 @@ def _record_train_evaluate(options: Options, recording: Recording | None, folder
         seed=options.seed,
         max_seconds=options.max_seconds,
         video=options.video,
+        video_format=options.video_format,
         speed_up=5.0,
         title=f"A PilotNet drives the {options.track} track",
         facts={
@@ -142,8 +145,8 @@ def _record(options: Options, folder: Path) -> Recording:
 
 def _demonstrations(options: Options, recording: Recording) -> str:
     if options.recording is not None:
-        return f"{len(recording)} rows of {options.recording}"
-    return f"{len(recording)} rows of the expert {options.expert} at {options.record_speed:g} m/s"
+        return f"{count(len(recording), 'row')} of {options.recording}"
+    return f"{count(len(recording), 'row')} of the expert {options.expert} at {options.record_speed:g} m/s"
 
 
 def _images(recording: Recording) -> list[tuple[str, Image]]:

@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -17,18 +16,31 @@ from typing import Annotated, Literal, TypeAlias
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.shared import EXPERT, load_driver, make_env
-from udacity_gym.protocol.ports import listener
+from udacity_gym.installation import hidden_package
+from udacity_gym.protocol.ports import Kind, count_clients, identify, listener, wait_for_knock
 from udacity_gym.sensors import IMAGE_SIZE
+from udacity_gym.text import count
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
 
 DISTRIBUTION = "udacity-gym"
 EXTRAS = {
+    "video": ("av", "videos as MP4"),
+    "completion": ("shtab", "completion of the command in a shell"),
     "human": ("pygame", "a window that shows the car"),
     "cockpit": ("starlette", "the cockpit in the browser"),
     "rl": ("stable-baselines3", "reinforcement learning"),
     "imitation": ("imitation", "GAIL, AIRL and other learners"),
 }
+KINDS: dict[Kind, str] = {
+    "udacity-gym": "an environment of udacity-gym, which waits for a simulator or drives one",
+    "driver": "a Socket.IO server, such as a drive.py",
+    "web server": "a web server, which is no driver",
+    "unknown": "a program that speaks no HTTP",
+}
+MAX_PORT = 65535
+KNOCK_SECONDS = 1.2
+"""s to wait for a simulator that tries to connect; ours tries once a second."""
 LITTLE_SPACE = 2e9
 """Free bytes below which a longer recording may not fit."""
 NO_SPACE = 2e8
@@ -70,7 +82,7 @@ def run(options: Options) -> int:
         if check.advice:
             print(f"{'':<{6 + width}} -> {check.advice}")
     print()
-    print("All checks passed." if not failed else f"{failed} problems must be fixed first.")
+    print("All checks passed." if not failed else f"{count(failed, 'problem')} must be fixed first.")
     return 1 if failed else 0
 
 
@@ -82,6 +94,7 @@ def checks(options: Options) -> Iterator[Check]:
     guarded_checks: list[tuple[str, Callable[[], Check]]] = [
         ("OpenCV", _opencv),
         ("torch", _torch),
+        ("algorithms", _algorithms),
         ("images", _images),
         ("video", _video),
         ("window", _window),
@@ -177,6 +190,15 @@ def _torch() -> Check:
     return Check("torch", "ok", f"{torch.__version__} loads, {torch.get_num_threads()} threads, {device}")
 
 
+def _algorithms() -> Check:
+    problem = hidden_package()
+    if problem is not None:
+        return Check("algorithms", "fail", "another package of this name is imported", problem)
+    import algorithms
+
+    return Check("algorithms", "ok", f"the learners load from {Path(str(algorithms.__file__)).parent}")
+
+
 def _images() -> Check:
     import numpy as np
 
@@ -254,20 +276,33 @@ def _policy(policy: str) -> Check:
 
 def _port(port: int) -> Check:
     name = f"port {port}"
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OverflowError:
-            return Check(name, "warn", "there is no such port", "choose one from 1 to 65535")
-        except OSError as error:
-            owner = listener(port)
-            reason = f"in use by {owner}" if owner else f"can't be used ({error.strerror})"
-            advice = (
-                "only needed for a simulator in another process: stop that program or choose another port"
-            )
-            return Check(name, "warn", reason, advice)
-    return Check(name, "ok", "free for a simulator in another process")
+    if port > MAX_PORT:
+        return Check(name, "warn", "there is no such port", f"choose one from 1 to {MAX_PORT}")
+    try:
+        client = wait_for_knock(port, KNOCK_SECONDS)
+    except OSError as error:
+        return _taken_port(name, port, error)
+    if client == "a simulator":
+        return Check(
+            name,
+            "ok",
+            "free, and a simulator tries to connect",
+            'start a driver: gym.make("UdacitySim-v0", simulator="remote"), or drive.py',
+        )
+    if client is not None:
+        return Check(name, "ok", f"free, but a program that is no simulator asks for {client!r}")
+    return Check(name, "ok", "free for a simulator in another process; none tries to connect now")
+
+
+def _taken_port(name: str, port: int, error: OSError) -> Check:
+    clients = "; a client is connected to it" if count_clients(port) else ""
+    owner, kind = listener(port), identify(port)
+    if owner is None and kind == "unknown":
+        reason = f"can't be used ({error.strerror}), but no program answers there"
+        return Check(name, "warn", reason, "wait a minute, or choose another port")
+    result = f"in use by {owner or 'another program'}: {KINDS[kind]}{clients}"
+    advice = "only needed for a simulator in another process: stop that program or choose another port"
+    return Check(name, "warn", result, advice)
 
 
 def _disk(folder: Path) -> Check:

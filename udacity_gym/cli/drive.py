@@ -27,7 +27,7 @@ class Options:
     policy: Annotated[
         str, About("folder of a policy or its training, ONNX or Keras file, or an expert", positional=True)
     ]
-    output: Annotated[Path, About("video file, .webm; if it exists, name-2.webm")] = Path("drive.webm")
+    output: Annotated[Path, About("video, .webm or .mp4; if it exists, name-2.webm")] = Path("drive.webm")
     laps: Annotated[int, About("laps to drive")] = 1
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
     direction: Annotated[

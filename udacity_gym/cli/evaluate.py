@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from udacity_gym.cli.options import About
+from udacity_gym.cli.options import VIDEO_FORMAT, About
 from udacity_gym.cli.outputs import check_writable, new_folder
 from udacity_gym.cli.shared import check_seed, drive_and_report, load_driver, positive
 from udacity_gym.errors import OptionError
@@ -55,6 +55,7 @@ class Options:
         None
     )
     video: Annotated[bool, About("make a video")] = True
+    video_format: Annotated[Literal["webm", "mp4"], About(VIDEO_FORMAT)] = "webm"
     speed_up: Annotated[float, About("playback speed of the video, relative to the drive")] = 4.0
     seed: Annotated[int, About("seed of the environment")] = 0
 
@@ -108,6 +109,7 @@ def _evaluate(options: Options, policy: str) -> int:
             intervene=options.intervene,
             max_seconds=options.max_seconds,
             video=options.video,
+            video_format=options.video_format,
             speed_up=options.speed_up,
             facts={"Checkpoint": policy},
         )
@@ -119,6 +121,7 @@ def _evaluate(options: Options, policy: str) -> int:
 def _compare(options: Options, suite_name: str) -> int:
     """Compare policies on a suite."""
     from udacity_gym.evaluation import SUITES, ForEachTrack, compare, run_suite, write_comparison
+    from udacity_gym.evaluation.suite_result import EPISODES
     from udacity_gym.files import digest_of, find_policy, write_whole
 
     suite = SUITES.find(suite_name)
@@ -128,18 +131,26 @@ def _compare(options: Options, suite_name: str) -> int:
     for policy in options.policies:
         load_driver(policy, suite.scenarios[0].track)  # fails before the first drive, not after an hour
     check_writable(options.output, "--output")
-    results = [
-        run_suite(
-            ForEachTrack(partial(load_driver, policy), name),
-            suite,
-            folder=options.output / re.sub(r"[^\w.-]+", "-", name),
-            processes=options.processes,
-            identity=digest_of(find_policy(Path(policy))),  # an expert by name has no files
-            videos=options.incident_videos,
-            progress=True,
-        )
-        for policy, name in zip(options.policies, names, strict=True)
-    ]
+    try:
+        results = [
+            run_suite(
+                ForEachTrack(partial(load_driver, policy), name),
+                suite,
+                folder=options.output / re.sub(r"[^\w.-]+", "-", name),
+                processes=options.processes,
+                identity=digest_of(find_policy(Path(policy))),  # an expert by name has no files
+                videos=options.incident_videos,
+                video_format=options.video_format,
+                progress=True,
+            )
+            for policy, name in zip(options.policies, names, strict=True)
+        ]
+    except KeyboardInterrupt:
+        if not any(options.output.rglob(EPISODES)):
+            raise
+        raise KeyboardInterrupt(
+            f"the drives so far are in {options.output}, and the same command goes on after them"
+        ) from None
     comparison = compare(results, human)
     write_whole(options.output / "comparison.json", json.dumps(comparison.summary(), indent=1) + "\n")
     report = write_comparison(options.output / "report.html", comparison)

@@ -17,6 +17,10 @@ PLACEHOLDERS: dict[Any, str] = {str: "NAME", int: "N", float: "X", Path: "PATH"}
 """Placeholders of values in ``--help``."""
 
 
+VIDEO_FORMAT = "format of videos; mp4 needs the extra [video]"
+"""Help of the option ``--video-format``."""
+
+
 @dataclasses.dataclass(frozen=True)
 class About:
     """Help text and kind of a command-line option, for ``Annotated``.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from udacity_gym.errors import OptionError
 
-VIDEO = ".webm"
+VIDEO_SUFFIXES = (".webm", ".mp4")
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def new_video(path: Path) -> Iterator[Path]:
         OptionError: The folder is not writable.
     """
     check_writable(path.parent, "--output")
-    stem = path.name.removesuffix(VIDEO)
+    stem = path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
     suffix = path.name[len(stem) :]
     number, new_path = 1, path
     while new_path.exists():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from udacity_gym.driving.lap_timer import LapTimer
 from udacity_gym.driving.loop import PutBack
 from udacity_gym.telemetry import CTRL_DT
+from udacity_gym.text import count
 from udacity_gym.window import why_no_window
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ def drive_with_people(
             last_driver, time, distance = step.decision.driver, step.time, step.distance
     track = env.get_wrapper_attr("track")
     return (
-        f"{distance / track.length:.2f} laps in {time:.0f} s: you took over {takeovers} times and drove "
-        f"{human_steps / max(1, driven_steps):.0%} of the time; the car was put back {falls} times"
+        f"{distance / track.length:.2f} laps in {time:.0f} s: you took over {count(takeovers, 'time')} and "
+        f"drove {human_steps / max(1, driven_steps):.0%} of the time; the car was put back "
+        f"{count(falls, 'time')}"
     )

@@ -13,6 +13,7 @@ from udacity_gym.cli.outputs import check_writable, no_empty_folders
 from udacity_gym.cli.people import Devices, people, record_people
 from udacity_gym.cli.shared import check_seed, make_env, make_expert, positive
 from udacity_gym.errors import RecordingError
+from udacity_gym.text import count
 
 if TYPE_CHECKING:
     import gymnasium
@@ -83,9 +84,10 @@ def run(options: Options) -> int:
     except KeyboardInterrupt:
         if not log.exists():
             raise
+        frames = count(len(open_recording(options.folder)), "frame")
         raise KeyboardInterrupt(
-            f"the recording in {options.folder} has the {len(open_recording(options.folder))} frames so "
-            f"far. Append an episode with\n  udacity-gym record {options.folder} --append\n"
+            f"the recording in {options.folder} has the {frames} so far. Append an episode with\n"
+            f"  udacity-gym record {options.folder} --append\n"
             "or record into another folder"
         ) from None
     finally:
@@ -133,5 +135,5 @@ def _run_human(options: Options) -> int:
 
 def _print_outcome(recording: Recording, folder: Path) -> None:
     print(recording.report)
-    print(f"\nRecorded {len(recording)} frames in {folder}. Train a policy on them:")
+    print(f"\nRecorded {count(len(recording), 'frame')} in {folder}. Train a policy on them:")
     print(f"  udacity-gym train {folder}")

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udacity_gym.errors import OptionError
+from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.text import count
 
 if TYPE_CHECKING:
     import gymnasium
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from udacity_gym.evaluation import Evaluation, EvaluationStep
+    from udacity_gym.evaluation.encoders import VideoFormat
     from udacity_gym.evaluation.result import Criterion
     from udacity_gym.telemetry import Image
     from udacity_gym.world.track.track import Track
@@ -76,14 +78,16 @@ def load_driver(policy: str, track: str | Track) -> Any:
         A policy or an expert.
 
     Raises:
-        CheckpointError: The folder has no policy.
+        CheckpointError: The folder has no policy, or there is neither a file nor an expert of this name.
     """
-    from udacity_gym.driving.loading import load_policy
+    from udacity_gym.driving.loading import load_policy, unknown_driver
     from udacity_gym.experts import EXPERTS, make_expert as make_named_expert
 
     name = "pure_pursuit" if policy == EXPERT else policy
-    if not Path(policy).exists() and name in EXPERTS:
-        return make_named_expert(name, track)
+    if not Path(policy).exists():
+        if name in EXPERTS:
+            return make_named_expert(name, track)
+        raise CheckpointError(unknown_driver(policy))
     return load_policy(policy)
 
 
@@ -139,13 +143,14 @@ def drive_and_report(
     intervene: Criterion = "edge",
     max_seconds: float | None = None,
     video: bool = True,
+    video_format: VideoFormat = "webm",
     speed_up: float = 4.0,
     title: str | None = None,
     facts: Mapping[str, str] | None = None,
     demonstrations: NDArray[np.floating[Any]] | None = None,
     images: Sequence[tuple[str, Image]] = (),
 ) -> Evaluation:
-    """Evaluate a driver and write ``evaluation.json``, ``drive.webm`` and ``report.html`` to a folder.
+    """Evaluate a driver and write ``evaluation.json``, a video ``drive`` and ``report.html`` to a folder.
 
     Returns:
         The evaluation.
@@ -156,7 +161,7 @@ def drive_and_report(
 
     sampler = ImageSampler(Track.load(track).length)
     hooks: list[Callable[[EvaluationStep], object]] = [sampler]
-    video_path = folder / "drive.webm" if video else None
+    video_path = folder / f"drive.{video_format}" if video else None
     env = make_env(track, direction=direction, conditions=conditions, image_size=image_size_for(driver))
     with ExitStack() as stack:
         stack.callback(env.close)
@@ -204,7 +209,9 @@ def training_facts(driver: Any) -> dict[str, str]:
     if "learner" in training:
         facts["Learner"] = str(training["learner"])
     if settings:
-        facts["Training"] = f"{len(training.get('epoch_log', []))} epochs, seed {settings.get('seed')}"
+        facts["Training"] = (
+            f"{count(len(training.get('epoch_log', [])), 'epoch')}, seed {settings.get('seed')}"
+        )
     actions = getattr(driver, "actions", None)
     if actions is not None:
         facts["Actions"] = ", ".join(actions)

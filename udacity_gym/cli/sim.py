@@ -68,13 +68,14 @@ class Options:
     ] = "term1"
     host: Annotated[str, About("address that the driver listens on")] = "127.0.0.1"
     port: Annotated[int, About("port the driver listens on")] = 4567
-    culture: Annotated[str, About("format of numbers, such as de_DE")] = "en_US"
+    culture: Annotated[str, About("format of numbers, such as de-DE, ar-SA or fa-IR")] = "en_US"
     mode: Annotated[
         Literal["autonomous", "training"], About("mode of Udacity's simulator: sets start pose and ride")
     ] = "autonomous"
     ctrl_dt: Annotated[float, About("seconds of simulated time per command, in lock-step")] = CTRL_DT
     seed: Annotated[int, About("seed of the simulator")] = 0
     patience: Annotated[float, About("seconds to wait for a driver to connect")] = 30.0
+    track_files: Annotated[bool, About("let the driver choose track files of this machine by path")] = False
     announce: Annotated[bool, About("identify as udacity-gym to its own server, for exact lock-step")] = True
 
 
@@ -87,7 +88,7 @@ def run(options: Options) -> int:
     from udacity_gym.protocol.client import SimulatorClient
     from udacity_gym.simulators.base import SimulatorSettings
     from udacity_gym.simulators.embedded import EmbeddedSimulator
-    from udacity_gym.world.track.track import Track
+    from udacity_gym.world.track.track import Track, built_in_tracks
 
     track = Track.load(options.track)
     settings = SimulatorSettings(track, mode=options.mode, conditions=Conditions.named(options.conditions))
@@ -107,6 +108,7 @@ def run(options: Options) -> int:
         person=human,
         on_step=None if human is None else human.update,
         on_news=lambda news: print(news, flush=True),
+        tracks=None if options.track_files else (*built_in_tracks(), options.track),
     )
     try:
         ending = client.run()

@@ -18,6 +18,7 @@ from udacity_gym.cli.people import STEERING, people
 from udacity_gym.cli.shared import EXPERT, check_seed, make_env, make_expert
 from udacity_gym.errors import OptionError
 from udacity_gym.files import write_whole
+from udacity_gym.text import count
 
 HUMAN = "human"
 """The expert at this machine's keyboard or gamepad."""
@@ -205,7 +206,7 @@ def outcome(learner: Any, policy: Any) -> list[str]:
     if frames is None:
         return []
     if not len(frames):
-        return [f"{len(learner.epoch_log)} epochs; no rows were set aside to validate on"]
+        return [f"{count(len(learner.epoch_log), 'epoch')}; no rows were set aside to validate on"]
     truth = np.asarray(frames.steering, np.float64)
     from algorithms.dagger.replay import replay
 
@@ -216,7 +217,7 @@ def outcome(learner: Any, policy: Any) -> list[str]:
         "always straight": np.zeros_like(truth),
         "always the mean": np.full_like(truth, mean),
     }
-    title = f"steering on {len(truth)} rows set aside, never trained on"
+    title = f"steering on {count(len(truth), 'row')} set aside, never trained on"
     lines = [f"{title:<52}error  correlation"]
     for name, guess in guesses.items():
         correlation = np.corrcoef(guess, truth)[0, 1] if np.ptp(guess) > 0 and np.ptp(truth) > 0 else 0.0

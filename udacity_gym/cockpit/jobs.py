@@ -17,6 +17,8 @@ from udacity_gym.errors import OptionError
 
 TAIL = 4000
 """Bytes at the end of a log in which progress and errors are looked for."""
+CHILD = "udacity_gym.cockpit.child"
+"""Module that runs a job's module with progress bars."""
 GRACE = 10.0
 """s that a process has to end by itself."""
 _BAR = re.compile(r"(\d+)%\|[^|]*\|\s*([\d.]+)/([\d.]+)[^\r\n]*")
@@ -108,7 +110,7 @@ class Jobs:
             paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
             with log.open("wb") as output:
                 process = subprocess.Popen(
-                    [sys.executable, *words],
+                    [sys.executable, *(("-m", CHILD, *words[1:]) if words[0] == "-m" else words)],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

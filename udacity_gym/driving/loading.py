@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from udacity_gym.errors import CheckpointError
+from udacity_gym.installation import hidden_package
 
 GROUP = "udacity_gym.policy_loaders"
 """Entry-point group of what loads policies. The name of an entry point says what it loads: the suffix of a
@@ -49,7 +51,16 @@ def load_policy(path: str | Path) -> Any:
             f"there is no policy at {path}: neither an ONNX file nor a folder with a checkpoint in it; what "
             f"can be loaded here is {kinds}"
         )
-    return loader.load()(path)
+    try:
+        load = loader.load()
+    except (ImportError, AttributeError) as error:
+        problem = hidden_package(loader.module)
+        if problem is None:
+            raise
+        raise CheckpointError(
+            f"{path} is loaded by {loader.value}, which can't be imported: {problem}"
+        ) from error
+    return load(path)
 
 
 def _loaders(path: Path) -> Iterator[EntryPoint]:
@@ -76,8 +87,18 @@ def load_driver(name: str | Path) -> Any:
 
         if str(name) in EXPERTS:
             return make_expert(str(name))
-        raise CheckpointError(
-            f"{name} is neither the path of a policy nor the name of an expert; there are the experts "
-            f"{', '.join(EXPERTS.names())}"
-        )
+        raise CheckpointError(unknown_driver(name))
     return load_policy(path)
+
+
+def unknown_driver(name: str | Path) -> str:
+    """Message for something that is neither a path nor the name of an expert, with the closest name."""
+    from udacity_gym.experts import EXPERTS
+
+    close = difflib.get_close_matches(str(name), EXPERTS.names(), n=1)
+    question = f"; did you mean {close[0]!r}?" if close else "."
+    return (
+        f"{name} is neither the path of a policy, there is no such folder or file, nor the name of an "
+        f"expert{question} There are the experts {', '.join(EXPERTS.names())}; or give the folder of a "
+        "checkpoint or of its training, or an ONNX file"
+    )

@@ -23,13 +23,10 @@ from udacity_gym.checks import check_integer, check_number
 from udacity_gym.conditions import Conditions
 from udacity_gym.driving.decision import Decision
 from udacity_gym.driving.driver import Driver, as_driver
+from udacity_gym.driving.standstill import STUCK_SECONDS, Standstill
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.telemetry import Telemetry
 
-STUCK_SECONDS = 5.0
-"""s without getting any further after which the car is stuck."""
-STUCK_METRES = 1.0
-"""m along the track that count as getting further."""
 PUT_BACK_LATERAL = 4.0
 """m/s2, lateral acceleration up to which the car keeps its speed when it is put back."""
 
@@ -83,6 +80,8 @@ class PutBack:
             if not (keeps_conditions and name in CONDITION_OPTIONS)
         }
         options |= {"s": float(info["s"]), "offset": float(track.reference_offset), "heading_error": 0.0}
+        if len(tracks_for(env, start)) > 1:  # the one that was drawn
+            options |= {"track": track, "direction": track.direction}
         if keeps_conditions:
             options["conditions"] = info["conditions"]
         if self.speed == "keep":
@@ -260,7 +259,7 @@ class _Loop:
         self._fall_reason = fall_reason
         self._counts_laps = counts_laps
         self._time_before = self._distance_before = 0.0
-        self._laps_before = 0
+        self._laps_before = 0.0
         self._starts_episode = True
         self.observation: Any = None
         self.info: Mapping[str, Any] = {}
@@ -278,10 +277,15 @@ class _Loop:
     @property
     def lap(self) -> int:
         """Laps completed since the drive began."""
+        return max(0, int(self._laps_before + self._episode_laps + 1e-9))
+
+    @property
+    def _episode_laps(self) -> float:
+        """Laps of this episode, with the part of one where the environment tells the progress."""
         track = getattr(self.env.unwrapped, "track", None)
         if "progress" in self.info and track is not None:
-            return max(0, int(self.distance / track.length + 1e-9))
-        return self._laps_before + int(self.info.get("lap", 0))
+            return float(self.info["progress"]) / float(track.length)
+        return float(self.info.get("lap", 0))
 
     def start_episode(
         self, options: Mapping[str, Any] | None, seed: int | None = None, driver_seed: int | None = None
@@ -289,7 +293,7 @@ class _Loop:
         """Begin an episode; what was driven so far stays on the account."""
         if self.steps:
             self._time_before, self._distance_before = self.time, self.distance
-            self._laps_before = self._laps_before + int(self.info.get("lap", 0))
+            self._laps_before += self._episode_laps
         self.observation, self.info = self.env.reset(seed=seed, options=dict(options) if options else None)
         if self._counts_laps and "progress" not in self.info and "lap" not in self.info:
             raise SimulatorError(
@@ -297,7 +301,7 @@ class _Loop:
                 "give seconds=... instead"
             )
         self._episode_time = float(self.info["time"])
-        self._furthest = (self.time, self.distance)
+        self._standstill = Standstill(self.time, self.distance)
         self._starts_episode = True
         self.driver.reset(self.env, self.info, driver_seed)
 
@@ -326,6 +330,7 @@ class _Loop:
         reason = None
         if terminated or truncated:
             reason = str(self.info.get("end_reason", "terminated" if terminated else "truncated"))
+            is_stuck = is_stuck or reason == "stuck"
         elif is_stuck:
             reason = "stuck"
         step = Step(
@@ -360,11 +365,7 @@ class _Loop:
         """Whether the car has not got any further for a while."""
         if self._stuck_seconds is None or "progress" not in self.info:
             return False
-        time, distance = self._furthest
-        if self.distance - distance >= STUCK_METRES:
-            self._furthest = (self.time, self.distance)
-            return False
-        return self.time - time >= self._stuck_seconds - 1e-9
+        return self._standstill.update(self.time, self.distance) >= self._stuck_seconds - 1e-9
 
 
 def same_road(start: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -372,10 +373,13 @@ def same_road(start: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (start or {}).items() if name in ("track", "direction")}
 
 
-def track_for(env: gymnasium.Env[Any, Any], options: Mapping[str, Any] | None) -> Any:
-    """The track that an episode with some options of reset is driven on, None if the environment has none."""
-    find = getattr(env.unwrapped, "track_for", None)
-    return getattr(env.unwrapped, "track", None) if find is None else find(options)
+def tracks_for(env: gymnasium.Env[Any, Any], options: Mapping[str, Any] | None) -> tuple[Any, ...]:
+    """The tracks that an episode with some options of reset can be driven on; () if the env has none."""
+    find = getattr(env.unwrapped, "tracks_for", None)
+    track = getattr(env.unwrapped, "track", None)
+    if find is not None:
+        return tuple(find(options))
+    return () if track is None else (track,)
 
 
 def _telemetry(env: gymnasium.Env[Any, Any]) -> Telemetry | None:

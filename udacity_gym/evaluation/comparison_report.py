@@ -18,6 +18,7 @@ from udacity_gym.evaluation.page import render
 from udacity_gym.evaluation.statistics import Estimate
 from udacity_gym.evaluation.suite_result import METHOD, Comparison, SuiteResult
 from udacity_gym.files import write_whole
+from udacity_gym.text import count
 from udacity_gym.world.track.track import Track
 
 MAX_FILMS = 8
@@ -62,7 +63,7 @@ def _verdict(comparison: Comparison) -> str:
     figures_of = {result.policy: result.measure(AUTONOMY) for result in results}
     if len(results) == 1:
         estimate = next(iter(figures_of.values()))
-        return f"It drove {estimate.value:.1%} of the time by itself, over {estimate.n} drives."
+        return f"It drove {estimate.value:.1%} of the time by itself, over {count(estimate.n, 'drive')}."
     best = comparison.best(AUTONOMY)
     best_names = " and ".join(best)
     return (
@@ -124,7 +125,7 @@ def _by_scenario(comparison: Comparison) -> Markup:
         result.policy: {str(s): result.measure(measure, s) for s in comparison.suite.scenarios}
         for result in comparison.results
     }
-    return figures.estimates(table, measure.title, measure.scale)
+    return figures.estimates(table, measure.title, measure.scale, (measure.lowest, measure.highest))
 
 
 def _policy(result: SuiteResult) -> dict[str, Any]:
@@ -150,7 +151,9 @@ def _maps(result: SuiteResult) -> Iterator[tuple[str, Markup]]:
             and e.case.intervene == result.suite.intervene[0]
         ]
         if drives:
-            title = f"{track}{', in reverse' if direction == 'reverse' else ''}: {len(drives)} drives"
+            title = (
+                f"{track}{', in reverse' if direction == 'reverse' else ''}: {count(len(drives), 'drive')}"
+            )
             yield title, figures.track_map(drives, Track(drives[0].track_data))
 
 
@@ -163,7 +166,9 @@ def _films(films: Sequence[tuple[Episode, Film]], folder: Path) -> list[dict[str
         strip = _data(folder / film.strip, "image/jpeg")
         if strip is None:  # the file was deleted
             continue
-        video = None if film.video is None else _data(folder / film.video, "video/webm")
+        video = None
+        if film.video is not None:
+            video = _data(folder / film.video, "video/mp4" if film.video.endswith(".mp4") else "video/webm")
         caption = f"{episode.case.scenario}, seed {episode.case.seed}: {film.caption}"
         shown.append({"caption": caption, "strip": strip, "video": video})
     return shown
@@ -199,5 +204,5 @@ def _facts(comparison: Comparison) -> dict[str, str]:
         "Laps": str(suite.laps),
         "Drives": str(sum(len(result.episodes) for result in comparison.results)),
         **({"Missing": "; ".join(missing)} if missing else {}),
-        **({"Ended before the laps were driven": f"{incomplete} drives"} if incomplete else {}),
+        **({"Ended before the laps were driven": count(incomplete, "drive")} if incomplete else {}),
     }

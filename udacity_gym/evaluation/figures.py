@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -159,13 +160,19 @@ def steering_histogram(
     return _svg(figure, "Histogram of steering")
 
 
-def estimates(table: Mapping[str, Mapping[str, Estimate]], label: str, scale: float = 1.0) -> Markup:
+def estimates(
+    table: Mapping[str, Mapping[str, Estimate]],
+    label: str,
+    scale: float = 1.0,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+) -> Markup:
     """Plot estimates with their intervals, a row each, a colour per policy.
 
     Args:
         table: estimates by policy and row.
         label: label of the axis.
         scale: factor of the values, such as 100 for per cent.
+        limits: least and greatest possible value, without the factor; the axis does not go beyond.
     """
     rows = list(dict.fromkeys(row for figures in table.values() for row in figures))
     height = 0.9 + len(rows) * (0.22 + 0.17 * len(table))
@@ -180,9 +187,10 @@ def estimates(table: Mapping[str, Mapping[str, Estimate]], label: str, scale: fl
         low, high = (np.where(np.isnan(ends), values[:, 0], ends) for ends in values[:, 1:].T)
         colour = POLICY_COLOURS[k % len(POLICY_COLOURS)]
         axes.hlines(positions, low, high, color=colour, linewidth=2.2, alpha=0.45)
-        axes.plot(values[:, 0], positions, "o", color=colour, markersize=6, label=policy)
+        axes.plot(values[:, 0], positions, "o", color=colour, markersize=6, label=policy, clip_on=False)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(*_within(axes.get_xlim(), limits[0] * scale, limits[1] * scale))
     axes.set_xlabel(label)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
     _plain(axes)
@@ -273,6 +281,16 @@ def _curve(drive: Trajectory, values: NDArray[np.float64]) -> tuple[NDArray[np.f
     keep[jumps] = keep[np.minimum(jumps + 1, len(values) - 1)] = True
     at = np.searchsorted(np.flatnonzero(keep), jumps, side="right")
     return np.insert(drive.distance[keep], at, np.nan), np.insert(values[keep], at, np.nan)
+
+
+def _within(axis: tuple[float, float], least: float, greatest: float) -> tuple[float, float]:
+    """Ends of an axis within limits. It keeps its length, and has at least a twentieth of a finite range."""
+    low, high = max(axis[0], least), min(axis[1], greatest)
+    shortest = (greatest - least) / 20 if math.isfinite(greatest - least) else 0.0
+    missing = max(axis[1] - axis[0], shortest) - (high - low)
+    if high == greatest:
+        return max(low - missing, least), high
+    return low, min(high + missing, greatest)
 
 
 def _plain(axes: Any) -> None:

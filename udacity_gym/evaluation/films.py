@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from udacity_gym.errors import UdacityGymError
+from udacity_gym.evaluation.encoders import VideoFormat
 from udacity_gym.evaluation.episode_log import Film
 from udacity_gym.evaluation.result import WORDS, Incident
 from udacity_gym.evaluation.runner import EvaluationStep
@@ -33,18 +34,22 @@ class IncidentFilms:
         films: films written so far.
     """
 
-    def __init__(self, folder: Path, stem: str, videos: bool = False) -> None:
+    def __init__(
+        self, folder: Path, stem: str, videos: bool = False, video_format: VideoFormat = "webm"
+    ) -> None:
         """Prepare for a drive.
 
         Args:
             folder: folder in which ``films/`` is made.
             stem: beginning of the file names.
             videos: also make videos of the car from behind; every step is rendered once more for them.
+            video_format: "webm" or "mp4".
         """
         self.films: list[Film] = []
         self._folder = folder
         self._stem = stem
         self._videos = videos
+        self._video_format = video_format
         self._past: deque[tuple[float, Image, Image | None]] = deque()
 
     def __call__(self, step: EvaluationStep) -> None:
@@ -73,7 +78,7 @@ class IncidentFilms:
         video = None
         views = [view for _, _, view in self._past if view is not None]
         if views:
-            video = f"{name}.webm"
+            video = f"{name}.{self._video_format}"
             self._write_video(self._folder / video, views)
         position = f"at {cause.s:.0f} m, {cause.cte:+.2f} m off the line"
         caption = f"{WORDS[cause.kind]} after {cause.time:.1f} s, {position}"

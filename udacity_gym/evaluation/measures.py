@@ -121,6 +121,7 @@ MEASURES: tuple[Measure, ...] = (
         100,
     ),
     Measure("interventions_per_km", "interventions, 1/km", _interventions_per_km, HELPED),
+    Measure("stuck_per_lap", "stuck, per lap", lambda e: e.stuck / laps_driven(e), (*HELPED, "road")),
     Measure("falls_per_lap", "falls per lap", lambda e: e.falls / laps_driven(e), ("road",)),
     Measure("off_lane_seconds", "over the edge line, s/lap", off_lane_seconds, ROAD_FIRST),
     Measure("mean_abs_cte", "mean |cte|, m", lambda e: e.mean_abs_cte, ROAD_FIRST),

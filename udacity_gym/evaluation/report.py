@@ -12,10 +12,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from udacity_gym.evaluation import figures
+from udacity_gym.evaluation.metrics import autonomy
 from udacity_gym.evaluation.page import render
 from udacity_gym.evaluation.result import WORDS, Evaluation, Incident, Kind
 from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH, Image
+from udacity_gym.text import count
 from udacity_gym.world.track.track import Track
 
 OUTSIDE = {"edge": "had a wheel over the edge line, ", "reference": "was more than 1 m off, ", "road": ""}
@@ -77,7 +79,7 @@ def write_report(
 
 
 def _verdict(evaluation: Evaluation) -> str:
-    laps = "1 lap" if evaluation.laps == 1 else f"{evaluation.laps} laps"
+    laps, wanted = count(evaluation.laps, "lap"), count(evaluation.laps_wanted, "lap")
     if evaluation.interventions == 0 and evaluation.complete:
         return f"It drove {laps} by itself: {evaluation.distance:.0f} m without a single intervention."
     times = "once" if evaluation.interventions == 1 else f"{evaluation.interventions} times"
@@ -85,11 +87,12 @@ def _verdict(evaluation: Evaluation) -> str:
     missing_laps = (
         ""
         if evaluation.complete
-        else (f"Only {evaluation.laps} of {evaluation.laps_wanted} laps were driven: {evaluation.ended}. ")
+        else (f"Only {evaluation.laps} of {wanted} were driven: {evaluation.ended}. ")
     )
+    stuck = f", {evaluation.stuck} of them because it was stuck" if evaluation.stuck else ""
     return missing_laps + (
-        f"It drove {evaluation.distance:.0f} m ({laps}) {help_text}. The longest stretch by itself was "
-        f"{evaluation.longest_distance_without_intervention:.0f} m."
+        f"It drove {evaluation.distance:.0f} m ({laps}) {help_text}{stuck}. The longest stretch by itself "
+        f"was {evaluation.longest_distance_without_intervention:.0f} m."
     )
 
 
@@ -117,10 +120,11 @@ def _departures(evaluation: Evaluation) -> list[tuple[str, int, str, bool]]:
     rows: list[tuple[Kind, int, float]] = [
         ("edge", evaluation.edge_departures, evaluation.edge_autonomy),
         ("reference", evaluation.reference_departures, evaluation.reference_autonomy),
+        ("stuck", evaluation.stuck, autonomy(evaluation.stuck, evaluation.seconds)),
     ]
     return [
-        (WORDS[kind], count, f"{autonomy:.1%}", kind == evaluation.intervene)
-        for kind, count, autonomy in rows
+        (WORDS[kind], count, f"{share:.1%}", kind in (evaluation.intervene, "stuck"))
+        for kind, count, share in rows
     ]
 
 

@@ -17,7 +17,7 @@ from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation.metrics import autonomy
 from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH
-from udacity_gym.text import table
+from udacity_gym.text import count, table
 
 Criterion: TypeAlias = Literal["edge", "reference", "road"]
 """When the car is put back: a wheel is over the edge line, the car is more than 1 m from the reference line,
@@ -175,6 +175,11 @@ class Evaluation:
         return autonomy(self.reference_departures + self._failures, self.seconds)
 
     @property
+    def stuck(self) -> int:
+        """Number of times that the car got stuck."""
+        return self._count("stuck")
+
+    @property
     def falls(self) -> int:
         """Number of times that the car left the road or got stuck; needs ``intervene="road"``."""
         return self._count("road") + self._failures
@@ -252,6 +257,7 @@ class Evaluation:
             "edge_autonomy": self.edge_autonomy,
             "reference_departures": self.reference_departures,
             "reference_autonomy": self.reference_autonomy,
+            "stuck": self.stuck,
             "longest_distance_without_intervention": self.longest_distance_without_intervention,
             "distance_to_first_intervention": self.distance_to_first_intervention,
             "mean_abs_cte": self.mean_abs_cte,
@@ -325,7 +331,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         return (
-            f"<Evaluation: {self.policy} on {self.track}, {self.laps} of {self.laps_wanted} laps, "
+            f"<Evaluation: {self.policy} on {self.track}, {self.laps} of {count(self.laps_wanted, 'lap')}, "
             f"autonomy {self.autonomy:.1%}, interventions {self.interventions}>"
         )
 
@@ -353,6 +359,7 @@ class Evaluation:
                 "more than 1 m off the line",
                 f"{self.reference_departures} times (autonomy {self.reference_autonomy:.1%})",
             ),
+            ("stuck", f"{self.stuck} times"),
             ("cross-track error", f"mean {self.mean_abs_cte:.2f} m, max {self.max_abs_cte:.2f} m"),
             ("speed", f"{self.mean_speed:.1f} m/s ({self.mean_speed / MPH:.0f} mph)"),
             ("driven", f"{self.distance:.0f} m in {self.seconds:.0f} s"),

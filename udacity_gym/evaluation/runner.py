@@ -14,11 +14,13 @@ import gymnasium as gym
 import numpy as np
 
 from udacity_gym.driving.driver import Driver, Predictor, as_driver, name_of
-from udacity_gym.driving.loop import PutBackError, Step, drive, track_for
+from udacity_gym.driving.loop import PutBackError, Step, drive, tracks_for
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
 from udacity_gym.evaluation.result import Criterion, Evaluation, Incident, Kind, Trajectory
+from udacity_gym.progress import progress_bar
 from udacity_gym.telemetry import Pose
+from udacity_gym.text import count
 
 if TYPE_CHECKING:
     from udacity_gym.experts import Expert
@@ -112,10 +114,11 @@ def evaluate(
         raise OptionError(f"seed must be 0 or above, got {seed!r}")
     if intervene not in get_args(Criterion):
         raise OptionError(f"intervene must be one of {', '.join(get_args(Criterion))}, got {intervene!r}")
-    track = track_for(env, start)
-    if track is None:
+    tracks = tracks_for(env, start)
+    if not tracks:
         raise SimulatorError(NO_TRACK)
-    limit = laps * track.length / SLOWEST if max_seconds is None else max_seconds
+    metres = laps * max(float(track.length) for track in tracks)
+    limit = metres / SLOWEST if max_seconds is None else max_seconds
     if not limit > 0:
         raise OptionError(f"max_seconds must be above 0, got {max_seconds!r}")
 
@@ -133,7 +136,7 @@ def evaluate(
     )
     step: Step | None = None
     failure: PutBackError | None = None
-    with _Progress(laps * track.length, progress) as bar:
+    with _Progress(metres, progress) as bar:
         try:
             for step in steps:
                 if on_step is not None:
@@ -144,6 +147,7 @@ def evaluate(
         except PutBackError as error:
             failure = error
     assert step is not None, "a drive has at least one step"
+    track: Any = env.unwrapped.track  # type: ignore[attr-defined]
     cut_short = failure is not None or (step.truncated and not step.terminated)
     if step.lap >= laps:
         ended = "all laps driven"
@@ -169,7 +173,7 @@ def evaluate(
     )
     if cut_short and not evaluation.complete:
         warnings.warn(
-            f"only {evaluation.laps} of {laps} laps are judged, {step.distance:.0f} m: {ended}",
+            f"only {evaluation.laps} of {count(laps, 'lap')} are judged, {step.distance:.0f} m: {ended}",
             stacklevel=2,
         )
     return evaluation
@@ -203,7 +207,7 @@ class _Account:
             kinds.append("road")
         if step.is_stuck:
             kinds.append("stuck")
-        if step.terminated and self.intervene not in kinds:
+        if step.terminated and not step.is_stuck and self.intervene not in kinds:
             kinds.append("terminated")
         # A put-back has one cause, even if there are several incidents in the same step.
         cause = next((k for k in (self.intervene, "terminated", "stuck") if k in kinds), None)
@@ -282,12 +286,10 @@ class _Progress:
 
     def __enter__(self) -> _Progress:
         if self._show:
-            from tqdm import tqdm
-
             bar_format = (
                 "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} m [{elapsed}<{remaining}{postfix}]"
             )
-            self._bar = tqdm(total=round(self._metres), desc="driving", bar_format=bar_format)
+            self._bar = progress_bar(total=round(self._metres), desc="driving", bar_format=bar_format)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -300,4 +302,4 @@ class _Progress:
             new_metres = round(min(step.distance, self._metres)) - self._bar.n
             if new_metres > 0:
                 self._bar.update(new_metres)
-                self._bar.set_postfix_str(f"{interventions} interventions", refresh=False)
+                self._bar.set_postfix_str(count(interventions, "intervention"), refresh=False)

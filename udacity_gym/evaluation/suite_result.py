@@ -17,7 +17,7 @@ from udacity_gym.evaluation.measures import HELPED, MEASURES, Measure
 from udacity_gym.evaluation.result import Criterion, Evaluation
 from udacity_gym.evaluation.statistics import Estimate, bhattacharyya, mean_estimate
 from udacity_gym.evaluation.suites import Scenario, Suite
-from udacity_gym.text import table
+from udacity_gym.text import count, table
 
 EPISODES = "episodes.jsonl"
 """Name of the file of episodes in the folder of a result."""
@@ -101,7 +101,7 @@ class SuiteResult:
         return {m.name: self.measure(m, scenario) for m in all_measures(human)}
 
     def __repr__(self) -> str:
-        return f"<SuiteResult: {self.policy} on {self.suite.name}, {len(self.episodes)} drives>"
+        return f"<SuiteResult: {self.policy} on {self.suite.name}, {count(len(self.episodes), 'drive')}>"
 
     def __str__(self) -> str:
         return str(compare([self]))

@@ -24,9 +24,11 @@ from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.evaluation.runner import evaluate
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
 from udacity_gym.evaluation.suites import SUITES, Case, Suite
+from udacity_gym.progress import progress_bar
 from udacity_gym.world.track.track import Track
 
 if TYPE_CHECKING:
+    from udacity_gym.evaluation.encoders import VideoFormat
     from udacity_gym.experts import Expert
 
 
@@ -54,6 +56,7 @@ def run_suite(
     name: str | None = None,
     identity: str | None = None,
     videos: bool = False,
+    video_format: VideoFormat = "webm",
     progress: bool = False,
 ) -> SuiteResult:
     """Evaluate a policy on a suite.
@@ -76,6 +79,7 @@ def run_suite(
         identity: distinguishes this policy from others of that name, such as a version; a folder with
             episodes of another one is refused. None for a hash of the policy, see `identity_of`.
         videos: also make videos of incidents.
+        video_format: "webm", or "mp4" with PyAV (the extra "video").
         progress: show a progress bar.
 
     Returns:
@@ -91,6 +95,10 @@ def run_suite(
     check_integer("processes", processes, 1)
     if videos and folder is None:
         raise OptionError("videos need a folder: run_suite(..., folder=...)")
+    if videos:
+        from udacity_gym.evaluation.encoders import check_format  # needs OpenCV
+
+        check_format(Path(f"film.{video_format}"))
     if isinstance(policy, str):
         policy = _expert(policy)
     driver_name = name or (policy.name if isinstance(policy, ForEachTrack) else name_of(policy))
@@ -111,7 +119,7 @@ def run_suite(
                 )
         done_cases = {episode.case for episode in done}
         bar = stack.enter_context(_bar(len(suite), len(done_cases), progress))
-        run = Shared(_Run(policy, driver_name, suite, path, videos), "this policy")
+        run = Shared(_Run(policy, driver_name, suite, path, videos, video_format), "this policy")
         jobs = [(run, case) for case in suite if case not in done_cases]
         workers = executor or max(1, min(processes, len(jobs)))
         for _, episode in stack.enter_context(open_executor(workers)).map(_drive, jobs):
@@ -140,6 +148,7 @@ class _Run:
     suite: Suite
     folder: Path | None
     videos: bool
+    video_format: VideoFormat
 
 
 def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
@@ -160,7 +169,7 @@ def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
     if run.folder is not None:
         from udacity_gym.evaluation.films import IncidentFilms  # needs OpenCV
 
-        films = IncidentFilms(run.folder, str(case), run.videos)
+        films = IncidentFilms(run.folder, str(case), run.videos, run.video_format)
     try:
         with warnings.catch_warnings():
             # A drive that was cut short says so in `ended`; the comparison shows it.
@@ -183,7 +192,5 @@ def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
 
 @contextlib.contextmanager
 def _bar(total: int, done: int, show: bool) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, initial=done, unit="drive", desc="driving", disable=not show) as bar:
+    with progress_bar(show, total=total, initial=done, unit="drive", desc="driving") as bar:
         yield bar

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -18,14 +16,13 @@ import numpy as np
 from typing_extensions import Self
 
 from udacity_gym.errors import OptionError, SimulatorError, UdacityGymError
+from udacity_gym.evaluation.encoders import check_format, open_encoder
 from udacity_gym.evaluation.result import WORDS
 from udacity_gym.evaluation.runner import EvaluationStep
 from udacity_gym.files import replacing
 from udacity_gym.overlay import PANEL, draw_telemetry
 from udacity_gym.telemetry import VIEWS, Image, Telemetry
 
-SUFFIX = ".webm"
-"""VP8 in WebM: every OpenCV wheel from PyPI can write it (none has H.264) and every browser can play it."""
 NOTICE_SECONDS = 1.0
 """Seconds of video during which a put-back is announced."""
 PENDING = 16
@@ -63,7 +60,8 @@ class DriveVideo:
         """Open the video.
 
         Args:
-            path: file to write, with the suffix ".webm"; an existing file is replaced.
+            path: file to write, with the suffix ".webm" or ".mp4" (needs PyAV: the extra "video"); an
+                existing file is replaced.
             width: width of the video, pixels, even.
             height: height of the video, pixels, even.
             fps: images per second of the video.
@@ -72,11 +70,11 @@ class DriveVideo:
 
         Raises:
             OptionError: A size, a rate, the view or the suffix is invalid.
+            MissingDependencyError: The suffix is ".mp4", and PyAV is not installed.
             UdacityGymError: The file can't be written, or OpenCV can't encode the video.
         """
         self.path = Path(path)
-        if self.path.suffix.lower() != SUFFIX:
-            raise OptionError(f"a video is a {SUFFIX} file, which browsers play; got {self.path.name!r}")
+        check_format(self.path)
         if width < 64 or height < 64 or width % 2 or height % 2:
             raise OptionError(f"width and height must be even and at least 64 pixels, got {width}x{height}")
         if not (fps > 0 and speed_up > 0):
@@ -94,15 +92,7 @@ class DriveVideo:
         self._closed = False
         with contextlib.ExitStack() as stack:
             self._part = stack.enter_context(replacing(self.path))
-            with _silent_stderr():  # OpenCV prints that WebM has no four-letter code for VP8, and writes it
-                self._writer = cv2.VideoWriter(
-                    str(self._part), cv2.VideoWriter.fourcc(*"VP80"), float(fps), self._size
-                )
-            if not self._writer.isOpened():
-                raise SimulatorError(
-                    f"OpenCV {cv2.__version__} can't write {self.path}: it has no VP8 encoder; "
-                    "pip install opencv-python-headless has one"
-                )
+            self._writer = open_encoder(self._part, width, height, fps)
             self._file = stack.pop_all()
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="video")
         self._pending: deque[Future[None]] = deque()
@@ -125,8 +115,7 @@ class DriveVideo:
         """Add an image, (height, width, 3) uint8 RGB."""
         if len(self._pending) >= PENDING:
             self._pending.popleft().result()
-        bgr: Image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
-        self._pending.append(self._encoder.submit(self._encode, bgr))
+        self._pending.append(self._encoder.submit(self._encode, image.copy()))
         self.frames += 1
 
     def close(self) -> None:
@@ -165,22 +154,26 @@ class DriveVideo:
             with contextlib.suppress(UdacityGymError):  # the error that ended the block is more important
                 self._file.__exit__(exc_type, exc, traceback)
 
-    def _encode(self, bgr: Image) -> None:
-        self._writer.write(bgr)
+    def _encode(self, image: Image) -> None:
+        try:
+            self._writer.write(image)
+        except OSError as error:
+            raise UdacityGymError(f"the video {self.path} can't be written: {error}") from error
 
     def _finish(self) -> None:
         self._closed = True
         self._encoder.shutdown(wait=True)
-        self._writer.release()
+        # Another error says more; that images are missing is found when they are counted.
+        with contextlib.suppress(OSError):
+            self._writer.close()
 
     def _check(self) -> None:
         """Count the images in the file, because OpenCV's writer does not report a full disk."""
-        with _silent_stderr():
-            capture = cv2.VideoCapture(str(self._part))
-            written = 0
-            while capture.grab():
-                written += 1
-            capture.release()
+        capture = cv2.VideoCapture(str(self._part))
+        written = 0
+        while capture.grab():
+            written += 1
+        capture.release()
         if written != self.frames:
             free = shutil.disk_usage(self._part.parent).free
             raise UdacityGymError(
@@ -279,21 +272,3 @@ def _inset(image: Image, camera_image: Image) -> None:
 
 def _text(image: Image, words: str, x: int, y: int, size: float) -> None:
     cv2.putText(image, words, (x, y), cv2.FONT_HERSHEY_DUPLEX, size, INK, 1, cv2.LINE_AA)
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Discard what C libraries print to standard error."""
-    try:
-        sys.stderr.flush()
-        saved_stderr = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # no standard error
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as null_file:
-            os.dup2(null_file.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved_stderr, 2)
-        os.close(saved_stderr)

@@ -9,8 +9,10 @@ Any server written for Udacity's simulator drives it. It differs from Udacity's 
   itself when a simulator connects, count as one. Udacity's simulator would go on in two or three
   interleaved request loops, in which every image is as many commands old.
 
-Servers of Socket.IO 5 wait for a CONNECT, which Udacity's simulator never sends: it connects, and the car
-does not move. This client sends it after a while, and then sends its telemetry again.
+Udacity's simulator never sends a Socket.IO CONNECT. Servers of Socket.IO 2, for which it was made, send one
+by themselves. Later ones wait for it, and drop events before it (Python) or close the connection
+(JavaScript). So this client keeps its telemetry until the server has sent a CONNECT. It sends one itself
+if the server's first packet shows that it waits for it, or if none has come after a while.
 
 It tells our own server that it is ours, and then executes exact commands; see `dialects.Twin`.
 """
@@ -20,17 +22,25 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
-from udacity_gym.errors import OptionError, SimulatorError, TrackError
+from udacity_gym.errors import OptionError, TrackError, UdacityGymError
 from udacity_gym.protocol.clock import Clock
-from udacity_gym.protocol.dialects import ANNOUNCEMENT, DIALECTS, Command, Dialect, Event, Twin
-from udacity_gym.protocol.images import encode_image
-from udacity_gym.protocol.numbers import CULTURES, Culture
+from udacity_gym.protocol.dialects import (
+    ANNOUNCEMENT,
+    DIALECTS,
+    Command,
+    Dialect,
+    Event,
+    Twin,
+    write_event,
+)
+from udacity_gym.protocol.images import encode_image, encode_labels
+from udacity_gym.protocol.numbers import CULTURES, Culture, JsonNumber, find_culture, read_number
 from udacity_gym.protocol.websocket import WebSocket
-from udacity_gym.telemetry import CTRL_DT, Control, Telemetry
+from udacity_gym.telemetry import CAMERAS, CTRL_DT, Control, Telemetry
 
 if TYPE_CHECKING:
     from udacity_gym.simulators.base import Simulator
@@ -43,8 +53,12 @@ FIRST_RETRY, LAST_RETRY = 0.005, 1.0
 """s until the first attempt to connect again, which is Udacity's, and the most that it grows to."""
 SETTLING, SLOW_START = 0.3, 3.0
 """s of silence after which the start is over: with at least two commands received, or with one."""
-_PATIENT_CONNECT = 0.5
-"""s after the session's opening in which a server of Socket.IO 2 connects a client by itself."""
+PATIENT_CONNECT = 0.5
+"""s in which a server of Socket.IO 2 sends its packets of the start by itself."""
+HINT_AFTER, FRUITLESS = 5.0, 3
+"""s, and number of connections, without a command in lock-step after which a hint says what to do."""
+LONGEST_STEP = 10.0
+"""s of the longest control step that a server may choose."""
 MAX_LAG = 0.25
 """s that the simulation may fall behind real time before frames are left out."""
 
@@ -74,6 +88,7 @@ class SimulatedCar:
         person: Callable[[], Control | None] | None,
         on_step: Callable[[Simulator], object] | None,
         on_news: Callable[[str], object],
+        tracks: Collection[str] | None,
     ) -> None:
         """Prepare; `reset` makes the simulator.
 
@@ -84,8 +99,10 @@ class SimulatedCar:
             person: asked for a person's control; None if nobody can drive here.
             on_step: called after every step with the simulator.
             on_news: called with a sentence when something happens.
+            tracks: names of the tracks that a `reset` may choose; None allows all, and track files by path.
         """
         self.ctrl_dt = ctrl_dt
+        self._tracks = tracks
         self._make, self._seed = make, seed
         self._person, self._on_step, self._on_news = person, on_step, on_news
         self._simulator: Simulator | None = None
@@ -105,17 +122,27 @@ class SimulatedCar:
 
         Args:
             options: see `Simulator.reset`.
-            ctrl_dt: s of one control step; None is the client's.
+            ctrl_dt: s of one control step, at most `LONGEST_STEP`; None is the client's.
             seed: seed of the episode; None is the client's.
 
         Raises:
-            OptionError: An option is unknown or out of range.
+            OptionError: An option is unknown or out of range, or the track is none that may be chosen.
             TrackError: There is no such track.
         """
         ctrl_dt = self.ctrl_dt if ctrl_dt is None else ctrl_dt
+        if not 0 < ctrl_dt <= LONGEST_STEP:
+            raise OptionError(f"ctrl_dt must be in (0, {LONGEST_STEP:g}] s, got {ctrl_dt!r}")
+        track = (options or {}).get("track")
+        if track is not None and self._tracks is not None and track not in self._tracks:
+            raise OptionError(
+                f"no track {track!r:.80} over the wire: a driver may choose "
+                f"{', '.join(self._tracks) or 'none'}; track files only if the simulator allows it: "
+                "udacity-gym sim --track-files"
+            )
         if self._simulator is None or self._simulator.ctrl_dt != ctrl_dt:
+            simulator = self._make(ctrl_dt)
             self.close()
-            self._simulator = self._make(ctrl_dt)
+            self._simulator = simulator
         self.telemetry = self._simulator.reset(self._seed if seed is None else seed, options or {})
         self.control = Control()
 
@@ -173,6 +200,7 @@ class SimulatorClient:
         fragment: int | None = None,
         on_step: Callable[[Simulator], object] | None = None,
         on_news: Callable[[str], object] | None = None,
+        tracks: Collection[str] | None = (),
         clock: Clock | None = None,
     ) -> None:
         """Prepare; `run` connects.
@@ -184,15 +212,17 @@ class SimulatorClient:
             port: port of the server.
             ctrl_dt: s that a command lasts in lock-step; our own server may choose another.
             dialect: "term1", "term2", "mpc" or "research".
-            culture: how numbers are written and read, such as "de_DE"; see `CULTURES`.
+            culture: how numbers are written and read, such as "de_DE" or "de-DE"; see `CULTURES`.
             real_time: run at 60 frames per second instead of in lock-step.
-            announce: tell our own server that this client is ours; others do not notice.
+            announce: tell our own server that this client is ours, and obey its exact commands; other
+                servers do not notice.
             seed: seed of the simulator.
             patience: s to go on trying while there is no server.
             person: asked before every step; its control drives the car, unless that is None.
             fragment: bytes per WebSocket fragment; 1016 is Udacity's, None does not fragment.
             on_step: called after every step with the simulator.
             on_news: called with a sentence when something happens.
+            tracks: names of the tracks that a server may choose; None allows all, and track files by path.
             clock: measures time; None is the machine's clock.
 
         Raises:
@@ -201,15 +231,17 @@ class SimulatorClient:
         if dialect not in DIALECTS or dialect == Twin.name:
             names = ", ".join(name for name in DIALECTS if name != Twin.name)
             raise OptionError(f"no dialect {dialect!r} to simulate; there are {names}")
-        if culture not in CULTURES:
+        chosen_culture = find_culture(culture)
+        if chosen_culture is None:
             raise OptionError(f"no culture {culture!r}; there are {', '.join(CULTURES)}")
         self._host, self._port = host, port
         self._track = track
         self._dialect = DIALECTS[dialect]
-        self._culture = CULTURES[culture]
+        self._culture = chosen_culture
         self._real_time = real_time
         query = {"EIO": "4", "transport": "websocket"}
-        if announce and not real_time:
+        self._is_announced = announce and not real_time
+        if self._is_announced:
             query[ANNOUNCEMENT] = "1"
         self._path = f"/socket.io/?{urlencode(query)}"
         self._patience = patience
@@ -218,7 +250,12 @@ class SimulatorClient:
         self._clock = clock or Clock()
         self._stopping = threading.Event()
         self._websocket: WebSocket | None = None
-        self.car = SimulatedCar(make, FRAME if real_time else ctrl_dt, seed, person, on_step, self._on_news)
+        self.car = SimulatedCar(
+            make, FRAME if real_time else ctrl_dt, seed, person, on_step, self._on_news, tracks
+        )
+        self._world = _World(self.car, self._clock) if real_time else None
+        self._fruitless = 0  # connections, one after the other, without a step
+        self._has_hinted = False
         self.connections = 0
 
     @property
@@ -248,7 +285,7 @@ class SimulatorClient:
                 except OSError:
                     if self._clock.now() >= give_up_at:
                         break
-                    self._stopping.wait(retry)
+                    self._wait(retry)
                     retry = min(LAST_RETRY, 2 * retry)
                     continue
                 self.connections += 1
@@ -258,10 +295,13 @@ class SimulatorClient:
                 if self._stopping.is_set():
                     break
                 self._on_news("the connection was closed")
+                self._fruitless = 0 if self.steps > steps_before else self._fruitless + 1
+                if self._fruitless >= FRUITLESS:
+                    self._hint(f"{self._fruitless} connections without a step")
                 give_up_at = self._clock.now() + self._patience
                 # A server that hangs up at once must not make this spin.
                 retry = FIRST_RETRY if self.steps > steps_before else min(LAST_RETRY, 2 * retry)
-                self._stopping.wait(retry)
+                self._wait(retry)
         finally:
             if self._websocket is not None:
                 self._websocket.abort()
@@ -282,16 +322,42 @@ class SimulatorClient:
                 pass
             websocket.close()
 
+    def _wait(self, seconds: float) -> None:
+        """Wait until the next attempt to connect; in real time the world goes on."""
+        if self._world is None or not self.car.is_started:
+            self._stopping.wait(seconds)
+            return
+        end = self._clock.now() + seconds
+        while not self._stopping.is_set() and (remaining := end - self._clock.now()) > 0:
+            self._clock.sleep(min(FRAME, remaining))
+            self._world.catch_up()
+
+    def _hint(self, what: str) -> None:
+        """Say once why nothing moves in lock-step."""
+        if not self._real_time and not self._has_hinted:
+            self._has_hinted = True
+            self._on_news(
+                f"{what}: in lock-step the car waits for a command after each telemetry. If the driver is "
+                "only slow, all is well. If it sends commands without waiting for telemetry, or one per "
+                "connection, use --real-time (SimulatorClient(real_time=True))"
+            )
+
     def _converse(self, websocket: WebSocket) -> None:
         """Simulate over one connection, until it ends."""
-        if not self._real_time or not self.car.is_started:
+        if self._world is None or not self.car.is_started:
             self.car.reset()
         messages = _Messages(websocket, self.car, self._dialect, self._culture, self._clock)
         try:
-            if self._real_time:
-                _RealTime(self.car, messages, self._clock).run()
+            if self._world is not None:
+                _RealTime(self.car, messages, self._world, self._clock).run()
             else:
-                _LockStep(self.car, messages, self._track, self._clock).run()
+                _LockStep(
+                    self.car,
+                    messages,
+                    self._clock,
+                    lambda: self._hint(f"no command for {HINT_AFTER:g} s"),
+                    self._track if self._is_announced else None,
+                ).run()
         except OSError:
             websocket.abort()
 
@@ -306,12 +372,13 @@ class _Messages:
         self._dialect, self._culture = dialect, culture
         self._clock = clock
         self._next_ping = clock.now() + PING_INTERVAL
-        self._connect_at = math.inf
-        self._is_connecting = False
+        # The start: the server's open packet, CONNECT, two telemetries. A server may leave out the first two.
+        self._is_open = self._has_sent_connect = self._is_ready = False
+        self._go_on_at = clock.now() + PATIENT_CONNECT
 
     def send(self, event: Event) -> None:
         """Send an event."""
-        self._websocket.send("42" + json.dumps(event, separators=(",", ":")))
+        self._websocket.send(f"42{write_event(event)}")
 
     def send_telemetry(self) -> None:
         """Send the car's telemetry, or that a person drives."""
@@ -319,8 +386,20 @@ class _Messages:
             self.send(self._dialect.write_manual())
             return
         telemetry = self._car.telemetry
-        image = encode_image(telemetry.image()) if "center" in telemetry.cameras else ""
-        self.send(self._dialect.write_telemetry(telemetry, image, self._culture))
+        self.send(self._dialect.write_telemetry(telemetry, self._encode_images(telemetry), self._culture))
+
+    def _encode_images(self, telemetry: Telemetry) -> dict[str, str]:
+        """Draw and encode the images that the dialect has."""
+        if "center" not in telemetry.cameras:
+            return {}
+        names = ["center"]
+        if "segmentation" in self._dialect.capabilities.cameras and "segmentation" in telemetry.sensors:
+            names.append("center_segmentation")
+        images = telemetry.images(names)
+        encoded = {"center": encode_image(images["center"])}
+        if "center_segmentation" in images:
+            encoded["segmentation"] = encode_labels(images["center_segmentation"])
+        return encoded
 
     def receive(self, timeout: float | None) -> Event | None:
         """Wait for an event.
@@ -340,10 +419,10 @@ class _Messages:
             if now >= self._next_ping:
                 self._websocket.send("2")
                 self._next_ping = now + PING_INTERVAL
-            if now >= self._connect_at:
-                self._connect_at, self._is_connecting = math.inf, True
-                self._websocket.send("40")
-            until = min(end, self._next_ping, self._connect_at)
+            if now >= self._go_on_at:
+                self._go_on()
+                continue
+            until = min(end, self._next_ping, self._go_on_at)
             packet = self._websocket.receive(max(0.0, until - now))
             if packet is None:
                 if self._clock.now() >= end:
@@ -355,28 +434,45 @@ class _Messages:
 
     def _handle(self, packet: str | bytes) -> Event | None:
         """React to a packet; return the event if it is one."""
+        if not isinstance(packet, str):
+            return None
         if packet[:1] == "0":
-            self._connect_at = self._clock.now() + _PATIENT_CONNECT
-            self.send_telemetry()  # for the second time: Udacity's simulator does so, too
+            self._is_open, self._is_ready = True, False
+            self._go_on_at = self._clock.now() + PATIENT_CONNECT
+            if '"maxPayload"' in packet:  # of Socket.IO 4 and 5; these never send a CONNECT by themselves
+                self._go_on()
         elif packet[:2] == "40":
-            self._connect_at = math.inf
-            if self._is_connecting:
-                self._is_connecting = False
-                self.send_telemetry()  # the server has dropped what was sent before
+            self._start()
         elif packet == "2":
             self._websocket.send("3")
         elif packet == "1":
             raise ConnectionError("the server closed the session")
-        elif isinstance(packet, str) and packet[:2] == "42":
-            self._connect_at = math.inf
+        elif packet[:2] == "42":
+            self._start()
             try:
-                event, *data = json.loads(packet[2:])
+                event, *data = json.loads(packet[2:], parse_float=JsonNumber)
                 if isinstance(event, str):
                     return event, data[0] if data else None
             except (ValueError, TypeError, RecursionError):
                 pass
             self._car.drops += 1
         return None
+
+    def _go_on(self) -> None:
+        """Go on without the packet of the start for which the server was given time."""
+        if self._is_open and not self._has_sent_connect:
+            self._has_sent_connect = True
+            self._go_on_at = self._clock.now() + PATIENT_CONNECT
+            self._websocket.send("40")
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        """Send the telemetries of the start, two as Udacity's simulator does, unless that has been done."""
+        if not self._is_ready:
+            self._is_ready, self._go_on_at = True, math.inf
+            for _ in range(2):
+                self.send_telemetry()
 
     def read_command(self, event: Event) -> Command | None:
         """Read a command; None if the event is none, or is malformed."""
@@ -390,30 +486,55 @@ class _Messages:
 class _LockStep:
     """Simulates one control step per command; nothing moves between commands."""
 
-    def __init__(self, car: SimulatedCar, messages: _Messages, track: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        car: SimulatedCar,
+        messages: _Messages,
+        clock: Clock,
+        hint: Callable[[], object],
+        exact_track: str | None,
+    ) -> None:
+        """Prepare; `run` simulates.
+
+        Args:
+            car: the car.
+            messages: the connection.
+            clock: measures time.
+            hint: called when no command has come for a while.
+            exact_track: name of the track, if exact commands are obeyed.
+        """
         self._car, self._messages = car, messages
-        self._track, self._clock = track, clock
+        self._clock, self._hint, self._exact_track = clock, hint, exact_track
 
     def run(self) -> None:
         """Simulate until the connection ends, which raises."""
-        self._messages.send_telemetry()
         command = self._first_command()
         while True:
             if command is not None:
                 self._execute(command)
-            event = self._messages.receive(None)
+            event = self._wait_for_event()
             command = None
-            if event is not None and not self._try_exact_command(event):
+            if not self._try_exact_command(event):
                 command = self._messages.read_command(event)
+
+    def _wait_for_event(self) -> Event:
+        event = self._messages.receive(HINT_AFTER)
+        while event is None:
+            self._hint()
+            event = self._messages.receive(None)
+        return event
 
     def _first_command(self) -> Command | None:
         """Wait until the server has sent all commands of the start, and return the last of them."""
         last, count = None, 0
         while True:
-            timeout = None if last is None else SETTLING if count > 1 else SLOW_START
-            event = self._messages.receive(timeout)
-            if event is None:
-                return last
+            if last is None:
+                event = self._wait_for_event()
+            else:
+                following = self._messages.receive(SETTLING if count > 1 else SLOW_START)
+                if following is None:
+                    return last
+                event = following
             if self._try_exact_command(event):
                 return None
             command = self._messages.read_command(event)
@@ -441,47 +562,84 @@ class _LockStep:
     def _try_exact_command(self, event: Event) -> bool:
         """Execute and answer a command of our own server; return False if the event is none."""
         name, data = event
-        if name not in ("reset", "step") or not isinstance(data, dict) or "number" not in data:
+        is_exact = name in ("reset", "step") and isinstance(data, dict) and "number" in data
+        if self._exact_track is None or not is_exact:
             return False
         number, car = data["number"], self._car
         try:
             if name == "reset":
                 options = {"mode": data["mode"], **data["options"]}
-                car.reset(options, float(data["ctrl_dt"]), data["seed"])
+                car.reset(options, read_number(data["ctrl_dt"]), data["seed"])
             else:
-                car.step(Control(float(data["steering"]), float(data["throttle"])))
-            cameras = [camera for camera in data["cameras"] if camera in car.telemetry.cameras]
+                car.step(Control(read_number(data["steering"]), read_number(data["throttle"])))
+            cameras = [camera for camera in CAMERAS if camera in data["cameras"]]
             images = car.telemetry.images(cameras) if cameras else {}
             encoded = {camera: encode_image(image) for camera, image in images.items()}
-            self._messages.send(Twin.state(car.telemetry, encoded, self._track, number))
-        except (OptionError, TrackError, SimulatorError, KeyError, TypeError, ValueError) as error:
+            state = Twin.state(car.telemetry, encoded, self._exact_track, number)
+        except (
+            UdacityGymError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
             kind = "OptionError" if isinstance(error, OptionError) else "SimulatorError"
             refusal = {"kind": kind, "message": str(error)}
-            self._messages.send((Twin.event, {"twin": {"number": number, "refusal": refusal}}))
+            state = (Twin.event, {"twin": {"number": number, "refusal": refusal}})
+        self._messages.send(state)
         return True
+
+
+class _World:
+    """The car in real time: `FRAME` by `FRAME`, whether or not anybody drives it."""
+
+    def __init__(self, car: SimulatedCar, clock: Clock) -> None:
+        self._car, self._clock = car, clock
+        self._frame_end: float | None = None
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the present frame ends."""
+        if self._frame_end is None:
+            self._frame_end = self._clock.now() + FRAME
+        return self._frame_end - self._clock.now()
+
+    def advance(self) -> float:
+        """Simulate the present frame; frames that are far too late are left out.
+
+        Returns:
+            By how many s it is late.
+        """
+        lag = -self.remaining
+        assert self._frame_end is not None
+        if lag > MAX_LAG:
+            self._frame_end += lag
+        control = self._car.person() or self._car.control
+        if not self._car.is_paused:
+            self._car.step(control)
+        self._frame_end += FRAME
+        return lag
+
+    def catch_up(self) -> None:
+        """Simulate all frames that should have ended by now."""
+        while self.remaining <= 0:
+            self.advance()
 
 
 class _RealTime:
     """Simulates 60 frames per second by itself; a command is answered with the next frame."""
 
-    def __init__(self, car: SimulatedCar, messages: _Messages, clock: Clock) -> None:
-        self._car, self._messages, self._clock = car, messages, clock
+    def __init__(self, car: SimulatedCar, messages: _Messages, world: _World, clock: Clock) -> None:
+        self._car, self._messages, self._world, self._clock = car, messages, world, clock
 
     def run(self) -> None:
         """Simulate until the connection ends, which raises."""
-        car, messages, clock = self._car, self._messages, self._clock
-        messages.send_telemetry()
-        frame_end, answers_due = clock.now(), 0
+        messages, answers_due = self._messages, 0
         while True:
-            frame_end += FRAME
-            while (event := messages.receive(frame_end - clock.now())) is not None:
+            while (event := messages.receive(self._world.remaining)) is not None:
                 answers_due += self._execute(event)
-            lag = clock.now() - frame_end
-            if lag > MAX_LAG:
-                frame_end += lag
-            person_control = car.person()
-            if not car.is_paused:
-                car.step(car.control if person_control is None else person_control)
+            lag = self._world.advance()
             # Frames that are late are simulated without an image, to catch up.
             if lag < FRAME:
                 for _ in range(answers_due):

@@ -7,29 +7,58 @@ Degrees, mph, numbers as text and cultures occur nowhere else.
 
 from __future__ import annotations
 
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 
 from udacity_gym.conditions import Conditions
 from udacity_gym.errors import OptionError
-from udacity_gym.protocol.images import decode_image
-from udacity_gym.protocol.numbers import Culture, read_number, write_number
-from udacity_gym.telemetry import CAMERAS, MPH, Capabilities, Control, Image, Pose, Telemetry, TrackState
+from udacity_gym.protocol.images import EncodedImages
+from udacity_gym.protocol.numbers import Culture, JsonNumber, read_number, write_number
+from udacity_gym.telemetry import (
+    CAMERAS,
+    MPH,
+    VEHICLE_ENTRIES,
+    Capabilities,
+    Control,
+    Pose,
+    Telemetry,
+    TrackState,
+)
 
 Event: TypeAlias = tuple[str, Any]
-"""Name and data."""
+"""Name and data; the data is JSON, or a `JsonText`."""
 
 MAX_STEERING_ANGLE = 25.0
 """Degrees at the front wheels for a command of 1."""
 PID_BIAS = math.radians(1.0)
 """What term 2's PID build adds to the steering command, for its students to find."""
+LARGEST = 1e6
+"""Numbers of a telemetry are smaller: metres, seconds, miles per hour, degrees."""
+NEXT = 10.0
+"""m ahead of the car for which the research build's "next_cte" holds."""
+SECTOR = 100.0
+"""m of the track in one of our sectors, as the research build's "sector" counts them."""
 ANNOUNCEMENT = "udacity_gym"
 """Query parameter by which our simulator tells our server who it is."""
+
+
+class JsonText(str):
+    """Data of an event as JSON that is already written, where the way in which it is written matters."""
+
+    __slots__ = ()
+
+
+def write_event(event: Event) -> str:
+    """Write an event as the JSON that Socket.IO sends: an array of name and data."""
+    name, data = event
+    text = data if isinstance(data, JsonText) else json.dumps(data, separators=(",", ":"))
+    return f"[{json.dumps(name)},{text}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +136,12 @@ class Dialect(ABC):
         return None
 
     @abstractmethod
-    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
+    def write_telemetry(self, telemetry: Telemetry, images: Mapping[str, str], culture: Culture) -> Event:
         """Write telemetry.
 
         Args:
             telemetry: the telemetry.
-            image: image of the center camera, see `encode_image`.
+            images: encoded images by camera, those of `Capabilities.cameras` that there are.
             culture: how numbers are written.
         """
 
@@ -160,9 +189,9 @@ class Term1(Dialect):
             images=_images(data, {"center": "image"}),
         )
 
-    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
+    def write_telemetry(self, telemetry: Telemetry, images: Mapping[str, str], culture: Culture) -> Event:
         """Write telemetry, see `Dialect`."""
-        return self.event, {**_instruments(telemetry, culture), "image": image}
+        return self.event, {**_instruments(telemetry, culture), "image": images.get("center", "")}
 
 
 class Term2(Term1):
@@ -201,11 +230,11 @@ class Term2(Term1):
         """Command that puts the car back to the start."""
         return (("reset", {}),)
 
-    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
+    def write_telemetry(self, telemetry: Telemetry, images: Mapping[str, str], culture: Culture) -> Event:
         """Write telemetry, see `Dialect`."""
         cte = telemetry.track.cte if telemetry.track is not None else 0.0
-        data = {**_instruments(telemetry, culture), "cte": culture.write(cte), "image": image}
-        return self.event, data
+        data = {**_instruments(telemetry, culture), "cte": culture.write(cte)}
+        return self.event, {**data, "image": images.get("center", "")}
 
     def read_command(self, event: str, data: Any, culture: Culture) -> Command | None:
         """Read a command, see `Dialect`; this build adds a little steering to the right."""
@@ -234,7 +263,7 @@ class Mpc(Dialect):
 
     def drive(self, control: Control) -> Event:
         """Command to drive; the lines it could draw are empty, but must be there."""
-        return "steer", {**_numeric_steer(control), "next_x": [], "next_y": [], "mpc_x": [], "mpc_y": []}
+        return "steer", _numeric_steer(control, ',"next_x":[],"next_y":[],"mpc_x":[],"mpc_y":[]')
 
     def read_telemetry(self, data: Mapping[str, Any]) -> Telemetry:
         """Read telemetry, see `Dialect`.
@@ -255,21 +284,28 @@ class Mpc(Dialect):
             extra={"waypoints": waypoints, **_deviation(pose, waypoints)},
         )
 
-    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
-        """Write telemetry; waypoints are taken from ``extra["waypoints"]``."""
+    def write_telemetry(self, telemetry: Telemetry, images: Mapping[str, str], culture: Culture) -> Event:
+        """Write telemetry; waypoints are taken from ``extra["waypoints"]``.
+
+        This build writes numbers without quotes in its machine's culture. With commas that is no JSON.
+        """
         pose = telemetry.pose or Pose(0.0, 0.0, 0.0, 0.0)
         waypoints = np.asarray(telemetry.extra.get("waypoints", np.empty((0, 2))), dtype=np.float64)
-        return self.event, {
-            "ptsx": [_single(x) for x in waypoints[:, 0]],
-            "ptsy": [_single(y) for y in waypoints[:, 1]],
-            "psi_unity": _single((math.pi / 2 - pose.yaw) % math.tau),
-            "psi": _single(pose.yaw % math.tau),
-            "x": _single(pose.x),
-            "y": _single(pose.y),
-            "steering_angle": _single(math.radians(telemetry.steering * MAX_STEERING_ANGLE)),
-            "throttle": _single(telemetry.throttle - telemetry.brake),
-            "speed": _single(abs(telemetry.speed) / MPH),
+        numbers = {
+            "psi_unity": (math.pi / 2 - pose.yaw) % math.tau,
+            "psi": pose.yaw % math.tau,
+            "x": pose.x,
+            "y": pose.y,
+            "steering_angle": math.radians(telemetry.steering * MAX_STEERING_ANGLE),
+            "throttle": telemetry.throttle - telemetry.brake,
+            "speed": abs(telemetry.speed) / MPH,
         }
+        entries = [
+            f'"{name}":[{",".join(map(culture.write_json, column))}]'
+            for name, column in (("ptsx", waypoints[:, 0]), ("ptsy", waypoints[:, 1]))
+        ]
+        entries += [f'"{name}":{culture.write_json(number)}' for name, number in numbers.items()]
+        return self.event, JsonText(f"{{{','.join(entries)}}}")
 
 
 class Research(Dialect):
@@ -367,20 +403,32 @@ class Research(Dialect):
         """Command to go on."""
         return "resume_sim", {}
 
-    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
-        """Write telemetry, see `Dialect`."""
+    def write_telemetry(self, telemetry: Telemetry, images: Mapping[str, str], culture: Culture) -> Event:
+        """Write telemetry, see `Dialect`.
+
+        Our "next_cte" is the cross-track error that the car would have `NEXT` metres further on if it drove
+        straight on; our "sector" counts pieces of the lap of `SECTOR` metres.
+        """
         pose = telemetry.pose or Pose(0.0, 0.0, 0.0, 0.0)
         data = {
             "timestamp": culture.write(telemetry.time),
             **_instruments(telemetry, culture),
             "speed": culture.write(abs(telemetry.speed)),
-            "image": image,
+            "image": images.get("center", ""),
+            "semantic_segmentation": images.get("segmentation", ""),
             "pos_x": culture.write(pose.x),
             "pos_y": culture.write(pose.z),
             "pos_z": culture.write(pose.y),
         }
         if telemetry.track is not None:
-            data |= {"cte": culture.write(telemetry.track.cte), "lap": str(telemetry.track.lap + 1)}
+            track = telemetry.track
+            drift = NEXT * math.sin(track.heading_error) + 0.5 * NEXT**2 * track.curvature
+            data |= {
+                "cte": culture.write(track.cte),
+                "next_cte": culture.write(track.cte + drift),
+                "lap": str(track.lap + 1),
+                "sector": str(int(track.s // SECTOR)),
+            }
         return self.event, data
 
     def read_command(self, event: str, data: Any, culture: Culture) -> Command | None:
@@ -421,27 +469,31 @@ class Twin(Dialect):
         state = data.get("twin")
         if not isinstance(state, dict):
             raise ValueError("'twin' is missing")
+        images = _images(state, {camera: camera for camera in CAMERAS})
+        name, conditions = state.get("track_name"), state.get("conditions", {})
+        if not isinstance(name, str) or not isinstance(conditions, dict):
+            raise ValueError("'twin' has no 'track_name' or no 'conditions'")
         try:
-            images = _images(state, {camera: camera for camera in CAMERAS})
+            time, speed, steering, throttle, brake = (_number(state, name) for name in VEHICLE_ENTRIES)
             return Telemetry(
-                time=state["time"],
-                speed=state["speed"],
-                steering=state["steering"],
-                throttle=state["throttle"],
-                brake=state["brake"],
-                pose=Pose(**state["pose"]),
-                track=TrackState(**state["track"]),
-                conditions=Conditions(**state.get("conditions", {})),
+                time=time,
+                speed=speed,
+                steering=steering,
+                throttle=throttle,
+                brake=brake,
+                pose=_record(Pose, state["pose"]),
+                track=_record(TrackState, state["track"]),
+                conditions=Conditions(**conditions),
                 cameras=tuple(images),
-                draw=_Images(images),
-                extra={"track": state["track_name"]},
+                draw=EncodedImages(images),
+                extra={"track": name},
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"'twin' is not what this version expects: {error}") from None
 
-    def write_telemetry(self, telemetry: Telemetry, image: str, culture: Culture) -> Event:
+    def write_telemetry(self, telemetry: Telemetry, images: Mapping[str, str], culture: Culture) -> Event:
         """Write telemetry for servers that are not ours, as Udacity's simulator does."""
-        return Term1().write_telemetry(telemetry, image, culture)
+        return Term1().write_telemetry(telemetry, images, culture)
 
     @staticmethod
     def state(telemetry: Telemetry, images: Mapping[str, str], track: str, number: int) -> Event:
@@ -497,16 +549,6 @@ def detect(query: Mapping[str, str], event: str, data: Any) -> Dialect | None:
     return DIALECTS["term2" if "cte" in data else "term1"]
 
 
-class _Images:
-    """Decodes images when they are asked for."""
-
-    def __init__(self, encoded: Mapping[str, str]) -> None:
-        self._encoded = encoded
-
-    def __call__(self, cameras: Sequence[str]) -> dict[str, Image]:
-        return {camera: decode_image(self._encoded[camera]) for camera in cameras}
-
-
 def _reset_options(data: Any) -> dict[str, Any]:
     """Read the reset options of a command to start an episode; what it leaves out stays at its default.
 
@@ -541,7 +583,7 @@ def _telemetry(
         brake=min(1.0, max(0.0, -throttle)),
         pose=pose,
         cameras=tuple(images or ()),
-        draw=_Images(images) if images else None,
+        draw=EncodedImages(images) if images else None,
         extra=dict(extra or {}),
     )
 
@@ -559,9 +601,29 @@ def _number(data: Mapping[str, Any], name: str) -> float:
     if name not in data:
         raise ValueError(f"{name!r} is missing")
     try:
-        return read_number(data[name])
+        number = read_number(data[name])
     except ValueError as error:
         raise ValueError(f"{name!r} is {error}") from None
+    if abs(number) > LARGEST:
+        raise ValueError(f"{name!r} is {number:g}, beyond all that a car can reach")
+    return number
+
+
+_Record = TypeVar("_Record", Pose, TrackState)
+
+
+def _record(kind: type[_Record], data: Any) -> _Record:
+    """Read a pose or a place on the track that our simulator wrote; exact to the last bit."""
+    if not isinstance(data, dict):
+        raise ValueError(f"{kind.__name__} is no JSON object: {data!r:.60}")
+    values: dict[str, Any] = {}
+    for item in fields(kind):
+        if item.type == "bool":
+            values[item.name] = bool(data[item.name])
+        else:
+            number = _number(data, item.name)
+            values[item.name] = int(number) if item.type == "int" else number
+    return kind(**values)
 
 
 def _numbers(data: Mapping[str, Any], name: str) -> list[float]:
@@ -586,11 +648,6 @@ def _deviation(pose: Pose, waypoints: np.ndarray[Any, np.dtype[np.float64]]) -> 
     return {"cte": float(cubic(0.0)) * math.cos(slope), "heading_error": slope}
 
 
-def _single(value: float) -> float:
-    """Round as Unity does when it writes a number: single precision, seven digits."""
-    return float(f"{value:.7g}")
-
-
 def _instruments(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
     """Write the three numbers that every build sends, in its order and units."""
     return {
@@ -607,8 +664,10 @@ def _steer(control: Control) -> dict[str, str]:
     }
 
 
-def _numeric_steer(control: Control) -> dict[str, float]:
-    return {"steering_angle": round(control.steering, 6), "throttle": round(control.throttle, 6)}
+def _numeric_steer(control: Control, more: str = "") -> JsonText:
+    """Write a command as numbers; the simulator reads also those in its culture, where "0.1" may be 1."""
+    steering, throttle = write_number(control.steering), write_number(control.throttle)
+    return JsonText(f'{{"steering_angle":{steering},"throttle":{throttle}{more}}}')
 
 
 def _control(data: Any, culture: Culture) -> Control:
@@ -622,6 +681,8 @@ def _control(data: Any, culture: Culture) -> Control:
     values = []
     for name in ("steering_angle", "throttle"):
         value = data.get(name)
+        if isinstance(value, JsonNumber):
+            value = value.text
         number = culture.read(value) if isinstance(value, str) else read_number(value)
         values.append(min(1.0, max(-1.0, number)))
     return Control(*values)

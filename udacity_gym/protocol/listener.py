@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import ipaddress
 import logging
 import os
 import re
@@ -21,31 +22,50 @@ import socket
 import socketserver
 import sys
 import threading
+import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from wsgiref.simple_server import WSGIRequestHandler
 
 import engineio
 import socketio
-from engineio import packet as engineio_packet
+from engineio import exceptions as engineio_exceptions, packet as engineio_packet
 
 from udacity_gym.errors import SimulatorError
+from udacity_gym.protocol.dialects import Event, write_event
 from udacity_gym.protocol.ports import listener
 from udacity_gym.protocol.websocket import WebSocket, WebSocketClosedError, accept_key, acknowledge
 
 PING_INTERVAL = 20.0
 """s between our pings; also keeps a silent connection open."""
 NOT_ENGINE_IO, NOT_SOCKET_IO = "a message that is not Engine.IO", "a message that is not Socket.IO"
+DECIMAL_COMMAS = (
+    "a telemetry that is no JSON, because the simulator's machine writes decimal commas: start the simulator "
+    "with LC_ALL=C, or choose English as the format of numbers of its system"
+)
 """Keys of `Listener.drops`."""
+MAX_CONNECTIONS, MAX_SESSIONS = 64, 32
+"""Connections and sessions at a time; for a new one, the oldest that is no simulator's is closed."""
+MAX_SILENCE = 20.0
+"""s after which a session that has sent no telemetry is closed, at the next ping."""
+REQUEST_TIMEOUT = 10.0
+"""s within which a client must send its request, and take the answer."""
 _MAX_MESSAGE = 2_000_000
 """Bytes of a message or an HTTP request; a telemetry with three images has 60 000."""
 _SOCKET, _REVISION, _ANSWERED = "udacity_gym.socket", "udacity_gym.revision", "udacity_gym.answered"
-"""Keys in a request's environment: connection, Engine.IO revision named, whether it was a WebSocket."""
+_SESSION = "udacity_gym.session"
+"""Keys in a request's environment: connection, Engine.IO revision named, whether it was a WebSocket, and the
+session."""
 _PACKET = re.compile(r"4[0-3]|1$|2probe$|3|5$|6$")
 """Packets that are let through: none that is binary, or that python-engineio parses by itself."""
 _PING, _PONG = "2", "3"
+_COMMA_IN_NUMBER = re.compile(r'42\["telemetry",.*"(x|y|psi|speed|throttle|steering_angle)":-?\d+,\d', re.S)
+"""Telemetry of the MPC build in a culture with decimal commas; it writes numbers without quotes."""
+_LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+"""Ends of names that nobody can register in the internet."""
 _WAITING = 3
 """Packets that may wait for a client that is pinged; more means that the client reads none."""
 
@@ -61,8 +81,15 @@ class Handlers(Protocol):
     def connected(self, client: str, query: dict[str, str]) -> None:
         """Note that a client has connected, with the query of its request."""
 
-    def handle(self, client: str, event: str, data: Any) -> None:
-        """Handle an event that a client sent; ``data`` is its first argument, None if it has none."""
+    def handle(self, client: str, event: str, data: Any) -> bool:
+        """Handle an event that a client sent; ``data`` is its first argument, None if it has none.
+
+        Returns:
+            Whether the client is a simulator, for which others have to make room.
+        """
+
+    def unreadable(self, client: str, what: str) -> None:
+        """Note that a client has sent a message that can't be read, and what it was."""
 
     def disconnected(self, client: str) -> None:
         """Note that a client has disconnected."""
@@ -91,19 +118,31 @@ class Listener:
         """
         self.drops: Counter[str] = Counter()
         self.visitor: str | None = None
-        self._sockets = _Server(self.drops, async_mode="threading", async_handlers=False, logger=_library_log)
+        self._handlers = handlers
+        self._sockets = _Server(
+            self.drops,
+            handlers.unreadable,
+            async_mode="threading",
+            async_handlers=False,
+            logger=_library_log,
+        )
         self._sockets.on(
             "connect", lambda client, environ, auth=None: handlers.connected(client, _query(environ))
         )
         self._sockets.on("disconnect", lambda client, reason=None: handlers.disconnected(client))
-        self._sockets.on(
-            "*", lambda event, client, *data: handlers.handle(client, event, data[0] if data else None)
-        )
+        self._sockets.on("*", self._handle_event)
         try:
-            self._http = _HttpServer((host, port), self._answer)
-        except (OSError, OverflowError) as error:
+            self._http = _HttpServer(host, port, self._answer)
+        except (OSError, OverflowError, UnicodeError) as error:
             raise SimulatorError(_why_not(host, port, error)) from error
         self.host, self.port = host, int(self._http.server_address[1])
+        if not is_loopback(host):
+            warnings.warn(
+                f"listening on {host!r}: everybody who can reach port {self.port} of this machine can "
+                "connect as a simulator. Do this only in a network that you trust; an SSH tunnel is "
+                "safer, see docs/unity.md",
+                stacklevel=2,
+            )
         self._closing = threading.Event()
         self._threads = [
             threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True),
@@ -113,17 +152,24 @@ class Listener:
             thread.start()
 
     @property
-    def has_sessions(self) -> bool:
-        """Whether a client has a session open, even if no event has arrived yet."""
-        return bool(self._sockets.eio.sockets)
+    def sessions(self) -> int:
+        """How many clients have a session open, even if no event has arrived from them yet."""
+        return len(self._sockets.eio.sockets)
 
-    def emit(self, client: str, event: str, data: Any) -> None:
+    def emit(self, client: str, event: Event) -> None:
         """Send an event to a client; nothing happens if it is gone."""
-        self._sockets.emit(event, data, to=client)
+        session = self._sockets.manager.eio_sid_from_sid(client, "/")
+        with contextlib.suppress(engineio_exceptions.EngineIOError):
+            self._sockets.eio.send(session, f"2{write_event(event)}")
 
     def hang_up(self, client: str) -> None:
         """Close a client's connection; Udacity's simulator then connects again within milliseconds."""
         self._sockets.eio.hang_up(self._sockets.manager.eio_sid_from_sid(client, "/"))
+
+    def _handle_event(self, event: str, client: str, *data: Any) -> None:
+        if self._handlers.handle(client, event, data[0] if data else None):
+            wire = self._sockets.eio.keep(self._sockets.manager.eio_sid_from_sid(client, "/"))
+            self._http.keep(wire)
 
     def close(self) -> None:
         """Stop listening and hang up on all clients; never waits for one. Calling it twice is fine."""
@@ -139,17 +185,29 @@ class Listener:
 
     def _keep_alive(self) -> None:
         while not self._closing.wait(PING_INTERVAL):
+            self._sockets.eio.free()
             self._sockets.eio.ping()
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         """Answer a request (WSGI application): Socket.IO under its path, a sentence elsewhere."""
+        request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"[:100]
+        host = environ.get("HTTP_HOST", "")
+        if not is_local(host, self.host):
+            # A web page whose name was bound to this machine's address after it was loaded.
+            self.visitor = f"{request} of the host {host[:100]!r} from {environ['REMOTE_ADDR']}"
+            start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
+            return [b"udacity-gym: connect by IP address, or by a name of the local network.\n"]
         if not environ["PATH_INFO"].startswith("/socket.io"):
-            request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
-            self.visitor = f"{request[:100]} from {environ['REMOTE_ADDR']}"
+            self.visitor = f"{request} from {environ['REMOTE_ADDR']}"
             start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [b"udacity-gym waits for a simulator here (Socket.IO, path /socket.io/).\n"]
         query = dict(parse_qsl(environ["QUERY_STRING"]))
         environ[_REVISION] = query.get("EIO", "")
+        session = query.get("sid")
+        if session is None:
+            self._sockets.eio.make_room()
+        elif self._sockets.eio.is_simulator(session):
+            self._http.keep(environ[_SOCKET][0])
         if environ[_REVISION] == "3":
             environ["QUERY_STRING"] = urlencode({**query, "EIO": "4"})
             if query.get("transport") != "websocket":
@@ -192,7 +250,9 @@ class Listener:
 class _Server(socketio.Server):  # type: ignore[misc]
     """python-socketio, with clients that never say CONNECT."""
 
-    def __init__(self, drops: Counter[str], **options: Any) -> None:
+    def __init__(
+        self, drops: Counter[str], on_unreadable: Callable[[str, str], object], **options: Any
+    ) -> None:
         super().__init__(
             engineio_logger=_library_log,
             monitor_clients=False,
@@ -201,7 +261,7 @@ class _Server(socketio.Server):  # type: ignore[misc]
             ping_interval=PING_INTERVAL,
             **options,
         )
-        self.drops = drops
+        self.drops, self.on_unreadable = drops, on_unreadable
         self.eio.drops = drops
 
     def _engineio_server_class(self) -> type[engineio.Server]:
@@ -231,7 +291,12 @@ class _Server(socketio.Server):  # type: ignore[misc]
         try:
             super()._handle_eio_message(eio_sid, data)
         except Exception as error:
-            self.drops[NOT_SOCKET_IO] += 1
+            has_commas = isinstance(data, str) and _COMMA_IN_NUMBER.match(f"4{data[:2000]}")
+            what = DECIMAL_COMMAS if has_commas else NOT_SOCKET_IO
+            self.drops[what] += 1
+            client = self.manager.sid_from_eio_sid(eio_sid, "/")
+            if client is not None:
+                self.on_unreadable(client, what)
             _log.debug("dropped %.80r: %s", data, error)
 
     def _is_connected(self, eio_sid: str, namespace: str | None) -> bool:
@@ -257,22 +322,59 @@ class _Engine(engineio.Server):  # type: ignore[misc]
 
     def ping(self) -> None:
         """Ping every client, and drop those that have stopped reading."""
-        for connection in list(self.sockets.values()):
-            if connection.closed:
-                continue
+        for sid, connection in list(self.sockets.items()):
             if connection.queue.qsize() > _WAITING:
-                connection.close(wait=False, abort=True)
+                self.drop(sid)
                 continue
             # Clients of revision 3 ping by themselves, but a packet in the queue keeps its writer going.
             kind = engineio_packet.NOOP if connection.revision == "3" else engineio_packet.PING
             connection.queue.put(engineio_packet.Packet(kind))
 
-    def hang_up(self, sid: str | None) -> None:
-        """Shut the connection underneath."""
+    def keep(self, sid: str | None) -> socket.socket | None:
+        """Note that a session is a simulator's, which is never closed for silence; return its connection."""
         connection = self.sockets.get(sid)
+        if connection is None:
+            return None
+        connection.is_simulator = True
+        wire: socket.socket = connection.wire
+        return wire
+
+    def is_simulator(self, sid: str) -> bool:
+        """Whether the session is a simulator's."""
+        connection = self.sockets.get(sid)
+        return connection is not None and connection.is_simulator
+
+    def make_room(self) -> None:
+        """Make sure that there is room for one more session.
+
+        Closes the oldest of those that have sent no telemetry. If all have, the last that came is closed: the
+        first is the simulator that is served.
+        """
+        sessions = list(self.sockets.items())
+        silent = [sid for sid, connection in sessions if not connection.is_simulator]
+        simulators = [sid for sid, connection in sessions if connection.is_simulator]
+        for sid in [*silent, *reversed(simulators)][: max(0, len(sessions) + 1 - MAX_SESSIONS)]:
+            self.drop(sid)
+
+    def free(self) -> None:
+        """Close sessions that have never sent telemetry, and forget closed ones."""
+        latest = time.monotonic() - MAX_SILENCE
+        for sid, connection in list(self.sockets.items()):
+            if connection.closed or (not connection.is_simulator and connection.since <= latest):
+                self.drop(sid)
+
+    def drop(self, sid: str) -> None:
+        """Close a session, and free all that belongs to it."""
+        connection = self.sockets.pop(sid, None)
         if connection is not None:
+            connection.close(wait=False, abort=True)
             with contextlib.suppress(OSError):
                 connection.wire.shutdown(socket.SHUT_RDWR)
+
+    def hang_up(self, sid: str | None) -> None:
+        """Shut the connection underneath."""
+        if sid is not None:
+            self.drop(sid)
 
     def pong(self, sid: str) -> None:
         """Answer a ping that came by polling."""
@@ -280,11 +382,23 @@ class _Engine(engineio.Server):  # type: ignore[misc]
         if connection is not None:
             connection.queue.put(engineio_packet.Packet(engineio_packet.PONG))
 
+    def _handle_connect(
+        self, environ: dict[str, Any], start_response: Callable[..., object], *arguments: Any
+    ) -> Any:
+        try:
+            return super()._handle_connect(environ, start_response, *arguments)
+        finally:
+            if "HTTP_UPGRADE" in environ and _SESSION in environ:  # the WebSocket was its session
+                self.drop(environ[_SESSION])
+
     def _trigger_event(self, event: str, *args: Any, **kwargs: Any) -> Any:
         if event == "connect":
             sid, environ = args
-            self.sockets[sid].revision = environ[_REVISION]
-            self.sockets[sid].wire = environ[_SOCKET][0]
+            environ[_SESSION] = sid
+            connection = self.sockets[sid]
+            connection.revision = environ[_REVISION]
+            connection.wire = environ[_SOCKET][0]
+            connection.since, connection.is_simulator = time.monotonic(), False
         return super()._trigger_event(event, *args, **kwargs)
 
 
@@ -297,6 +411,10 @@ class _EngineWebSocket:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         connection, reader = environ[_SOCKET]
+        session = self._server.sockets.get(dict(parse_qsl(environ["QUERY_STRING"])).get("sid"))
+        if session is not None:  # it began with polling
+            session.wire = connection
+        connection.settimeout(None)
         key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "").encode("latin-1")
         connection.sendall(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -335,25 +453,41 @@ class _HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     daemon_threads = True
     allow_reuse_address = os.name != "nt"  # there it would let two servers have one port
-    request_queue_size = 16
+    request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], application: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, host: str, port: int, application: Callable[..., Iterable[bytes]]) -> None:
         self.application = application
-        self._connections: set[socket.socket] = set()
+        self._connections: dict[socket.socket, bool] = {}
+        """Connections, oldest first, and whether each is a simulator's."""
         self._lock = threading.Lock()
-        super().__init__(address, _RequestHandler)
+        families = [family for family, *_ in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        # Simulators connect to 127.0.0.1, so of a name that has both addresses it is that one.
+        self.address_family = socket.AF_INET if socket.AF_INET in families else families[0]
+        super().__init__((host, port), _RequestHandler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         with self._lock:
-            self._connections.add(connection)
+            if len(self._connections) >= MAX_CONNECTIONS:
+                others = (other for other, is_simulator in self._connections.items() if not is_simulator)
+                dispensable = next(others, next(reversed(self._connections)))
+                del self._connections[dispensable]
+                with contextlib.suppress(OSError):
+                    dispensable.shutdown(socket.SHUT_RDWR)
+            self._connections[connection] = False
         return connection, address
+
+    def keep(self, connection: socket.socket | None) -> None:
+        """Note that a connection is a simulator's."""
+        with self._lock:
+            if connection in self._connections:
+                self._connections[connection] = True
 
     def shutdown_request(self, request: Any) -> None:
         with self._lock:
-            self._connections.discard(request)
+            self._connections.pop(request, None)
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
@@ -365,7 +499,7 @@ class _HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exc_info()[1]
-        if not isinstance(error, ConnectionError):
+        if not isinstance(error, OSError):
             _log.warning("a connection from %s broke: %r", client_address, error)
 
 
@@ -373,7 +507,7 @@ class _RequestHandler(WSGIRequestHandler):
     """One HTTP request, then the connection closes or is a WebSocket."""
 
     server: _HttpServer
-    timeout = None
+    timeout = REQUEST_TIMEOUT
 
     def handle(self) -> None:
         self.raw_requestline = self.rfile.readline(65537)
@@ -412,6 +546,32 @@ class _RequestHandler(WSGIRequestHandler):
         _log.debug(format, *args)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def is_local(host: str, own: str) -> bool:
+    """Whether a request's host is one that no web page can choose to be: none with a registered name.
+
+    Args:
+        host: the Host header, "" if there is none; browsers always send one.
+        own: name or address that the server listens on.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(name.partition("%")[0])
+        return True
+    machine = socket.gethostname().lower()
+    return "." not in name or name.endswith(_LOCAL_SUFFIXES) or name in (own.lower(), machine)
+
+
 def _query(environ: dict[str, Any]) -> dict[str, str]:
     return dict(parse_qsl(environ["QUERY_STRING"]))
 
@@ -445,7 +605,7 @@ def _utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def _why_not(host: str, port: int, error: OSError | OverflowError) -> str:
+def _why_not(host: str, port: int, error: OSError | OverflowError | UnicodeError) -> str:
     owner = listener(port) if isinstance(error, OSError) else None
     if owner is not None:
         return (
@@ -453,4 +613,6 @@ def _why_not(host: str, port: int, error: OSError | OverflowError) -> str:
             "here and at the simulator"
         )
     reason = getattr(error, "strerror", None) or error
+    if ":" in host:
+        host = f"[{host}]"
     return f"can't listen on {host}:{port}: {reason}"

@@ -90,12 +90,13 @@ class WebSocket:
             SimulatorError: The program that listens there is no WebSocket server.
         """
         connection = socket.create_connection((host, port), timeout=timeout)
+        name = f"[{host}]" if ":" in host else host
         try:
             if fragment is None:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             key = base64.b64encode(os.urandom(16))
             connection.sendall(
-                f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 f"Sec-WebSocket-Key: {key.decode()}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
             )
             head = bytearray()
@@ -111,7 +112,7 @@ class WebSocket:
             }
             if " 101 " not in lines[0] + " " or headers.get("sec-websocket-accept") != accept_key(key):
                 raise SimulatorError(
-                    f"{host}:{port} answered {lines[0]!r} instead of opening a WebSocket: "
+                    f"{name}:{port} answered {lines[0]!r} instead of opening a WebSocket: "
                     "what listens there is no Socket.IO server with the websocket transport"
                 )
         except BaseException:

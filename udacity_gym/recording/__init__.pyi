@@ -22,6 +22,7 @@ from . import (
 from .episodes import (
     Episode as Episode,
     Frame as Frame,
+    Outcomes as Outcomes,
     Recording as Recording,
 )
 from .frames import (

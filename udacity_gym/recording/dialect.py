@@ -1,9 +1,9 @@
-"""One line of a ``driving_log.csv``, in any of the forms found in the wild, to seven fields.
+"""Parse one line of a ``driving_log.csv``, in any of the forms found in the wild.
 
-Udacity's simulators write ``center, left, right, steering, throttle, brake, speed``: the 2016 builds
-separate with ``", "``, later ones with ``","``; paths are those of the recording machine; numbers
-follow that machine's culture, so that on some systems a comma is separator and decimal mark at
-once. Spreadsheets and hand-edited copies add quotes, semicolons and further columns.
+Udacity's simulators write ``center, left, right, steering, throttle, brake, speed``. Builds of 2016
+separate with ``", "``, later ones with ``","``. Paths are those of the recording machine. Numbers are in
+the culture of that machine, so that a comma may be both separator and decimal mark. Spreadsheets and
+programs of students add quotes, semicolons and more columns, and change the order of the columns.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from __future__ import annotations
 import contextlib
 import csv
 import itertools
+import math
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.recording.report import AMBIGUOUS, NOT_A_NUMBER, OUT_OF_RANGE, UNREADABLE_ROW, Kind
-
-FIELDS = ("steering", "throttle", "brake", "speed")
-"""The four numbers of a row, in the order of the file."""
+from udacity_gym.recording.header import FIELDS, UDACITY, Columns
+from udacity_gym.recording.report import AMBIGUOUS, NOT_A_NUMBER, UNREADABLE_ROW, Kind
+from udacity_gym.telemetry import CAMERAS
 
 RANGES = {"steering": (-1.0, 1.0), "throttle": (0.0, 1.0), "brake": (0.0, 1.0), "speed": (0.0, 200.0)}
-"""What a number may be. Speed is in mph; the simulator's car reaches 30, modified ones more."""
+"""Range of each number. Speed is in mph: the simulator's car reaches 30, modified ones more."""
 
 LONGEST_LINE = 10_000
-"""Characters; a row of the simulator has some hundred, so that longer lines are no rows."""
+"""Maximum length of a row, characters. A row of the simulator has some hundred."""
 
 _IMAGE = r"[^,;\t\"\\/]*\.(?:jpe?g|png)"
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -38,33 +39,42 @@ _PLAIN = re.compile(
 )
 _PLAIN_NUMBERS = re.compile(r"[0-9+\-.eE ]*")
 _ODD_IN_NAMES = re.compile(r"""[/\\;\t" ]""")
-_NUMBER_ONLY = re.compile(_NUMBER)
-_COMMA_NUMBER = re.compile(r"[+-]?[0-9]+(?:,[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_WHOLE = re.compile(r"[+-]?[0-9]+(?:[eE][+-]?[0-9]+)?")
+# Cultures of Arabic machines write the minus sign behind the number.
+_NUMBER_ONLY = re.compile(rf"{_NUMBER}|(?=[0-9.]){_NUMBER}-")
+_COMMA_NUMBER = re.compile(
+    r"[+-]?[0-9]+(?:,[0-9]+)?(?:[eE][+-]?[0-9]+)?|[0-9]+(?:,[0-9]+)?(?:[eE][+-]?[0-9]+)?-"
+)
+_WHOLE = re.compile(r"[+-]?[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+(?:[eE][+-]?[0-9]+)?-")
+_SLASH_NUMBER = re.compile(r"([+-]?[0-9]+)/([0-9]+(?:[eE][+-]?[0-9]+)?-?)")
+_SIGNS = {ord(sign): "-" for sign in "\u2212\u2010\u2011\u2012\u2013\ufe63\uff0d"} | {ord("\u066b"): "."}
+_MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u061c\u202a\u202b\u202c\u2066\u2067\u2068\u2069"))
+"""Marks of the direction of writing, which some cultures put around signs."""
 _IMAGE_NAME = re.compile(r".*\.(?:jpe?g|png)", re.IGNORECASE | re.DOTALL)
-_SEPARATOR = re.compile(r"\.(?:jpe?g|png)[\"']?[ ]*([,;\t])", re.IGNORECASE)
+_SEPARATOR = re.compile(r"\.(?:jpe?g|png)[\"']?[ ]*([,;\t|])", re.IGNORECASE)
 _QUOTES = " \t\"'"
-_Paths: TypeAlias = "tuple[tuple[str, str], tuple[str, str], tuple[str, str]]"
+_STEERING_ONLY = (*CAMERAS, "steering")
+_Path: TypeAlias = "tuple[str, str]"
+_NO_PATH: _Path = ("", "")
 
 
 class Row(NamedTuple):
-    """The fields of one line.
+    """Fields of one line. Numbers may be out of range, see `out_of_range`.
 
     Attributes:
         center: (folder part, file name) of the image; ("", "") where the field is empty.
         left: the same.
         right: the same.
         steering: [-1, 1], positive turns right.
-        throttle: [0, 1].
+        throttle: [0, 1]; NaN if the log has no such column, as for the other numbers.
         brake: [0, 1].
         speed: mph, [0, 200].
-        further: columns that follow.
-        further_numbers: the first of them are numbers too, so that whole numbers may be as well.
+        further: number of columns that follow.
+        further_numbers: whether the first of them is a number, so that whole numbers may be as well.
     """
 
-    center: tuple[str, str]
-    left: tuple[str, str]
-    right: tuple[str, str]
+    center: _Path
+    left: _Path
+    right: _Path
     steering: float
     throttle: float
     brake: float
@@ -74,11 +84,11 @@ class Row(NamedTuple):
 
 
 class Block(NamedTuple):
-    """The fields of many lines of one style.
+    """Fields of many lines of one style.
 
     Attributes:
-        paths: of center, left and right the folder part, and the n file names.
-        values: (n, 4) float64 steering, throttle, brake, and speed in mph; all in range.
+        paths: folder part and n file names for each of center, left and right.
+        values: (n, 4) float64 steering, throttle, brake, and speed in mph; NaN for missing columns.
     """
 
     paths: tuple[tuple[str, list[str]], ...]
@@ -89,8 +99,8 @@ class LineError(ValueError):
     """A line can't be used.
 
     Attributes:
-        kind: what the report calls it.
-        detail: what is wrong, naming the field.
+        kind: kind of the finding in the report.
+        detail: description of the problem, which names the field.
     """
 
     def __init__(self, kind: Kind, detail: str) -> None:
@@ -99,26 +109,19 @@ class LineError(ValueError):
         self.detail = detail
 
 
-def is_header(line: str) -> bool:
-    """Whether the line names the columns of Udacity's log."""
-    names = [name.strip(" \t\"'").casefold() for name in re.split("[,;\t]", line)[:5]]
-    if names and names[0] == "":  # the unnamed index column that pandas writes
-        names = names[1:]
-    return names[:3] == ["center", "left", "right"]
-
-
 def has_image(line: str) -> bool:
-    """Whether the line has a name of an image somewhere."""
+    """Whether the line contains the name of an image."""
     return re.search(r"\.(?:jpe?g|png)", line, re.IGNORECASE) is not None
 
 
-def parse(line: str, numbers_follow: bool = False) -> Row:
+def parse(line: str, numbers_follow: bool = False, columns: Columns = UDACITY) -> Row:
     """Read one line.
 
     Args:
         line: without its end.
         numbers_follow: the file has lines with `Row.further_numbers`, so that more than four whole
             numbers may be further columns as well as decimal commas.
+        columns: order of the columns.
 
     Returns:
         The fields.
@@ -126,56 +129,60 @@ def parse(line: str, numbers_follow: bool = False) -> Row:
     Raises:
         LineError: The line can't be used; `LineError.kind` says why.
     """
+    if not columns.is_udacity:
+        return _parse_columns(line, numbers_follow, columns)
     plain = _PLAIN.fullmatch(line)
-    if plain is not None:
-        center, center_name, left, left_name, right, right_name, *numbers = plain.groups()
-        steering, throttle, brake, speed = map(float, numbers)
-        row = Row(
-            (center.lstrip(), center_name.lstrip()),
-            (left.lstrip(), left_name.lstrip()),
-            (right.lstrip(), right_name.lstrip()),
-            steering,
-            throttle,
-            brake,
-            speed,
-        )
-    else:
-        row = _parse_odd(line, numbers_follow)
-    if not (
-        -1.0 <= row.steering <= 1.0
-        and 0 <= row.throttle <= 1
-        and 0 <= row.brake <= 1
-        and 0 <= row.speed <= 200
-    ):
-        raise _out_of_range(row)
-    return row
+    if plain is None:
+        return _parse_blocks(_split(line, columns.separator), numbers_follow, UDACITY)
+    center, center_name, left, left_name, right, right_name, *numbers = plain.groups()
+    steering, throttle, brake, speed = map(float, numbers)
+    return Row(
+        (center.lstrip(), center_name.lstrip()),
+        (left.lstrip(), left_name.lstrip()),
+        (right.lstrip(), right_name.lstrip()),
+        steering,
+        throttle,
+        brake,
+        speed,
+    )
 
 
-def parse_block(lines: Sequence[str]) -> Block | None:
+def parse_block(lines: Sequence[str], columns: Columns = UDACITY) -> Block | None:
     """Read many lines at once, column by column, which is several times as fast as line by line.
 
     Args:
         lines: without their ends.
+        columns: order of the columns.
 
     Returns:
         What `parse` gives for each of them; None where not all are of one plain style.
     """
     rows = [line.split(",") for line in lines]
-    if set(map(len, rows)) != {7}:
+    if set(map(len, rows)) != {len(columns.names)} or (columns.is_udacity and columns.names != UDACITY.names):
         return None
-    *columns, steering, throttle, brake, speed = zip(*rows, strict=True)
-    numbers = (steering, throttle, brake, speed)
-    if not all(_PLAIN_NUMBERS.fullmatch(" ".join(column)) for column in numbers):
+    table = list(zip(*rows, strict=True))
+    paths = {camera: _split_column(table[columns.index[camera]]) for camera in columns.cameras}
+    if None in paths.values():
         return None
-    paths = [_split_column(column) for column in columns]
+    values = np.full((len(rows), len(FIELDS)), np.nan)
     try:
-        values = np.array([[float(text) for text in column] for column in numbers]).T
+        for name in columns.numbers:
+            column = table[columns.index[name]]
+            if not _PLAIN_NUMBERS.fullmatch(" ".join(column)):
+                return None
+            values[:, FIELDS.index(name)] = [float(text) for text in column]
     except ValueError:
         return None
-    low, high = np.array(list(RANGES.values())).T
-    if None in paths or not ((values >= low) & (values <= high)).all():
-        return None
-    return Block(tuple(path for path in paths if path is not None), np.ascontiguousarray(values))
+    return Block(tuple(paths.get(camera) or ("", [""] * len(rows)) for camera in CAMERAS), values)
+
+
+def out_of_range(values: Sequence[float]) -> str | None:
+    """Describe the first number of a row that is out of range; None if all are in range or missing (NaN)."""
+    for value, (name, (low, high)) in zip(values, RANGES.items(), strict=True):
+        if not (low <= value <= high or math.isnan(value)):
+            unit = " mph" if name == "speed" else ""
+            return f"{name} is {value:g}, not in [{low:g}, {high:g}]{unit}"
+    return None
 
 
 def _split_column(column: Sequence[str]) -> tuple[str, list[str]] | None:
@@ -192,39 +199,82 @@ def _split_column(column: Sequence[str]) -> tuple[str, list[str]] | None:
     return folder.lstrip(), names
 
 
-def _parse_odd(line: str, numbers_follow: bool) -> Row:
+def _parse_columns(line: str, numbers_follow: bool, columns: Columns) -> Row:
+    """Read a line whose columns are not Udacity's."""
+    fields = _split(line, columns.separator)
+    if columns.names == _STEERING_ONLY:  # the header may be shorter than the rows
+        _, numbers = _paths(fields, CAMERAS)
+        if len(numbers) >= len(FIELDS):
+            return _parse_blocks(fields, numbers_follow, UDACITY)
+    count = len(columns.names)
+    if len(fields) >= count and not any(field.strip(_QUOTES) for field in fields[count:]):
+        return _parse_in_place(fields, columns)
+    if len(fields) > count and columns.is_in_blocks:
+        return _parse_blocks(fields[columns.leading :], numbers_follow, columns)
+    raise LineError(UNREADABLE_ROW, f"{len(fields)} fields, but {count} columns: {shorten(line)}")
+
+
+def _parse_in_place(fields: Sequence[str], columns: Columns) -> Row:
+    """Read a line with a field for each column."""
+    paths: dict[str, _Path] = {}
+    for camera in columns.cameras:
+        field = fields[columns.index[camera]]
+        text = field.strip(_QUOTES)
+        if not (_IMAGE_NAME.fullmatch(text) or (not text and camera != "center")):
+            raise LineError(UNREADABLE_ROW, f"{camera} is {shorten(text)!r}, not an image")
+        cut = max(text.rfind("/"), text.rfind("\\")) + 1
+        paths[camera] = (text[:cut], text[cut:])
+    numbers: dict[str, float] = {}
+    for name in columns.numbers:
+        text = _plain(fields[columns.index[name]])
+        if _COMMA_NUMBER.fullmatch(text):
+            text = text.replace(",", ".")
+        if not _NUMBER_ONLY.fullmatch(text):
+            raise LineError(NOT_A_NUMBER, f"{name} is {shorten(text)!r}")
+        numbers[name] = _value(text)
+    return _row(paths, numbers)
+
+
+def _parse_blocks(fields: Sequence[str], numbers_follow: bool, columns: Columns) -> Row:
+    """Read a line with images first, and numbers after them in which commas may be decimal marks."""
+    paths, rest = _paths(fields, columns.cameras)
+    values, further, further_numbers = _numbers(rest, numbers_follow, columns.numbers)
+    row = _row(paths, dict(zip(columns.numbers, values, strict=True)))
+    return row._replace(further=further, further_numbers=further_numbers)
+
+
+def _row(paths: Mapping[str, _Path], numbers: Mapping[str, float]) -> Row:
+    center, left, right = (paths.get(camera, _NO_PATH) for camera in CAMERAS)
+    steering, throttle, brake, speed = (numbers.get(name, math.nan) for name in FIELDS)
+    return Row(center, left, right, steering, throttle, brake, speed)
+
+
+def _split(line: str, default: str = ",") -> list[str]:
+    """Split at the separator, which is the one that follows an image's name; blanks are kept."""
     if len(line) > LONGEST_LINE:
         raise LineError(UNREADABLE_ROW, f"a line of {len(line)} characters: {shorten(line)}")
-    paths, rest = _episode_paths(line)
-    (steering, throttle, brake, speed), further, further_numbers = _episode_numbers(rest, numbers_follow)
-    return Row(*paths, steering, throttle, brake, speed, further, further_numbers)
-
-
-def _split(line: str) -> list[str]:
-    """Split at the separator, which is the one that follows an image's name; blanks are kept."""
     match = _SEPARATOR.search(line)
-    separator = match.group(1) if match else ","
+    separator = match.group(1) if match else default
     if '"' in line:
         with contextlib.suppress(csv.Error, StopIteration):
             return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
     return line.split(separator)
 
 
-def _episode_paths(line: str) -> tuple[_Paths, list[str]]:
-    """Split off the three images.
+def _paths(fields: Sequence[str], cameras: Sequence[str]) -> tuple[dict[str, _Path], list[str]]:
+    """Read the images.
 
     Folders may have commas in their names, so a path goes on until a field that ends like an image.
 
     Returns:
-        Three (folder part, file name), and the fields after them.
+        (folder part, file name) for each camera, and the fields after them.
     """
-    fields = _split(line)
-    paths: list[tuple[str, str]] = []
+    paths: list[_Path] = []
     start = 0
     for index, field in enumerate(fields):
         text = field.strip(_QUOTES)
         if index == start and not text and paths:
-            paths.append(("", ""))
+            paths.append(_NO_PATH)
         elif _IMAGE_NAME.fullmatch(text):
             cut = max(field.rfind("/"), field.rfind("\\")) + 1
             folder = ",".join([*fields[start:index], field[:cut]]).strip(_QUOTES)
@@ -232,65 +282,82 @@ def _episode_paths(line: str) -> tuple[_Paths, list[str]]:
         else:
             continue
         start = index + 1
-        if len(paths) == 3:
-            return (paths[0], paths[1], paths[2]), fields[start:]
-    raise LineError(
-        UNREADABLE_ROW, f"{len(paths)} images where center, left and right belong: {shorten(line)}"
-    )
+        if len(paths) == len(cameras):
+            return dict(zip(cameras, paths, strict=True)), list(fields[start:])
+    belong = " and ".join([", ".join(cameras[:-1]), cameras[-1]] if len(cameras) > 1 else cameras)
+    raise LineError(UNREADABLE_ROW, f"{len(paths)} images where {belong} belong: {shorten(','.join(fields))}")
 
 
-def _leading_numbers(fields: Sequence[str]) -> list[str]:
-    stripped = (field.strip(" \t\"'") for field in fields)
-    return list(itertools.takewhile(lambda text: _NUMBER_ONLY.fullmatch(text) is not None, stripped))
-
-
-def _episode_numbers(fields: Sequence[str], numbers_follow: bool) -> tuple[list[float], int, bool]:
-    """Read the four numbers, whatever the decimal mark.
+def _numbers(
+    fields: Sequence[str], numbers_follow: bool, names: Sequence[str]
+) -> tuple[list[float], int, bool]:
+    """Read the numbers, whatever the decimal mark.
 
     Returns:
         The numbers, how many columns follow, and whether those begin with numbers.
     """
+    count = len(names)
     spaced = re.split(r",[ \t]+", ",".join(fields).strip(" \t"))
-    for columns in (fields[:4], spaced):  # commas inside of fields; ", " between them
-        texts = [text.strip(_QUOTES) for text in columns]
-        if len(texts) == 4 and "," in "".join(texts) and all(map(_COMMA_NUMBER.fullmatch, texts)):
-            further = 0 if columns is spaced else len(fields) - 4
-            return [float(text.replace(",", ".")) for text in texts], further, False
-    numbers = _leading_numbers(fields)
-    if len(numbers) < min(4, len(fields)):
+    for columns in (fields[:count], spaced):  # commas inside of fields; ", " between them
+        texts = list(map(_plain, columns))
+        if len(texts) == count and "," in "".join(texts) and all(map(_COMMA_NUMBER.fullmatch, texts)):
+            further = 0 if columns is spaced else len(fields) - count
+            return [_value(text.replace(",", ".")) for text in texts], further, False
+    plain = map(_plain, fields)
+    numbers = list(itertools.takewhile(lambda text: _NUMBER_ONLY.fullmatch(text) is not None, plain))
+    if len(numbers) < min(count, len(fields)):
         raise LineError(
-            NOT_A_NUMBER, f"{FIELDS[len(numbers)]} is {shorten(fields[len(numbers)].strip(_QUOTES))!r}"
+            NOT_A_NUMBER, f"{names[len(numbers)]} is {shorten(fields[len(numbers)].strip(_QUOTES))!r}"
         )
-    if len(numbers) < 4:
-        raise LineError(UNREADABLE_ROW, f"{len(numbers)} numbers after the images instead of four")
-    if len(numbers) == 4 or any("." in text for text in numbers):
-        return [float(text) for text in numbers[:4]], len(fields) - 4, len(numbers) > 4
-    readings = list(_decimal_comma_readings(numbers))
+    if len(numbers) < count:
+        wanted = "four" if count == len(FIELDS) else count
+        raise LineError(UNREADABLE_ROW, f"{len(numbers)} numbers after the images instead of {wanted}")
+    if len(numbers) == count or any("." in text for text in numbers):
+        return [_value(text) for text in numbers[:count]], len(fields) - count, len(numbers) > count
+    readings = list(_decimal_comma_readings(numbers, names))
     if numbers_follow:
-        readings.append([float(text) for text in numbers[:4]])
+        readings.append([_value(text) for text in numbers[:count]])
     if len(readings) == 1:
         return readings[0], len(fields) - len(numbers), False
     written = shorten(",".join(numbers))
     if not readings:
-        raise LineError(UNREADABLE_ROW, f"{written} can't be read as four numbers")
+        wanted = "four numbers" if count == len(FIELDS) else " and ".join(names)
+        raise LineError(UNREADABLE_ROW, f"{written} can't be read as {wanted}")
     meanings = " or ".join(" ".join(f"{value:g}" for value in reading) for reading in readings[:2])
     raise LineError(AMBIGUOUS, f"{written} may mean {meanings}")
 
 
-def _decimal_comma_readings(tokens: Sequence[str]) -> Iterator[list[float]]:
-    """All ways to join whole numbers to four with decimal commas that the simulator can have written."""
-    pairs = len(tokens) - 4
-    if pairs > 4 or not all(_WHOLE.fullmatch(token) for token in tokens):
+def _plain(field: str) -> str:
+    """A number of any culture with ASCII digits and signs; its comma and a minus sign behind it stay."""
+    text = field.strip(_QUOTES)
+    if not text.isascii():
+        text = text.translate(_SIGNS).translate(_MARKS)
+        text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text).strip(_QUOTES)
+    match = _SLASH_NUMBER.fullmatch(text) if "/" in text else None  # the decimal mark in Iran
+    return text if match is None else f"{match[1]}.{match[2]}"
+
+
+def _value(text: str) -> float:
+    """A number whose minus sign may be behind it."""
+    return -float(text[:-1]) if text.endswith("-") else float(text)
+
+
+def _decimal_comma_readings(tokens: Sequence[str], names: Sequence[str]) -> Iterator[list[float]]:
+    """All ways to join whole numbers with decimal commas to numbers that the simulator can have written."""
+    count = len(names)
+    pairs = len(tokens) - count
+    if pairs > count or not all(_WHOLE.fullmatch(token) for token in tokens):
         return
-    for joined in itertools.combinations(range(4), pairs):
+    ranges = [RANGES[name] for name in names]
+    for joined in itertools.combinations(range(count), pairs):
         texts, position = [], 0
-        for index in range(4):
+        for index in range(count):
             width = 2 if index in joined else 1
             texts.append(".".join(tokens[position : position + width]))
             position += width
         if all(_is_written_by_simulator(text) for text in texts):
-            values = [float(text) for text in texts]
-            if all(low <= value <= high for value, (low, high) in zip(values, RANGES.values(), strict=True)):
+            values = [_value(text) for text in texts]
+            if all(low <= value <= high for value, (low, high) in zip(values, ranges, strict=True)):
                 yield values
 
 
@@ -301,7 +368,7 @@ def _is_written_by_simulator(text: str) -> bool:
     """
     if not _NUMBER_ONLY.fullmatch(text):
         return False
-    mantissa, *exponent = re.split("[eE]", text)
+    mantissa, *exponent = re.split("[eE]", text.removesuffix("-"))
     whole, *fraction = mantissa.split(".")
     digits = whole.lstrip("+-")
     if len(digits) > 1 and (digits[0] == "0" or exponent):
@@ -309,15 +376,6 @@ def _is_written_by_simulator(text: str) -> bool:
     if fraction:
         return not fraction[0].endswith("0")
     return digits != "0" or (whole == "0" and not exponent)
-
-
-def _out_of_range(row: Row) -> LineError:
-    for name, (low, high) in RANGES.items():
-        value: float = getattr(row, name)
-        if not low <= value <= high:
-            unit = " mph" if name == "speed" else ""
-            return LineError(OUT_OF_RANGE, f"{name} is {value:g}, not in [{low:g}, {high:g}]{unit}")
-    raise AssertionError("called for a row that is in range")
 
 
 def shorten(text: str, length: int = 60) -> str:

@@ -1,8 +1,8 @@
 """Edits of a recording: a list that can be undone; the recording itself is not changed.
 
 ``edits.jsonl`` beside the log has one JSON object per edit, in the order they were made. Each says
-which rows it leaves out and before which rows it cuts, so that a recording with edits opens as fast as
-one without, and so that edits mean the same whoever reads them.
+which rows it leaves out and before which rows it cuts. So a recording with edits opens as fast as one
+without, and later versions apply an edit in the same way.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from udacity_gym.files import replacing
 from udacity_gym.recording.episodes import Episode, Recording
 from udacity_gym.recording.report import EDITED, Finding, row_ranges
 from udacity_gym.recording.storage import LOG_LIMIT, FolderStorage, Storage
+from udacity_gym.text import count
 
 EDITS = "edits.jsonl"
 """The file with the edits, beside the log."""
@@ -55,7 +56,9 @@ class Edit:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
         effects = []
         if len(self.leave_out):
-            effects.append(f"leaves out {len(self.leave_out)} rows ({row_ranges(self.leave_out.tolist())})")
+            effects.append(
+                f"leaves out {count(len(self.leave_out), 'row')} ({row_ranges(self.leave_out.tolist())})"
+            )
         if len(self.cut_before):
             effects.append(f"cuts before rows {row_ranges(self.cut_before.tolist())}")
         return f"{self.verb}({arguments}): {' and '.join(effects) or 'changes nothing'}"

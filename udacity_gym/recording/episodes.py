@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from udacity_gym.checks import is_number
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.dialect import FIELDS
+from udacity_gym.progress import progress_bar
+from udacity_gym.recording.header import FIELDS
 from udacity_gym.recording.images import decode_image
 from udacity_gym.recording.report import BROKEN_IMAGE, WRONG_SIZE, Finding, Findings, Report
-from udacity_gym.recording.side_file import SideFile
+from udacity_gym.recording.side_file import SIDE_FILE, SideFile
 from udacity_gym.recording.storage import Storage, ZipStorage
 from udacity_gym.telemetry import Image
+from udacity_gym.text import count
 
 _COLUMNS = (*FIELDS, "speed_mph", "time")
 
@@ -96,6 +99,25 @@ class Frame:
             return self._episode.image(camera, self._index)
         except RecordingError as error:
             raise RecordingError(f"{self._episode.log}, row {self.row}, {camera}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What came of the actions of an episode: rewards, and how the episode ended.
+
+    Attributes:
+        rewards: (n,) float64, reward of each frame's action.
+        terminated: (n,) bool, whether the environment ended the episode for what happened.
+        truncated: (n,) bool, whether it was cut off otherwise; true for the last frame if that is not
+            terminated, because nothing is recorded after it.
+        end_reason: why the episode ended, such as "off_road" or "stuck"; None if that was not recorded, as
+            where whoever recorded stopped.
+    """
+
+    rewards: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    end_reason: str | None
 
 
 class Episode(Sequence[Frame]):
@@ -205,6 +227,44 @@ class Episode(Sequence[Frame]):
             entries[frame_numbers[image.encode()]] = entry
         return entries
 
+    def outcomes(self, extras: Sequence[Mapping[str, Any]] | None = None) -> Outcomes | None:
+        """Rewards and ends of the episode, from the side file.
+
+        Args:
+            extras: entries of all frames in the side file, if they were read before.
+
+        Returns:
+            None if rewards were not recorded, as by other programs.
+
+        Raises:
+            RecordingError: Some frames have a reward and others have none, or a reward is no number.
+        """
+        extras = self.extras() if extras is None else extras
+        missing = [i for i, extra in enumerate(extras) if "reward" not in extra]
+        if len(missing) == len(extras):
+            return None
+        if missing:
+            raise RecordingError(
+                f"{self.log}, row {self.row[missing[0]]}: {SIDE_FILE} has no reward for this row, and for "
+                f"others of the episode it has ({len(missing)} of {len(extras)} lack it); remove these rows"
+            )
+        for i, extra in enumerate(extras):
+            if not is_number(extra["reward"]):
+                raise RecordingError(
+                    f"{self.log}, row {self.row[i]}: a reward must be a finite number, {SIDE_FILE} has "
+                    f"{extra['reward']!r}"
+                )
+        terminated = np.array([bool(extra.get("terminated")) for extra in extras])
+        truncated = np.array([bool(extra.get("truncated")) for extra in extras]) & ~terminated
+        truncated[-1] |= not terminated[-1]
+        reason = extras[-1].get("end_reason")
+        return Outcomes(
+            rewards=np.array([float(extra["reward"]) for extra in extras]),
+            terminated=terminated,
+            truncated=truncated,
+            end_reason=None if reason is None else str(reason),
+        )
+
     def extra(self, index: int) -> dict[str, Any]:
         """Entry of a frame in the side file; {} if there is none."""
         return self._side_file.get(self.name("center", index).rpartition("/")[2])
@@ -299,8 +359,8 @@ class Recording:
         Returns:
             The recording's report with the findings added; `without` leaves their rows out.
         """
-        with tqdm(
-            desc="checking", total=len(self), unit=" frames", delay=1.0, disable=not progress, leave=False
+        with progress_bar(
+            progress, desc="checking", total=len(self), unit=" frames", delay=1.0, leave=False
         ) as bar:
             reports = [part._check(bar) for part in self.parts]
         return reports[0] if len(reports) == 1 else Report.joined(self.log, reports)
@@ -357,6 +417,10 @@ class Recording:
         """
         report = self.report.extended(findings, sum(map(len, episodes)), len(episodes))
         return Recording(self.log, episodes, self.cameras, report, self.storage)
+
+    def __str__(self) -> str:
+        frames, episodes = count(len(self), "frame"), count(len(self.episodes), "episode")
+        return f"{self.path}: {frames} in {episodes}"
 
     def __repr__(self) -> str:
         several = f" ({len(self.parts)} recordings)" if len(self.parts) > 1 else ""

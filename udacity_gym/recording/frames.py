@@ -60,16 +60,16 @@ class FrameSource(Protocol):
 
 
 class ImageCache:
-    """Prepared images of recordings: decoded when first asked for, and kept within a memory budget.
+    """Cache of prepared images: decoded on first access, and kept within a memory budget.
 
-    What does not fit is decoded anew each time, so that memory is bounded however long a recording is: a
-    66x200 image takes 39.6 kB, 2000 frames of three cameras 238 MB. Trainings on data that grows share one
-    cache, so that each image is decoded once. Several threads may use it at once if it keeps nothing.
+    Images beyond the budget are decoded at each access, so memory is bounded: a 66x200 image takes 39.6 kB,
+    2000 frames of three cameras 238 MB. Learners on growing data share one cache, so that each image is
+    decoded once. Several threads may use the cache at once if its budget is 0.
 
     Attributes:
         prepare: preprocessing of each decoded image, None for none.
-        memory_budget: most bytes of images that are kept.
-        nbytes: bytes of images that are kept now.
+        memory_budget: maximum number of bytes of images that are kept.
+        nbytes: number of bytes of images that are kept at present.
     """
 
     def __init__(self, prepare: Prepare | None, memory_budget: float = 0) -> None:
@@ -117,12 +117,12 @@ class ImageCache:
 
 
 class RecordedFrames:
-    """The frames of a recording, decoded and prepared each time they are read.
+    """Frames of a recording, decoded and prepared at each access.
 
     Args:
-        recording: whose frames.
-        cameras: which images.
-        prepare: what is done to each image; must give the same shape for all.
+        recording: the recording.
+        cameras: cameras of the images.
+        prepare: preprocessing of each image; all results must have the same shape.
 
     Raises:
         OptionError: The recording has no such camera.
@@ -182,8 +182,8 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int, pr
     Args:
         function: called with each item, from several threads; with one worker, one item after the other.
         items: taken as results are.
-        workers: threads; 0 calls the function when a result is asked for.
-        prefetch: results that are begun before they are asked for.
+        workers: number of threads; 0 calls the function in the calling thread.
+        prefetch: number of results that are computed in advance.
     """
     if not workers:
         yield from map(function, items)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from udacity_gym.errors import OptionError, RecordingError
-from udacity_gym.recording.storage import Storage
+from udacity_gym.recording.storage import Listing, Storage
 from udacity_gym.telemetry import Image
 
 MOST_PIXELS = 1 << 24
@@ -30,9 +30,11 @@ PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 class ImageFolder:
     """Find images by name in the folder of a recording.
 
-    A log keeps the paths of the machine that recorded it. Of such a path the file name counts, and
-    the name of the last folder: the image is looked for in that folder beside the log, in ``IMG/``
-    beside the log, and beside the log. Each folder is listed once.
+    A log keeps the paths of the machine that recorded it. An image is searched in the folder that such a
+    path ends with, as deep as it exists beside the log: for ``/home/me/drives/lap1/IMG/`` in
+    ``drives/lap1/IMG/``, ``lap1/IMG/`` and ``IMG/``. Then it is searched in ``IMG/`` and beside the log.
+    Only folders that a listing contains are searched, each is listed once, and links are not followed out
+    of the recording.
 
     Args:
         storage: storage of the recording.
@@ -44,7 +46,8 @@ class ImageFolder:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self._top = storage.listing()
-        self._subfolders = {name.casefold(): name for name in sorted(self._top.folders)}
+        self._listings = {"": self._top}
+        self._folders: dict[str, dict[str, str]] = {}
         self.links_out = sorted(self._top.links_out)
         self._names: dict[str, set[str]] = {}
         self._outside: dict[str, set[str]] = {}
@@ -86,15 +89,35 @@ class ImageFolder:
         return sorted(existing - mentioned)
 
     def _subfolders_for(self, folder: str) -> tuple[str, ...]:
-        last = folder.replace("\\", "/").rstrip("/").rpartition("/")[2].casefold()
-        subfolders = [f"{self._subfolders[name]}/" for name in (last, "img") if name in self._subfolders]
-        subfolders = list(dict.fromkeys([*subfolders, ""]))
+        """Existing folders in which images of a path are searched, in this order."""
+        parts = folder.replace("\\", "/").split("/")
+        parts = [part.casefold() for part in parts if part not in ("", ".")]
+        ends = [self._existing(parts[start:]) for start in range(len(parts))]
+        subfolders = list(dict.fromkeys([*filter(None, ends), *filter(None, [self._existing(["img"])]), ""]))
         for subfolder in subfolders:
             if subfolder not in self._names:
-                listing = self.storage.listing(subfolder) if subfolder else self._top
+                listing = self._listing(subfolder)
                 self._names[subfolder] = {name for name in listing.files if is_image_name(name)}
                 self._outside[subfolder] = listing.links_out
         return tuple(subfolders)
+
+    def _existing(self, parts: Sequence[str]) -> str | None:
+        """The path of a folder, part by part; None if there is none."""
+        path = ""
+        for part in parts:
+            folders = self._folders.get(path)
+            if folders is None:
+                folders = {name.casefold(): name for name in sorted(self._listing(path).folders)}
+                self._folders[path] = folders
+            if part not in folders:
+                return None
+            path += f"{folders[part]}/"
+        return path or None
+
+    def _listing(self, subfolder: str) -> Listing:
+        if subfolder not in self._listings:
+            self._listings[subfolder] = self.storage.listing(subfolder)
+        return self._listings[subfolder]
 
 
 def is_image_name(name: str) -> bool:
@@ -102,7 +125,7 @@ def is_image_name(name: str) -> bool:
     return name.endswith((".jpg", ".png")) or name.lower().endswith((".jpg", ".jpeg", ".png"))
 
 
-def decode_image(data: bytes, path: Path) -> Image:
+def decode_image(data: bytes, path: Path | str) -> Image:
     """Decode an image.
 
     Args:
@@ -115,25 +138,37 @@ def decode_image(data: bytes, path: Path) -> Image:
     Raises:
         RecordingError: It is cut off, too large, or no image.
     """
-    if not data:
-        raise RecordingError(f"{path} is empty")
+    check_size(data, path)
     # Decoders fill the missing part of an image that was cut off with grey, and say nothing.
-    for start, end in ((JPEG_START, _JPEG_END), (PNG_START, _PNG_END)):
-        if data.startswith(start):
-            if end not in data[-64:].rstrip(b"\0"):
-                raise RecordingError(f"{path} is cut off after {len(data)} bytes")
-            break
-    else:
-        raise RecordingError(f"{path} is no image: neither JPEG nor PNG")
-    width, height = _size(data)
-    if not width * height:
-        raise RecordingError(f"{path} can't be decoded")
-    if width * height > MOST_PIXELS:  # a file of some kB may say that it unpacks to many GB
-        raise RecordingError(f"{path} is too large: {width}x{height} pixels")
+    end = _JPEG_END if data.startswith(JPEG_START) else _PNG_END
+    if end not in data[-64:].rstrip(b"\0"):
+        raise RecordingError(f"{path} is cut off after {len(data)} bytes")
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_RGB or cv2.IMREAD_COLOR)
     if pixels is None:
         raise RecordingError(f"{path} can't be decoded")
     return np.asarray(pixels if _READ_RGB else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def check_size(data: bytes, path: Path | str) -> tuple[int, int]:
+    """Read width and height in the header of an image, which is not decoded.
+
+    Args:
+        data: content of a JPEG or PNG file.
+        path: what messages call it.
+
+    Raises:
+        RecordingError: It is too large, or no image.
+    """
+    if not data:
+        raise RecordingError(f"{path} is empty")
+    if not data.startswith((JPEG_START, PNG_START)):
+        raise RecordingError(f"{path} is no image: neither JPEG nor PNG")
+    width, height = _size(data)
+    if not width * height:
+        raise RecordingError(f"{path} can't be decoded: it has no size")
+    if width * height > MOST_PIXELS:  # a file of some kB may say that it unpacks to many GB
+        raise RecordingError(f"{path} is too large: {width}x{height} pixels")
+    return width, height
 
 
 def _size(data: bytes) -> tuple[int, int]:

@@ -24,12 +24,12 @@ class FrameBatch:
     """A batch of frames.
 
     Attributes:
-        images: camera to (n, height, width, 3) uint8 RGB.
+        images: (n, height, width, 3) uint8 RGB of each camera.
         steering: (n,) float32 [-1, 1], positive turns right.
         throttle: (n,) float32 [0, 1].
         brake: (n,) float32 [0, 1].
         speed: (n,) float32 m/s.
-        index: (n,) int64 which frame of the source each is, counted over all episodes.
+        index: (n,) int64 number of each frame in the source, counted over all episodes.
     """
 
     images: Mapping[str, Image]
@@ -44,25 +44,25 @@ class FrameBatch:
 
 
 class TrainingLoader:
-    """Load shuffled batches of frames from recordings; a seed decides the order.
+    """Load shuffled batches of frames from recordings.
 
-    Each pass over it is one epoch in an order of its own; the n-th pass is the same in every run, with any
-    number of workers. It never holds more than `buffer_bytes` of images, and of a packed file
-    (`udacity_gym.recording.pack`) nothing else, however many frames there are.
+    Each iteration is one epoch. The order of an epoch follows from the seed and the number of the epoch, and
+    does not depend on the number of workers. Memory is bounded: at most `buffer_bytes` of images are held at
+    a time, however many frames there are.
 
     Args:
-        source: a recording, what `open_recording` takes, or what `pack` gave.
-        cameras: which images; a packed file has its own.
+        source: a recording, an argument of `open_recording`, or a result of `pack`.
+        cameras: cameras to load; those of a packed file are fixed.
         prepare: preprocessing of each image in the workers, such as `Downscale()`, which suits NVIDIA's
             network, or the `algorithms.Preprocessing` of a policy.
-        batch_size: frames per batch; the last one may have fewer.
-        shuffle: False gives the frames in the order of the recording.
+        batch_size: number of frames per batch; the last batch may have fewer.
+        shuffle: False keeps the order of the recording.
         seed: seed of the order.
-        workers: threads that decode; 0 decodes when a batch is asked for.
-        prefetch: batches that are begun before they are asked for.
+        workers: number of threads that decode images; 0 decodes in the calling thread.
+        prefetch: number of batches that are prepared in advance.
         drop_last: leave out a last batch with fewer frames.
-        cache: a file for the prepared images, written on the first use and checked on every other.
-            It may be deleted at any time; where it does not fit the recording it is written anew.
+        cache: file for the prepared images. It is written on first use, and written again if the recording
+            or the preprocessing has changed. It may be deleted at any time.
 
     Raises:
         OptionError: An argument is out of range.
@@ -110,13 +110,13 @@ class TrainingLoader:
         self._epoch = 0
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches of an epoch."""
         whole, rest = divmod(len(self.source), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
     @property
     def buffer_bytes(self) -> int:
-        """Most bytes of images that are held at a time, those of the batch just given included."""
+        """Maximum number of bytes of images that are held at a time, including those of the last batch."""
         frame = len(self.source.cameras) * int(np.prod(self.source.shape))
         return frame * self.batch_size * ((self.prefetch if self.workers else 0) + 2)
 

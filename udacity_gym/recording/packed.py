@@ -1,9 +1,9 @@
 """One file with all frames of a recording, prepared for training, each with a checksum.
 
-Everything in it comes from the recording: deleting it costs the time to pack it again and nothing else.
+The file contains nothing that is not in the recording, so it can be deleted and written again.
 
 The file begins with ``UDGPACK1``, the length of a JSON header (4 bytes, little-endian), the header and its
-CRC-32; records of equal length follow from ``header["start"]`` on. A record is six float64 (steering,
+CRC-32. Records of equal length follow from ``header["start"]`` on. A record is six float64 (steering,
 throttle, brake, speed in m/s, time in s, row), the images of the cameras, and the CRC-32 of all that.
 """
 
@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.files import replacing
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.frames import FRAME_NUMBERS, Prepare, RecordedFrames, ordered_map
 from udacity_gym.telemetry import Image
@@ -37,17 +37,17 @@ _NUMBERS = len(FRAME_NUMBERS) * 8
 
 
 class PackedFrames:
-    """A packed file, opened; a source of `TrainingLoader`.
+    """A packed file; a source of frames for `TrainingLoader`.
 
-    It keeps nothing of the file in memory, and may be used by threads and processes at once.
+    Frames are read from the file on access. Several threads and processes can use it at once.
 
     Args:
-        path: the file.
+        path: packed file.
 
     Attributes:
-        cameras: cameras whose images it has.
+        cameras: cameras of the images.
         shape: height, width and channels of every image.
-        fingerprint: of the recording, its edits and how its images were prepared.
+        fingerprint: hash of the recording, its edits and the preprocessing.
 
     Raises:
         RecordingError: It is no packed file, or was cut off.
@@ -94,7 +94,7 @@ class PackedFrames:
         return np.frombuffer(data, "<f8", len(FRAME_NUMBERS))
 
     def close(self) -> None:
-        """Close the file; calling it twice is fine."""
+        """Close the file. Can be called twice."""
         self._close()
 
     def _read_header(self) -> dict[str, Any]:
@@ -138,20 +138,20 @@ def pack(
     """Write all frames of a recording into one file, prepared for training.
 
     Args:
-        recording: whose frames.
-        path: the file; it has this name only when it is whole.
-        cameras: whose images.
-        prepare: what is done to each image, such as `Downscale()`. Its ``repr`` must say what it does, as
-            that of a dataclass does, so that a file of other settings is not taken for this one.
-        workers: threads that decode.
-        reuse: open the file that is there if it fits.
+        recording: recording to pack.
+        path: file to write, atomically.
+        cameras: cameras to include.
+        prepare: preprocessing of each image, such as `Downscale()`. Its ``repr`` must describe it completely,
+            as that of a dataclass does, because it decides whether an existing file can be reused.
+        workers: number of threads that decode images.
+        reuse: open an existing file if it was made from this recording with the same preprocessing.
         progress: show a progress bar if it takes longer than a second.
 
     Returns:
-        The file, opened.
+        The packed file.
 
     Raises:
-        OptionError: ``prepare`` has no telling ``repr``.
+        OptionError: The ``repr`` of ``prepare`` does not describe it.
         RecordingError: The file can't be written, is something else, or an image can't be read.
     """
     path = Path(path)
@@ -182,8 +182,14 @@ def pack(
         start = _MAGIC + len(text).to_bytes(4, "little") + text + zlib.crc32(text).to_bytes(4, "little")
         file.write(start.ljust(4096, b"\0"))
         records = ordered_map(lambda i: _record(frames, i), range(len(frames)), workers, 64)
-        bar = tqdm(
-            records, "packing", len(frames), unit=" frames", delay=1.0, leave=False, disable=not progress
+        bar = progress_bar(
+            progress,
+            iterable=records,
+            desc="packing",
+            total=len(frames),
+            unit=" frames",
+            delay=1.0,
+            leave=False,
         )
         for record in bar:
             file.write(record)

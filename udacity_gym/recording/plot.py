@@ -15,6 +15,7 @@ from udacity_gym.files import replacing
 from udacity_gym.recording.balance import BINS, balanced
 from udacity_gym.recording.episodes import Episode, Frame, Recording
 from udacity_gym.telemetry import CAMERAS, Image
+from udacity_gym.text import count
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, AMBER, GREY = "#2563eb", "#d97706", "#cbd2d9"
@@ -32,19 +33,19 @@ def plot(
 ) -> Path:
     """Plot a recording on one page.
 
-    It has the histogram of steering before and after balancing, the speed over time, the way from above
-    where the side file has the pose, and a contact sheet of the cameras.
+    The page has a histogram of steering before and after balancing, the speed over time, the path of the car
+    if the side file has poses, and a contact sheet of the cameras.
 
     Args:
-        recording: with its edits.
-        output: the file; its ending says which format: png, svg, pdf or jpg.
-        before: the same recording without its edits, to compare with. Without it, or where the edits
-            leave out nothing, the comparison is with what `balance` would keep.
-        bins: of the histogram.
-        images: columns of the contact sheet, spread evenly over the recording.
+        recording: recording, with its edits.
+        output: file to write: png, svg, pdf or jpg.
+        before: the same recording without its edits, for comparison. Without it, or if the edits leave out
+            nothing, the comparison is with the frames that `balance` would keep.
+        bins: number of bins of the histogram.
+        images: number of columns of the contact sheet.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
         RecordingError: An image can't be read, or the file can't be written.
@@ -60,13 +61,14 @@ def plot(
     _plot_steering(figure.add_subplot(upper[0, 0]), recording, before, bins)
     _plot_speed(figure.add_subplot(upper[1, 0]), recording)
     if positions:
-        _plot_way(figure.add_subplot(upper[:, 1]), positions)
+        _plot_path(figure.add_subplot(upper[:, 1]), positions)
     sheet = figure.add_subplot(grid[1])
     sheet.imshow(contact_sheet(recording, images), interpolation="antialiased")
     sheet.set_axis_off()
     rows = " / ".join(cameras)
-    sheet.set_title(f"Seen by {rows}, from beginning to end", fontsize=10, color=INK, loc="left")
-    title = f"{recording.path.name}: {len(recording)} frames, {len(recording.episodes)} episodes"
+    sheet.set_title(f"Images of {rows}, from beginning to end", fontsize=10, color=INK, loc="left")
+    frames, episodes = count(len(recording), "frame"), count(len(recording.episodes), "episode")
+    title = f"{recording.path.name}: {frames}, {episodes}"
     figure.suptitle(title, x=0.125, y=0.96, ha="left", fontsize=13, color=INK)
     with replacing(output, RecordingError) as part:
         figure.savefig(part, bbox_inches="tight")
@@ -77,8 +79,8 @@ def contact_sheet(recording: Recording, columns: int = 6) -> Image:
     """Images spread evenly over a recording, a row for each camera: left, center, right.
 
     Args:
-        recording: its images should have one size.
-        columns: moments.
+        recording: recording whose images have one size.
+        columns: number of frames that are shown.
 
     Returns:
         (height, width, 3) uint8 RGB.
@@ -98,7 +100,7 @@ def contact_sheet(recording: Recording, columns: int = 6) -> Image:
 
 
 def _evenly(episode: Episode, recording: Recording, columns: int) -> list[Frame]:
-    """Moments of one episode, so many more than are needed that the choice among them is even."""
+    """Frames of one episode, more than are shown, so that the final choice is even."""
     count = max(1, round(4 * columns * len(episode) / len(recording)))
     return [episode[int(i)] for i in np.linspace(0, len(episode) - 1, min(count, len(episode)))]
 
@@ -111,7 +113,7 @@ def _plot_steering(axes: Axes, recording: Recording, before: Recording | None, b
         names = (f"as recorded ({len(all_of_it)})", f"after the edits ({len(steering)})")
     else:
         all_of_it, steering = steering, steering[balanced(steering, bins)]
-        names = (f"as it is ({len(all_of_it)})", f"if balanced ({len(steering)})")
+        names = (f"recorded ({len(all_of_it)})", f"balanced ({len(steering)})")
     axes.hist(all_of_it, edges, color=GREY, label=names[0])
     axes.hist(steering, edges, color=BLUE, label=names[1])
     axes.set_yscale("log")
@@ -131,12 +133,12 @@ def _plot_speed(axes: Axes, recording: Recording) -> None:
     _style(axes, "Speed over driven time, s (episodes in turn)", "m/s")
 
 
-def _plot_way(axes: Axes, positions: list[NDArray[np.float64]]) -> None:
+def _plot_path(axes: Axes, positions: list[NDArray[np.float64]]) -> None:
     total = sum(map(len, positions))
-    for number, way in enumerate(positions):
+    for number, path in enumerate(positions):
         colour = BLUE if number % 2 == 0 else AMBER
-        axes.plot(*way[:: max(1, total // MOST_POINTS)].T, color=colour, linewidth=1.1)
-        axes.plot(*way[0], "o", color=colour, markersize=4)
+        axes.plot(*path[:: max(1, total // MOST_POINTS)].T, color=colour, linewidth=1.1)
+        axes.plot(*path[0], "o", color=colour, markersize=4)
     axes.set_aspect("equal", adjustable="datalim")
     _style(axes, "Path of the car, m (dots: starts of episodes)", "")
 

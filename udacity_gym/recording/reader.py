@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.dialect import FIELDS
 from udacity_gym.recording.edits import apply_edits
 from udacity_gym.recording.episodes import Episode, Recording, encode_names
+from udacity_gym.recording.header import FIELDS
 from udacity_gym.recording.images import ImageFolder, decode_image
 from udacity_gym.recording.log import Log, read_log, stamps
 from udacity_gym.recording.report import (
@@ -21,16 +22,19 @@ from udacity_gym.recording.report import (
     DUPLICATE,
     MISSING_IMAGE,
     NO_TIME,
+    NOT_RECORDED,
     OUT_OF_ORDER,
     OUTSIDE_IMAGE,
+    OVERLAP,
     STANDING,
     START_POSE,
     UNLISTED_IMAGE,
     Report,
 )
 from udacity_gym.recording.side_file import SIDE_FILE, SideFile
+from udacity_gym.recording.splitting import drives_of, ends_with_start_pose
 from udacity_gym.recording.storage import FolderStorage, Storage, ZipStorage
-from udacity_gym.telemetry import CAMERAS, CTRL_DT, MPH
+from udacity_gym.telemetry import CAMERAS, CTRL_DT, MPH, Image
 
 LOG_NAME = "driving_log.csv"
 """File name of the log of Udacity's simulator."""
@@ -91,13 +95,11 @@ def _open(storage: Storage, name: str, strict: bool) -> Recording:
     images, keep = _find_images(log, folder)
     time = _times(log)
     keep &= _first_of_duplicates(log, images["center"], keep)
-    order = np.flatnonzero(keep)
-    order = order[np.argsort(time[order], kind="stable")]
-    groups = (
-        np.split(order, np.flatnonzero(np.diff(time[order]) > EPISODE_GAP * 1000) + 1) if len(order) else []
-    )
+    used_rows = np.flatnonzero(keep)
+    groups = _episode_rows(log, time, used_rows)
     groups = [_without_start_pose(log, storage, images["center"], rows) for rows in groups]
-    _note_standing(log, np.sort(order))
+    log = _without_unrecorded_speed(log, used_rows)
+    _note_standing(log, used_rows)
     unlisted = folder.unlisted(name for names in images.values() for name in names if name)
     if unlisted:
         log.findings.add_count(UNLISTED_IMAGE, len(unlisted), unlisted[0])
@@ -112,6 +114,7 @@ def _open(storage: Storage, name: str, strict: bool) -> Recording:
         )
     side_file = SideFile(storage, SIDE_FILE if folder.has(SIDE_FILE) else None)
     columns = {camera: encode_names(names) for camera, names in images.items()}
+    log = replace(log, values=np.nan_to_num(log.values))  # 0 for what was not recorded
     episodes = [_episode(log, storage, columns, time, rows, side_file) for rows in groups]
     return Recording(log.path, episodes, tuple(images), report, storage)
 
@@ -242,11 +245,28 @@ def _times(log: Log) -> NDArray[np.float64]:
     for index in unknown:
         time[index] = time[index - 1] + NOMINAL_DT * 1000 if index else 0.0
         log.findings.add(NO_TIME, int(log.row[index]), log.images["center"].names[index])
-    for index in np.flatnonzero(np.diff(time) < 0) + 1:
-        log.findings.add(
-            OUT_OF_ORDER, int(log.row[index]), f"by {(time[index - 1] - time[index]) / 1000:g} s"
-        )
     return time
+
+
+def _episode_rows(
+    log: Log, time: NDArray[np.float64], used_rows: NDArray[np.int64]
+) -> list[NDArray[np.int64]]:
+    """Rows of each episode in the order of time, and episodes in the order of their beginning."""
+    groups: list[NDArray[np.int64]] = []
+    drive = drives_of(time)
+    for number in range(int(drive.max()) + 1):
+        rows = np.flatnonzero(drive == number)
+        back = -np.diff(time[rows]) / 1000
+        for i in np.flatnonzero(back > 0):
+            log.findings.add(OUT_OF_ORDER, int(log.row[rows[i + 1]]), f"by {back[i]:g} s")
+        if number:
+            for index in rows:
+                log.findings.add(OVERLAP, int(log.row[index]), f"drive {number + 1}, while another goes on")
+        order = rows[np.isin(rows, used_rows)]
+        order = order[np.argsort(time[order], kind="stable")]
+        if len(order):
+            groups += np.split(order, np.flatnonzero(np.diff(time[order]) > EPISODE_GAP * 1000) + 1)
+    return sorted(groups, key=lambda rows: float(time[rows[0]]))
 
 
 def _first_of_duplicates(log: Log, names: Sequence[str], keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -268,32 +288,39 @@ def _first_of_duplicates(log: Log, names: Sequence[str], keep: NDArray[np.bool_]
 def _without_start_pose(
     log: Log, storage: Storage, names: Sequence[str], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Leave out the last row of an episode if its image shows the start of the episode.
+    """Leave out the last row of an episode if its image shows the start of the episode."""
 
-    The simulator renders after the drive, putting the car back pose by pose, and its last image
-    is often that of the start pose. It then resembles the episode's first image (up to the noise of
-    JPEG) and not at all the one before.
+    def read(index: int) -> Image:
+        name = names[int(rows[index])]
+        return decode_image(storage.read(name), storage.path / name)
+
+    if not ends_with_start_pose(len(rows), read):
+        return rows
+    log.findings.add(
+        START_POSE, int(log.row[rows[-1]]), f"shows the start of the episode, row {log.row[rows[0]]}"
+    )
+    return rows[:-1]
+
+
+def _without_unrecorded_speed(log: Log, used_rows: NDArray[np.int64]) -> Log:
+    """The log with NaN for a speed that was not recorded; reports all numbers that were not.
+
+    A speed that is exactly 0 in all rows was not recorded: that of a car that stands is some 1e-5 mph.
     """
-    if len(rows) < 3:
-        return rows
-    try:
-        first, before, last = (
-            decode_image(storage.read(names[i]), storage.path / names[i]).astype(np.int16)
-            for i in rows[[0, -2, -1]].tolist()
-        )
-    except RecordingError:  # a broken image is reported on access
-        return rows
-    if first.shape == before.shape == last.shape:
-        to_first, to_before = np.abs(last - first).mean(), np.abs(last - before).mean()
-        if to_first < 3.0 and to_before > 2.0 * to_first + 3.0:
-            log.findings.add(START_POSE, int(log.row[rows[-1]]), f"same image as row {log.row[rows[0]]}")
-            return rows[:-1]
-    return rows
+    values = log.values
+    if len(used_rows) > 1 and not values[used_rows, 3].any():
+        values = values.copy()
+        values[:, 3] = np.nan
+    missing = np.isnan(values[used_rows])
+    names = ", ".join(name for name, column in zip(FIELDS, missing.T, strict=True) if column.any())
+    for index in used_rows[missing.any(axis=1)]:
+        log.findings.add(NOT_RECORDED, int(log.row[index]), names)
+    return replace(log, values=values)
 
 
-def _note_standing(log: Log, kept: NDArray[np.int64]) -> None:
+def _note_standing(log: Log, used_rows: NDArray[np.int64]) -> None:
     speed = log.values[:, 3] * MPH
-    for index in kept[speed[kept] < STANDING_SPEED]:
+    for index in used_rows[speed[used_rows] < STANDING_SPEED]:  # not if the speed is missing, NaN
         log.findings.add(STANDING, int(log.row[index]), f"slower than {STANDING_SPEED} m/s")
 
 

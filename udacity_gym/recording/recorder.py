@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
-from tqdm import tqdm
 from typing_extensions import Self
 
 from udacity_gym.checks import check_number
@@ -21,6 +20,7 @@ from udacity_gym.conditions import Conditions
 from udacity_gym.driving.driver import ExpertDriver, as_driver, name_of
 from udacity_gym.driving.loop import Step, drive
 from udacity_gym.errors import OptionError, RecordingError
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.reader import open_recording
 from udacity_gym.recording.writer import RecordingWriter
@@ -108,8 +108,9 @@ class Recorder:
         A row holds the images that the action was chosen on, and the speed then. Images of cameras that are
         not in the observation are drawn by the simulator where it has them. The first step of an episode
         begins a new episode of the recording, and so does the first one that is added after `stop`. Who
-        drove, what policy and expert would have done, the seed, the track, the weather and the conditions
-        that are not Udacity's go to the side file. A step in which the driver held the world is no frame.
+        drove, what policy and expert would have done, the reward of the step, whether and why it ended the
+        episode, the seed, the track, the weather and the conditions that are not Udacity's go to the side
+        file. A step in which the driver held the world is no frame.
 
         Raises:
             RecordingError: The step can't be recorded.
@@ -126,7 +127,7 @@ class Recorder:
             action,
             _entry(info, "speed"),
             _entry(info, "time"),
-            {**_side_file_entries(info), "action": action, **step.decision.as_notes()},
+            {**_side_file_entries(info), "action": action, **step.decision.as_notes(), **_outcome(step)},
         )
 
     def _describe(self, step: Step) -> None:
@@ -169,7 +170,9 @@ class Recorder:
             time: time, s, increasing within an episode.
             extra: other entries of the side file. By convention, ``action`` is the executed action,
                 ``policy_action`` and ``expert_action`` are those of policy and expert, ``driver`` is the
-                driver, ``intervention`` says whether another driver replaced a policy; see also `KEPT`.
+                driver, ``intervention`` says whether another driver replaced a policy, ``reward`` is the
+                reward of the action; the last frame of an episode has ``terminated``, ``truncated`` and
+                ``end_reason``. See also `KEPT`.
 
         Raises:
             RecordingError: No episode is being recorded, the frame is invalid, or it can't be written, for
@@ -360,7 +363,7 @@ def record(
     step: Step | None = None
     with (
         Recorder(folder, about=about, append=append, start=start) as recorder,
-        tqdm(desc="recording", unit=" frames", disable=not progress) as bar,
+        progress_bar(progress, desc="recording", unit=" frames") as bar,
     ):
         for step in steps:
             if step.starts_episode:
@@ -368,7 +371,7 @@ def record(
             recorder.add(step)
             bar.update()
             if laps is not None:
-                bar.set_postfix_str(f"lap {step.lap + 1} of {laps}", refresh=False)
+                bar.set_postfix_str(f"lap {min(step.lap + 1, laps)} of {laps}", refresh=False)
     assert step is not None, "a drive has at least one step"
     if not ((laps is not None and step.lap >= laps) or (seconds is not None and step.time >= seconds - 1e-9)):
         warnings.warn(_ended_early(step, recorder.frames), stacklevel=2)
@@ -412,6 +415,14 @@ def images_of(step: Step, cameras: Sequence[str]) -> dict[str, Image]:
 def _side_file_entries(info: Mapping[str, Any]) -> dict[str, Any]:
     """Entries of an environment's info for the side file."""
     return {key: info[key] for key in KEPT if key in info}
+
+
+def _outcome(step: Step) -> dict[str, Any]:
+    """Entries of the side file for what came of a step."""
+    if not step.ends_episode:
+        return {"reward": step.reward}
+    ends = {"terminated": step.terminated, "truncated": step.truncated, "end_reason": step.reason}
+    return {"reward": step.reward, **ends}
 
 
 def _action(action: Any, message: str) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import overload
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.text import table
+from udacity_gym.text import count, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,23 @@ START_POSE = Kind("start pose", True, "nothing; the simulator gave the episode's
 EDITED = Kind("left out by an edit", True, "nothing; undo reverts the last edit")
 BROKEN_IMAGE = Kind("broken image", True, "copy the image again, or leave the row out")
 WRONG_SIZE = Kind("image of another size", True, "resize the images, or leave the rows out")
+SIDE_IMAGE = Kind(
+    "side image as center", True, "nothing; joined with the row of the center image of that moment"
+)
+SIDE_ONLY = Kind(
+    "side image without center", True, "use the original log; here the steering is a corrected one"
+)
+OVERLAP = Kind("drives at the same time", False, "nothing; they are separate episodes")
+NOT_RECORDED = Kind("not recorded", False, "nothing; 0 was assumed, which is no value to train on")
+COLUMN_ORDER = Kind(
+    "columns in another order", False, "nothing if this is right; otherwise name the columns in a header"
+)
+UNKNOWN_HEADER = Kind(
+    "unknown header", False, "nothing if the columns are in Udacity's order; otherwise use Udacity's names"
+)
+DEGREES = Kind("steering in degrees", False, "nothing if this is right; 25 degrees are full lock")
+ZERO_BYTES = Kind("zero bytes", False, "nothing; what was there is lost, as when the power fails")
+SKIPPED_RECORD = Kind("skipped record", True, "correct it in the data set and convert it again")
 OUT_OF_ORDER = Kind("time runs backwards", False, "nothing; rows were sorted by time")
 NO_TIME = Kind("no time stamp", False, "nothing; 1/15 s after the row before was assumed")
 STANDING = Kind("standing still", False, "leave them out of training if the car should not learn to stand")
@@ -176,12 +193,13 @@ class Report(Sequence[Finding]):
         return next((finding.count for finding in self if finding.kind.name == kind), 0)
 
     def __str__(self) -> str:
-        plural = "" if self.episodes == 1 else "s"
         if len(self.parts) > 1:
-            total = f"{len(self.parts)} recordings: {self.used} of {self.rows} rows used, "
-            total += f"{self.episodes} episodes"
+            total = f"{len(self.parts)} recordings: {self.used} of {count(self.rows, 'row')} used, "
+            total += count(self.episodes, "episode")
             return "\n\n".join([*map(str, self.parts), total])
-        title = f"{self.path}: {self.used} of {self.rows} rows used, {self.episodes} episode{plural}"
+        title = (
+            f"{self.path}: {self.used} of {count(self.rows, 'row')} used, {count(self.episodes, 'episode')}"
+        )
         if not self._findings:
             return f"{title}; nothing to report"
         header = ("finding", "count", "usable", "rows", "first", "what to do")

@@ -10,7 +10,7 @@ from udacity_gym.errors import TrackError
 from udacity_gym.recording.edits import read_edits
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.telemetry import MPH
-from udacity_gym.text import table
+from udacity_gym.text import count, table
 
 STRAIGHT = 0.01
 """Steering below which a frame counts as straight: a quarter of a degree at the wheels."""
@@ -22,10 +22,10 @@ class Summary:
 
     Attributes:
         path: the recording.
-        frames: usable frames.
-        episodes: how many.
-        seconds: s of driving.
-        metres: m driven, from speed and time.
+        frames: number of usable frames.
+        episodes: number of episodes.
+        seconds: duration, s.
+        metres: driven distance, from speed and time, m.
         mean_speed: m/s.
         top_speed: m/s.
         cameras: cameras with an image of every frame.
@@ -33,11 +33,11 @@ class Summary:
         straight: share of frames with hardly any steering, 0 to 1.
         left: share of frames that steer left.
         right: share of frames that steer right.
-        laps: laps driven, where the side file knows the way along a track that is known; else None.
-        tracks: tracks that the side file names.
-        drivers: who drove, and how many frames, where the side file knows.
-        interventions: frames that somebody drove instead of a policy.
-        edits: edits that are on top of the recording, in words.
+        laps: driven laps; None without the progress in the side file, or on an unknown track.
+        tracks: tracks named in the side file.
+        drivers: number of frames of each driver, from the side file.
+        interventions: number of frames in which somebody drove in place of a policy.
+        edits: descriptions of the edits of the recording.
     """
 
     path: str
@@ -62,7 +62,7 @@ class Summary:
         minutes, seconds = divmod(round(self.seconds), 60)
         shares = f"{self.straight:.0%} straight, {self.left:.0%} left, {self.right:.0%} right"
         lines = {
-            "frames": f"{self.frames} in {self.episodes} episode{'' if self.episodes == 1 else 's'}",
+            "frames": f"{self.frames} in {count(self.episodes, 'episode')}",
             "driven": f"{minutes} min {seconds} s, {self.metres:.0f} m",
             "speed": f"{self.mean_speed:.1f} m/s ({self.mean_speed / MPH:.1f} mph) on average, "
             f"{self.top_speed:.1f} m/s at most",
@@ -74,9 +74,11 @@ class Summary:
         if self.tracks:
             lines["track"] = ", ".join(self.tracks)
         if self.drivers:
-            lines["driver"] = ", ".join(f"{name} ({count} frames)" for name, count in self.drivers.items())
+            lines["driver"] = ", ".join(
+                f"{name} ({count(frames, 'frame')})" for name, frames in self.drivers.items()
+            )
         if self.interventions:
-            lines["taken over"] = f"{self.interventions} frames"
+            lines["taken over"] = count(self.interventions, "frame")
         for number, edit in enumerate(self.edits, 1):
             lines[f"edit {number}"] = edit
         return f"{self.path}\n{table(list(lines.items()), indent='  ')}"
@@ -86,10 +88,10 @@ def summarize(recording: Recording) -> Summary:
     """Compute statistics of a recording.
 
     Args:
-        recording: opened, with or without its edits.
+        recording: recording, with or without its edits.
 
     Returns:
-        Its figures.
+        The statistics.
 
     Raises:
         RecordingError: The first image or the side file can't be read.
@@ -102,7 +104,7 @@ def summarize(recording: Recording) -> Summary:
     )
     tracks: dict[str, None] = {}
     drivers: dict[str, int] = {}
-    interventions, driven, knows_way = 0, 0.0, False
+    interventions, driven, has_progress = 0, 0.0, False
     for episode in recording.episodes:
         extras = episode.extras()
         for extra in extras:
@@ -111,10 +113,10 @@ def summarize(recording: Recording) -> Summary:
             if "driver" in extra:
                 drivers[str(extra["driver"])] = drivers.get(str(extra["driver"]), 0) + 1
             interventions += extra.get("intervention") is True
-        ways = [extra["progress"] for extra in extras if isinstance(extra.get("progress"), (int, float))]
-        if ways:
-            knows_way = True
-            driven += ways[-1] - ways[0]
+        progress = [extra["progress"] for extra in extras if isinstance(extra.get("progress"), (int, float))]
+        if progress:
+            has_progress = True
+            driven += progress[-1] - progress[0]
     first = recording.episodes[0][0].image(recording.cameras[0])
     edits = [str(edit) for single in recording.parts if single.storage for edit in read_edits(single.storage)]
     return Summary(
@@ -130,7 +132,7 @@ def summarize(recording: Recording) -> Summary:
         straight=float((np.abs(steering) < STRAIGHT).mean()),
         left=float((steering <= -STRAIGHT).mean()),
         right=float((steering >= STRAIGHT).mean()),
-        laps=_laps(driven, list(tracks)) if knows_way else None,
+        laps=_laps(driven, list(tracks)) if has_progress else None,
         tracks=tuple(tracks),
         drivers=drivers,
         interventions=interventions,

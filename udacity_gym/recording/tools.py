@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.files import replacing
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording.balance import BINS, balanced
 from udacity_gym.recording.edits import Edit, edited_folder, log_crc, read_edits, write_edits
 from udacity_gym.recording.episodes import Episode, Recording
@@ -26,6 +26,7 @@ from udacity_gym.recording.reader import EPISODE_GAP, open_recording
 from udacity_gym.recording.report import Report
 from udacity_gym.recording.writer import RecordingWriter, format_number
 from udacity_gym.telemetry import CAMERAS, Image
+from udacity_gym.text import count
 
 PathOrPaths: TypeAlias = "str | PathLike[str] | Sequence[str | PathLike[str]]"
 
@@ -315,9 +316,7 @@ def write_episodes(
         end = _NO_DATE
         with (
             RecordingWriter(temporary, cameras, start=_NO_DATE) as writer,
-            tqdm(
-                desc=label, total=total, unit=" frames", delay=1.0, leave=False, disable=not progress
-            ) as bar,
+            progress_bar(progress, desc=label, total=total, unit=" frames", delay=1.0, leave=False) as bar,
         ):
             for episode in episodes:
                 start = episode.start
@@ -387,8 +386,8 @@ def _selected(recording: Recording, episodes: Sequence[int] | None) -> list[Epis
     unknown = [number for number in episodes if not 0 <= number < len(recording.episodes)]
     if unknown:
         raise OptionError(
-            f"{recording.path} has {len(recording.episodes)} episodes, counted from 0; there is no episode "
-            f"{', '.join(map(str, unknown))}"
+            f"{recording.path} has {count(len(recording.episodes), 'episode')}, counted from 0; there is no "
+            f"episode {', '.join(map(str, unknown))}"
         )
     return [recording.episodes[number] for number in episodes]
 

@@ -456,8 +456,18 @@ def _stem(camera: str, moment: datetime.datetime) -> str:
 
 
 def _last_stamp(log: Path) -> datetime.datetime | None:
-    """The latest time in the names of a log's images."""
-    times = stamps(read_log(log, FolderStorage(log.parent), log.name).images["center"].names)
+    """The latest time in the names of a log's images.
+
+    Raises:
+        RecordingError: The log can't be read, or has other columns than the rows to be added.
+    """
+    rows = read_log(log, FolderStorage(log.parent), log.name)
+    if not rows.is_udacity:
+        raise RecordingError(
+            f"{log} has other columns than Udacity's, so no rows can be added; "
+            f"udacity-gym data fix {log.parent} writes it in Udacity's format"
+        )
+    times = stamps(rows.images["center"].names)
     times = times[np.isfinite(times)]
     return _EPOCH + float(times.max()) * _MILLISECOND if len(times) else None
 

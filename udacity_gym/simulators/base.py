@@ -22,6 +22,8 @@ from udacity_gym.world.track.track_file import MODES
 
 WHY_EMBEDDED = "why others have it not"
 """Key in the metadata of settings that only the embedded simulator has."""
+KEPT_TRACKS = 4
+"""Number of tracks that the embedded simulator keeps by default."""
 _OWN_CAMERAS = {WHY_EMBEDDED: "others send images as they are. Wrap the environment to shrink them"}
 _OWN_CAR = {WHY_EMBEDDED: "others have cars of their own"}
 
@@ -42,6 +44,8 @@ class SimulatorSettings:
         image_size: (height, width) of the images in pixels.
         field_of_view: vertical field of view of the cameras in rad; None is Udacity's, 60 degrees.
         car: parameters of the car; None is Udacity's.
+        kept_tracks: number of tracks whose worlds and renderers the embedded simulator keeps for later
+            episodes.
         options: options of the simulator itself, see `EmbeddedSimulator` and
             `udacity_gym.simulators.remote.RemoteOptions`.
 
@@ -60,6 +64,7 @@ class SimulatorSettings:
     image_size: tuple[int, int] = field(default=IMAGE_SIZE, metadata=_OWN_CAMERAS)
     field_of_view: float | None = field(default=None, metadata=_OWN_CAMERAS)
     car: CarParameters | None = field(default=None, metadata=_OWN_CAR)
+    kept_tracks: int = KEPT_TRACKS
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -130,6 +135,19 @@ class Simulator(ABC):
         Raises:
             OptionError: An option is unknown or out of range.
             SimulatorError: The simulator can't be reset.
+        """
+
+    def check_options(self, options: Mapping[str, Any]) -> None:  # noqa: B027 - optional
+        """Check options of `reset` without starting an episode, as far as that can be done now.
+
+        A simulator that connects later checks them in `reset`.
+
+        Args:
+            options: as for `reset`.
+
+        Raises:
+            TrackError: No such track.
+            OptionError: An option is unknown or out of range.
         """
 
     @abstractmethod

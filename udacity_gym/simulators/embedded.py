@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from udacity_gym.conditions import FIELDS, Conditions, read_conditions
+from udacity_gym.conditions import FIELDS, Conditions, Randomization, read_conditions
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.simulators.base import Simulator, SimulatorSettings
 from udacity_gym.telemetry import (
@@ -21,7 +21,7 @@ from udacity_gym.telemetry import (
     Pose,
     Telemetry,
 )
-from udacity_gym.world.physics.world import RESET_OPTIONS as PLACING, Snapshot, World
+from udacity_gym.world.physics.world import RESET_OPTIONS as PLACING, Snapshot, World, read_start
 from udacity_gym.world.track.track import Track
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 RESET_OPTIONS = (*PLACING[:2], "track", "conditions", *PLACING[2:])
 """Names that `EmbeddedSimulator.reset` knows besides the fields of `Conditions`."""
-KEPT_TRACKS = 4
-"""Tracks whose worlds and renderers are kept for later episodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +101,7 @@ class EmbeddedSimulator(Simulator):
         self.jpeg = bool(settings.options.get("jpeg"))
         self.conditions = Conditions()
         self._default_conditions = read_conditions(settings.conditions)
+        self._kept_tracks = settings.kept_tracks
         self._image_size = settings.image_size
         self._field_of_view = settings.field_of_view
         self._default_track, self._car = track, self.world.car
@@ -141,6 +140,24 @@ class EmbeddedSimulator(Simulator):
             TrackError: No such track.
             OptionError: An option is unknown or out of range.
         """
+        track, conditions, start = self._read_options(options)
+        self._drive_on(track, seed, start)
+        generator = self.world.generator
+        # Nothing is drawn for the default conditions, so that they leave all other draws as they are.
+        self._set_conditions(conditions if isinstance(conditions, Conditions) else conditions.draw(generator))
+        self._seed = 0 if self.conditions == Conditions() else int(generator.integers(2**32))
+        self._mode = start["mode"]
+        return self.telemetry()
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Check options of `reset` without starting an episode, see `Simulator.check_options`."""
+        track, _, start = self._read_options(options)
+        read_start(start, track.facing(start.get("direction")), self._car)
+
+    def _read_options(
+        self, options: Mapping[str, Any] | None
+    ) -> tuple[Track, Conditions | Randomization, dict[str, Any]]:
+        """The track and the conditions of an episode, and the options that place the car."""
         start = {"mode": self.mode, **(options or {})}
         unknown = [name for name in start if name not in (*RESET_OPTIONS, *FIELDS)]
         if unknown:
@@ -151,13 +168,7 @@ class EmbeddedSimulator(Simulator):
         changes = {name: start.pop(name) for name in FIELDS if name in start}
         conditions = read_conditions(start.pop("conditions", self._default_conditions), **changes)
         track = Track.load(start.pop("track")) if "track" in start else self._default_track
-        self._drive_on(track, seed, start)
-        generator = self.world.generator
-        # Nothing is drawn for the default conditions, so that they leave all other draws as they are.
-        self._set_conditions(conditions if isinstance(conditions, Conditions) else conditions.draw(generator))
-        self._seed = 0 if self.conditions == Conditions() else int(generator.integers(2**32))
-        self._mode = start["mode"]
-        return self.telemetry()
+        return track, conditions, start
 
     def _set_conditions(self, conditions: Conditions) -> None:
         self.conditions, grip = conditions, conditions.grip
@@ -172,7 +183,7 @@ class EmbeddedSimulator(Simulator):
         world = self._worlds.get(track)
         if world is None:
             world = World(track, ctrl_dt=self.ctrl_dt, car=self._car)
-            if len(self._worlds) > KEPT_TRACKS:
+            if len(self._worlds) > self._kept_tracks:
                 self._worlds = {self._default_track: self._worlds[self._default_track]}
         world.generator = self.world.generator
         world.reset(seed, start)
@@ -244,7 +255,7 @@ class EmbeddedSimulator(Simulator):
             from udacity_gym.world.rendering.camera import CameraRig
 
             height, width = self._image_size
-            if len(self._rigs) >= KEPT_TRACKS:
+            if len(self._rigs) >= self._kept_tracks:
                 del self._rigs[next(iter(self._rigs))]
             rig = self._rigs[track] = CameraRig(track, width, height, self._field_of_view or FIELD_OF_VIEW)
         return rig

@@ -30,7 +30,9 @@ from udacity_gym.errors import (
     SimulatorTimeoutError,
 )
 from udacity_gym.protocol.clock import Clock
-from udacity_gym.protocol.server import SimulatorServer
+from udacity_gym.protocol.images import EncodedImages
+from udacity_gym.protocol.server import SETTLING, SimulatorServer
+from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.simulators.base import Simulator, SimulatorSettings
 from udacity_gym.telemetry import CAMERAS, MPH, Capabilities, Control, Image, Telemetry
 from udacity_gym.world.track.track import Track
@@ -38,6 +40,10 @@ from udacity_gym.world.track.track import Track
 OnReset = Literal["error", "brake", "restart"]
 """What `reset` does where the simulator has no reset: refuse, brake to a standstill, restart the program."""
 
+TOP_SPEED = 30.2 * MPH
+"""m/s that Udacity's car reaches."""
+ACCELERATION, DECELERATION = 5.6, 7.0
+"""m/s^2 of Udacity's car at full throttle and when it brakes; for cars whose telemetry does not arrive."""
 BRAKING_ABOVE = 5 * MPH
 """m/s; below, a negative throttle no longer brakes but reverses."""
 STANDING = 0.1
@@ -48,6 +54,8 @@ _BRAKING_TIMEOUT = 60.0
 """s within which the car must come to a standstill when `reset` brakes it."""
 _BRAKING_PERIOD = 0.05
 """s between the commands that brake the car to a standstill."""
+_BLIND_AFTER = 1.0
+"""s without telemetry after which the last one no longer tells how fast the car is."""
 _CLOSING_TIMEOUT = 1.0
 """s that `close` waits at most for the answer to its last command."""
 
@@ -89,6 +97,7 @@ class RemoteOptions:
         silence_timeout: s without telemetry after which the simulator counts as hung.
         idle_timeout: s without a `step` after which the car is braked, so that no old command drives it.
         stuck_after: s of standing still under throttle after which the car counts as stuck.
+        resize: whether images of another size than the observations are scaled; otherwise they are an error.
         clock: measures all of these times, and the time of an episode.
     """
 
@@ -98,6 +107,7 @@ class RemoteOptions:
     silence_timeout: float = 5.0
     idle_timeout: float = 1.0
     stuck_after: float = 5.0
+    resize: bool = False
     clock: Clock = field(default_factory=Clock)
 
     @classmethod
@@ -131,6 +141,9 @@ class RemoteSimulator(Simulator):
     Our own simulator is driven in lock-step: one command, one answer, nothing moves in between. Udacity's
     run in real time: `step` sends the command, lets ``ctrl_dt`` pass and then asks for the image with
     the same command, so that what it returns was caused by the action.
+
+    A car that was driven in real time is braked whenever nobody steps it, also after an error, between
+    episodes, and when its simulator connects again.
 
     What a simulator does not send is missing in the telemetry; what it sends beyond the fields of `Telemetry`
     is in ``extra``. This class adds to ``extra``
@@ -176,18 +189,28 @@ class RemoteSimulator(Simulator):
         self._track = Track.load(settings.track)
         self._mode, self._cameras = settings.mode, tuple(settings.cameras)
         self._conditions = read_conditions(settings.conditions)
-        self.server = SimulatorServer(settings.host, settings.port, self.options.dialect, self._clock)
         self._launcher = launcher
         self._watchdog = _Watchdog(self._stop_car, self.options.idle_timeout, self._clock)
+        self.server = SimulatorServer(
+            settings.host,
+            settings.port,
+            self.options.dialect,
+            self._clock,
+            on_simulator=functools.partial(self._watchdog.expect, SETTLING),
+        )
         self._timer = _EpisodeTimer(self._clock, self.ctrl_dt)
         # Held while a command is under way, by the one who steps or by the watchdog.
         self._turn = threading.RLock()
+        self._launching = threading.Lock()
         self._closed = False
         self._client: str | None = None
         self._driven_client: str | None = None
         self._command_number = 0
         self._last: Telemetry | None = None
         self._episode_ended = True
+        self._last_control = Control()
+        self._blind: tuple[float, float] | None = None
+        """Since when a car is braked without telemetry, s, and its estimated speed then, m/s."""
         self._is_silent = False
         self._is_paused = False
         # A program that ends without close() must not leave a car that drives on.
@@ -223,8 +246,9 @@ class RemoteSimulator(Simulator):
         episode = dict(options or {})
         asked = "conditions" in episode
         conditions = read_conditions(episode.pop("conditions", self._conditions))
+        self._connect()
         with self._turn:
-            self._connect()
+            self._client = self.server.client
             lockstep = self.capabilities.is_lockstep
             # Our own simulator may have been started with others, which the default has to replace if asked.
             if conditions != Conditions() or (asked and lockstep):
@@ -232,7 +256,7 @@ class RemoteSimulator(Simulator):
             telemetry = (
                 self._reset_lockstep(seed, episode) if lockstep else self._reset_real_time(seed, episode)
             )
-            self._check_cameras(telemetry)
+            telemetry = self._with_images(telemetry)
             self._driven_client = self._client
             self._timer = _EpisodeTimer(self._clock, self.ctrl_dt)
             self._last, self._episode_ended = replace(telemetry, time=0.0), False
@@ -248,7 +272,8 @@ class RemoteSimulator(Simulator):
 
         Raises:
             SimulatorTimeoutError: The simulator is silent; the message says what arrived instead.
-            SimulatorError: It was never reset, or disconnected in an earlier step.
+            SimulatorError: It was never reset, or disconnected in an earlier step. Or its telemetry or an
+                image can't be used; the episode then goes on with the next step.
         """
         before = self._last
         if before is None or self._episode_ended:
@@ -262,6 +287,7 @@ class RemoteSimulator(Simulator):
                 if self.capabilities.is_lockstep:
                     after = self._step_lockstep(control)
                 else:
+                    self._watchdog.restart()
                     after = self._step_real_time(control, before)
                     self._watchdog.restart()
             except SimulatorGoneError:
@@ -270,8 +296,8 @@ class RemoteSimulator(Simulator):
             except SimulatorTimeoutError:
                 self._is_silent = self._episode_ended = True
                 raise
-            self._last = after
-            return after
+            self._last = self._with_images(after)
+            return self._last
 
     def view(self, name: str, width: int, height: int) -> Image:
         """Show what the car's center camera sees; simulators that connect send no other view.
@@ -308,22 +334,29 @@ class RemoteSimulator(Simulator):
         self.server.close()
         self._watchdog.close()
         if self._launcher is not None:
-            self._launcher.stop()
+            with self._launching:
+                self._launcher.stop()
 
     def _connect(self) -> None:
-        if self._closed:
-            raise SimulatorError("this simulator was closed; make a new environment")
-        check = None
-        if self._launcher is not None:
-            self._launcher.start(self.server.port)
-            check = self._launcher.check
-        if (
-            self._is_silent
-        ):  # a request loop that has died does not start again; a new connection has a new one
+        check = None if self._launcher is None else self._launcher.check
+        self._launch()
+        if self._is_silent:
+            # A request loop that has died does not start again; a new connection has a new one. The last
+            # command goes on to drive the car meanwhile, so it has to be a neutral one.
+            with self._turn:
+                self._brake_to_standstill()
             self.server.hang_up()
             self._is_silent = False
+        # Without the turn, so that the watchdog can brake meanwhile.
         self.server.connect(self.options.connect_timeout, check)
-        self._client = self.server.client
+
+    def _launch(self) -> None:
+        """Start the simulator's program, if that is up to us."""
+        with self._launching:  # not after close(), which another thread may call
+            if self._closed:
+                raise SimulatorError("this simulator was closed; make a new environment")
+            if self._launcher is not None:
+                self._launcher.start(self.server.port)
 
     def _reset_lockstep(self, seed: int | None, options: dict[str, Any]) -> Telemetry:
         request = {
@@ -389,17 +422,12 @@ class RemoteSimulator(Simulator):
     def _reset_without_reset(self) -> None:
         action = self.options.on_reset or ("error" if self._launcher is None else "restart")
         if action == "brake":
-            end = self._clock.now() + _BRAKING_TIMEOUT
-            while not self._brake():
-                if self._clock.now() > end:
-                    raise SimulatorTimeoutError(
-                        f"the car did not come to a standstill within {_BRAKING_TIMEOUT:g} s of braking"
-                    )
-                self._clock.sleep(_BRAKING_PERIOD)
+            self._brake_to_standstill()
             return
         if action == "restart" and self._launcher is not None:
             self._launcher.stop()
-            self._launcher.start(self.server.port)
+            self.server.hang_up()
+            self._launch()
             self.server.connect(self.options.connect_timeout, self._launcher.check)
             if self.server.client == self._client:
                 raise SimulatorError("the simulator was restarted, but its old connection is still open")
@@ -436,6 +464,7 @@ class RemoteSimulator(Simulator):
         self._resume()
         if not self.server.wait_for_person(self.ctrl_dt):
             return self._stand_still(before, sent)
+        self._last_control = control
         command, silence = dialect.drive(control), self.options.silence_timeout
         telemetry, asked = self.server.exchange(command, silence), sent
         remaining = sent + self.ctrl_dt - self._clock.now()
@@ -459,7 +488,8 @@ class RemoteSimulator(Simulator):
         self._timer.leave_out(since, self._clock.now())
         return replace(before, extra={**before.extra, "manual": True})
 
-    def _check_cameras(self, telemetry: Telemetry) -> None:
+    def _with_images(self, telemetry: Telemetry) -> Telemetry:
+        """Make sure that a telemetry has the images that the environment needs, without decoding them."""
         missing = [camera for camera in self._cameras if camera not in telemetry.cameras]
         if missing:
             dialect = self.server.dialect
@@ -468,17 +498,48 @@ class RemoteSimulator(Simulator):
                 f"{', '.join(map(repr, missing))}; make the environment with cameras={telemetry.cameras!r}"
             )
 
+        draw = telemetry.draw
+        if not self._cameras or not isinstance(draw, EncodedImages):
+            return telemetry
+        if self.options.resize:
+            return replace(telemetry, draw=draw.resized(IMAGE_SIZE))
+        draw.check(self._cameras, IMAGE_SIZE)
+        return telemetry
+
+    def _brake_to_standstill(self) -> None:
+        end = self._clock.now() + _BRAKING_TIMEOUT
+        while not self._brake():
+            if self._clock.now() > end:
+                raise SimulatorTimeoutError(
+                    f"the car did not come to a standstill within {_BRAKING_TIMEOUT:g} s of braking"
+                )
+            self._clock.sleep(_BRAKING_PERIOD)
+
     def _brake(self) -> bool:
         """Exchange one command on the way to a standstill; return whether the car stands."""
         dialect = self.server.dialect
-        if dialect is None:
+        if dialect is None or dialect.capabilities.is_lockstep:
             return True
-        latest = self.server.latest
-        speed = 0.0 if latest is None else abs(latest.speed)
+        speed = self._estimate_speed()
         standing = speed < STANDING
         throttle = -1.0 if speed > BRAKING_ABOVE else 0.0 if standing else -min(0.5, 0.5 * speed)
-        self.server.exchange(dialect.drive(Control(0.0, throttle)), 0.5, patience=0.5)
+        self._last_control = Control(0.0, throttle)
+        self.server.exchange(dialect.drive(self._last_control), 0.5, patience=0.5)
         return standing
+
+    def _estimate_speed(self) -> float:
+        """Speed of the car in m/s, estimated while no telemetry arrives: braking too long would reverse."""
+        latest, silence = self.server.latest, self.server.silence
+        speed = 0.0 if latest is None else abs(latest.speed)
+        if silence < _BLIND_AFTER or latest is None:
+            self._blind = None
+            return speed
+        now = self._clock.now()
+        if self._blind is None:
+            gained = ACCELERATION * max(0.0, self._last_control.throttle) * silence
+            self._blind = now, max(speed, min(TOP_SPEED, speed + gained))
+        since, speed_then = self._blind
+        return max(0.0, speed_then - DECELERATION * (now - since))
 
     def _resume(self) -> None:
         dialect = self.server.dialect
@@ -490,9 +551,8 @@ class RemoteSimulator(Simulator):
     def _stop_car(self) -> bool:
         """Brake, or pause, a car that nobody steps; return whether it stands. The watchdog calls it."""
         with self._turn:
-            if (
-                self._episode_ended or not self._watchdog.is_due
-            ):  # it was stepped while this waited for its turn
+            # It may have been stepped while this waited for its turn.
+            if self._closed or not self._watchdog.is_due:
                 return True
             dialect = self.server.dialect
             pause = None if dialect is None else dialect.pause()
@@ -540,7 +600,7 @@ class _EpisodeTimer:
 
 
 class _Watchdog:
-    """Stops the car, in a thread of its own, if nobody has stepped it for a while."""
+    """Stops the car, in a thread of its own, whenever nobody has stepped it for a while."""
 
     def __init__(self, stop_car: Callable[[], bool], timeout: float, clock: Clock) -> None:
         """Prepare; the first `restart` starts the thread.
@@ -571,6 +631,17 @@ class _Watchdog:
                 self._thread = threading.Thread(target=self._watch, daemon=True)
                 self._thread.start()
             self._changed.notify()
+
+    def expect(self, seconds: float) -> None:
+        """Note that another car is there: stop it after so many seconds if nobody steps it.
+
+        Nothing happens before the first `restart`.
+        """
+        with self._changed:
+            if self._thread is not None:
+                due = self._clock.now() + seconds
+                self._due = due if self._due is None else min(self._due, due)
+                self._changed.notify()
 
     def close(self) -> None:
         """End the thread."""

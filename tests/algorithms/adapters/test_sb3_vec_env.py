@@ -55,3 +55,17 @@ def test_attributes_of_single_cars_are_in_reach():
     assert envs.env_is_wrapped(VecMonitor) == [False] * 3
     assert envs.render(mode="rgb_array").shape[2] == 3
     envs.close()
+
+
+def test_every_episode_starts_as_the_environment_says_in_every_vec_env():
+    arguments = {"cameras": (), "start": {"s": "random"}, "track": ["lake", "jungle"], "max_seconds": 0.2}
+    for envs in (UdacityVecEnv(2, **arguments), DummyVecEnv([lambda: UdacityEnv(**arguments)] * 2)):
+        envs.seed(0)
+        envs.reset()
+        starts, tracks = set(), set()
+        for _ in range(40):
+            envs.step(np.zeros((2, 2), np.float32))
+            starts |= {info["s"] for info in envs.reset_infos}
+            tracks |= {info["track"] for info in envs.reset_infos}
+        assert len(starts) >= 20
+        assert tracks == {"lake", "jungle"}

@@ -478,7 +478,21 @@ def test_the_demo_learns_from_a_persons_recording(lake_recording, tmp_path, caps
 def test_train_refuses_a_speed_that_nobody_would_keep(tmp_path, capsys):
     laps = tmp_path / "laps"
     assert main(["record", str(laps), "--seconds", "2"]) == 0
-    assert main(["train", str(laps), "--output", str(tmp_path / "new" / "out"), "--target-speed", "5"]) == 2
+    assert (
+        main(
+            [
+                "train",
+                str(laps),
+                "--output",
+                str(tmp_path / "new" / "out"),
+                "--throttle",
+                "learned",
+                "--target-speed",
+                "5",
+            ]
+        )
+        == 2
+    )
     message = capsys.readouterr().err
     assert "speed_control" in message
     assert "Traceback" not in message

@@ -105,7 +105,7 @@ def test_a_person_takes_over_from_an_expert_and_the_recording_says_so(post, tmp_
     post("KEYUP", key=pygame.K_LEFT)
     arguments = ["drive", "racing", "--human", "keyboard", "--max-seconds", "2"]
     assert main([*arguments, "--record", str(tmp_path / "drive")]) == 0
-    assert "you took over 1 times and drove 53% of the time" in capsys.readouterr().out
+    assert "you took over 1 time and drove 53% of the time" in capsys.readouterr().out
     (episode,) = open_recording(tmp_path / "drive").episodes
     drivers = [extra["driver"] for extra in episode.extras()]
     assert drivers == ["human"] * 16 + ["expert"] * 14

@@ -114,3 +114,15 @@ def test_a_job_runs_fails_with_its_message_and_can_be_stopped(tmp_path):
     jobs.start("train", "c", ["-c", "import time; time.sleep(600)"])
     jobs.close()
     assert not any(job["state"] == "running" for job in jobs.as_json())
+
+
+def test_a_job_draws_the_progress_bars_that_the_page_shows(tmp_path):
+    (tmp_path / "work.py").write_text(
+        "import sys\nfrom udacity_gym.progress import progress_bar\n"
+        "for _ in progress_bar(iterable=range(3), desc=sys.argv[1]): pass\n"
+    )
+    jobs = Jobs(tmp_path / "logs", tmp_path)
+    job = jobs.start("train", "a", ["-m", "work", "training"])
+    assert job.process.wait(240) == 0, job.log.read_text()
+    assert job.as_json()["share"] == 1.0
+    assert "training" in job.log.read_text()

@@ -406,3 +406,24 @@ def test_a_car_that_can_not_be_put_back_says_so_and_keeps_the_steps_until_then()
     assert driven[-1].fell
     with pytest.raises(PutBackError, match="does not tell where on its track it is"):
         next(steps)
+
+
+def test_a_car_is_put_back_on_the_track_that_was_drawn():
+    with UdacityEnv(cameras=(), track=["lake", "jungle"], start={"direction": ["forward", "reverse"]}) as env:
+        roads = set()
+        for seed in range(6):
+            places, falls = set(), 0
+            for step in drive(env, to_the_right, seconds=8.0, seed=seed, on_fall="put_back"):
+                places.add((env.track.name, env.track.direction))
+                falls += step.fell
+            assert falls > 1
+            assert len(places) == 1
+            roads |= places
+        assert len(roads) > 1
+
+
+def test_an_environment_that_ends_a_standstill_says_so():
+    with UdacityEnv(cameras=(), stuck_seconds=2.0) as env:
+        steps = list(drive(env, coast, seconds=20.0))
+    assert steps[-1].time == pytest.approx(2.0)
+    assert (steps[-1].reason, steps[-1].is_stuck, steps[-1].fell) == ("stuck", True, True)

@@ -15,10 +15,13 @@ from udacity_gym.evaluation import (
     ForEachTrack,
     Suite,
     compare,
+    figures,
     run_suite,
     scenarios,
+    suite_runner,
     write_comparison,
 )
+from udacity_gym.evaluation.statistics import Estimate
 from udacity_gym.experts import Noise, NoisyExpert, make_expert
 
 TINY = SUITES.register(
@@ -146,3 +149,50 @@ def test_what_makes_no_sense_on_the_command_line_is_said(arguments, message, tmp
     assert main(["evaluate", *arguments, "--output", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_suite_that_is_interrupted_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
+    drives = []
+
+    def interrupted_in_the_second(job):
+        drives.append(job)
+        if len(drives) == 2:
+            raise KeyboardInterrupt
+        return drive(job)
+
+    drive = suite_runner._drive
+    monkeypatch.setattr(suite_runner, "_drive", interrupted_in_the_second)
+    command = ["evaluate", "pure_pursuit", "--suite", "tiny-v1", "--output", str(tmp_path / "out")]
+    assert main(command) == 130
+    message = capsys.readouterr().err
+    assert f"the drives so far are in {tmp_path / 'out'}, and the same command goes on after them" in message
+    assert main(command) == 0
+    assert len(drives) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "least", "greatest"),
+    [((1.0, 1.0), 0, 100), ((0.0, 0.0), 0, 100), ((0.97, 1.0), 0, 100), ((0.4, 0.6), 0, 100)],
+)
+def test_the_axis_of_a_share_ends_at_100_per_cent(values, least, greatest, monkeypatch):
+    limits = []
+    monkeypatch.setattr(figures, "_svg", lambda figure, _: limits.extend(figure.axes[0].get_xlim()))
+    table = {"policy": {str(v): Estimate(v, v, v, 2) for v in values}}
+    figures.estimates(table, "autonomy, %", 100, (0.0, 1.0))
+    low, high = limits
+    assert least <= low <= min(values) * 100
+    assert max(values) * 100 <= high <= greatest
+    assert high - low > 1
+
+
+def test_videos_of_incidents_can_be_mp4(tmp_path):
+    pytest.importorskip("av", reason='PyAV is not installed: pip install "udacity-gym[video]"')
+    result = run_suite(
+        ForEachTrack(swerving, "swerving"), TINY, folder=tmp_path, videos=True, video_format="mp4"
+    )
+    films = [film for episode in result.episodes for film in episode.films]
+    assert films
+    assert all(film.video.endswith(".mp4") and (tmp_path / film.video).is_file() for film in films)
+    page = write_comparison(tmp_path / "report.html", compare([result])).read_text()
+    assert page.count("data:video/mp4;base64,") == len(films)
+    assert "video/webm" not in page

@@ -13,7 +13,7 @@ import pytest
 
 import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.conditions import Conditions, Randomization
-from udacity_gym.errors import ActionError, OptionError
+from udacity_gym.errors import ActionError, MissingDependencyError, OptionError
 from udacity_gym.evaluation import DriveVideo, Evaluation, EvaluationStep, evaluate, write_report
 from udacity_gym.experts import PurePursuit
 from udacity_gym.telemetry import MPH
@@ -108,6 +108,33 @@ def test_a_car_at_its_top_speed_is_put_back_at_that_speed(env):
     assert evaluation.ended.startswith("time limit")
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("track", ["mountain", "jungle"])
+def test_a_car_is_put_back_however_fast_it_was_downhill(track, direction):
+    fastest = 0.0
+
+    def straight_on(observation, info):
+        nonlocal fastest
+        fastest = max(fastest, info["speed"])
+        return np.array([0.0, 1.0], np.float32)
+
+    with gym.make("UdacitySim-v0", cameras=(), track=track, direction=direction) as env:
+        evaluation = evaluate(straight_on, env, laps=1, max_seconds=240)
+    assert fastest > 13.5  # more than on level ground
+    assert evaluation.interventions > 20
+    assert "put back" not in evaluation.ended
+
+
+def test_an_evaluation_is_driven_on_the_track_that_was_drawn():
+    with gym.make("UdacitySim-v0", cameras=(), track=["lake", "jungle"]) as env:
+        drawn = set()
+        for seed in range(4):
+            evaluation = evaluate(always_left, env, laps=1, max_seconds=6.0, seed=seed)
+            assert evaluation.track_length == Track.load(evaluation.track).length
+            drawn.add(evaluation.track)
+    assert drawn == {"lake", "jungle"}
+
+
 def test_the_weather_stays_when_the_car_is_put_back():
     seen = []
     anything = Randomization(("rain", "fog", "dusk"), noise=(0, 20))
@@ -192,9 +219,7 @@ def test_a_drive_that_fails_leaves_no_video(env_with_camera, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_no_video_and_says_so(tmp_path):
-    pytest.importorskip("resource", reason="only POSIX limits the size of files")
-    code = """
+FULL_DISK = """
 import resource, signal, sys
 import numpy as np
 from udacity_gym.errors import UdacityGymError
@@ -210,8 +235,12 @@ try:
 except UdacityGymError as error:
     print(error)
 """
+
+
+def test_a_full_disk_leaves_no_video_and_says_so(tmp_path):
+    pytest.importorskip("resource", reason="only POSIX limits the size of files")
     path = tmp_path / "drive.webm"
-    arguments = [sys.executable, "-c", code, str(path)]
+    arguments = [sys.executable, "-c", FULL_DISK, str(path)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert "of 40 images" in done.stdout
     assert str(path) in done.stdout
@@ -258,8 +287,8 @@ def test_impossible_videos_are_refused(tmp_path, bad):
         DriveVideo(tmp_path / "drive.webm", **bad)
 
 
-def test_a_video_has_to_be_webm(tmp_path):
-    with pytest.raises(OptionError, match="webm"):
+def test_a_video_has_to_be_webm_or_mp4(tmp_path):
+    with pytest.raises(OptionError, match=r"webm or \.mp4"):
         DriveVideo(tmp_path / "drive.avi")
 
 
@@ -369,3 +398,54 @@ class _Page(HTMLParser):
 
     def handle_data(self, data):
         self._words.append(data)
+
+
+def test_a_video_as_mp4_has_the_frames_of_the_drive_and_is_smaller(env_with_camera, tmp_path):
+    pytest.importorskip("av", reason='PyAV is not installed: pip install "udacity-gym[video]"')
+    sizes = []
+    for suffix in (".webm", ".mp4"):
+        path = tmp_path / f"drive{suffix}"
+        with DriveVideo(path, width=320, height=180, speed_up=2.0) as video:
+            evaluate(PurePursuit(), env_with_camera, max_seconds=6.0, on_step=video, seed=0)
+        frames = list(_frames(path))
+        assert len(frames) == video.frames
+        assert frames[-1].std() > 20
+        sizes.append((path.stat().st_size, frames[-1]))
+    (webm, last_of_webm), (mp4, last_of_mp4) = sizes
+    assert mp4 < webm / 2
+    assert np.abs(last_of_webm.astype(int) - last_of_mp4).mean() < 8
+    assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")  # plays while it loads
+
+
+def test_mp4_without_its_package_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingDependencyError, match=r'pip install "udacity-gym\[video\]"'):
+        DriveVideo(tmp_path / "drive.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_mp4_and_says_so(tmp_path):
+    pytest.importorskip("av", reason='PyAV is not installed: pip install "udacity-gym[video]"')
+    pytest.importorskip("resource", reason="only POSIX limits the size of files")
+    path = tmp_path / "drive.mp4"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, check=True
+    )
+    assert str(path) in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_leaves_the_standard_error_of_the_process_alone(tmp_path):
+    code = """
+import os, sys
+import numpy as np
+from udacity_gym.evaluation import DriveVideo
+before = os.fstat(2)
+duplicated = []
+os.dup2 = lambda *a, **k: duplicated.append(a)
+with DriveVideo(sys.argv[1], width=64, height=64) as video:
+    video.write(np.zeros((64, 64, 3), np.uint8))
+print(os.path.samestat(before, os.fstat(2)), duplicated)
+"""
+    arguments = [sys.executable, "-c", code, str(tmp_path / "x.webm")]
+    assert subprocess.run(arguments, capture_output=True, text=True, check=True).stdout == "True []\n"

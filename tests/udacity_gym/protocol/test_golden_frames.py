@@ -136,6 +136,8 @@ def test_our_simulator_says_exactly_these_frames(name, monkeypatch):
     monkeypatch.setattr(client, "SLOW_START", 0.05)
     dialect, _, culture = name.partition("_")
     frames, heard = session(name), []
+    # Our server connects a client with its first event, the servers of that time at once.
+    frames.sort(key=lambda item: item[0] == "<" or item[1][:1] not in ("0", "4") or item[1][:2] == "42")
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE)
         port = server.getsockname()[1]

@@ -433,7 +433,7 @@ def test_connected_but_silent_is_said():
         wait_until(lambda: unity.connections == 1)
         with (
             clock_of(env).passing(),
-            pytest.raises(SimulatorTimeoutError, match=r"opened a WebSocket and says nothing.*menu"),
+            pytest.raises(SimulatorTimeoutError, match=r"a client is connected and sent no telemetry.*menu"),
         ):
             env.reset()
     env.close()

@@ -14,8 +14,8 @@ from unity_like import UnityLike
 from wire_tools import PATIENCE, PATIENT, free_port, wait_for_start, wait_until
 
 from udacity_gym.errors import SimulatorError, SimulatorTimeoutError
-from udacity_gym.protocol.dialects import DIALECTS, detect
-from udacity_gym.protocol.numbers import CULTURES
+from udacity_gym.protocol.dialects import DIALECTS, PID_BIAS, detect, write_event
+from udacity_gym.protocol.numbers import CULTURES, JsonNumber
 from udacity_gym.protocol.server import SimulatorServer
 from udacity_gym.protocol.websocket import WebSocket
 from udacity_gym.simulators import SimulatorSettings
@@ -115,14 +115,13 @@ def test_any_command_is_read_or_refused_with_a_value_error(event, data):
 
 @given(st.floats(-1, 1), st.floats(-1, 1), st.sampled_from(sorted(CULTURES)))
 def test_a_command_arrives_as_it_was_meant(steering, throttle, culture):
-    for name in ("term1", "research", "mpc"):
+    for name in ("term1", "term2", "research", "mpc"):
         dialect = DIALECTS[name]
-        command = dialect.read_command(*dialect.drive(Control(steering, throttle)), CULTURES[culture])
-        if name == "mpc":
-            assert command.control == Control(round(steering, 6), round(throttle, 6))
-        else:
-            assert command.control.steering == pytest.approx(steering, abs=5.1e-7)
-            assert command.control.throttle == pytest.approx(throttle, abs=5.1e-7)
+        text = write_event(dialect.drive(Control(steering, throttle)))
+        command = dialect.read_command(*json.loads(text, parse_float=JsonNumber), CULTURES[culture])
+        bias = PID_BIAS if name == "term2" else 0.0
+        assert command.control.steering == pytest.approx(min(1.0, steering + bias), abs=5.1e-7)
+        assert command.control.throttle == pytest.approx(throttle, abs=5.1e-7)
 
 
 @pytest.mark.parametrize(
@@ -177,10 +176,10 @@ def test_who_has_left_is_forgotten(version):
         wire = connect(server, version)
         wire.send('42["telemetry",{"steering_angle":"0","throttle":"0","speed":"0"}]')
         wait_until(lambda: server.client is not None)
-        assert server._listener.has_sessions  # a session is open
+        assert server._listener.sessions  # a session is open
         wire.abort()
         wait_until(lambda: server.client is None)
-    wait_until(lambda: not server._listener.has_sessions)
+    wait_until(lambda: not server._listener.sessions)
     assert server.connections == 20
     server.close()
 

@@ -297,7 +297,7 @@ def run_in_real_time(monkeypatch, packets, end, step_seconds=lambda step: 0.0, *
         The client, and times of the telemetries that it has sent.
     """
     clock = SimulatedClock()
-    wire = ScriptedWire(clock, packets, end)
+    wire = ScriptedWire(clock, [(0.0, "40"), *packets], end)
     monkeypatch.setattr(client_module.WebSocket, "connect", lambda *arguments, **options: wire)
 
     def on_step(simulator):
@@ -323,13 +323,13 @@ def test_in_real_time_a_second_is_a_second(monkeypatch):
     assert client.steps == pytest.approx(2 * 60, abs=1)
     assert client.car.telemetry.time == pytest.approx(2.0, abs=2 * FRAME)
     assert client.car.telemetry.speed == pytest.approx(9.5, abs=0.5)
-    assert sent == [0.0, pytest.approx(FRAME)]  # the start's, and the answer: nothing else was asked
+    assert sent == [0.0, 0.0, pytest.approx(FRAME)]  # the start's, and the answer: nothing else was asked
 
 
 def test_in_real_time_a_command_is_answered_with_the_next_frame(monkeypatch):
     times = [0.010, 0.050, 0.051, 0.9]
     _, sent = run_in_real_time(monkeypatch, [(time, FULL_THROTTLE) for time in times], end=1.0)
-    assert sent[1:] == pytest.approx([np.ceil(time / FRAME) * FRAME for time in times])
+    assert sent[2:] == pytest.approx([np.ceil(time / FRAME) * FRAME for time in times])
 
 
 def test_a_frame_that_takes_too_long_is_caught_up_with(monkeypatch):

@@ -1,4 +1,4 @@
-"""Clients that we did not write, as simulators at our server."""
+"""Clients that we did not write, as simulators at our server; and servers, as drivers of our simulator."""
 
 import contextlib
 import queue
@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from simulated_clock import SimulatedClock
 from unity_like import jpeg
-from wire_tools import PATIENCE, PATIENT, node_with, wait_for_start, wait_until
+from wire_tools import (
+    PATIENCE,
+    PATIENT,
+    free_port,
+    node_with,
+    running_client,
+    wait_for_start,
+    wait_until,
+)
 
 from udacity_gym.protocol import listener
 from udacity_gym.protocol.server import SETTLING
@@ -22,12 +30,15 @@ PACKAGES = {
     "socket.io-client-2": "npm:socket.io-client@2",
     "socket.io-client-4": "npm:socket.io-client@4",
 }
+NODE_SERVER = Path(__file__).with_name("node_server.js")
+SERVER_PACKAGES = {f"socket.io-{version}": f"npm:socket.io@{version}" for version in (2, 3, 4)}
 
 
 @contextlib.contextmanager
-def node_simulator(folder, package, port, transports):
+def node_process(folder, *arguments):
+    """Run a program of JavaScript; its input is an image, yields the lines of its output."""
     process = subprocess.Popen(
-        ["node", NODE_SIMULATOR.name, package, str(port), transports],
+        ["node", *arguments],
         cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -75,7 +86,8 @@ def test_clients_of_javascript_are_driven(node_folder, package, transports, monk
     pings, ping = [], listener._Engine.ping
     monkeypatch.setattr(listener._Engine, "ping", lambda engine: [pings.append(1), ping(engine)])
     with make_simulator() as simulator:
-        with node_simulator(node_folder, package, simulator.server.port, transports) as said:
+        port = str(simulator.server.port)
+        with node_process(node_folder, NODE_SIMULATOR.name, package, port, transports) as said:
             first = reset(simulator)
             assert first.image().shape == (160, 320, 3)
             for i in range(40):
@@ -96,7 +108,7 @@ def test_clients_of_javascript_are_driven(node_folder, package, transports, monk
 def test_clients_of_javascript_connect_again_to_a_new_server(node_folder, package):
     first = make_simulator()
     port = first.server.port
-    with node_simulator(node_folder, package, port, "default"):
+    with node_process(node_folder, NODE_SIMULATOR.name, package, str(port), "default"):
         reset(first)
         first.close()
         with make_simulator(port) as second:
@@ -131,3 +143,24 @@ def test_python_socketios_own_client_is_driven(transports):
         finally:
             simulator.close()  # first, since this client may wait long for a server that it has left
             sio.disconnect()
+
+
+@pytest.fixture(scope="module")
+def node_server_folder(request):
+    folder = node_with(request.config, "socket.io-servers", *(f"{n}@{p}" for n, p in SERVER_PACKAGES.items()))
+    (folder / NODE_SERVER.name).write_text(NODE_SERVER.read_text())
+    return folder
+
+
+@pytest.mark.parametrize("real_time", [False, True])
+@pytest.mark.parametrize("package", SERVER_PACKAGES)
+def test_our_simulator_is_driven_by_servers_of_javascript(node_server_folder, package, real_time):
+    port = free_port()
+    with node_process(node_server_folder, NODE_SERVER.name, package, str(port)) as said:
+        assert said.get(timeout=PATIENCE) == "listening"
+        with running_client(port, real_time=real_time) as client:
+            wait_until(lambda: client.steps >= 30 and client.car.telemetry.speed > 0.5)
+            assert client.car.telemetry.steering == pytest.approx(0.1)
+            assert client.connections == 1
+            assert client.drops == 0
+        assert said.get(timeout=PATIENCE) == "connection"

@@ -1,10 +1,11 @@
 import contextlib
+import json
 import math
 
 import pytest
 from hypothesis import given, strategies as st
 
-from udacity_gym.protocol.numbers import CULTURES, read_number, write_number
+from udacity_gym.protocol.numbers import CULTURES, JsonNumber, find_culture, read_number, write_number
 
 NUMBERS = st.floats(-1e7, 1e7, allow_nan=False)
 COMMANDS = st.floats(-1.0, 1.0, allow_nan=False)
@@ -27,6 +28,20 @@ COMMANDS = st.floats(-1.0, 1.0, allow_nan=False)
         ("1,234,567.8900", 1234567.89),
         ("1.234.567,8900", 1234567.89),
         (" 3 ", 3.0),
+        ("4.2141-", -4.2141),
+        ("4.2141 -", -4.2141),
+        ("1,234.5000-", -1234.5),
+        ("\u200f-4.2141", -4.2141),
+        ("\u061c-4.2141", -4.2141),
+        ("(4.2141)", -4.2141),
+        ("- 4.2141", -4.2141),
+        ("12/3456", 12.3456),
+        ("0/0000", 0.0),
+        ("4/2141-", -4.2141),
+        ("1,234/5000", 1234.5),
+        ("٤٫٢١٤١", 4.2141),
+        ("۱٬۲۳۴٫۵", 1234.5),
+        ("１２.５", 12.5),
         (3, 3.0),
         (0.25, 0.25),
     ],
@@ -37,7 +52,27 @@ def test_numbers_of_any_culture_are_read(text, number):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "abc", "1.2.3,4,5", "NaN", "Infinity", "1e999", "0x10", "١", None, True, [], {}, "9" * 100, 10**400],
+    [
+        "",
+        "abc",
+        "-",
+        "()",
+        "1-2",
+        "1//2",
+        "1/2/3",
+        "1.2.3,4,5",
+        "NaN",
+        "Infinity",
+        "1e999",
+        "0x10",
+        "½",
+        None,
+        True,
+        [],
+        {},
+        "9" * 100,
+        10**400,
+    ],
 )
 def test_what_is_no_finite_number_is_refused(text):
     with pytest.raises(ValueError, match="number"):
@@ -52,6 +87,24 @@ def test_what_any_culture_writes_is_read(number, culture):
 @given(COMMANDS, st.sampled_from(sorted(CULTURES)))
 def test_what_we_write_is_the_same_in_every_culture(number, culture):
     assert CULTURES[culture].read(write_number(number)) == pytest.approx(number, abs=5.1e-7)
+
+
+@given(COMMANDS, st.sampled_from(sorted(CULTURES)))
+def test_what_we_write_as_a_json_number_is_the_same_in_every_culture(number, culture):
+    text = json.loads(f"[{write_number(number)}]", parse_float=JsonNumber)[0].text
+    assert CULTURES[culture].read(text) == pytest.approx(number, abs=5.1e-7)
+
+
+def test_a_json_number_is_read_in_the_culture_of_the_machine():
+    assert CULTURES["de_DE"].read("0.1") == 1.0
+    assert CULTURES["de_DE"].read("-0.05") == -5.0
+    with pytest.raises(ValueError, match="in this culture"):
+        CULTURES["fr_FR"].read("0.1")
+
+
+def test_cultures_are_found_by_both_ways_to_write_their_names():
+    assert find_culture("ar-SA") is find_culture("ar_SA") is CULTURES["ar_SA"]
+    assert find_culture("klingon") is None
 
 
 def test_a_decimal_point_is_full_lock_where_points_group_digits():

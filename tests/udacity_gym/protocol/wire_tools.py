@@ -17,6 +17,7 @@ from filelock import FileLock
 from udacity_gym.protocol.client import SimulatorClient
 from udacity_gym.simulators import SimulatorSettings
 from udacity_gym.simulators.embedded import EmbeddedSimulator
+from udacity_gym.world.track.track import built_in_tracks
 
 PATIENCE = 300.0
 """Seconds after which something counts as hanging; never a measure of how fast it must be."""
@@ -34,7 +35,8 @@ def free_port():
 def running_client(port, make=None, **settings):
     """Our simulator on the wire, in a thread; yields the client."""
     make = make or (lambda ctrl_dt: EmbeddedSimulator(SimulatorSettings("lake", ctrl_dt=ctrl_dt)))
-    client = SimulatorClient(make, port=port, **{"patience": PATIENCE, **settings})
+    settings = {"patience": PATIENCE, "tracks": built_in_tracks(), **settings}
+    client = SimulatorClient(make, port=port, **settings)
     thread = threading.Thread(target=client.run, daemon=True)
     thread.start()
     try:

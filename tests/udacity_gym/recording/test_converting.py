@@ -1,6 +1,8 @@
 """Recordings convert to other formats and back; the formats' own libraries read what was written."""
 
+import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +12,10 @@ import numpy as np
 import pytest
 from recording_tools import make_image
 
+from udacity_gym.driving import drive
+from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import MissingDependencyError, OptionError, RecordingError
-from udacity_gym.recording import Downscale, Recording, RecordingWriter, convert, open_recording
+from udacity_gym.recording import Downscale, Recorder, Recording, RecordingWriter, convert, open_recording
 from udacity_gym.recording.convert.imitation import Trajectory, trajectories
 from udacity_gym.telemetry import CAMERAS
 
@@ -28,6 +32,13 @@ LOSSLESS = ("lerobot", "huggingface", "donkeycar")
 def need(format_: str, *further: str) -> None:
     for module in (*NEEDS[format_], *further):
         pytest.importorskip(module, reason=f"{module} is not installed: pip install 'udacity-gym[convert]'")
+
+
+def expect_no_rewards(format_: str) -> Any:
+    """Minari's format has rewards in any case, so that a recording without them is warned about."""
+    if format_ == "minari":
+        return pytest.warns(UserWarning, match="has no rewards")
+    return contextlib.nullcontext()
 
 
 @pytest.fixture
@@ -64,7 +75,8 @@ def assert_same(ours: Recording, theirs: Recording, exactly: bool) -> None:
 @pytest.mark.parametrize("format_", convert.FORMATS)
 def test_a_recording_comes_back_from_every_format(recording: Recording, tmp_path: Path, format_: str) -> None:
     need(format_)
-    folder = convert.save(recording, tmp_path / "data", format_)
+    with expect_no_rewards(format_):
+        folder = convert.save(recording, tmp_path / "data", format_)
     assert folder == tmp_path / "data"
     back = convert.load(folder, tmp_path / "back", format_)
     assert back.cameras == (("center",) if format_ == "imitation" else CAMERAS)
@@ -188,7 +200,8 @@ def test_the_real_minari_reads_episodes(recording: Recording, tmp_path: Path) ->
     need("minari")
     import minari
 
-    folder = convert.save(recording, tmp_path / "data", "minari")
+    with expect_no_rewards("minari"):
+        folder = convert.save(recording, tmp_path / "data", "minari")
     dataset = minari.MinariDataset(folder / "data")
     assert (dataset.total_episodes, dataset.total_steps) == (2, 12)
     episode = dataset[1]
@@ -272,6 +285,132 @@ def test_a_tub_of_donkeycars_own_reads_without_what_udacity_adds(
     assert back.episodes[1].speed.tolist() == [0] * 5
 
 
+DAMAGES: dict[str, tuple[str, Callable[[Path, str], object]]] = {
+    "empty image": ("center image", lambda tub, name: (tub / "images" / name).write_bytes(b"")),
+    "image of zeros": (
+        "neither JPEG nor PNG",
+        lambda tub, name: (tub / "images" / name).write_bytes(bytes(3861)),
+    ),
+    "image cut off": ("cut off", lambda tub, name: cut_off(tub / "images" / name)),
+    "missing image": ("lacks", lambda tub, name: (tub / "images" / name).unlink()),
+    "record of zeros": ("no record", lambda tub, name: change_record(tub, lambda line: "\0" * 3861)),
+    "record cut off": ("no record", lambda tub, name: change_record(tub, lambda line: line[:40])),
+    "record of a list": ("no record", lambda tub, name: change_record(tub, lambda line: "[1, 2]")),
+    "no angle": (
+        "no frame",
+        lambda tub, name: change_record(tub, lambda line: line.replace("user/angle", "x")),
+    ),
+    "angle is a word": ("no frame", lambda tub, name: change_number(tub, "user/angle", '"left"')),
+    "angle is NaN": ("no finite number", lambda tub, name: change_number(tub, "user/angle", "NaN")),
+    "angle is null": ("no frame", lambda tub, name: change_number(tub, "user/angle", "null")),
+    "speed is infinite": ("speed is inf", lambda tub, name: change_number(tub, "udacity/speed", "1e999")),
+    "time is a word": ("no time", lambda tub, name: change_number(tub, "_timestamp_ms", '"noon"')),
+}
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def change_record(tub: Path, change: Callable[[str], str]) -> None:
+    """Change the fourth record."""
+    lines = (tub / "catalog_0.catalog").read_text().splitlines()
+    lines[3] = change(lines[3])
+    (tub / "catalog_0.catalog").write_text("\n".join(lines))
+
+
+def change_number(tub: Path, key: str, value: str) -> None:
+    change_record(tub, lambda line: re.sub(rf'"{key}": [^,}}]*', f'"{key}": {value}', line))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_of_a_tub_is_skipped_counted_and_named(
+    recording: Recording, tmp_path: Path, damage: str
+) -> None:
+    folder = convert.save(recording, tmp_path / "tub", "donkeycar")
+    said, do = DAMAGES[damage]
+    do(folder, json.loads((folder / "catalog_0.catalog").read_text().splitlines()[3])["cam/image_array"])
+    back = convert.load(folder, tmp_path / "back", "donkeycar")
+    assert [len(episode) for episode in back.episodes] == [6, 5]
+    steering = np.delete(recording.episodes[0].steering, 3)
+    assert back.episodes[0].steering == pytest.approx(steering, abs=1e-6)
+    (finding,) = [finding for finding in back.report if finding.kind.name == "skipped record"]
+    assert finding.count == 1
+    assert finding.detail.startswith("catalog_0.catalog, line 4: ")
+    assert said in finding.detail
+    assert len(finding.detail) < 300
+    assert back.without(back.report).report.used == 11  # the finding is about no row of the new log
+
+
+def test_a_tub_with_one_record_that_can_be_used_is_used(recording: Recording, tmp_path: Path) -> None:
+    folder = convert.save(recording, tmp_path / "tub", "donkeycar")
+    for image in sorted((folder / "images").glob("*.jpg"))[:-3]:
+        image.write_bytes(b"")
+    back = convert.load(folder, tmp_path / "back", "donkeycar")
+    assert (len(back), back.report.count("skipped record")) == (1, 11)
+
+
+def test_a_tub_whose_clock_was_set_back_has_one_more_episode(recording: Recording, tmp_path: Path) -> None:
+    folder = convert.save(recording, tmp_path / "tub", "donkeycar")
+    edit_tub(
+        folder,
+        lambda record: record.update(
+            {"_timestamp_ms": record["_timestamp_ms"] - 10**6 * (record["_index"] >= 4)}
+        ),
+        [],
+    )
+    assert [len(e) for e in convert.load(folder, tmp_path / "back", "donkeycar").episodes] == [4, 3, 5]
+
+
+def test_a_tub_without_speed_has_no_rows_that_stand_still(recording: Recording, tmp_path: Path) -> None:
+    folder = convert.save(recording, tmp_path / "tub", "donkeycar")
+    edit_tub(folder, lambda record: record.pop("udacity/speed"), [])
+    report = convert.load(folder, tmp_path / "back", "donkeycar").report
+    assert report.count("standing still") == 0
+    assert report.count("not recorded") == 12
+
+
+@pytest.mark.parametrize("format_", ["lerobot", "huggingface"])
+def test_a_broken_image_in_a_parquet_file_is_skipped_counted_and_named(
+    recording: Recording, tmp_path: Path, format_: str
+) -> None:
+    need(format_)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = convert.save(recording, tmp_path / "data", format_)
+    (path,) = [path for path in folder.rglob("*.parquet") if "meta" not in path.parts]
+    with pq.ParquetFile(path) as file:
+        table = file.read()
+    column = "observation.images.left" if format_ == "lerobot" else "left"
+    rows = table.to_pylist()
+    rows[4][column]["bytes"] = b""
+    rows[8][column]["bytes"] = bytes(4000)
+    rows[9][column] = None
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+    back = convert.load(folder, tmp_path / "back", format_)
+    assert [len(episode) for episode in back.episodes] == [6, 3]
+    (finding,) = [finding for finding in back.report if finding.kind.name == "skipped record"]
+    assert finding.count == 3
+    assert finding.detail == f"{path.name}, row 5: the left image is empty"
+
+
+@pytest.mark.parametrize("format_", convert.FORMATS)
+@pytest.mark.parametrize("place", ["data", "a folder/of data", "./x/../data", "{absolute}/data here"])
+def test_formats_are_written_and_read_at_any_kind_of_path(
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str, place: str
+) -> None:
+    need(format_)
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path)
+    target = place.format(absolute=tmp_path)
+    assert convert.save(recording, target, format_) == Path(target)
+    back = convert.load(target, f"{target} back", format_)
+    assert [len(episode) for episode in back.episodes] == [7, 5]
+    assert back.path == Path(f"{target} back")
+    assert not list(tmp_path.rglob("*.part"))
+
+
 @pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "sub/x.jpg", "gone.jpg"])
 def test_a_tub_can_not_read_files_outside_of_itself(recording: Recording, tmp_path: Path, name: str) -> None:
     folder = convert.save(recording, tmp_path / "tub", "donkeycar")
@@ -296,3 +435,158 @@ def test_a_lerobot_data_set_with_videos_says_what_is_needed(recording: Recording
     path.write_text(path.read_text().replace("v3.0", "v2.1"))
     with pytest.raises(RecordingError, match=r"LeRobot's format v2\.1, only v3 can be read"):
         convert.load(folder, tmp_path / "back", "lerobot")
+
+
+@pytest.fixture(scope="module")
+def drive_off_the_road(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """Two episodes: one that ends off the road, and one that whoever recorded has ended."""
+    folder = tmp_path_factory.mktemp("outcomes") / "drive"
+
+    def straight_on(observation: Any, info: Any) -> np.ndarray:
+        return np.array([0.4, 1.0], np.float32)
+
+    with UdacityEnv() as env, Recorder(folder, cameras=("center",)) as recorder:
+        for step in drive(env, straight_on, seed=0, seconds=4.2, on_fall="restart", start={"speed": 10.0}):
+            recorder.add(step)
+    return open_recording(folder)
+
+
+def test_the_side_file_keeps_rewards_and_ends(drive_off_the_road: Recording) -> None:
+    *fallen, cut = drive_off_the_road.episodes
+    assert fallen
+    for episode in fallen:
+        outcomes = episode.outcomes()
+        assert outcomes is not None
+        assert outcomes.end_reason == "off_road"
+        assert outcomes.terminated.tolist() == [False] * (len(episode) - 1) + [True]
+        assert not outcomes.truncated.any()
+        assert outcomes.rewards[-1] < -90
+        assert (outcomes.rewards[:5] > 0.5).all()
+        ends = {"terminated": True, "truncated": False, "end_reason": "off_road"}
+        assert {name: episode.extra(-1)[name] for name in ends} == ends
+        assert not set(ends) & set(episode.extra(0))
+    outcomes = cut.outcomes()
+    assert outcomes is not None
+    assert outcomes.end_reason is None
+    assert not outcomes.terminated.any()
+    assert outcomes.truncated.tolist() == [False] * (len(cut) - 1) + [True]
+
+
+def test_the_recorded_rewards_are_those_of_the_environment(tmp_path: Path) -> None:
+    rewards, reasons = [], []
+    with UdacityEnv(image_size=(40, 80), max_seconds=0.6) as env, Recorder(tmp_path / "drive") as recorder:
+        for step in drive(env, "pure_pursuit", seed=1, steps=20, on_truncation="restart"):
+            recorder.add(step)
+            rewards.append(step.reward)
+            reasons += [step.reason] if step.ends_episode else []
+    episodes = open_recording(tmp_path / "drive").episodes
+    outcomes = [episode.outcomes() for episode in episodes]
+    assert [reward for outcome in outcomes if outcome for reward in outcome.rewards] == rewards
+    assert [outcome.end_reason for outcome in outcomes if outcome] == [*reasons, None]
+    assert reasons == ["max_seconds"] * 2
+    assert all(outcome.truncated[-1] for outcome in outcomes if outcome)
+
+
+def test_rewards_of_a_part_of_an_episode_are_refused(tmp_path: Path) -> None:
+    with RecordingWriter(tmp_path / "drive", cameras=("center",)) as writer:
+        for index in range(4):
+            extra = {"reward": 1.0} if index != 2 else {"cte": 0.0}
+            writer.write({"center": make_image(index)}, 0.0, 0.0, 0.0, 3.0, time=index / 15, extra=extra)
+    with pytest.raises(RecordingError, match=r"row 3: .* has no reward for this row.*1 of 4 lack it"):
+        open_recording(tmp_path / "drive").episodes[0].outcomes()
+
+
+@pytest.mark.parametrize("format_", convert.FORMATS)
+def test_rewards_and_ends_come_back_from_every_format(
+    drive_off_the_road: Recording, tmp_path: Path, format_: str
+) -> None:
+    need(format_)
+    folder = convert.save(drive_off_the_road, tmp_path / "data", format_)
+    back = convert.load(folder, tmp_path / "back", format_)
+    for ours, theirs in zip(drive_off_the_road.episodes, back.episodes, strict=True):
+        expected, outcomes = ours.outcomes(), theirs.outcomes()
+        assert expected is not None
+        assert outcomes is not None
+        np.testing.assert_array_equal(outcomes.rewards, expected.rewards)
+        np.testing.assert_array_equal(outcomes.terminated, expected.terminated)
+        np.testing.assert_array_equal(outcomes.truncated, expected.truncated)
+        assert outcomes.end_reason == expected.end_reason
+
+
+def test_minari_gets_rewards_and_terminations(drive_off_the_road: Recording, tmp_path: Path) -> None:
+    need("minari")
+    import minari
+
+    folder = convert.save(drive_off_the_road, tmp_path / "data", "minari")
+    episodes = list(minari.MinariDataset(folder / "data").iterate_episodes())
+    for episode, ours in zip(episodes, drive_off_the_road.episodes, strict=True):
+        outcomes = ours.outcomes()
+        assert outcomes is not None
+        np.testing.assert_array_equal(episode.rewards, outcomes.rewards)
+        np.testing.assert_array_equal(episode.terminations, outcomes.terminated)
+        np.testing.assert_array_equal(episode.truncations, outcomes.truncated)
+    assert [bool(episode.terminations[-1]) for episode in episodes] == [True] * (len(episodes) - 1) + [False]
+
+
+def test_minari_warns_where_rewards_were_not_recorded(recording: Recording, tmp_path: Path) -> None:
+    need("minari")
+    with pytest.warns(UserWarning, match="no rewards in 2 of 2 episodes.*useless for reinforcement"):
+        folder = convert.save(recording, tmp_path / "data", "minari")
+    assert convert.load(folder, tmp_path / "back", "minari").episodes[0].outcomes() is None
+
+
+def test_lerobot_gets_rewards_and_ends(drive_off_the_road: Recording, tmp_path: Path) -> None:
+    need("lerobot")
+    import pyarrow.parquet as pq
+
+    folder = convert.save(drive_off_the_road, tmp_path / "data", "lerobot")
+    info = json.loads((folder / "meta/info.json").read_text())
+    data = pq.read_table(folder / info["data_path"].format(chunk_index=0, file_index=0))
+    assert set(data.column_names) == set(info["features"])
+    outcomes = [episode.outcomes() for episode in drive_off_the_road.episodes]
+    known = [outcome for outcome in outcomes if outcome is not None]
+    rewards = np.concatenate([outcome.rewards for outcome in known])
+    terminated = np.concatenate([outcome.terminated for outcome in known])
+    np.testing.assert_allclose(data["next.reward"].to_numpy(), rewards, rtol=1e-6)
+    assert data["next.terminated"].to_pylist() == terminated.tolist()
+    assert sum(data["next.done"].to_pylist()) == len(known)
+    stats = json.loads((folder / "meta/stats.json").read_text())
+    assert stats["next.reward"]["mean"] == pytest.approx([rewards.mean()])
+    assert stats["next.terminated"]["max"] == [1.0]
+
+
+def test_trajectories_have_rewards_and_say_which_are_terminal(drive_off_the_road: Recording) -> None:
+    for trajectory, episode in zip(
+        trajectories(drive_off_the_road), drive_off_the_road.episodes, strict=True
+    ):
+        outcomes = episode.outcomes()
+        assert outcomes is not None
+        np.testing.assert_array_equal(trajectory.rews, outcomes.rewards)
+        assert trajectory.terminal == outcomes.terminated[-1]
+
+
+@pytest.mark.parametrize("format_", ["minari", "lerobot"])
+def test_rewards_of_data_sets_of_others_are_kept(
+    drive_off_the_road: Recording, tmp_path: Path, format_: str
+) -> None:
+    """Data sets of other programs have no side file."""
+    need(format_)
+    folder = convert.save(drive_off_the_road, tmp_path / "data", format_)
+    if format_ == "minari":
+        import h5py
+
+        with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+            for name in list(file):
+                del file[name]["infos"]
+    else:
+        import pyarrow.parquet as pq
+
+        for path in folder.glob("data/chunk-*/file-*.parquet"):
+            pq.write_table(pq.read_table(path).drop_columns(["extra"]), path)
+    back = convert.load(folder, tmp_path / "back", format_)
+    for ours, theirs in zip(drive_off_the_road.episodes, back.episodes, strict=True):
+        expected, outcomes = ours.outcomes(), theirs.outcomes()
+        assert expected is not None
+        assert outcomes is not None
+        np.testing.assert_allclose(outcomes.rewards, expected.rewards, rtol=1e-6)
+        np.testing.assert_array_equal(outcomes.terminated, expected.terminated)

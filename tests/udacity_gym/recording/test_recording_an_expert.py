@@ -118,6 +118,7 @@ def test_the_side_file_keeps_where_the_car_was_and_who_drove(tmp_path: Path) -> 
         "pose": extra["pose"],
         "action": [0.0, 1.0],
         "expert_action": [0.0, 3.0],
+        "reward": 0.0,
     }
 
 
@@ -249,7 +250,7 @@ def test_telemetry_is_recorded_with_the_same_entries_as_the_environments_info(tm
             recorder.start()
             recorder.add_telemetry(env.unwrapped.telemetry, Control())
     one, other = (open_recording(tmp_path / name).episodes[0][0].extra for name in ("env", "telemetry"))
-    for name in ("seed", "driver", "policy_action"):
+    for name in ("seed", "driver", "policy_action", "reward"):
         one.pop(name)
     assert one == other
     assert len(one["pose"]) == 4

@@ -1,23 +1,32 @@
 """Donkeycar's tub, version 2: a catalog of JSON lines, and images beside it.
 
 Steering is ``user/angle`` and throttle minus brake is ``user/throttle``, as Donkeycar's own trainer wants
-them; throttle, brake, speed (m/s) and the side file are kept beside them under ``udacity/...``. Takes are
-sessions. Tubs that Donkeycar recorded have no side cameras and no speed, which then counts as 0.
+them. Throttle, brake, speed (m/s) and the side file are kept beside them under ``udacity/...``. Episodes are
+sessions. Tubs that Donkeycar recorded have no side cameras and no speed, so the speed is 0.
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
 import itertools
 import json
+import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.convert.common import frames_of, from_text, progress_bar, to_text
+from udacity_gym.recording.convert.common import (
+    UsableFrames,
+    clip,
+    converting_bar,
+    frames_of,
+    from_text,
+    to_text,
+)
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.storage import FolderStorage
 from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
@@ -76,7 +85,8 @@ def save(recording: Recording, folder: Path) -> Path:
 def load(folder: Path, output: Path) -> Recording:
     """Convert to a recording, see `udacity_gym.recording.convert.load`.
 
-    Records that were deleted in the tub are left out.
+    Records that were deleted in the tub are left out. Records that can't be used, such as those with an empty
+    image, are skipped; the report counts them.
     """
     storage = FolderStorage(folder)
     try:
@@ -87,46 +97,82 @@ def load(folder: Path, output: Path) -> Recording:
         raise RecordingError(f"{folder} has no manifest.json of a Donkeycar tub v2: {error}") from error
     top_files, files = storage.listing().files, storage.listing("images/").files
     cameras = [camera for camera in CAMERAS if KEYS[camera] in inputs]
+    usable = UsableFrames()
 
-    def records() -> Iterator[dict[str, Any]]:
+    def records() -> Iterator[tuple[str, dict[str, Any]]]:
         for catalog in catalogs:
             if catalog not in top_files:
-                raise RecordingError(f"{folder} lacks {catalog}, which its manifest names")
+                usable.skip(catalog, f"{folder} lacks {catalog}, which its manifest names")
+                continue
             with (folder / catalog).open("rb") as file:
-                while line := file.readline(LINE_LIMIT):
-                    record = _record(line, folder / catalog)
-                    if record["_index"] not in deleted and KEYS["center"] in record:
-                        yield record
+                for number in itertools.count(1):
+                    line = file.readline(LINE_LIMIT)
+                    if not line:
+                        break
+                    name = f"{catalog}, line {number}"
+                    record = _record(line)
+                    if record is None:
+                        usable.skip(name, f"no record: {line[:40]!r}")
+                    elif record["_index"] not in deleted:
+                        yield name, record
 
     def frame(record: dict[str, Any], begin: float) -> NewFrame:
         images = {camera: _read(storage, files, str(record[KEYS[camera]])) for camera in cameras}
-        throttle = float(record["user/throttle"])
+        throttle = clip(record["user/throttle"])
         return NewFrame(
             images,
-            min(1.0, max(-1.0, float(record["user/angle"]))),
-            float(record.get("udacity/throttle", min(1.0, max(throttle, 0.0)))),
-            float(record.get("udacity/brake", min(1.0, max(-throttle, 0.0)))),
+            clip(record["user/angle"]),
+            float(record.get("udacity/throttle", max(throttle, 0.0))),
+            float(record.get("udacity/brake", max(-throttle, 0.0))),
             float(record.get("udacity/speed", 0.0)),
             (float(record["_timestamp_ms"]) - begin) / 1000,
             from_text(record.get("udacity/extra")),
         )
 
-    def episodes() -> Iterator[NewEpisode]:
-        for _, group in itertools.groupby(records(), key=lambda record: record.get("_session_id")):
-            first = next(group)
-            begin = float(first["_timestamp_ms"])
-            start = _EPOCH + datetime.timedelta(milliseconds=begin)
-            yield NewEpisode((frame(record, begin) for record in itertools.chain([first], group)), start)
+    def timed() -> Iterator[tuple[str, dict[str, Any]]]:
+        for name, record in records():
+            if _moment(record) is None:
+                usable.skip(name, f"no time: {record.get('_timestamp_ms')!r}")
+            else:
+                yield name, record
 
+    def episode(named_records: Iterator[tuple[str, dict[str, Any]]]) -> NewEpisode:
+        name, first = next(named_records)
+        make = functools.partial(frame, begin=float(first["_timestamp_ms"]))
+        return NewEpisode(usable.of(itertools.chain([(name, first)], named_records), make), _moment(first))
+
+    episodes = (episode(group) for _, group in itertools.groupby(timed(), key=_Sessions()))
+    return usable.reported(lambda: write_episodes(output, episodes, cameras, label="converting"), folder)
+
+
+class _Sessions:
+    """Number of the episode of each record: a new one for each session, and where the clock was set back."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._session: object = None
+        self._time = -math.inf
+
+    def __call__(self, named_record: tuple[str, dict[str, Any]]) -> int:
+        _, record = named_record
+        session, time = record.get("_session_id"), float(record["_timestamp_ms"])
+        if session != self._session or time < self._time:
+            self._number += 1
+        self._session, self._time = session, time
+        return self._number
+
+
+def _moment(record: Mapping[str, Any]) -> datetime.datetime | None:
+    """Time of a record; None if it has none."""
     try:
-        return write_episodes(output, episodes(), cameras, label="converting")
-    except (KeyError, TypeError) as error:
-        raise RecordingError(f"{folder} has a record that is no frame: {error!r}") from error
+        return _EPOCH + datetime.timedelta(milliseconds=float(record["_timestamp_ms"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _records(recording: Recording, images: Path) -> Iterator[dict[str, Any]]:
     index = 0
-    with progress_bar(recording) as bar:
+    with converting_bar(recording) as bar:
         for session, episode in enumerate(recording.episodes):
             start = start_of(episode) or _EPOCH + datetime.timedelta(days=session)
             begin = (start - _EPOCH) / datetime.timedelta(milliseconds=1)
@@ -153,14 +199,14 @@ def _records(recording: Recording, images: Path) -> Iterator[dict[str, Any]]:
                 index += 1
 
 
-def _record(line: bytes, catalog: Path) -> dict[str, Any]:
+def _record(line: bytes) -> dict[str, Any] | None:
+    """A line of a catalog; None if it is no record."""
     try:
         record = json.loads(line)
-        if isinstance(record["_index"], int):
-            return dict(record)
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordingError(f"{catalog} has a broken record: {error!r}") from error
-    raise RecordingError(f"{catalog} has a record without a number")
+    except (ValueError, RecursionError):
+        return None
+    is_record = isinstance(record, dict) and isinstance(record.get("_index"), int)
+    return record if is_record else None
 
 
 def _read(storage: FolderStorage, images: set[str], name: str) -> bytes:

@@ -2,12 +2,14 @@
 
 ``datasets.load_dataset("parquet", data_files="folder/*.parquet")`` gives a row per frame: ``episode``,
 ``frame``, an image of each camera, ``steering``, ``throttle``, ``brake``, ``speed`` (m/s), ``time`` (s),
-``start`` (local time of the episode's first frame) and ``extra`` (the side file, as JSON). Nothing is lost;
+``start`` (local time of the episode's first frame), ``reward``, ``terminated`` and ``truncated`` (null where
+they were not recorded) and ``extra`` (the side file, as JSON). Nothing is lost;
 images are the recording's own JPEG files, byte for byte. Written and read with pyarrow alone.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Iterator
@@ -16,11 +18,13 @@ from typing import Any
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import (
+    UsableFrames,
+    converting_bar,
     frames_of,
     from_text,
     moment,
     need,
-    progress_bar,
+    parquet_rows,
     to_text,
 )
 from udacity_gym.recording.episodes import Recording
@@ -41,6 +45,7 @@ def save(recording: Recording, folder: Path) -> Path:
     fields = [("episode", pa.int64()), ("frame", pa.int64())]
     fields += [(camera, image) for camera in recording.cameras]
     fields += [(name, pa.float64()) for name in NUMBERS]
+    fields += [("reward", pa.float64()), ("terminated", pa.bool_()), ("truncated", pa.bool_())]
     fields += [("start", pa.string()), ("extra", pa.string())]
     kinds = {name: {"_type": "Image"} if kind is image else _value(kind) for name, kind in fields}
     about = {b"huggingface": json.dumps({"info": {"features": kinds}}).encode()}
@@ -73,30 +78,34 @@ def load(folder: Path, output: Path) -> Recording:
     cameras = [camera for camera in CAMERAS if camera in schema.names]
     total = sum(parquet.read_metadata(file).num_rows for file in files)
 
-    def rows() -> Iterator[dict[str, Any]]:
-        for file in files:
-            with parquet.ParquetFile(file) as opened:
-                for batch in opened.iter_batches(ROWS):
-                    yield from batch.to_pylist()
+    usable = UsableFrames()
+    rows = parquet_rows(files, parquet, ROWS)
 
-    def episodes() -> Iterator[NewEpisode]:
-        for _, group in itertools.groupby(rows(), key=lambda row: row["episode"]):
-            first = next(group)
-            frames = (_frame(row, cameras) for row in itertools.chain([first], group))
-            yield NewEpisode(frames, moment(first.get("start")))
+    make = functools.partial(_frame, cameras=cameras)
 
-    return write_episodes(output, episodes(), cameras, total, "converting")
+    def episode(named_rows: Iterator[tuple[str, dict[str, Any]]]) -> NewEpisode:
+        name, first = next(named_rows)
+        frames = usable.of(itertools.chain([(name, first)], named_rows), make)
+        return NewEpisode(frames, moment(first.get("start")))
+
+    episodes = (episode(group) for _, group in itertools.groupby(rows, key=lambda named: named[1]["episode"]))
+    return usable.reported(lambda: write_episodes(output, episodes, cameras, total, "converting"), folder)
 
 
 def _rows(recording: Recording) -> Iterator[dict[str, Any]]:
-    with progress_bar(recording) as bar:
+    with converting_bar(recording) as bar:
         for index, episode in enumerate(recording.episodes):
-            start = start_of(episode)
+            start, outcomes = start_of(episode), episode.outcomes()
             for number, (frame, extra) in enumerate(frames_of(episode, bar)):
                 row: dict[str, Any] = {"episode": index, "frame": number, "extra": to_text(extra)}
                 row["start"] = start and start.isoformat()
                 for camera in recording.cameras:
                     row[camera] = {"bytes": frame.data(camera), "path": None}
+                row |= {
+                    "reward": None if outcomes is None else float(outcomes.rewards[number]),
+                    "terminated": None if outcomes is None else bool(outcomes.terminated[number]),
+                    "truncated": None if outcomes is None else bool(outcomes.truncated[number]),
+                }
                 yield row | {name: getattr(frame, name) for name in NUMBERS}
 
 

@@ -1,10 +1,12 @@
 """Trajectories of the ``imitation`` library, in memory and in its files.
 
 A trajectory has the images of one camera as ``obs``, (steering, throttle - brake) as ``acts``, and speed,
-time and the side file as ``infos``. ``imitation`` wants an observation after the last action; it is the last
-one once more. `trajectories` decodes an episode when it is asked for. `save` writes what
-``imitation.data.serialize.load`` reads, with pyarrow alone, because imitation 1.0.1 can't be installed beside
-a present NumPy and Gymnasium. That library reads images number by number, so that they are scaled down.
+time and the side file as ``infos``. Where rewards were recorded, it has them as ``rews``; ``terminal`` says
+whether the environment ended the episode for what happened. ``imitation`` needs an observation after the
+last action, for which the last observation is repeated. `trajectories` decodes an episode on access. `save`
+writes files for ``imitation.data.serialize.load`` with pyarrow alone, because imitation 1.0.1 can't be
+installed with current versions of NumPy and Gymnasium. That library reads images number by number, so images
+are scaled down.
 """
 
 from __future__ import annotations
@@ -20,45 +22,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.convert.common import from_text, moment, need, progress_bar, to_text
+from udacity_gym.recording.convert.common import converting_bar, from_text, moment, need, to_text
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.images import Downscale
 from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
 from udacity_gym.telemetry import Image
 
 SMALL = Downscale()
-"""What is done to images in files, 66x200 pixels."""
+"""Preprocessing of images in files: 66x200 pixels."""
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """What ``imitation.data.types.Trajectory`` is, for where that library is not installed.
+    """Same fields as ``imitation.data.types.TrajectoryWithRew``, for use without that library.
 
     Attributes:
         obs: (n + 1, height, width, 3) uint8 RGB.
         acts: (n, 2) float32 steering, and throttle minus brake.
         infos: n dictionaries.
-        terminal: the last observation ended the episode; never, in a recording.
+        terminal: whether the environment ended the episode for what happened, such as leaving the road.
+        rews: (n,) float64 rewards; None if they were not recorded.
     """
 
     obs: Image
     acts: NDArray[np.float32]
     infos: NDArray[np.object_]
     terminal: bool = False
+    rews: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.acts)
 
 
 class Trajectories(Sequence[Any]):
-    """The episodes of a recording as trajectories, each decoded when it is asked for.
+    """Episodes of a recording as trajectories, decoded on access.
 
-    They are ``imitation``'s own where that is installed, else `Trajectory`, which has the same fields.
+    The type is ``imitation.data.types.Trajectory`` if ``imitation`` is installed, else `Trajectory`.
 
     Args:
-        recording: whose episodes.
-        camera: whose images.
-        prepare: what is done to each image, such as `Downscale()`.
+        recording: the recording.
+        camera: camera of the images.
+        prepare: preprocessing of each image, such as `Downscale()`.
     """
 
     def __init__(
@@ -82,9 +86,10 @@ class Trajectories(Sequence[Any]):
         episode = self._recording.episodes[index]
         prepare = self._prepare or (lambda image: image)
         images = [prepare(frame.image(self._camera)) for frame in episode]
-        start = start_of(episode)
+        start, extras = start_of(episode), episode.extras()
+        outcomes = episode.outcomes(extras)
         infos = np.empty(len(episode), object)
-        for i, (frame, extra) in enumerate(zip(episode, episode.extras(), strict=True)):
+        for i, (frame, extra) in enumerate(zip(episode, extras, strict=True)):
             infos[i] = {
                 "speed": frame.speed,
                 "time": frame.time,
@@ -94,7 +99,11 @@ class Trajectories(Sequence[Any]):
                 "extra": to_text(extra),
             }
         acts = np.stack([episode.steering, episode.throttle - episode.brake], axis=1).astype(np.float32)
-        return _kind()(obs=np.stack([*images, images[-1]]), acts=acts, infos=infos, terminal=False)
+        columns = {"obs": np.stack([*images, images[-1]]), "acts": acts, "infos": infos}
+        if outcomes is None:
+            return _kind("Trajectory")(**columns, terminal=False)
+        terminal = bool(outcomes.terminated[-1])
+        return _kind("TrajectoryWithRew")(**columns, terminal=terminal, rews=outcomes.rewards)
 
 
 def trajectories(
@@ -110,7 +119,7 @@ def save(recording: Recording, folder: Path, prepare: Callable[[Image], Image] =
     Args:
         recording: its centre camera is kept.
         folder: the new folder.
-        prepare: what is done to each image; 66x200 pixels by default.
+        prepare: preprocessing of each image; the default scales it to 66x200 pixels.
     """
     pa = need("pyarrow", "the format of imitation's trajectories")
     need("pyarrow.ipc", "the format of imitation's trajectories")
@@ -121,24 +130,31 @@ def save(recording: Recording, folder: Path, prepare: Callable[[Image], Image] =
         "infos": pa.list_(pa.string()),
         "terminal": pa.bool_(),
     }
+    rewarded = all(episode.outcomes() is not None for episode in recording.episodes)
+    if rewarded:
+        types["rews"] = pa.list_(pa.float64())
     features = {
         "obs": _sequence(_sequence(_sequence(_sequence(_value("uint8"))))),
         "acts": _sequence(_sequence(_value("float32"))),
         "infos": _sequence(_value("string")),
         "terminal": _value("bool"),
     }
+    if rewarded:
+        features["rews"] = _sequence(_value("float64"))
     about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
     schema = pa.schema(list(types.items()), metadata=about)
     name = "data-00000-of-00001.arrow"
-    with new_folder(folder) as part, progress_bar(recording) as bar:
+    with new_folder(folder) as part, converting_bar(recording) as bar:
         with pa.OSFile(str(part / name), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
             for trajectory in trajectories(recording, prepare=prepare):
                 columns = [
                     _list_of(pa, trajectory.obs),
                     _list_of(pa, trajectory.acts),
                     pa.array([[json.dumps(info) for info in trajectory.infos]], types["infos"]),
-                    pa.array([False]),
+                    pa.array([bool(trajectory.terminal)]),
                 ]
+                if rewarded:
+                    columns.append(pa.array([trajectory.rews.tolist()], types["rews"]))
                 writer.write_batch(pa.record_batch(columns, schema=schema))
                 bar.update(len(trajectory))
         state: dict[str, Any] = {
@@ -183,6 +199,14 @@ def _episode(batch: Any, i: int) -> NewEpisode:
             f"throttle; these have {obs.shape} and {acts.shape}"
         )
     entries = [from_text(info) for info in infos] or [{}] * len(acts)
+    rewards = batch.column("rews")[i].as_py() if "rews" in batch.schema.names else None
+    terminal = bool(batch.column("terminal")[i].as_py()) if "terminal" in batch.schema.names else False
+
+    def extra_of(k: int) -> dict[str, Any]:
+        if "extra" in entries[k] or rewards is None:
+            return from_text(entries[k].get("extra"))
+        ends = {"terminated": terminal, "truncated": not terminal} if k == len(acts) - 1 else {}
+        return {"reward": float(rewards[k]), **ends}
 
     def frames() -> Iterator[NewFrame]:
         for k, (steering, throttle) in enumerate(np.clip(acts, -1, 1).tolist()):
@@ -194,7 +218,7 @@ def _episode(batch: Any, i: int) -> NewEpisode:
                 float(info.get("brake", max(-throttle, 0.0))),
                 float(info.get("speed", 0.0)),
                 float(info.get("time", k / 15)),
-                from_text(info.get("extra")),
+                extra_of(k),
             )
 
     return NewEpisode(frames(), moment(entries[0].get("start")) if entries else None)
@@ -225,9 +249,10 @@ def _array(scalar: Any) -> NDArray[Any]:
     return array
 
 
-def _kind() -> Any:
+def _kind(name: str) -> Any:
+    """A class of imitation's trajectories, or ours where that library is not installed."""
     try:
-        return import_module("imitation.data.types").Trajectory
+        return getattr(import_module("imitation.data.types"), name)
     except ImportError:
         return Trajectory
 

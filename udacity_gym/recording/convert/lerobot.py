@@ -1,7 +1,9 @@
 """LeRobotDataset v3.0, with images inside of its Parquet files.
 
 Features: ``observation.images.center`` (and left, right), ``observation.state`` (speed, m/s), ``action``
-(steering, throttle, brake), and ``extra`` (the side file, as JSON) where there is one. Images are the
+(steering, throttle, brake), and ``extra`` (the side file, as JSON) where there is one. Where rewards were
+recorded, also ``next.reward``, ``next.done`` (the episode ends with this frame) and ``next.terminated`` (the
+environment ended it for what happened, such as leaving the road). Images are the
 recording's own JPEG files, byte for byte. ``timestamp`` is the measured time and not a multiple of 1 / fps;
 the local times of the episodes are in ``info.json`` under "udacity_gym". Numbers are float32, LeRobot's kind.
 
@@ -22,14 +24,17 @@ from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import (
+    UsableFrames,
+    clip,
+    converting_bar,
     frames_of,
     from_text,
     moment,
     need,
-    progress_bar,
+    parquet_rows,
     to_text,
 )
-from udacity_gym.recording.episodes import Episode, Recording
+from udacity_gym.recording.episodes import Episode, Outcomes, Recording
 from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
 from udacity_gym.telemetry import CAMERAS
 
@@ -37,14 +42,15 @@ VERSION = "v3.0"
 CHUNK = 1000
 """Files per folder."""
 FILE_BYTES = 100 << 20
-"""Bytes of images from which on a new file begins."""
+"""Maximum size of a file, bytes of images, except for its last episode."""
 ROWS = 128
-"""Frames that are held in memory at once."""
+"""Number of frames that are held in memory at once."""
 SAMPLES = 20
-"""Images per episode that the statistics of colours are of."""
+"""Number of images per episode for the statistics of colours."""
 TASK = "drive along the road"
 
 _ACTION = ("steering", "throttle", "brake")
+_OUTCOMES = {"next.reward": "float32", "next.done": "bool", "next.terminated": "bool"}
 _COUNTERS = ("frame_index", "episode_index", "index", "task_index")
 _QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 
@@ -55,12 +61,14 @@ def save(recording: Recording, folder: Path) -> Path:
     import pandas as pd
 
     shape = recording.episodes[0][0].image("center").shape
-    features = _features(recording.cameras, shape)
-    schema = _schema(pa, recording.cameras)
+    outcomes = [episode.outcomes() for episode in recording.episodes]
+    rewarded = all(outcome is not None for outcome in outcomes)
+    features = _features(recording.cameras, shape, rewarded)
+    schema = _schema(pa, recording.cameras, rewarded)
     steps = np.concatenate([np.diff(episode.time) for episode in recording.episodes])
     fps = round(1 / float(np.median(steps))) if len(steps) and np.median(steps) > 0 else 15
     episodes = []
-    with new_folder(folder) as part, progress_bar(recording) as bar:
+    with new_folder(folder) as part, converting_bar(recording) as bar:
         files = _Files(part, parquet, schema)
         index = 0
         try:
@@ -68,6 +76,7 @@ def save(recording: Recording, folder: Path) -> Path:
                 files.next_episode()
                 begin = index
                 block: list[dict[str, Any]] = []
+                outcome = outcomes[number] if rewarded else None
                 for i, (frame, extra) in enumerate(frames_of(episode, bar)):
                     row: dict[str, Any] = {
                         _key(camera): {"bytes": frame.data(camera), "path": None}
@@ -83,6 +92,10 @@ def save(recording: Recording, folder: Path) -> Path:
                         "index": index,
                         "task_index": 0,
                     }
+                    if outcome is not None:
+                        ends = outcome.terminated[i] or outcome.truncated[i]
+                        reward, terminated = float(outcome.rewards[i]), bool(outcome.terminated[i])
+                        row |= dict(zip(_OUTCOMES, (reward, bool(ends), terminated), strict=True))
                     block.append(row)
                     index += 1
                     if len(block) == ROWS or i == len(episode) - 1:
@@ -92,7 +105,9 @@ def save(recording: Recording, folder: Path) -> Path:
                 entry |= {"data/chunk_index": files.chunk, "data/file_index": files.file}
                 entry |= {"dataset_from_index": begin, "dataset_to_index": index}
                 entry |= {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
-                stats = _statistics([episode], recording.cameras, number, begin)
+                stats = _statistics(
+                    [episode], recording.cameras, [outcome] if outcome else [], number=number, begin=begin
+                )
                 for name, values in stats.items():
                     entry |= {f"stats/{name}/{what}": value for what, value in values.items()}
                 episodes.append(entry)
@@ -106,7 +121,8 @@ def save(recording: Recording, folder: Path) -> Path:
         pd.DataFrame({"task_index": [0]}, index=pd.Index([TASK], name="task")).to_parquet(
             meta / "tasks.parquet"
         )
-        whole = _statistics(list(recording.episodes), recording.cameras)
+        known = [outcome for outcome in outcomes if outcome is not None] if rewarded else []
+        whole = _statistics(list(recording.episodes), recording.cameras, known)
         (meta / "stats.json").write_text(json.dumps(whole, indent=4))
         starts = [start and start.isoformat() for start in map(start_of, recording.episodes)]
         info = {
@@ -159,30 +175,39 @@ def load(folder: Path, output: Path) -> Recording:
     files = sorted(folder.glob("data/chunk-*/file-*.parquet"))
     has_speed = features.get("observation.state", {}).get("names") == ["speed"]
 
-    def rows() -> Iterator[dict[str, Any]]:
-        for file in files:
-            with parquet.ParquetFile(file) as opened:
-                for batch in opened.iter_batches(ROWS):
-                    yield from batch.to_pylist()
+    usable = UsableFrames()
+    rows = parquet_rows(files, parquet, ROWS)
 
     def frame(row: dict[str, Any]) -> NewFrame:
         action = dict(zip(names, row["action"], strict=True))
         throttle = action["throttle"]
         return NewFrame(
             {camera: row[_key(camera)]["bytes"] for camera in cameras},
-            min(1.0, max(-1.0, action["steering"])),
-            min(1.0, max(0.0, throttle)),
-            min(1.0, max(0.0, action.get("brake", -throttle))),
+            clip(action["steering"]),
+            clip(throttle, low=0.0),
+            clip(action.get("brake", -throttle), low=0.0),
             row["observation.state"] if has_speed else 0.0,
             row["timestamp"],
-            from_text(row.get("extra")),
+            from_text(row["extra"]) if "extra" in row else _outcome(row),
         )
 
     def episodes() -> Iterator[NewEpisode]:
-        for number, group in itertools.groupby(rows(), key=lambda row: row["episode_index"]):
-            yield NewEpisode(map(frame, group), moment(starts.get(number)))
+        for number, group in itertools.groupby(rows, key=lambda named: named[1]["episode_index"]):
+            yield NewEpisode(usable.of(group, frame), moment(starts.get(number)))
 
-    return write_episodes(output, episodes(), cameras, info.get("total_frames"), "converting")
+    total = info.get("total_frames")
+    return usable.reported(lambda: write_episodes(output, episodes(), cameras, total, "converting"), folder)
+
+
+def _outcome(row: dict[str, Any]) -> dict[str, Any]:
+    """Entries of the side file for what came of a frame of another program's data set."""
+    if row.get("next.reward") is None:
+        return {}
+    entries: dict[str, Any] = {"reward": float(row["next.reward"])}
+    if row.get("next.done"):
+        terminated = bool(row.get("next.terminated", True))
+        entries |= {"terminated": terminated, "truncated": not terminated}
+    return entries
 
 
 class _Files:
@@ -225,7 +250,7 @@ def _key(camera: str) -> str:
     return f"observation.images.{camera}"
 
 
-def _features(cameras: tuple[str, ...], shape: tuple[int, ...]) -> dict[str, Any]:
+def _features(cameras: tuple[str, ...], shape: tuple[int, ...], rewarded: bool) -> dict[str, Any]:
     image = {"dtype": "image", "shape": list(shape), "names": ["height", "width", "channels"]}
     features: dict[str, Any] = {_key(camera): image for camera in cameras}
     features["observation.state"] = {"dtype": "float32", "shape": [1], "names": ["speed"]}
@@ -233,16 +258,20 @@ def _features(cameras: tuple[str, ...], shape: tuple[int, ...]) -> dict[str, Any
     features["extra"] = {"dtype": "string", "shape": [1], "names": None}
     features["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}
     features |= {name: {"dtype": "int64", "shape": [1], "names": None} for name in _COUNTERS}
+    for name, dtype in _OUTCOMES.items() if rewarded else ():
+        features[name] = {"dtype": dtype, "shape": [1], "names": None}
     return features
 
 
-def _schema(pa: Any, cameras: tuple[str, ...]) -> Any:
+def _schema(pa: Any, cameras: tuple[str, ...], rewarded: bool) -> Any:
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     fields = [(_key(camera), image) for camera in cameras]
     fields += [("observation.state", pa.float32()), ("action", pa.list_(pa.float32(), 3))]
     fields += [("extra", pa.string()), ("timestamp", pa.float32())]
     fields += [(name, pa.int64()) for name in _COUNTERS]
-    value = {"float": "float32", "string": "string", "int64": "int64"}
+    if rewarded:
+        fields += [(name, pa.bool_() if kind == "bool" else pa.float32()) for name, kind in _OUTCOMES.items()]
+    value = {"float": "float32", "string": "string", "int64": "int64", "bool": "bool"}
     kinds: dict[str, Any] = {name: {"dtype": value.get(str(k)), "_type": "Value"} for name, k in fields}
     kinds |= {_key(camera): {"_type": "Image"} for camera in cameras}
     number = {"dtype": "float32", "_type": "Value"}
@@ -252,9 +281,14 @@ def _schema(pa: Any, cameras: tuple[str, ...]) -> Any:
 
 
 def _statistics(
-    episodes: list[Episode], cameras: tuple[str, ...], number: int = 0, begin: int = 0
+    episodes: list[Episode],
+    cameras: tuple[str, ...],
+    outcomes: list[Outcomes],
+    *,
+    number: int = 0,
+    begin: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """Least, greatest, mean, deviation and quantiles of every feature, as LeRobot wants them for training."""
+    """Minimum, maximum, mean, standard deviation and quantiles of every feature, as LeRobot needs them."""
 
     def column(name: str) -> NDArray[np.float64]:
         return np.concatenate([getattr(episode, name) for episode in episodes])
@@ -269,6 +303,13 @@ def _statistics(
         "index": np.arange(begin, begin + lengths.sum())[:, None],
         "task_index": np.zeros((lengths.sum(), 1)),
     }
+    if outcomes:
+        rewards = np.concatenate([outcome.rewards for outcome in outcomes])
+        terminated = np.concatenate([outcome.terminated for outcome in outcomes])
+        ends = terminated | np.concatenate([outcome.truncated for outcome in outcomes])
+        numbers |= {
+            name: values[:, None] for name, values in zip(_OUTCOMES, (rewards, ends, terminated), strict=True)
+        }
     statistics = {name: _figures(values.astype(np.float64)) for name, values in numbers.items()}
     for camera in cameras:
         # Every fourth pixel of some images: colours don't need more.
@@ -285,7 +326,7 @@ def _statistics(
 
 
 def _figures(values: NDArray[np.float64]) -> dict[str, list[Any]]:
-    """Of (n, d) values."""
+    """Statistics of (n, d) values."""
     statistics: dict[str, list[Any]] = {
         "min": values.min(0).tolist(),
         "max": values.max(0).tolist(),

@@ -1,14 +1,16 @@
 """Minari: a data set of episodes with observations, actions and infos.
 
 Observations are a dictionary of the cameras' images and ``speed`` (m/s), actions are (steering,
-throttle - brake) as the environment takes them. Minari wants an observation after the last action; it is
-the last one once more. ``infos`` has time, throttle, brake and the side file (as JSON). Minari compresses
-images as JPEG anew, so that they come back nearly, but not exactly, as they were; and it holds an episode at
-a time in memory, 150 kB per image: `udacity_gym.recording.tools.split` makes episodes shorter.
+throttle - brake) as the environment takes them. Minari needs an observation after the last action, for
+which the last observation is repeated. Rewards, terminations and truncations are the recorded ones; a
+recording of another program has none, and its rewards become 0, with a warning. ``infos`` has time, throttle,
+brake and the side file (as JSON). Minari compresses images again, so they are not restored exactly. It holds
+a whole episode in memory, 150 kB per image; `udacity_gym.recording.tools.split` makes episodes shorter.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,11 @@ from gymnasium import spaces
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.recording.convert.common import (
+    converting_bar,
     frames_of,
     from_text,
     moment,
     need,
-    progress_bar,
     to_text,
 )
 from udacity_gym.recording.episodes import Recording
@@ -44,11 +46,21 @@ def save(recording: Recording, folder: Path) -> Path:
         }
     )
     actions = spaces.Box(-1, 1, (2,), np.float32)
-    with new_folder(folder) as part, progress_bar(recording) as bar:
-        storage = storages.MinariStorage.new(part / "data", observations, actions)
+    with new_folder(folder) as part, converting_bar(recording) as bar:
+        storage = storages.MinariStorage.new(part.absolute() / "data", observations, actions)
         storage.update_metadata({"dataset_id": DATASET_ID, "minari_version": minari.__version__})
+        unrewarded = 0
         for number in range(len(recording.episodes)):
-            storage.update_episodes([_buffer(recording, number, minari, bar)])
+            buffer, has_rewards = _buffer(recording, number, minari, bar)
+            storage.update_episodes([buffer])
+            unrewarded += not has_rewards
+    if unrewarded:
+        warnings.warn(
+            f"{recording.path} has no rewards in {unrewarded} of {len(recording.episodes)} episodes, so that "
+            "they are 0 in the data set: good for imitation learning, useless for reinforcement learning. "
+            "Recordings of udacity_gym have rewards, see udacity_gym.recording.record",
+            stacklevel=3,
+        )
     return folder
 
 
@@ -61,7 +73,7 @@ def load(folder: Path, output: Path) -> Recording:
     minari = need("minari", "Minari's format")
     need("h5py", "Minari's format")
     try:
-        dataset = minari.MinariDataset(folder / "data")
+        dataset = minari.MinariDataset(folder.absolute() / "data")
     except (OSError, ValueError, KeyError) as error:
         raise RecordingError(f"{folder} has no Minari data set: {error}") from error
     space = dataset.observation_space
@@ -85,34 +97,38 @@ def load(folder: Path, output: Path) -> Recording:
     return write_episodes(output, episodes(), cameras, int(dataset.total_steps), "converting")
 
 
-def _buffer(recording: Recording, number: int, minari: Any, bar: Any) -> Any:
+def _buffer(recording: Recording, number: int, minari: Any, bar: Any) -> tuple[Any, bool]:
+    """An episode as Minari takes it, and whether its rewards were recorded."""
     episode = recording.episodes[number]
     n = len(episode)
     image_arrays: dict[str, Any] = {}
-    extras = []
+    extras: list[dict[str, Any]] = []
     for i, (frame, extra) in enumerate(frames_of(episode, bar)):
         for camera in recording.cameras:
             image = frame.image(camera)
             images = image_arrays.setdefault(camera, np.empty((n + 1, *image.shape), np.uint8))
             images[i] = images[n] = image
-        extras.append(to_text(extra))
+        extras.append(extra)
     again = [*range(n), n - 1]
     start = start_of(episode)
-    return minari.data_collector.EpisodeBuffer(
+    outcomes = episode.outcomes(extras)
+    last = np.arange(n) == n - 1
+    buffer = minari.data_collector.EpisodeBuffer(
         id=number,
         observations={**image_arrays, "speed": episode.speed[again, None].astype(np.float32)},
         actions=np.stack([episode.steering, episode.throttle - episode.brake], axis=1).astype(np.float32),
-        rewards=np.zeros(n),
-        terminations=np.zeros(n, bool),
-        truncations=np.arange(n) == n - 1,
+        rewards=np.zeros(n) if outcomes is None else outcomes.rewards,
+        terminations=np.zeros(n, bool) if outcomes is None else outcomes.terminated,
+        truncations=last if outcomes is None else outcomes.truncated,
         infos={
             "time": episode.time[again],
             "throttle": episode.throttle[again],
             "brake": episode.brake[again],
-            "extra": [extras[i] for i in again],
+            "extra": [to_text(extras[i]) for i in again],
             "start": ["" if start is None else start.isoformat()] * (n + 1),
         },
     )
+    return buffer, outcomes is not None
 
 
 def _frames(episode: Any, cameras: list[str], is_dict: bool) -> Iterator[NewFrame]:
@@ -131,8 +147,17 @@ def _frames(episode: Any, cameras: list[str], is_dict: bool) -> Iterator[NewFram
             float(infos["brake"][i]) if "brake" in infos else max(-throttle, 0.0),
             float(speeds[i][0]) if speeds is not None else 0.0,
             float(infos["time"][i]) if "time" in infos else i / 15,
-            from_text(_text(infos["extra"][i])) if "extra" in infos else {},
+            from_text(_text(infos["extra"][i])) if "extra" in infos else _outcome(episode, i),
         )
+
+
+def _outcome(episode: Any, i: int) -> dict[str, Any]:
+    """Entries of the side file for what came of a step of another program's data set."""
+    entries: dict[str, Any] = {"reward": float(episode.rewards[i])}
+    if i == len(episode.actions) - 1:
+        entries["terminated"] = bool(episode.terminations[i])
+        entries["truncated"] = bool(episode.truncations[i])
+    return entries
 
 
 def _text(value: Any) -> str:

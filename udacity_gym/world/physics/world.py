@@ -279,31 +279,13 @@ class World:
         Raises:
             OptionError: An option is unknown or out of range.
         """
-        start = dict(options or {})
-        unknown = sorted(set(start) - set(RESET_OPTIONS))
-        if unknown:
-            raise OptionError(
-                f"unknown reset option {', '.join(map(repr, unknown))}; known are {', '.join(RESET_OPTIONS)}"
-            )
+        start = options or {}
         track = self._home.facing(start.get("direction"))
-        mode = start.get("mode", "autonomous")
-        if not isinstance(mode, str) or mode not in track.starts:
-            raise OptionError(
-                f"reset option 'mode': no start pose {mode!r} on track {track.name!r}; "
-                f"it has {', '.join(track.starts)}"
-            )
-        s, offset = track.starts[mode]
-        if "s" in start:
-            offset = track.reference_offset
-        if isinstance(start.get("s"), str) and start["s"] == "random":
-            start["s"] = (0.0, track.length)
+        ranges = read_start(start, track, self.car)
         generator = np.random.default_rng(seed) if seed is not None else copy.deepcopy(self.generator)
-        width = track.half_width
-        top = self.car.top_speed + CAP_PERIOD * self.car.engine  # what full throttle settles below
-        s = _draw(start, "s", s, -math.inf, math.inf, generator)
-        offset = _draw(start, "offset", offset, -width, width, generator)
-        heading_error = _draw(start, "heading_error", 0.0, -math.pi, math.pi, generator)
-        speed = _draw(start, "speed", 0.0, -top, top, generator)
+        s, offset, heading_error, speed = (
+            low if low == high else float(generator.uniform(low, high)) for low, high in ranges
+        )
 
         self.generator, self.track = generator, track
         pose = track.pose_at(s, offset, heading_error)
@@ -415,20 +397,62 @@ class World:
         self.generator.bit_generator.state = snapshot.generator
 
 
+def fastest(car: CarParameters) -> float:
+    """The speed, forwards or backwards, that a car can reach on any slope, m/s.
+
+    The cap of `advance` lets a car be faster by what the engine and gravity add in a step of Unity.
+    """
+    return car.top_speed + CAP_PERIOD * (max(car.engine, car.reverse) + GRAVITY)
+
+
 RESET_OPTIONS = ("mode", "direction", "s", "offset", "heading_error", "speed")
 """Names that `World.reset` knows."""
 
 
-def _draw(
-    options: Mapping[str, Any],
-    name: str,
-    default: float,
-    low: float,
-    high: float,
-    generator: np.random.Generator,
-) -> float:
-    """Value of a numeric reset option: as given, or drawn from the pair that was given."""
-    value = options.get(name, default)
+def read_start(
+    options: Mapping[str, Any], track: Track, car: CarParameters
+) -> tuple[tuple[float, float], ...]:
+    """Check reset options, see `World.reset`.
+
+    Args:
+        options: the options.
+        track: the track, in the direction of the episode.
+        car: the kind of car.
+
+    Returns:
+        Pairs (low, high) between which "s", "offset", "heading_error" and "speed" are drawn, in this order.
+
+    Raises:
+        OptionError: An option is unknown or out of range.
+    """
+    unknown = sorted(set(options) - set(RESET_OPTIONS))
+    if unknown:
+        raise OptionError(
+            f"unknown reset option {', '.join(map(repr, unknown))}; known are {', '.join(RESET_OPTIONS)}"
+        )
+    mode = options.get("mode", "autonomous")
+    if not isinstance(mode, str) or mode not in track.starts:
+        raise OptionError(
+            f"reset option 'mode': no start pose {mode!r} on track {track.name!r}; "
+            f"it has {', '.join(track.starts)}"
+        )
+    s, offset = track.starts[mode]
+    where: Any = options.get("s", s)
+    if isinstance(where, str) and where == "random":
+        where = (0.0, track.length)
+    if "s" in options:
+        offset = track.reference_offset
+    top = fastest(car)
+    return (
+        _read_range("s", where, -math.inf, math.inf),
+        _read_range("offset", options.get("offset", offset), -track.half_width, track.half_width),
+        _read_range("heading_error", options.get("heading_error", 0.0), -math.pi, math.pi),
+        _read_range("speed", options.get("speed", 0.0), -top, top),
+    )
+
+
+def _read_range(name: str, value: Any, low: float, high: float) -> tuple[float, float]:
+    """The ends of a numeric reset option: a number twice, or the pair that was given."""
     pair = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) and np.ndim(value) else (value, value)
     if len(pair) != 2 or not all(map(is_number, pair)):
         also = " or 'random'" if name == "s" else ""
@@ -440,4 +464,4 @@ def _draw(
         raise OptionError(f"reset option {name!r} must be a pair (low, high) with low <= high, got {value!r}")
     if not low <= first <= last <= high:
         raise OptionError(f"reset option {name!r} must lie within [{low:.4g}, {high:.4g}], got {value!r}")
-    return first if first == last else float(generator.uniform(first, last))
+    return first, last
