@@ -198,6 +198,7 @@ def pictures_of_looking_back(browser: Browser, url: str) -> None:
     for scheme in ("light", "dark"):
         page = open_page(browser, url, "recordings", scheme, **DESKTOP)
         page.click(".list button:has-text('laps-monday')")
+        page.wait_for_selector("text=1,350 frames")
         page.wait_for_selector(".film img")
         page.wait_for_selector(".plot canvas")
         page.locator("#scrub").fill("320")
@@ -207,7 +208,6 @@ def pictures_of_looking_back(browser: Browser, url: str) -> None:
         page.click("button:has-text('evaluation')")
         page.wait_for_selector("video")
         page.locator("text=Earlier evaluations").scroll_into_view_if_needed()
-        page.locator("video").scroll_into_view_if_needed()
         shoot(page, f"judge-{scheme}")
         page.context.close()
     page = open_page(browser, url, "recordings", "dark", **PHONE)

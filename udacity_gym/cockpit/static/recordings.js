@@ -1,6 +1,6 @@
 // Look back: episodes, images, curves, findings, and rows marked as left out.
 
-import { html, useEffect, useState } from "./vendor/preact-htm.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { act, call, state } from "./link.js";
 import { listen } from "./input.js";
 import { clock, count, Key, Map, Option, plural, Plot, signed, titled, useAsked } from "./parts.js";
@@ -30,15 +30,18 @@ export function Recordings() {
   const [policy, setPolicy] = useState(null), [problem, setProblem] = useState(null), [find, setFind] = useState(null);
   kept = { name, number };
   useEffect(() => { if (!name && contents?.recordings.length) setName(contents.recordings[0].name); }, [contents]);
+  const turn = useRef(0);  // the answer to an earlier question must not be shown under another name
   const load = async (which, index) => {
+    turn.current += 1;
+    const mine = turn.current;
     try {
       setProblem(null);
       const seen = await call("overview", { name: which });
-      setOverview(seen);
-      setEpisode(await call("episode", { name: which, number: Math.min(index, seen.episodes.length - 1) }));
-    } catch (error) { setProblem(error.message); setOverview(null); setEpisode(null); }
+      const rows = await call("episode", { name: which, number: Math.min(index, seen.episodes.length - 1) });
+      if (mine === turn.current) { setOverview(seen); setEpisode(rows); }
+    } catch (error) { if (mine === turn.current) { setProblem(error.message); setOverview(null); setEpisode(null); } }
   };
-  useEffect(() => { if (name) load(name, number); setPolicy(null); }, [name, number]);
+  useEffect(() => { setOverview(null); setEpisode(null); setPolicy(null); if (name) load(name, number); }, [name, number]);
   useEffect(() => { go(0); choose(null); play(false); }, [name, number]);
   const length = episode?.row.length ?? 0, here = Math.min(at, Math.max(0, length - 1));
   useEffect(() => {
