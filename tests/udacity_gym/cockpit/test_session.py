@@ -189,7 +189,7 @@ def test_a_policy_that_fails_stops_the_drive_with_its_message(make_session):
     watched.until(lambda state: state.get("car"))
     ask(watched, lambda: watched.session.configure({"driver": "no-such-policy"}))
     state = watched.until(lambda state: state["who"] == "stopped")
-    assert "neither the path of a policy nor the name of an expert" in state["problem"]
+    assert "no-such-policy is neither the path of a policy" in state["problem"]
     ask(watched, watched.session.retry)
     watched.until(lambda state: state["problem"] is None)
     watched.until(lambda state: state["who"] == "stopped")
