@@ -195,8 +195,8 @@ MAX_SPEED = 20.0
 def driving_score(evaluation: Evaluation) -> float:
     r"""Score of a short drive, to compare drives of the same length.
 
-    Autonomy (Bojarski et al. 2016, section 7) without its floor at 0, so that bad drives can be distinguished from
-    worse ones; the mean distance from the reference line decides between drives that are alike.
+    Autonomy (Bojarski et al. 2016, section 7) without its floor at 0, so that bad drives can be distinguished
+    from worse ones; the mean distance from the reference line decides between drives that are alike.
 
     Returns:
         At most 1, greater is better: 6 s of the time for each intervention, a hundredth for each metre of

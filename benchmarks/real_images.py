@@ -13,7 +13,7 @@ left one and taken from that of the right one; half of the images mirrored. Drop
 is left out.
 
     python benchmarks/real_images.py recordings/lake recordings/jungle --track lake jungle
-    python benchmarks/real_images.py recordings/lake --quick     a short run of a minute that checks its outcome
+    python benchmarks/real_images.py recordings/lake --quick     a minute, checks its outcome
 
 Intervals are 95 % (Student's t) over seeds. It resumes after an interruption.
 """

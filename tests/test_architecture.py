@@ -135,6 +135,18 @@ def test_a_package_does_not_import_what_stands_above_it(package: str):
     assert wrong == []
 
 
+@pytest.mark.parametrize(
+    "stub",
+    [stub for package in PACKAGES for stub in sorted((ROOT / package).rglob("__init__.pyi"))],
+    ids=lambda stub: str(stub.parent.relative_to(ROOT)),
+)
+def test_the_stub_of_a_package_names_all_its_modules(stub: Path):
+    named = set(re.findall(r"(\w+) as \1\b", stub.read_text(encoding="utf-8")))
+    modules = {path.stem for path in stub.parent.glob("*.py") if not path.stem.startswith("__")}
+    packages = {path.parent.name for path in stub.parent.glob("*/__init__.py")}
+    assert sorted((modules | packages) - named) == []
+
+
 def _documented() -> set[str]:
     """Dotted names of both packages in the documents, without those of other projects and of files."""
     names = set()

@@ -1,6 +1,8 @@
 from . import (
+    calibration as calibration,
     collect as collect,
     dagger as dagger,
+    fitting as fitting,
     gates as gates,
     heads as heads,
     learner as learner,

@@ -10,6 +10,7 @@ from . import (
     onnx_policy as onnx_policy,
     policy_inputs as policy_inputs,
     speed as speed,
+    standstill as standstill,
 )
 from .decision import (
     EXPERT as EXPERT,

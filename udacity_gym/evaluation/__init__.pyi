@@ -1,5 +1,6 @@
 from . import (
     comparison_report as comparison_report,
+    encoders as encoders,
     episode_log as episode_log,
     figures as figures,
     films as films,
