@@ -1,3 +1,17 @@
+from . import (
+    browse as browse,
+    child as child,
+    desk as desk,
+    jobs as jobs,
+    link as link,
+    seats as seats,
+    security as security,
+    server as server,
+    session as session,
+    taping as taping,
+    teaching as teaching,
+    workspace as workspace,
+)
 from .link import (
     Limits as Limits,
     Link as Link,
@@ -8,5 +22,3 @@ from .session import (
     Setup as Setup,
 )
 from .workspace import Workspace as Workspace
-
-__all__ = ["Cockpit", "Limits", "Link", "Session", "Setup", "Workspace"]

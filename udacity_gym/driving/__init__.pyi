@@ -5,6 +5,7 @@ from . import (
     gates as gates,
     handover as handover,
     human as human,
+    lap_timer as lap_timer,
     loading as loading,
     loop as loop,
     onnx_policy as onnx_policy,
