@@ -97,6 +97,12 @@ class Seats:
             else:
                 self._links[page].heard()
 
+    def release(self) -> None:
+        """Forget what is held and was tapped, until the pages say it anew."""
+        with self._lock:
+            for link in self._links.values():
+                link.release()
+
     def controls(self) -> tuple[Controls, int]:
         """The driver's command in force, and its number."""
         with self._lock:

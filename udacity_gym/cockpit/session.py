@@ -353,7 +353,9 @@ class Session:
         """
         if self._round is not None:
             count = self._round.discard_correction()
-            self._device.press("hand_back")  # else hands off the wheel would go on as a correction
+            # Else hands off the wheel, or a key that was let go a moment ago, would go on as a correction.
+            self.seats.release()
+            self._device.press("hand_back")
             self._say(f"the last correction was discarded, {count} frames" if count else "no correction yet")
             return count
         count = self.tape.discard(seconds)
