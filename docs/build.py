@@ -1,4 +1,4 @@
-"""Make what the docs show from the library itself: python docs/build.py [images | gallery [TRACK ...]]."""
+"""Make what the docs show from the library: python docs/build.py [images | gallery [TRACK ...] | cockpit]."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def racing_line_image(path: Path) -> None:
 def main() -> None:
     """Write the page and, if asked for, images."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["page", "images", "gallery"], default="page")
+    parser.add_argument("what", nargs="?", choices=["page", "images", "gallery", "cockpit"], default="page")
     parser.add_argument("tracks", nargs="*", help="of the gallery; all if not given")
     options = parser.parse_args()
     what = options.what
@@ -98,6 +98,10 @@ def main() -> None:
         import gallery  # lies beside this file
 
         gallery.build(tuple(options.tracks))
+    elif what == "cockpit":
+        import cockpit_pictures
+
+        cockpit_pictures.build()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 from . import (
     checks as checks,
     cli as cli,
+    cockpit as cockpit,
     conditions as conditions,
     driving as driving,
     env as env,

@@ -33,6 +33,7 @@ VERBS = (
     "train",
     "learners",
     "drive",
+    "cockpit",
     "evaluate",
     "export",
     "data",

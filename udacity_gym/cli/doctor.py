@@ -28,6 +28,7 @@ EXTRAS = {
     "video": ("av", "videos as MP4"),
     "completion": ("shtab", "completion of the command in a shell"),
     "human": ("pygame", "a window that shows the car"),
+    "cockpit": ("starlette", "the cockpit in the browser"),
     "rl": ("stable-baselines3", "reinforcement learning"),
     "imitation": ("imitation", "GAIL, AIRL and other learners"),
 }

@@ -6,14 +6,18 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from udacity_gym.driving.lap_timer import LapTimer
 from udacity_gym.driving.loop import PutBack
+from udacity_gym.telemetry import CTRL_DT
 from udacity_gym.text import count
 from udacity_gym.window import why_no_window
 
 if TYPE_CHECKING:
     import gymnasium
 
+    from udacity_gym.driving.loop import Step
     from udacity_gym.experts import Expert, Human
+    from udacity_gym.recording import Recorder
 
 Devices = Literal["keyboard", "gamepad", "any"]
 """Input devices of a human; with "any", the device that was used last drives."""
@@ -21,13 +25,18 @@ Devices = Literal["keyboard", "gamepad", "any"]
 STEERING = """\
   arrows or W, A, S, D   throttle, steer, brake       left stick, triggers"""
 RECORDING = """\
-  R                      record, and stop             X, square"""
+  R                      record, and stop             X, square
+  Backspace              discard the last 5 s         Y, triangle"""
 TAKING_OVER = """\
   T or any of these      take over                    A, cross
   Return, or let go      hand back                    B, circle
   P                      pause, and go on             start, options"""
 
 
+DISCARD = 5.0
+"""s that are discarded at the press of a key."""
+DROP = 2.0
+"""s of a recording that are discarded before a fall."""
 AT_REST = PutBack(speed=0.0)
 """For humans, the car is put back standing still, in the same weather."""
 
@@ -50,9 +59,41 @@ def people(devices: Devices, option: str = "--human") -> Human:
     problem = why_no_window()
     if problem is not None:
         raise type(problem)(f"{option} needs a window to drive in; {problem}")
+    from udacity_gym.driving.human import Gamepad
     from udacity_gym.experts import Human
 
-    return Human() if devices == "any" else Human(devices)
+    human = Human() if devices == "any" else Human(devices)
+    pads = [device for device in human.devices if isinstance(device, Gamepad)]
+    if pads and not any(pad.connected for pad in pads):
+        print("No gamepad is found. Plug one in at any time and press a button on it.")
+    return human
+
+
+class Tape:
+    """Record the steps of a human, without what is discarded and what led to a fall."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.frames = 0
+
+    def add(self, step: Step) -> None:
+        """Record a step; a fall or the key discards the last seconds."""
+        self._recorder.add(step)
+        self.frames += step.decision is not None
+        if step.fell:
+            self.discard(min(DROP, (self._recorder.frames - 0.5) * CTRL_DT))
+
+    def discard(self, seconds: float) -> None:
+        """Delete the last seconds."""
+        if self.frames:
+            self.frames -= self._recorder.discard_last(max(seconds, CTRL_DT / 2))
+
+
+def caption(words: str, timer: LapTimer) -> str:
+    """Text in the corner of the window: laps and times go on after a fall, unlike the instruments' own."""
+    now = timer.as_json()
+    best = "" if now["best"] is None else f", best {now['best']:.1f} s"
+    return f"{words} - lap {now['lap'] + 1}, {now['time']:.0f} s{best}"
 
 
 def record_people(
@@ -79,17 +120,22 @@ def record_people(
     record_start: float | None = None
     with Recorder(folder, CAMERAS, {"driver": human.driver}, append=append) as recorder, window_closes():
         recording, time = False, 0.0
+        tape, timer = Tape(recorder), LapTimer()
         for step in steps:
+            timer.add(step)
+            if "discard" in human.last.buttons:
+                tape.discard(DISCARD)
             pressed = "record" in human.last.buttons
             if record_start is None and (human.last.active or pressed):
                 record_start, recording = time, True
             elif pressed:
                 recording = not recording
             if recording:
-                recorder.add(step)
+                tape.add(step)
             else:
                 recorder.stop()
-            env.unwrapped.caption = "recording" if recording else "not recording"  # type: ignore[attr-defined]
+            words = f"recording, {tape.frames} frames" if recording else "not recording"
+            env.unwrapped.caption = caption(words, timer)  # type: ignore[attr-defined]
             time = step.time
             if record_start is not None and seconds is not None and time - record_start >= seconds - 1e-9:
                 break
@@ -146,6 +192,8 @@ def drive_with_people(
                 continue
             if recorder is not None:
                 recorder.add(step)
+                if "discard" in human.last.buttons:
+                    recorder.discard_last(DISCARD)
             driven_steps += 1
             human_steps += step.decision.driver == HUMAN
             takeovers += step.decision.driver == HUMAN != last_driver

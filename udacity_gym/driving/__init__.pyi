@@ -5,6 +5,7 @@ from . import (
     gates as gates,
     handover as handover,
     human as human,
+    lap_timer as lap_timer,
     loading as loading,
     loop as loop,
     onnx_policy as onnx_policy,
@@ -52,6 +53,7 @@ from .human import (
     Keyboard as Keyboard,
     Reading as Reading,
 )
+from .lap_timer import LapTimer as LapTimer
 from .loading import (
     load_driver as load_driver,
     load_policy as load_policy,

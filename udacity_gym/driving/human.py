@@ -23,7 +23,7 @@ DEAD_ZONE = 0.08
 HALF_PRESSED = 0.02
 """Share of a trigger's way from which it counts as pressed."""
 
-BUTTONS = ("take_over", "hand_back", "pause", "record")
+BUTTONS = ("take_over", "hand_back", "pause", "record", "discard")
 """What people can ask for besides steering; "pause" also goes on."""
 
 
@@ -66,6 +66,50 @@ class Device(Protocol):
         ...
 
 
+class KeyWheel:
+    """A steering wheel turned by two keys, as in Udacity's simulator: by and by, and back by itself.
+
+    Attributes:
+        steering: where the wheel is, [-1, 1], positive turns right.
+    """
+
+    def __init__(self, turning: float = TURNING, returning: float = RETURNING) -> None:
+        """Set the rates.
+
+        Args:
+            turning: shares of full lock per second while a key is held.
+            returning: shares of full lock per second on the way back to the middle.
+
+        Raises:
+            OptionError: A rate is not positive.
+        """
+        self.turning = check_number("turning", turning, positive=True)
+        self.returning = check_number("returning", returning, positive=True)
+        self.steering = 0.0
+
+    def turn(self, towards: float, dt: float) -> float:
+        """Turn the wheel for ``dt`` s: first back to the middle if it is on the other side, then on.
+
+        Args:
+            towards: -1 to the left, 1 to the right, 0 back to the middle.
+            dt: s.
+
+        Returns:
+            Where it is then.
+        """
+        steering = self.steering
+        if steering * towards <= 0.0 and steering != 0.0:
+            back = min(dt, abs(steering) / self.returning)
+            steering -= float(np.sign(steering)) * self.returning * back
+            dt -= back
+            if dt <= 0.0:
+                self.steering = steering
+                return steering
+            steering = 0.0
+        self.steering = min(1.0, max(-1.0, steering + towards * self.turning * dt))
+        return self.steering
+
+
 class _PygameDevice:
     """What devices share whose events come from pygame's queue."""
 
@@ -100,6 +144,7 @@ class Keyboard(_PygameDevice):
     | T, Return          | take over, hand back              |
     | P                  | pause, and go on                  |
     | R                  | record, and stop                  |
+    | Backspace          | discard the last seconds          |
 
     A key that is pressed and let go between two readings counts as held for one of them.
 
@@ -115,15 +160,19 @@ class Keyboard(_PygameDevice):
     LEFT, RIGHT = frozenset({"left", "a"}), frozenset({"right", "d"})
     FORWARD, BACKWARD = frozenset({"up", "w"}), frozenset({"down", "s"})
     KEYS = LEFT | RIGHT | FORWARD | BACKWARD
-    BUTTONS: Mapping[str, str] = {"t": "take_over", "return": "hand_back", "p": "pause", "r": "record"}
+    BUTTONS: Mapping[str, str] = {
+        "t": "take_over",
+        "return": "hand_back",
+        "p": "pause",
+        "r": "record",
+        "backspace": "discard",
+    }
 
     def __init__(self, turning: float = TURNING, returning: float = RETURNING) -> None:
         super().__init__()
-        self.turning = check_number("turning", turning, positive=True)
-        self.returning = check_number("returning", returning, positive=True)
+        self.wheel = KeyWheel(turning, returning)
         self._held: set[str] = set()
         self._tapped: set[str] = set()
-        self._steering = 0.0
 
     def handle(self, event: Any) -> None:
         """Take note of one of pygame's events; those of other devices are passed over."""
@@ -146,27 +195,14 @@ class Keyboard(_PygameDevice):
         keys = self._held | self._tapped
         self._tapped.clear()
         towards = float(bool(keys & self.RIGHT)) - float(bool(keys & self.LEFT))
-        self._steering = self._turned(towards, dt)
         return Reading(
             time,
-            self._steering,
+            self.wheel.turn(towards, dt),
             throttle=float(bool(keys & self.FORWARD)),
             brake=float(bool(keys & self.BACKWARD)),
             buttons=self._pressed(),
             active=bool(keys),
         )
-
-    def _turned(self, towards: float, dt: float) -> float:
-        """The wheel after ``dt`` s: first back to the middle if it is on the other side, then on."""
-        steering = self._steering
-        if steering * towards <= 0.0 and steering != 0.0:
-            back = min(dt, abs(steering) / self.returning)
-            steering -= float(np.sign(steering)) * self.returning * back
-            dt -= back
-            if dt <= 0.0:
-                return steering
-            steering = 0.0
-        return min(1.0, max(-1.0, steering + towards * self.turning * dt))
 
 
 @dataclass(frozen=True)
@@ -187,14 +223,14 @@ class Layout:
 
     def button(self, number: int) -> str | None:
         """What a button asks for."""
-        defaults = {0: "take_over", 1: "hand_back", 2: "record", 7: "pause"}
+        defaults = {0: "take_over", 1: "hand_back", 2: "record", 3: "discard", 7: "pause"}
         return (defaults if self.buttons is None else self.buttons).get(number)
 
 
 XBOX = Layout()
-"""Pads like Xbox's: A takes over, B hands back, X records, Start pauses."""
-PLAYSTATION = Layout(brake=4, buttons={0: "take_over", 1: "hand_back", 2: "record", 6: "pause"})
-"""Pads like PlayStation's: cross, circle, square, options."""
+"""Pads like Xbox's: A takes over, B hands back, X records, Y discards, Start pauses."""
+PLAYSTATION = Layout(brake=4, buttons={0: "take_over", 1: "hand_back", 2: "record", 3: "discard", 6: "pause"})
+"""Pads like PlayStation's: cross, circle, square, triangle, options."""
 
 
 class Gamepad(_PygameDevice):

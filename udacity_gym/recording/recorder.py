@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 from typing_extensions import Self
 
+from udacity_gym.checks import check_number
 from udacity_gym.conditions import Conditions
 from udacity_gym.driving.driver import ExpertDriver, as_driver, name_of
 from udacity_gym.driving.loop import Step, drive
@@ -241,6 +242,37 @@ class Recorder:
             self._writer.discard_episode()
             if not self.episodes:
                 self._close_writer()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the images on the disk that were recorded since the folder was opened."""
+        return 0 if self._writer is None else self._writer.bytes
+
+    def discard_last(self, seconds: float | None = None) -> int:
+        """Delete the last seconds, and end the episode: the next frame that is added begins another.
+
+        Args:
+            seconds: s of recording to delete, which may reach back into earlier episodes; None deletes the
+                last episode, also one that was stopped.
+
+        Returns:
+            Number of deleted frames.
+
+        Raises:
+            OptionError: ``seconds`` is not positive.
+            RecordingError: The files can't be changed.
+        """
+        if seconds is not None:
+            check_number("seconds", seconds, positive=True)
+        self.stop()
+        if self._writer is None:
+            return 0
+        count, gone = self._writer.discard_last(seconds)
+        self.episodes -= gone
+        self.frames = max(0, self.frames - count)
+        if not self.episodes:
+            self._close_writer()
+        return count
 
     def close(self) -> None:
         """Save the episode that is being recorded and close the files. Can be called twice."""

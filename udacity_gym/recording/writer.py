@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from typing_extensions import Self
@@ -22,7 +22,7 @@ from udacity_gym.recording.log import read_log, stamps
 from udacity_gym.recording.reader import EPISODE_GAP, LOG_NAME
 from udacity_gym.recording.side_file import SIDE_FILE
 from udacity_gym.recording.storage import FolderStorage
-from udacity_gym.telemetry import CAMERAS, MPH, Image
+from udacity_gym.telemetry import CAMERAS, CTRL_DT, MPH, Image
 
 IMAGE_FOLDER = "IMG"
 """Folder of the images, beside the log."""
@@ -30,8 +30,24 @@ IMAGE_FOLDER = "IMG"
 EPISODE_PAUSE = datetime.timedelta(seconds=5)
 """Between the time stamps of two episodes: more than any gap within one."""
 
+ROUNDING = 0.002
+"""s by which a time stamp, in whole milliseconds, may differ from the time."""
+REACH = 4500
+"""Frames of earlier episodes that can still be discarded: five minutes at 15 a second."""
+
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 _EPOCH = datetime.datetime(1970, 1, 1)
+
+
+class _Written(NamedTuple):
+    """A frame on the disk, and how long the files were before it."""
+
+    moment: datetime.datetime
+    log_size: int
+    side_size: int
+    last: datetime.datetime
+    starts_episode: bool
+    bytes: int
 
 
 class RecordingWriter:
@@ -86,7 +102,10 @@ class RecordingWriter:
         self._last_time = -math.inf
         self._last = last or datetime.datetime.min
         self._rows = 0
-        self._moments: list[datetime.datetime] = []  # of the episode's frames
+        self.bytes = 0
+        """Bytes of the images written."""
+        self._written: list[_Written] = []  # the episode's frames, and before them up to `REACH` earlier ones
+        self._earlier = 0  # how many of these belong to earlier episodes
         try:
             (self.folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
             self._log = _AppendedFile(log, new=not append)
@@ -97,7 +116,6 @@ class RecordingWriter:
             ) from error
         except OSError as error:
             raise RecordingError(f"{self.folder} can't be written to: {error.strerror}") from error
-        self._mark = (self._log.size, self._side_file.size, self._last)  # where the episode begins
         self._closed = False
 
     def __len__(self) -> int:
@@ -142,15 +160,18 @@ class RecordingWriter:
         self._check_images(images)
         numbers = _check_numbers(steering, throttle, brake, speed)
         side_line = _side_line(extra)
+        last, starts_episode = self._last, self._episode_time is None
         moment = self._next_stamp(time)
+        log_size, side_size = self._log.size, self._side_file.size
         names = {camera: _image_name(camera, moment, images[camera]) for camera in self.cameras}
         paths = [self._prefix + names[camera] if camera in names else "" for camera in CAMERAS]
-        side_size = self._side_file.size
+        image_bytes = 0
         try:
             for camera, name in names.items():
                 image = images[camera]
                 data = image if isinstance(image, bytes) else encode_jpeg(image)
                 _write_image(self.folder / IMAGE_FOLDER / name, data)
+                image_bytes += len(data)
             if side_line is not None:
                 self._side_file.add(f'{{"image": "{names["center"]}", {side_line[1:]}')
             self._log.add(",".join([*paths, *map(format_number, numbers)]))
@@ -162,7 +183,9 @@ class RecordingWriter:
                 f"a frame can't be written to {self.folder}: {error.strerror or error}. "
                 f"The {self._rows} frames before it are kept"
             ) from error
-        self._moments.append(moment)
+        written = _Written(moment, log_size, side_size, last, starts_episode, image_bytes)
+        self._written.append(written)
+        self.bytes += image_bytes
         self._rows += 1
 
     def new_episode(self, start: datetime.datetime | None = None) -> None:
@@ -178,8 +201,8 @@ class RecordingWriter:
             self._episode_start = self._last + EPISODE_PAUSE
             self._episode_time = None
             self._last_time = -math.inf
-            self._moments = []
-            self._mark = (self._log.size, self._side_file.size, self._last)
+            self._written = self._written[-REACH:]
+            self._earlier = len(self._written)
         if start is not None:
             self._episode_start = _start(start, self.end)
 
@@ -189,21 +212,62 @@ class RecordingWriter:
         Raises:
             RecordingError: The writer is closed, or the files can't be changed.
         """
+        self._discard(len(self._written) - self._earlier)
+
+    def discard_last(self, seconds: float | None = None) -> tuple[int, int]:
+        """Delete the last frames with their rows, images and side file entries.
+
+        The next frame begins an episode. This reaches back into earlier episodes, up to `REACH` frames.
+
+        Args:
+            seconds: s of recording to delete; pauses between episodes don't count. None deletes the episode
+                of the last frame.
+
+        Returns:
+            Number of deleted frames, and number of episodes that are gone with them.
+
+        Raises:
+            RecordingError: The writer is closed, or the files can't be changed.
+        """
+        count, gone, passed = 0, 0, 0.0
+        for frame, before in zip(reversed(self._written), [*self._written[-2::-1], None], strict=True):
+            if passed >= seconds - ROUNDING if seconds is not None else gone:
+                break
+            count, gone = count + 1, gone + frame.starts_episode
+            if before is None or frame.starts_episode:
+                passed += CTRL_DT
+            else:
+                passed += (frame.moment - before.moment).total_seconds()
+        self._discard(count)
+        return count, gone
+
+    def _discard(self, count: int) -> None:
+        """Delete the last frames, and begin an episode.
+
+        Raises:
+            RecordingError: The writer is closed, or the files can't be changed.
+        """
         if self._closed:
-            raise RecordingError(f"the recording in {self.folder} is closed; its episodes are kept")
-        log_size, side_size, self._last = self._mark
-        try:
-            # Rows first: killed in between, the folder has images without rows, which is no harm.
-            self._log.truncate(log_size)
-            self._side_file.truncate(side_size)
-        except OSError as error:
-            raise RecordingError(
-                f"the episode in {self.folder} can't be discarded: {error.strerror or error}"
-            ) from error
-        for moment in self._moments:
-            self._delete_images(moment)
-        self._rows -= len(self._moments)
-        self._moments = []
+            raise RecordingError(f"the recording in {self.folder} is closed; its frames are kept")
+        discarded = self._written[len(self._written) - count :]
+        if discarded:
+            try:
+                # Rows first: killed in between, the folder has images without rows, which is no harm.
+                self._log.truncate(discarded[0].log_size)
+                self._side_file.truncate(discarded[0].side_size)
+            except OSError as error:
+                raise RecordingError(
+                    f"frames in {self.folder} can't be discarded: {error.strerror or error}"
+                ) from error
+            for frame in discarded:
+                self._delete_images(frame.moment)
+            self._last = discarded[0].last
+            if self._last != datetime.datetime.min:
+                self._episode_start = max(self._episode_start, self._last + EPISODE_PAUSE)
+            del self._written[len(self._written) - count :]
+        self._rows -= count
+        self.bytes -= sum(frame.bytes for frame in discarded)
+        self._earlier = len(self._written)
         self._episode_time = None
         self._last_time = -math.inf
 

@@ -1,10 +1,16 @@
+from contextlib import closing
+
 import numpy as np
 import pytest
 
 from udacity_gym.cli import main
+from udacity_gym.cli.people import DROP, Tape, caption
+from udacity_gym.cli.shared import make_env
+from udacity_gym.driving import LapTimer, drive
 from udacity_gym.errors import OptionError
 from udacity_gym.experts import EXPERTS, PID, Racing, make_expert
-from udacity_gym.recording import open_recording
+from udacity_gym.recording import Recorder, open_recording
+from udacity_gym.telemetry import CAMERAS
 from udacity_gym.window import Window
 
 
@@ -177,3 +183,23 @@ def test_learners_ask_a_person_in_a_window_or_an_expert_by_name(post, tmp_path, 
     out = capsys.readouterr().out
     assert "Touch the controls to correct the policy" in out
     assert "ANSWERS Corrections [True, True, True, True]" in out
+
+
+def test_what_led_to_a_fall_is_not_kept_and_the_last_seconds_can_be_discarded(tmp_path):
+    env = make_env("lake", cameras=CAMERAS, mode="training")
+    steps, timer = 0, LapTimer()
+    with closing(env), Recorder(tmp_path / "drive", CAMERAS) as recorder:
+        tape = Tape(recorder)
+        for step in drive(env, lambda observation, info: (0.4, 0.6), seed=0, on_fall="put_back"):
+            tape.add(step)
+            timer.add(step)
+            steps += 1
+            if step.fell:
+                assert tape.frames == steps - round(DROP * 15)
+            if timer.falls == 1 and step.info["time"] > 1.0:
+                break
+        tape.discard(0.5)
+    recording = open_recording(tmp_path / "drive")
+    assert len(recording) == tape.frames
+    assert all(abs(extra["cte"]) < 4.0 for episode in recording.episodes for extra in episode.extras())
+    assert f"lap 1, {timer.as_json()['time']:.0f} s" in caption("recording", timer)

@@ -13,7 +13,7 @@ from recording_tools import make_image
 from test_recording_an_expert import StraightRoad
 
 from udacity_gym.driving import Decision, drive
-from udacity_gym.errors import RecordingError
+from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import Recorder, open_recording
 from udacity_gym.telemetry import CAMERAS, Control, Image
 
@@ -353,3 +353,40 @@ def test_recording_holds_nothing_back_in_memory(tmp_path: Path) -> None:
         if index == 3:
             break
     recorder.close()
+
+
+def test_the_last_seconds_are_discarded_also_across_episodes(tmp_path: Path) -> None:
+    image = np.zeros((160, 320, 3), np.uint8)
+    with Recorder(tmp_path / "drive", ("center",)) as recorder:
+        for _ in range(2):
+            recorder.start()
+            for i in range(10):
+                recorder.add_frame({"center": image}, (0.1 * i, 0.0), 5.0, i / 15, {"i": i})
+        assert recorder.discard_last(0.2) == 3
+        assert (recorder.episodes, recorder.frames) == (2, 7)
+        assert recorder.discard_last(9 / 15) == 9  # the whole second episode, and two frames of the first
+        assert recorder.episodes == 1
+        recorder.start()
+        recorder.add_frame({"center": image}, (1.0, 0.0), 5.0, 0.0)
+        assert recorder.discard_last() == 1
+        recorder.start()
+        recorder.add_frame({"center": image}, (-1.0, 0.0), 5.0, 7.0)
+    recording = open_recording(tmp_path / "drive")
+    assert [len(episode) for episode in recording.episodes] == [8, 1]
+    assert [extra["i"] for extra in recording.episodes[0].extras()] == list(range(8))
+    assert recording.episodes[1].steering.tolist() == [-1.0]
+    assert len(list((tmp_path / "drive" / "IMG").iterdir())) == 9
+
+
+def test_discarding_everything_leaves_no_folder_behind(tmp_path: Path) -> None:
+    image = np.zeros((160, 320, 3), np.uint8)
+    with Recorder(tmp_path / "drive", ("center",)) as recorder:
+        assert recorder.discard_last(1.0) == 0
+        recorder.start()
+        recorder.add_frame({"center": image}, (0.0, 0.0), 5.0, 0.0)
+        assert recorder.bytes > 0
+        assert recorder.discard_last(60.0) == 1
+        assert (recorder.episodes, recorder.bytes) == (0, 0)
+        with pytest.raises(OptionError, match="seconds"):
+            recorder.discard_last(0.0)
+    assert not (tmp_path / "drive").exists()

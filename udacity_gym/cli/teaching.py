@@ -1,0 +1,124 @@
+"""What the cockpit lets a process of its own do with the learners: train on a round, write labels.
+
+It is no verb of the command: the cockpit calls ``python -m udacity_gym.cli.teaching``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from udacity_gym.cli.shared import make_env
+from udacity_gym.cockpit.teaching import COLLECTED, EPISODES, Lesson
+from udacity_gym.cockpit.workspace import SESSION_FILE
+from udacity_gym.errors import UdacityGymError
+from udacity_gym.files import write_whole
+
+
+def human_at_the_page(observation: Any, info: Mapping[str, Any]) -> None:
+    """Stands for the human, who has driven already when a round is trained on."""
+    raise UdacityGymError("the round to train on was never driven")
+
+
+def train_round(root: Path, name: str) -> None:
+    """Train on the round that a session has collected, or its first policy.
+
+    Args:
+        root: the workspace.
+        name: of the session.
+    """
+    from algorithms import DAgger, HGDAgger
+    from algorithms.dagger.collect import EpisodeSummary
+    from algorithms.dagger.rounds import SUMMARY, RoundSummary, round_folder
+    from algorithms.training.trainer import Training
+
+    _show_progress_of(Training)
+    session = root / name
+    lesson = Lesson.read(json.loads((session / SESSION_FILE).read_text(encoding="utf-8")))
+    learner_folder, collected = session / "learner", session / COLLECTED
+    rounds = learner_folder / "rounds"
+    is_new = (collected / EPISODES).exists()
+    done = len(json.loads(log.read_text())) if (log := learner_folder / "rounds.json").exists() else 0
+    if is_new:
+        entry = json.loads((collected / EPISODES).read_text(encoding="utf-8"))
+        episodes = tuple(EpisodeSummary(**episode) for episode in entry["episodes"])
+        summary = RoundSummary(int(entry["round"]), episodes, {})
+        write_whole(collected / SUMMARY, summary.to_json())
+        target = round_folder(rounds, summary.round)
+        shutil.rmtree(target, ignore_errors=True)
+        rounds.mkdir(parents=True, exist_ok=True)
+        collected.rename(target)
+        (target / EPISODES).unlink()
+        done = summary.round
+    corrects = lesson.method == "hg_dagger"
+    learner_class: Any = HGDAgger if corrects else DAgger
+    env = make_env(lesson.track, direction=lesson.direction, conditions=lesson.conditions)
+    try:
+        learner = learner_class(
+            [str(root / recording) for recording in lesson.recordings] or None,
+            env=env,
+            expert=human_at_the_page if corrects else None,
+            initial=None if lesson.initial is None else str(root / lesson.initial),
+            folder=learner_folder,
+            progress=False,
+            rounds=done + 1,
+            frames=lesson.frames,
+            members=lesson.members,
+            epochs=lesson.epochs,
+            steps_per_epoch=lesson.steps_per_epoch,
+            laps=lesson.laps,
+            seed=lesson.seed,
+        )
+        learner.learn()
+    finally:
+        env.close()
+
+
+def write_labels(root: Path, name: str, labels: Path) -> None:
+    """Write labels of frames to a recording, see `algorithms.label_round`.
+
+    Args:
+        root: the workspace.
+        name: of the recording.
+        labels: JSON file: name of the centre image to steering in [-1, 1], or "skip".
+    """
+    from algorithms import label_round
+
+    answers = json.loads(labels.read_text(encoding="utf-8"))
+    count = label_round(root / name, lambda frame: answers.get(frame.path().name), again=True)
+    print(f"{count} labels")
+
+
+def _show_progress_of(training: Any) -> None:
+    """Let every training within a round show its progress bar, which the cockpit reads."""
+    run, count = training.run, 0
+
+    def run_and_show(self: Any, progress: bool = False, after_epoch: Any = None) -> Any:
+        nonlocal count
+        count += 1
+        print(f"network {count}", flush=True)
+        return run(self, True, after_epoch)
+
+    training.run = run_and_show
+
+
+def main(words: list[str]) -> int:
+    """Do one job; returns the exit code."""
+    job, root, *rest = words
+    try:
+        if job == "round":
+            train_round(Path(root), *rest)
+        else:
+            write_labels(Path(root), rest[0], Path(rest[1]))
+    except UdacityGymError as error:
+        print(f"{error}")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,24 @@
+from . import (
+    browse as browse,
+    child as child,
+    desk as desk,
+    jobs as jobs,
+    link as link,
+    seats as seats,
+    security as security,
+    server as server,
+    session as session,
+    taping as taping,
+    teaching as teaching,
+    workspace as workspace,
+)
+from .link import (
+    Limits as Limits,
+    Link as Link,
+)
+from .server import Cockpit as Cockpit
+from .session import (
+    Session as Session,
+    Setup as Setup,
+)
+from .workspace import Workspace as Workspace
