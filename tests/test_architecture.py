@@ -160,7 +160,7 @@ def test_every_name_in_the_documents_can_be_reached_after_import():
     names = sorted(_documented())
     assert len(names) > 30
     code = (
-        "import functools, os, udacity_gym, algorithms\n"
+        "import functools, os, cv2, numba, pandas, torch, udacity_gym, algorithms\n"
         f"for name in {names!r}:\n"
         "    if os.fork() == 0:  # a name is not to be found only because another one was\n"
         "        try:\n"

@@ -69,7 +69,7 @@ def test_an_interactive_learner_that_is_stopped_says_how_it_goes_on(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("algorithms.dagger.learner.collect_round", stopped)
+    monkeypatch.setattr("algorithms.dagger.learner.run_round", stopped)
     arguments = ["train", str(road_recording), "--output", str(tmp_path / "out"), "--algorithm", "dagger"]
     small = ["--option", "steps_per_epoch=2", "--epochs", "1", "--threads", "1", "--batch-size", "4"]
     assert main([*arguments, *small]) == 130
@@ -83,7 +83,7 @@ def test_the_expert_of_the_command_acts_as_a_person_for_a_learner_that_needs_one
     arguments = ["train", str(road_recording), "--output", str(tmp_path), "--algorithm", "hg_dagger"]
     small = ["rounds=2", "frames=12", "members=1", "steps_per_epoch=2", "epochs=1", "batch_size=4"]
     assert main([*arguments, *(word for option in small for word in ("--option", option))]) == 0
-    assert "expert acts as a person who takes over" in capsys.readouterr().out
+    assert "expert acts as a human who takes over" in capsys.readouterr().out
     rows = [frame.extra for frame in open_recording(tmp_path / "rounds" / "round_001").frames()]
     assert "policy" in {extra["driver"] for extra in rows}
 

@@ -25,8 +25,9 @@ from udacity_gym.driving.driver import Driver, as_driver
 from udacity_gym.driving.handover import Handover, State
 from udacity_gym.driving.human import Human
 from udacity_gym.driving.lap_timer import LapTimer
-from udacity_gym.driving.loop import STUCK_SECONDS, PutBack, Step, drive
+from udacity_gym.driving.loop import PutBack, Step, drive
 from udacity_gym.driving.policy_inputs import image_size_for
+from udacity_gym.driving.standstill import STUCK_SECONDS
 from udacity_gym.errors import OptionError, SimulatorError, UdacityGymError
 from udacity_gym.recording.images import encode_jpeg
 from udacity_gym.telemetry import CAMERAS, CTRL_DT, VIEWS

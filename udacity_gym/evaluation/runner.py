@@ -173,7 +173,7 @@ def evaluate(
     )
     if cut_short and not evaluation.complete:
         warnings.warn(
-            f"only {evaluation.laps} of {count(laps, 'lap')} are judged, {step.distance:.0f} m: {ended}",
+            f"only {evaluation.laps} of {laps} laps are judged, {step.distance:.0f} m: {ended}",
             stacklevel=2,
         )
     return evaluation

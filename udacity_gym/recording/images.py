@@ -138,11 +138,11 @@ def decode_image(data: bytes, path: Path | str) -> Image:
     Raises:
         RecordingError: It is cut off, too large, or no image.
     """
-    check_size(data, path)
     # Decoders fill the missing part of an image that was cut off with grey, and say nothing.
     end = _JPEG_END if data.startswith(JPEG_START) else _PNG_END
-    if end not in data[-64:].rstrip(b"\0"):
+    if data.startswith((JPEG_START, PNG_START)) and end not in data[-64:].rstrip(b"\0"):
         raise RecordingError(f"{path} is cut off after {len(data)} bytes")
+    check_size(data, path)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_RGB or cv2.IMREAD_COLOR)
     if pixels is None:
         raise RecordingError(f"{path} can't be decoded")

@@ -395,6 +395,7 @@ def test_a_broken_image_in_a_parquet_file_is_skipped_counted_and_named(
     assert finding.detail == f"{path.name}, row 5: the left image is empty"
 
 
+@pytest.mark.filterwarnings("ignore:.*has no rewards")
 @pytest.mark.parametrize("format_", convert.FORMATS)
 @pytest.mark.parametrize("place", ["data", "a folder/of data", "./x/../data", "{absolute}/data here"])
 def test_formats_are_written_and_read_at_any_kind_of_path(

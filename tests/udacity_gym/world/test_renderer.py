@@ -169,12 +169,11 @@ def test_the_inner_loops_are_vectorised(lake):
     locate = njit(**options)(surface.locate.py_func)
     scratch.covered[:] = 1
     locate(block, scratch.covered, scene, scratch)
-    for function, least in ((locate, 25),):
-        code = next(iter(function.inspect_llvm().values()))
-        vectors = [
-            line for line in code.splitlines() if " x float>" in line and ("fmul" in line or "fadd" in line)
-        ]
-        assert len(vectors) >= least
+    code = next(iter(locate.inspect_llvm().values()))
+    vectors = [
+        line for line in code.splitlines() if " x float>" in line and ("fmul" in line or "fadd" in line)
+    ]
+    assert len(vectors) >= 10  # without vectors there are none; how many depends on the processor
 
 
 def test_the_cameras_of_a_rig_are_those_of_the_vocabulary(rig, lake):
