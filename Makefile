@@ -19,7 +19,7 @@ OLDEST_TESTS := tests/udacity_gym/test_env.py tests/udacity_gym/test_vector.py t
 	tests/algorithms/adapters/test_stable_baselines3.py tests/algorithms/adapters/test_sb3_vec_env.py tests/algorithms/test_base.py tests/algorithms/test_preprocessing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-oldest test-oldest-torch lint types format bench clean
+.PHONY: help install demo test test-all test-oldest test-oldest-torch lint types docs format bench clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -71,6 +71,13 @@ lint: $(VENV)/installed-dev  ## Check style and format.
 
 types: $(VENV)/installed-dev  ## Check types of both packages, strictly.
 	$(BIN)/mypy
+
+$(VENV)/installed-docs: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS) --editable ".[docs]"
+	@touch $@
+
+docs: $(VENV)/installed-docs  ## Build the documentation site into build/docs; a warning is an error.
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs build/docs
 
 format: $(VENV)/installed-dev  ## Format the code and sort its imports.
 	$(BIN)/ruff check --fix .

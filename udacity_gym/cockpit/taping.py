@@ -117,7 +117,7 @@ class Tape:
             if self._recorder is None
             else self._recorder.episodes + (self._recorder.recording and self._recorder.frames > 0),
             "seconds": round(self.frames * CTRL_DT, 2),
-            "megabytes": 0.0 if self._recorder is None else round(self._recorder.bytes / 1e6, 2),
+            "megabytes": 0.0 if self._recorder is None else round(self._recorder.bytes_written / 1e6, 2),
             "dropped": self.dropped,
             "discarded": self.discarded,
             "drop": self.drop,

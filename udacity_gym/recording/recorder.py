@@ -244,9 +244,9 @@ class Recorder:
                 self._close_writer()
 
     @property
-    def bytes(self) -> int:
+    def bytes_written(self) -> int:
         """Bytes of the images on the disk that were recorded since the folder was opened."""
-        return 0 if self._writer is None else self._writer.bytes
+        return 0 if self._writer is None else self._writer.bytes_written
 
     def discard_last(self, seconds: float | None = None) -> int:
         """Delete the last seconds, and end the episode: the next frame that is added begins another.

@@ -102,7 +102,7 @@ class RecordingWriter:
         self._last_time = -math.inf
         self._last = last or datetime.datetime.min
         self._rows = 0
-        self.bytes = 0
+        self.bytes_written = 0
         """Bytes of the images written."""
         self._written: list[_Written] = []  # the episode's frames, and before them up to `REACH` earlier ones
         self._earlier = 0  # how many of these belong to earlier episodes
@@ -185,7 +185,7 @@ class RecordingWriter:
             ) from error
         written = _Written(moment, log_size, side_size, last, starts_episode, image_bytes)
         self._written.append(written)
-        self.bytes += image_bytes
+        self.bytes_written += image_bytes
         self._rows += 1
 
     def new_episode(self, start: datetime.datetime | None = None) -> None:
@@ -266,7 +266,7 @@ class RecordingWriter:
                 self._episode_start = max(self._episode_start, self._last + EPISODE_PAUSE)
             del self._written[len(self._written) - count :]
         self._rows -= count
-        self.bytes -= sum(frame.bytes for frame in discarded)
+        self.bytes_written -= sum(frame.bytes for frame in discarded)
         self._earlier = len(self._written)
         self._episode_time = None
         self._last_time = -math.inf

@@ -384,9 +384,9 @@ def test_discarding_everything_leaves_no_folder_behind(tmp_path: Path) -> None:
         assert recorder.discard_last(1.0) == 0
         recorder.start()
         recorder.add_frame({"center": image}, (0.0, 0.0), 5.0, 0.0)
-        assert recorder.bytes > 0
+        assert recorder.bytes_written > 0
         assert recorder.discard_last(60.0) == 1
-        assert (recorder.episodes, recorder.bytes) == (0, 0)
+        assert (recorder.episodes, recorder.bytes_written) == (0, 0)
         with pytest.raises(OptionError, match="seconds"):
             recorder.discard_last(0.0)
     assert not (tmp_path / "drive").exists()
