@@ -6,13 +6,17 @@ differ in who drives while the frames are collected: in cloning the expert, in D
 After each round the controller drives a lap alone. A fall is a departure from the road; the car is then put
 back.
 
+A model drives less steadily than an exact controller, so its own drives show some of the ways back, and
+cloning it works nearly as well as DAgger. `benchmarks/dagger.py` makes the same comparison with an exact
+expert, whom cloning can't imitate.
+
 python examples/dagger.py
-    trains an expert first, in half a minute, from laps of a built-in one; two minutes on two cores
+    trains an expert first, in a minute and a half; two minutes and a half on two cores
 
 python examples/dagger.py --expert my-policy
     uses your model as the expert: a checkpoint folder, an ONNX file or a Keras file
 
-It prints falls per lap, draws them, and checks that DAgger falls less often than cloning.
+It prints falls per lap, draws them, and checks that DAgger falls less and less often.
 """
 
 from __future__ import annotations
@@ -30,12 +34,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import udacity_gym  # noqa: F401  (registers UdacitySim-v0)
-from algorithms import NETWORKS, Augmentation, BehavioralCloning, DAgger, Policy, Preprocessing
+from algorithms import NETWORKS, Augmentation, DAgger, Policy, Preprocessing
 from udacity_gym.driving import load_policy, open_executor
 from udacity_gym.evaluation import evaluate
-from udacity_gym.experts import Noise, NoisyExpert, PolicyExpert, Racing
-from udacity_gym.recording import record
-from udacity_gym.telemetry import CAMERAS
+from udacity_gym.experts import PolicyExpert, Racing
 
 SPEED = 13.0
 """m/s that the expert and the controller drive at."""
@@ -82,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--expert", type=Path, help="a model; without one, an expert is trained first")
     parser.add_argument("--rounds", type=int, default=8, help="rounds, the first one driven by the expert")
-    parser.add_argument("--frames", type=int, default=1000, help="labelled frames in each round")
+    parser.add_argument("--frames", type=int, default=200, help="labelled frames in each round")
     parser.add_argument("--output", type=Path, help="folder to keep everything in")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
@@ -99,43 +101,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
         figure = (options.output or Path()) / "dagger.png"
         plot(falls, figure)
         print(f"The figure is {figure}")
-    last = {method: np.mean(values[-2:]) for method, values in falls.items()}
-    assert last["DAgger"] < last["cloning"], "DAgger must fall less often than cloning on as many labels"
-    assert last["DAgger"] < 0.5 * falls["DAgger"][0], "DAgger must fall less often from round to round"
+    first, last = np.mean(falls["DAgger"][:2]), np.mean(falls["DAgger"][-2:])
+    assert last < 0.5 * first, "DAgger must fall less often from round to round"
 
 
 def train_expert(folder: Path) -> Path:
-    """Clone a racing line from two laps, one of them with noise on the steering.
+    """Train a PilotNet to follow a racing line, by three rounds of DAgger with a built-in expert.
 
-    An expert must know the way back from places where others get to. The noise leads the car there, and the
-    recording keeps what the expert wanted, without the noise (as in DART, Laskey et al. 2017).
+    An expert must know the way back from places where others get to, so clean laps are not enough.
 
     Returns:
         The checkpoint of the policy.
     """
-    env = gymnasium.make("UdacitySim-v0", cameras=CAMERAS, image_size=IMAGE_SIZE)
-    racing = Racing(speed=SPEED, within=OFFSET)
-    noisy = NoisyExpert(racing, noise=Noise.of(steering=0.25, correlation=1.0))
-    laps = [
-        record(env, racing, folder / "clean", laps=1, seed=0),
-        record(env, noisy, folder / "noisy", laps=1, seed=0),
-    ]
-    policy = BehavioralCloning(
-        laps,
+    env = gymnasium.make("UdacitySim-v0", image_size=IMAGE_SIZE)
+    policy = DAgger(
+        env=env,
+        expert=Racing(speed=SPEED, within=OFFSET),
+        rounds=3,
+        frames=900,
+        epochs=3,
+        start={"s": "random", "offset": (-2.5, 2.5), "speed": SPEED},
         preprocessing=Preprocessing(camera_size=IMAGE_SIZE, crop=(30, 68)),
         augmentation=Augmentation(flip=0.0),  # the line is on one side of the road
+        side_cameras=0.0,
         throttle="speed_control",
         target_speed=SPEED,
         loss="mse",
-        epochs=4,
         seed=0,
         progress=False,
     ).learn()
     env.close()
-    print(
-        f"The expert, a model trained on {sum(map(len, laps))} frames, "
-        f"falls {falls_per_lap(policy):.0f} times per lap"
-    )
+    print(f"The expert, a model, falls {falls_per_lap(policy):.0f} times per lap")
     return policy.save(folder / "policy")
 
 
