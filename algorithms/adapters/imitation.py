@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from udacity_gym.recording import Recording
 
 try:
-    from imitation.algorithms.dagger.dagger import DAggerTrainer, InteractiveTrajectoryCollector
+    from imitation.algorithms.dagger import DAggerTrainer, InteractiveTrajectoryCollector
     from imitation.data import rollout, serialize
     from imitation.data.types import Transitions
 except ImportError as error:
