@@ -97,6 +97,7 @@ def test_it_resumes_from_its_own_checkpoints_with_the_same_bytes(env: Any, tmp_p
     assert not list((tmp_path / "whole").rglob(".*.part"))
 
 
+@pytest.mark.long
 def test_workers_get_the_policy_and_give_the_same_rounds(tmp_path: Path) -> None:
     given: dict[str, Any] = {"expert": PurePursuit(), "fit": fit_mean, "load": MeanPolicy.load}
     small = {**SMALL, "rounds": 2, "frames": 20}

@@ -392,6 +392,7 @@ def test_an_ensemble_without_demonstrations_needs_thresholds(env: Any, demonstra
     EnsembleDAgger(**given, discrepancy=0.1, doubt=0.1)
 
 
+@pytest.mark.long
 def test_thrifty_dagger_looks_at_no_more_rows_as_rounds_go_by(
     env: Any, demonstrations: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,6 +426,7 @@ def test_dart_disturbs_the_expert_as_much_as_the_policy_errs(
     assert np.std(noise) == pytest.approx(math.sqrt(covariance[0, 0]), rel=0.2)
 
 
+@pytest.mark.long
 def test_a_variant_that_is_interrupted_comes_to_the_same(
     env: Any, demonstrations: Path, tmp_path: Path
 ) -> None:

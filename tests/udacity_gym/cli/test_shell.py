@@ -34,6 +34,7 @@ def test_the_bare_command_prints_the_help(capsys: pytest.CaptureFixture[str]) ->
         assert re.search(rf"^    {verb}\b", out, re.MULTILINE)
 
 
+@pytest.mark.long
 @SHELL
 @pytest.mark.parametrize("reader", ["head -1", "head -c 1", "true"])
 def test_a_reader_that_has_read_enough_ends_the_command_quietly(reader: str) -> None:

@@ -196,6 +196,7 @@ def test_what_is_shared_and_can_not_be_sent_is_named(pool):
         list(executor.map(ask, [(shared, 1)]))
 
 
+@pytest.mark.long
 def test_a_worker_process_lets_torch_use_one_thread(pool):
     pytest.importorskip("torch")
     for somebodys in (2, pool):
