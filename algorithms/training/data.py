@@ -349,22 +349,13 @@ class Frames:
             steps: number of steps, the row itself first.
 
         Returns:
-            (n, chunk_size) row numbers, and whether each is that step; where it is not, the row number is
+            (n, steps) row numbers, and whether each is that step; where it is not, the row number is
             that of the last step that is.
         """
         rows = np.arange(len(self))
         target = np.repeat(rows[:, None], steps, axis=1)
         valid = np.ones((len(self), steps), np.bool_)
-        lookup = {
-            place: row
-            for row, place in enumerate(zip(self.episode.tolist(), self.index.tolist(), strict=True))
-        }
-        begins = {number: _begins(self.episodes[number]) for number in np.unique(self.episode).tolist()}
-        follower = np.full(len(self), -1, np.int64)
-        for row, (number, index) in enumerate(zip(self.episode.tolist(), self.index.tolist(), strict=True)):
-            next_row = lookup.get((number, index + 1))
-            if next_row is not None and not begins[number][index + 1]:
-                follower[row] = next_row
+        follower = self.next_rows()
         for step in range(1, steps):
             last = target[:, step - 1]
             after = follower[last]
