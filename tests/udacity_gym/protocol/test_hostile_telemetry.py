@@ -6,15 +6,12 @@ import json
 import zlib
 
 import cv2
-import gymnasium as gym
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from simulated_clock import SimulatedClock
 from unity_like import UnityLike, jpeg
-from wire_tools import PATIENT, port_of, server_of, wait_for_start
+from wire_tools import make_remote, port_of, server_of, wait_for_start
 
-import udacity_gym
 from udacity_gym.errors import SimulatorError
 from udacity_gym.protocol.dialects import DIALECTS
 from udacity_gym.protocol.images import EncodedImages, encode_image, image_size
@@ -36,21 +33,10 @@ def bomb(width=30_000, height=30_000):
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + parts).decode()
 
 
-def make(**settings):
-    options = {**PATIENT, "clock": SimulatedClock(), **settings.pop("simulator_options", {})}
-    return gym.make(
-        udacity_gym.ENV_ID,
-        simulator="remote",
-        **{"port": 0, "ctrl_dt": 0.02, **settings},
-        simulator_options=options,
-        disable_env_checker=True,
-    )
-
-
 @pytest.fixture
 def driven():
     """An environment in the middle of an episode, and the simulator that it drives."""
-    env = make()
+    env = make_remote()
     clock = env.unwrapped.simulator.options.clock
     with UnityLike(port_of(env), clock) as unity:
         wait_for_start(server_of(env))
@@ -110,7 +96,7 @@ def test_an_image_that_is_too_large_never_reaches_the_decoder(driven, monkeypatc
 
 
 def test_images_of_another_size_are_scaled_where_that_is_wanted():
-    env = make(simulator_options={"resize": True})
+    env = make_remote(simulator_options={"resize": True})
     clock = env.unwrapped.simulator.options.clock
     with UnityLike(port_of(env), clock) as unity:
         unity.image = jpeg(size=(480, 640))
@@ -123,7 +109,7 @@ def test_images_of_another_size_are_scaled_where_that_is_wanted():
 
 
 def test_images_do_not_matter_without_cameras():
-    env = make(cameras=())
+    env = make_remote(cameras=())
     clock = env.unwrapped.simulator.options.clock
     with UnityLike(port_of(env), clock) as unity:
         unity.image = bomb()

@@ -11,9 +11,12 @@ import threading
 import time
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 from filelock import FileLock
+from simulated_clock import SimulatedClock
 
+import udacity_gym
 from udacity_gym.protocol.client import SimulatorClient
 from udacity_gym.simulators import SimulatorSettings
 from udacity_gym.simulators.embedded import EmbeddedSimulator
@@ -29,6 +32,18 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def make_remote(**settings):
+    """An environment that waits for a simulator, on any free port, and whose time is simulated."""
+    options = {**PATIENT, "clock": SimulatedClock(), **settings.pop("simulator_options", {})}
+    return gym.make(
+        udacity_gym.ENV_ID,
+        simulator="remote",
+        **{"port": 0, "ctrl_dt": 0.02, **settings},
+        simulator_options=options,
+        disable_env_checker=True,
+    )
 
 
 @contextlib.contextmanager
