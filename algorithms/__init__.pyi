@@ -88,4 +88,7 @@ from .training.augment import (
 )
 from .training.config import TrainingConfig as TrainingConfig
 from .training.data import Frames as Frames
-from .training.trainer import Training as Training
+from .training.trainer import (
+    Training as Training,
+    TrainingStep as TrainingStep,
+)

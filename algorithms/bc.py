@@ -18,7 +18,7 @@ from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, Labels, drop_broken_images, open_recordings
 from algorithms.training.throttle import choose_throttle
-from algorithms.training.trainer import Epoch, Training, check_begun_training
+from algorithms.training.trainer import Epoch, Training, TrainingStep, check_begun_training
 from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation.metrics import INTERVENTION_SECONDS
@@ -142,11 +142,16 @@ class BehavioralCloning:
         self.cameras, self.target_speed = rows.cameras, rows.target_speed
         self._env = env
 
-    def learn(self, after_epoch: Callable[[Epoch], object] | None = None) -> NetworkPolicy:
+    def learn(
+        self,
+        after_epoch: Callable[[Epoch], object] | None = None,
+        after_step: Callable[[TrainingStep], object] | None = None,
+    ) -> NetworkPolicy:
         """Train to the end, or resume the training in the same folder.
 
         Args:
             after_epoch: called with the results of each epoch, after they have been written to disk.
+            after_step: called after each step of the optimizer.
 
         Returns:
             The policy of the best epoch: least validation loss or best drive, depending on ``select``.
@@ -168,7 +173,7 @@ class BehavioralCloning:
                 source=self._source,
             )
             self.epoch_log = training.epoch_log
-            return training.run(self._progress, after_epoch)
+            return training.run(self._progress, after_epoch, after_step)
 
     def _judge(self, stack: ExitStack) -> Callable[[NetworkPolicy], float]:
         """Make a function that scores policies by driving; ``stack`` closes an environment made here."""

@@ -32,6 +32,8 @@ DRAWN_OPTIONS = ("track", "direction", "mode")
 """Reset options that may be a sequence, from which each episode draws one."""
 RENDER_SIZE = (800, 448)
 """Width and height of rendered images, pixels."""
+KEEP_ALIVE_PERIOD = 0.25
+"""s of real time between two images of a window while nobody drives."""
 
 
 class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -492,6 +494,22 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._show()
             return None
         return self._draw()
+
+    def keep_window_alive(self, caption: str) -> None:
+        """Answer the window's events and show a caption while nobody drives, for example in training.
+
+        Cheap enough to be called often: it draws four images per second at most, and does nothing without a
+        window.
+
+        Args:
+            caption: text in the upper left corner.
+
+        Raises:
+            KeyboardInterrupt: The window was closed.
+        """
+        if self._window is not None and self._window.age >= KEEP_ALIVE_PERIOD:
+            self.caption = caption
+            self._show()
 
     def close(self) -> None:
         """Let go of the simulator and of the window; calling it twice is fine."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -78,6 +80,12 @@ class Window:
             ) from error
         pygame.display.set_caption(title)
         self._clock = pygame.time.Clock()
+        self._shown = -math.inf  # s, when the last image was shown
+
+    @property
+    def age(self) -> float:
+        """Time since the last image was shown, s."""
+        return time.monotonic() - self._shown
 
     def show(self, image: Image, fps: float) -> None:
         """Show an image; wait until the previous one was visible for 1/fps seconds.
@@ -93,6 +101,7 @@ class Window:
         pygame.surfarray.blit_array(self._surface, np.swapaxes(image, 0, 1))
         pygame.display.flip()
         self._clock.tick(fps)
+        self._shown = time.monotonic()
         for event in pygame.event.get(exclude=[getattr(pygame, name) for name in INPUT_EVENTS]):
             if event.type == pygame.QUIT:
                 self.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import datetime
-import math
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ import numpy as np
 
 from algorithms.dagger.heads import FeatureTap
 from algorithms.policies.loading import load_policy
-from udacity_gym.driving.decision import POLICY
 from udacity_gym.driving.driver import ExpertFunction, check_expert
+from udacity_gym.driving.episode_counter import EpisodeCounter, EpisodeSummary
 from udacity_gym.driving.executor import Shared, worker_cached
 from udacity_gym.driving.gates import Gate, GatedDriver
-from udacity_gym.driving.loop import PutBack, Step, drive
+from udacity_gym.driving.loop import PutBack, drive
 from udacity_gym.errors import OptionError
 from udacity_gym.recording.recorder import Recorder
 
@@ -29,35 +28,6 @@ EnvMaker: TypeAlias = gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, 
 
 START_SPEED = (0.0, 6.0)
 """m/s, range of the speed at the start of an episode; 6 m/s is safe in every bend."""
-
-
-@dataclass(frozen=True)
-class EpisodeSummary:
-    """Results of an episode of a rollout.
-
-    Attributes:
-        frames: recorded rows.
-        labels: recorded rows that the expert labelled.
-        policy: recorded rows that the policy drove.
-        takeovers: number of times that the expert took the wheel from the policy.
-        metres: metres driven along the track; NaN if the environment does not report progress.
-        seconds: seconds driven.
-        end: why the episode ended: "off_road", "stuck", another reason of the environment, or "frames" if
-            there were enough frames.
-    """
-
-    frames: int
-    labels: int
-    policy: int
-    takeovers: int
-    metres: float
-    seconds: float
-    end: str
-
-    @property
-    def fell(self) -> bool:
-        """Whether the episode ended because the car left the road or was stuck."""
-        return self.end in ("off_road", "stuck", "terminated")
 
 
 @dataclass(frozen=True)
@@ -147,47 +117,13 @@ def collect(
         on_truncation="restart",
         put_back=PutBack(speed="start", keep_conditions=False),
     )
-    episodes: list[_EpisodeCounter] = []
+    counter = EpisodeCounter()
     recorder = Recorder(rollout.folder, recorded_cameras(env), about=rollout.about, start=rollout.stamp)
     with recorder:
         for step in steps:
             recorder.add(step)
-            if step.starts_episode:
-                episodes.append(_EpisodeCounter(step))
-            episodes[-1].add(step)
-    return [episode.summary() for episode in episodes]
-
-
-class _EpisodeCounter:
-    """Counts the steps of an episode for its summary."""
-
-    def __init__(self, first: Step) -> None:
-        self._first = self._last = first
-        self._frames = self._labels = self._policy_frames = self._takeovers = 0
-        self._driver = POLICY
-
-    def add(self, step: Step) -> None:
-        """Count a step."""
-        assert step.decision is not None, "no gate pauses the simulation"
-        driver = step.decision.driver
-        self._frames += 1
-        self._labels += step.decision.is_label
-        self._policy_frames += driver == POLICY
-        self._takeovers += driver != POLICY and self._driver == POLICY and self._frames > 1
-        self._driver, self._last = driver, step
-
-    def summary(self) -> EpisodeSummary:
-        """The results of the episode."""
-        info = self._last.next_info
-        return EpisodeSummary(
-            frames=self._frames,
-            labels=self._labels,
-            policy=self._policy_frames,
-            takeovers=self._takeovers,
-            metres=float(info.get("progress", math.nan)),
-            seconds=float(info["time"]) - float(self._first.info["time"]),
-            end=self._last.reason or "frames",
-        )
+            counter.add(step)
+    return counter.episodes()
 
 
 def check_driving(env: object, expert: object, *, many: bool) -> None:

@@ -62,7 +62,7 @@ from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.training.config import NESTED_SETTINGS, TrainingConfig
 from algorithms.training.data import Frames, check_weights, drop_broken_images, open_recordings
 from algorithms.training.throttle import choose_throttle
-from algorithms.training.trainer import Training, check_initial, make_network_for, weights_bytes
+from algorithms.training.trainer import Training, TrainingStep, check_initial, make_network_for, weights_bytes
 from udacity_gym.driving.driver import ExpertFunction
 from udacity_gym.driving.executor import Shared, open_executor
 from udacity_gym.driving.gates import Gate, Mixture
@@ -222,6 +222,7 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
         self._env, self._expert, self._labeller, self._fit = env, expert, labeller, fit
         self._executor = executor
         self._progress = progress
+        self._after_step: Callable[[TrainingStep], object]
         check_driving(env, expert, many=executor is not None or self.config.workers > 1)
         if isinstance(env, gymnasium.Env):
             check_env(env, self._image_size)
@@ -335,11 +336,18 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
             The gate, and its parameters for the round log.
         """
 
-    def learn(self, after_round: Callable[[Round], object] | None = None) -> Policy:
+    def learn(
+        self,
+        after_round: Callable[[Round], object] | None = None,
+        after_step: Callable[[TrainingStep], object] | None = None,
+    ) -> Policy:
         """Run all rounds, or resume them in the same folder.
+
+        A window of the environment stays alive while a round is trained, and says so.
 
         Args:
             after_round: called with the results of each round, after they have been written to disk.
+            after_step: called after each step of the optimizer of every training.
 
         Returns:
             The policy of the round with the fewest interventions per metre if rounds are evaluated, else of
@@ -356,6 +364,7 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
             env = stack.enter_context(_open_env(self._env))
             check_env(env, self._image_size)
             collect = stack.enter_context(self._collector(env))
+            self._after_step = _with_window(env, after_step)
             self.round_log = self._read_round_log(folder, env)
             total, done = self.config.rounds, len(self.round_log)
             bar = stack.enter_context(progress_bar(self._progress, total=total, initial=done, unit="round"))
@@ -480,7 +489,11 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
                 cache=self._cache,
                 learner=type(self).__name__,
             )
-            members.append(training.run())
+
+            def after_step(step: TrainingStep, number: int = i + 1) -> None:
+                self._after_step(step._replace(network=number, networks=len(initials)))
+
+            members.append(training.run(after_step=after_step))
             losses.append(training.epoch_log[-1].train_loss)
         return members, float(np.mean(losses))
 
@@ -605,6 +618,22 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
             "conditions": repr(getattr(env.unwrapped, "conditions", None)),
             "ctrl_dt": env.get_wrapper_attr("ctrl_dt"),
         }
+
+
+def _with_window(
+    env: gymnasium.Env[Any, Any], after_step: Callable[[TrainingStep], object] | None
+) -> Callable[[TrainingStep], object]:
+    """What is called after each step of the optimizer: the environment's window, and what the user gave."""
+    keep_window_alive = getattr(env.unwrapped, "keep_window_alive", None)
+
+    def call(step: TrainingStep) -> None:
+        if keep_window_alive is not None:
+            network = f" of network {step.network}/{step.networks}" if step.networks > 1 else ""
+            keep_window_alive(f"training{network}, epoch {step.epoch} of {step.epochs}")
+        if after_step is not None:
+            after_step(step)
+
+    return call
 
 
 def _weights_of(policy: Policy) -> str:

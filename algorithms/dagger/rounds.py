@@ -25,7 +25,6 @@ import numpy as np
 from algorithms.dagger.collect import (
     Driving,
     EnvMaker,
-    EpisodeSummary,
     Rollout,
     RolloutJob,
     check_driving,
@@ -33,6 +32,7 @@ from algorithms.dagger.collect import (
 )
 from udacity_gym.checks import check_integer
 from udacity_gym.driving.driver import ExpertFunction
+from udacity_gym.driving.episode_counter import EpisodeSummary
 from udacity_gym.driving.executor import Executor, Shared, open_executor
 from udacity_gym.driving.gates import Gate
 from udacity_gym.errors import OptionError, RecordingError

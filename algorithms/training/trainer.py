@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -67,6 +67,26 @@ class Epoch:
     steering_mae: float | None
     score: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class TrainingStep(NamedTuple):
+    """How far a training is, after a step of the optimizer.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        epochs: number of epochs.
+        step: number of the step within the epoch, from 1.
+        steps: number of steps of an epoch.
+        network: number of the network, from 1, if several are trained one after another.
+        networks: number of networks.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    network: int = 1
+    networks: int = 1
 
 
 class Training:
@@ -182,13 +202,17 @@ class Training:
         return self.policy.device
 
     def run(
-        self, progress: bool = False, after_epoch: Callable[[Epoch], object] | None = None
+        self,
+        progress: bool = False,
+        after_epoch: Callable[[Epoch], object] | None = None,
+        after_step: Callable[[TrainingStep], object] | None = None,
     ) -> NetworkPolicy:
         """Train to the end, or resume the training in the same folder.
 
         Args:
             progress: show a progress bar.
             after_epoch: called with the results of each epoch, after they have been written to disk.
+            after_step: called after each step of the optimizer.
 
         Returns:
             The policy of the best epoch.
@@ -214,7 +238,7 @@ class Training:
                 if log is not None:
                     log.describe(self._describe_computation(parts))
                 while len(self.epoch_log) < self.config.epochs and not self._is_out_of_patience():
-                    epoch = self._epoch(len(self.epoch_log), pool, parts, bar)
+                    epoch = self._epoch(len(self.epoch_log), pool, parts, bar, after_step)
                     self._keep(epoch)
                     if log is not None:
                         log.write(epoch)
@@ -268,7 +292,14 @@ class Training:
         is_mean = math.isclose(whole, sum(parts) / 2, rel_tol=1e-3, abs_tol=1e-5)
         return whole == again and is_mean and not is_random and not changes
 
-    def _epoch(self, number: int, pool: Executor, parts: int, bar: Any) -> Epoch:
+    def _epoch(
+        self,
+        number: int,
+        pool: Executor,
+        parts: int,
+        bar: Any,
+        after_step: Callable[[TrainingStep], object] | None,
+    ) -> Epoch:
         rng = np.random.default_rng([self.config.seed, number])
         torch.manual_seed(int(np.random.SeedSequence((self.config.seed, number)).generate_state(1)[0]))
         order, size = self._train.draw_rows(rng, self._rows), self.config.batch_size
@@ -287,6 +318,8 @@ class Training:
                 raise self._diverged(f"the loss of step {step + 1} of {self._steps} is {loss}", number)
             total += loss * batch.size
             bar.update()
+            if after_step is not None:
+                after_step(TrainingStep(number + 1, self.config.epochs, step + 1, self._steps))
         train_loss = total / len(order)
         validation_loss, validation_metrics = self._validate()
         if not all(bool(value.isfinite().all()) for value in self.network.parameters()):

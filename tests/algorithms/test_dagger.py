@@ -672,3 +672,24 @@ def test_a_vector_environment_and_raw_arrays_are_refused_with_a_way_out(env: Any
             DAgger(cast("Any", arrays), env=env, expert=PurePursuit(), **SMALL)
         with pytest.raises(OptionError, match=r"recordings are arrays.*Frames.from_arrays"):
             BehavioralCloning(cast("Any", arrays), **QUICK)
+
+
+def test_every_step_of_a_training_is_announced(env):
+    steps = []
+    learner = EnsembleDAgger(
+        env=env, expert=PurePursuit(), members=2, rounds=1, frames=40, **{**QUICK, "epochs": 2}
+    )
+    learner.learn(after_step=steps.append)
+    assert [(s.network, s.epoch, s.step) for s in steps] == [
+        (network, epoch, step) for network in (1, 2) for epoch in (1, 2) for step in (1, 2, 3)
+    ]
+    assert {(s.networks, s.epochs, s.steps) for s in steps} == {(2, 2, 3)}
+
+
+def test_a_window_says_that_a_policy_is_trained(monkeypatch):
+    captions = []
+    env = make_env()
+    monkeypatch.setattr(env.unwrapped, "keep_window_alive", captions.append, raising=True)
+    DAgger(env=env, expert=PurePursuit(), rounds=1, frames=40, **QUICK).learn()
+    assert captions == ["training, epoch 1 of 1"] * 3
+    env.close()

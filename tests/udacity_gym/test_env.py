@@ -449,6 +449,39 @@ def test_closing_the_window_stops_the_program(dummy_display):
     env.close()
 
 
+def test_the_window_stays_alive_while_nobody_drives(dummy_display, monkeypatch):
+    import pygame
+
+    import udacity_gym.window
+
+    now = 100.0
+    monkeypatch.setattr(udacity_gym.window.time, "monotonic", lambda: now)
+    env = make(render_mode="human", cameras=())
+    env.reset(seed=0)
+    before = pygame.surfarray.array3d(pygame.display.get_surface())
+
+    def shown():
+        return (pygame.surfarray.array3d(pygame.display.get_surface()) != before).any()
+
+    env.unwrapped.keep_window_alive("training, epoch 1 of 4")
+    assert not shown()  # an image was shown a moment ago
+    now += 0.3
+    env.unwrapped.keep_window_alive("training, epoch 1 of 4")
+    assert shown()
+    now += 0.3
+    pygame.event.post(pygame.event.Event(pygame.QUIT))
+    with pytest.raises(KeyboardInterrupt, match="closed"):
+        env.unwrapped.keep_window_alive("training, epoch 2 of 4")
+    env.close()
+
+
+def test_without_a_window_nothing_is_kept_alive():
+    env = blind()
+    env.reset(seed=0)
+    env.unwrapped.keep_window_alive("training")
+    assert env.unwrapped.caption == ""
+
+
 @pytest.mark.skipif(
     not __import__("sys").platform.startswith("linux"), reason="displays are told by Linux' names"
 )

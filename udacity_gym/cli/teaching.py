@@ -8,15 +8,20 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from udacity_gym.cli.shared import make_env
 from udacity_gym.cockpit.teaching import COLLECTED, EPISODES, Lesson
 from udacity_gym.cockpit.workspace import SESSION_FILE
+from udacity_gym.driving.episode_counter import EpisodeSummary
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.files import write_whole
+from udacity_gym.progress import progress_bar
+
+if TYPE_CHECKING:
+    from algorithms import TrainingStep
 
 
 def human_at_the_page(observation: Any, info: Mapping[str, Any]) -> None:
@@ -32,11 +37,8 @@ def train_round(root: Path, name: str) -> None:
         name: of the session.
     """
     from algorithms import DAgger, HGDAgger
-    from algorithms.dagger.collect import EpisodeSummary
     from algorithms.dagger.rounds import SUMMARY, RoundSummary, round_folder
-    from algorithms.training.trainer import Training
 
-    _show_progress_of(Training)
     session = root / name
     lesson = Lesson.read(json.loads((session / SESSION_FILE).read_text(encoding="utf-8")))
     learner_folder, collected = session / "learner", session / COLLECTED
@@ -73,7 +75,7 @@ def train_round(root: Path, name: str) -> None:
             laps=lesson.laps,
             seed=lesson.seed,
         )
-        learner.learn()
+        learner.learn(after_step=_progress_bars())
     finally:
         env.close()
 
@@ -93,17 +95,21 @@ def write_labels(root: Path, name: str, labels: Path) -> None:
     print(f"{count} labels")
 
 
-def _show_progress_of(training: Any) -> None:
-    """Let every training within a round show its progress bar, which the cockpit reads."""
-    run, count = training.run, 0
+def _progress_bars() -> Callable[[TrainingStep], None]:
+    """What draws a progress bar for each training of a round, which the cockpit reads."""
+    bar: Any = None
 
-    def run_and_show(self: Any, progress: bool = False, after_epoch: Any = None) -> Any:
-        nonlocal count
-        count += 1
-        print(f"network {count}", flush=True)
-        return run(self, True, after_epoch)
+    def draw(step: TrainingStep) -> None:
+        nonlocal bar
+        done = (step.epoch - 1) * step.steps + step.step
+        if bar is None or done < bar.n:
+            if bar is not None:
+                bar.close()
+            print(f"network {step.network}", flush=True)
+            bar = progress_bar(total=step.epochs * step.steps, unit="batch")
+        bar.update(done - bar.n)
 
-    training.run = run_and_show
+    return draw
 
 
 def main(words: list[str]) -> int:

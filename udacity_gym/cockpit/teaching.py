@@ -11,18 +11,18 @@ Everything that a session needs is in its folder, so that it goes on another day
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from udacity_gym.checks import check_integer
 from udacity_gym.cockpit.jobs import Jobs
 from udacity_gym.cockpit.workspace import SESSION_FILE, Workspace, read_json
 from udacity_gym.driving.decision import POLICY
 from udacity_gym.driving.driver import Driver
+from udacity_gym.driving.episode_counter import EpisodeCounter
 from udacity_gym.driving.gates import GatedDriver, HumanGate, PolicyAlone
 from udacity_gym.driving.handover import Corrections
 from udacity_gym.driving.human import Human
@@ -101,18 +101,6 @@ class Lesson:
         return cls(**{**values, "recordings": tuple(values.get("recordings", ()))})
 
 
-class _Frame(NamedTuple):
-    """What counts of a frame of a round."""
-
-    episode: int
-    is_label: bool
-    driver: str
-    took_over: bool
-    progress: float
-    time: float
-    end: str | None
-
-
 @dataclass
 class Round:
     """A round that is driven: records every step, and counts what the learner wants to know.
@@ -147,10 +135,7 @@ class Round:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self._recorder = Recorder(self.folder, ("center",), {"round": self.number})
-        self._frames: list[_Frame] = []
-        self._episode = -1
-        self._begins = True
-        self._correction: int | None = None  # its first frame
+        self._counter = EpisodeCounter()
         self._falls = 0
 
     def driver(self, policy: Any, human: Human) -> Driver:
@@ -161,32 +146,12 @@ class Round:
 
     def add(self, step: Step) -> None:
         """Record a step."""
-        decision = step.decision
-        if decision is None or self.is_full:
+        if step.decision is None or self.is_full:
             return
-        if step.starts_episode or self._begins:
-            self._episode += 1
-            self._begins = False
         self._recorder.add(step)
-        corrects = decision.driver != POLICY
-        took_over = corrects and not self.corrects
-        if took_over:
-            self._correction = len(self._frames)
-        self.corrects = corrects
+        self._counter.add(step)
         self._falls += step.fell
-        self._frames.append(
-            _Frame(
-                self._episode,
-                decision.is_label,
-                decision.driver,
-                took_over,
-                float(step.next_info.get("progress", math.nan)),
-                float(step.next_info["time"]),
-                step.reason,
-            )
-        )
-        if step.ends_episode:
-            self.corrects = False
+        self.corrects = step.decision.driver != POLICY and not step.ends_episode
 
     def discard_correction(self) -> int:
         """Throw away the last correction and what came after it.
@@ -194,71 +159,45 @@ class Round:
         Returns:
             Number of frames thrown away; 0 if there is none.
         """
-        if self._correction is None:
+        first = self._counter.last_correction
+        if first is None:
             return 0
-        count = len(self._frames) - self._correction
+        count = len(self._counter) - first
         self._recorder.discard_last((count - 0.5) * CTRL_DT)
-        del self._frames[self._correction :]
-        self._correction = next(
-            (i for i in range(len(self._frames) - 1, -1, -1) if self._frames[i].took_over), None
-        )
-        self._begins, self.corrects = True, False
+        self._counter.discard_last(count)
+        self.corrects = False
         return count
 
     def pause(self) -> None:
         """Close the episode; the next step begins another."""
         self._recorder.stop()
-        self._begins = True
+        self._counter.split()
 
     def close(self) -> None:
         """Close the recording, and keep the account of it."""
         self._recorder.close()
-        if self._frames:
-            write_whole(
-                self.folder / EPISODES, json.dumps({"round": self.number, "episodes": self._episodes()})
-            )
+        if len(self._counter):
+            episodes = [asdict(episode) for episode in self._counter.episodes()]
+            write_whole(self.folder / EPISODES, json.dumps({"round": self.number, "episodes": episodes}))
 
     @property
     def is_full(self) -> bool:
         """Whether all frames are collected."""
-        return len(self._frames) >= self.frames
-
-    @property
-    def labels(self) -> int:
-        """Labels of this round."""
-        return sum(frame.is_label for frame in self._frames)
-
-    def _episodes(self) -> list[dict[str, Any]]:
-        episodes: dict[int, list[_Frame]] = {}
-        for frame in self._frames:
-            episodes.setdefault(frame.episode, []).append(frame)
-        return [
-            {
-                "frames": len(rows),
-                "labels": sum(row.is_label for row in rows),
-                "policy": sum(row.driver == POLICY for row in rows),
-                "takeovers": sum(row.took_over for row in rows),
-                "metres": rows[-1].progress,
-                "seconds": rows[-1].time - rows[0].time + CTRL_DT,
-                "end": rows[-1].end or "frames",
-            }
-            for rows in episodes.values()
-        ]
+        return len(self._counter) >= self.frames
 
     def as_json(self) -> dict[str, Any]:
         """What the page shows."""
-        count = len(self._frames)
-        by_policy = sum(frame.driver == POLICY for frame in self._frames)
+        count, labels, by_policy = len(self._counter), self._counter.labels, self._counter.policy
         return {
             "number": self.number,
             "of": self.of,
             "method": self.method,
             "frames": count,
             "total": self.frames,
-            "labels": self.labels,
-            "labels_used": self.labels_before + self.labels,
+            "labels": labels,
+            "labels_used": self.labels_before + labels,
             "budget": self.budget,
-            "takeovers": sum(frame.took_over for frame in self._frames),
+            "takeovers": self._counter.takeovers,
             "falls": self._falls,
             "by_hand": round((count - by_policy) * CTRL_DT, 1),
             "autonomy": by_policy / count if count else None,

@@ -1,6 +1,7 @@
 from . import (
     decision as decision,
     driver as driver,
+    episode_counter as episode_counter,
     executor as executor,
     gates as gates,
     handover as handover,
@@ -27,6 +28,10 @@ from .driver import (
     Predictor as Predictor,
     as_driver as as_driver,
     name_of as name_of,
+)
+from .episode_counter import (
+    EpisodeCounter as EpisodeCounter,
+    EpisodeSummary as EpisodeSummary,
 )
 from .executor import (
     Executor as Executor,
