@@ -15,6 +15,7 @@ from udacity_gym.driving.policy_inputs import (
     check_observation,
     check_observations,
 )
+from udacity_gym.driving.throttle_laws import ThrottleLaw
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import Image
@@ -46,7 +47,10 @@ class Policy(ABC):
         actions: what the columns of an action mean, in order, names from `ACTION_MEANINGS`.
             ("steering", "throttle") fits ``env.step`` directly; ("steering",) leaves the speed to
             `udacity_gym.wrappers.SpeedControl`.
-        target_speed: m/s, speed for a steering-only policy; None if the policy controls the throttle.
+        target_speed: m/s, speed for a steering-only policy; None if the policy controls the throttle, or if
+            there is a throttle law.
+        throttle_law: chooses the throttle of a steering-only policy in place of keeping ``target_speed``, see
+            `udacity_gym.driving.throttle_laws`; None keeps the speed.
         image_size: (height, width) px of the images that it accepts.
         camera: camera whose image it takes from a Dict observation.
         cameras: cameras whose images it takes together from a Dict observation; empty for `camera` alone.
@@ -57,6 +61,7 @@ class Policy(ABC):
 
     actions: tuple[str, ...] = ("steering", "throttle")
     target_speed: float | None = None
+    throttle_law: ThrottleLaw | None = None
     image_size: tuple[int, int] = IMAGE_SIZE
     camera: str = "center"
     cameras: tuple[str, ...] = ()

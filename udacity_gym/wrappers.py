@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.driving.policy_inputs import measurements_of
 from udacity_gym.driving.speed import DEFAULT_SPEED, GAINS, SpeedController
+from udacity_gym.driving.throttle_laws import ThrottleLaw
 from udacity_gym.errors import ActionError, OptionError
 
 
@@ -23,25 +25,32 @@ class SpeedControl(
     """Keep the speed with a controller; the agent only steers.
 
     The action space becomes ``Box(-1, 1, (1,), float32)``: steering, positive turns right. The throttle
-    comes from a `SpeedController`, which is reset in every episode. ``info`` is the wrapped
-    environment's, throttle and brake included.
+    comes from a `SpeedController`, or from a throttle law; it is reset in every episode. ``info`` is the
+    wrapped environment's, throttle and brake included.
     """
 
     def __init__(
-        self, env: gymnasium.Env[Any, Any], target_speed: float = DEFAULT_SPEED, **gains: float
+        self,
+        env: gymnasium.Env[Any, Any],
+        target_speed: float = DEFAULT_SPEED,
+        *,
+        throttle_law: ThrottleLaw | None = None,
+        **gains: float,
     ) -> None:
         """Wrap an environment.
 
         Args:
             env: environment with (steering, throttle) as its action and "speed" in its info.
             target_speed: target speed, m/s, 25 mph by default; the top speed of the car is 30 mph.
+            throttle_law: chooses the throttle in place of the `SpeedController`, see
+                `udacity_gym.driving.throttle_laws`.
             gains: ``proportional``, ``integral``, ``brake_margin`` of `SpeedController`.
 
         Raises:
             OptionError: A number is negative or not finite, a gain has another name, or the environment's
                 action is not (steering, throttle).
         """
-        arguments: dict[str, Any] = {"target_speed": target_speed, **gains}
+        arguments: dict[str, Any] = {"target_speed": target_speed, "throttle_law": throttle_law, **gains}
         RecordConstructorArgs.__init__(self, **arguments)
         gymnasium.Wrapper.__init__(self, env)
         if env.action_space.shape != (2,):
@@ -53,6 +62,7 @@ class SpeedControl(
         if unknown:
             raise OptionError(f"unknown gain {', '.join(map(repr, unknown))}; there are {', '.join(GAINS)}")
         self.controller = SpeedController(target_speed, **gains)
+        self.throttle_law = copy.deepcopy(throttle_law)  # it remembers: each environment has its own
         self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
         self._dt = float(env.get_wrapper_attr("ctrl_dt"))
         self._speed: float | None = None
@@ -63,6 +73,8 @@ class SpeedControl(
         """Start an episode and reset the controller."""
         observation, info = self.env.reset(seed=seed, options=options)
         self.controller.reset()
+        if self.throttle_law is not None:
+            self.throttle_law.reset()
         self._speed = float(info["speed"])
         return observation, info
 
@@ -83,7 +95,11 @@ class SpeedControl(
             raise ActionError(
                 f"with SpeedControl an action has shape (1,): the steering alone; this one has shape {shape}"
             )
-        throttle = self.controller(self._speed, self._dt)
+        if self.throttle_law is not None:
+            throttle = self.throttle_law(float(np.clip(action[0], -1.0, 1.0)), self._speed)
+            throttle = float(np.clip(throttle, -1.0, 1.0))
+        else:
+            throttle = self.controller(self._speed, self._dt)
         command = np.array([action[0], throttle], dtype=np.float32)
         observation, reward, terminated, truncated, info = self.env.step(command)
         self._speed = float(info["speed"])
@@ -178,16 +194,16 @@ def fit_to(policy: object, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, A
 
     Args:
         policy: the policy. ``policy.actions == ("steering",)`` gets `SpeedControl` at its
-            ``target_speed``; ``policy.inputs`` get `MeasurementObservation`. Without these attributes, the
-            environment is returned unchanged.
+            ``target_speed`` or with its ``throttle_law``; ``policy.inputs`` get `MeasurementObservation`.
+            Without these attributes, the environment is returned unchanged.
         env: a UdacityEnv, wrapped or not; a wrapper is not added twice.
 
     Returns:
         The environment to drive in.
     """
     if tuple(getattr(policy, "actions", ())) == ("steering",) and env.action_space.shape == (2,):
-        target = getattr(policy, "target_speed", None)
-        env = SpeedControl(env) if target is None else SpeedControl(env, target)
+        target, law = getattr(policy, "target_speed", None), getattr(policy, "throttle_law", None)
+        env = SpeedControl(env, DEFAULT_SPEED if target is None else target, throttle_law=law)
     present = env.observation_space.spaces if isinstance(env.observation_space, spaces.Dict) else ()
     missing = tuple(name for name in getattr(policy, "inputs", ()) if name not in present)
     if missing == ("speed",):

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from algorithms.adapters.keras_layers import Builder, Layer, Weights
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.policies.preprocessing import Preprocessing
+from udacity_gym.driving.throttle_laws import make_throttle_law
 from udacity_gym.errors import CheckpointError, MissingDependencyError, OptionError
 from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import MPH
@@ -45,7 +46,7 @@ TARGET_SPEED = 9.0 * MPH
 """m/s, set speed of the course's ``drive.py``; used if the description gives no speed."""
 
 _ACTIONS = {1: ("steering",), 2: ("steering", "throttle")}
-_FIELDS = ("preprocessing", "actions", "target_speed", "lambdas")
+_FIELDS = ("preprocessing", "actions", "target_speed", "throttle_law", "lambdas")
 
 
 class KerasPolicy(NetworkPolicy):
@@ -95,8 +96,10 @@ def load_keras(path: str | Path, description: str | Path | Mapping[str, Any] | N
         raise OptionError(
             f"{path} has {built.outputs} outputs, but its description names the actions {actions}"
         )
-    speed = about.get("target_speed", TARGET_SPEED if "throttle" not in actions else None)
-    return KerasPolicy(built.network, preprocessing, actions, speed, {"learner": f"Keras model {path.name}"})
+    law = make_throttle_law(about["throttle_law"]) if "throttle_law" in about else None
+    speed = about.get("target_speed", None if "throttle" in actions or law is not None else TARGET_SPEED)
+    training = {"learner": f"Keras model {path.name}"}
+    return KerasPolicy(built.network, preprocessing, actions, speed, training, throttle_law=law)
 
 
 def _description(path: Path, given: str | Path | Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -52,6 +52,7 @@ class Ensemble(Policy):
             "camera",
             "cameras",
             "target_speed",
+            "throttle_law",
             "inputs",
             "past_frames",
         ):

@@ -42,6 +42,7 @@ from algorithms.policies.network_policy import NetworkPolicy, input_scales
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.driving.driver import name_of
 from udacity_gym.driving.onnx_policy import KEY
+from udacity_gym.driving.throttle_laws import throttle_law_to_json
 from udacity_gym.errors import MissingDependencyError, OptionError, UdacityGymError
 from udacity_gym.files import replacing
 from udacity_gym.telemetry import Image
@@ -143,6 +144,7 @@ def describe(policy: NetworkPolicy | Ensemble) -> dict[str, Any]:
         "camera": policy.camera,
         "actions": list(policy.actions),
         "target_speed": policy.target_speed,
+        "throttle_law": None if policy.throttle_law is None else throttle_law_to_json(policy.throttle_law),
         "inputs": list(policy.inputs),
         "past_frames": policy.past_frames,
         "size": list(_members(policy)[0].preprocessing.size),

@@ -25,6 +25,7 @@ from algorithms.policies.network_policy import (
 )
 from algorithms.policies.networks import NETWORKS, Network, check_fits, make_network, network_name
 from algorithms.policies.preprocessing import Preprocessing
+from udacity_gym.driving.throttle_laws import make_throttle_law
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.files import find_policy
 
@@ -120,8 +121,10 @@ def _make(
     name, past_frames = description["network"], description["past_frames"]
     actions, inputs = tuple(description["actions"]), tuple(description["inputs"])
     cameras, target_speed = tuple(description["cameras"]), description["target_speed"]
+    law = description.get("throttle_law")  # older checkpoints have none
+    throttle_law = None if law is None else make_throttle_law(law)
     policy_class = _policy_class(description["policy"], policy)
-    check_actions(actions, target_speed)
+    check_actions(actions, target_speed, throttle_law)
     check_inputs(inputs, past_frames)
     check_cameras(cameras)
     try:
@@ -161,6 +164,7 @@ def _make(
         cameras=cameras,
         chunks=chunks,
         network_name=name,
+        throttle_law=throttle_law,
     )
 
 

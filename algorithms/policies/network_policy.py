@@ -30,6 +30,7 @@ from algorithms.policies.losses import LossSetting, MeanSquare, make_loss
 from algorithms.policies.networks import make_network, network_name
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.driving.policy_inputs import MEASUREMENTS
+from udacity_gym.driving.throttle_laws import ThrottleLaw, throttle_law_to_json
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import MPH, Image
 
@@ -51,16 +52,24 @@ SINGLE_THREAD_IMAGES = 8
 longer than they compute, and for tens of milliseconds where other programs use the cores too."""
 
 
-def check_actions(actions: tuple[str, ...], target_speed: float | None) -> None:
-    """Check that actions are steering and throttle, or steering alone with a target speed.
+def check_actions(
+    actions: tuple[str, ...], target_speed: float | None, throttle_law: ThrottleLaw | None = None
+) -> None:
+    """Check that actions are steering and throttle, or steering alone with a target speed or a throttle law.
 
     Raises:
-        OptionError: Actions and target speed don't go together.
+        OptionError: Actions, target speed and throttle law don't go together.
     """
     if actions not in (("steering",), ("steering", "throttle")):
         raise OptionError(f"actions={actions} must be ('steering',) or ('steering', 'throttle')")
     Number(0, above=True, optional=True).check("target_speed", target_speed)
-    if (target_speed is None) != ("throttle" in actions):
+    if throttle_law is not None:
+        if "throttle" in actions or target_speed is not None:
+            raise OptionError(
+                f"a throttle law with actions={actions} and target_speed={target_speed}: it is for a policy "
+                "that only steers, in place of a target speed"
+            )
+    elif (target_speed is None) != ("throttle" in actions):
         raise OptionError(
             f"target_speed={target_speed} with actions={actions}: a policy that only steers needs one, "
             "a policy that controls the throttle must have none"
@@ -153,6 +162,7 @@ class NetworkPolicy(Policy):
         chunks: Chunks | None = None,
         throttle_weight: float = 0.1,
         network_name: str | None = None,
+        throttle_law: ThrottleLaw | None = None,
     ) -> None:
         """Make a policy, on the CPU; `to` moves it to another device.
 
@@ -172,11 +182,12 @@ class NetworkPolicy(Policy):
             chunks: see the attributes; None predicts the present action only.
             throttle_weight: see the attributes.
             network_name: see the attributes; None takes the name of the network's class.
+            throttle_law: for a policy that only steers, in place of a target speed; see `Policy`.
 
         Raises:
             OptionError: Actions and target speed do not go together, or an input is unknown.
         """
-        check_actions(actions, target_speed)
+        check_actions(actions, target_speed, throttle_law)
         check_inputs(inputs, past_frames)
         check_cameras(cameras)
         self.network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -184,6 +195,7 @@ class NetworkPolicy(Policy):
         self.preprocessing = preprocessing
         self.actions = actions
         self.target_speed = target_speed
+        self.throttle_law = throttle_law
         self.image_size = preprocessing.camera_size
         self.training = training or {}
         self.objective = MeanSquare() if loss is None else make_loss(loss)
@@ -441,6 +453,7 @@ class NetworkPolicy(Policy):
             "preprocessing": self.preprocessing.to_json(),
             "actions": {name: ACTION_MEANINGS[name] for name in self.actions},
             "target_speed": self.target_speed,
+            "throttle_law": None if self.throttle_law is None else throttle_law_to_json(self.throttle_law),
             "loss": self.objective.to_json(),
             "inputs": {
                 name: {"unit": MEASUREMENTS[name], "scale": INPUT_SCALES.get(name, 1.0)}
@@ -465,6 +478,7 @@ class NetworkPolicy(Policy):
 
     def __repr__(self) -> str:
         target_speed = "" if self.target_speed is None else f", target_speed={self.target_speed:.1f} m/s"
+        law = "" if self.throttle_law is None else f", throttle_law={self.throttle_law}"
         inputs = f", inputs={self.inputs}" if self.inputs else ""
         past = f", past_frames={self.past_frames}" if self.past_frames else ""
         cameras = f", cameras={self.cameras}" if self.cameras != ("center",) else ""
@@ -472,7 +486,7 @@ class NetworkPolicy(Policy):
         device = "" if self.device.type == "cpu" else f", device={str(self.device)!r}"
         return (
             f"{type(self).__name__}({self.network_name}, actions={self.actions}"
-            f"{target_speed}{inputs}{past}{cameras}{chunks}{device})"
+            f"{target_speed}{law}{inputs}{past}{cameras}{chunks}{device})"
         )
 
 

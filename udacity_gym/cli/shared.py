@@ -224,6 +224,9 @@ def training_facts(driver: Any) -> dict[str, str]:
     speed = getattr(driver, "target_speed", None)
     if speed is not None:
         facts["Speed"] = f"{speed:.1f} m/s, kept by a controller"
+    law = getattr(driver, "throttle_law", None)
+    if law is not None:
+        facts["Throttle law"] = str(law)
     return facts
 
 

@@ -13,6 +13,7 @@ from . import (
     policy_inputs as policy_inputs,
     speed as speed,
     standstill as standstill,
+    throttle_laws as throttle_laws,
 )
 from .decision import (
     EXPERT as EXPERT,
@@ -72,3 +73,10 @@ from .loop import (
 from .onnx_policy import OnnxPolicy as OnnxPolicy
 from .policy_inputs import ObservationError as ObservationError
 from .speed import SpeedController as SpeedController
+from .throttle_laws import (
+    ConstantThrottle as ConstantThrottle,
+    PIThrottle as PIThrottle,
+    SpeedThrottle as SpeedThrottle,
+    SteeringThrottle as SteeringThrottle,
+    ThrottleLaw as ThrottleLaw,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from udacity_gym.driving.decision import EXPERT, POLICY, Action, Decision, check_action
 from udacity_gym.driving.policy_inputs import cameras_for, image_size_for, measurements_of
 from udacity_gym.driving.speed import DEFAULT_SPEED, SpeedController
+from udacity_gym.driving.throttle_laws import ThrottleLaw
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.telemetry import CTRL_DT
 
@@ -110,8 +112,9 @@ class PolicyDriver:
 
     It goes by what the policy says of itself, where it does:
 
-    - with ``actions == ("steering",)`` a `SpeedController` works the throttle, at the policy's
-      ``target_speed`` or, without one, at `DEFAULT_SPEED`, 25 mph;
+    - with ``actions == ("steering",)`` its ``throttle_law`` works the throttle, see
+      `udacity_gym.driving.throttle_laws`; without one a `SpeedController`, at the policy's ``target_speed``
+      or, without that too, at `DEFAULT_SPEED`, 25 mph;
     - its ``inputs``, such as the speed, are taken from ``info`` where the observation does not have them;
     - what it remembers (``state``) is kept through the episode, and ``episode_start`` tells it where one
       begins;
@@ -141,6 +144,8 @@ class PolicyDriver:
         self.deterministic = deterministic
         self.actions: tuple[str, ...] = tuple(getattr(policy, "actions", ("steering", "throttle")))
         target_speed = getattr(policy, "target_speed", None)
+        # Laws remember: each driver has its own.
+        self._throttle_law: ThrottleLaw | None = copy.deepcopy(getattr(policy, "throttle_law", None))
         self._speed_controller = SpeedController(DEFAULT_SPEED if target_speed is None else target_speed)
         self._camera: str = getattr(policy, "camera", "center")
         self._fills_action = True
@@ -160,6 +165,8 @@ class PolicyDriver:
     def _forget(self) -> None:
         self._state: Any = None
         self._speed_controller.reset()
+        if self._throttle_law is not None:
+            self._throttle_law.reset()
 
     def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
         """Forget the episode before, see `Driver.reset`; a policy draws nothing, so a seed has no effect."""
@@ -210,7 +217,11 @@ class PolicyDriver:
         """The policy's action with the throttle, if it works only the steering."""
         action = np.asarray(chosen, np.float32)
         if action.shape == (1,):
-            throttle = self._speed_controller(float(info["speed"]), self._step_seconds(info))
+            steering, speed = float(np.clip(action[0], -1.0, 1.0)), float(info["speed"])
+            if self._throttle_law is not None:
+                throttle = self._throttle_law(steering, speed)
+            else:
+                throttle = self._speed_controller(speed, self._step_seconds(info))
             action = np.array([action[0], throttle], np.float32)
         if action.shape != (2,):
             raise ActionError(

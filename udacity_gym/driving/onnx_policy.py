@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.driving.policy_inputs import ObservationError, check_measurements, check_observation
+from udacity_gym.driving.throttle_laws import make_throttle_law
 from udacity_gym.errors import CheckpointError, MissingDependencyError
 
 KEY = "udacity_gym"
@@ -29,6 +30,7 @@ class OnnxPolicy:
         name: what the file says its network is.
         actions: ("steering", "throttle"), or ("steering",) for a policy whose speed is kept for it.
         target_speed: m/s that a steering-only policy wants to be driven at, else None.
+        throttle_law: chooses the throttle of a steering-only policy in place of a target speed, else None.
         image_size: (height, width) px of the images it accepts.
         camera: which image of a Dict observation it looks at.
         inputs: what else it needs of a Dict observation: ("speed",) or nothing.
@@ -67,6 +69,8 @@ class OnnxPolicy:
         self.name = str(about["network"])
         self.actions: tuple[str, ...] = tuple(about["actions"])
         self.target_speed: float | None = about["target_speed"]
+        law = about.get("throttle_law")  # older files have none
+        self.throttle_law = None if law is None else make_throttle_law(law)
         height, width = about["image_size"]
         self.image_size: tuple[int, int] = (int(height), int(width))
         self.camera = str(about["camera"])

@@ -1,0 +1,301 @@
+"""Models that others trained on Udacity's own simulator, judged in the embedded one.
+
+What such a model can do in Udacity's simulator, it should be able to do here. Each Keras model of a folder
+drives one lap of each track from the start of the autonomous mode, in default conditions, with the throttle
+law of its author. When the car's centre leaves the road, it is put back, and that is a departure:
+
+    python benchmarks/foreign_models.py models --laws benchmarks/foreign_laws.json
+
+With --open-loop nothing drives. The poses of a recording of Udacity's simulator are reconstructed (see
+`fidelity`), the embedded simulator draws the same poses, and each model steers on both. The table has the
+correlation of the two, of all frames and by ranges of s, and a ceiling. The ceiling is the correlation of the
+steering on real images with that on the same images, seen from poses that differ as much as the reconstructed
+ones are uncertain (offset, heading and pitch, independent for each frame):
+
+    python benchmarks/foreign_models.py models --open-loop recordings/lake --track lake
+
+``NAME.policy.json`` beside ``NAME.h5`` describes how its author prepared images, see docs/adapters.md. The
+file of --laws has throttle laws by the name of the model, ``{"NAME": {"law": "pi", "target_speed": 4.02}}``,
+as the "throttle_law" of descriptions has them; a model without one keeps the speed of its description.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from alignment import FOCAL, Alignment
+from fidelity import STARTS, draw_pairs, load_poses, reconstruct, save_poses
+from numpy.typing import NDArray
+
+from algorithms.adapters.keras import SUFFIXES, KerasPolicy, load_keras
+from algorithms.training.augment import Geometry, warp
+from udacity_gym import ENV_ID
+from udacity_gym.evaluation import Evaluation, evaluate
+from udacity_gym.files import write_whole
+from udacity_gym.recording import open_recording
+from udacity_gym.telemetry import Image
+from udacity_gym.world.track.track import Track
+
+TRACKS = ("lake", "jungle")
+Floats = NDArray[np.float64]
+
+
+def find_models(folder: Path, names: Sequence[str] | None = None) -> list[Path]:
+    """The Keras models of a folder, in the order of their names.
+
+    Args:
+        folder: the folder.
+        names: models to take, without suffix; None takes all.
+
+    Raises:
+        SystemExit: There is no model, or one of the names is not there.
+    """
+    models = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix in SUFFIXES}
+    missing = sorted(set(names or ()) - set(models))
+    if missing or not models:
+        raise SystemExit(
+            f"{folder} has no {', '.join(missing) or 'Keras model'}; it has {', '.join(models) or 'none'}"
+        )
+    return [path for name, path in models.items() if names is None or name in names]
+
+
+def load_model(path: Path, laws: Mapping[str, Any]) -> KerasPolicy:
+    """Load a model with its description, and with its throttle law if ``laws`` has one."""
+    file = path.with_suffix(".policy.json")
+    description = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if path.stem in laws:
+        description = {**description, "throttle_law": laws[path.stem]}
+        description.pop("target_speed", None)
+    return load_keras(path, description)
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A lap of a model on a track.
+
+    Attributes:
+        model: its name.
+        track: name of the track.
+        laps: completed laps, 1 or 0.
+        departures: s in m where the car left the road or was stuck, in order.
+        edge_departures: number of times that a wheel went over the edge line.
+        autonomy: share of the time driven without being put back.
+        seconds: simulated time.
+    """
+
+    model: str
+    track: str
+    laps: int
+    departures: tuple[int, ...]
+    edge_departures: int
+    autonomy: float
+    seconds: float
+
+    @classmethod
+    def of(cls, model: str, evaluation: Evaluation) -> Drive:
+        """Summarise an evaluation with ``intervene="road"``."""
+        departures = tuple(round(item.s) for item in evaluation.incidents if item.intervention)
+        return cls(
+            model,
+            evaluation.track,
+            evaluation.laps,
+            departures,
+            evaluation.edge_departures,
+            evaluation.autonomy,
+            evaluation.seconds,
+        )
+
+    def row(self) -> str:
+        """A row of the table."""
+        return (
+            f"| {self.model} | {self.track} | {self.laps} | {len(self.departures)} "
+            f"| {', '.join(map(str, self.departures))} | {self.edge_departures} | {self.autonomy:.1%} "
+            f"| {self.seconds:.0f} |"
+        )
+
+
+HEAD = (
+    "| model | track | laps | departures | where, s in m | wheels over the line | autonomy | time, s |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+def drive_lap(model: str, policy: KerasPolicy, track: str, max_seconds: float | None = None) -> Drive:
+    """Drive one lap of a track from the start of the autonomous mode, in default conditions."""
+    env = gymnasium.make(ENV_ID, track=track, disable_env_checker=True)
+    try:
+        return Drive.of(model, evaluate(policy, env, laps=1, intervene="road", max_seconds=max_seconds))
+    finally:
+        env.close()
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike a model steers on real and on drawn images of the same poses.
+
+    Attributes:
+        correlation: of the steering on real images with that on drawn ones.
+        ceiling: of the steering on real images with that on the same images moved by the poses' uncertainty.
+        frames: number of images.
+    """
+
+    correlation: float
+    ceiling: float
+    frames: int
+
+    @classmethod
+    def of(cls, real: Floats, drawn: Floats, moved: Floats) -> Likeness:
+        """Compare steering, (n,) each."""
+        return cls(_correlation(real, drawn), _correlation(real, moved), len(real))
+
+    def __str__(self) -> str:
+        return f"{self.correlation:.2f} / {self.ceiling:.2f}"
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and np.ptp(a) > 0 and np.ptp(b) > 0 else math.nan
+
+
+def find_poses(
+    recording: Path, track: Track, start: tuple[float, float, float] | None, first: int, path: Path
+) -> tuple[list[int], Alignment]:
+    """Reconstruct the poses of a recording, which takes minutes, or read them.
+
+    Args:
+        recording: folder with a ``driving_log.csv`` of one episode.
+        track: its track.
+        start: s in m, offset in m and heading error in rad of the first frame; None is the start of the
+            training mode.
+        first: frame to begin with.
+        path: file that keeps the poses.
+
+    Returns:
+        The frames, and the poses of all of them.
+    """
+    if path.exists():
+        return load_poses(path)
+    episode = open_recording(recording).episodes[0]
+    frames, aligned = reconstruct(episode, track, start or STARTS[track.name], first, 1000, 0)
+    save_poses(path, frames, aligned)
+    return frames, aligned
+
+
+def move(images: Image, aligned: Alignment, rows: Sequence[int], seed: int = 0) -> Image:
+    """Move the camera of images as far as their poses are uncertain, by chance.
+
+    Args:
+        images: (n, 160, 320, 3) uint8.
+        aligned: the poses, with standard deviations.
+        rows: (n,) which of the poses the images have.
+        seed: of the chance.
+
+    Returns:
+        (n, 160, 320, 3) uint8.
+    """
+    deviation = aligned.deviation[list(rows)]
+    _, offset, heading, pitch = (np.random.default_rng(seed).normal(size=deviation.shape) * deviation).T
+    maps = Geometry().viewpoint(offset, heading, FOCAL * np.tan(pitch), np.zeros(len(images), bool))
+    return warp(images, maps)
+
+
+def compare(
+    policy: KerasPolicy, real: Image, drawn: Image, moved: Image, s: Floats, edges: Floats
+) -> list[Likeness]:
+    """How alike a model steers: of all images, then of each range of s.
+
+    Args:
+        policy: the model.
+        real: (n, 160, 320, 3) uint8.
+        drawn: the same poses, drawn.
+        moved: the real images, moved by the uncertainty of their poses.
+        s: (n,) m along the lap.
+        edges: (k + 1,) m, ends of the ranges.
+    """
+    steering = [policy.act(images)[:, 0].clip(-1, 1).astype(np.float64) for images in (real, drawn, moved)]
+    parts = [np.ones(len(s), bool)] + [(s >= a) & (s < b) for a, b in pairwise(edges)]
+    return [Likeness.of(*(values[part] for values in steering)) for part in parts]
+
+
+def open_loop(options: argparse.Namespace, models: Sequence[Path]) -> list[dict[str, Any]]:
+    """Compare each model's steering on real and drawn images; prints a row for each."""
+    track = Track.load(options.track[0])
+    poses = options.output / f"{track.name}-poses.npz"
+    frames, aligned = find_poses(options.open_loop, track, options.start, options.first, poses)
+    episode = open_recording(options.open_loop).episodes[0]
+    pairs = draw_pairs(episode, track, frames, aligned, options.every)
+    rows = range(0, len(frames), options.every)
+    real, drawn = (np.stack([getattr(pair, name) for pair in pairs]) for name in ("real", "drawn"))
+    moved = move(real, aligned, rows)
+    s = np.array([pair.s for pair in pairs]) % track.length
+    edges = np.append(np.arange(0.0, track.length, options.range), track.length)
+    used = [k for k in range(len(edges) - 1) if np.any((s >= edges[k]) & (s < edges[k + 1]))]
+    deviation = np.median(aligned.deviation, axis=0)
+    print(
+        f"{track.name}: {len(pairs)} images; median standard deviation of a pose: {deviation[1]:.2f} m "
+        f"sideways, {deviation[2]:.4f} rad of heading, {deviation[3]:.4f} rad of pitch"
+    )
+    print("correlation of steering on real and drawn images / ceiling, by s in m\n")
+    print("| model | all | " + " | ".join(f"{edges[k]:.0f}-{edges[k + 1]:.0f}" for k in used) + " |")
+    print("|---" * (len(used) + 2) + "|")
+    results = []
+    for path in models:
+        alike, *ranges = compare(load_model(path, {}), real, drawn, moved, s, edges)
+        print(f"| {path.stem} | {alike} | " + " | ".join(str(ranges[k]) for k in used) + " |", flush=True)
+        by_range = {f"{edges[k]:.0f}": vars(ranges[k]) for k in used}
+        results.append({"model": path.stem, "track": track.name, **vars(alike), "ranges": by_range})
+    return results
+
+
+def main() -> None:
+    """Read the command line, then drive or compare."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="folder with Keras models")
+    parser.add_argument("--models", nargs="+", help="names of models without suffix; left out: all")
+    parser.add_argument("--track", nargs="+", choices=TRACKS, default=list(TRACKS))
+    parser.add_argument("--laws", type=Path, help="JSON file with throttle laws by the model's name")
+    parser.add_argument("--open-loop", type=Path, metavar="RECORDING", help="compare images of a recording")
+    parser.add_argument(
+        "--start", type=float, nargs=3, metavar=("S", "OFFSET", "HEADING_ERROR"),
+        help="m, m and rad of the recording's first frame; left out: training mode's start",
+    )  # fmt: skip
+    parser.add_argument("--first", type=int, default=0, help="frame of the recording to begin with")
+    parser.add_argument("--every", type=int, default=4, help="frames from one compared to the next")
+    parser.add_argument("--range", type=float, default=200.0, help="m of a range of s")
+    parser.add_argument("--output", type=Path, default=Path("foreign-models"), help="folder for results")
+    options = parser.parse_args()
+    if options.open_loop is not None and len(options.track) != 1:
+        parser.error("--open-loop needs the track of the recording: --track lake or --track jungle")
+    torch.set_num_threads(1)
+    models = find_models(options.folder, options.models)
+    options.output.mkdir(parents=True, exist_ok=True)
+    if options.open_loop is not None:
+        results = open_loop(options, models)
+        name = f"open-loop-{options.track[0]}.json"
+    else:
+        laws = {} if options.laws is None else json.loads(options.laws.read_text(encoding="utf-8"))
+        print(HEAD)
+        results = []
+        for path in models:
+            policy = load_model(path, laws)
+            for track in options.track:
+                lap = drive_lap(path.stem, policy, track)
+                print(lap.row(), flush=True)
+                results.append(vars(lap))
+        name = "drives.json"
+    write_whole(options.output / name, json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
