@@ -119,7 +119,7 @@ def draw_cards(
     visible, order, depth, labels = scratch.cards, scratch.order, scratch.depth, scratch.labels
     texels = scene.card_texels
     # Against the sun the cards show their shaded side.
-    light = LIGHT_ACROSS - LIGHT_SWING * (forward.x * air.sun_east + forward.y * air.sun_north)
+    light = LIGHT_ACROSS - LIGHT_SWING * (forward.x * air.sun.x + forward.y * air.sun.y)
     for position in range(count):
         q = order[position]
         far, wide, high = visible[q, CARD_DEPTH], visible[q, CARD_WIDTH], visible[q, CARD_HEIGHT]

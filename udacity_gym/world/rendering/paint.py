@@ -12,7 +12,7 @@ import numpy as np
 
 from udacity_gym.telemetry import Image
 from udacity_gym.world.jit import LANES, F, index, inline, kernel
-from udacity_gym.world.records import unpack
+from udacity_gym.world.records import Vector, unpack
 from udacity_gym.world.rendering.rays import Block, Camera, lane_ray, lanes_of, row_ray, steps_of
 from udacity_gym.world.rendering.sampling import (
     BLUE,
@@ -37,6 +37,7 @@ from udacity_gym.world.scene.scene_arrays import (
     STRIPED,
     WALL_UNIT,
     Air,
+    Gloss,
     Land,
     LightFrame,
     Palette,
@@ -51,11 +52,8 @@ PIXEL_MARGIN = F(0.5)
 """m, more than half the extent of a pixel in a row that does not show the edge of the road besides."""
 BAR_SHARPNESS = F(0.6)
 """Share of a pixel's length over which the bars of the kerb are averaged."""
-GLANCE, COBBLE_GLANCE, GLANCE_DISTANCE = F(0.59), F(0.25), F(4.0)
-"""The road looks lighter the flatter one looks at it: up to this share more, half of it at so many m.
-
-Fitted to the mean brightness of asphalt by image row: 118 at row 136, 129 at row 100, 146 at row 70.
-"""
+LEAST_UPRIGHT = F(0.12)
+"""Least vertical^2 in `reflection`, a little less than with the lake's sun: limits the glare of a low sun."""
 KERB_BULGE, KERB_BULGE_PER_METRE, KERB_BULGE_WIDTH = F(0.75), F(0.6), F(0.8)
 """How strongly a concrete kerb's colour depends on the sun: at its foot, more per m above it, up to so
 many m."""
@@ -107,6 +105,35 @@ def _widest(road: Road) -> F:
     return max(road.kerb_top, road.farthest_wall) + PIXEL_MARGIN
 
 
+@inline
+def reflection(gloss: Gloss, sun: Vector, ray: Vector, fall: F) -> F:
+    """Brightness of a surface as seen from a direction, relative to that in diffuse light.
+
+    A simple form of what Unity's standard shader does in gamma space. h is half the sum of the unit vectors
+    to the camera and to the sun. Light comes back
+
+    * diffusely, more of it at grazing angles with the sun behind: (1 - cosine)^5 * |h|^2, after Burley
+      (2012);
+    * from the blurred image of the sun: the square root of the microfacets' distribution of Trowbridge and
+      Reitz (1975), which is 1 / (horizontal^2 + roughness * vertical^2) with the parts of h.
+
+    Args:
+        gloss: of the surface.
+        sun: unit vector to the sun.
+        ray: direction of the pixel's ray, of any length.
+        fall: by how much the ray comes closer to the surface over its length.
+    """
+    inverse = _ONE / np.sqrt(ray.x * ray.x + ray.y * ray.y + ray.z * ray.z)
+    east, north = _HALF * (sun.x - ray.x * inverse), _HALF * (sun.y - ray.y * inverse)
+    cosine = max(fall * inverse, _ZERO)
+    vertical = _HALF * (sun.z + cosine)
+    horizontal, upright = east * east + north * north, max(vertical * vertical, LEAST_UPRIGHT)
+    flat = _ONE - cosine
+    grazing = flat * flat * flat * flat * flat
+    diffuse = _ONE + grazing * (gloss.grazing + gloss.backward * (horizontal + upright))
+    return diffuse + gloss.mirror * gloss.roughness / (horizontal + gloss.roughness * upright)
+
+
 @kernel
 def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     """Colour the pixels of the road as if it were all asphalt; their share of ``road`` is 1."""
@@ -115,30 +142,29 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
         unpack(Road, scene.road),
         unpack(Palette, scene.palette).asphalt,
     )
-    forward = unpack(Camera, block.projection.camera).forward
-    t, s, d, along, across = scratch.t, scratch.s, scratch.d, scratch.along, scratch.across
-    span, covered, share = scratch.span, scratch.covered, scratch.road
+    steps, sun = steps_of(block), air.sun
+    s, d, along, across = scratch.s, scratch.d, scratch.along, scratch.across
+    slope, span, covered, share = scratch.slope, scratch.span, scratch.covered, scratch.road
     red, green, blue = scratch.red, scratch.green, scratch.blue
     scale = road.asphalt_texels
     widest = _widest(road)
-    colour, contrast = asphalt.colour, asphalt.spread
-    # Asphalt is lightest where one looks with the sun, or against it: by the cosine of the angle between the
-    # two.
-    light = _ONE + air.glance * (forward.x * air.sun_east + forward.y * air.sun_north)
+    colour, contrast, gloss = asphalt.colour, asphalt.spread, asphalt.gloss
     for i in range(block.bottom):
         row = np.uint64(i)
         if covered[i] == 0 or span[row, LOW] > widest:
             continue
+        middle = row_ray(block, steps, i)
         for e in range(LANES):
             lane = np.uint64(e)
-            offset, extent, depth = d[row, lane], across[row, lane], t[row, lane]
+            ray = lane_ray(steps, middle, e)
+            offset, extent = d[row, lane], across[row, lane]
             footprint = max(extent, along[row, lane]) * (scale * _BLUR)
             near = texels(ASPHALT, s[row, lane] * scale, offset * scale, footprint)
             shoulder = step_up(abs(offset), extent, road.line_outer)
             grain = (
                 contrast * near.contrast * (_ONE - SHOULDER_CALM * shoulder) * pattern(scene.textures, near)
             )
-            bright = light * (_ONE + GLANCE * depth / (depth + GLANCE_DISTANCE)) * (_ONE + grain)
+            bright = reflection(gloss, sun, ray, slope[row, lane] - ray.z) + grain
             red[row, lane] = colour.red * bright * (_ONE + SHOULDER_RED * shoulder)
             green[row, lane] = colour.green * bright * (_ONE + SHOULDER_GREEN * shoulder)
             blue[row, lane] = colour.blue * bright
@@ -232,13 +258,14 @@ def cobble(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     A row is looked at when its first or last pixel shows the bridge: along a row, s only rises or falls.
     """
     road, stones = unpack(Road, scene.road), unpack(Palette, scene.palette).cobblestones
-    t, s, d, along, across = scratch.t, scratch.s, scratch.d, scratch.along, scratch.across
-    span, covered, share = scratch.span, scratch.covered, scratch.road
+    steps, sun = steps_of(block), unpack(Air, scene.air).sun
+    s, d, along, across = scratch.s, scratch.d, scratch.along, scratch.across
+    slope, span, covered, share = scratch.slope, scratch.span, scratch.covered, scratch.road
     red, green, blue = scratch.red, scratch.green, scratch.blue
     inverse_spacing = _ONE / F(road.spacing)
     scale, scale_across = road.cobble_texels, road.cobble_texels_across
     widest = _widest(road)
-    colour, contrast = stones.colour, stones.spread
+    colour, contrast, gloss = stones.colour, stones.spread, stones.gloss
     for i in range(block.bottom):
         row = np.uint64(i)
         if covered[i] == 0 or span[row, LOW] > widest:
@@ -250,16 +277,17 @@ def cobble(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
                 cobbled += (side >> COBBLED) & np.int32(1)
         if cobbled == 0:
             continue
+        middle = row_ray(block, steps, i)
         for e in range(LANES):
             lane = np.uint64(e)
-            offset, depth = d[row, lane], t[row, lane]
+            ray, offset = lane_ray(steps, middle, e), d[row, lane]
             side = roadside(scene.sides, inverse_spacing, s[row, lane], np.int32(offset > _ZERO))
             stony = flag(side, COBBLED)
             wall = F(side & np.int32(0xFFFFFF)) * WALL_UNIT
             footprint = max(across[row, lane] * scale_across, along[row, lane] * scale) * _BLUR
             near = texels(COBBLESTONES, s[row, lane] * scale, offset * scale_across, footprint)
-            bright = _ONE + COBBLE_GLANCE * depth / (depth + GLANCE_DISTANCE)
-            bright *= _ONE + contrast * near.contrast * pattern(scene.textures, near)
+            bright = reflection(gloss, sun, ray, slope[row, lane] - ray.z)
+            bright += contrast * near.contrast * pattern(scene.textures, near)
             red[row, lane] += stony * (colour.red * bright - red[row, lane])
             green[row, lane] += stony * (colour.green * bright - green[row, lane])
             blue[row, lane] += stony * (colour.blue * bright - blue[row, lane])

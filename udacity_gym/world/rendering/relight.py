@@ -16,7 +16,7 @@ from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Image
 from udacity_gym.world.jit import F, cached_kernel, index, inline, kernel
 from udacity_gym.world.records import Rgb, unpack
-from udacity_gym.world.rendering.paint import GLANCE, GLANCE_DISTANCE
+from udacity_gym.world.rendering.paint import reflection
 from udacity_gym.world.rendering.rays import Camera, Projection, column_tangent, pixel_ray, row_tangent
 from udacity_gym.world.rendering.sampling import BLUE, GREEN, RED, cell_of, pattern, texel, texels
 from udacity_gym.world.rendering.survey import Planes
@@ -190,6 +190,7 @@ class _Spot(NamedTuple):
         x, y: m.
         far: m, depth of the pixel.
         footprint: m, width of the pixel there.
+        bright: brightness of asphalt there, relative to that in diffuse light.
         coarse, fine: the ground's pattern, in standard deviations.
     """
 
@@ -197,6 +198,7 @@ class _Spot(NamedTuple):
     y: F
     far: F
     footprint: F
+    bright: F
     coarse: F
     fine: F
 
@@ -215,8 +217,7 @@ def _worn(colour: Rgb, wear: F, label: np.uint8, scene: SceneArrays, spot: _Spot
         spot: the ground there.
     """
     if label != _ROAD:
-        shade = F(0.85) * (_ONE + GLANCE * spot.far / (spot.far + GLANCE_DISTANCE))
-        asphalt = _times(unpack(Palette, scene.palette).asphalt.colour, shade)
+        asphalt = _times(unpack(Palette, scene.palette).asphalt.colour, F(0.85) * spot.bright)
         gone = wear * _smooth(F(0.85) * wear + F(0.28) * spot.fine + F(0.35) * spot.coarse)
         colour = _blend(colour, gone, asphalt)
     other = _ground_pattern(
@@ -321,7 +322,8 @@ def relight(
     projection, light = Projection(camera, focal, width, height), unpack(Light, packed_light)
     land, textures = unpack(Land, scene.land), scene.textures
     edge = unpack(Road, scene.road).edge
-    sun, ambient = light.sun, light.ambient
+    sun, day, ambient = light.sun, light.day, light.ambient
+    asphalt = unpack(Palette, scene.palette).asphalt
     wet, snow, wear, lamps = light.wet, light.snow, light.wear, light.headlights
     patterned, glowing = wet + snow + wear > _ZERO, light.glow.red > _ZERO
     angled = glowing or wet > _ZERO
@@ -362,7 +364,8 @@ def relight(
                         textures, x * COARSE_TEXELS, y * COARSE_TEXELS, footprint * COARSE_TEXELS
                     )
                     if wear > _ZERO and road:
-                        spot = _Spot(x, y, far, footprint, coarse, fine)
+                        bright = reflection(asphalt.gloss, day, ray, -ray.z)
+                        spot = _Spot(x, y, far, footprint, bright, coarse, fine)
                         colour = _worn(colour, wear, label, scene, spot)
                     if road:
                         colour = _times(colour, _ONE - WET_LOSS * wet)

@@ -193,7 +193,7 @@ def weather(conditions: Conditions, air: Air, shadows: bool = False) -> tuple[Ai
         The air that the scene is drawn in, without haze if `relight` is to add it, and the light.
     """
     kind, k = conditions.weather, conditions.intensity
-    east, north = float(air.sun_east), float(air.sun_north)
+    east, north = float(air.sun.x), float(air.sun.y)
     flat = min(math.hypot(east, north), 1.0)
     day_elevation, day_azimuth = math.acos(flat), math.atan2(north, east)
     elevation, azimuth = conditions.sun((day_elevation, day_azimuth))
@@ -241,8 +241,7 @@ def weather(conditions: Conditions, air: Air, shadows: bool = False) -> tuple[Ai
         fog_scale=F(0.0),
         horizon=Rgb.of(horizon),
         zenith=Rgb.of(zenith),
-        sun_east=F(sun[0] * strength),
-        sun_north=F(sun[1] * strength),
+        sun=Vector.of((sun[0] * strength, sun[1] * strength, sun[2])),
         ambient=Rgb.of(shade),
     )
     light = Light(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.world.jit import F
-from udacity_gym.world.records import Rgb
+from udacity_gym.world.records import Rgb, Vector
 from udacity_gym.world.scene.scene_arrays import Air
 from udacity_gym.world.track.track import Track
 from udacity_gym.world.track.track_file import Light
@@ -42,9 +42,7 @@ class Daylight(Light):
             horizon=Rgb.of(self.horizon),
             zenith=Rgb.of(self.zenith),
             sky_scale=F(1.0 / self.haze),
-            sun_east=F(sun[0]),
-            sun_north=F(sun[1]),
+            sun=Vector.of(sun),
             ambient=Rgb.of(self.ambient),
             gentle=F(self.gentle),
-            glance=F(self.glance),
         )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.world.jit import F
-from udacity_gym.world.records import Rgb
+from udacity_gym.world.records import Rgb, Vector
 
 LINE_X, LINE_Y, LINE_COSINE, LINE_SINE, LINE_CURVATURE = range(5)
 """Columns of the centre-line table: m east, m north, cosine and sine of the heading, 1/m (positive bends
@@ -88,23 +88,43 @@ class Road(NamedTuple):
     spacing: F
 
 
+class Gloss(NamedTuple):
+    """How the brightness of a surface depends on the directions to the camera and to the sun.
+
+    Attributes:
+        grazing: what is added where one looks along the surface.
+        backward: what is added there besides with the sun behind the camera.
+        mirror: how bright the blurred image of the sun in the surface is.
+        roughness: how blurred that image is, [0, 1].
+
+    See `paint.reflection`. All are relative to the brightness in diffuse light.
+    """
+
+    grazing: F
+    backward: F
+    mirror: F
+    roughness: F
+
+
 class Material(NamedTuple):
     """A surface with a pattern.
 
     Attributes:
-        colour: RGB in [0, 255], as it looks from straight above.
-        spread: standard deviation of its brightness relative to the mean.
+        colour: RGB in [0, 255] in diffuse light.
+        spread: standard deviation of its pattern relative to that.
+        gloss: how its brightness depends on directions.
     """
 
     colour: Rgb
     spread: F
+    gloss: Gloss
 
 
 class Palette(NamedTuple):
     """Colours of the road.
 
     Attributes:
-        asphalt, cobblestones: the two road surfaces. They look lighter from far off, see `paint.GLANCE`.
+        asphalt, cobblestones: the two road surfaces.
         edge_line: paint of the edge lines.
         edge_line_gap: what lies between the two stripes of an edge line, relative to asphalt.
         red_bar, white_bar: the red and white kerb.
@@ -131,10 +151,9 @@ class Air(NamedTuple):
         fog_scale: 1/m, inverse of the length over which it becomes complete.
         horizon, zenith: RGB of the sky; above 255 the image saturates.
         sky_scale: inverse of the sine of the height over which the horizon's colour turns into the zenith's.
-        sun_east, sun_north: horizontal part of the unit vector to the sun.
+        sun: unit vector to the sun; where clouds hide it, its horizontal part is shorter.
         ambient: share of the light, by colour, that comes from the sky and is left in the shade.
         gentle: rise per m below which slopes hardly look darker away from the sun or lighter towards it.
-        glance: how much lighter asphalt looks towards the sun, per unit of its horizontal direction.
     """
 
     fog: Rgb
@@ -143,11 +162,9 @@ class Air(NamedTuple):
     horizon: Rgb
     zenith: Rgb
     sky_scale: F
-    sun_east: F
-    sun_north: F
+    sun: Vector
     ambient: Rgb
     gentle: F
-    glance: F
 
 
 class LightFrame(NamedTuple):

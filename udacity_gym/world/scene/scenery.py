@@ -34,6 +34,7 @@ from udacity_gym.world.scene.scene_arrays import (
     WALL_UNIT,
     Air,
     Deck,
+    Gloss,
     Land,
     Material,
     Palette,
@@ -58,8 +59,10 @@ ASPHALT_TEXELS, COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 32.0, 64.0
 """Texels per m of the road's patterns; cobblestones are 0.9 m long and 0.3 m wide."""
 
 PALETTE = Palette(
-    asphalt=Material(Rgb.of(RoadOfFile.colour), F(RoadOfFile.grain)),
-    cobblestones=Material(Rgb.of((169.0, 154.0, 134.0)), F(0.24)),
+    asphalt=Material(Rgb.of(RoadOfFile.colour), F(RoadOfFile.grain), Gloss(*map(F, RoadOfFile.gloss))),
+    cobblestones=Material(
+        Rgb.of((131.8, 120.3, 104.9)), F(0.29), Gloss(F(-0.36), F(0.56), F(0.17), F(0.265))
+    ),
     edge_line=Rgb.of(PAINTS["yellow"]),
     edge_line_gap=Rgb.of((0.63, 0.56, 0.54)),
     red_bar=Rgb.of((226.0, 92.0, 84.0)),
@@ -212,7 +215,7 @@ def _palette(track: Track) -> Palette:
     """The colours of road and markings, see `PALETTE`."""
     palette, road = PALETTE, track.file.road
     return palette._replace(
-        asphalt=Material(Rgb.of(road.colour), F(road.grain)),
+        asphalt=Material(Rgb.of(road.colour), F(road.grain), Gloss(*map(F, road.gloss))),
         edge_line=Rgb.of(PAINTS[road.edge_line.colour]),
         centre_line=Rgb.of(PAINTS[(road.centre_line or EDGE_LINE).colour]),
     )

@@ -121,6 +121,28 @@ EDGE_LINE = Line("double", "yellow", 0.49)
 """The edge line of the lake."""
 
 
+class Gloss(NamedTuple):
+    """How the brightness of a road depends on the directions to the camera and to the sun.
+
+    All are relative to its brightness in diffuse light; `udacity_gym.world.rendering.paint.reflection` has
+    the formula. The defaults are fitted to recordings of the lake.
+
+    Attributes:
+        grazing: what is added where one looks along the road.
+        backward: what is added there besides with the sun behind the camera.
+        mirror: how bright the blurred image of the sun in the road is.
+        roughness: how blurred that image is.
+    """
+
+    grazing: Annotated[float, Range(-1.0, 5.0)] = -0.1
+    backward: Annotated[float, Range(0.0, 5.0)] = 0.87
+    mirror: Annotated[float, Range(0.0, 1.0)] = 0.18
+    roughness: Annotated[float, Range(0.02, 1.0)] = 0.22
+
+
+LAKE_GLOSS = Gloss()
+
+
 @dataclass(frozen=True)
 class Road:
     """The cross-section of the road and its looks; the defaults are the lake's.
@@ -131,9 +153,10 @@ class Road:
         reference_offset: offset of the line that cross-track error is measured from.
         level: from the centre line, within which the ground is as level as the road.
         kerb: whether a concrete kerb runs along the edges.
-        colour: RGB of the asphalt as it looks straight below the camera.
+        colour: RGB of the asphalt in diffuse light.
         grain: relative spread of its brightness.
         grain_size: size of its largest blotches.
+        gloss: how its brightness depends on the direction of view.
         edge_line: the line at ``lane_half_width``.
         centre_line: the line in the middle, if there is one.
     """
@@ -143,9 +166,10 @@ class Road:
     reference_offset: float = 0.0
     level: float = WIDEST
     kerb: bool = True
-    colour: Colour = (103.4, 103.4, 90.8)
+    colour: Colour = (106.1, 105.9, 92.0)
     grain: Annotated[float, Range(0.0, 1.0)] = 0.265
     grain_size: Annotated[float, Range(0.05, 3.0)] = 1.875
+    gloss: Gloss = LAKE_GLOSS
     edge_line: Line = EDGE_LINE
     centre_line: Line | None = None
 
@@ -219,8 +243,6 @@ class Light:
         elevation: rad of the sun above the horizon.
         ambient: RGB, share of the light that comes from the sky: what is left of it in the shade.
         gentle: rise per m below which slopes hardly look darker away from the sun or lighter towards it.
-        glance: how much lighter asphalt looks towards the sun, per unit of its horizontal direction; negative
-            where it is lightest with the sun in the back. Measured on recordings of the road.
         shadows: whether land and what stands on it cast shadows.
         horizon: RGB of the sky at the horizon; above 255 it is as light as an image can be a little higher.
         zenith: RGB of the sky overhead.
@@ -230,11 +252,10 @@ class Light:
         fog_to: m at which nothing else is seen any more.
     """
 
-    azimuth: Annotated[float, Range(-math.tau, math.tau)] = math.radians(12.0)
+    azimuth: Annotated[float, Range(-math.tau, math.tau)] = math.radians(2.0)
     elevation: Annotated[float, Range(0.05, 0.5 * math.pi)] = math.radians(42.0)
     ambient: Colour = (0.16, 0.24, 0.28)
     gentle: Annotated[float, Range(0.0, 100.0)] = 1.2
-    glance: Annotated[float, Range(-1.0, 1.0)] = 0.19
     shadows: bool = False
     horizon: Colour = (241.0, 268.0, 284.0)
     zenith: Colour = (95.0, 122.0, 165.0)
