@@ -21,6 +21,7 @@ from udacity_gym.world.rendering.sampling import (
     cell_of,
     channel,
     flag,
+    painted,
     pattern,
     rgb,
     roadside,
@@ -48,6 +49,8 @@ from udacity_gym.world.scene.textures import ASPHALT, COBBLESTONES, GROUND
 
 SHOULDER_RED, SHOULDER_GREEN, SHOULDER_CALM = F(0.06), F(0.04), F(0.4)
 """How much more red and green the asphalt outside the edge lines is, and how much less grainy."""
+LANE_BLEND = F(1.5)
+"""m over which the asphalt of the left half of the road turns into that of the right one."""
 PIXEL_MARGIN = F(0.5)
 """m, more than half the extent of a pixel in a row that does not show the edge of the road besides."""
 BAR_SHARPNESS = F(0.6)
@@ -81,22 +84,16 @@ def step_up(distance: F, extent: F, edge: F) -> F:
 
 
 @inline
-def dashes(s: F, extent: F, period: F, dash: F) -> F:
-    """Share of a pixel's extent that lies on dashes, each at the beginning of a period.
+def bars(s: F, extent: F, period: F) -> F:
+    """Share of a pixel's extent that lies in the first halves of a repeating period.
 
-    Dashes up to x add up to floor(x / period) * dash + min(x modulo period, dash); the share is the
+    Halves up to x add up to floor(x / period) * half + min(x modulo period, half); the share is the
     difference of that between the pixel's two ends.
     """
     first, last = s - _HALF * extent, s + _HALF * extent
-    inverse = _ONE / period
+    inverse, half = _ONE / period, _HALF * period
     a, b = np.floor(first * inverse), np.floor(last * inverse)
-    return ((b - a) * dash + min(last - b * period, dash) - min(first - a * period, dash)) / extent
-
-
-@inline
-def bars(s: F, extent: F, period: F) -> F:
-    """Share of a pixel's extent that lies in the first halves of a repeating period."""
-    return dashes(s, extent, period, period * _HALF)
+    return ((b - a) * half + min(last - b * period, half) - min(first - a * period, half)) / extent
 
 
 @inline
@@ -165,6 +162,7 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
                 contrast * near.contrast * (_ONE - SHOULDER_CALM * shoulder) * pattern(scene.textures, near)
             )
             bright = reflection(gloss, sun, ray, slope[row, lane] - ray.z) + grain
+            bright *= _ONE + road.left_lighter * step_up(-offset, LANE_BLEND, _ZERO)
             red[row, lane] = colour.red * bright * (_ONE + SHOULDER_RED * shoulder)
             green[row, lane] = colour.green * bright * (_ONE + SHOULDER_GREEN * shoulder)
             blue[row, lane] = colour.blue * bright
@@ -245,7 +243,9 @@ def mark_middle(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             lane = np.uint64(e)
             offset, extent = d[row, lane], across[row, lane]
             line = band(offset, extent, low, high) + band(offset, extent, -high, -low)
-            line *= dashes(s[row, lane], along[row, lane], road.dash_period, road.dash)
+            length = along[row, lane]
+            first, last = s[row, lane] - _HALF * length, s[row, lane] + _HALF * length
+            line *= (painted(scene.paint, last) - painted(scene.paint, first)) / length
             red[row, lane] += line * (paint.red - red[row, lane])
             green[row, lane] += line * (paint.green - green[row, lane])
             blue[row, lane] += line * (paint.blue - blue[row, lane])

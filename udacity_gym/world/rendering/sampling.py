@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.world.jit import F, index, inline
 from udacity_gym.world.records import Rgb
-from udacity_gym.world.scene.scene_arrays import Land
+from udacity_gym.world.scene.scene_arrays import PAINT_MARGIN, PAINT_STEP, Land
 from udacity_gym.world.scene.textures import LEVELS, STRIDE, TEXELS
 
 PATTERN_FADE = F(0.27)
@@ -159,6 +159,17 @@ def pattern(textures: NDArray[np.float32], near: Texels) -> F:
     low = textures[near.low_left] + near.across * (textures[near.low_right] - textures[near.low_left])
     high = textures[near.high_left] + near.across * (textures[near.high_right] - textures[near.high_left])
     return low + near.up * (high - low)
+
+
+@inline
+def painted(paint: NDArray[np.float32], s: F) -> F:
+    """Metres of paint on the centre line from the start of the lap to a position, see `SceneArrays.paint`."""
+    last = np.int32(paint.shape[0] - 2)
+    place = max((s + F(PAINT_MARGIN)) * F(1.0 / PAINT_STEP), _ZERO)
+    entry = min(np.int32(place), last)
+    rest = min(place - F(entry), _ONE)
+    before = paint[index(entry)]
+    return before + rest * (paint[index(entry + np.int32(1))] - before)
 
 
 @inline

@@ -24,12 +24,13 @@ from udacity_gym.world.rendering.rays import (
     pixel_ray,
     row_tangent,
 )
-from udacity_gym.world.rendering.sampling import height_at, roadside
+from udacity_gym.world.rendering.sampling import height_at, painted, roadside
 from udacity_gym.world.rendering.scratch import Scratch
 from udacity_gym.world.rendering.surface import cross_decks, locate
 from udacity_gym.world.scene.scene_arrays import (
     COBBLED,
     LINED,
+    PAINT_STEP,
     RAISED,
     STRIPED,
     WALL_UNIT,
@@ -104,17 +105,19 @@ def _fetch_ground(block: Block, scratch: Scratch) -> None:
 
 
 @inline
-def _is_dash(road: Road, s: F) -> bool:
-    """Whether there is a dash of the centre line at a place along the track."""
-    return s - np.floor(s / road.dash_period) * road.dash_period <= road.dash and road.centre_outer > _ZERO
+def _is_painted(paint: NDArray[np.float32], s: F) -> bool:
+    """Whether the centre line is painted at a place along the track."""
+    half = F(0.5 * PAINT_STEP)
+    return painted(paint, s + half) - painted(paint, s - half) > half
 
 
 @inline
-def _road_label(road: Road, side: np.int32, distance: F, s: F) -> np.uint8:
+def _road_label(road: Road, paint: NDArray[np.float32], side: np.int32, distance: F, s: F) -> np.uint8:
     """What the road shows at a place: asphalt, the red and white kerb, or a line."""
     striped = (side >> STRIPED) & 1 and road.bars_inner <= distance <= road.bars_outer
     lined = (side >> LINED) & 1 and road.line_inner <= distance <= road.line_outer
-    middle = road.centre_inner <= distance <= road.centre_outer and _is_dash(road, s)
+    middle = road.centre_inner <= distance <= road.centre_outer and road.centre_outer > _ZERO
+    middle = middle and _is_painted(paint, s)
     label = _ROAD
     if striped:
         label = _KERB
@@ -149,7 +152,7 @@ def _label_ground(block: Block, scene: SceneArrays, scratch: Scratch, planes: Pl
                 if (side >> COBBLED) & 1:
                     edge = F(side & np.int32(0xFFFFFF)) * WALL_UNIT
                 if distance < edge:
-                    label = _road_label(road, side, distance, s[row, lane])
+                    label = _road_label(road, scene.paint, side, distance, s[row, lane])
                 elif (side >> RAISED) & 1 and distance < road.kerb_top:
                     label = _KERB
                 else:

@@ -202,7 +202,7 @@ def paint_palm(rng: np.random.Generator) -> NDArray[np.int32]:
 
 
 def paint_board(rng: np.random.Generator) -> NDArray[np.int32]:
-    """Paint a red and white board on two white posts.
+    """Paint a white board with two thin red stripes, on a white plank; its other plank is seen from the side.
 
     Returns:
         (CARD,) int32, see `pack_card`.
@@ -210,12 +210,12 @@ def paint_board(rng: np.random.Generator) -> NDArray[np.int32]:
     del rng
     y, x = np.mgrid[0:SIDE, 0:SIDE] / (SIDE - 1.0)
     colour = np.zeros((SIDE, SIDE, 3))
-    board = y < 0.13
-    posts = (np.abs(x - 0.3) < 0.07) | (np.abs(x - 0.7) < 0.07)
-    colour[posts] = (178.0, 182.0, 190.0)
-    colour[board] = (205.0, 70.0, 72.0)
-    colour[(y > 0.043) & (y < 0.087)] = (232.0, 232.0, 230.0)
-    colour[posts & ~board] = (178.0, 182.0, 190.0)
+    board = y < 0.14
+    stripes = (np.abs(y - 0.045) < 0.02) | (np.abs(y - 0.105) < 0.02)
+    posts = (np.abs(x - 0.58) < 0.1) | (np.abs(x - 0.3) < 0.03)
+    colour[posts] = (184.0, 188.0, 194.0)
+    colour[board] = (226.0, 220.0, 218.0)
+    colour[board & stripes] = (216.0, 112.0, 112.0)
     return pack_card(colour, (board | posts).astype(float))
 
 

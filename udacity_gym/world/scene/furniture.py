@@ -62,6 +62,13 @@ def plant(
             if float(np.hypot(track.x - x, track.y - y).min()) < track.half_width + BARE_VERGE:
                 continue
             placed.append((x, y, ground - kind.sunk * tall, rng.uniform(*kind.aspect) * tall, tall, variant))
+    board = cards.KINDS["board"]
+    for item in surroundings.objects:
+        if item.kind == "board":
+            x, y = _beside(track, item.s, item.offset)
+            tall = board.height[0]
+            foot = _ground(grid, height, x, y) - board.sunk * tall
+            placed.append((x, y, foot, board.aspect[0] * tall, tall, board.first))
     return np.array(placed, np.float32).reshape(-1, len(Card._fields)), cards.paint_all(rng)
 
 
@@ -169,7 +176,7 @@ def build(track: Track, grid: Grid, height: NDArray[np.float32]) -> NDArray[np.f
             faces += box((x, y, z), heading, (1.2, item.length, 0.9), _TYRE, _TYRE_TOP)
         elif item.kind == "sign":
             faces += _sign(x, y, z, heading)
-        else:
+        elif item.kind == "pylon":
             faces += _pylon(x, y, z, item.height)
             pylons.append((x, y, z + item.height))
     for a, b in pairwise(pylons):

@@ -26,6 +26,10 @@ bytes, the colour of the concrete; on a bridge the distance of its wall in units
 WALL_UNIT = F(2.0**-21)
 """m; three bytes of it reach up to 8 m, and hold any float32 from 4 m on exactly."""
 
+PAINT_STEP, PAINT_MARGIN = 0.1, 60.0
+"""m between two entries of the table of paint on the centre line; m that it goes on before the start and
+behind the end of the lap, for pixels that show both."""
+
 FULL_SUN = 150.0
 """Value of a cell of the light map on which the sun shines as on level ground."""
 
@@ -57,11 +61,11 @@ class Road(NamedTuple):
         bars_inner, bars_outer: sides of the red and white bars.
         bars_period: m, length of one red and one white bar.
         centre_inner, centre_outer: sides of the centre line's right-hand stripe; outer is 0 without a line.
-        dash_period, dash: m from one dash of the centre line to the next, and length of a dash.
         edge: edge of the road, where the concrete kerb begins.
         kerb_top: where the concrete kerb ends; the edge of the road without one.
         kerb_rise: m, height of the concrete kerb; 0 without one.
         farthest_wall: the farthest wall of a bridge, 0 without bridges.
+        left_lighter: share by which asphalt is lighter left of the middle.
         asphalt_texels: texels of asphalt per m.
         cobble_texels, cobble_texels_across: texels of cobblestones per m along the road and across it.
         spacing: m between two samples of the centre line.
@@ -76,12 +80,11 @@ class Road(NamedTuple):
     bars_period: F
     centre_inner: F
     centre_outer: F
-    dash_period: F
-    dash: F
     edge: F
     kerb_top: F
     kerb_rise: F
     farthest_wall: F
+    left_lighter: F
     asphalt_texels: F
     cobble_texels: F
     cobble_texels_across: F
@@ -233,6 +236,8 @@ class SceneArrays(NamedTuple):
         road: `Road`, packed.
         line: (samples * LINE_FIELDS,) float32, the centre-line table, columns `LINE_X` and so on.
         sides: (samples * 2,) int32, what is left and right of each sample, bits `LINED` and so on.
+        paint: (n,) float32, m of paint on the centre line from the start to each position, every `PAINT_STEP`
+            m from `PAINT_MARGIN` before the start to as much behind the end.
         palette: `Palette`, packed.
         textures: (3 * textures.SIZE,) float32, patterns of asphalt, cobblestones and ground.
         air: `Air`, packed.
@@ -252,6 +257,7 @@ class SceneArrays(NamedTuple):
     road: NDArray[np.float32]
     line: NDArray[np.float32]
     sides: NDArray[np.int32]
+    paint: NDArray[np.float32]
     palette: NDArray[np.float32]
     textures: NDArray[np.float32]
     air: NDArray[np.float32]

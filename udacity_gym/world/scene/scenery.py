@@ -29,6 +29,8 @@ from udacity_gym.world.scene.scene_arrays import (
     LINE_X,
     LINE_Y,
     LINED,
+    PAINT_MARGIN,
+    PAINT_STEP,
     RAISED,
     STRIPED,
     WALL_UNIT,
@@ -116,6 +118,7 @@ def _build(content: str) -> Scene:
             road=pack(_road(track)),
             line=_line(track).ravel(),
             sides=_sides(track, daylight).ravel(),
+            paint=_paint(track),
             palette=pack(_palette(track)),
             textures=_patterns(track.file.road.grain_size, rng),
             air=pack(daylight.air()),
@@ -149,7 +152,7 @@ def _road(track: Track) -> Road:
     """The road's cross-section and markings."""
     edge, line, road = track.half_width, track.lane_half_width, track.file.road
     low, inner, outer = _stripes(road.edge_line)
-    middle_low, middle_high, period, dash = _middle(road.centre_line)
+    middle_low, middle_high = _middle(road.centre_line)
     walls = np.concatenate([track.line.wall_left, track.line.wall_right])
     farthest_wall = float(walls[np.isfinite(walls)].max(initial=0.0))
     return Road(
@@ -162,12 +165,11 @@ def _road(track: Track) -> Road:
         bars_period=F(STRIPES_PERIOD),
         centre_inner=F(middle_low),
         centre_outer=F(middle_high),
-        dash_period=F(period),
-        dash=F(dash),
         edge=F(edge),
         kerb_top=F(edge + (KERB_DEPTH if road.kerb else 0.0)),
         kerb_rise=F(KERB_RISE if road.kerb else 0.0),
         farthest_wall=F(farthest_wall),
+        left_lighter=F(road.left_lighter),
         asphalt_texels=F(ASPHALT_TEXELS),
         cobble_texels=F(COBBLE_TEXELS),
         cobble_texels_across=F(COBBLE_TEXELS_ACROSS),
@@ -182,14 +184,31 @@ def _stripes(line: Line) -> tuple[float, float, float]:
     return line.width, 0.0, 0.0
 
 
-def _middle(line: Line | None) -> tuple[float, float, float, float]:
-    """Inner and outer side of the centre line's stripes, in m from its middle; period and dash in m."""
+def _middle(line: Line | None) -> tuple[float, float]:
+    """Inner and outer side of the centre line's stripes, in m from its middle."""
     if line is None:
-        return 0.0, 0.0, 1.0, 1.0
+        return 0.0, 0.0
     half = 0.5 * line.width
-    if line.kind == "dashed":
-        return 0.0, half, line.dash + line.gap, line.dash
-    return (half - LINE_WIDTH if line.kind == "double" else 0.0), half, 1.0, 1.0
+    return (half - LINE_WIDTH if line.kind == "double" else 0.0), half
+
+
+def _paint(track: Track) -> NDArray[np.float32]:
+    """Metres of paint on the centre line up to each position, see `SceneArrays.paint`."""
+    line, length = track.file.road.centre_line, track.length
+    s = np.arange(-PAINT_MARGIN, length + PAINT_MARGIN + PAINT_STEP, PAINT_STEP)
+    if line is None or line.kind != "dashed":
+        return s.astype(np.float32)
+    if line.dashes:
+        begins, ends = np.array(line.dashes).T
+    else:
+        begins = np.arange(0.0, length, line.dash + line.gap)
+        ends = np.minimum(begins + line.dash, length)
+    knots = np.stack([begins, ends], axis=1).ravel()
+    painted = np.repeat(np.cumsum(ends - begins), 2)
+    painted[::2] -= ends - begins
+    lap, rest = np.divmod(s, length)
+    total = painted[-1]
+    return (lap * total + np.interp(rest, knots, painted, 0.0, total)).astype(np.float32)
 
 
 def _decks(track: Track) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from udacity_gym.world.scene.daylight import Daylight
 from udacity_gym.world.scene.scene_arrays import FULL_SUN, LightFrame
 from udacity_gym.world.scene.terrain import Grid
 from udacity_gym.world.track.track import Track
+from udacity_gym.world.track.track_file import Shade
 
 CELL = 0.2
 """m, side of a cell of the map of light."""
@@ -29,7 +31,11 @@ AROUND = 30.0
 FARTHEST_SHADE = 90.0
 """m over which the land casts shadows."""
 _STEP = 0.5  # m between two looks towards the sun
+_ROUNDED = 1.0  # m from the middle of a crowned road to where its halves are plane
+_PIECE = 20.0  # m of road that are looked at together
 _SOFT = 0.25  # m of height over which a shadow of the land ends
+MEASURED = 5.0
+"""m from the centre line within which the shade of a track file holds."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,12 @@ def light_map(
     cast = np.zeros((rows, columns), np.uint8)
     for corners, opacity in outlines:
         _cast(cast, corners, opacity, box, grid, height, sun)
-    shown = bright * clear * (1.0 - cast.astype(np.float32) / 255.0)
+    sunny = clear * (1.0 - cast.astype(np.float32) / 255.0)
+    for shade in track.file.surroundings.shade:
+        _measured(sunny, shade, track, box, grid)
+    if track.file.road.crown:
+        bright += _crown(track, box, grid, daylight)
+    shown = bright * sunny
     cells = np.clip(np.round(shown * FULL_SUN), 0, 255).astype(np.uint32)
     east = np.roll(cells, -1, axis=1)
     packed = cells | east << 8 | np.roll(cells, -1, axis=0) << 16 | np.roll(east, -1, axis=0) << 24
@@ -152,6 +163,69 @@ def _box(track: Track, grid: Grid) -> tuple[float, float, int, int]:
     columns = int((track.x.max() + AROUND - grid.west - west) / CELL)
     rows = int((track.y.max() + AROUND - grid.south - south) / CELL)
     return float(west), float(south), columns, rows
+
+
+def _crown(
+    track: Track, box: tuple[float, float, int, int], grid: Grid, daylight: Daylight
+) -> NDArray[np.float32]:
+    """What the lanes of a crowned road get more of the sun, or less, than level ground.
+
+    The two halves of the road slope down from its middle. The middle itself is rounded, over `_ROUNDED`.
+    """
+    west, south, columns, rows = box
+    more = np.zeros((rows, columns), np.float32)
+    sun = daylight.sun
+    strips = np.array([-1.0, -0.75, -0.25, 0.25, 0.75, 1.0]) * _ROUNDED
+    strips[0], strips[-1] = -track.half_width, track.half_width
+    right = (np.sin(track.heading) * sun[0] - np.cos(track.heading) * sun[1]) / sun[2]
+    for low, high in pairwise(strips):
+        lean = np.clip((low + high) / 2 / _ROUNDED, -1.0, 1.0) * track.file.road.crown
+        edges = []
+        for offset in (low, high):
+            x = (track.x + offset * np.sin(track.heading) - grid.west - west) / CELL - 0.5
+            y = (track.y - offset * np.cos(track.heading) - grid.south - south) / CELL - 0.5
+            edges.append(np.round(np.stack([x, y], axis=1) * 16).astype(np.int32))
+        inner, outer = edges
+        for k in range(len(track.s)):
+            ahead = (k + 1) % len(track.s)
+            corners = np.stack([inner[k], inner[ahead], outer[ahead], outer[k]])
+            cv2.fillConvexPoly(more, corners, float(lean * right[k]), cv2.LINE_8, shift=4)
+    return more
+
+
+def _measured(
+    sunny: NDArray[np.float32],
+    shade: Shade,
+    track: Track,
+    box: tuple[float, float, int, int],
+    grid: Grid,
+) -> None:
+    """Put the shade that a track file has on the road in place of the shadows that fell there."""
+    west, south, columns, rows = box
+    road, dark = np.zeros((rows, columns), np.uint8), np.zeros((rows, columns), np.uint8)
+
+    def cells(outline: Sequence[tuple[float, float]]) -> NDArray[np.int32]:
+        poses = [track.pose_at(s, offset) for s, offset in _fine(outline)]
+        x = np.array([pose.x for pose in poses]) - grid.west - west
+        y = np.array([pose.y for pose in poses]) - grid.south - south
+        return np.round((np.stack([x, y], axis=1) / CELL - 0.5) * 16).astype(np.int32)
+
+    for begin in np.arange(shade.begin, shade.end, _PIECE):
+        end = min(begin + _PIECE, shade.end)
+        around = [(begin, -MEASURED), (end, -MEASURED), (end, MEASURED), (begin, MEASURED)]
+        cv2.fillPoly(road, [cells(around)], 255, cv2.LINE_8, shift=4)
+    if shade.outlines:  # all at once: what two outlines have in common stays clear
+        cv2.fillPoly(dark, [cells(outline) for outline in shade.outlines], 255, cv2.LINE_AA, shift=4)
+    sunny[:] = np.where(road > 0, 1.0 - dark.astype(np.float32) / 255.0, sunny)
+
+
+def _fine(outline: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+    """An outline in (s, offset) with a corner every metre, so that it follows the bends of the road."""
+    corners = np.array([*outline, outline[0]], np.float64)
+    sides = [
+        np.linspace(a, b, max(1, math.ceil(abs(b[0] - a[0]))), endpoint=False) for a, b in pairwise(corners)
+    ]
+    return np.concatenate(sides)
 
 
 def _cast(

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from udacity_gym.errors import TrackError
 from udacity_gym.world.track.reader import RGB, Range, read
 
-FORMAT, VERSION = "udacity-gym-track", 1
+FORMAT, VERSION = "udacity-gym-track", 2
+"""Version 1 has no `Line.dashes`, no `Surroundings.shade` and no boards among the objects."""
+READABLE = (1, VERSION)
 CLOSURE_TOLERANCE = 0.5
 """m by which the end of a loop may miss its start."""
 LONGEST = 10_000.0
@@ -72,6 +74,20 @@ class Height(NamedTuple):
     height: float
 
 
+class Interval(NamedTuple):
+    """A part of the track between two positions."""
+
+    begin: float
+    end: float
+
+
+class RoadPoint(NamedTuple):
+    """A place relative to the centre line: position along the track, and offset to the right."""
+
+    s: float
+    offset: float
+
+
 class LandPoint(NamedTuple):
     """A point of a profile: distance from the centre line in m, height above the road in m, cover."""
 
@@ -108,13 +124,19 @@ class StartPoses:
 
 @dataclass(frozen=True)
 class Line:
-    """A line painted on the road; ``dash`` and ``gap`` are lengths of dashed lines, 0 for others."""
+    """A line painted on the road.
+
+    Attributes:
+        dash, gap: lengths of a dashed line with regular dashes; otherwise 0.
+        dashes: where each dash of a dashed line begins and ends, if they are not regular.
+    """
 
     kind: Literal["solid", "double", "dashed"]
     colour: Paint
     width: float
     dash: DashLength = 0.0
     gap: DashLength = 0.0
+    dashes: tuple[Interval, ...] = ()
 
 
 EDGE_LINE = Line("double", "yellow", 0.49)
@@ -157,6 +179,8 @@ class Road:
         grain: relative spread of its brightness.
         grain_size: size of its largest blotches.
         gloss: how its brightness depends on the direction of view.
+        left_lighter: share by which the asphalt is lighter in the left half of the road.
+        crown: slope of the road's halves, down from its middle. Only the sunlight on them depends on it.
         edge_line: the line at ``lane_half_width``.
         centre_line: the line in the middle, if there is one.
     """
@@ -170,6 +194,8 @@ class Road:
     grain: Annotated[float, Range(0.0, 1.0)] = 0.265
     grain_size: Annotated[float, Range(0.05, 3.0)] = 1.875
     gloss: Gloss = LAKE_GLOSS
+    left_lighter: Annotated[float, Range(-0.5, 0.5)] = 0.0
+    crown: Annotated[float, Range(0.0, 0.5)] = 0.0
     edge_line: Line = EDGE_LINE
     centre_line: Line | None = None
 
@@ -210,6 +236,20 @@ GRASSLAND = (Land("left", 0.0, 1.0, _GRASS), Land("right", 0.0, 1.0, _GRASS))
 
 
 @dataclass(frozen=True)
+class Shade:
+    """Where the road lies in shade between two positions; the sun shines on the rest of it there.
+
+    Attributes:
+        outlines: corners of each shadow. What two of them have in common is in the sun, so that a shadow can
+            have holes.
+    """
+
+    begin: float
+    end: float
+    outlines: tuple[tuple[RoadPoint, ...], ...] = ()
+
+
+@dataclass(frozen=True)
 class Plants:
     """Plants of a kind, at random places between two positions and two distances from the centre line."""
 
@@ -226,7 +266,7 @@ class Plants:
 class Item:
     """An object beside the road."""
 
-    kind: Literal["tyres", "sign", "pylon"]
+    kind: Literal["tyres", "sign", "pylon", "board"]
     s: float
     offset: Annotated[float, Range(-FARTHEST, FARTHEST)]
     length: Size = 0.0
@@ -277,6 +317,7 @@ class Surroundings:
         land: profiles of both sides; between two stretches one profile turns into the next.
         plants: what grows.
         objects: what stands; power lines hang between pylons in their order.
+        shade: measured shade on the road. Elsewhere, land and plants cast their shadows on it.
     """
 
     seed: Annotated[int, Range(0)] = 0
@@ -286,6 +327,7 @@ class Surroundings:
     land: tuple[Land, ...] = GRASSLAND
     plants: tuple[Plants, ...] = ()
     objects: tuple[Item, ...] = ()
+    shade: tuple[Shade, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -327,9 +369,11 @@ class TrackFile:
         Raises:
             TrackError: A field is missing, unknown or out of range; the message names it.
         """
-        if not isinstance(data, Mapping) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
+        known = isinstance(data, Mapping) and data.get("format") == FORMAT
+        if not known or data.get("version") not in READABLE:
             raise TrackError(
-                f"{source}: not a track file: 'format' must be {FORMAT!r} and 'version' {VERSION}"
+                f"{source}: not a track file: 'format' must be {FORMAT!r} and 'version' "
+                f"{' or '.join(map(str, READABLE))}"
             )
         content = {name: value for name, value in data.items() if name not in ("format", "version")}
         file = read(TrackFile, content, source)
@@ -368,7 +412,7 @@ class _Check:
         if not low <= value <= high:
             self.refuse(path, f"must lie within [{low:g}, {high:g}], got {value!r}")
 
-    def stretch(self, entry: Roadside | Land | Plants, path: str) -> None:
+    def stretch(self, entry: Roadside | Land | Plants | Shade | Interval, path: str) -> None:
         self.within(entry.begin, f"{path}.from", 0.0, self.length)
         self.within(entry.end, f"{path}.to", 0.0, self.length)
         if not entry.begin < entry.end:
@@ -403,9 +447,19 @@ class _Check:
 
     def line(self, line: Line, path: str, widest: float) -> None:
         self.within(line.width, f"{path}.width", 0.2 if line.kind == "double" else 0.02, widest)
+        if line.dashes and line.kind != "dashed":
+            self.refuse(f"{path}.dashes", "only a dashed line has them")
         for name, length in (("dash", line.dash), ("gap", line.gap)):
-            if (length > 0) != (line.kind == "dashed"):
-                self.refuse(f"{path}.{name}", "a dashed line needs it and no other line has it")
+            if (length > 0) != (line.kind == "dashed" and not line.dashes):
+                self.refuse(
+                    f"{path}.{name}", "a dashed line needs it, unless it has 'dashes'; no other line has it"
+                )
+        before = 0.0
+        for i, dash in enumerate(line.dashes):
+            self.stretch(dash, f"{path}.dashes[{i}]")
+            if dash.begin < before:
+                self.refuse(f"{path}.dashes[{i}]", f"begins before the one before it ends, at {before:g}")
+            before = dash.end
 
     def segments(self) -> None:
         for i, (length, curvature) in enumerate(self.track.segments):
@@ -488,6 +542,11 @@ class _Check:
             self.within(plants.far, f"surroundings.plants[{i}].far", plants.near, FARTHEST)
         for i, item in enumerate(around.objects):
             self.item(item, f"surroundings.objects[{i}]")
+        for i, shade in enumerate(around.shade):
+            self.stretch(shade, f"surroundings.shade[{i}]")
+            for k, outline in enumerate(shade.outlines):
+                if len(outline) < 3:
+                    self.refuse(f"surroundings.shade[{i}].outlines[{k}]", "needs at least three corners")
 
     def land(self, land: Land, path: str) -> None:
         self.stretch(land, path)
