@@ -118,9 +118,12 @@ def _check(name: str, value: Any, hint: Any, number: Number = _ANY, optional: bo
         number._replace(whole=kind is int, optional=optional).check(name, value)
     elif get_origin(kind) is tuple and Ellipsis not in get_args(kind):
         first, second = get_args(kind)
+        if value is None and optional:
+            return
         if not isinstance(value, tuple) or len(value) != 2:
             what = "whole numbers" if first is int else "numbers"
-            raise OptionError(f"{name}={value!r} must be a tuple of two {what}")
+            suffix = ", or None" if optional else ""
+            raise OptionError(f"{name}={value!r} must be a tuple of two {what}{suffix}")
         _check(name, value[0], first, number)
         _check(name, value[1], second, number)
     elif get_origin(kind) is Literal:

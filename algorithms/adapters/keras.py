@@ -16,8 +16,14 @@ describes it, ``model.policy.json`` beside ``model.h5``::
 
 Every field is optional. Without them the whole image is resized to the model's input, in RGB and not
 scaled; one output steers, two are steering and throttle. ``crop`` is as in ``image[60:-25]``; the other
-fields of "preprocessing" are those of `algorithms.Preprocessing`. A network that was trained with ``RGB2YUV``
-of OpenCV before 3.2 needs the colour "yuv_before_3.2".
+fields of "preprocessing" are those of `algorithms.Preprocessing`. If "order" has the resizing before the
+crop, "size" is the size that the image is resized to. A network that was trained with ``RGB2YUV`` of OpenCV
+before 3.2 needs the colour "yuv_before_3.2".
+
+A model that only steers keeps a "target_speed" in m/s, or has a "throttle_law" in its place, such as
+``{"law": "pi", "target_speed": 4.0}``, see `udacity_gym.driving.throttle_laws`. "input_shape" is the shape of
+an image, where the file lacks it. "backend": "theano" is for files of Keras 1 that Theano ran: it turns
+kernels by 180 degrees. Keras 2 wrote the backend into the file.
 """
 
 from __future__ import annotations
@@ -25,10 +31,11 @@ from __future__ import annotations
 import io
 import json
 import re
+import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +43,7 @@ from numpy.typing import NDArray
 from algorithms.adapters.keras_layers import Builder, Layer, Weights
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.policies.preprocessing import Preprocessing
-from udacity_gym.driving.throttle_laws import make_throttle_law
+from udacity_gym.driving.throttle_laws import ThrottleLaw, make_throttle_law
 from udacity_gym.errors import CheckpointError, MissingDependencyError, OptionError
 from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import MPH
@@ -46,7 +53,31 @@ TARGET_SPEED = 9.0 * MPH
 """m/s, set speed of the course's ``drive.py``; used if the description gives no speed."""
 
 _ACTIONS = {1: ("steering",), 2: ("steering", "throttle")}
-_FIELDS = ("preprocessing", "actions", "target_speed", "throttle_law", "lambdas")
+_FIELDS = (
+    "preprocessing",
+    "actions",
+    "target_speed",
+    "throttle_law",
+    "lambdas",
+    "input_shape",
+    "backend",
+)
+_SCALING = ("BatchNormalization", "Lambda", "Rescaling")
+"""Layers that scale images, if they come before all layers with weights."""
+
+
+class _File(NamedTuple):
+    """Content of a Keras file.
+
+    Attributes:
+        architecture: what ``model.to_json()`` writes, parsed.
+        weights: returns the arrays of a layer, by its index, name and class.
+        backend: what ran the model, such as "tensorflow"; None if the file does not say it.
+    """
+
+    architecture: Any
+    weights: Callable[[int, str, str], Weights]
+    backend: str | None = None
 
 
 class KerasPolicy(NetworkPolicy):
@@ -64,7 +95,12 @@ class KerasPolicy(NetworkPolicy):
         )
 
 
-def load_keras(path: str | Path, description: str | Path | Mapping[str, Any] | None = None) -> KerasPolicy:
+def load_keras(
+    path: str | Path,
+    description: str | Path | Mapping[str, Any] | None = None,
+    *,
+    throttle_law: ThrottleLaw | None = None,
+) -> KerasPolicy:
     """Load a Keras model as a policy.
 
     Args:
@@ -72,6 +108,8 @@ def load_keras(path: str | Path, description: str | Path | Mapping[str, Any] | N
             architecture is read from the JSON of the same name beside it, as ``model.to_json()`` wrote it.
         description: preprocessing, actions and other data that the model file lacks, see the module; a JSON
             file, its content, or None for ``NAME.policy.json`` beside the model, if that exists.
+        throttle_law: chooses the throttle of a model that only steers, in place of what the description says
+            of it.
 
     Returns:
         The policy.
@@ -80,12 +118,18 @@ def load_keras(path: str | Path, description: str | Path | Mapping[str, Any] | N
         MissingDependencyError: h5py is not installed.
         CheckpointError: The file is no Keras model, is damaged, or has unsupported layers.
         OptionError: The description is wrong, or a Lambda layer is not described.
+
+    Warns:
+        UserWarning: The preprocessing is probably not described: nothing scales the images, or they are
+            resized without a crop although nothing says so.
     """
     path = Path(path)
     about = _description(path, description)
-    architecture, weights = _read(path)
-    lambdas = about.get("lambdas", {})
-    built = Builder(path, lambdas).build(_layers(path, architecture), weights)
+    file = _read(path)
+    layers = _layers(path, file.architecture)
+    is_theano = about.get("backend", file.backend) == "theano"
+    shape = about.get("input_shape", _built_shape(file.architecture))
+    built = Builder(path, about.get("lambdas", {}), shape, theano=is_theano).build(layers, file.weights)
     preprocessing = _preprocessing(path, about.get("preprocessing", {}), built.input_shape)
     if "actions" not in about and built.outputs not in _ACTIONS:
         raise OptionError(
@@ -96,10 +140,17 @@ def load_keras(path: str | Path, description: str | Path | Mapping[str, Any] | N
         raise OptionError(
             f"{path} has {built.outputs} outputs, but its description names the actions {actions}"
         )
-    law = make_throttle_law(about["throttle_law"]) if "throttle_law" in about else None
-    speed = about.get("target_speed", None if "throttle" in actions or law is not None else TARGET_SPEED)
+    law, speed = throttle_law, about.get("target_speed")
+    if law is not None:
+        speed = None
+    elif "throttle_law" in about:
+        law = make_throttle_law(about["throttle_law"])
+    elif speed is None and "throttle" not in actions:
+        speed = TARGET_SPEED
     training = {"learner": f"Keras model {path.name}"}
-    return KerasPolicy(built.network, preprocessing, actions, speed, training, throttle_law=law)
+    policy = KerasPolicy(built.network, preprocessing, actions, speed, training, throttle_law=law)
+    _warn_if_undescribed(path, about, layers, built.input_shape)
+    return policy
 
 
 def _description(path: Path, given: str | Path | Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -120,8 +171,19 @@ def _description(path: Path, given: str | Path | Mapping[str, Any] | None) -> Ma
     for name in ("preprocessing", "lambdas"):
         if not isinstance(given.get(name, {}), Mapping):
             raise OptionError(f"{source}: {name}={given[name]!r} must be an object")
-    if not isinstance(given.get("actions", ()), (list, tuple)):
-        raise OptionError(f"{source}: actions={given['actions']!r} must be a list")
+    for name in ("actions", "input_shape"):
+        if not isinstance(given.get(name, ()), (list, tuple)):
+            raise OptionError(f"{source}: {name}={given[name]!r} must be a list")
+    shape = given.get("input_shape", (1, 1, 1))
+    if len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape):
+        raise OptionError(
+            f"{source}: input_shape={shape!r} must be three whole numbers, such as [160, 320, 3]"
+        )
+    backends = ("tensorflow", "theano", "cntk")
+    if given.get("backend", "tensorflow") not in backends:
+        raise OptionError(
+            f"{source}: backend={given['backend']!r} is unknown; choose one of {', '.join(backends)}"
+        )
     return given
 
 
@@ -140,11 +202,18 @@ def _preprocessing(path: Path, given: Mapping[str, Any], shape: tuple[int, int, 
         "interpolation": "linear",
     }
     values |= {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    rows, crop = values["camera_size"][0], values["crop"]
-    if not isinstance(crop, tuple) or len(crop) != 2:
-        raise OptionError(f"crop={crop!r} must be two rows, such as [60, -25]")
-    top, bottom, _ = slice(*crop).indices(rows)
-    preprocessing = Preprocessing.from_json({**values, "crop": (top, bottom)})
+    order = values.get("order", ())
+    if "resize" in order and "crop" in order and order.index("resize") < order.index("crop"):
+        if "size" not in given:
+            raise OptionError(
+                '"size" must say what the image is resized to before the crop, such as [80, 160]'
+            )
+        values["resized"], values["size"] = values["size"], (height, width)
+    rows, columns = values.get("resized", values["camera_size"])
+    values["crop"] = _indices("crop", values["crop"], rows, "rows, such as [60, -25]")
+    if values.get("columns") is not None:
+        values["columns"] = _indices("columns", values["columns"], columns, "columns, such as [20, -20]")
+    preprocessing = Preprocessing.from_json(values)
     if preprocessing.size != (height, width):
         raise OptionError(
             f"{path} takes images of {(height, width)} px, its description says {preprocessing.size}"
@@ -152,8 +221,55 @@ def _preprocessing(path: Path, given: Mapping[str, Any], shape: tuple[int, int, 
     return preprocessing
 
 
-def _read(path: Path) -> tuple[Any, Callable[[int, str, str], Weights]]:
-    """Read a file: its architecture, and a function from a layer's index, name and class to its weights."""
+def _indices(name: str, ends: Any, length: int, example: str) -> tuple[int, int]:
+    """First index and end of a slice as ``sequence[start:end]`` has it, with negative numbers and None."""
+    if (
+        not isinstance(ends, tuple)
+        or len(ends) != 2
+        or not all(end is None or type(end) is int for end in ends)
+    ):
+        raise OptionError(f"{name}={ends!r} must be two {example}")
+    start, end, _ = slice(*ends).indices(length)
+    return start, end
+
+
+def _warn_if_undescribed(
+    path: Path, about: Mapping[str, Any], layers: Sequence[Layer], shape: tuple[int, int, int]
+) -> None:
+    """Warn if it is probable that the preprocessing or the backend of a model is not described."""
+    file_name = path.with_suffix(".policy.json").name
+    if "backend" not in about and any(layer.config.get("dim_ordering") == "th" for layer in layers):
+        warnings.warn(
+            f"{path}: channels come first. In Keras 1, such a model was run by Theano, which turns kernels "
+            "by 180 degrees, or by TensorFlow; the file does not say by which, and TensorFlow is taken. Say "
+            f'it in {file_name}: {{"backend": "theano"}} or {{"backend": "tensorflow"}}',
+            stacklevel=3,
+        )
+    described = about.get("preprocessing", {})
+    kinds = [layer.kind for layer in layers]
+    first = next(
+        (i for i, kind in enumerate(kinds) if kind.startswith("Conv") or kind == "Dense"), len(kinds)
+    )
+    problems: list[str] = []
+    examples: dict[str, Any] = {}
+    if not {"scale", "offset"} & set(described) and not set(_SCALING) & set(kinds[:first]):
+        problems.append("values from 0 to 255, because no layer in front scales them")
+        examples.update(scale=0.00784313725, offset=-1)
+    if not described and shape[:2] != IMAGE_SIZE:
+        problems.append(f"the whole image, resized to {shape[0]}x{shape[1]}, in RGB")
+        examples.update(crop=[60, -25], color="yuv")
+    if problems:
+        warnings.warn(
+            f"{path}: it is not described how the model's images are prepared, so it gets "
+            f"{', and '.join(problems)}. If its drive.py prepares them, it will drive badly. Say what that "
+            f"does in {file_name}, such as {json.dumps({'preprocessing': examples})}; if it does nothing, "
+            'say {"preprocessing": {"scale": 1}}',
+            stacklevel=3,
+        )
+
+
+def _read(path: Path) -> _File:
+    """Read a file, and the architecture beside it if it has weights only."""
     try:
         import h5py
     except ImportError as error:
@@ -165,9 +281,9 @@ def _read(path: Path) -> tuple[Any, Callable[[int, str, str], Weights]]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                architecture = json.loads(archive.read("config.json"))
+                architecture = _parse(archive.read("config.json"))
                 with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
-                    return architecture, _numbered_weights(_arrays(file))
+                    return _File(architecture, _numbered_weights(_arrays(file)))
         with h5py.File(path, "r") as file:
             text = file.attrs.get("model_config")
             if text is None:
@@ -179,11 +295,30 @@ def _read(path: Path) -> tuple[Any, Callable[[int, str, str], Weights]]:
                     )
                 text = json_path.read_text(encoding="utf-8")
             group = file.get("model_weights", file)
-            return json.loads(text), _named_weights(group)
+            backend = group.attrs.get("backend", file.attrs.get("backend"))
+            backend = backend.decode() if isinstance(backend, bytes) else backend
+            return _File(_parse(text), _named_weights(group), backend)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is no Keras model, or a damaged one: {error}") from error
+
+
+def _parse(text: str | bytes) -> Any:
+    """Parse the JSON of an architecture; many files of 2016 have it encoded twice."""
+    parsed = json.loads(text)
+    return json.loads(parsed) if isinstance(parsed, str) else parsed
+
+
+def _built_shape(architecture: Any) -> list[int] | None:
+    """Shape of an image, where a model got it by training and its layers don't say it."""
+    config = architecture.get("config") if isinstance(architecture, Mapping) else None
+    for place, name in ((config, "build_input_shape"), (architecture, "build_config")):
+        shape = place.get(name) if isinstance(place, Mapping) else None
+        shape = shape.get("input_shape") if isinstance(shape, Mapping) else shape
+        if isinstance(shape, list) and len(shape) == 4:
+            return shape[1:]
+    return None
 
 
 def _named_weights(group: Any) -> Callable[[int, str, str], Weights]:

@@ -51,15 +51,27 @@ class Built:
 class Builder:
     """Makes torch layers from Keras layers.
 
-    Images are (n, channels, height, width) in torch, so the axes of weights are permuted.
+    Images are (n, channels, height, width) in torch. So are those of a model with channels first (Theano's
+    "th"); of all others, the axes of weights are permuted.
 
     Args:
         path: the file of the layers, for messages.
         lambdas: "scale" and "offset" of each Lambda layer, by name.
+        input_shape: shape of an image as Keras has it, where the layers don't say it.
+        theano: whether Theano ran the model. It turns kernels by 180 degrees, and pads evenly.
     """
 
-    def __init__(self, path: Path, lambdas: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lambdas: Mapping[str, Any],
+        input_shape: Sequence[int] | None = None,
+        *,
+        theano: bool = False,
+    ) -> None:
         self.path, self.lambdas = path, lambdas
+        self.given_shape, self.theano = input_shape, theano
+        self.channels_first = False
         self.makers: dict[str, Callable[[Layer, Weights, Tensor], nn.Module]] = {
             **dict.fromkeys(_ONLY_IN_TRAINING, lambda *_: nn.Identity()),
             "Activation": lambda layer, *_: self._activation(layer, layer.config["activation"]),
@@ -70,7 +82,7 @@ class Builder:
             "Cropping2D": self._cropping,
             "Dense": self._dense,
             "ELU": lambda layer, *_: nn.ELU(float(layer.config.get("alpha", 1.0))),
-            "Flatten": lambda *_: _Flatten(),
+            "Flatten": self._flatten,
             "GlobalAveragePooling2D": lambda *_: _Global(torch.mean),
             "GlobalMaxPooling2D": lambda *_: _Global(torch.amax),
             "Lambda": self._lambda,
@@ -94,6 +106,7 @@ class Builder:
             CheckpointError: A layer is not supported, or settings and weights don't fit together.
             OptionError: A Lambda layer is not described.
         """
+        self.channels_first = self._has_channels_first(layers)
         shape = self._input_shape(layers)
         x = torch.zeros(1, shape[2], shape[0], shape[1])
         modules: list[nn.Module] = []
@@ -105,11 +118,6 @@ class Builder:
                     layer,
                     f"{layer.kind} layers are not supported; supported are {', '.join(sorted(self.makers))}",
                 )
-            if layer.config.get("data_format", layer.config.get("dim_ordering", "tf")) in (
-                "th",
-                "channels_first",
-            ):
-                self._refuse(layer, "channels come first; save the model again with channels last")
             try:
                 module = maker(layer, values, x)
                 with torch.no_grad():
@@ -125,14 +133,34 @@ class Builder:
             )
         return Built(nn.Sequential(*modules), shape, int(x.shape[1]))
 
+    def _has_channels_first(self, layers: Sequence[Layer]) -> bool:
+        """Whether the images of the model are (n, channels, height, width)."""
+        first = {layer.name: _says_channels_first(layer) for layer in layers if layer.kind != "Flatten"}
+        said = {name: value for name, value in first.items() if value is not None}
+        if len(set(said.values())) > 1:
+            names = ", ".join(name for name, value in said.items() if value)
+            raise CheckpointError(f"{self.path}: channels come first in {names}, and last in other layers")
+        return any(said.values())
+
     def _input_shape(self, layers: Sequence[Layer]) -> tuple[int, int, int]:
-        for layer in layers[:2]:
-            shape = layer.config.get("batch_input_shape") or layer.config.get("batch_shape")
-            if shape is not None:
-                if len(shape) != 4 or None in shape[1:]:
-                    break
-                return int(shape[1]), int(shape[2]), int(shape[3])
-        raise CheckpointError(f"{self.path}: the shape of the images it takes is not in the file")
+        """(height, width, channels) of the images."""
+        shapes = [
+            layer.config.get("batch_input_shape") or layer.config.get("batch_shape") for layer in layers
+        ]
+        shape = next((list(shape)[1:] for shape in shapes[:2] if shape is not None), self.given_shape)
+        if self.given_shape is not None and (shape is None or None in shape):
+            shape = self.given_shape
+        if shape is None or len(shape) != 3 or None in shape:
+            has = "not in the file" if shape is None else f"{tuple(shape)} in the file"
+            raise CheckpointError(
+                f"{self.path}: the shape of the images it takes is {has}. Say it in "
+                f'{self.path.with_suffix(".policy.json").name}: {{"input_shape": [160, 320, 3]}} is height, '
+                "width and channels, in the order that Keras has them"
+            )
+        numbers = [int(n) for n in shape]
+        if self.channels_first:
+            return numbers[1], numbers[2], numbers[0]
+        return numbers[0], numbers[1], numbers[2]
 
     def _refuse(self, layer: Layer, why: str) -> NoReturn:
         raise CheckpointError(f"{self.path}, layer {layer.name!r}: {why}")
@@ -152,7 +180,12 @@ class Builder:
 
     def _convolution(self, layer: Layer, weights: Weights, x: Tensor) -> nn.Module:
         config = layer.config
-        kernel = torch.from_numpy(weights[0]).permute(3, 2, 0, 1).contiguous()  # (out, in, rows, columns)
+        kernel = torch.from_numpy(weights[0])
+        if config.get("dim_ordering") != "th":  # Keras 1 with channels first has torch's own order
+            kernel = kernel.permute(3, 2, 0, 1)  # (out, in, rows, columns)
+        if self.theano:
+            kernel = kernel.flip(2, 3)
+        kernel = kernel.contiguous()
         if config.get("groups", 1) != 1:
             self._refuse(layer, "grouped convolutions are not supported")
         stride = _pair(config.get("strides", config.get("subsample", 1)))
@@ -172,18 +205,26 @@ class Builder:
     def _same(
         self, layer: Layer, x: Tensor, size: tuple[int, int], stride: tuple[int, int]
     ) -> tuple[int, int, int, int]:
-        """(left, right, top, bottom) of TensorFlow's padding "same", of which the odd one is at the end."""
+        """(left, right, top, bottom) of the padding "same".
+
+        TensorFlow pads as little as it can, the odd one at the end. Theano pads half a kernel at the start.
+        """
         border = layer.config.get("padding", layer.config.get("border_mode", "valid"))
         if border not in ("same", "valid"):
             self._refuse(layer, f"padding {border!r} is not supported")
         edges: list[int] = []
         for length, reach, step in zip(x.shape[:1:-1], size[::-1], stride[::-1], strict=True):
-            total = max((-(-length // step) - 1) * step + reach - length, 0) if border == "same" else 0
-            edges += [total // 2, total - total // 2]
+            total = (-(-length // step) - 1) * step + reach - length if border == "same" else 0
+            if self.theano and border == "same":
+                edges += [reach // 2, total - reach // 2]
+            else:
+                edges += [max(total, 0) // 2, max(total, 0) - max(total, 0) // 2]
         left, right, top, bottom = edges
         return left, right, top, bottom
 
     def _pool(self, layer: Layer, _weights: Weights, x: Tensor) -> nn.Module:
+        if self.theano and layer.config.get("padding", layer.config.get("border_mode")) == "same":
+            self._refuse(layer, "pooling with padding 'same' is not supported for models of Theano")
         size = _pair(layer.config["pool_size"])
         stride = _pair(layer.config.get("strides") or size)
         padding = self._same(layer, x, size, stride)
@@ -197,6 +238,13 @@ class Builder:
         pad = nn.ZeroPad2d(padding)
         return nn.Sequential(pad, pool, _Affine(1.0 / pool(pad(torch.ones_like(x[:, :1]))), 0.0))
 
+    def _flatten(self, layer: Layer, _weights: Weights, _x: Tensor) -> nn.Module:
+        # Since 2.2, Keras moves channels that come first to the end before it flattens, if told so.
+        said = layer.config.get("data_format")
+        if said == "channels_first" and not self.channels_first:
+            self._refuse(layer, "it moves channels that come first, but here they come last")
+        return _Flatten(channels_last=not self.channels_first or said == "channels_first")
+
     def _dense(self, layer: Layer, weights: Weights, x: Tensor) -> nn.Module:
         if x.ndim != 2:
             self._refuse(layer, "a Dense layer must come after Flatten or a global pooling")
@@ -209,7 +257,8 @@ class Builder:
     def _batch_normalization(self, layer: Layer, weights: Weights, x: Tensor) -> nn.Module:
         axis = layer.config.get("axis", -1)
         axis = axis[0] if isinstance(axis, list) else axis
-        if axis not in (-1, x.ndim - 1) or layer.config.get("mode", 0) != 0:
+        channels_at = (1,) if self.channels_first and x.ndim == 4 else (-1, x.ndim - 1)
+        if axis not in channels_at or layer.config.get("mode", 0) != 0:
             self._refuse(layer, f"only normalisation of channels is supported, not of axis {axis}")
         has_scale, has_center = (bool(layer.config.get(name, True)) for name in ("scale", "center"))
         *learned, mean, variance = weights
@@ -243,7 +292,7 @@ class Builder:
 
     def _prelu(self, layer: Layer, weights: Weights, x: Tensor) -> nn.Module:
         slope = torch.from_numpy(weights[0])
-        return _PReLU(slope.permute(2, 0, 1) if x.ndim == 4 else slope)
+        return _PReLU(slope.permute(2, 0, 1) if x.ndim == 4 and not self.channels_first else slope)
 
     def _lambda(self, layer: Layer, _weights: Weights, _x: Tensor) -> nn.Module:
         about = self.lambdas.get(layer.name)
@@ -287,10 +336,14 @@ class _Crop(nn.Module):
 
 
 class _Flatten(nn.Module):
-    """Flattens in Keras's order: rows, columns, channels."""
+    """Flattens in Keras's order: rows, columns, channels; or channels, rows, columns."""
+
+    def __init__(self, channels_last: bool) -> None:
+        super().__init__()
+        self.channels_last = channels_last
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).flatten(1)
+        return (x.permute(0, 2, 3, 1) if x.ndim == 4 and self.channels_last else x).flatten(1)
 
 
 class _Global(nn.Module):
@@ -334,6 +387,12 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "swish": nn.SiLU,
     "tanh": nn.Tanh,
 }
+
+
+def _says_channels_first(layer: Layer) -> bool | None:
+    """Whether a layer says that channels come first; None if it says nothing."""
+    said = layer.config.get("data_format", layer.config.get("dim_ordering"))
+    return {"th": True, "channels_first": True, "tf": False, "channels_last": False}.get(str(said))
 
 
 def _pair(value: Any) -> tuple[int, int]:

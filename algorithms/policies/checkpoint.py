@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors, save as save_tensors
 from torch import Tensor
 
+from udacity_gym.driving.loading import ADVICE
 from udacity_gym.errors import CheckpointError
 from udacity_gym.files import replacing
 
@@ -104,6 +105,9 @@ def read_checkpoint(
         CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or of another kind.
     """
     description_path, weights_path = folder / f"{name}.json", folder / f"{name}.safetensors"
+    if folder.is_file():
+        advice = ADVICE.get(folder.suffix, "is a file; a checkpoint is a folder")
+        raise CheckpointError(f"{folder} {advice}")
     if not folder.is_dir():
         raise CheckpointError(f"no checkpoint at {folder}: there is no such folder")
     if not description_path.is_file():

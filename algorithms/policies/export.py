@@ -39,7 +39,6 @@ from torch import Tensor, nn
 
 from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.network_policy import NetworkPolicy, input_scales
-from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.driving.driver import name_of
 from udacity_gym.driving.onnx_policy import KEY
 from udacity_gym.driving.throttle_laws import throttle_law_to_json
@@ -174,8 +173,8 @@ def _members(policy: NetworkPolicy | Ensemble) -> list[NetworkPolicy]:
 class ImagesToActions(nn.Module):
     """A policy with its preprocessing, all in torch.
 
-    A resize is linear and separable into rows and columns, so it is two matrix products. OpenCV's resize of
-    the identity matrix gives the two matrices.
+    Blurring and resizing are linear and separable into rows and columns, so they are two matrix products, see
+    `Preprocessing.matrices`.
 
     Args:
         policy: its networks are copied.
@@ -190,14 +189,15 @@ class ImagesToActions(nn.Module):
         self.losses = [member.objective for member in members]
         self.image_size, self.size = preprocessing.camera_size, preprocessing.size
         self.past_frames, self.inputs = policy.past_frames, policy.inputs
-        self.top, self.bottom = preprocessing.crop
         self.color = preprocessing.color
         self.scale, self.offset = preprocessing.scale, preprocessing.offset
-        rows, columns = self.bottom - self.top, preprocessing.camera_size[1]
-        self.resizes = (rows, columns) != tuple(preprocessing.size)
-        by_rows, by_columns = _resize_matrices((rows, columns), preprocessing)
-        self.register_buffer("by_rows", torch.from_numpy(by_rows))
-        self.register_buffer("by_columns", torch.from_numpy(by_columns))
+        by_rows, by_columns = preprocessing.matrices()
+        (self.top, self.bottom), (self.left, self.right) = _used(by_rows.T), _used(by_columns)
+        by_rows = by_rows[:, self.top : self.bottom]
+        by_columns = by_columns[self.left : self.right]
+        self.only_crops = all(np.array_equal(m, np.eye(*m.shape)) for m in (by_rows, by_columns))
+        self.register_buffer("by_rows", torch.from_numpy(np.ascontiguousarray(by_rows)))
+        self.register_buffer("by_columns", torch.from_numpy(np.ascontiguousarray(by_columns)))
         luma = torch.tensor(_Y if self.color == "yuv" else _Y[::-1]).reshape(3, 1, 1)
         self.register_buffer("luma", luma)
         self.register_buffer("input_scales", torch.from_numpy(input_scales(policy.inputs)))
@@ -249,8 +249,9 @@ class ImagesToActions(nn.Module):
 
     def prepare(self, image: Tensor) -> Tensor:
         """Crop, resize and convert images as `Preprocessing` does: (n, 3, *size) float32 in [0, 255]."""
-        x = image[:, self.top : self.bottom].permute(0, 3, 1, 2).to(torch.float32)
-        if self.resizes:
+        used = image[:, self.top : self.bottom, self.left : self.right]
+        x = used.permute(0, 3, 1, 2).to(torch.float32)
+        if not self.only_crops:
             x = torch.round(self.by_rows @ x @ self.by_columns).clamp(0.0, 255.0)
         return self._convert(x)
 
@@ -268,13 +269,10 @@ class ImagesToActions(nn.Module):
         return torch.stack([y, u, v], dim=1).clamp(0.0, 255.0)
 
 
-def _resize_matrices(part: tuple[int, int], preprocessing: Preprocessing) -> tuple[Any, Any]:
-    """Matrices that resize a part of an image from both sides: (height, rows), (columns, width) float32."""
-    height, width = preprocessing.size
-    method = preprocessing.resize_method
-    rows = cv2.resize(np.eye(part[0], dtype=np.float32), (part[0], height), interpolation=method)
-    columns = cv2.resize(np.eye(part[1], dtype=np.float32), (width, part[1]), interpolation=method)
-    return rows, columns
+def _used(weights: NDArray[np.float32]) -> tuple[int, int]:
+    """First and last row of a matrix, exclusive, that are not zero."""
+    used = np.flatnonzero(weights.any(axis=1))
+    return int(used[0]), int(used[-1]) + 1
 
 
 def _test_images(size: tuple[int, int]) -> list[Image]:

@@ -291,8 +291,6 @@ def shade(images: Image, light: Floats, color: str) -> Image:
 
 def _in_prepared_pixels(maps: NDArray[np.float64], preprocessing: Preprocessing) -> NDArray[np.float64]:
     """The same maps between pixels of cropped and resized images. Pixel centres lie at whole numbers."""
-    (top, bottom), (height, width) = preprocessing.crop, preprocessing.size
-    x, y = preprocessing.camera_size[1] / width, (bottom - top) / height
-    to_image = np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5 + top], [0, 0, 1]])
+    to_image = preprocessing.camera_pixels()
     inner: NDArray[np.float64] = np.linalg.inv(to_image) @ maps @ to_image
     return inner

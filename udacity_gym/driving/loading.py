@@ -17,6 +17,22 @@ file, such as ".keras", or a file that marks a folder, such as "policy.json". Th
 ``load(path) -> policy``, where a policy has ``predict``. So this package loads policies of any library
 without importing it."""
 
+_PYTORCH = (
+    "is a file of PyTorch. It holds weights, or code, which is never run here. It does not say how images "
+    "are prepared and what the outputs mean. Say that in Python, and export to ONNX: "
+    'algorithms.NetworkPolicy(network, algorithms.Preprocessing(...)).export("model.onnx"). A .pt that '
+    "udacity-gym exported is for other programs: export to .onnx"
+)
+ADVICE = {
+    ".pt": _PYTORCH,
+    ".pth": _PYTORCH,
+    ".ckpt": _PYTORCH,
+    ".safetensors": "holds weights only; give the folder of the checkpoint that it is a part of",
+    ".json": "is a description; give the model's file, or the folder of the checkpoint that it is a part of",
+    ".zip": "looks like a model of Stable-Baselines3, a pickle; load it in Python only: PPO.load(...)",
+}
+"""What to do about files that can't be loaded, by suffix."""
+
 PLACES = (".", "policy", "training/policy")
 """Folders in which a marker is looked for: the checkpoint itself, that of a training, that of a demo."""
 
@@ -46,6 +62,8 @@ def load_policy(path: str | Path) -> Any:
         return OnnxPolicy(path)
     loader = next(_loaders(path), None)
     if loader is None:
+        if path.is_file() and path.suffix in ADVICE:
+            raise CheckpointError(f"{path} {ADVICE[path.suffix]}")
         kinds = ", ".join(sorted({".onnx", *(entry.name for entry in entry_points(group=GROUP))}))
         raise CheckpointError(
             f"there is no policy at {path}: neither an ONNX file nor a folder with a checkpoint in it; what "

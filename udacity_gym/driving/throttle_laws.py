@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, runtime_checkable
 
 from udacity_gym.checks import check_number
@@ -196,8 +196,8 @@ def throttle_law_to_json(law: ThrottleLaw) -> dict[str, Any]:
     """
     for name, law_class in THROTTLE_LAWS.items():
         if type(law) is law_class:
-            values = asdict(law)
-            return {"law": name, **{item.name: values[item.name] for item in fields(law_class) if item.init}}
+            settings = [item.name for item in fields(THROTTLE_LAWS[name]) if item.init]
+            return {"law": name, **{setting: getattr(law, setting) for setting in settings}}
     raise OptionError(
         f"{type(law).__name__} can't be written to a file: only the throttle laws "
         f"{', '.join(THROTTLE_LAWS)} can"

@@ -503,7 +503,8 @@ def test_the_command_simulates_until_the_server_has_gone():
         simulator.close()
     said, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
-    assert "server gone: drove 15 steps (1 s of simulated time)" in said
+    assert "server gone: 0 laps, 0 departures from the road" in said
+    assert "15 steps (1 s of simulated time)" in said
     assert errors == ""
 
 

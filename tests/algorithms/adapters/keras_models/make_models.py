@@ -4,7 +4,11 @@ They were written by Keras 1.2.2 and 2.2.5 on TensorFlow 1.14, 2.15 on TensorFlo
 
     python make_models.py keras1   (and so on)
 
-The four give the same answers, but for the last digits.
+The four give the same answers, but for the last digits. Models with channels first were written by Keras
+1.2.2 on Theano 1.0.5 and by Keras 3.12 on torch, with answers of their own, since Theano computes otherwise:
+
+    python make_models.py keras1_theano channels_first
+    python make_models.py keras3 channels_first
 """
 
 import sys
@@ -69,6 +73,37 @@ def functional():
     return Model(images, x)
 
 
+def channels_first():
+    """Images are (channels, height, width), as Theano has them; it takes images in [0, 1]."""
+    first = {"dim_ordering": "th"} if VERSION == 1 else {"data_format": "channels_first"}
+    model = Sequential()
+    model.add(convolution(4, 5, 2, padding="same", input_shape=(3, 18, 32), **first))
+    model.add(layers.BatchNormalization(axis=1))
+    model.add(convolution(5, 4, 2, padding="same", activation="relu", **first))
+    model.add(layers.PReLU())
+    model.add(layers.ZeroPadding2D((1, 1), **first))
+    model.add(convolution(6, 3, 1, **first))
+    model.add(layers.MaxPooling2D((2, 2), **first))
+    model.add(layers.Flatten())
+    model.add(layers.Dense(7, activation="tanh"))
+    model.add(layers.Dense(1))
+    return model
+
+
+def main_channels_first(name):
+    random = np.random.RandomState(6)  # noqa: NPY002 - old NumPy has no other
+    images = random.randint(0, 256, (3,) + SHAPE).astype(np.uint8)
+    model = channels_first()
+    drawn = {True: (0.0, 0.15), False: (0.3, 0.05)}
+    model.set_weights(
+        [random.normal(*drawn[w.ndim > 1], size=w.shape).astype("float32") for w in model.get_weights()]
+    )
+    answers = model.predict(images.transpose(0, 3, 1, 2) / np.float32(255))
+    path = "%s_channels_first" % name
+    model.save(path + ".h5")
+    np.savez("%s_answers.npz" % path, images=images, answers=answers)
+
+
 def main(name):
     random = np.random.RandomState(5)  # noqa: NPY002 - old NumPy has no other
     images = random.randint(0, 256, (3,) + SHAPE).astype(np.uint8)
@@ -92,4 +127,7 @@ def main(name):
     np.savez("%s_answers.npz" % name, **answers)
 
 
-main(sys.argv[1])
+if sys.argv[2:] == ["channels_first"]:
+    main_channels_first(sys.argv[1])
+else:
+    main(sys.argv[1])
