@@ -17,6 +17,7 @@ from udacity_gym.recording import open_recording, record, tools
 from udacity_gym.recording.plot import plot
 from udacity_gym.telemetry import CAMERAS, Image
 from udacity_gym.world.rendering.camera import CameraRig
+from udacity_gym.world.scene.car_body import CarState
 from udacity_gym.world.track.track import Track
 
 DOCS = Path(__file__).parent
@@ -41,7 +42,7 @@ def images() -> dict[str, Image]:
         rig.draw(track.pose_at(s), "center", "autonomous") for s in (0.0, 90.0, 480.0, 640.0, 740.0, 860.0)
     ]
     lap = np.vstack([np.hstack(around[:3]), np.hstack(around[3:])])
-    chase = rig.view("chase", start, three.shape[1], 400, steering=0.5)
+    chase = rig.view("chase", start, three.shape[1], 400, CarState(steering=0.5))
     return {"cameras.jpg": np.vstack([three, chase]), "lake.jpg": lap}
 
 

@@ -11,6 +11,7 @@ from udacity_gym.conditions import NAMED
 from udacity_gym.sensors import colour_depth, colour_labels
 from udacity_gym.telemetry import Image
 from udacity_gym.world.rendering.camera import CameraRig
+from udacity_gym.world.scene.car_body import CarState
 from udacity_gym.world.track.track import Track, built_in_tracks
 
 DOCS = Path(__file__).parent
@@ -81,7 +82,7 @@ def images(track: Track) -> dict[str, Image]:
             [show(seen[f"{camera}{what}"]) for camera in ("left", "center", "right")]
             for what in ("", *SENSED)
         ]
-    chase = [rig.view("chase", pose, 640, 360, steering=0.2) for pose in places]
+    chase = [rig.view("chase", pose, 640, 360, CarState(steering=0.2)) for pose in places]
     chase += [
         rig.view("chase", pose, 640, 360, conditions=NAMED[name])
         for pose, name in zip(places, ("snow", "night"), strict=True)

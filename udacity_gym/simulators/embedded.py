@@ -235,8 +235,11 @@ class EmbeddedSimulator(Simulator):
         """
         if name not in VIEWS:
             raise SimulatorError(f"no view {name!r}; there are {', '.join(map(repr, VIEWS))}")
-        world = self.world
-        moment = (world.pose, width, height, world.control.steering, self.conditions, self._image_seed())
+        from udacity_gym.world.scene.car_body import CarState
+
+        world, control = self.world, self.world.control
+        car = CarState(control.steering, max(0.0, -control.throttle), world.track_state.s)
+        moment = (world.pose, width, height, car, self.conditions, self._image_seed())
         return partial(self._camera_rig(world.track).view, name, *moment)
 
     def snapshot(self) -> SimulatorSnapshot:

@@ -3,9 +3,11 @@ import math
 import numpy as np
 import pytest
 
+from udacity_gym.conditions import NAMED
 from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import CAMERAS, Pose
 from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.scene.car_body import CarState
 from udacity_gym.world.track.track import Track
 
 FOCAL = 80 / math.tan(math.radians(30))
@@ -129,13 +131,80 @@ def test_each_camera_sees_its_part_of_the_bonnet(lake, rig, camera, inside, outs
 def test_the_chase_view_shows_our_car_and_its_steering(lake, rig):
     pose = lake.pose_at(300.0)
     straight = rig.view("chase", pose, 320, 180)
-    turned = rig.view("chase", pose, 320, 180, steering=1.0)
     assert straight.shape == (180, 320, 3)
-    assert (straight != turned).any()
     elsewhere = rig.view("chase", lake.pose_at(320.0), 320, 180)
     red = (straight[..., 0].astype(int) - straight[..., 1] > 70)[60:160, 100:220]
     assert 20 < red.sum() < 2000
     assert elsewhere.shape == straight.shape
+
+
+def changed_pixels(one, other):
+    """Columns and rows of the pixels that differ."""
+    rows, columns = np.nonzero(np.abs(one.astype(int) - other).max(axis=2) > 6)
+    return columns, rows
+
+
+def test_the_front_wheels_of_the_chase_view_steer(lake, rig):
+    pose = lake.pose_at(300.0)
+    straight, left, right = (rig.view("chase", pose, 320, 180, CarState(turn)) for turn in (0.0, -1.0, 1.0))
+    for turned in (left, right):
+        columns, rows = changed_pixels(straight, turned)
+        assert 4 < len(columns) < 400
+        assert rows.min() > 100  # the wheels, not the roof
+        assert (columns < 150).any()
+        assert (columns > 170).any()
+    assert (left != right).any()
+
+
+def test_the_wheels_of_the_chase_view_turn_as_the_car_drives(lake, rig):
+    pose = lake.pose_at(300.0)
+    still, moved = (rig.view("chase", pose, 640, 360, CarState(travelled=m)) for m in (0.0, 0.2))
+    columns, rows = changed_pixels(still, moved)
+    assert len(columns) > 0
+    assert rows.min() > 200
+    assert (np.abs(columns - 320) > 40).all()  # beside the body
+
+
+@pytest.mark.parametrize("conditions", ["clear", "rain", "dusk", "night"])
+def test_the_brake_lights_of_the_chase_view_shine_when_the_car_brakes(lake, rig, conditions):
+    pose, like = lake.pose_at(300.0), NAMED[conditions]
+    rolling, braking = (
+        rig.view("chase", pose, 320, 180, CarState(brake=brake), like).astype(int) for brake in (0.0, 1.0)
+    )
+    columns, rows = changed_pixels(rolling, braking)
+    assert (braking[rows, columns, 0] >= rolling[rows, columns, 0]).all()
+    assert (braking - rolling)[rows, columns, 0].max() > 60
+    assert 100 < columns.min() < 150 < 170 < columns.max() < 220  # at both sides of the car
+
+
+def test_tail_lights_are_on_at_night_only(lake, rig):
+    pose = lake.pose_at(300.0)
+    day, night = (rig.view("chase", pose, 320, 180, conditions=NAMED[name]) for name in ("clear", "night"))
+    red = [(image[..., 0].astype(int) - image[..., 1])[100:160, 100:220] for image in (day, night)]
+    assert red[1].max() > 100
+    assert night[60:160, 100:220].max() > 1.5 * night[60:160, 100:220, 1].max()
+
+
+def test_the_car_casts_a_shadow_away_from_the_sun(lake, rig):
+    """The chase view of a car that drives to the sun is darker behind it, of one that drives away before it."""
+
+    def brightness(s):
+        pose = lake.pose_at(s)
+        image = rig.view("chase", pose, 320, 180).astype(float).mean(axis=2)
+        return image[142:152, 140:180].mean() / image[142:152, 20:60].mean()
+
+    headings = {s: lake.pose_at(s).yaw for s in np.arange(0.0, lake.length, 20.0)}
+    towards = max(headings, key=lambda s: np.cos(headings[s]))
+    away = min(headings, key=lambda s: np.cos(headings[s]))
+    assert brightness(towards) < brightness(away) - 0.1
+
+
+def test_edges_of_the_chase_view_are_smooth(lake, rig):
+    """A pixel is the mean of what it covers, not what is in one place of it."""
+    fine = rig.view("chase", lake.pose_at(300.0), 1280, 720).astype(float)
+    image = rig.view("chase", lake.pose_at(300.0), 640, 360).astype(float)
+    mean = fine.reshape(360, 2, 640, 2, 3).mean(axis=(1, 3))
+    assert np.abs(image - mean).mean() < 0.6 * np.abs(fine[::2, ::2] - mean).mean()
 
 
 def test_the_cockpit_view_is_the_center_camera_in_another_size(lake, rig):
@@ -158,4 +227,4 @@ def test_a_rig_keeps_only_the_last_sizes_of_view():
     rig = CameraRig(track)
     for width in (64, 80, 96, 80):
         rig.view("chase", track.pose_at(10.0), width, 48)
-    assert list(rig._views) == [(96, 48), (80, 48)]
+    assert list(rig._views) == [(2 * 96, 2 * 48), (2 * 80, 2 * 48)]

@@ -2,6 +2,7 @@ from . import (
     billboards as billboards,
     bonnet as bonnet,
     camera as camera,
+    chase as chase,
     paint as paint,
     polygons as polygons,
     profile as profile,

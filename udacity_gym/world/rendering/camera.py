@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +24,7 @@ from udacity_gym.world.jit import cached
 from udacity_gym.world.rendering.bonnet import FIELD_OF_VIEW, bonnet_overlay
 from udacity_gym.world.rendering.renderer import Look, Renderer
 from udacity_gym.world.rendering.weather import UDACITY
-from udacity_gym.world.scene.car_body import car_faces
+from udacity_gym.world.scene.car_body import CarState, Sunlight, car_parts
 from udacity_gym.world.scene.daylight import Daylight
 from udacity_gym.world.scene.scenery import scene_of
 from udacity_gym.world.track.track import Track
@@ -38,6 +39,9 @@ KINDS = {"depth": np.float32, "segmentation": np.uint8}
 """Types of the sensors' arrays."""
 Planes: TypeAlias = "Mapping[str | None, NDArray[Any]]"
 """Arrays of images (None) and of what sensors tell (their names), see `CameraRig.planes`."""
+AT_REST = CarState()
+VIEW_OVERSAMPLING = 2
+"""Rows and columns of the chase view drawn for each one of its image, which smooths all edges."""
 KEPT_VIEWS = 2
 """Sizes of view whose renderers a rig keeps."""
 
@@ -325,7 +329,7 @@ class CameraRig:
         pose: Pose,
         width: int = 640,
         height: int = 360,
-        steering: float = 0.0,
+        car: CarState = AT_REST,
         conditions: Conditions = UDACITY,
         seed: int = 0,
     ) -> Image:
@@ -336,7 +340,7 @@ class CameraRig:
             pose: the car's pose.
             width: columns of the image.
             height: rows of the image.
-            steering: [-1, 1] share of full lock of the front wheels, positive turns right.
+            car: its wheels and lamps.
             conditions: weather and light; the cameras' own noise, exposure and JPEG are left out.
             seed: of drops and flakes.
 
@@ -348,22 +352,30 @@ class CameraRig:
         """
         if name not in VIEWS:
             raise OptionError(f"no view {name!r}; choose one of {', '.join(VIEWS)}")
-        size = (width, height)
-        out = np.empty((1, height, width, 3), np.uint8)
+        is_chase = name == "chase"
+        finer = VIEW_OVERSAMPLING if is_chase else 1  # the cockpit view is what the center camera sees
+        size = (finer * width, finer * height)
+        out = np.empty((1, *size[::-1], 3), np.uint8)
         conditions = conditions.changed(noise=0.0, exposure=0.0, jpeg=None)
         with self._views_lock:
-            renderer = self._views.pop(size, None) or self._make_renderer(width, height)
+            renderer = self._views.pop(size, None) or self._make_renderer(*size)
             self._views[size] = renderer
             if len(self._views) > KEPT_VIEWS:
                 del self._views[next(iter(self._views))]
-            if name == "cockpit":
+            if is_chase:
+                row, light = _chase_row(pose), renderer.light(conditions)
+                strength = float(np.mean(light.direct)) / max(1.0, float(np.mean(light.sky)))
+                sunlight = Sunlight(
+                    np.array(light.sun, np.float64), min(strength, 1.0), light.headlights > 0.0
+                )
+                parts = car_parts(pose, car, self._daylight, sunlight, row[:3])
+                renderer.render(row[None], out, car=parts, looks=[Look(conditions, seed, CHASED + 2.2)])
+            else:
                 row = camera_row(pose, "center", "autonomous")
                 renderer.render(row[None], out, [0], looks=[Look(conditions, seed)])
-            else:
-                faces = car_faces(pose, steering, self._daylight)
-                look = Look(conditions, seed, CHASED + 2.2)
-                renderer.render(_chase_row(pose)[None], out, faces=faces, looks=[look])
         image: Image = out[0]
+        if finer > 1:
+            image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         return image
 
 

@@ -23,6 +23,7 @@ from udacity_gym.telemetry import Image
 from udacity_gym.world.jit import LANES, F, cached_kernel, is_on_disk, kernel
 from udacity_gym.world.records import pack, unpack
 from udacity_gym.world.rendering.billboards import draw_cards, find_cards
+from udacity_gym.world.rendering.chase import light_lamps, shade_ground
 from udacity_gym.world.rendering.paint import cobble, finish, mark, mark_middle, paint_ground, pave, shine
 from udacity_gym.world.rendering.polygons import draw_faces
 from udacity_gym.world.rendering.profile import cast_columns
@@ -31,7 +32,8 @@ from udacity_gym.world.rendering.relight import compress, develop, precipitate, 
 from udacity_gym.world.rendering.scratch import Scratch
 from udacity_gym.world.rendering.surface import cross_decks, follow_slopes, lift_kerbs, locate, measure
 from udacity_gym.world.rendering.survey import Planes, survey
-from udacity_gym.world.rendering.weather import UDACITY, changes_light, weather
+from udacity_gym.world.rendering.weather import UDACITY, Light, changes_light, weather
+from udacity_gym.world.scene.car_body import CarParts
 from udacity_gym.world.scene.faces import FIELDS
 from udacity_gym.world.scene.scene_arrays import Road, SceneArrays
 from udacity_gym.world.scene.scenery import Scene
@@ -175,7 +177,7 @@ class Renderer:
         self.width, self.height = width, height
         self.focal = np.float32(height / 2 / math.tan(fov / 2))
         self._air, self._scene = scene.air, scene.arrays
-        self._weathers: dict[Conditions, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._weathers: dict[Conditions, tuple[NDArray[np.float32], ...]] = {}
         self._has_light_map = scene.has_light_map
         self._planes: Planes | None = None
         self.scratch = Scratch.for_images(width, height)
@@ -186,7 +188,7 @@ class Renderer:
         cameras: NDArray[np.float32],
         out: Image,
         overlays: Sequence[int] | None = None,
-        faces: NDArray[np.float32] | None = None,
+        car: CarParts | None = None,
         looks: Sequence[Look] | None = None,
         depth: NDArray[np.float32] | None = None,
         labels: NDArray[np.uint8] | None = None,
@@ -197,7 +199,7 @@ class Renderer:
             cameras: (n, 12) float32: position in m, then the unit vectors forward, right and up.
             out: (n, height, width, 3) uint8, C-contiguous; receives the images, RGB.
             overlays: for each camera the index of its overlay, -1 for none; None means none.
-            faces: (k, 16) float32, what stands in the scene besides what always does, see `faces.face`.
+            car: our car, for views from outside.
             looks: for each camera what is peculiar to its image; None is Udacity's look.
             depth: (n, height, width) float32, receives m along the optical axis, `sensors.FAR` for the sky;
                 None does not compute it.
@@ -217,14 +219,14 @@ class Renderer:
             )
         which = np.zeros(n, np.int64) if overlays is None else np.asarray(overlays, np.int64) + 1
         _announce_compilation("the renderer", _render)
-        also = _NO_FACES if faces is None else np.ascontiguousarray(faces, np.float32)
-        if depth is None and labels is None and (looks is None or not any(map(_matters, looks))):
-            _render(cameras, self.focal, self._scene, self.scratch, self._overlays, which, also, out)
+        usual = looks is None or not any(map(_matters, looks))
+        if usual and car is None and depth is None and labels is None:
+            _render(cameras, self.focal, self._scene, self.scratch, self._overlays, which, _NO_FACES, out)
             return
         sensed = depth is not None or labels is not None
         for c in range(n):
             look = Look() if looks is None else looks[c]
-            planes = self._draw_one(cameras[c], int(which[c]), also, out[c], look, sensed)
+            planes = self._draw_one(cameras[c], int(which[c]), car, out[c], look, sensed)
             if depth is not None:
                 depth[c] = planes.depth
             if labels is not None:
@@ -234,7 +236,7 @@ class Renderer:
         self,
         camera: NDArray[np.float32],
         overlay: int,
-        faces: NDArray[np.float32],
+        car: CarParts | None,
         out: Image,
         look: Look,
         sensed: bool,
@@ -244,10 +246,13 @@ class Renderer:
             self._planes = Planes.for_images(self.width, self.height)
         planes, conditions = self._planes, look.conditions
         lit = changes_light(conditions)
-        air, light = self._weather(conditions)
+        air, light, shade = self._weather(conditions)
+        faces = _NO_FACES if car is None else car.faces
         scene = self._scene._replace(air=air) if lit else self._scene
         which = np.array([overlay])
         _render(camera[None], self.focal, scene, self.scratch, self._overlays, which, faces, out[None])
+        if car is not None:
+            shade_ground(camera, self.focal, car.shadow, shade, self.scratch, out)
         if lit or sensed:
             _announce_compilation("the sensors", survey)
             image, visible_rows = self._overlays.images[overlay], self._overlays.visible_rows[overlay]
@@ -257,6 +262,8 @@ class Renderer:
             _announce_compilation("the weather", relight)
             relight(camera, self.focal, self._scene, light, planes, np.float32(look.lamps_ahead), out)
             precipitate(light, seed, planes.depth, out)
+        if car is not None:
+            light_lamps(camera, self.focal, car.lit, car.glows, scene, self.scratch, out)
         gain = 1.0 if lit else 2.0**conditions.exposure
         if gain != 1.0 or conditions.noise > 0.0:
             develop(np.float32(gain), np.float32(conditions.noise), seed, out)
@@ -264,13 +271,17 @@ class Renderer:
             out[:] = compress(out, conditions.jpeg)
         return planes
 
-    def _weather(self, conditions: Conditions) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Air and light of conditions, packed."""
+    def light(self, conditions: Conditions) -> Light:
+        """The light of conditions."""
+        return weather(conditions, self._air, self._has_light_map)[1]
+
+    def _weather(self, conditions: Conditions) -> tuple[NDArray[np.float32], ...]:
+        """Air, light and ``light.shade`` of conditions, packed."""
         if conditions not in self._weathers:
             if len(self._weathers) >= KEPT_WEATHERS:
                 self._weathers.clear()
             air, light = weather(conditions, self._air, self._has_light_map)
-            self._weathers[conditions] = pack(air), pack(light)
+            self._weathers[conditions] = pack(air), pack(light), pack(light.shade)
         return self._weathers[conditions]
 
 

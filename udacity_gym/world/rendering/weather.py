@@ -99,6 +99,7 @@ class Light(NamedTuple):
         streaks, flakes: drops and flakes in an image of 160 rows and 320 columns.
         precipitation: RGB of drops and flakes.
         exposure: gain of the camera.
+        shade: by colour the sky's share of all light on level ground: what is left of it in the shadow.
     """
 
     gentle: F
@@ -123,6 +124,7 @@ class Light(NamedTuple):
     flakes: F
     precipitation: Rgb
     exposure: F
+    shade: Rgb
 
 
 def changes_light(conditions: Conditions) -> bool:
@@ -234,7 +236,7 @@ def weather(conditions: Conditions, air: Air, shadows: bool = False) -> tuple[Ai
     headlights = float(np.interp(degrees, (-6.0, 0.0), (1.0, 0.0)))
     # Clouds soften shadows; where the sun has moved they would be wrong.
     moved = (elevation, azimuth) != (day_elevation, day_azimuth)
-    shade = np.ones(3) if moved else sky * ambient / (sky * ambient + direct * (1.0 - ambient))
+    shade = sky * ambient / (sky * ambient + direct * (1.0 - ambient))
     rainy, snowy = float(kind == "rain"), float(kind == "snow")
     precipitation = np.clip(day * 215.0 + 40.0 * headlights, 0.0, 235.0)
     drawn = air._replace(
@@ -242,7 +244,7 @@ def weather(conditions: Conditions, air: Air, shadows: bool = False) -> tuple[Ai
         horizon=Rgb.of(horizon),
         zenith=Rgb.of(zenith),
         sun=Vector.of((sun[0] * strength, sun[1] * strength, sun[2])),
-        ambient=Rgb.of(shade),
+        ambient=Rgb.of(np.ones(3) if moved else shade),
     )
     light = Light(
         sky=Rgb.of(sky),
@@ -267,5 +269,6 @@ def weather(conditions: Conditions, air: Air, shadows: bool = False) -> tuple[Ai
         flakes=F(snowy * (60.0 + 440.0 * k)),
         precipitation=Rgb.of([precipitation] * 3),
         exposure=F(2.0**conditions.exposure),
+        shade=Rgb.of(shade),
     )
     return drawn, light

@@ -1,5 +1,6 @@
 from . import (
     car_body as car_body,
+    car_shape as car_shape,
     cards as cards,
     daylight as daylight,
     faces as faces,

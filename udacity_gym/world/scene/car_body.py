@@ -1,168 +1,240 @@
-"""Our car from outside: shaded faces for the chase view, with wheels that steer and a soft shadow."""
+"""Our car as the chase view shows it: shaded faces, lamps that shine, and its shadow on the road."""
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from dataclasses import dataclass
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.telemetry import Pose
+from udacity_gym.world.scene.car_shape import (
+    CLEAR_LENS,
+    FRONT_AXLE,
+    FRONT_RADIUS,
+    HALF_TRACK,
+    LENS,
+    REAR_AXLE,
+    REAR_RADIUS,
+    Array,
+    Solid,
+    body,
+    lamps,
+    outline,
+    wheel,
+)
 from udacity_gym.world.scene.daylight import Daylight
-from udacity_gym.world.scene.faces import face
+from udacity_gym.world.scene.faces import COLOUR, FIELDS, OPACITY
 
-FRONT_AXLE, REAR_AXLE = 1.27, -1.60
-"""m in front of the car's root."""
-HALF_TRACK = 0.94
-"""m from the middle of the car to the middle of a wheel."""
-FRONT_RADIUS, REAR_RADIUS = 0.335, 0.37
-"""m, wheels."""
-TYRE_WIDTH = 0.26
-"""m."""
 FULL_LOCK = math.radians(25.0)
 """rad, steering angle of the front wheels at full lock."""
+TAIL_LIGHT, BRAKE_LIGHT, HEADLIGHT = (176.0, 20.0, 16.0), (255.0, 66.0, 48.0), (255.0, 250.0, 232.0)
+"""RGB of lamps that are on."""
+GLOW, GLOW_RADIUS = 0.5, 0.32
+"""Share of its light that a lamp spreads around itself in the dark, and within how many m."""
 
-_PAINT, _GLASS, _TYRE, _HUB = (
-    (205.0, 190.0, 158.0),
-    (52.0, 66.0, 78.0),
-    (30.0, 30.0, 32.0),
-    (150.0, 150.0, 150.0),
-)
-_LAMP = (190.0, 30.0, 28.0)
-_SILL = 0.26  # m, height of the body's lower edge
-# Side view of the body from tail to nose: m forward, m up, m half width; then the colour in front.
-_PROFILE = (
-    (-2.22, 0.27, 0.84, _PAINT),
-    (-2.30, 0.58, 0.90, _LAMP),
-    (-2.28, 0.74, 0.92, _PAINT),
-    (-2.05, 0.98, 0.88, _PAINT),
-    (-1.55, 1.02, 0.86, _GLASS),
-    (-0.85, 1.33, 0.66, _PAINT),
-    (0.05, 1.36, 0.66, _GLASS),
-    (0.85, 0.98, 0.84, _PAINT),
-    (1.55, 0.86, 0.88, _PAINT),
-    (2.10, 0.68, 0.84, _PAINT),
-    (2.22, 0.48, 0.80, _PAINT),
-    (2.18, 0.28, 0.78, _PAINT),
-)
-_WIDEST = 0.9  # m, half the width of the body
-_BELT = 0.98  # m, height above which the sides are glass
-_SPOKES = 10  # corners of a wheel
-_SHADOW_LAYERS = 9
+CELL = 0.06
+"""m, side of a cell of the car's shadow."""
+LOWEST_SUN = 0.3
+"""Sine of the sun's elevation below which the shadow grows no longer."""
+_MARGIN = 0.6  # m around the shadow over which it fades
+_GROUND = np.array((112.0, 108.0, 96.0))  # RGB that the car mirrors from below
+_SUN_COLOUR = np.array((255.0, 244.0, 220.0))
 
 
-def car_faces(pose: Pose, steering: float, daylight: Daylight) -> NDArray[np.float32]:
-    """The car as faces in the world.
+@dataclass(frozen=True, slots=True)
+class CarState:
+    """What moves and shines on the car.
+
+    Attributes:
+        steering: [-1, 1] share of full lock, positive turns right.
+        brake: [0, 1] how hard it brakes.
+        travelled: m that it has driven, by which its wheels have turned.
+    """
+
+    steering: float = 0.0
+    brake: float = 0.0
+    travelled: float = 0.0
+
+
+class Sunlight(NamedTuple):
+    """The light on the car.
+
+    Attributes:
+        sun: (3,) unit vector to the sun.
+        strength: [0, 1] of its light, relative to a clear day.
+        is_dark: whether the car has its lights on.
+    """
+
+    sun: Array
+    strength: float
+    is_dark: bool
+
+
+class GroundShadow(NamedTuple):
+    """The car's shadow, in a plane through its wheels' lowest points.
+
+    Attributes:
+        frame: (9,) float32: the car's root, and its axes forward and left.
+        begin: (2,) float32 m, forward and left, middle of the first cell.
+        cells: (rows, columns, 2) float32, [0, 1] shares of the sun's and the sky's light that it takes away,
+            by m to the left and m forward.
+    """
+
+    frame: NDArray[np.float32]
+    begin: NDArray[np.float32]
+    cells: NDArray[np.float32]
+
+
+class CarParts(NamedTuple):
+    """The car in the world.
+
+    Attributes:
+        faces: (n, FIELDS) float32, see `faces.face`: all of it but the lamps that are on.
+        lit: (m, FIELDS) float32, lamps that are on.
+        glows: (k, 7) float32, x, y, z and radius in m and RGB of the light around lamps.
+        shadow: on the road.
+    """
+
+    faces: NDArray[np.float32]
+    lit: NDArray[np.float32]
+    glows: NDArray[np.float32]
+    shadow: GroundShadow
+
+
+def car_parts(pose: Pose, state: CarState, daylight: Daylight, light: Sunlight, eye: Array) -> CarParts:
+    """The car as it looks from a point.
 
     Args:
         pose: the car's pose.
-        steering: [-1, 1] share of full lock, positive turns right.
-        daylight: the light on it.
-
-    Returns:
-        (n, FIELDS) float32, see `faces.face`; the shadow first.
+        state: what moves and shines.
+        daylight: sky and ambient light of the track.
+        light: of the sun.
+        eye: (3,) m, where it is looked at from.
     """
-    solid = [*_body(), *_wheels(steering)]
-    corners = np.array([part for part, _ in solid])  # (n, 4, 3) in the car's frame: forward, left, up
-    colours = np.array([colour for _, colour in solid])
-    world = _to_world(corners, pose)
-    first, second = world[:, 1] - world[:, 0], world[:, 2] - world[:, 0]
-    normal = np.cross(first, second)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    outward = np.sign(np.sum(normal * (world.mean(axis=1) - _to_world(np.zeros((1, 3)), pose)), axis=1))
-    sun, ambient = daylight.sun, np.array(daylight.ambient)
-    lit = np.clip(outward * (normal @ sun) / sun[2], 0.0, 1.3)[:, None]
-    shaded = np.clip(colours * (0.3 + ambient + (0.7 - ambient) * lit), 0, 255)
-    faces = [face(part, colour) for part, colour in zip(world, shaded, strict=True)]
-    return np.array([*_shadow(pose, sun), *faces], np.float32)
+    axes, root = _axes(pose), np.array([pose.x, pose.y, pose.z])
+    sun, local_eye = axes @ light.sun, (np.asarray(eye) - root) @ axes.T
+    solid = _solid(state)
+    middles = solid.corners.mean(axis=1)
+    view = local_eye - middles
+    view /= np.linalg.norm(view, axis=1, keepdims=True)
+    seen = np.sum(solid.normals * view, axis=1) > 0.0
+    solid = Solid(*(getattr(solid, name)[seen] for name in Solid.__dataclass_fields__))
+    colours = _shade(solid, middles[seen], view[seen], sun, light.strength, daylight)
+    faces = [_packed(solid.corners @ axes + root, colours)]
+    lit, glows = [], []
+    for lamp in lamps():
+        corners = lamp.corners @ axes + root
+        colour, glow = LENS.colour if lamp.is_rear else CLEAR_LENS.colour, 0.0
+        is_on = light.is_dark and lamp.is_tail
+        if lamp.is_rear and state.brake > 0.0:
+            colour, glow, is_on = BRAKE_LIGHT, 1.0 if light.is_dark else 0.35, True
+        elif is_on:
+            colour, glow = (TAIL_LIGHT if lamp.is_rear else HEADLIGHT), 0.7
+        (lit if is_on else faces).append(_packed(corners, np.array(colour)))
+        if glow > 0.0:
+            glows.append((*corners.mean(axis=(0, 1)), GLOW_RADIUS, *(GLOW * glow * np.array(colour))))
+    return CarParts(
+        np.concatenate(faces),
+        np.concatenate([np.zeros((0, FIELDS), np.float32), *lit]),
+        np.array(glows, np.float32).reshape(-1, 7),
+        _shadow(axes, root, sun),
+    )
 
 
-_Face = tuple[NDArray[np.float64], tuple[float, float, float]]
-
-
-def _body() -> list[_Face]:
-    faces: list[_Face] = []
-    for (x0, z0, w0, colour), (x1, z1, w1, _) in pairwise(_PROFILE):
-        lamp = colour == _LAMP
-        for left, right, paint in (
-            ((1.0, 0.6, _LAMP), (0.6, -0.6, _PAINT), (-0.6, -1.0, _LAMP)) if lamp else ((1.0, -1.0, colour),)
-        ):
-            strip = [(x0, left * w0, z0), (x1, left * w1, z1), (x1, right * w1, z1), (x0, right * w0, z0)]
-            faces.append((np.array(strip), paint))
-        # Below the glass the sides are as wide as the car, and rounded off at its ends.
-        low0, low1 = min(z0, _BELT), min(z1, _BELT)
-        wide0, wide1 = (_WIDEST if z > 0.9 else w for z, w in ((z0, w0), (z1, w1)))
-        for side in (1.0, -1.0):
-            door = [
-                (x0, side * wide0, _SILL),
-                (x1, side * wide1, _SILL),
-                (x1, side * wide1, low1),
-                (x0, side * wide0, low0),
-            ]
-            faces.append((np.array(door), _PAINT))
-            shoulder = [door[3], door[2], (x1, side * w1, z1), (x0, side * w0, z0)]
-            faces.append((np.array(shoulder), _GLASS if max(z0, z1) > _BELT + 0.1 else _PAINT))
+def _packed(corners: Array, colours: Array) -> NDArray[np.float32]:
+    """Opaque faces, (n, FIELDS) float32."""
+    faces = np.ones((len(corners), FIELDS), np.float32)
+    faces[:, :COLOUR] = corners.reshape(-1, COLOUR)
+    faces[:, COLOUR:OPACITY] = colours
     return faces
 
 
-def _wheels(steering: float) -> list[_Face]:
-    faces: list[_Face] = []
-    angles = np.linspace(0.0, 2 * math.pi, _SPOKES + 1)
+def _solid(state: CarState) -> Solid:
+    """Body and wheels in the car's frame."""
+    parts = [body()]
     for axle, radius, turn in (
-        (FRONT_AXLE, FRONT_RADIUS, -steering * FULL_LOCK),
+        (FRONT_AXLE, FRONT_RADIUS, -state.steering * FULL_LOCK),
         (REAR_AXLE, REAR_RADIUS, 0.0),
     ):
         c, s = math.cos(turn), math.sin(turn)
+        rolled = (state.travelled / radius) % math.tau
+        cr, sr = math.cos(rolled), math.sin(rolled)
+        # Rolled about the axle, then turned about the upright axis.
+        axes = np.array([[c * cr, -s, c * sr], [s * cr, c, s * sr], [-sr, 0.0, cr]])
         for side in (1.0, -1.0):
-            rim = np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1)
-
-            def corner(
-                x: float, y: float, z: float, r: float = radius, a: float = axle, m: float = side
-            ) -> tuple[float, float, float]:
-                return a + c * x - s * y, m * HALF_TRACK + s * x + c * y, r + z  # noqa: B023
-
-            for (xa, za), (xb, zb) in pairwise(rim):
-                inner, outer = -side * TYRE_WIDTH / 2, side * TYRE_WIDTH / 2
-                tread = [
-                    corner(xa, inner, za),
-                    corner(xb, inner, zb),
-                    corner(xb, outer, zb),
-                    corner(xa, outer, za),
-                ]
-                faces.append((np.array(tread), _TYRE))
-                for share, colour, proud in ((1.0, _TYRE, 0.0), (0.6, _HUB, 0.01 * side)):
-                    y = outer + proud
-                    wedge = [
-                        corner(0, y, 0),
-                        corner(share * xa, y, share * za),
-                        corner(share * xb, y, share * zb),
-                    ]
-                    faces.append((np.array([*wedge, wedge[-1]]), colour))
-    return faces
+            part = wheel(radius, side)
+            corners = part.corners @ axes.T + (axle, side * HALF_TRACK, radius)
+            parts.append(Solid(corners, part.normals @ axes.T, part.colours, part.gloss, part.shine))
+    return Solid(*(np.concatenate([getattr(p, name) for p in parts]) for name in Solid.__dataclass_fields__))
 
 
-def _shadow(pose: Pose, sun: NDArray[np.float64]) -> list[NDArray[np.float32]]:
-    """Nested quadrilaterals on the road, shifted away from the sun, each a little darker."""
-    shift = -0.35 * sun[:2] / sun[2]
-    faces = []
-    for k in range(_SHADOW_LAYERS):
-        length, width = 2.6 - 0.065 * k, 1.3 - 0.06 * k
-        flat = np.array([(length, width, 0), (length, -width, 0), (-length, -width, 0), (-length, width, 0)])
-        ground = _to_world(flat, pose) + np.array([shift[0], shift[1], 0.02 + 0.002 * k])
-        faces.append(face(ground, (18.0, 20.0, 24.0), 0.13))
-    return faces
+def _shade(
+    solid: Solid, middles: Array, view: Array, sun: Array, strength: float, daylight: Daylight
+) -> Array:
+    """Colours of faces: light of sky and sun (Lambert), what they mirror (Schlick 1994), the sun's highlight.
+
+    Args:
+        solid: the faces.
+        middles: (n, 3) m.
+        view: (n, 3) unit vectors to the eye.
+        sun: (3,) unit vector to the sun.
+        strength: of its light.
+        daylight: sky and ambient light.
+
+    Returns:
+        (n, 3) RGB in [0, 255].
+    """
+    ambient, up = np.array(daylight.ambient), solid.normals[:, 2:]
+    lit = np.clip(solid.normals @ sun / max(sun[2], 0.15), 0.0, 1.35)[:, None]
+    # From above comes the sky's light, from below what the road throws back; little of both low down.
+    sky = ambient * (0.72 + 0.28 * up) + 0.15 * (1.0 - up)
+    matt = solid.colours * np.clip(0.45 + 1.1 * middles[:, 2:], 0.0, 1.0) * (sky + (1.0 - ambient) * lit)
+    facing = np.sum(solid.normals * view, axis=1)[:, None]
+    mirrored = 2.0 * facing * solid.normals - view
+    gloss, shine = solid.gloss[:, None], solid.shine[:, None]
+    grazing = np.minimum(9.0 * gloss, 0.55)  # share that is mirrored at the flattest angles
+    share = gloss + (grazing - gloss) * (1.0 - np.clip(facing, 0.0, 1.0)) ** 5
+    height = mirrored[:, 2:]
+    horizon, zenith = np.minimum(daylight.horizon, 255.0), np.array(daylight.zenith)
+    above = horizon + (zenith - horizon) * np.sqrt(np.clip(height, 0.0, 1.0))
+    around = _GROUND + (above - _GROUND) * np.clip(height * 5.0 + 0.5, 0.0, 1.0)
+    towards = np.clip(mirrored @ sun, 0.0, 1.0)[:, None]
+    highlight = strength * shine * (0.85 * towards**90 + 0.22 * towards**14) * _SUN_COLOUR
+    return np.asarray(np.clip(matt + share * (around - matt) + highlight, 0.0, 255.0))
 
 
-def _to_world(points: NDArray[np.float64], pose: Pose) -> NDArray[np.float64]:
-    """Points of the car (forward, left, up) in the world."""
+def _shadow(axes: Array, root: Array, sun: Array) -> GroundShadow:
+    """The shadow of the car: convex hulls of body and cabin along the sun's rays, blurred."""
+    shift = -sun[:2] / max(sun[2], LOWEST_SUN)
+    parts = [points[:, :2] + points[:, 2:] * shift for points in outline()]
+    underneath = outline()[0][:, :2]
+    low = np.concatenate([*parts, underneath]).min(axis=0) - _MARGIN
+    high = np.concatenate([*parts, underneath]).max(axis=0) + _MARGIN
+    columns, rows = np.ceil((high - low) / CELL).astype(int)
+    cells = np.zeros((rows, columns, 2), np.float32)
+
+    def fill(points: Array, blur: float) -> NDArray[np.float32]:
+        mask = np.zeros((rows, columns), np.uint8)
+        corners = np.round((points - low) / CELL * 16.0).astype(np.int32)
+        cv2.fillConvexPoly(mask, cv2.convexHull(corners), 255, cv2.LINE_AA, shift=4)
+        return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur), np.float32) / np.float32(255.0)
+
+    cells[..., 0] = np.maximum(fill(parts[0], 1.5), fill(parts[1], 2.2))
+    cells[..., 1] = 0.85 * fill(underneath * (0.97, 0.94), 4.0)
+    frame = np.concatenate([root, axes[0], axes[1]]).astype(np.float32)
+    return GroundShadow(frame, low.astype(np.float32), cells)
+
+
+def _axes(pose: Pose) -> Array:
+    """The car's axes in the world: rows forward, left and up."""
     cy, sy = math.cos(pose.yaw), math.sin(pose.yaw)
     cp, sp = math.cos(pose.pitch), math.sin(pose.pitch)
     cr, sr = math.cos(pose.roll), math.sin(pose.roll)
     forward = np.array([cy * cp, sy * cp, sp])
     level = np.array([-sy, cy, 0.0])
-    up = np.cross(forward, level)
-    left = cr * level + sr * up
-    axes = np.stack([forward, left, np.cross(forward, left)])
-    world: NDArray[np.float64] = points @ axes + np.array([pose.x, pose.y, pose.z])
-    return world
+    left = cr * level + sr * np.cross(forward, level)
+    return np.stack([forward, left, np.cross(forward, left)])
