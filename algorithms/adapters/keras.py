@@ -37,7 +37,8 @@ from algorithms.adapters.keras_layers import Builder, Layer, Weights
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.driving.throttle_laws import make_throttle_law
-from udacity_gym.errors import CheckpointError, MissingDependencyError, OptionError
+from udacity_gym.errors import CheckpointError, OptionError
+from udacity_gym.installation import require
 from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import MPH
 
@@ -154,12 +155,7 @@ def _preprocessing(path: Path, given: Mapping[str, Any], shape: tuple[int, int, 
 
 def _read(path: Path) -> tuple[Any, Callable[[int, str, str], Weights]]:
     """Read a file: its architecture, and a function from a layer's index, name and class to its weights."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'reading Keras models needs h5py: pip install "udacity-gym[keras]" ({error})'
-        ) from error
+    h5py = require("h5py", "reading Keras models", "keras")
     if not path.is_file():
         raise CheckpointError(f"no Keras model at {path}: there is no such file")
     try:

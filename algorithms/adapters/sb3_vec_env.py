@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.errors import MissingDependencyError
+from udacity_gym.installation import missing
 from udacity_gym.vector import FINAL_OBSERVATION, UdacityVectorEnv
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ try:
     from stable_baselines3.common.env_util import is_wrapped
     from stable_baselines3.common.vec_env import VecEnv
 except ImportError as error:
-    raise MissingDependencyError(
-        f'this vector environment is for Stable-Baselines3: pip install "udacity-gym[rl]" ({error})'
-    ) from error
+    raise missing("stable_baselines3", __name__, error=error) from error
 
 
 class UdacityVecEnv(VecEnv):

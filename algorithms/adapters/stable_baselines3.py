@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from algorithms.policies.losses import Gaussian, MeanSquare
 from algorithms.policies.network_policy import NetworkPolicy, one_thread
 from algorithms.policies.preprocessing import Preprocessing
-from udacity_gym.errors import MissingDependencyError, OptionError, SimulatorError
+from udacity_gym.errors import OptionError, SimulatorError
+from udacity_gym.installation import missing
 from udacity_gym.observer import STATE_SCALES, state_vector
 from udacity_gym.telemetry import Image, Telemetry
 from udacity_gym.world.track.track import Track
@@ -42,9 +43,7 @@ try:
     from stable_baselines3.sac.policies import SACPolicy
     from stable_baselines3.sac.sac import SAC
 except ImportError as error:
-    raise MissingDependencyError(
-        f'reinforcement learning needs Stable-Baselines3: pip install "udacity-gym[rl]" ({error})'
-    ) from error
+    raise missing("stable_baselines3", __name__, error=error) from error
 
 Model = TypeVar("Model", bound=BaseAlgorithm)
 

@@ -157,6 +157,7 @@ def drive_and_report(
     """
     from udacity_gym.driving.policy_inputs import cameras_for, image_size_for
     from udacity_gym.evaluation import DriveVideo, evaluate, write_report
+    from udacity_gym.evaluation.figures import NO_FIGURES
     from udacity_gym.world.track.track import Track
 
     sampler = ImageSampler(Track.load(track).length)
@@ -184,6 +185,8 @@ def drive_and_report(
             progress=True,
         )
         evaluation.save(folder / "evaluation.json")
+    if NO_FIGURES is not None:
+        print(f"The report has no figures: {NO_FIGURES}")
     write_report(
         folder / "report.html",
         evaluation,
