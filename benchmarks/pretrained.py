@@ -1,7 +1,7 @@
 """Train the pretrained policies of the package: a PilotNet for each track, by DAgger with a built-in expert.
 
-An expert drives round 0 and labels the rounds that the policy drives. The weights are rounded to half precision,
-and the policy that is left drives the track's suite and three laps. Its folder gets a model card with the
+An expert drives round 0 and labels the rounds that the policy drives. The weights are rounded to half
+precision. The resulting policy drives the track from three places and three laps, and its model card has the
 results. The same seed on the same machine gives the same files. About ten minutes on two cores.
 
     python benchmarks/pretrained.py                      all tracks, into the package
@@ -26,9 +26,9 @@ import udacity_gym
 from algorithms import Augmentation, DAgger, load_policy
 from udacity_gym.driving.executor import open_executor
 from udacity_gym.driving.loading import PRETRAINED
-from udacity_gym.evaluation import Suite, SuiteResult, evaluate, run_suite, scenarios
+from udacity_gym.evaluation import Suite, evaluate, run_suite, scenarios
 from udacity_gym.experts import PurePursuit
-from udacity_gym.hub import policy_card
+from udacity_gym.hub import CARD, policy_card
 from udacity_gym.text import count
 from udacity_gym.world.track.track import Track
 
@@ -103,7 +103,8 @@ def train_and_evaluate(recipe: Recipe, output: Path) -> tuple[str, int]:
         laps = evaluate(policy, env, LAPS)
         env.close()
         text = f"{result}\n\n{laps}"
-        (folder / "README.md").write_text(card(recipe, result, str(laps)), encoding="utf-8")
+        card = policy_card(folder, f"pretrained:{recipe.track}", text)
+        (folder / CARD).write_text(card, encoding="utf-8")
         target = output / recipe.track
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folder, target)
@@ -137,12 +138,8 @@ def train(recipe: Recipe, folder: Path) -> Path:
 
 def suite_of(track: str) -> Suite:
     """The suite of one track, from three places."""
-    return Suite(f"{track}-short-v1", scenarios((track,)), seeds=(0, 1, 2), about=f"the {track}, from three places")
-
-
-def card(recipe: Recipe, result: SuiteResult, laps: str) -> str:
-    """The model card."""
-    return policy_card(recipe.track)
+    about = f"the {track}, from three places"
+    return Suite(f"{track}-short-v1", scenarios((track,)), seeds=(0, 1, 2), about=about)
 
 
 if __name__ == "__main__":

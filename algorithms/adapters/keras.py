@@ -22,6 +22,13 @@ of OpenCV before 3.2 needs the colour "yuv_before_3.2".
 
 from __future__ import annotations
 
+from udacity_gym.installation import missing, require
+
+try:
+    import torch  # noqa: F401 - the modules below need it
+except ImportError as error:
+    raise missing("torch", "driving with a Keras model", "keras", error) from error
+
 import io
 import json
 import re
@@ -38,7 +45,6 @@ from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.driving.throttle_laws import make_throttle_law
 from udacity_gym.errors import CheckpointError, OptionError
-from udacity_gym.installation import require
 from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import MPH
 
