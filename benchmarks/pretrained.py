@@ -103,7 +103,7 @@ def train_and_evaluate(recipe: Recipe, output: Path) -> tuple[str, int]:
         laps = evaluate(policy, env, LAPS)
         env.close()
         text = f"{result}\n\n{laps}"
-        card = policy_card(folder, f"pretrained:{recipe.track}", text)
+        card = policy_card(folder, f"pretrained:{recipe.track}", text, facts_of(recipe))
         (folder / CARD).write_text(card, encoding="utf-8")
         target = output / recipe.track
         shutil.rmtree(target, ignore_errors=True)
@@ -134,6 +134,17 @@ def train(recipe: Recipe, folder: Path) -> Path:
     env.close()
     policy.network.half()
     return Path(policy.save(folder / "policy"))
+
+
+def facts_of(recipe: Recipe) -> dict[str, str]:
+    """What the model card says about the training."""
+    return {
+        "Data": f"{count(recipe.rounds, 'round')} of {recipe.frames} frames on the track {recipe.track}, "
+        "driven forward, in clear weather; no recording of a human",
+        "Expert": f"`PurePursuit` at {recipe.speed:g} m/s, which drives round 0 and labels the other rounds",
+        "Weights": "rounded to half precision after the training",
+        "Command": f"`python benchmarks/pretrained.py {recipe.track}`, seed {recipe.seed}",
+    }
 
 
 def suite_of(track: str) -> Suite:

@@ -165,13 +165,16 @@ __all__ = ["make_env"]
 """The file that LeRobot's EnvHub runs."""
 
 
-def policy_card(folder: str | Path, name: str, results: str | None = None) -> str:
+def policy_card(
+    folder: str | Path, name: str, results: str | None = None, facts: Mapping[str, str] | None = None
+) -> str:
     """The model card of a policy, Markdown with the metadata of the Hub.
 
     Args:
         folder: folder of the checkpoint.
         name: name that ``load_policy`` takes, such as "pretrained:lake", or a repository.
         results: results of an evaluation, as text.
+        facts: facts about the training by name, such as its data.
     """
     description = json.loads((Path(folder) / "policy.json").read_text(encoding="utf-8"))
     training = description.get("training") or {}
@@ -186,8 +189,8 @@ def policy_card(folder: str | Path, name: str, results: str | None = None) -> st
         f"```sh\nudacity-gym drive {load}\n```",
         f"## What it does\n\n{_list(_inputs_and_outputs(description))}",
     ]
-    if training:
-        sections.append(f"## How it was trained\n\n{_list(_training(training))}")
+    if training or facts:
+        sections.append(f"## How it was trained\n\n{_training(training, facts or {})}")
     if results:
         sections.append(f"## Results\n\n```text\n{results.strip()}\n```")
     sections.append(
@@ -251,13 +254,13 @@ def _inputs_and_outputs(description: Mapping[str, Any]) -> dict[str, str]:
     return facts
 
 
-def _training(training: Mapping[str, Any]) -> dict[str, str]:
-    facts = {"Learner": str(training["learner"])} if "learner" in training else {}
-    if "rows" in training:
-        facts["Rows"] = str(training["rows"])
-    settings = training.get("settings", {})
-    facts |= {name: f"`{json.dumps(value)}`" for name, value in sorted(settings.items())}
-    return facts
+def _training(training: Mapping[str, Any], facts: Mapping[str, str]) -> str:
+    learner = {"Learner": str(training["learner"])} if "learner" in training else {}
+    text = _list({**learner, **facts})
+    settings = training.get("settings")
+    if settings:
+        text += f"\n\nAll settings:\n\n```json\n{json.dumps(settings, indent=2, sort_keys=True)}\n```"
+    return text
 
 
 def _list(facts: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tomllib
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import algorithms
 from tests.pages import ROOT
@@ -135,3 +136,13 @@ def test_an_extra_is_described_by_what_it_installs(extra: Extra):
 def test_the_version_comes_from_one_place():
     assert "version" in PROJECT["dynamic"]
     assert re.fullmatch(r"\d+\.\d+\.\d+(\.?\w+)?", import_module("udacity_gym").__version__)
+
+
+def test_every_package_of_the_project_is_pinned():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [Requirement(line) for line in lines if not line.startswith("#")]
+    assert all(re.match(r"==\d", str(pin.specifier)) for pin in pinned)
+    named = (PROJECT["dependencies"], *DECLARED.values())
+    names = {canonicalize_name(Requirement(text).name) for texts in named for text in texts}
+    own_environment = {name for name, extra in EXTRAS.items() if extra.conflict}
+    assert {pin.name for pin in pinned} == names - own_environment - {"udacity-gym"}
