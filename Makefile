@@ -6,6 +6,9 @@ PIP_FLAGS ?=
 OUTPUT ?= demo-output
 RECORDING ?=
 PYTEST_FLAGS ?=
+WHEEL_FLAGS ?=
+# What make install and make demo install; make install EXTRAS=all adds all that is optional.
+EXTRAS ?= train,plot
 # Tests run in this many processes. Each takes its share in order, so that most files stay in one process, and
 # then takes tests from the others.
 JOBS ?= 2
@@ -19,7 +22,7 @@ OLDEST_TESTS := tests/udacity_gym/test_env.py tests/udacity_gym/test_vector.py t
 	tests/algorithms/adapters/test_stable_baselines3.py tests/algorithms/adapters/test_sb3_vec_env.py tests/algorithms/test_base.py tests/algorithms/test_preprocessing.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-oldest test-oldest-torch lint types docs format bench clean
+.PHONY: help install demo test test-all test-oldest test-oldest-torch test-wheel coverage lint types docs format bench clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -28,7 +31,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS) --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS) --editable ".[$(EXTRAS)]"
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
@@ -64,6 +67,16 @@ $(VENV)-oldest-torch/installed: pyproject.toml
 
 test-oldest-torch: $(VENV)-oldest-torch/installed  ## Test the learners with the oldest torch.
 	$(VENV)-oldest-torch/bin/python $(PYTEST) -W default --disable-warnings -m "not long" $(PYTEST_FLAGS) tests/algorithms
+
+test-wheel: $(VENV)/installed-dev  ## Build the wheel, install it into empty environments, and use it, in minutes.
+	$(BIN)/python .ci/test_wheel.py $(WHEEL_FLAGS)
+
+coverage: $(VENV)/installed-dev  ## Measure which lines and branches the quick tests reach; the report is in build/coverage.
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -m "not long" $(PYTEST_FLAGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage html --quiet
+	$(BIN)/python -m coverage report
 
 lint: $(VENV)/installed-dev  ## Check style and format.
 	$(BIN)/ruff check .

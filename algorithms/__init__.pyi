@@ -80,6 +80,7 @@ from .policies.networks import (
     SmallResNet as SmallResNet,
     make_network as make_network,
 )
+from .policies.numpy_policy import NumpyPolicy as NumpyPolicy
 from .policies.preprocessing import Preprocessing as Preprocessing
 from .training.arrays import FrameDataset as FrameDataset
 from .training.augment import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -92,6 +93,35 @@ class Policy(ABC):
         Returns:
             The folder.
         """
+
+    def push_to_hub(self, repository: str, *, private: bool = False, results: str | None = None) -> str:
+        """Upload the policy to the Hugging Face Hub; see `udacity_gym.hub.push_policy`.
+
+        Args:
+            repository: "user/name"; it is created if it does not exist.
+            private: whether a new repository is private.
+            results: results for the model card, such as ``str(evaluate(policy, env))``.
+
+        Returns:
+            The URL of the repository.
+        """
+        from udacity_gym.hub import push_policy
+
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = self.save(Path(scratch) / "policy")
+            return push_policy(folder, repository, private=private, results=results)
+
+    @staticmethod
+    def from_pretrained(name: str, **options: Any) -> Policy:
+        """Load a policy from the Hugging Face Hub, or one of this package.
+
+        Args:
+            name: "user/name", or "user/name@revision"; or "pretrained:lake" and the like.
+            options: see `algorithms.load_policy`.
+        """
+        from algorithms.policies.loading import load_policy
+
+        return load_policy(name if ":" in name else f"hf:{name}", **options)
 
     def predict(
         self,

@@ -11,7 +11,8 @@ import warnings
 
 import numpy as np
 
-from udacity_gym.errors import DisplayError, MissingDependencyError, UdacityGymError
+from udacity_gym.errors import DisplayError, UdacityGymError
+from udacity_gym.installation import missing
 from udacity_gym.telemetry import Image
 
 INPUT_EVENTS = (
@@ -30,10 +31,7 @@ INPUT_EVENTS = (
 def why_no_window() -> UdacityGymError | None:
     """Reason why no window can be opened, as an error; None if one can."""
     if importlib.util.find_spec("pygame") is None:
-        return MissingDependencyError(
-            'render_mode="human" needs pygame: run pip install "udacity-gym[human]", '
-            'or use render_mode="rgb_array"'
-        )
+        return missing("pygame", 'render_mode="human", unlike "rgb_array",')
     if sys.platform.startswith(("linux", "freebsd")) and not any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
     ):

@@ -21,6 +21,15 @@ environment of its own. Its problems, and the solutions here:
 
 from __future__ import annotations
 
+from udacity_gym.installation import missing
+
+try:
+    from imitation.algorithms.dagger import DAggerTrainer, InteractiveTrajectoryCollector
+    from imitation.data import rollout, serialize
+    from imitation.data.types import Transitions
+except ImportError as error:
+    raise missing("imitation", __name__, error=error) from error
+
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,22 +48,12 @@ from algorithms.adapters.stable_baselines3 import (
     policy_of,
 )
 from algorithms.training.data import Frames, drop_broken_images, open_recordings
-from udacity_gym.errors import MissingDependencyError, OptionError
+from udacity_gym.errors import OptionError
 from udacity_gym.recording.frames import ImageCache
 
 if TYPE_CHECKING:
     from algorithms import NetworkPolicy
     from udacity_gym.recording import Recording
-
-try:
-    from imitation.algorithms.dagger import DAggerTrainer, InteractiveTrajectoryCollector
-    from imitation.data import rollout, serialize
-    from imitation.data.types import Transitions
-except ImportError as error:
-    raise MissingDependencyError(
-        'this needs imitation: pip install "udacity-gym[imitation]", in an environment of its own, because '
-        f"imitation 1.0.1 wants gymnasium 0.29 and Stable-Baselines3 2.2 ({error})"
-    ) from error
 
 __all__ = ["DAgger", "Demonstrations", "actor_critic", "demonstrate", "policy_of", "stay_in_training"]
 

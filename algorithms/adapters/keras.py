@@ -28,6 +28,13 @@ kernels by 180 degrees. Keras 2 wrote the backend into the file.
 
 from __future__ import annotations
 
+from udacity_gym.installation import missing, require
+
+try:
+    import torch  # noqa: F401 - the modules below need it
+except ImportError as error:
+    raise missing("torch", "driving with a Keras model", "keras", error) from error
+
 import io
 import json
 import re
@@ -44,7 +51,7 @@ from algorithms.adapters.keras_layers import Builder, Layer, Weights
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.policies.preprocessing import Preprocessing
 from udacity_gym.driving.throttle_laws import ThrottleLaw, make_throttle_law
-from udacity_gym.errors import CheckpointError, MissingDependencyError, OptionError
+from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import MPH
 
@@ -270,12 +277,7 @@ def _warn_if_undescribed(
 
 def _read(path: Path) -> _File:
     """Read a file, and the architecture beside it if it has weights only."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'reading Keras models needs h5py: pip install "udacity-gym[keras]" ({error})'
-        ) from error
+    h5py = require("h5py", "reading Keras models", "keras")
     if not path.is_file():
         raise CheckpointError(f"no Keras model at {path}: there is no such file")
     try:

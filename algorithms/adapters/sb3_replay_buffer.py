@@ -6,6 +6,13 @@ fill_replay_buffer(model.replay_buffer, "my-drive", Downscale((84, 84), crop=(0,
 
 from __future__ import annotations
 
+from udacity_gym.installation import missing
+
+try:
+    from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
+except ImportError as error:
+    raise missing("stable_baselines3", __name__, error=error) from error
+
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +22,8 @@ from numpy.typing import NDArray
 
 from algorithms.adapters.offline import Transitions
 from algorithms.training.data import Frames, drop_broken_images, open_recordings
-from udacity_gym.errors import MissingDependencyError, OptionError
+from udacity_gym.errors import OptionError
 from udacity_gym.telemetry import Image
-
-try:
-    from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
-except ImportError as error:
-    raise MissingDependencyError(
-        f'a replay buffer needs Stable-Baselines3: pip install "udacity-gym[rl]" ({error})'
-    ) from error
 
 if TYPE_CHECKING:
     from udacity_gym.recording import Recording

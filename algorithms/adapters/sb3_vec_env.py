@@ -6,6 +6,14 @@ model = PPO("CnnPolicy", envs)
 
 from __future__ import annotations
 
+from udacity_gym.installation import missing
+
+try:
+    from stable_baselines3.common.env_util import is_wrapped
+    from stable_baselines3.common.vec_env import VecEnv
+except ImportError as error:
+    raise missing("stable_baselines3", __name__, error=error) from error
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +21,12 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.errors import MissingDependencyError
 from udacity_gym.vector import FINAL_OBSERVATION, UdacityVectorEnv
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
     from udacity_gym.telemetry import Image
-
-try:
-    from stable_baselines3.common.env_util import is_wrapped
-    from stable_baselines3.common.vec_env import VecEnv
-except ImportError as error:
-    raise MissingDependencyError(
-        f'this vector environment is for Stable-Baselines3: pip install "udacity-gym[rl]" ({error})'
-    ) from error
 
 
 class UdacityVecEnv(VecEnv):

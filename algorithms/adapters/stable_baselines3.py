@@ -9,6 +9,20 @@ drives by the state vector.
 
 from __future__ import annotations
 
+from udacity_gym.installation import missing
+
+try:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+    from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+    from stable_baselines3.common.vec_env import VecEnv
+    from stable_baselines3.sac.policies import SACPolicy
+    from stable_baselines3.sac.sac import SAC
+except ImportError as error:
+    raise missing("stable_baselines3", __name__, error=error) from error
+
 import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +37,7 @@ from torch import Tensor, nn
 from algorithms.policies.losses import Gaussian, MeanSquare
 from algorithms.policies.network_policy import NetworkPolicy, one_thread
 from algorithms.policies.preprocessing import Preprocessing
-from udacity_gym.errors import MissingDependencyError, OptionError, SimulatorError
+from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.observer import STATE_SCALES, state_vector
 from udacity_gym.telemetry import Image, Telemetry
 from udacity_gym.world.track.track import Track
@@ -31,20 +45,6 @@ from udacity_gym.wrappers import fit_to
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-try:
-    from stable_baselines3.common.base_class import BaseAlgorithm
-    from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-    from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-    from stable_baselines3.common.vec_env import VecEnv
-    from stable_baselines3.sac.policies import SACPolicy
-    from stable_baselines3.sac.sac import SAC
-except ImportError as error:
-    raise MissingDependencyError(
-        f'reinforcement learning needs Stable-Baselines3: pip install "udacity-gym[rl]" ({error})'
-    ) from error
 
 Model = TypeVar("Model", bound=BaseAlgorithm)
 

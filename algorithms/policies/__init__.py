@@ -2,4 +2,6 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from udacity_gym.installation import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(lazy_loader.attach_stub(__name__, __file__), __name__)

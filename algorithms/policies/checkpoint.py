@@ -13,15 +13,27 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors, save as save_tensors
-from torch import Tensor
 
 from udacity_gym.driving.loading import ADVICE
 from udacity_gym.errors import CheckpointError
 from udacity_gym.files import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NAME = "policy"
+"""Stem of the two files of a policy."""
+
+FORMAT = "udacity-gym-policy"
+VERSION = 4
+"""Version 3 had no ``policy``, ``cameras`` and ``chunks``: policies took one camera and predicted one action.
+Version 2 used other names, see `algorithms.older_files`. Version 1 had no ``loss``, ``inputs`` and past
+frames: the network mapped one image to the action itself."""
 
 
 def write_checkpoint(
@@ -54,6 +66,8 @@ def write_checkpoint(
             raise CheckpointError(
                 f"{folder} holds something else ({', '.join(foreign)}); choose another folder"
             )
+    from safetensors.torch import save as save_tensors
+
     weights = save_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     digest = hashlib.sha256(weights).hexdigest()
     text = json.dumps({**description, "weights_sha256": digest}, indent=2) + "\n"
@@ -104,6 +118,41 @@ def read_checkpoint(
     Raises:
         CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or of another kind.
     """
+    from safetensors.torch import load as load_tensors
+
+    path, weights, description = _read(folder, name, expected_format, versions)
+    try:
+        return load_tensors(weights), description
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is corrupt: {error}") from error
+
+
+def read_weights(
+    folder: Path, name: str, expected_format: str
+) -> tuple[dict[str, NDArray[np.floating[Any]]], dict[str, Any]]:
+    """Read a checkpoint of any version as `read_checkpoint` does, but as arrays and without torch.
+
+    Args:
+        folder: see `read_checkpoint`.
+        name: see `read_checkpoint`.
+        expected_format: see `read_checkpoint`.
+
+    Raises:
+        CheckpointError: See `read_checkpoint`.
+    """
+    from safetensors.numpy import load as load_arrays
+
+    path, weights, description = _read(folder, name, expected_format, None)
+    try:
+        return load_arrays(weights), description
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is corrupt: {error}") from error
+
+
+def _read(
+    folder: Path, name: str, expected_format: str, versions: tuple[int, ...] | None
+) -> tuple[Path, bytes, dict[str, Any]]:
+    """Path and content of the weights, and the description. All versions if ``versions`` is None."""
     description_path, weights_path = folder / f"{name}.json", folder / f"{name}.safetensors"
     if folder.is_file():
         advice = ADVICE.get(folder.suffix, "is a file; a checkpoint is a folder")
@@ -120,7 +169,7 @@ def read_checkpoint(
         raise CheckpointError(
             f"{description_path}: 'format' is not {expected_format!r}; it belongs to something else"
         )
-    if description.get("version") not in versions:
+    if versions is not None and description.get("version") not in versions:
         raise CheckpointError(
             f"{description_path}: version {description.get('version')!r}, but this library reads "
             f"{' and '.join(map(str, versions))}; it was written by another version of this library"
@@ -137,10 +186,7 @@ def read_checkpoint(
             f"{weights_path} is corrupt or of another checkpoint: its SHA-256 is not the one written in "
             f"{description_path.name}; copy both files again"
         )
-    try:
-        return load_tensors(weights), description
-    except SafetensorError as error:
-        raise CheckpointError(f"{weights_path} is corrupt: {error}") from error
+    return weights_path, weights, description
 
 
 def _incomplete(missing: Path) -> CheckpointError:

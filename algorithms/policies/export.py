@@ -42,8 +42,9 @@ from algorithms.policies.network_policy import NetworkPolicy, input_scales
 from udacity_gym.driving.driver import name_of
 from udacity_gym.driving.onnx_policy import KEY
 from udacity_gym.driving.throttle_laws import throttle_law_to_json
-from udacity_gym.errors import MissingDependencyError, OptionError, UdacityGymError
+from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.files import replacing
+from udacity_gym.installation import require
 from udacity_gym.telemetry import Image
 
 TOLERANCE = 0.02
@@ -285,14 +286,9 @@ def _test_images(size: tuple[int, int]) -> list[Image]:
 
 
 def _write_onnx(model: ImagesToActions, description: str, part: Path) -> Run:
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401 - torch needs it
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'exporting to ONNX needs more packages: pip install "udacity-gym[onnx]" ({error})'
-        ) from error
+    onnx, onnxruntime, _ = (  # torch needs the last one
+        require(module, "exporting to ONNX") for module in ("onnx", "onnxruntime", "onnxscript")
+    )
     examples = model.example_inputs()
     cars = torch.export.Dim("n", min=1)
     with _quiet("torch.onnx"), _as_export_error():

@@ -1,53 +1,26 @@
-"""Loading policies from checkpoints: `load_policy`."""
+"""Loading policies from checkpoints: `load_policy`. Needs torch only for what NumPy can't compute."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from algorithms.base import Policy
-from algorithms.older_files import rename_entries, upgrade_preprocessing, upgrade_training
 from algorithms.policies import ensemble
-from algorithms.policies.checkpoint import check_tensors, read_checkpoint
-from algorithms.policies.chunks import Chunks
-from algorithms.policies.device import Precision
 from algorithms.policies.ensemble import Ensemble
-from algorithms.policies.losses import Loss, LossSetting
-from algorithms.policies.network_policy import (
-    FORMAT,
-    VERSION,
-    NetworkPolicy,
-    check_actions,
-    check_cameras,
-    check_inputs,
-)
-from algorithms.policies.networks import NETWORKS, Network, check_fits, make_network, network_name
-from algorithms.policies.preprocessing import Preprocessing
-from udacity_gym.driving.throttle_laws import make_throttle_law
-from udacity_gym.errors import CheckpointError, OptionError
+from algorithms.policies.numpy_policy import NumpyPolicy
+from udacity_gym.driving.loading import policy_path
+from udacity_gym.errors import CheckpointError
 from udacity_gym.files import find_policy
 
-_VERSION_1 = {"loss": {"name": "mse"}, "inputs": {}, "past_frames": 0}
-"""Values of fields that checkpoints of version 1 do not have."""
-
-_VERSION_3 = {"policy": "NetworkPolicy", "cameras": ["center"], "chunks": {"size": 1}}
-"""Values of fields that checkpoints of version 3 and older do not have."""
-
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "policy": str,
-    "network": str,
-    "preprocessing": dict,
-    "actions": dict,
-    "target_speed": (int, float, type(None)),
-    "loss": dict,
-    "inputs": dict,
-    "past_frames": int,
-    "cameras": list,
-    "chunks": dict,
-    "training": dict,
-}
+if TYPE_CHECKING:
+    from algorithms.policies.device import Precision
+    from algorithms.policies.losses import LossSetting
+    from algorithms.policies.network_policy import NetworkPolicy
+    from algorithms.policies.networks import Network
 
 
 def load_policy(
@@ -64,8 +37,11 @@ def load_policy(
     A checkpoint names its classes, but never makes Python import code. Classes of your own, which are not
     registered, are given here.
 
+    Where torch is not installed, a PilotNet is loaded as a `NumpyPolicy`, which drives alike.
+
     Args:
-        folder: folder of the checkpoint, or of a training that has it in ``policy``.
+        folder: folder of the checkpoint, or of a training that has it in ``policy``; "pretrained:lake" for a
+            policy of this package, or "hf:user/repository" for one on the Hugging Face Hub.
         device: where the network computes, see `NetworkPolicy.to`. For one image at a time a CPU is quick
             enough.
         precision: arithmetic of the network, "float32" or "bfloat16".
@@ -78,115 +54,20 @@ def load_policy(
 
     Raises:
         CheckpointError: There is no checkpoint, or it is incomplete, corrupt, or does not fit its network.
+        MissingDependencyError: torch is not installed, and the policy needs it.
         OptionError: There is no such device.
     """
-    folder = find_policy(Path(folder))
-    own = {"device": device, "precision": precision, "network": network, "loss": loss, "policy": policy}
+    folder = find_policy(policy_path(folder))
     if is_ensemble(folder):
+        own = {"device": device, "precision": precision, "network": network, "loss": loss, "policy": policy}
         return _load_ensemble(folder, own)
-    tensors, description = read_checkpoint(folder, "policy", FORMAT, (1, 2, 3, VERSION))
-    if description["version"] == 1:
-        description = {**description, **_VERSION_1}
-    if description["version"] < 3:
-        description = _upgrade(description)
-    if description["version"] < 4:
-        description = {**_VERSION_3, **description}
-    path = folder / "policy.json"
-    for field, kind in _FIELDS.items():
-        if field not in description:
-            raise CheckpointError(f"{path}: {field!r} is missing; save the policy again")
-        if not isinstance(description[field], kind):
-            raise CheckpointError(f"{path}: {field}={description[field]!r} has the wrong type")
-    try:
-        made = _make(description, network, loss, policy)
-    except OptionError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    name = description["network"]
-    check_tensors(tensors, made.network.state_dict(), f"{folder / 'policy.safetensors'} ({name})")
-    made.network.load_state_dict(tensors)
-    return made.to(device, precision)
+    if find_spec("torch") is None:
+        return NumpyPolicy.load(folder)
+    from algorithms.policies.network_loading import load_network_policy
 
-
-def _make(
-    description: Mapping[str, Any],
-    network: Network | None,
-    loss: LossSetting | None,
-    policy: type[NetworkPolicy] | None,
-) -> NetworkPolicy:
-    """Make the policy that a checkpoint describes, with random weights.
-
-    Raises:
-        OptionError: A part does not fit, or is neither registered nor given.
-    """
-    name, past_frames = description["network"], description["past_frames"]
-    actions, inputs = tuple(description["actions"]), tuple(description["inputs"])
-    cameras, target_speed = tuple(description["cameras"]), description["target_speed"]
-    law = description.get("throttle_law")  # older checkpoints have none
-    throttle_law = None if law is None else make_throttle_law(law)
-    policy_class = _policy_class(description["policy"], policy)
-    check_actions(actions, target_speed, throttle_law)
-    check_inputs(inputs, past_frames)
-    check_cameras(cameras)
-    try:
-        chunks = Chunks(**description["chunks"])
-    except TypeError as error:
-        raise OptionError(f"chunks={description['chunks']!r} has other entries than Chunks") from error
-    objective = Loss.from_json(description["loss"], loss)
-    preprocessing = Preprocessing.from_json(description["preprocessing"])
-    chosen: str | Network = name
-    if network is not None:
-        if network_name(network) != name:
-            raise OptionError(f"the network is {name!r}, not the given {network_name(network)!r}")
-        chosen = network
-    elif name not in NETWORKS:
-        raise OptionError(
-            f"no network {name!r} is registered; give its class or function: "
-            f"load_policy(..., network={name}), or register it: NETWORKS.register({name!r}, {name})"
-        )
-    made = make_network(
-        chosen,
-        objective.outputs(len(actions)) * chunks.size,
-        frames=past_frames + 1,
-        measurements=len(inputs),
-        cameras=len(cameras),
-        steps=chunks.size,
+    return load_network_policy(
+        folder, device=device, precision=precision, network=network, loss=loss, policy=policy
     )
-    check_fits(chosen, preprocessing)
-    return policy_class(
-        made,
-        preprocessing,
-        actions,
-        target_speed,
-        description["training"],
-        loss=objective,
-        inputs=inputs,
-        past_frames=past_frames,
-        cameras=cameras,
-        chunks=chunks,
-        network_name=name,
-        throttle_law=throttle_law,
-    )
-
-
-def _policy_class(name: str, given: type[NetworkPolicy] | None) -> type[NetworkPolicy]:
-    if given is not None:
-        if given.__name__ != name:
-            raise OptionError(f"the policy is a {name}, not the given {given.__name__}")
-        return given
-    if name != NetworkPolicy.__name__:
-        raise OptionError(
-            f"the policy is a {name}, a class of its author's; give it: load_policy(..., policy={name})"
-        )
-    return NetworkPolicy
-
-
-def _upgrade(older: Mapping[str, Any]) -> dict[str, Any]:
-    """A description of version 1 or 2 with the names of version 3."""
-    description = rename_entries(older, {"history": "past_frames"})
-    for name, rename in (("preprocessing", upgrade_preprocessing), ("training", upgrade_training)):
-        if isinstance(description.get(name), dict):
-            description[name] = rename(description[name])
-    return description
 
 
 def is_ensemble(folder: Path) -> bool:

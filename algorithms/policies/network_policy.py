@@ -17,7 +17,7 @@ from typing_extensions import Self
 from algorithms.base import ACTION_MEANINGS, Action, Floats, ObservationError, Policy
 from algorithms.checks import Number
 from algorithms.policies.batch import Batch
-from algorithms.policies.checkpoint import write_checkpoint
+from algorithms.policies.checkpoint import FORMAT, NAME, VERSION, write_checkpoint
 from algorithms.policies.chunks import Chunks, ChunkState
 from algorithms.policies.device import (
     Precision,
@@ -37,12 +37,6 @@ from udacity_gym.telemetry import MPH, Image
 if TYPE_CHECKING:
     from algorithms.policies.export import Exported
     from algorithms.training.config import TrainingConfig
-
-FORMAT = "udacity-gym-policy"
-VERSION = 4
-"""Version 3 had no ``policy``, ``cameras`` and ``chunks``: policies took one camera and predicted one action.
-Version 2 used other names, see `algorithms.older_files`. Version 1 had no ``loss``, ``inputs`` and past
-frames: the network mapped one image to the action itself."""
 
 State: TypeAlias = tuple[NDArray[Any], ...]
 """What a policy remembers from step to step: arrays whose first axis is the car."""
@@ -464,7 +458,7 @@ class NetworkPolicy(Policy):
             "chunks": asdict(self.chunks),
             "training": self.training,
         }
-        return write_checkpoint(folder, "policy", self.network.state_dict(), description)
+        return write_checkpoint(folder, NAME, self.network.state_dict(), description)
 
     def export(self, path: str | Path) -> Exported:
         """Export the policy to one file that drives without this package; see `algorithms.export`.

@@ -26,6 +26,7 @@ from udacity_gym.errors import (
     TrackError,
 )
 from udacity_gym.experts import PurePursuit
+from udacity_gym.installation import install_command
 from udacity_gym.observer import PREVIEW, STATE_SCALES
 from udacity_gym.rewards import DEFAULT_REWARDS
 from udacity_gym.simulators.embedded import EmbeddedSimulator
@@ -493,7 +494,7 @@ def test_human_mode_without_a_display_says_what_to_do(no_display):
 
 def test_human_mode_without_pygame_names_the_pip_command(dummy_display, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"pip install .udacity-gym\[human\]"):
+    with pytest.raises(MissingDependencyError, match=re.escape(install_command("human"))):
         UdacityEnv(render_mode="human")
 
 

@@ -24,7 +24,7 @@ from typing import Any
 from udacity_gym import __version__
 from udacity_gym.cli.options import add_options, read_options
 from udacity_gym.errors import UdacityGymError
-from udacity_gym.installation import hidden_package
+from udacity_gym.installation import extra_of, hidden_package, missing
 from udacity_gym.progress import hide_progress
 
 VERBS = (
@@ -102,6 +102,8 @@ def _run(words: Sequence[str]) -> int:
 
 def _import_advice(error: ImportError) -> str:
     """Advice for a module that can't be imported."""
+    if isinstance(error, ModuleNotFoundError) and extra_of(error.name or "") is not None:
+        return str(missing(str(error.name), "this", error=error))
     advice = "A package is missing or broken. Run udacity-gym doctor to find out which."
     return hidden_package(error.name or "") or advice
 

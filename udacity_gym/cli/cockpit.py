@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.shared import check_seed
-from udacity_gym.errors import MissingDependencyError
+from udacity_gym.installation import missing
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ def run(options: Options) -> int:
         from udacity_gym.cockpit import Cockpit, Session, Setup, Workspace
         from udacity_gym.cockpit.security import is_loopback, new_token
     except ImportError as error:
-        raise MissingDependencyError(
-            f'the cockpit needs {error.name}: run pip install "udacity-gym[cockpit]"'
-        ) from error
+        raise missing(error.name or "starlette", "the cockpit", "cockpit", error) from error
     from udacity_gym.checks import check_number
     from udacity_gym.world.track.track import Track
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from udacity_gym.cli.options import About
-from udacity_gym.errors import MissingDependencyError
+from udacity_gym.installation import require
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,6 @@ def run(options: Options) -> int:
     """Print the script."""
     from udacity_gym.cli import make_parser
 
-    try:
-        import shtab
-    except ImportError as error:
-        raise MissingDependencyError(
-            'completion needs shtab, which is not installed: pip install "udacity-gym[completion]"'
-        ) from error
+    shtab = require("shtab", "completion")
     print(shtab.complete(make_parser(), options.shell))
     return 0

@@ -13,6 +13,7 @@ import numpy as np
 from udacity_gym.cli.options import VIDEO_FORMAT, About
 from udacity_gym.cli.outputs import new_folder
 from udacity_gym.cli.shared import check_seed, drive_and_report, make_env, make_expert, positive
+from udacity_gym.installation import require
 from udacity_gym.text import count
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def run(options: Options) -> int:
         max_seconds=options.max_seconds,
     )
     check_seed(options.seed)
+    require("torch", "the demo, which trains a network,")
     from udacity_gym.recording import open_recording
     from udacity_gym.world.track.track import Track
 

@@ -11,27 +11,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from udacity_gym.cli.options import About
 from udacity_gym.cli.shared import EXPERT, load_driver, make_env
-from udacity_gym.installation import hidden_package
+from udacity_gym.installation import DISTRIBUTION, EXTRAS, conflict_of, hidden_package, install_command
 from udacity_gym.protocol.ports import Kind, count_clients, identify, listener, wait_for_knock
 from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.text import count
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
 
-DISTRIBUTION = "udacity-gym"
-EXTRAS = {
-    "video": ("av", "videos as MP4"),
-    "completion": ("shtab", "completion of the command in a shell"),
-    "human": ("pygame", "a window that shows the car"),
-    "cockpit": ("starlette", "the cockpit in the browser"),
-    "rl": ("stable-baselines3", "reinforcement learning"),
-    "imitation": ("imitation", "GAIL, AIRL and other learners"),
-}
 KINDS: dict[Kind, str] = {
     "udacity-gym": "an environment of udacity-gym, which waits for a simulator or drives one",
     "driver": "a Socket.IO server, such as a drive.py",
@@ -127,7 +119,7 @@ def _packages() -> Iterator[Check]:
     try:
         texts = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
-        yield Check(DISTRIBUTION, "warn", "not installed; imported from a source folder", "pip install -e .")
+        yield Check(DISTRIBUTION, "warn", "not installed; imported from a source folder", install_command())
         return
     yield Check(DISTRIBUTION, "ok", importlib.metadata.version(DISTRIBUTION))
     for text in texts:
@@ -153,12 +145,19 @@ def _package(name: str, required: str) -> Check:
 
 
 def _extras() -> Iterator[Check]:
-    for extra, (package, purpose) in EXTRAS.items():
-        try:
-            result = f"{package} {importlib.metadata.version(package)}"
-        except importlib.metadata.PackageNotFoundError:
-            result = f'not installed; for {purpose}: pip install "{DISTRIBUTION}[{extra}]"'
-        yield Check(f"extra {extra}", "ok", result)
+    """Whether each extra is installed, and how to install it, or why it can't be installed here."""
+    for name, extra in EXTRAS.items():
+        missing_modules = [module for module in extra.modules if find_spec(module) is None]
+        conflict = conflict_of(name)
+        if not missing_modules:
+            yield Check(f"extra {name}", "ok", f"installed: {extra.purpose}")
+            continue
+        part = "" if len(missing_modules) == len(extra.modules) else f" ({', '.join(missing_modules)})"
+        result = f"not installed{part}; for {extra.purpose}"
+        advice = (
+            install_command(name) if conflict is None else f"an environment of its own, because {conflict}"
+        )
+        yield Check(f"extra {name}", "ok", result, advice)
 
 
 def _opencv() -> Check:
@@ -184,6 +183,8 @@ def _is_installed(name: str) -> bool:
 
 
 def _torch() -> Check:
+    if find_spec("torch") is None:
+        return Check("torch", "ok", "not installed; PilotNets drive without it, the extra train installs it")
     import torch
 
     from algorithms.policies.device import describe_device, find_device, quickest_precision

@@ -120,6 +120,7 @@ def _evaluate(options: Options, policy: str) -> int:
 
 def _compare(options: Options, suite_name: str) -> int:
     """Compare policies on a suite."""
+    from udacity_gym.driving.loading import policy_path
     from udacity_gym.evaluation import SUITES, ForEachTrack, compare, run_suite, write_comparison
     from udacity_gym.evaluation.suite_result import EPISODES
     from udacity_gym.files import digest_of, find_policy, write_whole
@@ -138,7 +139,7 @@ def _compare(options: Options, suite_name: str) -> int:
                 suite,
                 folder=options.output / re.sub(r"[^\w.-]+", "-", name),
                 processes=options.processes,
-                identity=digest_of(find_policy(Path(policy))),  # an expert by name has no files
+                identity=digest_of(find_policy(policy_path(policy))),  # an expert by name has no files
                 videos=options.incident_videos,
                 video_format=options.video_format,
                 progress=True,

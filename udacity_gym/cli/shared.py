@@ -48,6 +48,7 @@ def make_expert(expert: str, track: str | Track, speed: float | None = None, noi
         OptionError: There is no such expert, or a policy was given a speed.
         CheckpointError: The folder has no policy.
     """
+    from udacity_gym.driving.loading import policy_path
     from udacity_gym.experts import (
         EXPERTS,
         Noise,
@@ -57,7 +58,7 @@ def make_expert(expert: str, track: str | Track, speed: float | None = None, noi
     )
 
     expert = "pure_pursuit" if expert == EXPERT else expert
-    if expert not in EXPERTS and Path(expert).exists():
+    if expert not in EXPERTS and policy_path(expert).exists():
         if speed is not None:
             raise OptionError("--speed needs a named expert; a policy has its own speed")
         driver: Any = PolicyExpert(load_driver(expert, track))
@@ -80,15 +81,16 @@ def load_driver(policy: str, track: str | Track) -> Any:
     Raises:
         CheckpointError: The folder has no policy, or there is neither a file nor an expert of this name.
     """
-    from udacity_gym.driving.loading import load_policy, unknown_driver
+    from udacity_gym.driving.loading import load_policy, policy_path, unknown_driver
     from udacity_gym.experts import EXPERTS, make_expert as make_named_expert
 
     name = "pure_pursuit" if policy == EXPERT else policy
-    if not Path(policy).exists():
+    path = policy_path(policy)
+    if not path.exists():
         if name in EXPERTS:
             return make_named_expert(name, track)
         raise CheckpointError(unknown_driver(policy))
-    return load_policy(policy)
+    return load_policy(path)
 
 
 def check_seed(seed: int) -> None:
@@ -157,6 +159,7 @@ def drive_and_report(
     """
     from udacity_gym.driving.policy_inputs import cameras_for, image_size_for
     from udacity_gym.evaluation import DriveVideo, evaluate, write_report
+    from udacity_gym.evaluation.figures import NO_FIGURES
     from udacity_gym.world.track.track import Track
 
     sampler = ImageSampler(Track.load(track).length)
@@ -184,6 +187,8 @@ def drive_and_report(
             progress=True,
         )
         evaluation.save(folder / "evaluation.json")
+    if NO_FIGURES is not None:
+        print(f"The report has no figures: {NO_FIGURES}")
     write_report(
         folder / "report.html",
         evaluation,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from udacity_gym.checks import check_number
 from udacity_gym.driving.decision import HUMAN, make_action
-from udacity_gym.errors import DisplayError, MissingDependencyError, OptionError
+from udacity_gym.errors import DisplayError, OptionError
+from udacity_gym.installation import require
 from udacity_gym.window import INPUT_EVENTS
 
 TURNING, RETURNING = 2.5, 3.0
@@ -405,12 +406,6 @@ def _layout(name: str) -> Layout:
 
 def _import_pygame() -> Any:
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    try:
-        with warnings.catch_warnings():  # pygame's own import of pkg_resources warns, which helps nobody here
-            warnings.simplefilter("ignore")
-            import pygame
-    except ImportError as error:
-        raise MissingDependencyError(
-            'keyboards and gamepads need pygame: run pip install "udacity-gym[human]"'
-        ) from error
-    return pygame
+    with warnings.catch_warnings():  # pygame's own import of pkg_resources warns, which helps nobody here
+        warnings.simplefilter("ignore")
+        return require("pygame", "driving by keyboard or gamepad")

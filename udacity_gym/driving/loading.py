@@ -33,8 +33,40 @@ ADVICE = {
 }
 """What to do about files that can't be loaded, by suffix."""
 
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+"""A folder for each policy that comes with this package."""
+
 PLACES = (".", "policy", "training/policy")
 """Folders in which a marker is looked for: the checkpoint itself, that of a training, that of a demo."""
+
+
+def pretrained_names() -> list[str]:
+    """Names of the policies that come with this package, such as "pretrained:lake"."""
+    return sorted(f"pretrained:{path.parent.name}" for path in PRETRAINED.glob("*/policy.json"))
+
+
+def policy_path(name: str | Path) -> Path:
+    """The file or folder of a policy.
+
+    Args:
+        name: its path; "pretrained:NAME" for a policy of this package; or "hf:USER/REPOSITORY" for one on the
+            Hugging Face Hub, which is downloaded at the first use.
+
+    Raises:
+        CheckpointError: This package has no policy of that name, or the Hub has none.
+        MissingDependencyError: huggingface_hub is not installed.
+    """
+    kind, colon, rest = str(name).partition(":")
+    if colon and kind == "pretrained":
+        if str(name) not in pretrained_names():
+            known = ", ".join(pretrained_names())
+            raise CheckpointError(f"there is no policy {name}; this package has {known}")
+        return PRETRAINED / rest
+    if colon and kind == "hf":
+        from udacity_gym.hub import download_policy
+
+        return download_policy(rest)
+    return Path(name)
 
 
 def load_policy(path: str | Path) -> Any:
@@ -42,7 +74,7 @@ def load_policy(path: str | Path) -> Any:
 
     Args:
         path: an ONNX file, a checkpoint folder or the folder of its training, or whatever else an installed
-            package can load, see `GROUP`.
+            package can load, see `GROUP`; or a name that `policy_path` knows, such as "pretrained:lake".
 
     Returns:
         The policy; it has ``predict``.
@@ -50,7 +82,7 @@ def load_policy(path: str | Path) -> Any:
     Raises:
         CheckpointError: There is nothing at the path that can be loaded.
     """
-    path = Path(path)
+    path = policy_path(path)
     if not path.exists():
         raise CheckpointError(
             f"there is no policy at {path}: no such folder or file; give the folder of a checkpoint or its "
@@ -99,7 +131,7 @@ def load_driver(name: str | Path) -> Any:
     Raises:
         CheckpointError: There is neither.
     """
-    path = Path(name)
+    path = policy_path(name)
     if not path.exists():
         from udacity_gym.experts import EXPERTS, make_expert
 
@@ -118,5 +150,5 @@ def unknown_driver(name: str | Path) -> str:
     return (
         f"{name} is neither the path of a policy, there is no such folder or file, nor the name of an "
         f"expert{question} There are the experts {', '.join(EXPERTS.names())}; or give the folder of a "
-        "checkpoint or of its training, or an ONNX file"
+        f"checkpoint or of its training, an ONNX file, or {' or '.join(pretrained_names())}"
     )

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from udacity_gym.driving.policy_inputs import ObservationError, check_measurements, check_observation
 from udacity_gym.driving.throttle_laws import make_throttle_law
-from udacity_gym.errors import CheckpointError, MissingDependencyError
+from udacity_gym.errors import CheckpointError
+from udacity_gym.installation import require
 
 KEY = "udacity_gym"
 """Key of the file's metadata that has the JSON."""
@@ -48,12 +49,7 @@ class OnnxPolicy:
             MissingDependencyError: onnxruntime is not installed.
             CheckpointError: The file can't be read, or it is no exported policy.
         """
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependencyError(
-                f'driving with an ONNX file needs onnxruntime: pip install "udacity-gym[onnx]" ({error})'
-            ) from error
+        onnxruntime = require("onnxruntime", "driving with an ONNX file")
         self.path = Path(path)
         if not self.path.is_file():
             raise CheckpointError(f"no policy at {self.path}: there is no such file")

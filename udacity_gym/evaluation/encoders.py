@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import cv2
 
-from udacity_gym.errors import MissingDependencyError, OptionError, SimulatorError
+from udacity_gym.errors import OptionError, SimulatorError
+from udacity_gym.installation import install_command, require
 from udacity_gym.telemetry import Image
 
 VideoFormat: TypeAlias = Literal["webm", "mp4"]
@@ -69,21 +70,14 @@ def check_format(path: Path) -> None:
     if path.suffix.lower() not in (".webm", ".mp4"):
         raise OptionError(
             f"a video is a .webm or .mp4 file, which browsers play; got {path.name!r}. "
-            'MP4 needs pip install "udacity-gym[video]"'
+            f"MP4 needs {install_command('video')}"
         )
     if path.suffix.lower() == ".mp4":
         _import_av()
 
 
 def _import_av() -> Any:
-    try:
-        import av
-    except ImportError as error:
-        raise MissingDependencyError(
-            'a video as .mp4 needs av, which is not installed: pip install "udacity-gym[video]"; '
-            "a .webm file needs nothing else"
-        ) from error
-    return av
+    return require("av", "a video as .mp4, unlike one as .webm,")
 
 
 class _OpenCvEncoder:

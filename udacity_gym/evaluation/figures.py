@@ -1,6 +1,7 @@
 """Figures of a report, as self-contained HTML.
 
 They are drawn with matplotlib's objects, without global state, so that they can be drawn in any thread.
+Without matplotlib, a line takes the place of each figure.
 """
 
 from __future__ import annotations
@@ -9,23 +10,35 @@ import base64
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
 
-import matplotlib
 import numpy as np
 from markupsafe import Markup, escape
-from matplotlib.collections import LineCollection
-from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from udacity_gym.errors import MissingDependencyError
 from udacity_gym.evaluation.metrics import REFERENCE_LIMIT
 from udacity_gym.evaluation.result import Evaluation, Trajectory
 from udacity_gym.evaluation.statistics import Estimate
+from udacity_gym.installation import missing
 from udacity_gym.telemetry import MPH, Image
 from udacity_gym.world.track.track import Track
+
+NO_FIGURES: MissingDependencyError | None = None
+"""Why no figures can be drawn; None if they can."""
+
+try:
+    import matplotlib
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+except ImportError as error:
+    NO_FIGURES = missing("matplotlib", "a figure", error=error)
+
+P = ParamSpec("P")
 
 INK = "#1f2933"
 MUTED = "#7b8794"
@@ -36,11 +49,25 @@ TEAL = "#0d9488"
 AMBER = "#d97706"
 RED = "#dc2626"
 POLICY_COLOURS = (BLUE, AMBER, TEAL, RED, "#7c3aed", "#db2777", "#65a30d", "#0891b2")
-CTE_COLOURS = LinearSegmentedColormap.from_list("cte", [TEAL, "#84cc16", "#facc15", "#f97316", RED])
+CTE_COLOURS = (TEAL, "#84cc16", "#facc15", "#f97316", RED)
+"""Colours of the distance from the reference line, from none to the greatest."""
 MAX_POINTS = 2000
 """Maximum number of points of a curve; no screen shows more."""
 
 
+def _figure(draw: Callable[P, Markup]) -> Callable[P, Markup]:
+    """Make a function that draws put a line in place of its figure where matplotlib is missing."""
+
+    @wraps(draw)
+    def draw_or_explain(*args: P.args, **kwargs: P.kwargs) -> Markup:
+        if NO_FIGURES is None:
+            return draw(*args, **kwargs)
+        return Markup('<p class="note">{}</p>').format(NO_FIGURES)
+
+    return draw_or_explain
+
+
+@_figure
 def track_map(evaluation: Evaluation | Sequence[Evaluation], track: Track) -> Markup:
     """Draw a map of the track with drives, coloured by distance from the reference line, and incidents.
 
@@ -67,7 +94,7 @@ def track_map(evaluation: Evaluation | Sequence[Evaluation], track: Track) -> Ma
     lines = LineCollection(
         segments,
         array=np.concatenate(offsets),
-        cmap=CTE_COLOURS,
+        cmap=LinearSegmentedColormap.from_list("cte", CTE_COLOURS),
         norm=colour_of,
         linewidths=1.6,
         capstyle="round",
@@ -106,6 +133,7 @@ def track_map(evaluation: Evaluation | Sequence[Evaluation], track: Track) -> Ma
     return _png(figure, "Map of the track with the drive")
 
 
+@_figure
 def over_distance(evaluation: Evaluation) -> Markup:
     """Plot cross-track error and speed over the distance, with laps and put-backs."""
     figure = Figure(figsize=(11.6, 4.6))
@@ -137,6 +165,7 @@ def over_distance(evaluation: Evaluation) -> Markup:
     return _svg(figure, "Cross-track error and speed over distance")
 
 
+@_figure
 def steering_histogram(
     policy: NDArray[np.floating[Any]], demonstrations: NDArray[np.floating[Any]] | None
 ) -> Markup:
@@ -160,6 +189,7 @@ def steering_histogram(
     return _svg(figure, "Histogram of steering")
 
 
+@_figure
 def estimates(
     table: Mapping[str, Mapping[str, Estimate]],
     label: str,
@@ -198,6 +228,7 @@ def estimates(
     return _svg(figure, label)
 
 
+@_figure
 def steering_histograms(samples: Mapping[str, NDArray[np.floating[Any]]], human: bool) -> Markup:
     """Plot histograms of steering, a line per name. The first one is filled if it is of a human."""
     figure = Figure(figsize=(11.6, 3.2))
@@ -219,6 +250,7 @@ def steering_histograms(samples: Mapping[str, NDArray[np.floating[Any]]], human:
     return _svg(figure, "Histogram of steering")
 
 
+@_figure
 def learning_curve(losses: Mapping[str, Sequence[float]]) -> Markup:
     """Plot the loss of each epoch, a line per name. The best epoch of the last name is marked."""
     figure = Figure(figsize=(5.6, 3.0))

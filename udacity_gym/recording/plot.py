@@ -6,16 +6,21 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
 from udacity_gym.files import replacing
+from udacity_gym.installation import missing
 from udacity_gym.recording.balance import BINS, balanced
 from udacity_gym.recording.episodes import Episode, Frame, Recording
 from udacity_gym.telemetry import CAMERAS, Image
 from udacity_gym.text import count
+
+try:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise missing("matplotlib", "a plot of a recording", error=error) from error
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, AMBER, GREY = "#2563eb", "#d97706", "#cbd2d9"

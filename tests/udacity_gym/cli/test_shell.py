@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from udacity_gym.cli import VERBS, main
-from udacity_gym.installation import hidden_package
+from udacity_gym.installation import hidden_package, install_command
 
 SHELL = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 COMMAND = f"{sys.executable} -m udacity_gym"
@@ -76,7 +76,7 @@ def test_completion_without_its_package_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["completion", "bash"]) == 2
-    assert 'pip install "udacity-gym[completion]"' in capsys.readouterr().err
+    assert install_command("completion") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

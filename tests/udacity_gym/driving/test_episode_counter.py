@@ -46,8 +46,11 @@ def test_an_episode_is_summed_up(steps):
     counter = counted(steps)
     (episode,) = counter.episodes()
     assert (episode.frames, episode.labels, episode.takeovers) == (40, 9, 2)
-    assert episode.policy == 31 and episode.end == "frames" and not episode.fell
-    assert episode.seconds == pytest.approx(40 / 15) and episode.metres > 0.0
+    assert episode.policy == 31
+    assert episode.end == "frames"
+    assert not episode.fell
+    assert episode.seconds == pytest.approx(40 / 15)
+    assert episode.metres > 0.0
     assert (counter.labels, counter.policy, counter.takeovers) == (9, 31, 2)
 
 
@@ -78,4 +81,6 @@ def test_a_split_begins_another_episode(steps):
 
 def test_nothing_counted_has_no_episodes_and_no_correction():
     counter = EpisodeCounter()
-    assert counter.episodes() == [] and counter.last_correction is None and len(counter) == 0
+    assert counter.episodes() == []
+    assert counter.last_correction is None
+    assert len(counter) == 0

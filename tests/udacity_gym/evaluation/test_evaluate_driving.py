@@ -17,6 +17,7 @@ from udacity_gym.errors import ActionError, MissingDependencyError, OptionError
 from udacity_gym.evaluation import DriveVideo, Evaluation, EvaluationStep, evaluate, write_report
 from udacity_gym.evaluation.video import compose, compose_later
 from udacity_gym.experts import PurePursuit
+from udacity_gym.installation import install_command
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.track.track import Track
 
@@ -433,7 +434,7 @@ def test_a_video_as_mp4_has_the_frames_of_the_drive_and_is_smaller(env_with_came
 
 def test_mp4_without_its_package_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "udacity-gym\[video\]"'):
+    with pytest.raises(MissingDependencyError, match=re.escape(install_command("video"))):
         DriveVideo(tmp_path / "drive.mp4")
     assert list(tmp_path.iterdir()) == []
 

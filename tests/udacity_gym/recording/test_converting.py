@@ -15,6 +15,7 @@ from recording_tools import make_image
 from udacity_gym.driving import drive
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import MissingDependencyError, OptionError, RecordingError
+from udacity_gym.installation import install_command
 from udacity_gym.recording import Downscale, Recorder, Recording, RecordingWriter, convert, open_recording
 from udacity_gym.recording.convert.imitation import Trajectory, trajectories
 from udacity_gym.telemetry import CAMERAS
@@ -118,7 +119,7 @@ def test_a_package_that_is_missing_is_named_with_the_pip_command(
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingDependencyError, match=rf'{package}.*pip install "udacity-gym\[convert\]"'):
+    with pytest.raises(MissingDependencyError, match=f"{package}.*{re.escape(install_command('convert'))}"):
         convert.save(recording, tmp_path / "data", format_)
 
 

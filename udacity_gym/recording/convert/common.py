@@ -7,13 +7,12 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from udacity_gym.errors import MissingDependencyError, RecordingError
+from udacity_gym.errors import RecordingError
 from udacity_gym.progress import progress_bar
 from udacity_gym.recording.dialect import shorten
 from udacity_gym.recording.episodes import Episode, Frame, Recording
@@ -22,21 +21,6 @@ from udacity_gym.recording.report import SKIPPED_RECORD, Finding
 from udacity_gym.recording.tools import NewFrame
 
 T = TypeVar("T")
-
-
-def need(module: str, for_what: str) -> Any:
-    """Import an optional package.
-
-    Raises:
-        MissingDependencyError: It is not installed; the message names the pip command.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise MissingDependencyError(
-            f'{for_what} needs {package}, which is not installed: pip install "udacity-gym[convert]"'
-        ) from error
 
 
 def frames_of(episode: Episode, bar: tqdm[Any]) -> Iterator[tuple[Frame, dict[str, Any]]]:

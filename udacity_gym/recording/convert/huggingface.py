@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from udacity_gym.errors import RecordingError
+from udacity_gym.installation import require
 from udacity_gym.recording.convert.common import (
     UsableFrames,
     converting_bar,
     frames_of,
     from_text,
     moment,
-    need,
     parquet_rows,
     to_text,
 )
@@ -40,7 +40,7 @@ FILE_ROWS = 1 << 16
 
 def save(recording: Recording, folder: Path) -> Path:
     """Convert a recording, see `udacity_gym.recording.convert.save`."""
-    pa, parquet = need("pyarrow", "Parquet"), need("pyarrow.parquet", "Parquet")
+    pa, parquet = require("pyarrow", "Parquet"), require("pyarrow.parquet", "Parquet")
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     fields = [("episode", pa.int64()), ("frame", pa.int64())]
     fields += [(camera, image) for camera in recording.cameras]
@@ -65,7 +65,7 @@ def save(recording: Recording, folder: Path) -> Path:
 
 def load(folder: Path, output: Path) -> Recording:
     """Convert to a recording, see `udacity_gym.recording.convert.load`."""
-    parquet = need("pyarrow.parquet", "Parquet")
+    parquet = require("pyarrow.parquet", "Parquet")
     files = sorted(folder.glob("*.parquet"))
     if not files:
         raise RecordingError(f"{folder} has no Parquet files")

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
-from udacity_gym.recording.convert.common import converting_bar, from_text, moment, need, to_text
+from udacity_gym.installation import require
+from udacity_gym.recording.convert.common import converting_bar, from_text, moment, to_text
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.images import Downscale
 from udacity_gym.recording.tools import NewEpisode, NewFrame, new_folder, start_of, write_episodes
@@ -121,8 +122,8 @@ def save(recording: Recording, folder: Path, prepare: Callable[[Image], Image] =
         folder: the new folder.
         prepare: preprocessing of each image; the default scales it to 66x200 pixels.
     """
-    pa = need("pyarrow", "the format of imitation's trajectories")
-    need("pyarrow.ipc", "the format of imitation's trajectories")
+    pa = require("pyarrow", "the format of imitation's trajectories")
+    require("pyarrow.ipc", "the format of imitation's trajectories")
     pixels = pa.list_(pa.list_(pa.list_(pa.list_(pa.uint8()))))
     types = {
         "obs": pixels,
@@ -174,8 +175,8 @@ def save(recording: Recording, folder: Path, prepare: Callable[[Image], Image] =
 
 def load(folder: Path, output: Path) -> Recording:
     """Convert to a recording of one camera, see `udacity_gym.recording.convert.load`."""
-    pa = need("pyarrow", "the format of imitation's trajectories")
-    need("pyarrow.ipc", "the format of imitation's trajectories")
+    pa = require("pyarrow", "the format of imitation's trajectories")
+    require("pyarrow.ipc", "the format of imitation's trajectories")
     files = sorted(folder.glob("data-*.arrow"))
     if not files:
         raise RecordingError(f"{folder} has no trajectories of imitation: data-*.arrow is missing")

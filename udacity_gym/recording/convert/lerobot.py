@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.errors import RecordingError
+from udacity_gym.installation import require
 from udacity_gym.recording.convert.common import (
     UsableFrames,
     clip,
@@ -30,7 +31,6 @@ from udacity_gym.recording.convert.common import (
     frames_of,
     from_text,
     moment,
-    need,
     parquet_rows,
     to_text,
 )
@@ -57,8 +57,8 @@ _QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 
 def save(recording: Recording, folder: Path) -> Path:
     """Convert a recording, see `udacity_gym.recording.convert.save`."""
-    pa, parquet = need("pyarrow", "LeRobot's format"), need("pyarrow.parquet", "LeRobot's format")
-    import pandas as pd
+    pa, parquet = require("pyarrow", "LeRobot's format"), require("pyarrow.parquet", "LeRobot's format")
+    pd = require("pandas", "LeRobot's format")
 
     shape = recording.episodes[0][0].image("center").shape
     outcomes = [episode.outcomes() for episode in recording.episodes]
@@ -151,7 +151,7 @@ def load(folder: Path, output: Path) -> Recording:
     Any data set with an image ``observation.images.center`` and an action whose names have "steering"
     and "throttle" can be read.
     """
-    parquet = need("pyarrow.parquet", "LeRobot's format")
+    parquet = require("pyarrow.parquet", "LeRobot's format")
     try:
         info = json.loads((folder / "meta" / "info.json").read_text(encoding="utf-8"))
         version, features = str(info["codebase_version"]), info["features"]

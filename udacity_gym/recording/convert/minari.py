@@ -19,12 +19,12 @@ import numpy as np
 from gymnasium import spaces
 
 from udacity_gym.errors import RecordingError
+from udacity_gym.installation import require
 from udacity_gym.recording.convert.common import (
     converting_bar,
     frames_of,
     from_text,
     moment,
-    need,
     to_text,
 )
 from udacity_gym.recording.episodes import Recording
@@ -36,8 +36,11 @@ DATASET_ID = "udacity/recording-v0"
 
 def save(recording: Recording, folder: Path) -> Path:
     """Convert a recording, see `udacity_gym.recording.convert.save`."""
-    minari, storages = need("minari", "Minari's format"), need("minari.dataset.minari_storage", "Minari")
-    need("h5py", "Minari's format")
+    minari, storages = (
+        require("minari", "Minari's format"),
+        require("minari.dataset.minari_storage", "Minari"),
+    )
+    require("h5py", "Minari's format")
     shape = recording.episodes[0][0].image("center").shape
     observations = spaces.Dict(
         {
@@ -70,8 +73,8 @@ def load(folder: Path, output: Path) -> Recording:
     Any data set can be read whose observations have an image "center", or are images, and whose actions
     are (steering, throttle).
     """
-    minari = need("minari", "Minari's format")
-    need("h5py", "Minari's format")
+    minari = require("minari", "Minari's format")
+    require("h5py", "Minari's format")
     try:
         dataset = minari.MinariDataset(folder.absolute() / "data")
     except (OSError, ValueError, KeyError) as error:

@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 
 from udacity_gym.errors import OptionError
 from udacity_gym.files import replacing
+from udacity_gym.installation import missing
 from udacity_gym.world.track.track import Track
+
+try:
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise missing("matplotlib", "a map of a track", error=error) from error
 
 SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
 

@@ -1,0 +1,233 @@
+"""Build the wheel and the source distribution, install the wheel into empty environments, and use it.
+
+    python .ci/test_wheel.py                  the core with every Python that is found, and training
+    python .ci/test_wheel.py --extras all     also with these extras, which takes longer
+    python .ci/test_wheel.py --core           the core alone, with this Python
+
+The wheel is built from the source distribution, so that nothing is missing in either.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+EXTRAS_OF_USERS = (
+    "train",
+    "plot",
+    "human",
+    "cockpit",
+    "video",
+    "convert",
+    "hub",
+    "onnx",
+    "keras",
+    "rl",
+    "completion",
+)
+OWN_ENVIRONMENT = ("imitation", "d3rlpy")
+
+WITHOUT: Mapping[str, Sequence[str]] = {
+    "train": ("train", "laps"),
+    "plot": ("data", "plot", "laps"),
+    "human": ("drive", "expert", "--human", "any"),
+    "cockpit": ("cockpit",),
+    "video": ("drive", "expert", "--output", "drive.mp4"),
+    "convert": ("data", "convert", "laps", "lerobot", "--to", "lerobot"),
+    "hub": ("drive", "hf:nobody/nothing"),
+    "onnx": ("drive", "model.onnx"),
+    "keras": ("drive", "model.h5"),
+    "completion": ("completion", "bash"),
+}
+"""A command that fails for want of each extra."""
+MODULES = {
+    "rl": "algorithms.adapters.stable_baselines3",
+    "imitation": "algorithms.adapters.imitation",
+}
+"""Modules that can't be imported for want of an extra."""
+DEMO = ("--record-laps", "1", "--record-seconds", "15", "--epochs", "1", "--laps", "1", "--max-seconds", "3")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment and a folder to work in."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.work.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def work(self) -> Path:
+        """Folder in which commands run."""
+        return self.folder / "work"
+
+    def program(self, name: str) -> str:
+        """Path of a program of the environment."""
+        scripts = "Scripts" if sys.platform == "win32" else "bin"
+        return str(self.folder / "venv" / scripts / name)
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """Run a program, check its exit status, and return what it has printed."""
+        inherited = {
+            k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")
+        }
+        environment = {**inherited, "MPLBACKEND": "Agg", "NUMBA_NUM_THREADS": "1"}
+        done = subprocess.run(
+            command, cwd=self.work, env=environment, text=True, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        if done.returncode != code:
+            sys.exit(f"{' '.join(command)}: exit status {done.returncode}, expected {code}\n{done.stdout}")
+        return done.stdout
+
+    def gym(self, *words: str, code: int = 0) -> str:
+        """Run the command of the package."""
+        return self.run(self.program("udacity-gym"), *words, code=code)
+
+    def install(self, requirement: str) -> None:
+        """Install with pip, in the versions of constraints.txt."""
+        constraints = ("--constraint", str(ROOT / "constraints.txt"))
+        pip = (self.program("python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        self.run(*pip, *constraints, requirement)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line and test."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--extras", help="also install and check these, such as all or train,rl")
+    parser.add_argument("--core", action="store_true", help="the core alone, with this Python")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        with step("build"):
+            wheel = build(folder / "dist")
+        this = f"{sys.version_info.major}.{sys.version_info.minor}"
+        others = (
+            {}
+            if options.core
+            else {v: p for v in VERSIONS if v != this and (p := shutil.which(f"python{v}"))}
+        )
+        for version, python in {**others, this: sys.executable}.items():
+            environment = make(folder / version, python)
+            with step(f"Python {version}: install the core"):
+                environment.install(str(wheel))
+            with step(f"Python {version}: use the core"):
+                check_core(environment)
+        if not options.core:
+            with step("install train,plot"):
+                environment.install(f"{wheel}[train,plot]")
+            with step("demo"):
+                check_demo(environment)
+        if options.extras:
+            with step(f"install {options.extras}"):
+                environment.install(f"{wheel}[{options.extras}]")
+            check_extras(environment, options.extras.split(","))
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Print what is done and how long it took."""
+    start_time = time.monotonic()
+    yield
+    print(f"ok  {name}, {time.monotonic() - start_time:.0f} s", flush=True)
+
+
+def build(folder: Path) -> Path:
+    """Build the source distribution and, from it, the wheel; check what is in them."""
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    (wheel,) = folder.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in (
+        "udacity_gym/py.typed",
+        "udacity_gym/world/tracks/lake.json",
+        "udacity_gym/evaluation/templates/report.html",
+        "udacity_gym/cockpit/static/index.html",
+        "udacity_gym/pretrained/lake/policy.safetensors",
+        "algorithms/__init__.pyi",
+    ):
+        if needed not in names:
+            sys.exit(f"{wheel.name} lacks {needed}")
+    if foreign := [name for name in names if not name.startswith(("udacity_gym", "algorithms/"))]:
+        sys.exit(f"{wheel.name} has files of other packages: {foreign[:5]}")
+    return wheel
+
+
+def make(folder: Path, python: str) -> Environment:
+    """Make an empty environment."""
+    environment = Environment(folder)
+    subprocess.run([python, "-m", "venv", str(folder / "venv")], check=True)
+    return environment
+
+
+def check_core(environment: Environment) -> None:
+    """Check what the core does, and that each missing extra is named."""
+    expect(
+        environment.gym("doctor"), "All checks passed", r"extra train +not installed", r"pip install .*\[rl\]"
+    )
+    expect(environment.gym("record", "laps", "--seconds", "3"), "frames")
+    report = environment.gym(
+        "evaluate", "pretrained:lake", "--max-seconds", "5", "--output", "drive", "--no-video"
+    )
+    expect(report, "The report has no figures", r"\[plot\]")
+    environment.gym("drive", "pretrained:lake", "--max-seconds", "3", "--output", "drive.webm")
+    for name in ("drive.webm", "drive/report.html"):
+        if not (environment.work / name).stat().st_size:
+            sys.exit(f"{name} is empty")
+    for name in ("model.onnx", "model.h5"):
+        (environment.work / name).touch()
+    for extra, words in WITHOUT.items():
+        expect(environment.gym(*words, code=2), rf"pip install .*\[{extra}\]")
+    expect(environment.gym("demo", code=2), r"pip install .*\[train\]")
+    for extra, module in MODULES.items():
+        code = f"try: import {module}\nexcept ImportError as error: print(error)"
+        expect(environment.run(environment.program("python"), "-c", code), rf"pip install .*\[{extra}\]")
+
+
+def check_demo(environment: Environment) -> None:
+    """Check that training works, and that figures are drawn."""
+    expect(
+        environment.gym("doctor"), r"extra train +installed", r"extra plot +installed", "All checks passed"
+    )
+    environment.gym("demo", *DEMO, "--no-video")
+    report = (environment.work / "demo-output" / "report.html").read_text(encoding="utf-8")
+    expect(report, "<svg")
+
+
+def check_extras(environment: Environment, extras: Sequence[str]) -> None:
+    """Check that the doctor finds the extras, and advises none where it can't live."""
+    text = environment.gym("doctor")
+    for extra in EXTRAS_OF_USERS if "all" in extras else extras:
+        expect(text, rf"extra {extra} +installed")
+    for extra in set(OWN_ENVIRONMENT) - set(extras):
+        expect(text, rf"extra {extra} .*\n.*an environment of its own")
+
+
+def expect(text: str, *patterns: str) -> None:
+    """Fail if a text lacks a pattern."""
+    for pattern in patterns:
+        if re.search(pattern, text) is None:
+            sys.exit(f"expected {pattern!r} in\n{text}")
+
+
+if __name__ == "__main__":
+    main()
