@@ -1,7 +1,6 @@
 from . import (
     decision as decision,
     driver as driver,
-    executor as executor,
     gates as gates,
     handover as handover,
     human as human,
@@ -27,11 +26,6 @@ from .driver import (
     Predictor as Predictor,
     as_driver as as_driver,
     name_of as name_of,
-)
-from .executor import (
-    Executor as Executor,
-    Shared as Shared,
-    open_executor as open_executor,
 )
 from .gates import (
     EnsembleGate as EnsembleGate,
