@@ -22,6 +22,7 @@ from algorithms.training.trainer import Epoch, Training, TrainingStep, check_beg
 from algorithms.training.training_set import TrainingSet
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation.metrics import INTERVENTION_SECONDS
+from udacity_gym.files import LOCK, using_folder
 
 if TYPE_CHECKING:
     import gymnasium
@@ -160,8 +161,11 @@ class BehavioralCloning:
         Raises:
             CheckpointError: The folder holds a training with other settings or other data.
             TrainingError: The loss is no longer finite.
+            UdacityGymError: Another run uses the folder.
         """
         with ExitStack() as stack:
+            if self.folder is not None:
+                stack.enter_context(using_folder(self.folder))
             training = Training(
                 self.config,
                 self.train_frames,
@@ -234,7 +238,7 @@ def _check_folder(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is a file; give a folder for the training")
-    foreign = {path.name for path in folder.iterdir()} - {"policy", "state", "tensorboard"}
+    foreign = {path.name for path in folder.iterdir()} - {"policy", "state", "tensorboard", LOCK}
     if foreign and not (folder / "state").is_dir():
         raise CheckpointError(
             f"{folder} holds something else than a training ({', '.join(sorted(foreign)[:5])}); "

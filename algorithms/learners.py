@@ -23,7 +23,7 @@ from algorithms.checks import field_types
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.registry import Registry
 
-SHARED_ARGUMENTS = ("recordings", "seed", "folder", "env", "expert")
+SHARED_ARGUMENTS = ("recordings", "seed", "folder", "env", "expert", "executor")
 """Arguments that every learner gets if its signature has them; all others are its options."""
 
 PYTHON_ONLY_ARGUMENTS = ("config", "labeller", "policy", "fit", "save", "load", "executor", "progress")

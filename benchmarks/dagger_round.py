@@ -67,7 +67,7 @@ def main() -> None:
             folder=Path(folder, "run"),
             rounds=options.rounds,
             frames=options.frames,
-            workers=options.workers,
+            executor=options.workers,
             progress=False,
         ).learn(report)
 

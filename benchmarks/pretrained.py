@@ -24,7 +24,7 @@ import gymnasium
 
 import udacity_gym
 from algorithms import Augmentation, DAgger, load_policy
-from udacity_gym.driving.executor import open_executor
+from udacity_gym.executors import open_executor
 from udacity_gym.driving.loading import PRETRAINED
 from udacity_gym.evaluation import Suite, evaluate, run_suite, scenarios
 from udacity_gym.experts import PurePursuit

@@ -35,8 +35,9 @@ from torch import Tensor, nn
 
 import udacity_gym  # noqa: F401  (registers UdacitySim-v0)
 from algorithms import NETWORKS, Augmentation, DAgger, Policy, Preprocessing
-from udacity_gym.driving import load_policy, open_executor
+from udacity_gym.driving import load_policy
 from udacity_gym.evaluation import evaluate
+from udacity_gym.executors import open_executor
 from udacity_gym.experts import PolicyExpert, Racing
 
 SPEED = 13.0

@@ -7,6 +7,7 @@ from . import (
     env as env,
     errors as errors,
     evaluation as evaluation,
+    executors as executors,
     experts as experts,
     files as files,
     hub as hub,

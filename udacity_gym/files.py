@@ -65,6 +65,48 @@ def write_whole(
     return Path(path)
 
 
+LOCK = ".lock"
+"""Name of the file that marks a folder as in use."""
+
+
+@contextlib.contextmanager
+def using_folder(folder: str | Path) -> Iterator[None]:
+    """Refuse any other run in a folder while the block runs, on whatever machine that sees it.
+
+    The lock is the operating system's, so that a run that was killed leaves a file at most, no lock.
+
+    Args:
+        folder: the folder; made if missing.
+
+    Raises:
+        UdacityGymError: Another run uses the folder, or it can't be written.
+    """
+    from filelock import FileLock, Timeout
+
+    path = Path(folder) / LOCK
+    lock = FileLock(path, timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UdacityGymError(
+            f"another run is writing to {folder}; wait until it has ended, or choose another folder"
+        ) from None
+    except NotImplementedError:  # a file system without locks
+        yield
+        return
+    except OSError as problem:
+        raise UdacityGymError(
+            f"{folder} can't be written: {problem.strerror or problem}; make room, or choose another place"
+        ) from problem
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()  # while it is locked, so that nobody else's is deleted
+        lock.release()
+
+
 def digest_of(path: str | Path) -> str | None:
     """A hash of what is in a file, or in all files of a folder, in the order of their paths.
 

@@ -52,6 +52,8 @@ EXTRAS = {
     "keras": Extra("driving with Keras models", ("h5py",)),
     "rl": Extra("reinforcement learning with Stable-Baselines3", ("stable_baselines3",)),
     "completion": Extra("completion of the command in a shell", ("shtab",)),
+    "ray": Extra("many jobs on a Ray cluster", ("ray",)),
+    "slurm": Extra("many jobs on a SLURM cluster", ("submitit",)),
     "imitation": Extra(
         "GAIL, AIRL and other learners of the library imitation", ("imitation",), "gymnasium<1"
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import datetime
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,10 @@ from algorithms.dagger.heads import FeatureTap
 from algorithms.policies.loading import load_policy
 from udacity_gym.driving.driver import ExpertFunction, check_expert
 from udacity_gym.driving.episode_counter import EpisodeCounter, EpisodeSummary
-from udacity_gym.driving.executor import Shared, worker_cached
 from udacity_gym.driving.gates import Gate, GatedDriver
 from udacity_gym.driving.loop import PutBack, drive
 from udacity_gym.errors import OptionError
+from udacity_gym.executors.calls import OutputFolder, Shared, SharedFiles, pickled, worker_cached
 from udacity_gym.recording.recorder import Recorder
 
 EnvMaker: TypeAlias = gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
@@ -35,8 +34,8 @@ class Rollout:
     """A part of a round, for one process: a number of frames in one or more episodes.
 
     Attributes:
-        folder: folder of the recording.
-        policy: folder of the policy's checkpoint, or the policy; None lets the expert drive alone.
+        name: folder of the recording, below that of the round.
+        policy: the policy, or its files; None lets the expert drive alone.
         gate: decides who drives and what is labelled.
         frames: number of frames.
         seed: seed of all randomness.
@@ -47,7 +46,7 @@ class Rollout:
         about: values to keep with every frame.
     """
 
-    folder: Path
+    name: str
     policy: Any
     gate: Gate
     frames: int
@@ -75,17 +74,22 @@ class RolloutJob(NamedTuple):
 
     driving: Shared[Driving]
     rollout: Rollout
+    output: OutputFolder
+
+    def __str__(self) -> str:
+        return f"{self.rollout.name} with seed {self.rollout.seed}"
 
 
 def run_job(job: RolloutJob) -> list[EpisodeSummary]:
     """Run a rollout in any process; a worker makes the environment once."""
     make_env, expert = job.driving.get()
     env = make_env if isinstance(make_env, gymnasium.Env) else worker_cached(job.driving.key, make_env)
-    return collect(job.rollout, env, expert)
+    with job.output.writing_folder(job.rollout.name) as folder:
+        return collect(job.rollout, folder, env, expert)
 
 
 def collect(
-    rollout: Rollout, env: gymnasium.Env[Any, Any], expert: ExpertFunction | None
+    rollout: Rollout, folder: Path, env: gymnasium.Env[Any, Any], expert: ExpertFunction | None
 ) -> list[EpisodeSummary]:
     """Run a rollout.
 
@@ -95,7 +99,10 @@ def collect(
     Returns:
         A summary of each episode of the recording, in their order.
     """
-    policy = load_policy(rollout.policy) if isinstance(rollout.policy, Path) else rollout.policy
+    policy = rollout.policy
+    if isinstance(policy, SharedFiles):
+        with policy.open() as checkpoint:
+            policy = load_policy(checkpoint)
     tap = FeatureTap(policy) if policy is not None and rollout.gate.wants_features else None
     env_seed, expert_seed, gate_seed = np.random.SeedSequence(rollout.seed).generate_state(3).tolist()
     driver = GatedDriver(
@@ -118,7 +125,7 @@ def collect(
         put_back=PutBack(speed="start", keep_conditions=False),
     )
     counter = EpisodeCounter()
-    recorder = Recorder(rollout.folder, recorded_cameras(env), about=rollout.about, start=rollout.stamp)
+    recorder = Recorder(folder, recorded_cameras(env), about=rollout.about, start=rollout.stamp)
     with recorder:
         for step in steps:
             recorder.add(step)
@@ -142,7 +149,7 @@ def check_driving(env: object, expert: object, *, many: bool) -> None:
     elif hasattr(env, "num_envs"):
         raise OptionError(
             f"env={type(env).__name__} is a vector environment: give a single one, or a function that makes "
-            "one, and workers=... to collect in parallel"
+            "one, and executor=... to collect in parallel"
         )
     elif not callable(env):
         name = f"gymnasium.make({env!r})" if isinstance(env, str) else "gymnasium.make(...)"
@@ -150,13 +157,7 @@ def check_driving(env: object, expert: object, *, many: bool) -> None:
     if expert is not None:
         check_expert(expert)
     if many:
-        try:
-            pickle.dumps((env, expert))
-        except Exception as error:
-            raise OptionError(
-                f"several workers need an env and an expert that can be sent to other processes: "
-                f"{error}; define a function that makes an env at the top level of a module"
-            ) from error
+        pickled((env, expert), "the env or the expert")
 
 
 def check_env(env: gymnasium.Env[Any, Any], image_size: tuple[int, int] | None = None) -> None:

@@ -14,7 +14,6 @@ an unfinished training begins again.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import hashlib
 import json
@@ -64,11 +63,13 @@ from algorithms.training.data import Frames, check_weights, drop_broken_images, 
 from algorithms.training.throttle import choose_throttle
 from algorithms.training.trainer import Training, TrainingStep, check_initial, make_network_for, weights_bytes
 from udacity_gym.driving.driver import ExpertFunction
-from udacity_gym.driving.executor import Shared, open_executor
 from udacity_gym.driving.gates import Gate, Mixture
 from udacity_gym.driving.loop import same_road, tracks_for
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.runner import evaluate
+from udacity_gym.executors.calls import Shared
+from udacity_gym.executors.executor import ExecutorLike, is_here, open_executor
+from udacity_gym.files import using_folder
 from udacity_gym.progress import progress_bar
 from udacity_gym.recording import ImageCache, open_recording
 from udacity_gym.world.track.track import Track
@@ -93,9 +94,6 @@ class InteractiveConfig(TrainingConfig):
             initial policy replace round 0.
         frames: rows that each round collects; a lap of the lake at 12 m/s has about 1400.
         rollouts: parts of a round, each with a seed of its own.
-        workers: processes that collect the rollouts of a round in parallel; the results do not depend on
-            their number. More than one needs an environment that can be pickled, or a function that makes
-            one, and a script that is guarded by ``if __name__ == "__main__"``.
         start: options of the environment's reset for every episode, such as ``{"s": "random", "speed": (0,
             10)}``; None starts anywhere on the lap at up to 6 m/s, or at the simulator's own start if the
             simulator can't place the car.
@@ -119,7 +117,6 @@ class InteractiveConfig(TrainingConfig):
     rounds: Count = 10
     frames: Count = 1000
     rollouts: Count = 2
-    workers: Count = 1
     start: Mapping[str, Any] | None = None
     put_back: bool = False
     train_on: Literal["all", "last"] = "all"
@@ -129,7 +126,7 @@ class InteractiveConfig(TrainingConfig):
     patience: Count | None = field(default=None, init=False, repr=False)
     judge_every: Count = field(default=1, init=False, repr=False)
 
-    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("rounds", "workers", "memory_budget", "laps", "device")
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("rounds", "memory_budget", "laps", "device")
 
 
 ConfigT = TypeVar("ConfigT", bound=InteractiveConfig, default=InteractiveConfig)
@@ -170,7 +167,7 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
         fit: Fit | None = None,
         save: SavePolicy | None = None,
         load: LoadPolicy | None = None,
-        executor: concurrent.futures.Executor | None = None,
+        executor: ExecutorLike = 1,
         folder: str | Path | None = None,
         progress: bool = True,
         **options: Any,
@@ -198,8 +195,10 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
             save: ``save(policy, folder)`` writes a policy of ``fit`` into a new folder; None calls
                 ``policy.save(folder)``.
             load: ``load(folder)`` reads it again; None is `algorithms.load_policy`.
-            executor: an executor of `concurrent.futures` that collects the rollouts, in place of ``workers``
-                processes of this machine; it is not shut down.
+            executor: who collects the rollouts of a round: a number of processes, or anything that
+                `open_executor` takes; the results do not depend on it. All but 1 need an environment that
+                can be pickled, or a function that makes one, and an expert that can be; several processes
+                need a script that is guarded by ``if __name__ == "__main__"``.
             folder: folder of the learner; `learn` resumes a learner that was interrupted in it.
             progress: show a progress bar.
             **options: single settings that differ from ``config``, by their names.
@@ -223,7 +222,7 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
         self._executor = executor
         self._progress = progress
         self._after_step: Callable[[TrainingStep], object]
-        check_driving(env, expert, many=executor is not None or self.config.workers > 1)
+        check_driving(env, expert, many=not is_here(executor))
         if isinstance(env, gymnasium.Env):
             check_env(env, self._image_size)
         if labeller is not None and not callable(labeller):
@@ -357,10 +356,12 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
             CheckpointError: The folder holds a learner with other settings, demonstrations or track, or of
                 another kind of expert.
             TrainingError: The loss is no longer finite, or labels of a round are missing.
+            UdacityGymError: Another run uses the folder.
         """
         self._clear_caches()  # of another folder, or from before rounds were labelled
         with contextlib.ExitStack() as stack:
             folder = self._work = stack.enter_context(_open_folder(self.folder))
+            stack.enter_context(using_folder(folder))
             env = stack.enter_context(_open_env(self._env))
             check_env(env, self._image_size)
             collect = stack.enter_context(self._collector(env))
@@ -400,11 +401,11 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
     @contextlib.contextmanager
     def _collector(self, env: gymnasium.Env[Any, Any]) -> Iterator[Collect]:
         """A function that collects a round, while `learn` runs; ``env`` is that of this process."""
-        workers = self._executor or self.config.workers
-        driving = Shared(Driving(env if workers == 1 else self._env, self._expert), "env and expert")
+        here = is_here(self._executor)
+        driving = Shared(Driving(env if here else self._env, self._expert), "env and expert")
         plan = RoundPlan(**{f.name: getattr(self.config, f.name) for f in fields(RoundPlan)})
-        with open_executor(workers) as executor:
-            yield partial(run_round, executor, driving, plan=plan)
+        with open_executor(self._executor) as executor:
+            yield partial(run_round, executor, driving, plan=plan, progress=self._progress)
 
     def _round(self, number: int, env: gymnasium.Env[Any, Any], collect: Collect) -> Round:
         summary = self._collect(number, collect)

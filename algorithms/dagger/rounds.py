@@ -9,7 +9,6 @@ interrupted is deleted and collected again, with the same seeds.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import datetime
 import itertools
@@ -33,10 +32,12 @@ from algorithms.dagger.collect import (
 from udacity_gym.checks import check_integer
 from udacity_gym.driving.driver import ExpertFunction
 from udacity_gym.driving.episode_counter import EpisodeSummary
-from udacity_gym.driving.executor import Executor, Shared, open_executor
 from udacity_gym.driving.gates import Gate
 from udacity_gym.errors import OptionError, RecordingError
+from udacity_gym.executors.calls import OutputFolder, Shared, SharedFiles
+from udacity_gym.executors.executor import Executor, ExecutorLike, is_here, open_executor
 from udacity_gym.files import replacing, write_whole
+from udacity_gym.progress import progress_bar
 from udacity_gym.recording import Recording, open_recording
 from udacity_gym.recording.reader import LOG_NAME
 from udacity_gym.recording.side_file import SIDE_FILE
@@ -149,14 +150,13 @@ def collect_round(
     put_back: bool = False,
     seed: int = 0,
     number: int = 0,
-    workers: int = 1,
-    executor: concurrent.futures.Executor | None = None,
+    executor: ExecutorLike = 1,
     about: Mapping[str, Any] | None = None,
 ) -> RoundSummary:
     """Collect a round for a learning loop of your own: a gate decides who drives and what is labelled.
 
     The round is a recording, which `algorithms.Frames.of` and all learners take. The result does not depend
-    on the number of workers.
+    on the executor.
 
     Args:
         env: environment with images, whose action is (steering, throttle); or a function that makes one.
@@ -170,9 +170,8 @@ def collect_round(
         put_back: whether the car is put back on its lane after a fall.
         seed: seed of all randomness.
         number: number of the round; rounds with other numbers have other random numbers.
-        workers: processes that collect rollouts in parallel; needs an env, a policy and an expert that can be
-            pickled.
-        executor: an executor of `concurrent.futures`, in place of ``workers``.
+        executor: who collects the rollouts: a number of processes, or anything that `open_executor` takes.
+            All but 1 need an env, a policy and an expert that can be pickled.
         about: values to keep with the round's summary.
 
     Returns:
@@ -186,18 +185,18 @@ def collect_round(
         >>> summary = collect_round(env, policy, PurePursuit(), Mixture(0.5), "round_000")  # doctest: +SKIP
         >>> frames = Frames.of([open_recording("round_000")])                               # doctest: +SKIP
     """
-    for name, value in (("frames", frames), ("rollouts", rollouts), ("workers", workers)):
+    for name, value in (("frames", frames), ("rollouts", rollouts)):
         check_integer(name, value, 1)
     folder = Path(folder)
     if folder.exists():
         raise RecordingError(f"{folder} exists already; choose another folder for the round")
-    check_driving(env, expert, many=executor is not None or workers > 1)
+    check_driving(env, expert, many=not is_here(executor))
     driver = Path(policy) if isinstance(policy, (str, Path)) else policy
     if driver is None and expert is None:
         raise OptionError("nobody can drive: give a policy, an expert, or both")
     driving = Shared(Driving(env, expert), "env and expert")
     plan = RoundPlan(frames, rollouts, start, put_back, seed)
-    with open_executor(executor or workers) as opened:
+    with open_executor(executor) as opened:
         return run_round(opened, driving, folder, number, gate, driver, plan, about or {})
 
 
@@ -210,6 +209,7 @@ def run_round(
     policy: Any,
     plan: RoundPlan,
     about: Mapping[str, Any],
+    progress: bool = False,
 ) -> RoundSummary:
     """Collect a round; an unfinished one in the same folder is deleted first.
 
@@ -224,6 +224,7 @@ def run_round(
         policy: folder of the policy's checkpoint, or the policy; None if the expert drives alone.
         plan: settings of the rounds.
         about: parameters of the gate, for the round's summary.
+        progress: show a progress bar of the rollouts.
 
     Returns:
         The round's summary.
@@ -232,11 +233,12 @@ def run_round(
     if part.exists():
         shutil.rmtree(part)
     part.mkdir(parents=True)
+    policy = SharedFiles(policy) if isinstance(policy, Path) else policy
     ends = [plan.frames * i // plan.rollouts for i in range(plan.rollouts + 1)]
     shares = [end - begin for begin, end in itertools.pairwise(ends)]
     rollouts = [
         Rollout(
-            folder=part / f"drive_{i}",
+            name=f"drive_{i}",
             policy=policy,
             gate=gate,
             frames=share,
@@ -249,9 +251,17 @@ def run_round(
         for i, share in enumerate(shares)
         if share
     ]
-    summaries = dict(executor.map(run_job, [RolloutJob(driving, rollout) for rollout in rollouts]))
+    summaries = {}
+    bar = progress_bar(progress, total=len(rollouts), unit="rollout", desc=f"round {number}", leave=False)
+    with OutputFolder(part) as output, bar:
+        jobs = [RolloutJob(driving, rollout, output) for rollout in rollouts]
+        for i, summary_of_rollout in executor.map(run_job, jobs):
+            summaries[i] = summary_of_rollout
+            bar.update()
     episodes = [episode for i in range(len(rollouts)) for episode in summaries[i]]
-    _merge([rollout.folder for rollout in rollouts], part)
+    _merge([part / rollout.name for rollout in rollouts], part)
+    for lost in part.glob(".*.part"):  # of workers that were killed
+        shutil.rmtree(lost)
     summary = RoundSummary(number, tuple(episodes), dict(about))
     write_whole(part / SUMMARY, summary.to_json())
     part.rename(folder)

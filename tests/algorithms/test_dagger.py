@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import shutil
+import threading
 import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
@@ -174,7 +175,7 @@ def test_a_learner_that_is_killed_between_rounds_comes_to_the_same(
 def test_several_processes_collect_what_one_would(tmp_path: Path) -> None:
     options = {**SMALL, "rounds": 2, "rollouts": 3, "beta": 0.5}
     one = DAgger(env=make_env, expert=PurePursuit(), folder=tmp_path / "one", **options).learn()
-    two = DAgger(env=make_env, expert=PurePursuit(), folder=tmp_path / "two", workers=2, **options).learn()
+    two = DAgger(env=make_env, expert=PurePursuit(), folder=tmp_path / "two", executor=2, **options).learn()
     assert_same(one, two)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
@@ -568,10 +569,9 @@ def test_who_can_not_drive_or_teach_is_refused_at_once(env: Any, road_recording:
         DAgger(env=env, expert=PurePursuit(), labeller=cast("Any", 0.0), **SMALL)
     with pytest.raises(OptionError, match=r"give gymnasium.make\('UdacitySim-v0'\), or a function"):
         DAgger(env=cast("Any", "UdacitySim-v0"), expert=PurePursuit(), **SMALL)
-    with pytest.raises(
-        OptionError, match=r"several workers need an env and an expert .* top level of a module"
-    ):
-        DAgger(env=lambda: env, expert=PurePursuit(), workers=2, **SMALL)
+    lock = threading.Lock()
+    with pytest.raises(OptionError, match=r"the env or the expert can't be sent .* function that makes it"):
+        DAgger(env=lambda: (lock, env)[1], expert=PurePursuit(), executor=2, **SMALL)
     blind = gymnasium.make("UdacitySim-v0", cameras=())
     with pytest.raises(OptionError, match=r"images of the center camera.*cameras=\(\)"):
         DAgger(env=blind, expert=PurePursuit(), **SMALL)

@@ -103,7 +103,7 @@ def test_workers_get_the_policy_and_give_the_same_rounds(tmp_path: Path) -> None
     small = {**SMALL, "rounds": 2, "frames": 20}
     for workers in (1, 2):
         folder = tmp_path / str(workers)
-        DAgger(env=make_env, **given, folder=folder, workers=workers, **small).learn()
+        DAgger(env=make_env, **given, folder=folder, executor=workers, **small).learn()
     one, two = (tmp_path / str(n) / "rounds" / "round_001" / "frames.jsonl" for n in (1, 2))
     assert one.read_bytes() == two.read_bytes()
 

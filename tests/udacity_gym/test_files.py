@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from udacity_gym.errors import RecordingError, UdacityGymError
-from udacity_gym.files import replacing, write_whole
+from udacity_gym.files import LOCK, replacing, using_folder, write_whole
 
 
 def test_a_file_takes_its_name_when_the_block_ends(tmp_path):
@@ -86,3 +86,23 @@ def test_a_full_disk_names_the_file_and_keeps_the_older_one(tmp_path, monkeypatc
         write_whole(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    with using_folder(tmp_path / "run"):
+        with (
+            pytest.raises(UdacityGymError, match=r"another run is writing to .*run; wait"),
+            using_folder(tmp_path / "run"),
+        ):
+            pass
+        with using_folder(tmp_path / "other"):
+            pass
+    with using_folder(tmp_path / "run"):
+        pass
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_lock_that_was_left_behind_holds_nobody_up(tmp_path):
+    (tmp_path / LOCK).touch()
+    with using_folder(tmp_path):
+        pass

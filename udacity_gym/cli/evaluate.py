@@ -7,16 +7,22 @@ import re
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from udacity_gym.cli.options import VIDEO_FORMAT, About
+from udacity_gym.cli.options import ADDRESS, EXECUTOR, EXECUTOR_OPTION, VIDEO_FORMAT, WORKERS, About
 from udacity_gym.cli.outputs import check_writable, new_folder
-from udacity_gym.cli.shared import check_seed, drive_and_report, load_driver, positive
+from udacity_gym.cli.shared import check_seed, drive_and_report, executor_of, load_driver, positive
 from udacity_gym.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
+
+    from udacity_gym.evaluation import Comparison
+    from udacity_gym.executors import SharedFiles
+    from udacity_gym.world.track.track import Track
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,19 @@ class Options:
     suite: Annotated[
         str | None, About("suite of drives, such as lake-v1; an unknown name lists all suites")
     ] = None
-    processes: Annotated[int, About("number of parallel processes for a suite")] = 1
+    workers: WORKERS = None
+    executor: EXECUTOR = None
+    address: ADDRESS = None
+    executor_option: EXECUTOR_OPTION = ()
     human: Annotated[Path | None, About("recording of a human, to compare the steering of a suite with")] = (
         None
     )
+    against: Annotated[
+        Path | None, About("comparison.json of an earlier run of the same suite, to compare with")
+    ] = None
+    fail_on_regression: Annotated[
+        bool, About("exit status 1 if an outcome is worse than in --against, beyond its 95 %% interval")
+    ] = False
     incident_videos: Annotated[bool, About("make videos of the incidents in a suite")] = False
     laps: Annotated[int, About("laps to drive")] = 3
     track: Annotated[str, About("name of a track, or a track file")] = "lake"
@@ -64,14 +79,16 @@ ONE_DRIVE = (
     "laps", "track", "direction", "conditions", "intervene", "max_seconds", "video", "speed_up", "seed",
 )  # fmt: skip
 """Options that a suite defines itself."""
-SUITE_OPTIONS = ("processes", "human", "incident_videos")
+SUITE_OPTIONS = (
+    "workers", "executor", "address", "executor_option", "human", "against", "fail_on_regression",
+    "incident_videos",
+)  # fmt: skip
 """Options that need a suite."""
 
 
 def run(options: Options) -> int:
     """Evaluate."""
     positive(laps=options.laps, max_seconds=options.max_seconds, speed_up=options.speed_up)
-    positive(processes=options.processes)
     check_seed(options.seed)
     if options.suite is not None:
         _refuse(options, ONE_DRIVE, f"not allowed with --suite, {options.suite} defines it")
@@ -123,8 +140,14 @@ def _compare(options: Options, suite_name: str) -> int:
     from udacity_gym.driving.loading import policy_path
     from udacity_gym.evaluation import SUITES, ForEachTrack, compare, run_suite, write_comparison
     from udacity_gym.evaluation.suite_result import EPISODES
+    from udacity_gym.executors import open_executor
     from udacity_gym.files import digest_of, find_policy, write_whole
 
+    executor = executor_of(options)
+    if options.fail_on_regression and options.against is None:
+        raise OptionError("--fail-on-regression: requires --against comparison.json")
+    if options.against is not None and not options.against.is_file():
+        raise OptionError(f"--against: there is no file {options.against}")
     suite = SUITES.find(suite_name)
     suite.check()
     human = None if options.human is None else _steering(options.human)
@@ -133,19 +156,20 @@ def _compare(options: Options, suite_name: str) -> int:
         load_driver(policy, suite.scenarios[0].track)  # fails before the first drive, not after an hour
     check_writable(options.output, "--output")
     try:
-        results = [
-            run_suite(
-                ForEachTrack(partial(load_driver, policy), name),
-                suite,
-                folder=options.output / re.sub(r"[^\w.-]+", "-", name),
-                processes=options.processes,
-                identity=digest_of(find_policy(policy_path(policy))),  # an expert by name has no files
-                videos=options.incident_videos,
-                video_format=options.video_format,
-                progress=True,
-            )
-            for policy, name in zip(options.policies, names, strict=True)
-        ]
+        with open_executor(executor) as opened:
+            results = [
+                run_suite(
+                    ForEachTrack(_maker_of(policy), name),
+                    suite,
+                    folder=options.output / re.sub(r"[^\w.-]+", "-", name),
+                    executor=opened,
+                    identity=digest_of(find_policy(policy_path(policy))),  # an expert by name has no files
+                    videos=options.incident_videos,
+                    video_format=options.video_format,
+                    progress=True,
+                )
+                for policy, name in zip(options.policies, names, strict=True)
+            ]
     except KeyboardInterrupt:
         if not any(options.output.rglob(EPISODES)):
             raise
@@ -157,7 +181,35 @@ def _compare(options: Options, suite_name: str) -> int:
     report = write_comparison(options.output / "report.html", comparison)
     print(comparison)
     print(f"\nThe report is {report}")
-    return 0
+    return _judge_changes(options, comparison)
+
+
+def _judge_changes(options: Options, comparison: Comparison) -> int:
+    """Compare with an earlier comparison. Returns 1 for a regression, if that is to fail."""
+    from udacity_gym.evaluation import changes_since, changes_table
+
+    if options.against is None:
+        return 0
+    changes = changes_since(options.against, comparison)
+    print(f"\nCompared with {options.against}:\n{changes_table(changes)}")
+    worse = [f"{change.measure.title} of {change.policy}" for change in changes if change.verdict == "worse"]
+    if worse:
+        print(f"\nWorse than before: {'; '.join(worse)}.")
+    return int(bool(worse) and options.fail_on_regression)
+
+
+def _maker_of(policy: str) -> Callable[[Track], Any]:
+    """What makes the driver for a track, also on machines without the files of the policy."""
+    from udacity_gym.executors import SharedFiles
+
+    if not Path(policy).exists():
+        return partial(load_driver, policy)
+    return partial(_load_files, SharedFiles(policy))
+
+
+def _load_files(files: SharedFiles, track: Track) -> Any:
+    with files.open() as path:
+        return load_driver(str(path), track)
 
 
 def _names(policies: tuple[str, ...]) -> list[str]:

@@ -9,7 +9,7 @@ import inspect
 import types
 import typing
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -36,6 +36,15 @@ class About:
     positional: bool = False
     repeated: bool = False
     shown: str | None = None
+
+
+EXECUTOR = Annotated[str | None, About("kind of executor: processes, ray, slurm, or another package's")]
+WORKERS = Annotated[int | None, About("number of workers; without an executor, of processes")]
+ADDRESS = Annotated[str | None, About("address of the executor's cluster, such as auto for Ray")]
+EXECUTOR_OPTION = Annotated[
+    tuple[str, ...], About("a setting of the executor, such as cpus=2", repeated=True, shown="KEY=VALUE")
+]
+"""Types of the options of verbs whose work is many jobs, see `udacity_gym.cli.shared.executor_of`."""
 
 
 def add_options(parser: argparse.ArgumentParser, options: type[Any]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.text import count
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from udacity_gym.evaluation import Evaluation, EvaluationStep
     from udacity_gym.evaluation.encoders import VideoFormat
     from udacity_gym.evaluation.result import Criterion
+    from udacity_gym.executors import ExecutorLike
     from udacity_gym.telemetry import Image
     from udacity_gym.world.track.track import Track
 
@@ -91,6 +93,67 @@ def load_driver(policy: str, track: str | Track) -> Any:
             return make_named_expert(name, track)
         raise CheckpointError(unknown_driver(policy))
     return load_policy(path)
+
+
+class ExecutorOptions(Protocol):
+    """Options of a verb whose work is many jobs."""
+
+    @property
+    def executor(self) -> str | None:
+        """Name of the kind."""
+        ...
+
+    @property
+    def workers(self) -> int | None:
+        """Number of workers."""
+        ...
+
+    @property
+    def address(self) -> str | None:
+        """Address of a cluster."""
+        ...
+
+    @property
+    def executor_option(self) -> tuple[str, ...]:
+        """Further settings, each KEY=VALUE."""
+        ...
+
+
+def executor_of(options: ExecutorOptions) -> ExecutorLike:
+    """The executor that the options of a verb describe.
+
+    Raises:
+        OptionError: There is no such executor, or it has no such setting.
+    """
+    from udacity_gym.cli.options import read_value
+    from udacity_gym.executors import EXECUTORS
+
+    positive(workers=options.workers)
+    settings: dict[str, Any] = {}
+    for text in options.executor_option:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise OptionError(f"--executor-option {text!r} must be KEY=VALUE, such as cpus=2")
+        settings[key.strip().replace("-", "_")] = read_value(Any, value)
+    settings |= {"address": options.address} if options.address is not None else {}
+    if options.executor is None:
+        if settings:
+            name = "--address" if options.address is not None else "--executor-option"
+            raise OptionError(f"{name}: requires an executor, for example --executor ray")
+        return options.workers or 1
+    kind = EXECUTORS.find(options.executor)
+    settings |= {"workers": options.workers} if options.workers is not None else {}
+    if is_dataclass(kind):
+        known = {field.name for field in fields(kind)}
+        # what is no setting of ours is one of the engine
+        own = {name: value for name, value in settings.items() if name in known}
+        others = {name: value for name, value in settings.items() if name not in known}
+        if others and "options" not in known:
+            raise OptionError(
+                f"--executor {options.executor} has no setting {', '.join(others)}; it has {', '.join(known)}"
+            )
+        settings = {**own, "options": others} if others else own
+    return kind(**settings)
 
 
 def check_seed(seed: int) -> None:

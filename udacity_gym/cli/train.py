@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from udacity_gym.cli.options import About, add_setting, plain_type, read_value
+from udacity_gym.cli.options import (
+    ADDRESS,
+    EXECUTOR,
+    EXECUTOR_OPTION,
+    WORKERS,
+    About,
+    add_setting,
+    plain_type,
+    read_value,
+)
 from udacity_gym.cli.outputs import check_writable, no_empty_folders
 from udacity_gym.cli.people import STEERING, people
-from udacity_gym.cli.shared import EXPERT, check_seed, make_env, make_expert
+from udacity_gym.cli.shared import EXPERT, check_seed, executor_of, make_env, make_expert
 from udacity_gym.errors import OptionError
 from udacity_gym.files import write_whole
 from udacity_gym.text import count
@@ -52,6 +62,10 @@ class Options:
         About("expert of learners that need one: expert, racing, pid, a policy, or human (in a window)"),
     ] = EXPERT
     seed: Annotated[int, About("seed of everything random")] = 0
+    workers: WORKERS = None
+    executor: EXECUTOR = None
+    address: ADDRESS = None
+    executor_option: EXECUTOR_OPTION = ()
 
 
 _GOES_ON = {"state": "epoch", "settings.json": "round"}
@@ -160,7 +174,7 @@ def read_settings(texts: Sequence[str], types: Mapping[str, Any]) -> dict[str, A
     return settings
 
 
-@contextmanager
+@contextlib.contextmanager
 def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
     """The environment and the expert that a learner's signature asks for."""
     from algorithms.learners import wants
@@ -189,18 +203,26 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
             expert = ScriptedHuman(expert)
             print(f"{options.expert} acts as a human who takes over when the car leaves its path.\n")
         company["expert"] = expert
-    if wants(learner_class, "env"):
-        company["env"] = make_env(
-            options.track,
-            direction=options.direction,
-            conditions=options.conditions,
-            render_mode="human" if by_hand else None,
-        )
-    try:
+    executor = executor_of(options)
+    if wants(learner_class, "executor"):
+        company["executor"] = executor
+    elif executor != 1:
+        raise OptionError(f"{options.algorithm} collects no data, so that it needs no workers")
+    if not wants(learner_class, "env"):
         yield company
-    finally:
-        if "env" in company:
-            company["env"].close()
+        return
+    make = partial(
+        make_env,
+        options.track,
+        direction=options.direction,
+        conditions=options.conditions,
+        render_mode="human" if by_hand else None,
+    )
+    if executor != 1:  # each worker makes its own
+        yield company | {"env": make}
+        return
+    with contextlib.closing(make()) as env:
+        yield company | {"env": env}
 
 
 def outcome(learner: Any, policy: Any) -> list[str]:

@@ -2,7 +2,6 @@ from . import (
     decision as decision,
     driver as driver,
     episode_counter as episode_counter,
-    executor as executor,
     gates as gates,
     handover as handover,
     human as human,
@@ -33,11 +32,6 @@ from .driver import (
 from .episode_counter import (
     EpisodeCounter as EpisodeCounter,
     EpisodeSummary as EpisodeSummary,
-)
-from .executor import (
-    Executor as Executor,
-    Shared as Shared,
-    open_executor as open_executor,
 )
 from .gates import (
     EnsembleGate as EnsembleGate,

@@ -8,6 +8,8 @@ from . import (
     measures as measures,
     metrics as metrics,
     page as page,
+    provenance as provenance,
+    regression as regression,
     report as report,
     result as result,
     runner as runner,
@@ -22,6 +24,14 @@ from .comparison_report import (
 )
 from .metrics import (
     autonomy as autonomy,
+)
+from .provenance import (
+    Provenance as Provenance,
+)
+from .regression import (
+    Change as Change,
+    changes_since as changes_since,
+    changes_table as changes_table,
 )
 from .report import (
     write_report as write_report,
@@ -38,8 +48,10 @@ from .runner import (
 from .statistics import (
     Estimate as Estimate,
     bootstrap_estimate as bootstrap_estimate,
+    difference as difference,
     mean_estimate as mean_estimate,
     spearman as spearman,
+    wilson_estimate as wilson_estimate,
 )
 from .suite_result import (
     Comparison as Comparison,

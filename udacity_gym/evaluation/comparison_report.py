@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from udacity_gym.evaluation import figures
 from udacity_gym.evaluation.episode_log import Episode, Film
 from udacity_gym.evaluation.measures import HELPED, MEASURES
 from udacity_gym.evaluation.page import render
+from udacity_gym.evaluation.provenance import Provenance
 from udacity_gym.evaluation.statistics import Estimate
-from udacity_gym.evaluation.suite_result import METHOD, Comparison, SuiteResult
+from udacity_gym.evaluation.suite_result import CONTROLLED, METHOD, Comparison, SuiteResult
 from udacity_gym.files import write_whole
 from udacity_gym.text import count
 from udacity_gym.world.track.track import Track
@@ -79,19 +81,26 @@ def _table(comparison: Comparison) -> list[tuple[str, list[dict[str, Any]]]]:
         best = comparison.best(measure) if len(table) > 1 else ()
         cells = [
             {
-                **_cell(row[measure.name], measure.digits, measure.scale),
+                **_cell(row[measure.name], measure.digits, measure.scale, measure.counts is not None),
                 "best": policy in best and len(best) < len(table),
             }
             for policy, row in table.items()
         ]
         rows.append((measure.title, cells))
+    for scenario in comparison.suite.scenarios:
+        control = comparison.suite.control_of(scenario)
+        if control is not None:
+            differences = [r.against_control(CONTROLLED)[scenario] for r in comparison.results]
+            cells = [{**_cell(e, CONTROLLED.digits, CONTROLLED.scale), "best": False} for e in differences]
+            rows.append((f"{CONTROLLED.title}: {scenario}, minus {control}", cells))
     return rows
 
 
-def _cell(estimate: Estimate, digits: int, scale: float) -> dict[str, str]:
+def _cell(estimate: Estimate, digits: int, scale: float, is_count: bool = False) -> dict[str, Any]:
     if math.isnan(estimate.value):
         return {"value": "–", "interval": ""}
     interval = f"{estimate.low * scale:.{digits}f} to {estimate.high * scale:.{digits}f}"
+    interval += f", of {estimate.n}" if is_count else ""
     return {
         "value": f"{estimate.value * scale:.{digits}f}",
         "interval": "" if math.isnan(estimate.low) else interval,
@@ -203,6 +212,19 @@ def _facts(comparison: Comparison) -> dict[str, str]:
         "Put back for": " and, in drives of their own, ".join(suite.intervene),
         "Laps": str(suite.laps),
         "Drives": str(sum(len(result.episodes) for result in comparison.results)),
+        "Made with": "; ".join(_made_with(p) for p in _provenances(comparison)) or "unknown",
         **({"Missing": "; ".join(missing)} if missing else {}),
         **({"Ended before the laps were driven": count(incomplete, "drive")} if incomplete else {}),
     }
+
+
+def _provenances(comparison: Comparison) -> list[Provenance]:
+    """The different programs that drove, whatever they drove."""
+    found = [replace(p, policy=None) for result in comparison.results for p in result.provenances]
+    return [provenance for i, provenance in enumerate(found) if provenance not in found[:i]]
+
+
+def _made_with(provenance: Provenance) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
+    commit = f", commit {provenance.commit}" if provenance.commit else ""
+    return f"{versions}{commit}, by {provenance.command}"

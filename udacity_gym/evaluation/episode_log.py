@@ -16,8 +16,9 @@ from udacity_gym.evaluation.suites import Case, Scenario, Suite
 from udacity_gym.world.track.track import Track
 
 FORMAT = "udacity-gym-episode"
-VERSION = 2
-"""In version 1, ``identity`` was a different hash, which can't be compared with the present one."""
+VERSION = 3
+"""In version 1, ``identity`` was a different hash, which can't be compared with the present one. Versions 1
+and 2 have no provenance."""
 BEGINNING = f'{{"format": "{FORMAT}", '.encode()
 """Beginning of every line."""
 
@@ -224,8 +225,8 @@ def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
             data = json.loads(line)
-            if data["format"] != FORMAT or data["version"] not in (1, VERSION):
-                raise ValueError(f"format must be {FORMAT!r} and version 1 or {VERSION}")
+            if data["format"] != FORMAT or data["version"] not in range(1, VERSION + 1):
+                raise ValueError(f"format must be {FORMAT!r} and version 1 to {VERSION}")
         except (ValueError, KeyError, TypeError) as error:
             raise UdacityGymError(f"{path}, line {number} is not an episode: {error}") from error
         lines.append((number, data))

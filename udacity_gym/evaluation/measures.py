@@ -28,6 +28,8 @@ class Measure:
         highest: largest possible value.
         digits: number of decimals in tables.
         scale: factor in tables, such as 100 for per cent.
+        counts: successes and trials of an evaluation, for shares of all trials of all drives, which have
+            Wilson's interval; None for means over the drives, with the interval of Student's t.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Measure:
     highest: float = math.inf
     digits: int = 2
     scale: float = 1.0
+    counts: Callable[[Evaluation], tuple[int, int]] | None = None
 
 
 def laps_driven(evaluation: Evaluation) -> float:
@@ -51,6 +54,13 @@ def clean_laps(evaluation: Evaluation) -> float:
     if not evaluation.complete and not evaluation.interventions:
         return math.nan
     return evaluation.laps_without_intervention / evaluation.laps_wanted
+
+
+def completed_laps(evaluation: Evaluation) -> tuple[int, int]:
+    """Laps driven without intervention, and the laps to drive; (0, 0) where `clean_laps` is NaN."""
+    if math.isnan(clean_laps(evaluation)):
+        return 0, 0
+    return evaluation.laps_without_intervention, evaluation.laps_wanted
 
 
 def clean_lap_time(evaluation: Evaluation) -> float:
@@ -119,6 +129,18 @@ MEASURES: tuple[Measure, ...] = (
         1,
         0,
         100,
+    ),
+    Measure(
+        "completed_laps",
+        "laps completed of N, %",
+        clean_laps,
+        ROAD_FIRST,
+        "more",
+        0,
+        1,
+        0,
+        100,
+        completed_laps,
     ),
     Measure("interventions_per_km", "interventions, 1/km", _interventions_per_km, HELPED),
     Measure("stuck_per_lap", "stuck, per lap", lambda e: e.stuck / laps_driven(e), (*HELPED, "road")),

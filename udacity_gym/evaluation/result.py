@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation.metrics import autonomy
+from udacity_gym.evaluation.provenance import Provenance
 from udacity_gym.files import write_whole
 from udacity_gym.telemetry import MPH
 from udacity_gym.text import count, table
@@ -35,6 +36,8 @@ WORDS: dict[Kind, str] = {
 """Descriptions of the kinds of incidents."""
 
 FORMAT = "udacity-gym-evaluation"
+VERSION = 2
+"""Version 1 has no provenance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class Evaluation:
         ended: reason why the evaluation ended.
         incidents: all incidents, in order of time.
         trajectory: the whole drive.
+        provenance: versions, commit, command and hash of the policy; None in files of version 1.
     """
 
     policy: str
@@ -133,6 +137,7 @@ class Evaluation:
     ended: str
     incidents: tuple[Incident, ...]
     trajectory: Trajectory
+    provenance: Provenance | None = None
 
     @property
     def laps(self) -> int:
@@ -274,8 +279,9 @@ class Evaluation:
         Args:
             trajectory: include the track and the trajectory.
         """
-        data: dict[str, Any] = {"format": FORMAT, "version": 1, "track_length": self.track_length}
+        data: dict[str, Any] = {"format": FORMAT, "version": VERSION, "track_length": self.track_length}
         data |= self.summary()
+        data["provenance"] = None if self.provenance is None else self.provenance.to_data()
         data["incidents"] = [
             {key: None if value != value else value for key, value in asdict(incident).items()}
             for incident in self.incidents
@@ -312,8 +318,8 @@ class Evaluation:
         path = Path(path)
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            if data.get("format") != FORMAT or data.get("version") != 1:
-                raise ValueError(f"'format' must be {FORMAT!r} and 'version' 1")
+            if data.get("format") != FORMAT or data.get("version") not in (1, VERSION):
+                raise ValueError(f"'format' must be {FORMAT!r} and 'version' 1 or {VERSION}")
             return Evaluation.of(data)
         except OSError as error:
             raise UdacityGymError(f"can't read the evaluation {path}: {error.strerror}") from error
@@ -385,6 +391,7 @@ def _from_json(data: Mapping[str, Any]) -> Evaluation:
         **{name: data[name] for name in names},
         incidents=tuple(_incident(incident) for incident in data["incidents"]),
         trajectory=Trajectory(**columns),
+        provenance=Provenance.of(data.get("provenance")),
     )
 
 

@@ -16,7 +16,9 @@ import numpy as np
 from udacity_gym.driving.driver import Driver, Predictor, as_driver, name_of
 from udacity_gym.driving.loop import PutBackError, Step, drive, tracks_for
 from udacity_gym.errors import OptionError, SimulatorError
+from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
+from udacity_gym.evaluation.provenance import Provenance
 from udacity_gym.evaluation.result import Criterion, Evaluation, Incident, Kind, Trajectory
 from udacity_gym.progress import progress_bar
 from udacity_gym.telemetry import Pose
@@ -62,6 +64,7 @@ def evaluate(
     on_step: Callable[[EvaluationStep], object] | None = None,
     driver_seed: int | None = None,
     progress: bool = False,
+    provenance: Provenance | None = None,
 ) -> Evaluation:
     """Evaluate a policy by driving, with the autonomy of Bojarski et al. 2016, section 7.
 
@@ -90,6 +93,7 @@ def evaluate(
         on_step: called with an `EvaluationStep` after each control step, for example to make a video.
         driver_seed: seed of a random driver, such as a perturbed expert; None does not seed it.
         progress: show a progress bar.
+        provenance: where the policy comes from; None describes this process and the policy.
 
     Returns:
         The results.
@@ -170,6 +174,7 @@ def evaluate(
         ended=ended,
         incidents=tuple(account.incidents),
         trajectory=account.log.trajectory(),
+        provenance=provenance or Provenance.of_this_process(identity_of(policy)),
     )
     if cut_short and not evaluation.complete:
         warnings.warn(

@@ -14,15 +14,23 @@ from numpy.typing import NDArray
 from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.episode_log import Episode, read_log
 from udacity_gym.evaluation.measures import HELPED, MEASURES, Measure
+from udacity_gym.evaluation.provenance import Provenance
 from udacity_gym.evaluation.result import Criterion, Evaluation
-from udacity_gym.evaluation.statistics import Estimate, bhattacharyya, mean_estimate
+from udacity_gym.evaluation.statistics import Estimate, bhattacharyya, mean_estimate, wilson_estimate
 from udacity_gym.evaluation.suites import Scenario, Suite
 from udacity_gym.text import count, table
 
 EPISODES = "episodes.jsonl"
 """Name of the file of episodes in the folder of a result."""
 
-METHOD = "mean over the drives with its 95 % interval by Student's t"
+FORMAT = "udacity-gym-comparison"
+VERSION = 2
+"""Version 1, without format and version, has neither provenance nor differences from the control arm."""
+
+CONTROLLED = MEASURES[0]
+"""Measure that is compared with the control arm: autonomy."""
+
+METHOD = "mean over the drives with its 95 % interval by Student's t, of N by Wilson's"
 """Description of the values in tables."""
 
 
@@ -80,12 +88,15 @@ class SuiteResult:
         ]
 
     def measure(self, measure: Measure, scenario: Scenario | None = None) -> Estimate:
-        """Mean of a measure over the drives, with the 95 % interval of Student's t.
+        """Mean of a measure over the drives, with the 95 % interval of Student's t, or of Wilson for counts.
 
         Args:
             measure: the measure.
             scenario: only drives of this scenario; None for all.
         """
+        if measure.counts is not None:
+            counts = [measure.counts(drive) for drive in self.drives(measure.drives, scenario)]
+            return wilson_estimate(sum(c[0] for c in counts), sum(c[1] for c in counts))
         values = [measure.of(drive) for drive in self.drives(measure.drives, scenario)]
         return mean_estimate(values, measure.lowest, measure.highest)
 
@@ -99,6 +110,42 @@ class SuiteResult:
             human: (n,) steering of a recording of a human; adds "steering_distance", see `steering_distance`.
         """
         return {m.name: self.measure(m, scenario) for m in all_measures(human)}
+
+    def against_control(self, measure: Measure) -> dict[Scenario, Estimate]:
+        """What other conditions change: differences from the drives in clear ones, paired by start.
+
+        Args:
+            measure: the measure.
+
+        Returns:
+            Mean difference with its 95 % interval (Student's t) for each scenario that has a control, see
+            `Suite.control_of`.
+        """
+        criterion = next((c for c in measure.drives if c in self.suite.intervene), None)
+        drives = {
+            (e.case.scenario, e.case.seed): measure.of(e.evaluation)
+            for e in self.episodes
+            if e.case.intervene == criterion
+        }
+        differences = {}
+        for scenario in self.suite.scenarios:
+            control = self.suite.control_of(scenario)
+            if control is not None:
+                pairs = [(scenario, seed) for seed in self.suite.seeds if (scenario, seed) in drives]
+                differences[scenario] = mean_estimate(
+                    [drives[pair] - drives.get((control, pair[1]), math.nan) for pair in pairs]
+                )
+        return differences
+
+    @property
+    def provenances(self) -> tuple[Provenance, ...]:
+        """Where the episodes come from; several if the suite was resumed by another version or command."""
+        found = (episode.evaluation.provenance for episode in self.episodes)
+        unique: list[Provenance] = []
+        for provenance in found:
+            if provenance is not None and provenance not in unique:
+                unique.append(provenance)
+        return tuple(unique)
 
     def __repr__(self) -> str:
         return f"<SuiteResult: {self.policy} on {self.suite.name}, {count(len(self.episodes), 'drive')}>"
@@ -187,8 +234,11 @@ class Comparison:
             return value if math.isfinite(value) else None
 
         return {
+            "format": FORMAT,
+            "version": VERSION,
             "suite": self.suite.name,
             "method": METHOD,
+            "provenance": {r.policy: [p.to_data() for p in r.provenances] for r in self.results},
             "policies": {
                 policy: {
                     name: {
@@ -201,6 +251,13 @@ class Comparison:
                 }
                 for policy, row in self.table().items()
             },
+            "against_control": {
+                result.policy: {
+                    str(scenario): {"value": plain(e.value), "low": plain(e.low), "high": plain(e.high)}
+                    for scenario, e in result.against_control(CONTROLLED).items()
+                }
+                for result in self.results
+            },
         }
 
     def __repr__(self) -> str:
@@ -211,11 +268,22 @@ class Comparison:
         rows = [
             [
                 measure.title,
-                *(row[measure.name].text(measure.digits, measure.scale) for row in estimates.values()),
+                *(_text(measure, row[measure.name]) for row in estimates.values()),
             ]
             for measure in self.available_measures()
         ]
+        for scenario in self.suite.scenarios:
+            control = self.suite.control_of(scenario)
+            if control is not None:
+                found = [result.against_control(CONTROLLED)[scenario] for result in self.results]
+                texts = [e.text(CONTROLLED.digits, CONTROLLED.scale) for e in found]
+                rows.append([f"{CONTROLLED.title}: {scenario}, minus {control}", *texts])
         return f"{self.suite.name}: {METHOD}\n{table([['', *estimates], *rows])}"
+
+
+def _text(measure: Measure, estimate: Estimate) -> str:
+    text = estimate.text(measure.digits, measure.scale)
+    return text if measure.counts is None or not estimate.n else f"{text} of {estimate.n}"
 
 
 def compare(

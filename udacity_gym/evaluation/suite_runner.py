@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 
 from udacity_gym import ENV_ID
-from udacity_gym.checks import check_integer
 from udacity_gym.driving.driver import Predictor, name_of
-from udacity_gym.driving.executor import Shared, open_executor
 from udacity_gym.driving.policy_inputs import cameras_for, image_size_for
 from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.evaluation.episode_log import Episode, EpisodeLog
 from udacity_gym.evaluation.identity import identity_of
+from udacity_gym.evaluation.provenance import Provenance
 from udacity_gym.evaluation.runner import evaluate
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
 from udacity_gym.evaluation.suites import SUITES, Case, Suite
+from udacity_gym.executors.calls import OutputFolder, Shared
+from udacity_gym.executors.executor import ExecutorLike, open_executor
+from udacity_gym.files import using_folder
 from udacity_gym.progress import progress_bar
 from udacity_gym.world.track.track import Track
 
@@ -37,8 +38,7 @@ class ForEachTrack:
     """Make a new driver for every episode from its track, for experts that need the track.
 
     Attributes:
-        make: ``make(track)`` returns a policy or an expert; with several processes it must be picklable,
-            such as a function of a module or a `functools.partial` of one.
+        make: ``make(track)`` returns a policy or an expert; with several processes it must be picklable.
         name: name of the driver.
     """
 
@@ -51,8 +51,7 @@ def run_suite(
     suite: Suite | str,
     *,
     folder: str | Path | None = None,
-    processes: int = 1,
-    executor: concurrent.futures.Executor | None = None,
+    executor: ExecutorLike = 1,
     name: str | None = None,
     identity: str | None = None,
     videos: bool = False,
@@ -61,8 +60,7 @@ def run_suite(
 ) -> SuiteResult:
     """Evaluate a policy on a suite.
 
-    The same policy and suite give the same episodes, independent of the number of processes and of
-    interruptions.
+    The same policy and suite give the same episodes, independent of the executor and of interruptions.
 
     Args:
         policy: anything with ``predict``, an expert, the name of an expert, or `ForEachTrack`. One object
@@ -71,10 +69,8 @@ def run_suite(
         suite: a suite or its name.
         folder: folder of the episodes, a line of JSON each, and of films of incidents; None saves nothing.
             Episodes that are already in the folder are not driven again.
-        processes: number of parallel processes; more than one need ``if __name__ == "__main__":`` in a
-            script, and a policy that can be pickled.
-        executor: an executor of `concurrent.futures`, in place of processes of this machine; it is not
-            shut down.
+        executor: who drives: a number of processes, or anything that `open_executor` takes. All but 1 need
+            a policy that can be pickled, and several processes ``if __name__ == "__main__":`` in a script.
         name: name of the driver; None for the name of the policy.
         identity: distinguishes this policy from others of that name, such as a version; a folder with
             episodes of another one is refused. None for a hash of the policy, see `identity_of`.
@@ -87,12 +83,12 @@ def run_suite(
 
     Raises:
         OptionError: The suite or expert does not exist, or the policy can't be sent to other processes.
-        UdacityGymError: The folder is not writable, or has episodes of another policy or suite, or of a
-            policy that can't be compared with this one.
+        FailedJobsError: Some drives failed; it has their tracebacks. The others are in the folder.
+        UdacityGymError: The folder is not writable, is used by another run, or has episodes of another
+            policy or suite, or of a policy that can't be compared with this one.
     """
     suite = SUITES.find(suite) if isinstance(suite, str) else suite
     suite.check()
-    check_integer("processes", processes, 1)
     if videos and folder is None:
         raise OptionError("videos need a folder: run_suite(..., folder=...)")
     if videos:
@@ -103,12 +99,14 @@ def run_suite(
         policy = _expert(policy)
     driver_name = name or (policy.name if isinstance(policy, ForEachTrack) else name_of(policy))
     path = None if folder is None else Path(folder)
+    provenance = Provenance.of_this_process(identity or identity_of(policy))
     with contextlib.ExitStack() as stack:
         log = None
         done: list[Episode] = []
         if path is not None:
+            stack.enter_context(using_folder(path))
             is_given = identity is not None
-            identity = identity or identity_of(policy)
+            identity = provenance.policy
             log = EpisodeLog(path / EPISODES, suite, driver_name, identity, identity_is_given=is_given)
             stack.callback(log.close)
             done = log.read()
@@ -119,10 +117,13 @@ def run_suite(
                 )
         done_cases = {episode.case for episode in done}
         bar = stack.enter_context(_bar(len(suite), len(done_cases), progress))
-        run = Shared(_Run(policy, driver_name, suite, path, videos, video_format), "this policy")
-        jobs = [(run, case) for case in suite if case not in done_cases]
-        workers = executor or max(1, min(processes, len(jobs)))
-        for _, episode in stack.enter_context(open_executor(workers)).map(_drive, jobs):
+        output = None if path is None else stack.enter_context(OutputFolder(path))
+        run = Shared(
+            _Run(policy, driver_name, suite, output, videos, video_format, provenance), "this policy"
+        )
+        jobs = [_DriveJob(run, case) for case in suite if case not in done_cases]
+        opened = stack.enter_context(open_executor(executor))
+        for _, episode in opened.map(_drive, jobs):
             if log is not None:
                 log.add(episode)
             done.append(episode)
@@ -146,15 +147,25 @@ class _Run:
     policy: Any
     name: str
     suite: Suite
-    folder: Path | None
+    output: OutputFolder | None
     videos: bool
     video_format: VideoFormat
+    provenance: Provenance
 
 
-def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
+class _DriveJob(NamedTuple):
+    """A case for an executor."""
+
+    run: Shared[_Run]
+    case: Case
+
+    def __str__(self) -> str:
+        return str(self.case)
+
+
+def _drive(job: _DriveJob) -> Episode:
     """Drive one case."""
-    shared, case = job
-    run = shared.get()
+    run, case = job.run.get(), job.case
     scenario = case.scenario
     track = Track.load(scenario.track).facing(scenario.direction)
     driver: Any = run.policy.make(track) if isinstance(run.policy, ForEachTrack) else run.policy
@@ -166,14 +177,16 @@ def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
         cameras=cameras_for(driver),
         disable_env_checker=True,
     )
-    films: Any = None
-    if run.folder is not None:
-        from udacity_gym.evaluation.films import IncidentFilms  # needs OpenCV
-
-        films = IncidentFilms(run.folder, str(case), run.videos, run.video_format)
     try:
-        with warnings.catch_warnings():
+        with contextlib.ExitStack() as stack:
+            films: Any = None
+            if run.output is not None:
+                from udacity_gym.evaluation.films import IncidentFilms  # needs OpenCV
+
+                folder = stack.enter_context(run.output.writing())
+                films = IncidentFilms(folder, str(case), run.videos, run.video_format)
             # A drive that was cut short says so in `ended`; the comparison shows it.
+            stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", message="only .* laps are judged")
             evaluation = evaluate(
                 driver,
@@ -185,6 +198,7 @@ def _drive(job: tuple[Shared[_Run], Case]) -> Episode:
                 intervene=case.intervene,
                 start=run.suite.start(track),
                 on_step=films,
+                provenance=run.provenance,
             )
     finally:
         env.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from udacity_gym.checks import check_integer, check_number
@@ -13,6 +13,9 @@ from udacity_gym.errors import OptionError
 from udacity_gym.evaluation.result import Criterion
 from udacity_gym.registry import Registry
 from udacity_gym.world.track.track import Track
+
+CLEAR = "clear"
+"""Conditions of Udacity's simulator, and of the control arm of a suite of other conditions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,15 @@ class Suite:
 
     def __len__(self) -> int:
         return len(self.scenarios) * len(self.intervene) * len(self.seeds)
+
+    def control_of(self, scenario: Scenario) -> Scenario | None:
+        """The control of a scenario: the same track and direction in clear conditions, from the same starts.
+
+        Returns:
+            A scenario of this suite; None if it has none, or for a control itself.
+        """
+        control = replace(scenario, conditions=CLEAR)
+        return control if control != scenario and control in self.scenarios else None
 
     def start(self, track: Track) -> dict[str, Any]:
         """Options of the reset: a random position on the lap, standing still."""

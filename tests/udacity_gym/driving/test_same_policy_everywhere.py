@@ -11,6 +11,7 @@ from udacity_gym.driving import GatedDriver, PolicyAlone, drive
 from udacity_gym.driving.speed import DEFAULT_SPEED
 from udacity_gym.env import UdacityEnv
 from udacity_gym.evaluation import evaluate
+from udacity_gym.executors import SharedFiles
 from udacity_gym.experts import PolicyExpert
 from udacity_gym.recording import open_recording
 from udacity_gym.telemetry import MPH
@@ -87,7 +88,8 @@ def by_collection(policy, env, seconds, folder, monkeypatch):
     monkeypatch.setattr(algorithms.dagger.collect, "load_policy", lambda path: policy)
     frames = round(seconds / env.ctrl_dt)
     stamp = datetime.datetime(2020, 1, 1)
-    collect(Rollout(folder, folder, PolicyAlone(), frames, (0,), START, False, stamp, {}), env, None)
+    rollout = Rollout("drive", SharedFiles(folder), PolicyAlone(), frames, (0,), START, False, stamp, {})
+    collect(rollout, folder, env, None)
     (episode,) = open_recording(folder).episodes
     return np.array([extra["action"] for extra in episode.extras()])
 

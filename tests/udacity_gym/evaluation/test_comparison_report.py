@@ -140,7 +140,7 @@ def test_the_command_compares_policies_and_goes_on_where_it_was(tmp_path, capsys
             ["pid", "--suite", "tiny-v1", "--laps", "2"],
             "--laps: not allowed with --suite, tiny-v1 defines it",
         ),
-        (["pid", "--processes", "2"], "--processes: requires a suite"),
+        (["pid", "--workers", "2"], "--workers: requires a suite"),
         (["pid", "pid", "--suite", "tiny-v1"], "each policy must be given once"),
         (["no-such-policy", "--suite", "tiny-v1"], "no-such-policy"),
     ],

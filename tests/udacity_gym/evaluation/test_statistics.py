@@ -11,9 +11,11 @@ from udacity_gym.evaluation.statistics import (
     Estimate,
     bhattacharyya,
     bootstrap_estimate,
+    difference,
     mean_estimate,
     spearman,
     student_t,
+    wilson_estimate,
 )
 
 
@@ -117,3 +119,45 @@ def test_the_bhattacharyya_distance_is_worked_out_by_hand():
     assert bhattacharyya([0.0, 5.0], [0.0, 1.0]) == 0.0  # beyond full lock is full lock
     with pytest.raises(OptionError, match="no values"):
         bhattacharyya([], [0.0])
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilsons_interval_is_that_of_newcombes_table(successes, trials, low, high):
+    """Newcombe 1998, Statistics in Medicine 17, 857-872, table I, method 3."""
+    estimate = wilson_estimate(successes, trials)
+    assert estimate.value == pytest.approx(successes / trials)
+    assert (estimate.low, estimate.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert estimate.n == trials
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((10, 10), (0, 20), 0.6791, 1.0),
+        ((10, 10), (0, 10), 0.6075, 1.0),
+    ],
+)
+def test_the_interval_of_a_difference_is_that_of_newcombes_table(first, second, low, high):
+    """Newcombe 1998, Statistics in Medicine 17, 873-890, table II, method 10."""
+    found = difference(wilson_estimate(*first), wilson_estimate(*second))
+    assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+@given(trials=st.integers(1, 500), data=st.data())
+def test_wilsons_interval_holds_the_share_and_mirrors(trials, data):
+    successes = data.draw(st.integers(0, trials))
+    one, other = wilson_estimate(successes, trials), wilson_estimate(trials - successes, trials)
+    assert 0 <= one.low <= one.value <= one.high <= 1
+    assert one.low == pytest.approx(1 - other.high)
+    assert one.high - one.low > 0
+
+
+def test_without_trials_nothing_is_known_and_more_successes_than_trials_are_refused():
+    assert math.isnan(wilson_estimate(0, 0).value)
+    with pytest.raises(OptionError, match="successes must be from 0 to 3 trials, got 4"):
+        wilson_estimate(4, 3)

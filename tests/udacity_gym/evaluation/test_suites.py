@@ -192,7 +192,7 @@ def test_episodes_read_back_from_their_lines_as_they_were(drunk_result):
 
 @pytest.mark.long
 def test_two_processes_find_what_one_finds(drunk_result, tmp_path):
-    parallel = run_suite(DRUNK, SHORT, folder=tmp_path, processes=2)
+    parallel = run_suite(DRUNK, SHORT, folder=tmp_path, executor=2)
     for one, two in zip(drunk_result.episodes, parallel.episodes, strict=True):
         assert one.case == two.case
         assert one.evaluation.to_json() == two.evaluation.to_json()
@@ -368,7 +368,7 @@ def test_a_policy_that_can_not_be_pickled_is_refused_for_several_processes():
     policy = Straight()
     policy.hook = lambda: None
     with pytest.raises(OptionError, match="use one process"):
-        run_suite(policy, SHORT, processes=2)
+        run_suite(policy, SHORT, executor=2)
     with pytest.raises(OptionError, match="folder"):
         run_suite(policy, SHORT, videos=True)
 

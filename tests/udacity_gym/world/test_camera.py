@@ -186,7 +186,7 @@ def test_tail_lights_are_on_at_night_only(lake, rig):
 
 
 def test_the_car_casts_a_shadow_away_from_the_sun(lake, rig):
-    """The chase view of a car that drives to the sun is darker behind it, of one that drives away before it."""
+    """Driving to the sun, the chase view is darker behind the car; driving away from it, in front."""
 
     def brightness(s):
         pose = lake.pose_at(s)

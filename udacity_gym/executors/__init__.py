@@ -1,0 +1,5 @@
+"""Many jobs, on one core or many machines, by one interface (`Executor`)."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
