@@ -29,9 +29,9 @@ if not is_on_disk(develop):  # the last to be compiled
 """
 """Compiles the kernels of physics and images, and keeps them on disk."""
 
-RECORDINGS = Path(
-    os.environ.get("UDACITY_GYM_RECORDINGS", Path(__file__).parents[2] / "shared" / "recordings")
-)
+SHARED = Path(__file__).parents[2] / "shared"
+RECORDINGS = Path(os.environ.get("UDACITY_GYM_RECORDINGS", SHARED / "recordings"))
+MODELS = Path(os.environ.get("UDACITY_GYM_MODELS", SHARED / "models"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -40,14 +40,20 @@ def pytest_xdist_setupnodes() -> None:
     subprocess.run([sys.executable, "-c", COMPILE], check=True, cwd=Path(__file__).parents[1])
 
 
-def _recording(name: str) -> Path:
-    path = RECORDINGS / name
+def _require(path: Path, reason: str) -> Path:
+    """Skip a test where a folder is missing, or fail it where nothing may be skipped."""
     if not path.is_dir():
-        reason = f"no recording at {path}: set UDACITY_GYM_RECORDINGS to a folder with lake/ and jungle/"
         if os.environ.get("UDACITY_GYM_REQUIRE_RECORDINGS"):
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+def _recording(name: str) -> Path:
+    path = RECORDINGS / name
+    return _require(
+        path, f"no recording at {path}: set UDACITY_GYM_RECORDINGS to a folder with lake/ and jungle/"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +66,14 @@ def lake_recording() -> Path:
 def jungle_recording() -> Path:
     """A real recording of the jungle track: 2200 rows, three cameras."""
     return _recording("jungle")
+
+
+@pytest.fixture(scope="session")
+def foreign_models() -> Path:
+    """Keras models that others trained on Udacity's own simulator."""
+    return _require(
+        MODELS, f"no models at {MODELS}: set UDACITY_GYM_MODELS to a folder with those of docs/fidelity.md"
+    )
 
 
 @pytest.fixture(scope="session")
