@@ -28,7 +28,7 @@ from udacity_gym.world.rendering.paint import cobble, finish, mark, mark_middle,
 from udacity_gym.world.rendering.polygons import draw_faces
 from udacity_gym.world.rendering.profile import cast_columns
 from udacity_gym.world.rendering.rays import Block, Projection
-from udacity_gym.world.rendering.relight import compress, develop, precipitate, relight
+from udacity_gym.world.rendering.relight import Row, compress, develop, precipitate, relight
 from udacity_gym.world.rendering.scratch import Scratch
 from udacity_gym.world.rendering.surface import cross_decks, follow_slopes, lift_kerbs, locate, measure
 from udacity_gym.world.rendering.survey import Planes, survey
@@ -243,7 +243,7 @@ class Renderer:
     ) -> Planes:
         """Draw one image with everything that is not usual; the planes are filled in where needed."""
         if self._planes is None:
-            self._planes = Planes.for_images(self.width, self.height)
+            self._planes, self._row = Planes.for_images(self.width, self.height), Row.of(self.width)
         planes, conditions = self._planes, look.conditions
         lit = changes_light(conditions)
         air, light, shade = self._weather(conditions)
@@ -260,7 +260,9 @@ class Renderer:
         seed = np.uint32(look.seed & 0xFFFFFFFF)
         if lit:
             _announce_compilation("the weather", relight)
-            relight(camera, self.focal, self._scene, light, planes, np.float32(look.lamps_ahead), out)
+            relight(
+                camera, self.focal, self._scene, light, planes, np.float32(look.lamps_ahead), self._row, out
+            )
             precipitate(light, seed, planes.depth, out)
         if car is not None:
             light_lamps(camera, self.focal, car.lit, car.glows, scene, self.scratch, out)
