@@ -22,7 +22,7 @@ from udacity_gym.world.records import Rgb, unpack
 from udacity_gym.world.rendering.paint import reflection
 from udacity_gym.world.rendering.rays import Camera, Projection, pixel_ray, row_tangent
 from udacity_gym.world.rendering.sampling import BLUE, GREEN, RED, cell_of, pattern, texel, texels
-from udacity_gym.world.rendering.survey import Planes
+from udacity_gym.world.rendering.survey import Planes, planes_of
 from udacity_gym.world.rendering.weather import DRAWN_LEVEL, LIT_BY_SLOPE, Light
 from udacity_gym.world.scene.scene_arrays import SLOPE_UNIT, Land, Palette, Road, SceneArrays
 from udacity_gym.world.scene.textures import GROUND
@@ -409,7 +409,7 @@ def _find_snow(i: int, width: int, snow: F, edge: F, planes: Planes, row: Row) -
 
 @kernel
 def _lay_snow(width: int, level: Rgb, row: Row) -> None:
-    """Put snow where it was found; what is under it no longer matters, but that steep snow gets less light."""
+    """Put snow where it was found; steep snow gets less light."""
     for j in range(width):
         at = np.uint64(j)
         steep = np.sqrt(row.east[at] * row.east[at] + row.north[at] * row.north[at])
@@ -510,6 +510,40 @@ def _glare(i: int, projection: Projection, light: Light, row: Row) -> None:
 
 @cached_kernel
 def relight(
+    cameras: NDArray[np.float32],
+    focal: F,
+    scene: SceneArrays,
+    lit: NDArray[np.bool_],
+    lights: NDArray[np.float32],
+    planes: Planes,
+    ahead: NDArray[np.float32],
+    seeds: NDArray[np.uint32],
+    row: Row,
+    out: Image,
+) -> None:
+    """Put light, wet, snow, ice, wear, haze, glare, drops and flakes onto images drawn without haze.
+
+    Args:
+        cameras: (n, 12) float32, a packed `rays.Camera` of each image.
+        focal: focal length in pixels.
+        scene: the scene.
+        lit: (n,) bool, images with 0 are left alone.
+        lights: (n, fields) float32, a packed `Light` of each.
+        planes: what the images show.
+        ahead: (n,) float32 m that the headlights are in front of the camera.
+        seeds: (n,) uint32, of drops and flakes.
+        row: working memory.
+        out: (n, height, width, 3) uint8, changed.
+    """
+    for c in range(out.shape[0]):
+        if lit[c]:
+            shown = planes_of(planes, c)
+            _relight_one(cameras[c], focal, scene, lights[c], shown, ahead[c], row, out[c])
+            _precipitate(lights[c], seeds[c], shown.depth, out[c])
+
+
+@kernel
+def _relight_one(
     camera: NDArray[np.float32],
     focal: F,
     scene: SceneArrays,
@@ -519,18 +553,7 @@ def relight(
     row: Row,
     image: Image,
 ) -> None:
-    """Put light, wet, snow, ice, wear, haze and glare onto an image that was drawn without haze.
-
-    Args:
-        camera: (12,) float32, a packed `rays.Camera`.
-        focal: focal length in pixels.
-        scene: the scene.
-        packed_light: a packed `Light`.
-        planes: what the image shows.
-        ahead: m that the headlights are in front of the camera.
-        row: working memory.
-        image: (height, width, 3) uint8, changed.
-    """
+    """`relight` for one image, without drops and flakes."""
     height, width = planes.depth.shape
     projection, light = Projection(camera, focal, width, height), unpack(Light, packed_light)
     edge = unpack(Road, scene.road).edge
@@ -591,8 +614,8 @@ def relight(
             image[at_row, at, BLUE] = _to_byte(row.blue[at] * exposure)
 
 
-@cached_kernel
-def precipitate(
+@kernel
+def _precipitate(
     packed_light: NDArray[np.float32], seed: np.uint32, depth: NDArray[np.float32], image: Image
 ) -> None:
     """Let it rain or snow before the camera.

@@ -94,8 +94,8 @@ class Light(NamedTuple):
         veil: RGB of that fog.
         glow: RGB that the sun adds around itself.
         mirrored: RGB of the sky that wet ground shows.
-        wet, snow, ice, wear: [0, 1] how wet the ground is, how much snow lies on it, how far the road is frozen
-            over, how worn it is.
+        wet, snow, ice, wear: [0, 1] how wet the ground is, how much snow lies on it, how much of the road is
+            frozen, how worn it is.
         headlights: [0, 1] how much light they give.
         streaks, flakes: drops and flakes in an image of 160 rows and 320 columns.
         precipitation: RGB of drops and flakes.
