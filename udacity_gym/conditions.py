@@ -18,7 +18,7 @@ from udacity_gym.errors import OptionError
 if TYPE_CHECKING:
     import numpy as np
 
-WEATHERS = ("clear", "overcast", "rain", "fog", "snow")
+WEATHERS = ("clear", "overcast", "rain", "fog", "snow", "ice")
 """Names of the weathers."""
 
 TIMES: Mapping[str, tuple[float, float] | None] = MappingProxyType(
@@ -62,7 +62,7 @@ class Conditions:
     """Weather, light, road and camera of an episode; the default is Udacity's simulator, byte for byte.
 
     Attributes:
-        weather: "clear", "overcast", "rain", "fog" or "snow".
+        weather: "clear", "overcast", "rain", "fog", "snow" or "ice".
         intensity: intensity of the weather, [0, 1].
         time_of_day: "day", "dawn", "noon", "dusk" or "night"; sets the sun, see `TIMES`. If the sun is below
             the horizon, the car has its headlights on.
@@ -188,7 +188,7 @@ NAMED: Mapping[str, Conditions] = MappingProxyType(
         "mist": Conditions(weather="fog", intensity=0.3),
         "fog": Conditions(weather="fog", intensity=0.8),
         "snow": Conditions(weather="snow", intensity=0.7),
-        "ice": Conditions(weather="snow", intensity=1.0, grip=0.3),
+        "ice": Conditions(weather="ice", grip=0.3),
         "dawn": Conditions(time_of_day="dawn"),
         "noon": Conditions(time_of_day="noon"),
         "dusk": Conditions(time_of_day="dusk"),

@@ -27,7 +27,6 @@ from udacity_gym.world.rendering.scratch import (
     VISIBLE_CARDS,
     Scratch,
 )
-from udacity_gym.world.scene.cards import CARD, LEVELS, SIDE
 from udacity_gym.world.scene.scene_arrays import Air, Card, SceneArrays
 
 FARTHEST_CARD = F(600.0)
@@ -118,6 +117,10 @@ def draw_cards(
     forward = unpack(Camera, projection.camera).forward
     visible, order, depth, labels = scratch.cards, scratch.order, scratch.depth, scratch.labels
     texels = scene.card_texels
+    card = texels.shape[0] // scene.card_labels.shape[0]
+    whole_side = np.int64(
+        math.sqrt(0.75 * card + 0.25) + 0.5
+    )  # all halvings of a side have (4 side^2 - 1) / 3
     # Against the sun the cards show their shaded side.
     light = LIGHT_ACROSS - LIGHT_SWING * (forward.x * air.sun.x + forward.y * air.sun.y)
     for position in range(count):
@@ -131,12 +134,11 @@ def draw_cards(
         lower = min(np.int64(math.floor(foot - _HALF)) + 1, height)
         if first >= last or upper >= lower:
             continue
-        level, side, start = 0, SIDE, 0
-        while level < LEVELS - 1 and F(side) > max(high, wide) * TEXELS_PER_PIXEL:
+        side, start = whole_side, 0
+        while side > 1 and F(side) > max(high, wide) * TEXELS_PER_PIXEL:
             start += side * side
             side >>= 1
-            level += 1
-        base = variant * CARD + start
+        base = variant * card + start
         label = scene.card_labels[variant]
         # Colours in integers of 1/256.
         fog = fog_share(air, far)

@@ -214,12 +214,13 @@ class CameraRig:
         self._scene = scene_of(track)
         self._daylight = Daylight.of(track)
         self.renderer = self._make_renderer(width, height)
-        self._views: dict[tuple[int, int], Renderer] = {}
+        self._views: dict[tuple[int, int, bool], Renderer] = {}
         self._views_lock = threading.Lock()  # videos draw views in a thread of their own
 
-    def _make_renderer(self, width: int, height: int) -> Renderer:
+    def _make_renderer(self, width: int, height: int, for_views: bool = False) -> Renderer:
+        scene = self._scene.for_views if for_views else self._scene
         overlays = [bonnet_overlay(camera, width, height, self.field_of_view) for camera in CAMERAS]
-        return Renderer(self._scene, width, height, self.field_of_view, overlays)
+        return Renderer(scene, width, height, self.field_of_view, overlays)
 
     def draw(
         self,
@@ -355,11 +356,12 @@ class CameraRig:
         is_chase = name == "chase"
         finer = VIEW_OVERSAMPLING if is_chase else 1  # the cockpit view is what the center camera sees
         size = (finer * width, finer * height)
+        key = (*size, is_chase)
         out = np.empty((1, *size[::-1], 3), np.uint8)
         conditions = conditions.changed(noise=0.0, exposure=0.0, jpeg=None)
         with self._views_lock:
-            renderer = self._views.pop(size, None) or self._make_renderer(*size)
-            self._views[size] = renderer
+            renderer = self._views.pop(key, None) or self._make_renderer(*size, is_chase)
+            self._views[key] = renderer
             if len(self._views) > KEPT_VIEWS:
                 del self._views[next(iter(self._views))]
             if is_chase:

@@ -3,6 +3,9 @@
 The renderer draws every scene as it looks in Udacity's simulator. What other conditions change is
 computed from that image, the depth of its pixels and what they show (deferred shading, Saito and
 Takahashi 1990): so that the usual image costs nothing more, and no condition needs a scene of its own.
+
+`relight` works on one row of the image at a time, in one loop per effect: each loop is without branches, so
+that it is vectorised, and effects that a condition does not have cost nothing.
 """
 
 from __future__ import annotations
@@ -17,17 +20,21 @@ from udacity_gym.telemetry import Image
 from udacity_gym.world.jit import F, cached_kernel, index, inline, kernel
 from udacity_gym.world.records import Rgb, unpack
 from udacity_gym.world.rendering.paint import reflection
-from udacity_gym.world.rendering.rays import Camera, Projection, column_tangent, pixel_ray, row_tangent
+from udacity_gym.world.rendering.rays import Camera, Projection, pixel_ray, row_tangent
 from udacity_gym.world.rendering.sampling import BLUE, GREEN, RED, cell_of, pattern, texel, texels
-from udacity_gym.world.rendering.survey import Planes
+from udacity_gym.world.rendering.survey import Planes, planes_of
 from udacity_gym.world.rendering.weather import DRAWN_LEVEL, LIT_BY_SLOPE, Light
-from udacity_gym.world.scene.scene_arrays import Land, Palette, Road, SceneArrays
+from udacity_gym.world.scene.scene_arrays import SLOPE_UNIT, Land, Palette, Road, SceneArrays
 from udacity_gym.world.scene.textures import GROUND
 
 WET_LOSS = F(0.48)
 """Share of its light that ground no longer gives back when wet."""
 FRESH_SNOW = Rgb.of((236.0, 239.0, 246.0))
 """RGB of snow on level ground in the usual light."""
+FROST = Rgb.of((198.0, 210.0, 222.0))
+"""RGB of frost on grass and sand in the usual light."""
+ROAD_ICE, ICE_TINT = Rgb.of((128.0, 146.0, 168.0)), F(0.42)
+"""RGB of ice on the road, and the share of the road's own colour that it hides."""
 CLEARED_EDGE = F(2.6)
 """m inside the edge of the road from where snow stays lying: wheels keep the rest clear."""
 MAPPED = F(30.0)
@@ -42,9 +49,14 @@ SUN_DISC = Rgb.of((255.0, 235.0, 200.0))
 """RGB that the sun itself adds."""
 SUN_RIM = F(0.99955)
 """Cosine of the angle from the sun's middle at which its disc ends: 1.7 degrees, as a camera shows it."""
+LOW_SUN = F(0.5)
+"""Sine of the sun's elevation below which slopes differ from level ground as they do at this elevation: a
+sun at the horizon would light them without end, and level ground not at all."""
+SUNNIEST = F(1.3)
+"""Direct light on the sunniest slopes, relative to level ground."""
 
 _SKY, _ROAD, _MARKING, _KERB, _TERRAIN, _WATER, _PLANT, _CAR = (
-    np.uint8(label)
+    np.int32(label)
     for label in (
         Label.SKY,
         Label.ROAD,
@@ -60,6 +72,43 @@ _ZERO = F(0.0)
 _ONE = F(1.0)
 _HALF = F(0.5)
 _WHITE = F(255.0)
+
+
+class Row(NamedTuple):
+    """Working memory of `relight`: one row of an image, (width,) float32 each.
+
+    Attributes:
+        red, green, blue: colours, [0, 255] and above.
+        drawn_red, drawn_green, drawn_blue: colours as drawn, before any light.
+        x, y: m, place of what is shown.
+        east, north: of the ground there, m per m; 0 for what is not ground.
+        fine, coarse: the ground's pattern there, in standard deviations.
+        cover: [0, 1] share that snow or frost covers.
+        slant: sine of the angle between the ray and level ground.
+        label: what is shown, (width,) int32.
+    """
+
+    red: NDArray[np.float32]
+    green: NDArray[np.float32]
+    blue: NDArray[np.float32]
+    drawn_red: NDArray[np.float32]
+    drawn_green: NDArray[np.float32]
+    drawn_blue: NDArray[np.float32]
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    east: NDArray[np.float32]
+    north: NDArray[np.float32]
+    fine: NDArray[np.float32]
+    coarse: NDArray[np.float32]
+    cover: NDArray[np.float32]
+    slant: NDArray[np.float32]
+    label: NDArray[np.int32]
+
+    @staticmethod
+    def of(width: int) -> Row:
+        """Allocate the memory for images of a width."""
+        planes = [np.zeros(width, np.float32) for _ in Row._fields[:-1]]
+        return Row(*planes, np.zeros(width, np.int32))
 
 
 @inline
@@ -82,14 +131,6 @@ def _lit(colour: Rgb, light: Rgb) -> Rgb:
 
 
 @inline
-def _plus(colour: Rgb, share: F, other: Rgb) -> Rgb:
-    """A colour with a share of another on top."""
-    return Rgb(
-        colour.red + share * other.red, colour.green + share * other.green, colour.blue + share * other.blue
-    )
-
-
-@inline
 def _blend(colour: Rgb, share: F, other: Rgb) -> Rgb:
     """A colour of which a share is replaced by another."""
     return Rgb(
@@ -97,6 +138,30 @@ def _blend(colour: Rgb, share: F, other: Rgb) -> Rgb:
         colour.green + share * (other.green - colour.green),
         colour.blue + share * (other.blue - colour.blue),
     )
+
+
+@inline
+def _put(row: Row, at: np.uint64, share: F, colour: Rgb) -> None:
+    """Replace a share of a pixel's colour."""
+    row.red[at] += share * (colour.red - row.red[at])
+    row.green[at] += share * (colour.green - row.green[at])
+    row.blue[at] += share * (colour.blue - row.blue[at])
+
+
+@inline
+def _is(condition: bool) -> F:
+    """1.0 where a condition holds, else 0.0."""
+    return F(np.int32(condition))
+
+
+@inline
+def _decay(x: F) -> F:
+    """exp(-x) for x >= 0: the cubic of exp(x / 8), to the power of -8; within 0.002."""
+    part = x * F(0.125)
+    part = _ONE + part * (_ONE + part * (_HALF + part * F(1.0 / 6.0)))
+    part *= part
+    part *= part
+    return _ONE / (part * part)
 
 
 @inline
@@ -121,24 +186,71 @@ def _unit(bits: np.uint32) -> F:
     return F(np.int32(bits >> np.uint32(8))) * F(1.0 / (1 << 24))
 
 
-@kernel
-def _slope(heights: NDArray[np.float32], land: Land, x: F, y: F) -> tuple[F, F, F]:
-    """Rise of the ground to the east and to the north, and its steepness, in m per m.
+@inline
+def _to_byte(value: F) -> np.uint8:
+    """A number as a channel of an image."""
+    return np.uint8(min(max(value, _ZERO), _WHITE))
 
-    Args:
-        heights: of `SceneArrays`.
-        land: the grid.
-        x: m east.
-        y: m north.
-    """
-    cell = cell_of(land, x - land.west, y - land.south)
-    node, columns, east, north = cell.node, np.int32(land.columns), cell.east, cell.north
-    south_west, south_east = heights[index(node)], heights[index(node + np.int32(1))]
-    north_west = heights[index(node + columns)]
-    north_east = heights[index(node + columns + np.int32(1))]
-    to_east = (_ONE - north) * (south_east - south_west) + north * (north_east - north_west)
-    to_north = (_ONE - east) * (north_west - south_west) + east * (north_east - south_east)
-    return to_east, to_north, np.sqrt(to_east * to_east + to_north * to_north)
+
+@kernel
+def _load(i: int, projection: Projection, planes: Planes, image: Image, row: Row) -> int:
+    """Read a row of the image, find where its pixels are; returns how many of them show the sky."""
+    at_row = np.uint64(i)
+    v = row_tangent(projection, i)
+    middle, tangent = _HALF - F(projection.width) * _HALF, _ONE / projection.focal
+    skies = np.int32(0)
+    for j in range(projection.width):
+        at = np.uint64(j)
+        label = np.int32(planes.labels[at_row, at])
+        row.label[at] = label
+        skies += np.int32(label == _SKY)
+    for j in range(projection.width):
+        at = np.uint64(j)
+        row.red[at] = F(image[at_row, at, RED])
+        row.green[at] = F(image[at_row, at, GREEN])
+        row.blue[at] = F(image[at_row, at, BLUE])
+    position = unpack(Camera, projection.camera).position
+    for j in range(projection.width):
+        at = np.uint64(j)
+        ray = pixel_ray(projection, (F(np.int32(j)) + middle) * tangent, v)
+        far = planes.depth[at_row, at]
+        row.x[at], row.y[at] = position.x + far * ray.x, position.y + far * ray.y
+        row.slant[at] = -ray.z / np.sqrt(ray.x * ray.x + ray.y * ray.y + ray.z * ray.z)
+    return skies
+
+
+@inline
+def _low_half(packed: np.int32) -> F:
+    """The lower 16 bits of an integer as a signed number."""
+    return F(np.int32(np.int32(packed << 16) >> 16))
+
+
+@inline
+def _high_half(packed: np.int32) -> F:
+    """The upper 16 bits of an integer as a signed number."""
+    return F(np.int32(packed >> 16))
+
+
+@kernel
+def _incline(width: int, scene: SceneArrays, row: Row) -> None:
+    """Look up the slope of the ground where pixels show it, bilinear between nodes."""
+    land, slopes = unpack(Land, scene.land), scene.slopes
+    columns = np.int32(land.columns)
+    for j in range(width):
+        at = np.uint64(j)
+        cell = cell_of(land, row.x[at] - land.west, row.y[at] - land.south)
+        south_west, south_east = slopes[index(cell.node)], slopes[index(cell.node + np.int32(1))]
+        north_west = slopes[index(cell.node + columns)]
+        north_east = slopes[index(cell.node + columns + np.int32(1))]
+        ground = _is(row.label[at] == _TERRAIN) * SLOPE_UNIT
+        w11 = cell.east * cell.north
+        w10, w01 = cell.east - w11, cell.north - w11
+        w00 = _ONE - cell.east - w01
+        east = w00 * _low_half(south_west) + w10 * _low_half(south_east)
+        east += w01 * _low_half(north_west) + w11 * _low_half(north_east)
+        north = w00 * _high_half(south_west) + w10 * _high_half(south_east)
+        north += w01 * _high_half(north_west) + w11 * _high_half(north_east)
+        row.east[at], row.north[at] = ground * east, ground * north
 
 
 @inline
@@ -152,261 +264,358 @@ def _relit(sky: F, direct: F, ambient: F, before: F, after: F) -> F:
 
 
 @kernel
-def _daylight(packed_light: NDArray[np.float32], east: F, north: F, steep: F, level: bool) -> Rgb:
-    """How much lighter ground of a slope is than in the image as it was drawn, by colour.
+def _illuminate(i: int, width: int, light: Light, level: Rgb, planes: Planes, row: Row) -> None:
+    """Put the light of sun and sky onto a row: Lambert's law for the ground, as on level ground for the rest.
 
-    Lambert's law: light is the cosine between the sun and the ground's normal, (-east, -north, 1) / length;
-    here relative to that on level ground, which is the sun's z.
+    The cosine between the sun and the ground's normal, (-east, -north, 1) / length, is taken relative to that
+    on level ground, which is the sun's z. Far from the road the ground was drawn as its slope is lit by day;
+    near it, where there is a map of the sun's light, either with that light, which stays, or as if it were
+    level.
 
     Args:
-        packed_light: a packed `Light`.
-        east: rise of the ground to the east, m per m.
-        north: the same to the north.
-        steep: steepness, m per m.
-        level: whether the ground was drawn as if it were level; else it was lit as `land` does it: gentle
-            slopes hardly differ from level ground.
+        i: row.
+        width: of the image.
+        light: as it is now.
+        level: gain on level ground.
+        planes: what the image shows.
+        row: changed.
     """
-    light = unpack(Light, packed_light)
-    sun, day = light.sun, light.day
-    soft = _ONE if level else steep / (steep + light.gentle + F(1e-6))
-    east, north = east * soft, north * soft
-    length = _ONE / np.sqrt(_ONE + east * east + north * north)
-    before = (day.z - day.x * east - day.y * north) * length / day.z
-    before = _ONE if level else min(max(before, F(0.3)), F(1.4))
-    after = (sun.z - sun.x * east - sun.y * north) * length
-    after = min(max(after / max(sun.z, F(0.12)), _ZERO), F(1.8))
-    sky, direct, ambient = light.sky, light.direct, light.ambient
-    return Rgb(
-        _relit(sky.red, direct.red, ambient.red, before, after),
-        _relit(sky.green, direct.green, ambient.green, before, after),
-        _relit(sky.blue, direct.blue, ambient.blue, before, after),
-    )
-
-
-class _Spot(NamedTuple):
-    """The ground that a pixel shows.
-
-    Attributes:
-        x, y: m.
-        far: m, depth of the pixel.
-        footprint: m, width of the pixel there.
-        bright: brightness of asphalt there, relative to that in diffuse light.
-        coarse, fine: the ground's pattern, in standard deviations.
-    """
-
-    x: F
-    y: F
-    far: F
-    footprint: F
-    bright: F
-    coarse: F
-    fine: F
+    at_row = np.uint64(i)
+    sun, day, sky, direct, ambient = light.sun, light.day, light.sky, light.direct, light.ambient
+    mapped, kept = _is(light.shadows > LIT_BY_SLOPE), _is(light.shadows != DRAWN_LEVEL)
+    inverse_day, inverse_sun = _ONE / day.z, _ONE / max(sun.z, LOW_SUN)
+    for j in range(width):
+        at = np.uint64(j)
+        near = mapped * _is(planes.lateral[at_row, at] < MAPPED)
+        east, north = row.east[at], row.north[at]
+        steep = np.sqrt(east * east + north * north)
+        soft = near + (_ONE - near) * steep / (steep + light.gentle + F(1e-6))
+        east, north = east * soft, north * soft
+        length = _ONE / np.sqrt(_ONE + east * east + north * north)
+        before = (day.z - day.x * east - day.y * north) * length * inverse_day
+        before = near + (_ONE - near) * min(max(before, F(0.3)), F(1.4))
+        after = _ONE + ((sun.z - sun.x * east - sun.y * north) * length - sun.z) * inverse_sun
+        after = min(max(after, _ZERO), SUNNIEST)
+        same = max(
+            near * kept, _is(row.label[at] != _TERRAIN)
+        )  # these keep the light that they were drawn with
+        before, after = before + same * (_ONE - before), after + same * (_ONE - after)
+        shown = _is(row.label[at] != _SKY)
+        row.red[at] *= _ONE + shown * (_relit(sky.red, direct.red, ambient.red, before, after) - _ONE)
+        row.green[at] *= _ONE + shown * (_relit(sky.green, direct.green, ambient.green, before, after) - _ONE)
+        row.blue[at] *= _ONE + shown * (_relit(sky.blue, direct.blue, ambient.blue, before, after) - _ONE)
 
 
 @kernel
-def _worn(colour: Rgb, wear: F, label: np.uint8, scene: SceneArrays, spot: _Spot) -> Rgb:
-    """A pixel of a worn road: paint has come off down to the asphalt, there are cracks and dark patches.
+def _illuminate_level(width: int, level: Rgb, row: Row) -> None:
+    """Put the light on level ground onto a row that shows no slopes."""
+    for j in range(width):
+        at = np.uint64(j)
+        shown = _is(row.label[at] != _SKY)
+        row.red[at] *= _ONE + shown * (level.red - _ONE)
+        row.green[at] *= _ONE + shown * (level.green - _ONE)
+        row.blue[at] *= _ONE + shown * (level.blue - _ONE)
+
+
+@kernel
+def _look_up_patterns(i: int, projection: Projection, scene: SceneArrays, planes: Planes, row: Row) -> None:
+    """Look up the patterns that wear, wetness, snow and frost follow."""
+    at_row, tangent = np.uint64(i), _ONE / projection.focal
+    for j in range(projection.width):
+        at = np.uint64(j)
+        footprint = planes.depth[at_row, at] * tangent
+        x, y = row.x[at], row.y[at]
+        row.fine[at] = scene.textures[
+            texel(GROUND, x * FINE_TEXELS, y * FINE_TEXELS, footprint * FINE_TEXELS)
+        ]
+        row.coarse[at] = _ground_pattern(
+            scene.textures, x * COARSE_TEXELS, y * COARSE_TEXELS, footprint * COARSE_TEXELS
+        )
+
+
+@inline
+def _is_road(label: np.int32) -> F:
+    """Whether a label is one of the road's."""
+    return _is(label >= _ROAD) * _is(label <= _KERB)
+
+
+@kernel
+def _wear(i: int, projection: Projection, scene: SceneArrays, light: Light, planes: Planes, row: Row) -> None:
+    """Wear the road: paint has come off down to the asphalt, there are cracks and dark patches.
 
     Cracks run where a pattern changes its sign; far off they close up.
-
-    Args:
-        colour: of the pixel.
-        wear: [0, 1].
-        label: what the pixel shows, see `sensors.Label`.
-        scene: the scene.
-        spot: the ground there.
     """
-    if label != _ROAD:
-        asphalt = _times(unpack(Palette, scene.palette).asphalt.colour, F(0.85) * spot.bright)
-        gone = wear * _smooth(F(0.85) * wear + F(0.28) * spot.fine + F(0.35) * spot.coarse)
-        colour = _blend(colour, gone, asphalt)
-    other = _ground_pattern(
-        scene.textures, spot.y * CRACK_TEXELS, spot.x * CRACK_TEXELS, spot.footprint * CRACK_TEXELS
-    )
-    crack = max(_ONE - abs(other) * F(14.0), _ZERO) * min(F(12.0) / (spot.far + _ONE), _ONE)
-    return _times(colour, _ONE - wear * (F(0.14) * _smooth(spot.coarse) + F(0.45) * crack))
+    at_row, v, tangent = np.uint64(i), row_tangent(projection, i), _ONE / projection.focal
+    middle, wear = _HALF - F(projection.width) * _HALF, light.wear
+    asphalt = unpack(Palette, scene.palette).asphalt
+    for j in range(projection.width):
+        at = np.uint64(j)
+        label, far = row.label[at], planes.depth[at_row, at]
+        coarse = row.coarse[at]
+        ray = pixel_ray(projection, (F(np.int32(j)) + middle) * tangent, v)
+        shade = F(0.85) * reflection(asphalt.gloss, light.day, ray, -ray.z)
+        painted = _is(label == _MARKING) + _is(label == _KERB)
+        gone = painted * wear * _smooth(F(0.85) * wear + F(0.28) * row.fine[at] + F(0.35) * coarse)
+        _put(row, at, gone, _times(asphalt.colour, shade))
+        footprint = far * tangent * CRACK_TEXELS
+        other = _ground_pattern(scene.textures, row.y[at] * CRACK_TEXELS, row.x[at] * CRACK_TEXELS, footprint)
+        crack = max(_ONE - abs(other) * F(14.0), _ZERO) * min(F(12.0) / (far + _ONE), _ONE)
+        kept = _ONE - _is_road(label) * wear * (F(0.14) * _smooth(coarse) + F(0.45) * crack)
+        row.red[at] *= kept
+        row.green[at] *= kept
+        row.blue[at] *= kept
 
 
-@inline
-def _snow_cover(snow: F, label: np.uint8, brightness: F, from_edge: F, steep: F, coarse: F, fine: F) -> F:
-    """Share of a pixel that snow covers.
+@kernel
+def _wet(width: int, wet: F, row: Row) -> None:
+    """Darken ground that is wet."""
+    for j in range(width):
+        at = np.uint64(j)
+        label = row.label[at]
+        kept = _ONE - WET_LOSS * wet * (_is_road(label) + _HALF * _is(label == _TERRAIN))
+        row.red[at] *= kept
+        row.green[at] *= kept
+        row.blue[at] *= kept
+
+
+@kernel
+def _find_snow(i: int, width: int, snow: F, edge: F, planes: Planes, row: Row) -> None:
+    """Find the share of each pixel that snow covers: ``cover``, before the light changes what is drawn.
 
     Args:
+        i: row.
+        width: of the image.
         snow: [0, 1] how much there is.
-        label: what the pixel shows, see `sensors.Label`.
-        brightness: red, green and blue of the pixel together.
-        from_edge: m beyond the edge of the road, negative on it.
-        steep: rise of the ground, m per m.
-        coarse: the pattern of the ground.
-        fine: the same, finer.
+        edge: m from the centre line to the edge of the road.
+        planes: what the image shows.
+        row: ``cover`` is filled.
     """
-    if _ROAD <= label <= _KERB:
+    at_row = np.uint64(i)
+    for j in range(width):
+        at = np.uint64(j)
+        label, coarse, fine = row.label[at], row.coarse[at], row.fine[at]
+        brightness = row.red[at] + row.green[at] + row.blue[at]
+        from_edge = planes.lateral[at_row, at] - edge
         lying = F(0.10) + F(0.75) * _smooth((from_edge + CLEARED_EDGE) * F(0.42))
-        cover = F(0.92) * snow * _smooth(lying + F(0.20) * coarse + F(0.14) * fine)
-    elif label == _TERRAIN:
-        cover = F(0.95) * _smooth(F(1.9) * snow - F(0.35) * steep + F(0.12) * coarse + F(0.08) * fine)
-    elif label == _PLANT:  # on what is light: the upper sides
-        cover = F(0.45) * snow * _smooth((brightness - F(90.0)) * F(0.012))
-    elif label == _WATER:
-        cover = F(0.35) * snow
-    else:
-        cover = F(0.3) * snow
-    return cover
+        on_road = F(0.92) * snow * _smooth(lying + F(0.20) * coarse + F(0.14) * fine)
+        steep = np.sqrt(row.east[at] * row.east[at] + row.north[at] * row.north[at])
+        on_land = F(0.95) * _smooth(F(1.9) * snow - F(0.35) * steep + F(0.12) * coarse + F(0.08) * fine)
+        on_plants = F(0.45) * snow * _smooth((brightness - F(90.0)) * F(0.012))  # on their upper sides
+        road, land, plant = _is_road(label), _is(label == _TERRAIN), _is(label == _PLANT)
+        other = (F(0.30) + F(0.05) * _is(label == _WATER)) * snow
+        other *= (_ONE - road - land - plant) * _is(label != _SKY) * _is(label != _CAR)
+        row.cover[at] = road * on_road + land * on_land + plant * on_plants + other
 
 
-@inline
-def _mirror(wet: F, slant: F, coarse: F) -> F:
-    """Share of the sky in what a wet road shows.
+@kernel
+def _lay_snow(width: int, level: Rgb, row: Row) -> None:
+    """Put snow where it was found; steep snow gets less light."""
+    for j in range(width):
+        at = np.uint64(j)
+        steep = np.sqrt(row.east[at] * row.east[at] + row.north[at] * row.north[at])
+        bright = (_ONE + F(0.02) * row.fine[at]) * (_ONE - F(0.3) * steep / (steep + _ONE))
+        _put(row, at, row.cover[at], _lit(_times(FRESH_SNOW, bright), level))
+
+
+@kernel
+def _freeze(width: int, ice: F, level: Rgb, row: Row) -> None:
+    """Cover the road with clear bluish ice and the land with frost, more on what is rough."""
+    for j in range(width):
+        at = np.uint64(j)
+        label, coarse, fine = row.label[at], row.coarse[at], row.fine[at]
+        sheet = ice * ICE_TINT * (F(0.72) + F(0.28) * _smooth(_HALF + F(0.5) * coarse))
+        _put(row, at, _is_road(label) * sheet, _lit(_times(ROAD_ICE, _ONE + F(0.02) * coarse), level))
+        frost = F(0.46) + F(0.10) * coarse + F(0.14) * fine
+        rough = _is(label == _TERRAIN) + F(0.62) * _is(label == _PLANT) + F(0.35) * _is(label > _PLANT)
+        rough *= _is(label != _CAR)
+        _put(row, at, ice * rough * min(max(frost, F(0.08)), F(0.8)), _lit(FROST, level))
+
+
+@kernel
+def _mirror(width: int, wet: F, ice: F, sky: Rgb, row: Row) -> None:
+    """Let wet and frozen road, and water, mirror the sky.
 
     Fresnel's law as approximated by Schlick (1994), F0 + (1 - F0) * (1 - cos)^5 with water's F0 of 0.02; a
-    film of water between rough stones mirrors only a part.
-
-    Args:
-        wet: [0, 1] how wet the road is.
-        slant: sine of the angle between the ray and the road, the cosine of that between ray and normal.
-        coarse: the pattern that puddles follow.
+    film of water between rough stones mirrors only a part, a sheet of ice nearly all.
     """
-    grazing = _ONE - min(max(slant, _ZERO), _ONE)
-    fresnel = F(0.02) + F(0.98) * grazing * grazing * grazing * grazing * grazing
-    puddle = F(0.42) + F(0.58) * _smooth(F(0.4) * coarse + F(0.15))
-    return F(0.85) * wet * puddle * fresnel
+    for j in range(width):
+        at = np.uint64(j)
+        grazing = _ONE - min(max(row.slant[at], _ZERO), _ONE)
+        squared = grazing * grazing
+        fresnel = F(0.02) + F(0.98) * squared * squared * grazing
+        puddle = wet * (F(0.42) + F(0.58) * _smooth(F(0.4) * row.coarse[at] + F(0.15)))
+        sheet = ice * (F(0.78) + F(0.22) * _smooth(F(0.5) * row.coarse[at] + _HALF))
+        label = row.label[at]
+        share = F(0.85) * (puddle * fresnel + sheet * (F(0.05) + fresnel))
+        _put(row, at, (_is_road(label) + _is(label == _WATER)) * min(share, _ONE), sky)
 
 
-@inline
-def _beam(reach: F, aside: F) -> F:
-    """Light of the headlights by the m ahead of them and the tangent of the angle aside."""
-    begins = _smooth((reach + _HALF) * F(0.2))
-    return F(0.85) * begins / ((_ONE + BEAM_FALL_OFF * reach * reach) * (_ONE + BEAM_WIDTH * aside * aside))
+@kernel
+def _shine(i: int, projection: Projection, lamps: F, ahead: F, planes: Planes, row: Row) -> None:
+    """Add the light of the car's headlights, by the m ahead of them and the tangent of the angle aside."""
+    at_row, tangent = np.uint64(i), _ONE / projection.focal
+    middle = _HALF - F(projection.width) * _HALF
+    for j in range(projection.width):
+        at = np.uint64(j)
+        label, far = row.label[at], planes.depth[at_row, at]
+        reach = max(far - ahead, _ZERO)
+        aside = far * (F(np.int32(j)) + middle) * tangent / (reach + F(2.5))
+        begins = _smooth((reach + _HALF) * F(0.2))
+        beam = (_ONE + BEAM_FALL_OFF * reach * reach) * (_ONE + BEAM_WIDTH * aside * aside)
+        beam = lamps * F(0.85) * begins / beam
+        beam *= _ONE + F(0.6) * _is(label == _MARKING)  # road paint throws light back
+        beam *= _is(label != _SKY) * _is(label != _CAR)
+        row.red[at] += beam * HEADLIGHTS.red * row.drawn_red[at]
+        row.green[at] += beam * HEADLIGHTS.green * row.drawn_green[at]
+        row.blue[at] += beam * HEADLIGHTS.blue * row.drawn_blue[at]
 
 
-@inline
-def _glare(towards: F) -> F:
-    """Light that the sun adds around itself: a wide glow and a narrow one, 8th and 32nd power of the cosine.
+@kernel
+def _veil(i: int, width: int, light: Light, planes: Planes, row: Row) -> None:
+    """Put the track's own haze before a row, and fog: by Koschmieder's law contrast falls exponentially."""
+    at_row = np.uint64(i)
+    for j in range(width):
+        at = np.uint64(j)
+        far, label = planes.depth[at_row, at], row.label[at]
+        shown = _is(label != _SKY) * _is(label != _CAR)
+        haze = shown * min(max((far - light.haze_start) * light.haze_scale, _ZERO), _ONE)
+        fog = shown * (_ONE - _decay(light.fog * far))
+        _put(row, at, haze, light.haze)
+        _put(row, at, fog, light.veil)
 
-    Args:
-        towards: cosine of the angle to the sun.
+
+@kernel
+def _glare(i: int, projection: Projection, light: Light, row: Row) -> None:
+    """Add the sun's disc, and its light around it: a wide glow and a narrow one.
+
+    They are the 8th and the 32nd power of the cosine of the angle to the sun.
     """
-    squared = towards * towards
-    eighth = squared * squared * squared * squared
-    return F(0.35) * eighth + F(0.45) * eighth * eighth * eighth * eighth
-
-
-@inline
-def _to_byte(value: F) -> np.uint8:
-    """A number as a channel of an image."""
-    return np.uint8(min(max(value, _ZERO), _WHITE))
+    v, tangent = row_tangent(projection, i), _ONE / projection.focal
+    middle, sun = _HALF - F(projection.width) * _HALF, light.sun
+    for j in range(projection.width):
+        at = np.uint64(j)
+        ray = pixel_ray(projection, (F(np.int32(j)) + middle) * tangent, v)
+        length = _ONE / np.sqrt(ray.x * ray.x + ray.y * ray.y + ray.z * ray.z)
+        towards = max((ray.x * sun.x + ray.y * sun.y + ray.z * sun.z) * length, _ZERO)
+        squared = towards * towards
+        eighth = squared * squared * squared * squared
+        glow = F(0.35) * eighth + F(0.45) * eighth * eighth * eighth * eighth
+        sky, car = _is(row.label[at] == _SKY), _is(row.label[at] == _CAR)
+        glow *= F(0.55) + F(0.45) * sky - F(0.40) * car
+        disc = sky * _smooth((towards - SUN_RIM) * F(5000.0))
+        row.red[at] += disc * SUN_DISC.red + glow * light.glow.red
+        row.green[at] += disc * SUN_DISC.green + glow * light.glow.green
+        row.blue[at] += disc * SUN_DISC.blue + glow * light.glow.blue
 
 
 @cached_kernel
 def relight(
+    cameras: NDArray[np.float32],
+    focal: F,
+    scene: SceneArrays,
+    lit: NDArray[np.bool_],
+    lights: NDArray[np.float32],
+    planes: Planes,
+    ahead: NDArray[np.float32],
+    seeds: NDArray[np.uint32],
+    row: Row,
+    out: Image,
+) -> None:
+    """Put light, wet, snow, ice, wear, haze, glare, drops and flakes onto images drawn without haze.
+
+    Args:
+        cameras: (n, 12) float32, a packed `rays.Camera` of each image.
+        focal: focal length in pixels.
+        scene: the scene.
+        lit: (n,) bool, images with 0 are left alone.
+        lights: (n, fields) float32, a packed `Light` of each.
+        planes: what the images show.
+        ahead: (n,) float32 m that the headlights are in front of the camera.
+        seeds: (n,) uint32, of drops and flakes.
+        row: working memory.
+        out: (n, height, width, 3) uint8, changed.
+    """
+    for c in range(out.shape[0]):
+        if lit[c]:
+            shown = planes_of(planes, c)
+            _relight_one(cameras[c], focal, scene, lights[c], shown, ahead[c], row, out[c])
+            _precipitate(lights[c], seeds[c], shown.depth, out[c])
+
+
+@kernel
+def _relight_one(
     camera: NDArray[np.float32],
     focal: F,
     scene: SceneArrays,
     packed_light: NDArray[np.float32],
     planes: Planes,
     ahead: F,
+    row: Row,
     image: Image,
 ) -> None:
-    """Put light, wet, snow, wear, haze and glare onto an image that was drawn without haze.
-
-    Args:
-        camera: (12,) float32, a packed `rays.Camera`.
-        focal: focal length in pixels.
-        scene: the scene.
-        packed_light: a packed `Light`.
-        planes: what the image shows.
-        ahead: m that the headlights are in front of the camera.
-        image: (height, width, 3) uint8, changed.
-    """
+    """`relight` for one image, without drops and flakes."""
     height, width = planes.depth.shape
     projection, light = Projection(camera, focal, width, height), unpack(Light, packed_light)
-    land, textures = unpack(Land, scene.land), scene.textures
     edge = unpack(Road, scene.road).edge
-    sun, day, ambient = light.sun, light.day, light.ambient
-    asphalt = unpack(Palette, scene.palette).asphalt
-    wet, snow, wear, lamps = light.wet, light.snow, light.wear, light.headlights
-    patterned, glowing = wet + snow + wear > _ZERO, light.glow.red > _ZERO
-    angled = glowing or wet > _ZERO
+    ambient = light.ambient
+    wet, snow, ice, wear, lamps = light.wet, light.snow, light.ice, light.wear, light.headlights
     level = Rgb(  # `_relit` of level ground, for which before and after are 1
         light.sky.red * ambient.red + light.direct.red * (_ONE - ambient.red),
         light.sky.green * ambient.green + light.direct.green * (_ONE - ambient.green),
         light.sky.blue * ambient.blue + light.direct.blue * (_ONE - ambient.blue),
     )
+    glowing, exposed = light.glow.red > _ZERO, light.exposure != _ONE
     for i in range(height):
-        row = np.uint64(i)
-        v = row_tangent(projection, i)
+        skies = _load(i, projection, planes, image, row)
+        if skies == width and not glowing and not exposed:
+            continue  # the sky was drawn as it is now
+        if skies < width:
+            terrain = np.int32(0)
+            for j in range(width):
+                terrain += np.int32(row.label[np.uint64(j)] == _TERRAIN)
+            if terrain > np.int32(0):
+                _incline(width, scene, row)
+            else:
+                for j in range(width):
+                    row.east[np.uint64(j)], row.north[np.uint64(j)] = _ZERO, _ZERO
+            if lamps > _ZERO:
+                for j in range(width):
+                    at = np.uint64(j)
+                    row.drawn_red[at], row.drawn_green[at] = row.red[at], row.green[at]
+                    row.drawn_blue[at] = row.blue[at]
+            if wet + snow + ice + wear > _ZERO:
+                _look_up_patterns(i, projection, scene, planes, row)
+            if wear > _ZERO:
+                _wear(i, projection, scene, light, planes, row)
+            if wet > _ZERO:
+                _wet(width, wet, row)
+            if snow > _ZERO:
+                _find_snow(i, width, snow, edge, planes, row)
+            if terrain > np.int32(0):
+                _illuminate(i, width, light, level, planes, row)
+            else:
+                _illuminate_level(width, level, row)
+            if snow > _ZERO:
+                _lay_snow(width, level, row)
+            if ice > _ZERO:
+                _freeze(width, ice, level, row)
+            if wet + ice > _ZERO:
+                _mirror(width, wet, ice, light.mirrored, row)
+            if lamps > _ZERO:
+                _shine(i, projection, lamps, ahead, planes, row)
+            _veil(i, width, light, planes, row)
+        if glowing:
+            _glare(i, projection, light, row)
+        at_row, exposure = np.uint64(i), light.exposure
         for j in range(width):
-            column = np.uint64(j)
-            u = column_tangent(projection, j)
-            ray = pixel_ray(projection, u, v)
-            inverse_length = _ONE / np.sqrt(ray.x * ray.x + ray.y * ray.y + ray.z * ray.z) if angled else _ONE
-            label, far = planes.labels[row, column], planes.depth[row, column]
-            colour = Rgb(
-                F(image[row, column, RED]), F(image[row, column, GREEN]), F(image[row, column, BLUE])
-            )
-            if label == _CAR:
-                colour = _lit(colour, level)
-            elif label != _SKY:
-                drawn, gain = colour, level
-                steep, coarse, fine, cover = _ZERO, _ZERO, _ZERO, _ZERO
-                position = unpack(Camera, camera).position
-                x, y = position.x + far * ray.x, position.y + far * ray.y
-                road = _ROAD <= label <= _KERB
-                if label == _TERRAIN:
-                    east, north, steep = _slope(scene.heights, land, x, y)
-                    near = light.shadows > LIT_BY_SLOPE and planes.lateral[row, column] < MAPPED
-                    if not near or light.shadows == DRAWN_LEVEL:
-                        gain = _daylight(packed_light, east, north, steep, near)
-                if patterned:
-                    footprint = far * (_ONE / focal)
-                    fine = textures[texel(GROUND, x * FINE_TEXELS, y * FINE_TEXELS, footprint * FINE_TEXELS)]
-                    coarse = _ground_pattern(
-                        textures, x * COARSE_TEXELS, y * COARSE_TEXELS, footprint * COARSE_TEXELS
-                    )
-                    if wear > _ZERO and road:
-                        bright = reflection(asphalt.gloss, day, ray, -ray.z)
-                        spot = _Spot(x, y, far, footprint, bright, coarse, fine)
-                        colour = _worn(colour, wear, label, scene, spot)
-                    if road:
-                        colour = _times(colour, _ONE - WET_LOSS * wet)
-                    elif label == _TERRAIN:
-                        colour = _times(colour, _ONE - _HALF * WET_LOSS * wet)
-                    if snow > _ZERO:
-                        brightness = colour.red + colour.green + colour.blue
-                        from_edge = planes.lateral[row, column] - edge
-                        cover = _snow_cover(snow, label, brightness, from_edge, steep, coarse, fine)
-                colour = _lit(colour, gain)
-                if cover > _ZERO:  # what is under it no longer matters, but that steep snow gets less light
-                    white = _times(
-                        FRESH_SNOW, (_ONE + F(0.02) * fine) * (_ONE - F(0.3) * steep / (steep + _ONE))
-                    )
-                    colour = _blend(colour, cover, _lit(white, level))
-                if wet > _ZERO and (road or label == _WATER):
-                    colour = _blend(colour, _mirror(wet, -ray.z * inverse_length, coarse), light.mirrored)
-                if lamps > _ZERO:
-                    reach = max(far - ahead, _ZERO)
-                    beam = lamps * _beam(reach, far * u / (reach + F(2.5)))
-                    beam *= F(1.6) if label == _MARKING else _ONE  # road paint throws light back
-                    colour = _plus(colour, beam, _lit(drawn, HEADLIGHTS))
-                haze = min(max((far - light.haze_start) * light.haze_scale, _ZERO), _ONE)
-                colour = _blend(colour, haze, light.haze)
-                if light.fog > _ZERO:  # Koschmieder's law: contrast falls by the exponential of the distance
-                    colour = _blend(colour, _ONE - np.exp(-light.fog * far), light.veil)
-            if glowing:
-                towards = max((ray.x * sun.x + ray.y * sun.y + ray.z * sun.z) * inverse_length, _ZERO)
-                glare = _glare(towards)
-                if label == _SKY:
-                    colour = _plus(colour, _smooth((towards - SUN_RIM) * F(5000.0)), SUN_DISC)
-                else:
-                    glare *= F(0.15) if label == _CAR else F(0.55)
-                colour = _plus(colour, glare, light.glow)
-            image[row, column, RED] = _to_byte(colour.red * light.exposure)
-            image[row, column, GREEN] = _to_byte(colour.green * light.exposure)
-            image[row, column, BLUE] = _to_byte(colour.blue * light.exposure)
+            at = np.uint64(j)
+            image[at_row, at, RED] = _to_byte(row.red[at] * exposure)
+            image[at_row, at, GREEN] = _to_byte(row.green[at] * exposure)
+            image[at_row, at, BLUE] = _to_byte(row.blue[at] * exposure)
 
 
-@cached_kernel
-def precipitate(
+@kernel
+def _precipitate(
     packed_light: NDArray[np.float32], seed: np.uint32, depth: NDArray[np.float32], image: Image
 ) -> None:
     """Let it rain or snow before the camera.

@@ -28,10 +28,10 @@ from udacity_gym.world.rendering.paint import cobble, finish, mark, mark_middle,
 from udacity_gym.world.rendering.polygons import draw_faces
 from udacity_gym.world.rendering.profile import cast_columns
 from udacity_gym.world.rendering.rays import Block, Projection
-from udacity_gym.world.rendering.relight import compress, develop, precipitate, relight
+from udacity_gym.world.rendering.relight import Row, compress, develop, relight
 from udacity_gym.world.rendering.scratch import Scratch
 from udacity_gym.world.rendering.surface import cross_decks, follow_slopes, lift_kerbs, locate, measure
-from udacity_gym.world.rendering.survey import Planes, survey
+from udacity_gym.world.rendering.survey import Planes, note_ground, note_rest, planes_of
 from udacity_gym.world.rendering.weather import UDACITY, Light, changes_light, weather
 from udacity_gym.world.scene.car_body import CarParts
 from udacity_gym.world.scene.faces import FIELDS
@@ -48,6 +48,8 @@ _NO_FACES = np.zeros((0, FIELDS), np.float32)
 
 KEPT_WEATHERS = 64
 """Conditions whose numbers a renderer keeps."""
+BATCH = 8
+"""Images with sensors or unusual conditions that are drawn in one call; their planes are kept."""
 
 
 class Overlays(NamedTuple):
@@ -95,6 +97,9 @@ def _render(
     overlays: Overlays,
     which: NDArray[np.int64],
     faces: NDArray[np.float32],
+    airs: NDArray[np.float32],
+    is_noted: bool,
+    planes: Planes,
     out: Image,
 ) -> None:
     """Draw images.
@@ -102,11 +107,14 @@ def _render(
     Args:
         cameras: (n, 12) float32, a packed `rays.Camera` in each row.
         focal: focal length in pixels.
-        scene: the scene.
+        scene: the scene; its air is overwritten.
         scratch: working memory.
         overlays: what can be drawn over the images.
         which: (n,) int64, overlay of each image.
         faces: (k, FIELDS) float32, cars.
+        airs: (n, fields) float32, a packed `Air` of each image.
+        is_noted: whether planes are filled.
+        planes: of the images, receive what they show.
         out: (n, height, width, 3) uint8, receives the images.
     """
     n, height, width = out.shape[0], out.shape[1], out.shape[2]
@@ -114,6 +122,8 @@ def _render(
     for c in range(n):
         projection = Projection(cameras[c], focal, width, height)
         image = out[c]
+        for k in range(airs.shape[1]):
+            scene.air[k] = airs[c, k]
         for first in range(0, width, LANES):
             block = Block(projection, first, overlays.visible_rows[which[c], first // LANES])
             cast_columns(block, scene, scratch)
@@ -123,6 +133,8 @@ def _render(
                 lift_kerbs(block, scene, scratch)
                 locate(block, scratch.lifted, scene, scratch)
             cross_decks(block, scene, scratch)
+            if is_noted:
+                note_ground(block, scene, scratch, planes_of(planes, c))
             measure(block, scratch)
             pave(block, scene, scratch)
             mark(block, scene, scratch)
@@ -136,6 +148,8 @@ def _render(
         draw_faces(projection, faces, _CAR, scene, scratch, image)
         count = find_cards(projection, scene, scratch)
         draw_cards(projection, count, scene, scratch, image)
+        if is_noted:
+            note_rest(projection, scratch, overlays.images[which[c]], planes_of(planes, c))
         _overlay(overlays.images[which[c]], overlays.first_rows[which[c]], image)
 
 
@@ -151,6 +165,9 @@ class Look(NamedTuple):
     conditions: Conditions = UDACITY
     seed: int = 0
     lamps_ahead: float = 1.2
+
+
+_USUAL = Look()
 
 
 class Renderer:
@@ -176,10 +193,11 @@ class Renderer:
     ) -> None:
         self.width, self.height = width, height
         self.focal = np.float32(height / 2 / math.tan(fov / 2))
-        self._air, self._scene = scene.air, scene.arrays
-        self._weathers: dict[Conditions, tuple[NDArray[np.float32], ...]] = {}
+        self._air = scene.air
+        self._scene = scene.arrays._replace(air=pack(scene.air))  # its own, which kernels overwrite
+        self._weathers: dict[Conditions, _Weather] = {}
         self._has_light_map = scene.has_light_map
-        self._planes: Planes | None = None
+        self._planes, self._row = Planes.for_images(0, width, height), Row.of(width)
         self.scratch = Scratch.for_images(width, height)
         self._overlays = Overlays.of(overlays, width, height)
 
@@ -199,7 +217,7 @@ class Renderer:
             cameras: (n, 12) float32: position in m, then the unit vectors forward, right and up.
             out: (n, height, width, 3) uint8, C-contiguous; receives the images, RGB.
             overlays: for each camera the index of its overlay, -1 for none; None means none.
-            car: our car, for views from outside.
+            car: our car, for a view from outside: of one camera.
             looks: for each camera what is peculiar to its image; None is Udacity's look.
             depth: (n, height, width) float32, receives m along the optical axis, `sensors.FAR` for the sky;
                 None does not compute it.
@@ -219,76 +237,87 @@ class Renderer:
             )
         which = np.zeros(n, np.int64) if overlays is None else np.asarray(overlays, np.int64) + 1
         _announce_compilation("the renderer", _render)
-        usual = looks is None or not any(map(_matters, looks))
-        if usual and car is None and depth is None and labels is None:
-            _render(cameras, self.focal, self._scene, self.scratch, self._overlays, which, _NO_FACES, out)
-            return
-        sensed = depth is not None or labels is not None
-        for c in range(n):
-            look = Look() if looks is None else looks[c]
-            planes = self._draw_one(cameras[c], int(which[c]), car, out[c], look, sensed)
-            if depth is not None:
-                depth[c] = planes.depth
-            if labels is not None:
-                labels[c] = planes.labels
+        looks = [_USUAL] * n if looks is None else looks
+        weathers = [self._weather(look.conditions) for look in looks]
+        noted = depth is not None or labels is not None or any(each.changes_light for each in weathers)
+        step = BATCH if noted else max(n, 1)
+        for first in range(0, n, step):
+            batch = slice(first, first + step)
+            planes = self._draw(
+                cameras[batch], which[batch], car, out[batch], looks[batch], weathers[batch], noted
+            )
+            for sensed, plane in ((depth, planes.depth), (labels, planes.labels)):
+                if sensed is not None:
+                    sensed[batch] = plane[: len(sensed[batch])]
 
-    def _draw_one(
+    def _draw(
         self,
-        camera: NDArray[np.float32],
-        overlay: int,
+        cameras: NDArray[np.float32],
+        which: NDArray[np.int64],
         car: CarParts | None,
         out: Image,
-        look: Look,
-        sensed: bool,
+        looks: Sequence[Look],
+        weathers: Sequence[_Weather],
+        noted: bool,
     ) -> Planes:
-        """Draw one image with everything that is not usual; the planes are filled in where needed."""
-        if self._planes is None:
-            self._planes = Planes.for_images(self.width, self.height)
-        planes, conditions = self._planes, look.conditions
-        lit = changes_light(conditions)
-        air, light, shade = self._weather(conditions)
+        """Draw a few images; their planes are filled if they are to be noted."""
+        if noted and len(self._planes.depth) < len(out):
+            self._planes = Planes.for_images(len(out), self.width, self.height)
+        planes, focal, scratch = self._planes, self.focal, self.scratch
+        airs = np.stack([each.air for each in weathers])
         faces = _NO_FACES if car is None else car.faces
-        scene = self._scene._replace(air=air) if lit else self._scene
-        which = np.array([overlay])
-        _render(camera[None], self.focal, scene, self.scratch, self._overlays, which, faces, out[None])
+        _render(cameras, focal, self._scene, scratch, self._overlays, which, faces, airs, noted, planes, out)
         if car is not None:
-            shade_ground(camera, self.focal, car.shadow, shade, self.scratch, out)
-        if lit or sensed:
-            _announce_compilation("the sensors", survey)
-            image, visible_rows = self._overlays.images[overlay], self._overlays.visible_rows[overlay]
-            survey(camera, self.focal, self._scene, self.scratch, image, visible_rows, planes)
-        seed = np.uint32(look.seed & 0xFFFFFFFF)
-        if lit:
+            shade_ground(cameras[0], focal, car.shadow, weathers[0].shade, scratch, out[0])
+        lit = np.array([each.changes_light for each in weathers])
+        if lit.any():
             _announce_compilation("the weather", relight)
-            relight(camera, self.focal, self._scene, light, planes, np.float32(look.lamps_ahead), out)
-            precipitate(light, seed, planes.depth, out)
+            seeds = np.array([look.seed & 0xFFFFFFFF for look in looks], np.uint32)
+            ahead = np.array([look.lamps_ahead for look in looks], np.float32)
+            lights = np.stack([each.light for each in weathers])
+            relight(cameras, focal, self._scene, lit, lights, planes, ahead, seeds, self._row, out)
         if car is not None:
-            light_lamps(camera, self.focal, car.lit, car.glows, scene, self.scratch, out)
-        gain = 1.0 if lit else 2.0**conditions.exposure
-        if gain != 1.0 or conditions.noise > 0.0:
-            develop(np.float32(gain), np.float32(conditions.noise), seed, out)
-        if conditions.jpeg is not None:
-            out[:] = compress(out, conditions.jpeg)
+            light_lamps(cameras[0], focal, car.lit, car.glows, self._scene, scratch, out[0])
+        for image, look, is_lit in zip(out, looks, lit.tolist(), strict=True):
+            conditions = look.conditions
+            gain = 1.0 if is_lit else 2.0**conditions.exposure
+            if gain != 1.0 or conditions.noise > 0.0:
+                seed = np.uint32(look.seed & 0xFFFFFFFF)
+                develop(np.float32(gain), np.float32(conditions.noise), seed, image)
+            if conditions.jpeg is not None:
+                image[:] = compress(image, conditions.jpeg)
         return planes
 
     def light(self, conditions: Conditions) -> Light:
         """The light of conditions."""
         return weather(conditions, self._air, self._has_light_map)[1]
 
-    def _weather(self, conditions: Conditions) -> tuple[NDArray[np.float32], ...]:
-        """Air, light and ``light.shade`` of conditions, packed."""
+    def _weather(self, conditions: Conditions) -> _Weather:
+        """Conditions as kernels read them."""
         if conditions not in self._weathers:
             if len(self._weathers) >= KEPT_WEATHERS:
                 self._weathers.clear()
             air, light = weather(conditions, self._air, self._has_light_map)
-            self._weathers[conditions] = pack(air), pack(light), pack(light.shade)
+            changed = changes_light(conditions)
+            packed = pack(air if changed else self._air)
+            self._weathers[conditions] = _Weather(packed, pack(light), pack(light.shade), changed)
         return self._weathers[conditions]
 
 
-def _matters(look: Look) -> bool:
-    conditions = look.conditions
-    camera = (conditions.exposure, conditions.noise, conditions.jpeg)
-    return camera != (0.0, 0.0, None) or changes_light(conditions)
+class _Weather(NamedTuple):
+    """Conditions as kernels read them.
+
+    Attributes:
+        air: a packed `Air`.
+        light: a packed `Light`.
+        shade: (3,) float32, ``Light.shade``.
+        changes_light: whether the world looks other than in Udacity's simulator.
+    """
+
+    air: NDArray[np.float32]
+    light: NDArray[np.float32]
+    shade: NDArray[np.float32]
+    changes_light: bool
 
 
 def _visible_rows(overlays: NDArray[np.uint8]) -> NDArray[np.int64]:

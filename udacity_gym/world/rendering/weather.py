@@ -94,7 +94,8 @@ class Light(NamedTuple):
         veil: RGB of that fog.
         glow: RGB that the sun adds around itself.
         mirrored: RGB of the sky that wet ground shows.
-        wet, snow, wear: [0, 1] how wet the ground is, how much snow lies on it, how worn the road is.
+        wet, snow, ice, wear: [0, 1] how wet the ground is, how much snow lies on it, how much of the road is
+            frozen, how worn it is.
         headlights: [0, 1] how much light they give.
         streaks, flakes: drops and flakes in an image of 160 rows and 320 columns.
         precipitation: RGB of drops and flakes.
@@ -118,6 +119,7 @@ class Light(NamedTuple):
     mirrored: Rgb
     wet: F
     snow: F
+    ice: F
     wear: F
     headlights: F
     streaks: F
@@ -171,6 +173,7 @@ def _cover(kind: str, k: float) -> _Cover:
         "snow": _Cover(
             0.7 + 0.3 * k, (218.0, 221.0, 226.0), (196.0, 201.0, 208.0), 1.4, _thickness(1500, 110, k)
         ),
+        "ice": _Cover(0.45 * k, (226.0, 228.0, 232.0), (150.0, 168.0, 194.0), 1.1, _thickness(4000, 500, k)),
     }[kind]
 
 
@@ -263,6 +266,7 @@ def weather(conditions: Conditions, air: Air, shadows: bool = False) -> tuple[Ai
         mirrored=Rgb.of(0.45 * horizon + 0.55 * zenith),
         wet=F(rainy * k**0.5),
         snow=F(snowy * k),
+        ice=F(float(kind == "ice") * k),
         wear=F(conditions.road_wear),
         headlights=F(headlights),
         streaks=F(rainy * (60.0 + 340.0 * k)),

@@ -11,4 +11,5 @@ from . import (
     shadows as shadows,
     terrain as terrain,
     textures as textures,
+    view_scene as view_scene,
 )

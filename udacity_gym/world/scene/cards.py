@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,8 @@ LEVELS = 7
 """A card and its halvings down to one texel."""
 CARD = sum((SIDE >> k) ** 2 for k in range(LEVELS))
 """Texels of a card with all its halvings."""
+FINER = 4
+"""Texels of a fine card for each texel of a card, across and along, see `refine`."""
 OPAQUE_FROM = 0.4
 """Opacity above which a texel is drawn."""
 
@@ -81,19 +84,93 @@ def paint_all(rng: np.random.Generator) -> NDArray[np.int32]:
     )
 
 
+@dataclass(frozen=True)
+class _Detail:
+    """What is added to a card that is looked at closely.
+
+    Attributes:
+        ragged: how far noise moves its outline.
+        mottle: standard deviation of its brightness.
+        grain: texels of the fine card, size of leaves or blades, across and along.
+    """
+
+    ragged: float
+    mottle: float
+    grain: tuple[float, float]
+
+
+_DETAILS = {
+    "pine": _Detail(0.55, 0.20, (1.6, 1.2)),
+    "shrub": _Detail(0.55, 0.20, (1.4, 1.4)),
+    "reeds": _Detail(0.40, 0.20, (0.7, 7.0)),
+    "rock": _Detail(0.05, 0.07, (2.5, 2.0)),
+    "palm": _Detail(0.30, 0.16, (1.0, 1.8)),
+    "board": _Detail(0.0, 0.0, (1.0, 1.0)),
+}
+
+
+def card_size(side: int) -> int:
+    """Texels of a card of a side, which is a power of two, with all its halvings."""
+    return (4 * side * side - 1) // 3
+
+
+def refine(card_texels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Cards with more texels, for views that are looked at closely: smooth, with leaves and blades.
+
+    Args:
+        card_texels: (variants * CARD,) int32, as `paint_all` makes them.
+
+    Returns:
+        (variants * card_size(FINER * SIDE),) int32, the same cards.
+    """
+    rng = np.random.default_rng(23)
+    kinds = [name for name, kind in KINDS.items() for _ in range(kind.variants)]
+    pictures = card_texels.reshape(len(kinds), CARD)[:, : SIDE * SIDE].reshape(-1, SIDE, SIDE)
+    return np.concatenate(
+        [_refined(picture, _DETAILS[name], rng) for name, picture in zip(kinds, pictures, strict=True)]
+    )
+
+
+def _refined(picture: NDArray[np.int32], detail: _Detail, rng: np.random.Generator) -> NDArray[np.int32]:
+    """One card with more texels.
+
+    The outline is where the enlarged opacity passes one half; noise moves it only where opacity is between,
+    near the outline as drawn.
+    """
+    opaque = (picture < 0).astype(np.float32)
+    colour = np.stack([(picture >> shift) & 255 for shift in (0, 8, 16)], axis=-1).astype(np.float32)
+    side = FINER * SIDE
+
+    def enlarged(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        soft = cv2.GaussianBlur(plane, (0, 0), 0.45)
+        return np.asarray(cv2.resize(soft, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
+
+    def noise() -> NDArray[np.float32]:
+        white = rng.standard_normal((side, side)).astype(np.float32)
+        soft = cv2.GaussianBlur(white, (0, 0), sigmaX=detail.grain[0], sigmaY=detail.grain[1])
+        return np.asarray(soft / soft.std(), np.float32)
+
+    share = enlarged(opaque)
+    shown = enlarged(colour * opaque[..., None]) / np.maximum(share, 0.05)[..., None]
+    between = np.clip(4.0 * share * (1.0 - share), 0.0, 1.0)
+    alpha = share + detail.ragged * between * noise() > 0.5
+    bright = np.clip(1.0 + detail.mottle * noise(), 0.4, 1.7)
+    return pack_card(shown * bright[..., None], alpha.astype(float))
+
+
 def pack_card(colour: NDArray[np.floating[Any]], alpha: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
     """Pack a card and its halvings.
 
     Args:
-        colour: (SIDE, SIDE, 3) RGB in [0, 255].
-        alpha: (SIDE, SIDE) in [0, 1].
+        colour: (side, side, 3) RGB in [0, 255].
+        alpha: (side, side) in [0, 1].
 
     Returns:
-        (CARD,) int32, red lowest, the highest bit set where opaque.
+        (card_size(side),) int32, red lowest, the highest bit set where opaque.
     """
     level = np.dstack([colour * alpha[..., None], alpha])
     packed = []
-    for _ in range(LEVELS):
+    for _ in range(len(alpha).bit_length()):
         shown = np.clip(np.round(level[..., :3] / np.maximum(level[..., 3:], 1e-6)), 0, 255)
         shown = shown.astype(np.uint32).reshape(-1, 3)
         opaque = (level[..., 3].ravel() > OPAQUE_FROM).astype(np.uint32)

@@ -30,6 +30,9 @@ PAINT_STEP, PAINT_MARGIN = 0.1, 60.0
 """m between two entries of the table of paint on the centre line; m that it goes on before the start and
 behind the end of the lap, for pixels that show both."""
 
+SLOPE_UNIT = F(2.0**-12)
+"""m per m, unit of `SceneArrays.slopes`."""
+
 FULL_SUN = 150.0
 """Value of a cell of the light map on which the sun shines as on level ground."""
 
@@ -231,6 +234,7 @@ class SceneArrays(NamedTuple):
     Attributes:
         land: `Land`, packed.
         heights: (nodes,) float32 m, height of the ground.
+        slopes: (nodes,) int32, rise of the ground to the east (lower half) and north, in `SLOPE_UNIT`.
         colours: (nodes,) int32, colour of the ground, red lowest; the highest byte is its roughness.
         nearest: (nodes,) uint16, centre-line sample nearest to each node.
         road: `Road`, packed.
@@ -252,6 +256,7 @@ class SceneArrays(NamedTuple):
 
     land: NDArray[np.float32]
     heights: NDArray[np.float32]
+    slopes: NDArray[np.int32]
     colours: NDArray[np.int32]
     nearest: NDArray[np.uint16]
     road: NDArray[np.float32]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +33,7 @@ from udacity_gym.world.scene.scene_arrays import (
     PAINT_MARGIN,
     PAINT_STEP,
     RAISED,
+    SLOPE_UNIT,
     STRIPED,
     WALL_UNIT,
     Air,
@@ -45,6 +47,7 @@ from udacity_gym.world.scene.scene_arrays import (
 )
 from udacity_gym.world.scene.shadows import light_map, no_light, seen_from_afar
 from udacity_gym.world.scene.terrain import Grid
+from udacity_gym.world.scene.view_scene import for_views
 from udacity_gym.world.track.track import Track
 from udacity_gym.world.track.track_file import EDGE_LINE, Line, Road as RoadOfFile
 
@@ -74,6 +77,8 @@ PALETTE = Palette(
 )
 """The lake's road, measured on recordings."""
 
+SLOPE_BLUR = 1.0
+"""m over which the slopes of the ground are averaged."""
 DRY = -1e9
 """m, the level of water where there is none."""
 
@@ -91,6 +96,11 @@ class Scene:
     arrays: SceneArrays
     air: Air
     has_light_map: bool
+
+    @cached_property
+    def for_views(self) -> Scene:
+        """The scene for views that people look at, see `view_scene`."""
+        return replace(self, arrays=for_views(self.arrays, np.array(self.air.sun, np.float64)))
 
 
 def scene_of(track: Track) -> Scene:
@@ -113,6 +123,7 @@ def _build(content: str) -> Scene:
         SceneArrays(
             land=pack(_land(grid, max(track.file.surroundings.water_level, DRY))),
             heights=np.ascontiguousarray(height, np.float32).ravel(),
+            slopes=_slopes(height),
             colours=pack_colours(colour, rough).ravel(),
             nearest=grid.nearest.ravel(),
             road=pack(_road(track)),
@@ -146,6 +157,14 @@ def _land(grid: Grid, water: float) -> Land:
         columns=F(columns),
         water=F(water),
     )
+
+
+def _slopes(height: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Slopes of the ground, see `SceneArrays`, without the smallest folds."""
+    north, east = np.gradient(cv2.GaussianBlur(height, (0, 0), SLOPE_BLUR))
+    units = [np.clip(np.round(rise / SLOPE_UNIT), -32768, 32767).astype(np.int32) for rise in (east, north)]
+    packed: NDArray[np.int32] = units[0] & 0xFFFF | units[1] << 16
+    return packed.ravel()
 
 
 def _road(track: Track) -> Road:
