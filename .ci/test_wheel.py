@@ -19,6 +19,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ EXTRAS_OF_USERS = (
     "rl",
     "completion",
 )
+THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 OWN_ENVIRONMENT = ("imitation", "d3rlpy")
 
 WITHOUT: Mapping[str, Sequence[str]] = {
@@ -117,18 +119,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = Path(scratch)
         with step("build"):
             wheel = build(folder / "dist")
-        this = f"{sys.version_info.major}.{sys.version_info.minor}"
-        others = (
-            {}
-            if options.core
-            else {v: p for v in VERSIONS if v != this and (p := shutil.which(f"python{v}"))}
-        )
-        for version, python in {**others, this: sys.executable}.items():
-            environment = make(folder / version, python)
-            with step(f"Python {version}: install the core"):
-                environment.install(str(wheel))
-            with step(f"Python {version}: use the core"):
-                check_core(environment)
+        pythons = {THIS: sys.executable} if options.core else interpreters()
+        with ThreadPoolExecutor(2) as threads:
+            jobs = [
+                threads.submit(test_core, version, make(folder / version, python), wheel)
+                for version, python in pythons.items()
+            ]
+            for job in jobs:
+                job.result()
+        environment = Environment(folder / THIS)
         if not options.core:
             with step("install train,plot"):
                 environment.install(f"{wheel}[train,plot]")
@@ -138,6 +137,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with step(f"install {options.extras}"):
                 environment.install(f"{wheel}[{options.extras}]")
             check_extras(environment, options.extras.split(","))
+
+
+def interpreters() -> dict[str, str]:
+    """Every supported Python of this machine by its version, this one first."""
+    found = {THIS: sys.executable}
+    for version in VERSIONS:
+        of_pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
+        for python in (shutil.which(f"python{version}"), *map(str, of_pyenv)):
+            if python and subprocess.run([python, "-c", "import venv"], capture_output=True).returncode == 0:
+                found.setdefault(version, python)
+    return found
+
+
+def test_core(version: str, environment: Environment, wheel: Path) -> None:
+    """Install the core and use it; look at all errors with this Python alone."""
+    with step(f"Python {version}: install the core"):
+        environment.install(str(wheel))
+    with step(f"Python {version}: use the core"):
+        use_core(environment)
+    if version == THIS:
+        with step(f"Python {version}: each missing extra is named"):
+            check_errors(environment)
 
 
 @contextmanager
@@ -179,8 +200,8 @@ def make(folder: Path, python: str) -> Environment:
     return environment
 
 
-def check_core(environment: Environment) -> None:
-    """Check what the core does, and that each missing extra is named."""
+def use_core(environment: Environment) -> None:
+    """Check what the core does."""
     expect(
         environment.gym("doctor"), "All checks passed", r"extra train +not installed", r"pip install .*\[rl\]"
     )
@@ -193,6 +214,10 @@ def check_core(environment: Environment) -> None:
     for name in ("drive.webm", "drive/report.html"):
         if not (environment.work / name).stat().st_size:
             sys.exit(f"{name} is empty")
+
+
+def check_errors(environment: Environment) -> None:
+    """Check that each missing extra is named by what needs it."""
     for name in ("model.onnx", "model.h5"):
         (environment.work / name).touch()
     for extra, words in WITHOUT.items():

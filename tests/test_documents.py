@@ -9,6 +9,7 @@ import pytest
 from tests.pages import ROOT, run_page
 from udacity_gym.conditions import FIELDS, NAMED
 from udacity_gym.experts import PurePursuit
+from udacity_gym.installation import EXTRAS
 from udacity_gym.recording import record
 from udacity_gym.sensors import Label
 
@@ -89,3 +90,17 @@ def test_the_gallery_shows_udacitys_tracks_and_stays_small():
         for kind in ("lap", "sensors", "chase", "conditions"):
             assert f"images/gallery/{name}-{kind}.webp" in page, "run: python docs/build.py gallery"
     assert sum(path.stat().st_size for path in folder.iterdir()) < 1.5e6
+
+
+def test_the_page_about_the_hub_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    run_page(ROOT / "docs" / "hub.md")
+
+
+def test_the_page_about_pretrained_policies_runs():
+    run_page(ROOT / "docs" / "pretrained.md")
+
+
+def test_the_page_about_the_installation_names_every_extra():
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert [name for name in EXTRAS if f"`{name}`" not in page] == []

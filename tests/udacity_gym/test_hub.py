@@ -15,6 +15,7 @@ import pytest
 from algorithms import NetworkPolicy, Preprocessing, load_policy, make_network
 from algorithms.base import Policy
 from tests.udacity_gym.hub_server import Hub, hub
+from udacity_gym.cli import main
 from udacity_gym.driving import as_driver
 from udacity_gym.driving.loading import policy_path
 from udacity_gym.errors import CheckpointError, MissingDependencyError
@@ -108,6 +109,29 @@ def test_errors_of_the_hub_say_what_to_do(server: Hub, policy: NetworkPolicy, mo
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(HubError, match="hf auth login"):
         policy.push_to_hub("me/pilot")
+
+
+def test_a_hub_that_does_not_answer_is_an_error_of_the_hub(server: Hub, policy: NetworkPolicy):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(HubError, match=r"me/pilot can't be uploaded.*check the name and the network"):
+        policy.push_to_hub("me/pilot")
+
+
+def test_the_command_shares_policies_recordings_and_the_environment(
+    server: Hub,
+    policy: NetworkPolicy,
+    recording: Recording,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    pytest.importorskip("pyarrow", reason=f"no pyarrow: {install_command('convert')}")
+    policy.save(tmp_path / "training" / "policy")
+    assert main(["hub", "push-policy", str(tmp_path / "training"), "me/pilot"]) == 0
+    assert main(["hub", "push-recording", str(recording.path), "me/laps"]) == 0
+    assert main(["hub", "push-env", "me/car"]) == 0
+    urls = [line for line in capsys.readouterr().out.splitlines() if line.startswith("http")]
+    assert urls == [f"{server.url}/{name}" for name in ("me/pilot", "datasets/me/laps", "me/car")]
 
 
 def test_without_huggingface_hub_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):

@@ -36,6 +36,7 @@ VERBS = (
     "cockpit",
     "evaluate",
     "export",
+    "hub",
     "data",
     "track",
     "sim",
