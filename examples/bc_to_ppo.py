@@ -75,7 +75,7 @@ def clone(folder: Path, epochs: int) -> NetworkPolicy:
 
 
 def improve(policy: NetworkPolicy, steps: int) -> NetworkPolicy:
-    """Improve a policy with PPO. Its actor starts as a copy of the policy; its critic is new, and learns first."""
+    """Improve a policy with PPO: the actor starts as a copy of it, the critic is new and learns first."""
     env = gymnasium.make(udacity_gym.ENV_ID, max_seconds=30.0, rewards=REWARDS, start=START)
     model = start_from(
         policy,
