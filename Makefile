@@ -13,7 +13,7 @@ EXTRAS ?= train,plot
 # then takes tests from the others.
 JOBS ?= 2
 PYTEST = -m pytest -n $(JOBS) --dist worksteal
-# Benchmarks that measure speed, in minutes; what the others prove, and for how long, is told in docs/results.md.
+# Benchmarks that measure speed, in minutes; what the others prove, and for how long, is told in docs/experiments.md.
 SPEED := import_time renderer_speed env_speed conditions_speed training_speed dagger_round recordings protocol
 # What depends on the versions of gymnasium, Stable-Baselines3, imitation, NumPy, OpenCV and python-socketio.
 OLDEST_TESTS := tests/udacity_gym/test_env.py tests/udacity_gym/test_vector.py tests/udacity_gym/test_wrappers.py tests/udacity_gym/test_rewards.py \

@@ -1,4 +1,4 @@
-"""Make what the docs show from the library: python docs/build.py [images | gallery [TRACK ...] | cockpit]."""
+"""Make what the docs show from the library: python docs/build.py [WHAT [...]]."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ from udacity_gym.world.scene.car_body import CarState
 from udacity_gym.world.track.track import Track
 
 DOCS = Path(__file__).parent
+WHAT = {
+    "page": "the page of the environment, from its docstring",
+    "images": "images of README, recordings and experts",
+    "gallery": "images of every track",
+    "cockpit": "pictures of the cockpit, in a browser",
+    "tutorial": "run the lessons; write their pictures, what they print, and the notebooks",
+    "notebooks": "the tutorial's notebooks, from its pages",
+}
+"""What can be made."""
+HELP = "; ".join(f"{name}: {about}" for name, about in WHAT.items())
 HEADER = (
     "<!-- Made from the docstring of udacity_gym.env.UdacityEnv by `python docs/build.py`; edit it there. -->"
 )
@@ -84,8 +94,10 @@ def racing_line_image(path: Path) -> None:
 def main() -> None:
     """Write the page and, if asked for, images."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["page", "images", "gallery", "cockpit"], default="page")
-    parser.add_argument("tracks", nargs="*", help="of the gallery; all if not given")
+    parser.add_argument("what", nargs="?", choices=list(WHAT), default="page", help=HELP)
+    parser.add_argument(
+        "which", nargs="*", help="tracks of the gallery, lessons of the tutorial; all if none"
+    )
     options = parser.parse_args()
     what = options.what
     (DOCS / "environment.md").write_text(environment_page(), encoding="utf-8")
@@ -98,11 +110,19 @@ def main() -> None:
     elif what == "gallery":
         import gallery  # lies beside this file
 
-        gallery.build(tuple(options.tracks))
+        gallery.build(tuple(options.which))
     elif what == "cockpit":
         import cockpit_pictures
 
         cockpit_pictures.build()
+    elif what == "tutorial":
+        import notebooks
+
+        notebooks.build(tuple(options.which))
+    elif what == "notebooks":
+        import notebooks
+
+        notebooks.write_notebooks()
 
 
 if __name__ == "__main__":

@@ -99,7 +99,6 @@ def _record_train_evaluate(options: Options, recording: Recording | None, folder
         recording,
         folder=folder / "training",
         epochs=options.epochs,
-        throttle="speed_control",
         precision=quickest_precision(find_device()),
         seed=options.seed,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "offline_rl_d3rlpy.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "offline_rl.py"
 
 
 @pytest.mark.long

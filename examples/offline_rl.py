@@ -6,7 +6,7 @@ trains TD3+BC on the recording, without driving any further, and then asks the c
 before leaving the road must be worth less than others. It takes a minute.
 
     pip install "udacity-gym[d3rlpy]"     # in an environment of its own: d3rlpy wants gymnasium 1.0.0
-    python examples/offline_rl_d3rlpy.py
+    python examples/offline_rl.py
 """
 
 from __future__ import annotations
