@@ -209,15 +209,17 @@ def _drive_together(cars: int, job: _DriveJob) -> list[Episode]:
 
     run = job.run.get()
     tracks = [Track.load(case.scenario.track).facing(case.scenario.direction) for case in job.cases]
-    if isinstance(run.policy, ForEachTrack):
+    first = run.policy.make(tracks[0]) if isinstance(run.policy, ForEachTrack) else run.policy
+    # A policy drives all cars, as it does not matter on which track it does; experts have a car each.
+    policy = first if callable(getattr(first, "predict", None)) else None
+    drivers: list[Any] = [None] * len(tracks)
+    if policy is None and isinstance(run.policy, ForEachTrack):
         drivers = [run.policy.make(track) for track in tracks]
-    else:
-        drivers = [run.policy] + [copy.deepcopy(run.policy) for _ in tracks[1:]]
-    # Policies share a batch, as it does not matter on which track they drive; experts have a car each.
-    policy = drivers[0] if callable(getattr(drivers[0], "predict", None)) else None
+    elif policy is None:
+        drivers = [copy.deepcopy(run.policy) for _ in tracks]
     # Always the same size, so that a policy's sums are rounded alike whatever is left to drive.
     envs = UdacityVectorEnv(
-        cars, track=tracks[0], image_size=image_size_for(drivers[0]), cameras=cameras_for(drivers[0])
+        cars, track=tracks[0], image_size=image_size_for(first), cameras=cameras_for(first)
     )
     with contextlib.closing(envs), _driving(run, job.cases) as films:
         trials = [
@@ -229,7 +231,7 @@ def _drive_together(cars: int, job: _DriveJob) -> list[Episode]:
                 start={"track": track, "conditions": case.scenario.conditions, **run.suite.start(track)},
                 driver_seed=case.seed,
                 on_step=hook,
-                driver=driver if policy is None else None,
+                driver=driver,
             )
             for case, track, driver, hook in zip(job.cases, tracks, drivers, films, strict=True)
         ]
