@@ -5,8 +5,10 @@ from . import (
     checks as checks,
     dagger as dagger,
     learners as learners,
+    many as many,
     older_files as older_files,
     policies as policies,
+    tracking as tracking,
     training as training,
 )
 from .base import (
@@ -52,6 +54,7 @@ from .learners import (
     LEARNERS as LEARNERS,
     find_learner as find_learner,
 )
+from .many import learn_many as learn_many
 from .policies.batch import Batch as Batch
 from .policies.chunks import Chunks as Chunks
 from .policies.ensemble import Ensemble as Ensemble
@@ -82,6 +85,10 @@ from .policies.networks import (
 )
 from .policies.numpy_policy import NumpyPolicy as NumpyPolicy
 from .policies.preprocessing import Preprocessing as Preprocessing
+from .tracking import (
+    TRACKERS as TRACKERS,
+    Tracker as Tracker,
+)
 from .training.arrays import FrameDataset as FrameDataset
 from .training.augment import (
     Augmentation as Augmentation,

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from algorithms.checks import NotNegative, Positive, Share
 from algorithms.policies.loading import load_policy
 from algorithms.policies.network_policy import NetworkPolicy
+from algorithms.tracking import TrackerLike, check_tracker
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, Labels, drop_broken_images, open_recordings
 from algorithms.training.throttle import choose_throttle
@@ -67,7 +68,7 @@ class BehavioralCloning:
     Attributes:
         config: all settings.
         folder: folder of the training: ``policy/`` has the best checkpoint so far, ``state/`` the data needed
-            to resume, ``tensorboard/`` the log. None keeps nothing on disk.
+            to resume, ``tensorboard/`` the log of that tracker. None keeps nothing on disk.
         reports: findings about each recording, including its broken images.
         throttle_reason: what ``throttle="auto"`` has chosen and why; None if the settings had chosen.
         epoch_log: results of each finished epoch.
@@ -84,6 +85,7 @@ class BehavioralCloning:
         initial: NetworkPolicy | str | Path | None = None,
         env: gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | None = None,
         folder: str | Path | None = None,
+        tracker: TrackerLike = "tensorboard",
         progress: bool = True,
         **options: Any,
     ) -> None:
@@ -104,6 +106,8 @@ class BehavioralCloning:
                 policy.
             folder: folder of the training; if training in it was interrupted, `learn` resumes after the
                 last complete epoch.
+            tracker: shows the results of each epoch: "tensorboard" or "wandb", with a folder, or an object,
+                see `algorithms.tracking`.
             progress: show a progress bar.
             **options: single settings that differ from ``config``, by their names.
 
@@ -119,6 +123,8 @@ class BehavioralCloning:
         self.folder = None if folder is None else Path(folder)
         self.epoch_log: list[Epoch] = []
         self._progress = progress
+        check_tracker(tracker)
+        self._tracker = tracker
         opened = open_recordings(recordings)
         rows_of_all = Frames.of(opened, self.config.labels, weights)
         self._initial = _load_initial(initial)
@@ -175,6 +181,7 @@ class BehavioralCloning:
                 judge=self._judge(stack) if self.config.select == "driving" else None,
                 learner=type(self).__name__,
                 source=self._source,
+                tracker=self._tracker,
             )
             self.epoch_log = training.epoch_log
             return training.run(self._progress, after_epoch, after_step)
@@ -238,7 +245,7 @@ def _check_folder(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is a file; give a folder for the training")
-    foreign = {path.name for path in folder.iterdir()} - {"policy", "state", "tensorboard", LOCK}
+    foreign = {path.name for path in folder.iterdir()} - {"policy", "state", "tensorboard", "wandb", LOCK}
     if foreign and not (folder / "state").is_dir():
         raise CheckpointError(
             f"{folder} holds something else than a training ({', '.join(sorted(foreign)[:5])}); "

@@ -23,10 +23,10 @@ from algorithms.checks import field_types
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.registry import Registry
 
-SHARED_ARGUMENTS = ("recordings", "seed", "folder", "env", "expert", "executor")
+SHARED_ARGUMENTS = ("recordings", "seed", "folder", "env", "expert", "executor", "tracker")
 """Arguments that every learner gets if its signature has them; all others are its options."""
 
-PYTHON_ONLY_ARGUMENTS = ("config", "labeller", "policy", "fit", "save", "load", "executor", "progress")
+PYTHON_ONLY_ARGUMENTS = ("config", "labeller", "policy", "fit", "save", "load", "progress")
 """Arguments of learners with a `Config` that can't be set from the command line."""
 
 LEARNER_FILE = "learner.json"

@@ -23,7 +23,17 @@ FORBIDDEN = {
     "algorithms.training": ("algorithms.dagger", "algorithms.adapters"),
 }
 """What the modules of a package must not import when they are imported themselves."""
-GROUPS = ("executors", "experts", "learners", "losses", "networks", "policy_loaders", "simulators", "suites")
+GROUPS = (
+    "executors",
+    "experts",
+    "learners",
+    "losses",
+    "networks",
+    "policy_loaders",
+    "simulators",
+    "suites",
+    "trackers",
+)
 """Kinds of entry points, which documents name ``udacity_gym.learners`` and the like."""
 
 

@@ -54,6 +54,8 @@ EXTRAS = {
     "completion": Extra("completion of the command in a shell", ("shtab",)),
     "ray": Extra("many jobs on a Ray cluster", ("ray",)),
     "slurm": Extra("many jobs on a SLURM cluster", ("submitit",)),
+    "sweep": Extra("the example of a search for good settings", ("optuna",)),
+    "wandb": Extra("trainings shown by Weights & Biases", ("wandb",)),
     "imitation": Extra(
         "GAIL, AIRL and other learners of the library imitation", ("imitation",), "gymnasium<1"
     ),

@@ -224,6 +224,41 @@ class UdacityVectorEnv(_VectorEnv):
             self._ended = over
         return self._batch(), rewards, terminated, truncated, gather_infos(infos)
 
+    def step_cars(
+        self, cars: Sequence[int], actions: Sequence[Any]
+    ) -> list[tuple[Observation, float, bool, bool, dict[str, Any]]]:
+        """Drive some cars for ``ctrl_dt`` seconds; the others stand still, and nothing of them is drawn.
+
+        For loops in which each car has its own episodes, which reset ``envs[i]`` themselves, such as
+        `udacity_gym.driving.drive_many`. Not to be mixed with `step`.
+
+        Args:
+            cars: numbers of different cars.
+            actions: (steering, throttle) of each of them.
+
+        Returns:
+            What the environment's own ``step`` would return, for each of them.
+
+        Raises:
+            ActionError: An action has another shape or is not finite; no car has moved then.
+            ResetNeeded: An environment was never reset.
+        """
+        controls = [read_action(action) for action in actions]
+        simulators = [self._simulators[i] for i in cars]
+        World.step_together([simulator.world for simulator in simulators], controls)
+        scores = [self.envs[i]._score(self._simulators[i].telemetry()) for i in cars]
+        cameras = self.envs[0].cameras
+        if not cameras or not cars:
+            return [(self.envs[i]._observe(), *score) for i, score in zip(cars, scores, strict=True)]
+        planes = simulators[0].planes(len(cars), len(cameras), self.envs[0].sensors)
+        EmbeddedSimulator.draw_together(simulators, cameras, planes)
+        images = self._named(planes)
+        each: list[Observation] = [
+            {name: image[k] for name, image in images.items()} if isinstance(images, dict) else images[k]
+            for k in range(len(cars))
+        ]
+        return [(observation, *score) for observation, score in zip(each, scores, strict=True)]
+
     def render(self) -> tuple[Any, ...]:
         """What each car's environment renders."""
         return tuple(env.render() for env in self.envs)

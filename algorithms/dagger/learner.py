@@ -58,6 +58,7 @@ from algorithms.dagger.rounds import (
 )
 from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.network_policy import NetworkPolicy
+from algorithms.tracking import TrackerLike, check_tracker, open_tracker
 from algorithms.training.config import NESTED_SETTINGS, TrainingConfig
 from algorithms.training.data import Frames, check_weights, drop_broken_images, open_recordings
 from algorithms.training.throttle import choose_throttle
@@ -169,6 +170,7 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
         load: LoadPolicy | None = None,
         executor: ExecutorLike = 1,
         folder: str | Path | None = None,
+        tracker: TrackerLike = "tensorboard",
         progress: bool = True,
         **options: Any,
     ) -> None:
@@ -200,6 +202,8 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
                 can be pickled, or a function that makes one, and an expert that can be; several processes
                 need a script that is guarded by ``if __name__ == "__main__"``.
             folder: folder of the learner; `learn` resumes a learner that was interrupted in it.
+            tracker: shows the results of each round: "tensorboard" or "wandb", with a folder, or an object,
+                see `algorithms.tracking`.
             progress: show a progress bar.
             **options: single settings that differ from ``config``, by their names.
 
@@ -220,6 +224,8 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
         self.round_log: list[Round] = []
         self._env, self._expert, self._labeller, self._fit = env, expert, labeller, fit
         self._executor = executor
+        check_tracker(tracker)
+        self._tracker = tracker
         self._progress = progress
         self._after_step: Callable[[TrainingStep], object]
         check_driving(env, expert, many=not is_here(executor))
@@ -368,10 +374,13 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
             self._after_step = _with_window(env, after_step)
             self.round_log = self._read_round_log(folder, env)
             total, done = self.config.rounds, len(self.round_log)
+            tracker = stack.enter_context(open_tracker(self._tracker, self.folder, done))
             bar = stack.enter_context(progress_bar(self._progress, total=total, initial=done, unit="round"))
             while len(self.round_log) < total:
                 round = self._round(len(self.round_log), env, collect)
                 self._keep(round)
+                if tracker is not None:
+                    tracker.log(_values(round), round.round)
                 bar.update()
                 bar.set_postfix(_postfix(round))
                 if after_round is not None:
@@ -689,6 +698,21 @@ def _open_folder(folder: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="udacity-gym-") as name:
         yield Path(name)
+
+
+def _values(round: Round) -> dict[str, float]:
+    """Results of a round by name, for a tracker."""
+    values = {
+        "rounds/falls": round.falls,
+        "rounds/takeovers": round.takeovers,
+        "rounds/labels": round.labels,
+        "rounds/expert_frames": round.expert_frames,
+        "rounds/metres": round.metres,
+        "rounds/train_loss": round.train_loss,
+        "rounds/interventions": round.interventions,
+        "rounds/autonomy": round.autonomy,
+    }
+    return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def _postfix(round: Round) -> dict[str, str]:

@@ -29,6 +29,7 @@ from algorithms.policies.device import (
 )
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.policies.networks import network_name
+from algorithms.tracking import TrackerLike, open_tracker
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames
 from algorithms.training.optimizers import Schedule, make_optimizer
@@ -129,6 +130,7 @@ class Training:
         judge: Callable[[NetworkPolicy], float] | None = None,
         learner: str = "Training",
         source: str | None = None,
+        tracker: TrackerLike = "tensorboard",
     ) -> None:
         """Prepare a run.
 
@@ -137,7 +139,7 @@ class Training:
             train: rows to train on.
             validation: rows to validate on; None or no rows: the last epoch is the best one.
             folder: of the run: ``policy/`` has the best checkpoint so far, ``state/`` the data needed to
-                resume, ``tensorboard/`` the log. A run that was interrupted in this folder is resumed. None
+                resume. A run that was interrupted in this folder is resumed. None
                 keeps nothing.
             initial: a policy to start from, with the same network; its weights are copied. None starts
                 from random weights.
@@ -147,6 +149,7 @@ class Training:
                 ``config.judge_every`` epochs and after the last one, and decides which epoch is the best.
             learner: name of the learner, for the checkpoint.
             source: hash of the recordings, for `check_begun_training`.
+            tracker: shows the results; a name needs a folder.
 
         Raises:
             OptionError: The initial policy or the cache does not fit the settings.
@@ -154,7 +157,7 @@ class Training:
         """
         config, self.throttle_reason = choose_throttle(config, train, initial)
         self.config, self.folder, self._learner, self._source = config, folder, learner, source
-        self._judge = judge
+        self._judge, self._tracker = judge, tracker
         self.epoch_log: list[Epoch] = []
         self._train = TrainingSet(train, config, cache)
         self.cameras, self.target_speed = self._train.cameras, self._train.target_speed
@@ -225,7 +228,7 @@ class Training:
         parts = self._count_parts()
         # Within an operation; with several parts, threads compute them, see `_step`.
         threads = torch_threads(1 if parts > 1 else self._threads)
-        log = None if self.folder is None else _Log(self.folder / "tensorboard", len(self.epoch_log))
+        done = len(self.epoch_log)
         bar = progress_bar(
             progress,
             total=self.config.epochs * self._steps,
@@ -233,22 +236,26 @@ class Training:
             unit="batch",
             desc=f"training on {self.device}",
         )
+        tracking = open_tracker(self._tracker, self.folder, done)
         try:
-            with threads, forked_random_state(self.device), ThreadPoolExecutor(parts) as pool:
-                if log is not None:
-                    log.describe(self._describe_computation(parts))
+            with (
+                tracking as tracker,
+                threads,
+                forked_random_state(self.device),
+                ThreadPoolExecutor(parts) as pool,
+            ):
+                if tracker is not None:
+                    tracker.log({"device": self._describe_computation(parts)}, done)
                 while len(self.epoch_log) < self.config.epochs and not self._is_out_of_patience():
                     epoch = self._epoch(len(self.epoch_log), pool, parts, bar, after_step)
                     self._keep(epoch)
-                    if log is not None:
-                        log.write(epoch)
+                    if tracker is not None:
+                        tracker.log(_values(epoch), epoch.epoch)
                     bar.set_postfix(_postfix(epoch))
                     if after_epoch is not None:
                         after_epoch(epoch)
         finally:
             bar.close()
-            if log is not None:
-                log.close()
         policy = self._policy(self.best)
         if self.folder is not None:
             policy.save(self.folder / "policy")  # once more, with the whole epoch log
@@ -568,33 +575,16 @@ def check_initial(policy: NetworkPolicy, network: nn.Module, config: TrainingCon
         )
 
 
-class _Log:
-    """The TensorBoard log."""
-
-    def __init__(self, folder: Path, epochs: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        # Epochs after the last complete one of an interrupted run are logged again.
-        self._writer: Any = SummaryWriter(str(folder), purge_step=epochs + 1)
-
-    def describe(self, computation: str) -> None:
-        """Write where and how the network computes."""
-        self._writer.add_text("device", computation)
-
-    def write(self, epoch: Epoch) -> None:
-        self._writer.add_scalar("loss/train", epoch.train_loss, epoch.epoch)
-        if epoch.validation_loss is not None:
-            self._writer.add_scalar("loss/validation", epoch.validation_loss, epoch.epoch)
-        if epoch.steering_mae is not None:
-            self._writer.add_scalar("error/steering_mae", epoch.steering_mae, epoch.epoch)
-        for name, value in epoch.metrics.items():
-            self._writer.add_scalar(f"metrics/{name}", value, epoch.epoch)
-        if epoch.score is not None:
-            self._writer.add_scalar("score", epoch.score, epoch.epoch)
-        self._writer.flush()
-
-    def close(self) -> None:
-        self._writer.close()
+def _values(epoch: Epoch) -> dict[str, float]:
+    """Results of an epoch by name, for a tracker."""
+    values = {
+        "loss/train": epoch.train_loss,
+        "loss/validation": epoch.validation_loss,
+        "error/steering_mae": epoch.steering_mae,
+        "score": epoch.score,
+        **{f"metrics/{name}": value for name, value in epoch.metrics.items()},
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 class _Means:

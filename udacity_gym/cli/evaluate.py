@@ -42,6 +42,7 @@ class Options:
     suite: Annotated[
         str | None, About("suite of drives, such as lake-v1; an unknown name lists all suites")
     ] = None
+    cars: Annotated[int, About("number of cars that each worker drives at once, with one batch")] = 1
     workers: WORKERS = None
     executor: EXECUTOR = None
     address: ADDRESS = None
@@ -80,7 +81,7 @@ ONE_DRIVE = (
 )  # fmt: skip
 """Options that a suite defines itself."""
 SUITE_OPTIONS = (
-    "workers", "executor", "address", "executor_option", "human", "against", "fail_on_regression",
+    "cars", "workers", "executor", "address", "executor_option", "human", "against", "fail_on_regression",
     "incident_videos",
 )  # fmt: skip
 """Options that need a suite."""
@@ -88,7 +89,7 @@ SUITE_OPTIONS = (
 
 def run(options: Options) -> int:
     """Evaluate."""
-    positive(laps=options.laps, max_seconds=options.max_seconds, speed_up=options.speed_up)
+    positive(cars=options.cars, laps=options.laps, max_seconds=options.max_seconds, speed_up=options.speed_up)
     check_seed(options.seed)
     if options.suite is not None:
         _refuse(options, ONE_DRIVE, f"not allowed with --suite, {options.suite} defines it")
@@ -163,6 +164,7 @@ def _compare(options: Options, suite_name: str) -> int:
                     suite,
                     folder=options.output / re.sub(r"[^\w.-]+", "-", name),
                     executor=opened,
+                    cars=options.cars,
                     identity=digest_of(find_policy(policy_path(policy))),  # an expert by name has no files
                     videos=options.incident_videos,
                     video_format=options.video_format,

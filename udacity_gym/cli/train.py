@@ -62,6 +62,9 @@ class Options:
         About("expert of learners that need one: expert, racing, pid, a policy, or human (in a window)"),
     ] = EXPERT
     seed: Annotated[int, About("seed of everything random")] = 0
+    tracker: Annotated[str, About("shows the results of each epoch or round: tensorboard or wandb")] = (
+        "tensorboard"
+    )
     workers: WORKERS = None
     executor: EXECUTOR = None
     address: ADDRESS = None
@@ -203,6 +206,8 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
             expert = ScriptedHuman(expert)
             print(f"{options.expert} acts as a human who takes over when the car leaves its path.\n")
         company["expert"] = expert
+    if wants(learner_class, "tracker"):
+        company["tracker"] = options.tracker
     executor = executor_of(options)
     if wants(learner_class, "executor"):
         company["executor"] = executor

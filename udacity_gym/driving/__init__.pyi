@@ -8,6 +8,7 @@ from . import (
     lap_timer as lap_timer,
     loading as loading,
     loop as loop,
+    many as many,
     onnx_policy as onnx_policy,
     policy_inputs as policy_inputs,
     speed as speed,
@@ -61,8 +62,13 @@ from .loading import (
 from .loop import (
     PutBack as PutBack,
     PutBackError as PutBackError,
+    Rules as Rules,
     Step as Step,
     drive as drive,
+)
+from .many import (
+    Drive as Drive,
+    drive_many as drive_many,
 )
 from .onnx_policy import OnnxPolicy as OnnxPolicy
 from .policy_inputs import ObservationError as ObservationError

@@ -183,10 +183,30 @@ class PolicyDriver:
             ActionError: The policy gives something else than (steering, throttle) or (steering,).
             ObservationError: The policy takes a measurement that ``info`` does not have.
         """
+        inputs, episode_start = self.prepare(observation, info)
+        chosen, doubt = self._predict(inputs, np.array([episode_start]))
+        return self.decision_of(chosen, info, doubt)
+
+    def prepare(self, observation: Any, info: Mapping[str, Any]) -> tuple[Any, bool]:
+        """The first half of `decide`: what to ask the policy.
+
+        Returns:
+            The observation with the measurements that the policy takes, and whether an episode begins.
+
+        Raises:
+            ObservationError: The policy takes a measurement that ``info`` does not have.
+        """
         episode_start = self._clock.update(info)
         if episode_start:
             self._forget()
-        chosen, doubt = self._predict(self._inputs(observation, info), np.array([episode_start]))
+        return self._inputs(observation, info), episode_start
+
+    def decision_of(self, chosen: Any, info: Mapping[str, Any], doubt: float | None = None) -> Decision:
+        """The second half of `decide`: the decision from what the policy chose.
+
+        Raises:
+            ActionError: It is something else than (steering, throttle) or (steering,).
+        """
         action = self._complete(chosen, info) if self._fills_action else chosen
         return Decision(action, POLICY, policy_action=action, doubt=doubt)
 

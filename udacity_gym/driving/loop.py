@@ -197,67 +197,75 @@ def drive(
         PutBackError: The car is to be put back, and can't be.
         ActionError: The driver's action does not fit the environment.
     """
-    if laps is not None:
-        check_integer("laps", laps, 1)
-    if seconds is not None:
-        check_number("seconds", seconds, positive=True)
-    if steps is not None:
-        check_integer("steps", steps, 1)
-    if stuck_seconds is not None:
-        check_number("stuck_seconds", stuck_seconds, positive=True)
-    if on_fall not in get_args(OnFall):
-        raise OptionError(f"on_fall must be one of {', '.join(get_args(OnFall))}, got {on_fall!r}")
-    if on_truncation not in ("end", "restart"):
-        raise OptionError(f"on_truncation must be 'end' or 'restart', got {on_truncation!r}")
-    loop = _Loop(env, as_driver(driver), seed, stuck_seconds, fall_reason, counts_laps=laps is not None)
-    put_back = put_back or PutBack()
-
-    def is_over(step: Step) -> bool:
-        return (
-            (laps is not None and step.lap >= laps)
-            or (seconds is not None and step.time >= seconds - 1e-9)
-            or (steps is not None and loop.steps >= steps)
-        )
+    rules = Rules(laps, seconds, steps, start, on_fall, on_truncation, put_back or PutBack(), stuck_seconds)
+    loop = Loop(env, as_driver(driver), rules, seed, fall_reason)
 
     def generate() -> Iterator[Step]:
         loop.start_episode(start, seed, driver_seed)
         while True:
-            step = loop.step()
-            yield step
-            if not step.is_held and is_over(step):
+            yield (step := loop.step())
+            if loop.is_over(step):
                 return
-            if not step.ends_episode:
-                continue
-            action = on_truncation if step.truncated and not step.terminated else on_fall
-            if action == "end":
-                return
-            if action == "put_back":
-                loop.put_back(put_back, start)
-            else:
-                loop.start_episode(start)
 
     return generate()
 
 
-class _Loop:
-    """A drive under way: its environment and driver, and the account over all its episodes."""
+@dataclass(frozen=True)
+class Rules:
+    """When a drive ends, and what happens where an episode does; see `drive`.
+
+    Raises:
+        OptionError: A value is out of range.
+    """
+
+    laps: int | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    start: Mapping[str, Any] | None = None
+    on_fall: OnFall = "end"
+    on_truncation: Literal["end", "restart"] = "end"
+    put_back: PutBack = PutBack()
+    stuck_seconds: float | None = STUCK_SECONDS
+
+    def __post_init__(self) -> None:
+        if self.laps is not None:
+            check_integer("laps", self.laps, 1)
+        if self.seconds is not None:
+            check_number("seconds", self.seconds, positive=True)
+        if self.steps is not None:
+            check_integer("steps", self.steps, 1)
+        if self.stuck_seconds is not None:
+            check_number("stuck_seconds", self.stuck_seconds, positive=True)
+        if self.on_fall not in get_args(OnFall):
+            raise OptionError(f"on_fall must be one of {', '.join(get_args(OnFall))}, got {self.on_fall!r}")
+        if self.on_truncation not in ("end", "restart"):
+            raise OptionError(f"on_truncation must be 'end' or 'restart', got {self.on_truncation!r}")
+
+
+class Loop:
+    """A drive under way: its environment and driver, and the account over all its episodes.
+
+    Attributes:
+        env: the environment.
+        driver: the driver.
+        steps: steps driven.
+        observation: present observation.
+        info: present info.
+    """
 
     def __init__(
         self,
         env: gymnasium.Env[Any, Any],
         driver: Driver,
-        seed: int | None,
-        stuck_seconds: float | None,
-        fall_reason: Callable[[Step], str | None] | None,
-        *,
-        counts_laps: bool,
+        rules: Rules,
+        seed: int | None = None,
+        fall_reason: Callable[[Step], str | None] | None = None,
     ) -> None:
         self.env, self.driver = env, driver
         self.steps = 0
+        self._rules = rules
         self._seed = seed
-        self._stuck_seconds = stuck_seconds
         self._fall_reason = fall_reason
-        self._counts_laps = counts_laps
         self._time_before = self._distance_before = 0.0
         self._laps_before = 0.0
         self._starts_episode = True
@@ -295,7 +303,7 @@ class _Loop:
             self._time_before, self._distance_before = self.time, self.distance
             self._laps_before += self._episode_laps
         self.observation, self.info = self.env.reset(seed=seed, options=dict(options) if options else None)
-        if self._counts_laps and "progress" not in self.info and "lap" not in self.info:
+        if self._rules.laps is not None and "progress" not in self.info and "lap" not in self.info:
             raise SimulatorError(
                 "laps can't be counted: this simulator tells neither how far the car has come nor its lap; "
                 "give seconds=... instead"
@@ -305,9 +313,31 @@ class _Loop:
         self._starts_episode = True
         self.driver.reset(self.env, self.info, driver_seed)
 
-    def put_back(self, how: PutBack, start: Mapping[str, Any] | None) -> None:
+    def is_over(self, step: Step) -> bool:
+        """Whether the drive is over after a step; if an episode has ended and it is not, begin the next one.
+
+        Raises:
+            PutBackError: The car is to be put back, and can't be.
+        """
+        rules = self._rules
+        if not step.is_held and (
+            (rules.laps is not None and step.lap >= rules.laps)
+            or (rules.seconds is not None and step.time >= rules.seconds - 1e-9)
+            or (rules.steps is not None and self.steps >= rules.steps)
+        ):
+            return True
+        if not step.ends_episode:
+            return False
+        action = rules.on_truncation if step.truncated and not step.terminated else rules.on_fall
+        if action == "put_back":
+            self._put_back()
+        elif action == "restart":
+            self.start_episode(rules.start)
+        return action == "end"
+
+    def _put_back(self) -> None:
         """Begin an episode on the reference line where the car is."""
-        options = how.options(self.env, self.info, start)
+        options = self._rules.put_back.options(self.env, self.info, self._rules.start)
         try:
             self.start_episode(options)
         except SimulatorError as error:
@@ -315,15 +345,35 @@ class _Loop:
 
     def step(self) -> Step:
         """Let the driver decide, and drive one control step."""
-        observation, info, telemetry = self.observation, self.info, _telemetry(self.env)
-        decision = self.driver.decide(observation, info)
+        telemetry = telemetry_of(self.env)
+        decision = self.driver.decide(self.observation, self.info)
+        if decision is not None:
+            return self.account(decision, telemetry, self.env.step(decision.action))
+        if self.env.render_mode == "human":
+            self.env.render()  # keeps the window alive, at its pace
+        return self.account(None, telemetry, None)
+
+    def account(
+        self,
+        decision: Decision | None,
+        telemetry: Telemetry | None,
+        after: tuple[Any, SupportsFloat, bool, bool, Mapping[str, Any]] | None,
+    ) -> Step:
+        """Account for a step of the environment.
+
+        Args:
+            decision: what the driver decided; None held the world.
+            telemetry: of the moment before.
+            after: what the environment's ``step`` returned; None if the world was held.
+
+        Returns:
+            The step.
+        """
+        observation, info = self.observation, self.info
         reward: SupportsFloat = 0.0
         starts_episode = terminated = truncated = False
-        if decision is None:
-            if self.env.render_mode == "human":
-                self.env.render()  # keeps the window alive, at its pace
-        else:
-            self.observation, reward, terminated, truncated, self.info = self.env.step(decision.action)
+        if after is not None:
+            self.observation, reward, terminated, truncated, self.info = after
             self.steps += 1
             starts_episode, self._starts_episode = self._starts_episode, False
         is_stuck = decision is not None and self._is_stuck()
@@ -341,7 +391,7 @@ class _Loop:
             decision=decision,
             next_observation=self.observation,
             next_info=self.info,
-            next_telemetry=_telemetry(self.env),
+            next_telemetry=telemetry_of(self.env),
             reward=float(reward),
             terminated=terminated,
             truncated=truncated,
@@ -363,9 +413,9 @@ class _Loop:
 
     def _is_stuck(self) -> bool:
         """Whether the car has not got any further for a while."""
-        if self._stuck_seconds is None or "progress" not in self.info:
+        if self._rules.stuck_seconds is None or "progress" not in self.info:
             return False
-        return self._standstill.update(self.time, self.distance) >= self._stuck_seconds - 1e-9
+        return self._standstill.update(self.time, self.distance) >= self._rules.stuck_seconds - 1e-9
 
 
 def same_road(start: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -382,6 +432,7 @@ def tracks_for(env: gymnasium.Env[Any, Any], options: Mapping[str, Any] | None) 
     return () if track is None else (track,)
 
 
-def _telemetry(env: gymnasium.Env[Any, Any]) -> Telemetry | None:
+def telemetry_of(env: gymnasium.Env[Any, Any]) -> Telemetry | None:
+    """The present telemetry of an environment; None where it has none."""
     telemetry = getattr(env.unwrapped, "telemetry", None)
     return telemetry if isinstance(telemetry, Telemetry) else None

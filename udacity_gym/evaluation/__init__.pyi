@@ -43,7 +43,9 @@ from .result import (
 )
 from .runner import (
     EvaluationStep as EvaluationStep,
+    Trial as Trial,
     evaluate as evaluate,
+    evaluate_many as evaluate_many,
 )
 from .statistics import (
     Estimate as Estimate,

@@ -93,7 +93,8 @@ class EpisodeLog:
         self._identity_is_given = identity_is_given
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "ab+")  # noqa: SIM115 - closed in `close`
+            # Without a buffer, which would be written again, and fail again, when a full disk is closed.
+            self._file = open(self.path, "ab+", buffering=0)  # noqa: SIM115 - closed in `close`
         except OSError as error:
             raise UdacityGymError(
                 f"can't write {path}: {error.strerror}; choose a writable folder"
@@ -163,8 +164,9 @@ class EpisodeLog:
             "evaluation": evaluation,
         }
         try:
-            self._file.write(json.dumps(data, allow_nan=False).encode() + b"\n")
-            self._file.flush()
+            line = memoryview(json.dumps(data, allow_nan=False).encode() + b"\n")
+            while line:
+                line = line[self._file.write(line) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             raise UdacityGymError(f"can't write {self.path}: {error.strerror}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 from udacity_gym.driving.driver import Driver, Predictor, as_driver, name_of
-from udacity_gym.driving.loop import PutBackError, Step, drive, tracks_for
+from udacity_gym.driving.loop import PutBackError, Rules, Step, drive, tracks_for
 from udacity_gym.errors import OptionError, SimulatorError
 from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.evaluation.metrics import EdgeDepartures, ReferenceDepartures
@@ -26,6 +26,7 @@ from udacity_gym.text import count
 
 if TYPE_CHECKING:
     from udacity_gym.experts import Expert
+    from udacity_gym.vector import UdacityVectorEnv
 
 NO_TRACK = (
     "an evaluation needs the position of the car on its track, which this environment does not report; "
@@ -106,82 +107,190 @@ def evaluate(
     Warns:
         UserWarning: The environment ended before all laps were driven.
     """
-    try:
-        laps = operator.index(laps)
-    except TypeError:
-        raise OptionError(f"laps must be a whole number, got {laps!r}") from None
-    if laps < 1:
-        raise OptionError(f"laps must be 1 or more, got {laps!r}")
-    if max_seconds is not None and not isinstance(max_seconds, (int, float, np.number)):
-        raise OptionError(f"max_seconds must be a number, got {max_seconds!r}")
-    if seed is not None and seed < 0:
-        raise OptionError(f"seed must be 0 or above, got {seed!r}")
-    if intervene not in get_args(Criterion):
-        raise OptionError(f"intervene must be one of {', '.join(get_args(Criterion))}, got {intervene!r}")
-    tracks = tracks_for(env, start)
-    if not tracks:
-        raise SimulatorError(NO_TRACK)
-    metres = laps * max(float(track.length) for track in tracks)
-    limit = metres / SLOWEST if max_seconds is None else max_seconds
-    if not limit > 0:
-        raise OptionError(f"max_seconds must be above 0, got {max_seconds!r}")
-
+    trial = Trial(laps, seed, max_seconds, intervene, start, driver_seed, on_step)
     driver = as_driver(policy)
-    account = _Account(intervene)
+    provenance = provenance or Provenance.of_this_process(identity_of(policy))
+    judge = _Judge(trial, env, name_of(driver), provenance)
     steps = drive(
         env,
         driver,
-        seconds=limit,
+        seconds=judge.limit,
         seed=seed,
         driver_seed=driver_seed,
         start=start,
         on_fall="put_back",
-        fall_reason=account,
+        fall_reason=judge.account,
     )
-    step: Step | None = None
-    failure: PutBackError | None = None
-    with _Progress(metres, progress) as bar:
+    with _Progress(judge.metres, progress) as bar:
         try:
             for step in steps:
-                if on_step is not None:
-                    on_step(account.with_incidents(step))
-                bar.show(step, account.interventions)
-                if step.lap >= laps:
+                judge.add(step)
+                bar.show(step, judge.account.interventions)
+                if step.lap >= judge.laps:
                     break
         except PutBackError as error:
-            failure = error
-    assert step is not None, "a drive has at least one step"
-    track: Any = env.unwrapped.track  # type: ignore[attr-defined]
-    cut_short = failure is not None or (step.truncated and not step.terminated)
-    if step.lap >= laps:
-        ended = "all laps driven"
-    elif step.time >= limit - 1e-9:
-        ended = f"time limit of {limit:.0f} s"
-    elif failure is not None:
-        ended = str(failure)
-    else:
-        ended = f"the environment truncated the episode after {step.distance:.0f} m"
-    evaluation = Evaluation(
-        policy=name_of(driver),
-        track=str(track.name),
-        track_data=track.data,
-        track_length=float(track.length),
-        laps_wanted=laps,
-        intervene=intervene,
-        seed=seed,
-        seconds=step.time,
-        distance=step.distance,
-        ended=ended,
-        incidents=tuple(account.incidents),
-        trajectory=account.log.trajectory(),
-        provenance=provenance or Provenance.of_this_process(identity_of(policy)),
-    )
-    if cut_short and not evaluation.complete:
-        warnings.warn(
-            f"only {evaluation.laps} of {laps} laps are judged, {step.distance:.0f} m: {ended}",
-            stacklevel=2,
+            judge.failure = error
+    return judge.evaluation()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One of the drives of `evaluate_many`; the fields are the arguments of `evaluate`.
+
+    Attributes:
+        laps: number of laps.
+        seed: seed of the first reset.
+        max_seconds: limit of simulated time, s; None is enough for a mean speed of 3 m/s.
+        intervene: criterion for putting the car back.
+        start: options of the first reset.
+        driver_seed: seed of a random driver.
+        on_step: called after each control step.
+        driver: who drives; None for the policy that all trials share.
+
+    Raises:
+        OptionError: A value is out of range.
+    """
+
+    laps: int = 3
+    seed: int | None = 0
+    max_seconds: float | None = None
+    intervene: Criterion = "edge"
+    start: Mapping[str, Any] | None = None
+    driver_seed: int | None = None
+    on_step: Callable[[EvaluationStep], object] | None = None
+    driver: Any = None
+
+    def __post_init__(self) -> None:
+        try:
+            laps = operator.index(self.laps)
+        except TypeError:
+            raise OptionError(f"laps must be a whole number, got {self.laps!r}") from None
+        if laps < 1:
+            raise OptionError(f"laps must be 1 or more, got {self.laps!r}")
+        if self.max_seconds is not None and not isinstance(self.max_seconds, (int, float, np.number)):
+            raise OptionError(f"max_seconds must be a number, got {self.max_seconds!r}")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise OptionError(f"max_seconds must be above 0, got {self.max_seconds!r}")
+        if self.seed is not None and self.seed < 0:
+            raise OptionError(f"seed must be 0 or above, got {self.seed!r}")
+        if self.intervene not in get_args(Criterion):
+            raise OptionError(
+                f"intervene must be one of {', '.join(get_args(Criterion))}, got {self.intervene!r}"
+            )
+
+
+def evaluate_many(
+    policy: Any,
+    envs: UdacityVectorEnv,
+    trials: Sequence[Trial],
+    *,
+    name: str | None = None,
+    provenance: Provenance | None = None,
+) -> list[Evaluation]:
+    """Evaluate a policy by driving many cars at once, see `udacity_gym.driving.drive_many`.
+
+    Args:
+        policy: takes batches of observations; None if each trial has a driver.
+        envs: the cars.
+        trials: one for each car, or fewer.
+        name: name of the policy; None is its own.
+        provenance: where the policy comes from; None describes this process and the policy.
+
+    Returns:
+        The results of each trial. Those of an expert are the ones of `evaluate`; those of a policy differ by
+        what its sums in batches are rounded to.
+
+    Raises:
+        OptionError: See `drive_many`.
+        SimulatorError: See `evaluate`.
+        ActionError: The policy does not take batches, or its action does not fit the environment.
+    """
+    from udacity_gym.driving.many import Drive, drive_many
+
+    provenance = provenance or Provenance.of_this_process(identity_of(policy))
+    judges, drives = [], []
+    for trial, env in zip(trials, envs.envs, strict=False):
+        driver_name = name or name_of(policy if trial.driver is None else trial.driver)
+        judge = _Judge(trial, env, driver_name, provenance)
+        rules = Rules(laps=judge.laps, seconds=judge.limit, start=trial.start, on_fall="put_back")
+        drives.append(Drive(rules, trial.seed, trial.driver_seed, judge.account, trial.driver))
+        judges.append(judge)
+    for i, step in drive_many(envs, policy, drives):
+        if isinstance(step, PutBackError):
+            judges[i].failure = step
+        else:
+            judges[i].add(step)
+    return [judge.evaluation() for judge in judges]
+
+
+class _Judge:
+    """Judges the steps of a drive.
+
+    Attributes:
+        account: incidents so far.
+        laps: number of laps to drive.
+        metres: length of these laps, m.
+        limit: limit of simulated time, s.
+        failure: why the car could not be put back, if it could not.
+    """
+
+    def __init__(self, trial: Trial, env: gym.Env[Any, Any], name: str, provenance: Provenance) -> None:
+        tracks = tracks_for(env, trial.start)
+        if not tracks:
+            raise SimulatorError(NO_TRACK)
+        self.account = _Account(trial.intervene)
+        self.laps = operator.index(trial.laps)
+        self.metres = self.laps * max(float(track.length) for track in tracks)
+        self.limit = self.metres / SLOWEST if trial.max_seconds is None else trial.max_seconds
+        self.failure: PutBackError | None = None
+        self._trial, self._env, self._name, self._provenance = trial, env, name, provenance
+        self._step: Step | None = None
+
+    def add(self, step: Step) -> None:
+        """Take note of a step."""
+        self._step = step
+        if self._trial.on_step is not None:
+            self._trial.on_step(self.account.with_incidents(step))
+
+    def evaluation(self) -> Evaluation:
+        """The results.
+
+        Warns:
+            UserWarning: The environment ended before all laps were driven.
+        """
+        step = self._step
+        assert step is not None, "a drive has at least one step"
+        track: Any = self._env.unwrapped.track  # type: ignore[attr-defined]
+        cut_short = self.failure is not None or (step.truncated and not step.terminated)
+        if step.lap >= self.laps:
+            ended = "all laps driven"
+        elif step.time >= self.limit - 1e-9:
+            ended = f"time limit of {self.limit:.0f} s"
+        elif self.failure is not None:
+            ended = str(self.failure)
+        else:
+            ended = f"the environment truncated the episode after {step.distance:.0f} m"
+        evaluation = Evaluation(
+            policy=self._name,
+            track=str(track.name),
+            track_data=track.data,
+            track_length=float(track.length),
+            laps_wanted=self.laps,
+            intervene=self._trial.intervene,
+            seed=self._trial.seed,
+            seconds=step.time,
+            distance=step.distance,
+            ended=ended,
+            incidents=tuple(self.account.incidents),
+            trajectory=self.account.log.trajectory(),
+            provenance=self._provenance,
         )
-    return evaluation
+        if cut_short and not evaluation.complete:
+            warnings.warn(
+                f"only {evaluation.laps} of {self.laps} laps are judged, {step.distance:.0f} m: {ended}",
+                stacklevel=3,
+            )
+        return evaluation
 
 
 class _Account:

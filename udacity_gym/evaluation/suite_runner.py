@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gymnasium as gym
 
 from udacity_gym import ENV_ID
+from udacity_gym.checks import check_integer
 from udacity_gym.driving.driver import Predictor, name_of
 from udacity_gym.driving.policy_inputs import cameras_for, image_size_for
 from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.evaluation.episode_log import Episode, EpisodeLog
 from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.evaluation.provenance import Provenance
-from udacity_gym.evaluation.runner import evaluate
+from udacity_gym.evaluation.result import Evaluation
+from udacity_gym.evaluation.runner import Trial, evaluate, evaluate_many
 from udacity_gym.evaluation.suite_result import EPISODES, SuiteResult
 from udacity_gym.evaluation.suites import SUITES, Case, Suite
 from udacity_gym.executors.calls import OutputFolder, Shared
@@ -52,6 +55,7 @@ def run_suite(
     *,
     folder: str | Path | None = None,
     executor: ExecutorLike = 1,
+    cars: int = 1,
     name: str | None = None,
     identity: str | None = None,
     videos: bool = False,
@@ -71,6 +75,9 @@ def run_suite(
             Episodes that are already in the folder are not driven again.
         executor: who drives: a number of processes, or anything that `open_executor` takes. All but 1 need
             a policy that can be pickled, and several processes ``if __name__ == "__main__":`` in a script.
+        cars: number of cars that a process drives at once, in one vector environment with one batch of the
+            policy, which is quicker. The policy must take batches. What it chooses then differs in the last
+            digits from what it chooses for one car, see `udacity_gym.driving.drive_many`.
         name: name of the driver; None for the name of the policy.
         identity: distinguishes this policy from others of that name, such as a version; a folder with
             episodes of another one is refused. None for a hash of the policy, see `identity_of`.
@@ -89,6 +96,7 @@ def run_suite(
     """
     suite = SUITES.find(suite) if isinstance(suite, str) else suite
     suite.check()
+    check_integer("cars", cars, 1)
     if videos and folder is None:
         raise OptionError("videos need a folder: run_suite(..., folder=...)")
     if videos:
@@ -121,13 +129,15 @@ def run_suite(
         run = Shared(
             _Run(policy, driver_name, suite, output, videos, video_format, provenance), "this policy"
         )
-        jobs = [_DriveJob(run, case) for case in suite if case not in done_cases]
+        cases = [case for case in suite if case not in done_cases]
+        jobs = [_DriveJob(run, tuple(cases[i : i + cars])) for i in range(0, len(cases), cars)]
         opened = stack.enter_context(open_executor(executor))
-        for _, episode in opened.map(_drive, jobs):
-            if log is not None:
-                log.add(episode)
-            done.append(episode)
-            bar.update()
+        for _, episodes in opened.map(_drive if cars == 1 else partial(_drive_together, cars), jobs):
+            for episode in episodes:
+                if log is not None:
+                    log.add(episode)
+                done.append(episode)
+                bar.update()
     order = {case: number for number, case in enumerate(suite)}
     done.sort(key=lambda episode: order[episode.case])
     return SuiteResult(suite, driver_name, tuple(done), path)
@@ -154,18 +164,18 @@ class _Run:
 
 
 class _DriveJob(NamedTuple):
-    """A case for an executor."""
+    """Cases for an executor."""
 
     run: Shared[_Run]
-    case: Case
+    cases: tuple[Case, ...]
 
     def __str__(self) -> str:
-        return str(self.case)
+        return ", ".join(map(str, self.cases))
 
 
-def _drive(job: _DriveJob) -> Episode:
-    """Drive one case."""
-    run, case = job.run.get(), job.case
+def _drive(job: _DriveJob) -> list[Episode]:
+    """Drive a case."""
+    run, (case,) = job.run.get(), job.cases
     scenario = case.scenario
     track = Track.load(scenario.track).facing(scenario.direction)
     driver: Any = run.policy.make(track) if isinstance(run.policy, ForEachTrack) else run.policy
@@ -177,32 +187,81 @@ def _drive(job: _DriveJob) -> Episode:
         cameras=cameras_for(driver),
         disable_env_checker=True,
     )
-    try:
-        with contextlib.ExitStack() as stack:
-            films: Any = None
-            if run.output is not None:
-                from udacity_gym.evaluation.films import IncidentFilms  # needs OpenCV
+    with contextlib.closing(env), _driving(run, job.cases) as films:
+        evaluation = evaluate(
+            driver,
+            env,
+            run.suite.laps,
+            seed=case.seed,
+            driver_seed=case.seed,
+            max_seconds=run.suite.max_seconds,
+            intervene=case.intervene,
+            start=run.suite.start(track),
+            on_step=films[0],
+            provenance=run.provenance,
+        )
+    return _episodes(run, job.cases, [evaluation], films)
 
-                folder = stack.enter_context(run.output.writing())
-                films = IncidentFilms(folder, str(case), run.videos, run.video_format)
-            # A drive that was cut short says so in `ended`; the comparison shows it.
-            stack.enter_context(warnings.catch_warnings())
-            warnings.filterwarnings("ignore", message="only .* laps are judged")
-            evaluation = evaluate(
-                driver,
-                env,
-                run.suite.laps,
+
+def _drive_together(cars: int, job: _DriveJob) -> list[Episode]:
+    """Drive some cases at once."""
+    from udacity_gym.vector import UdacityVectorEnv
+
+    run = job.run.get()
+    tracks = [Track.load(case.scenario.track).facing(case.scenario.direction) for case in job.cases]
+    first = run.policy.make(tracks[0]) if isinstance(run.policy, ForEachTrack) else run.policy
+    # A policy drives all cars, as it does not matter on which track it does; experts have a car each.
+    policy = first if callable(getattr(first, "predict", None)) else None
+    drivers: list[Any] = [None] * len(tracks)
+    if policy is None and isinstance(run.policy, ForEachTrack):
+        drivers = [run.policy.make(track) for track in tracks]
+    elif policy is None:
+        drivers = [copy.deepcopy(run.policy) for _ in tracks]
+    # Always the same size, so that a policy's sums are rounded alike whatever is left to drive.
+    envs = UdacityVectorEnv(
+        cars, track=tracks[0], image_size=image_size_for(first), cameras=cameras_for(first)
+    )
+    with contextlib.closing(envs), _driving(run, job.cases) as films:
+        trials = [
+            Trial(
+                laps=run.suite.laps,
                 seed=case.seed,
-                driver_seed=case.seed,
                 max_seconds=run.suite.max_seconds,
                 intervene=case.intervene,
-                start=run.suite.start(track),
-                on_step=films,
-                provenance=run.provenance,
+                start={"track": track, "conditions": case.scenario.conditions, **run.suite.start(track)},
+                driver_seed=case.seed,
+                on_step=hook,
+                driver=driver,
             )
-    finally:
-        env.close()
-    return Episode(case, evaluation.renamed(run.name), tuple(films.films) if films is not None else ())
+            for case, track, driver, hook in zip(job.cases, tracks, drivers, films, strict=True)
+        ]
+        evaluations = evaluate_many(policy, envs, trials, name=run.name, provenance=run.provenance)
+    return _episodes(run, job.cases, evaluations, films)
+
+
+@contextlib.contextmanager
+def _driving(run: _Run, cases: Sequence[Case]) -> Iterator[list[Any]]:
+    """A hook for each case that films its incidents; None for each if nothing is saved."""
+    with contextlib.ExitStack() as stack:
+        films: list[Any] = [None] * len(cases)
+        if run.output is not None:
+            from udacity_gym.evaluation.films import IncidentFilms  # needs OpenCV
+
+            folder = stack.enter_context(run.output.writing())
+            films = [IncidentFilms(folder, str(case), run.videos, run.video_format) for case in cases]
+        # A drive that was cut short says so in `ended`; the comparison shows it.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message="only .* laps are judged")
+        yield films
+
+
+def _episodes(
+    run: _Run, cases: Sequence[Case], evaluations: Sequence[Evaluation], films: Sequence[Any]
+) -> list[Episode]:
+    return [
+        Episode(case, evaluation.renamed(run.name), () if hook is None else tuple(hook.films))
+        for case, evaluation, hook in zip(cases, evaluations, films, strict=True)
+    ]
 
 
 @contextlib.contextmanager
