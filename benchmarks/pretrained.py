@@ -24,9 +24,9 @@ import gymnasium
 
 import udacity_gym
 from algorithms import Augmentation, DAgger, load_policy
-from udacity_gym.executors import open_executor
 from udacity_gym.driving.loading import PRETRAINED
 from udacity_gym.evaluation import Suite, evaluate, run_suite, scenarios
+from udacity_gym.executors import open_executor
 from udacity_gym.experts import PurePursuit
 from udacity_gym.hub import CARD, policy_card
 from udacity_gym.text import count
