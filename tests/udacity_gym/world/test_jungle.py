@@ -230,6 +230,112 @@ def test_wrong_light_is_refused_with_the_field_named(around, says):
         Track(data)
 
 
+def changed(**surroundings):
+    """The jungle with other surroundings."""
+    data = copy.deepcopy(JUNGLE.data)
+    data["surroundings"].update(surroundings)
+    return Track(data)
+
+
+def road_ahead(track, s, offset=2.5):
+    """Mean brightness of the road a few metres ahead of a car."""
+    image = CameraRig(track).draw(track.pose_at(s, offset), "center", "training")
+    return image[112:130, 140:180].mean()
+
+
+def test_measured_shade_takes_the_place_of_cast_shadows():
+    square = [[603.0, -4.5], [609.0, -4.5], [609.0, 4.5], [603.0, 4.5]]
+    hole = [[605.0, 1.0], [607.5, 1.0], [607.5, 4.0], [605.0, 4.0]]
+    dark = changed(shade=[{"from": 590.0, "to": 620.0, "outlines": [square]}])
+    holed = changed(shade=[{"from": 590.0, "to": 620.0, "outlines": [square, hole]}])
+    sunny = changed(shade=[{"from": 1400.0, "to": 1480.0}])  # where cliffs would throw their shadow
+    assert road_ahead(dark, 601.0) < 0.5 * road_ahead(dark, 594.0)
+    assert road_ahead(holed, 601.0) > 0.8 * road_ahead(dark, 594.0)
+    assert road_ahead(sunny, 1438.0) > 2 * road_ahead(JUNGLE, 1438.0)
+
+
+def test_the_lane_that_leans_to_the_sun_is_lighter():
+    data = copy.deepcopy(JUNGLE.data)
+    data["road"] |= {"crown": 0.2, "left_lighter": 0.0}
+    crowned = Track(data)
+    right = [
+        math.sin(crowned.pose_at(s).yaw + 1.0472) for s in (1056.0, 600.0)
+    ]  # the sun's part to the right
+    for s, sun in zip((1056.0, 600.0), right, strict=True):
+        lanes = [road_ahead(crowned, s, offset) for offset in (-2.5, 2.5)]
+        assert abs(sun) > 0.5
+        assert (lanes[1] - lanes[0]) * sun > 3.0
+
+
+def test_the_left_half_of_the_road_may_be_lighter():
+    data = copy.deepcopy(JUNGLE.data)
+    data["road"]["left_lighter"] = 0.0
+    plain = Track(data)
+    data["road"]["left_lighter"] = 0.3
+    lighter = Track(data)
+    assert road_ahead(lighter, 600.0, -2.5) > 1.2 * road_ahead(plain, 600.0, -2.5)
+    assert road_ahead(lighter, 600.0, 2.5) == pytest.approx(road_ahead(plain, 600.0, 2.5), rel=0.02)
+
+
+def test_a_road_is_equally_dark_in_the_shade_wherever_one_looks():
+    everywhere = [[590.0, -4.9], [640.0, -4.9], [640.0, 4.9], [590.0, 4.9]]
+    track = changed(shade=[{"from": 590.0, "to": 640.0, "outlines": [everywhere]}])
+    image = CameraRig(track).draw(track.pose_at(600.0, 2.5), "center", "training").astype(float)
+    near, far = image[118:130, 140:180].mean(), image[84:92, 140:180].mean()
+    assert far == pytest.approx(near, rel=0.05)
+
+
+def test_single_dashes_are_painted_where_the_file_has_them():
+    data = copy.deepcopy(JUNGLE.data)
+    data["road"]["centre_line"]["dashes"] = [[605.0, 607.0], [611.0, 615.0]]
+    track = Track(data)
+    pose = track.pose_at(600.0, 0.0)
+    labels = CameraRig(track).draw(pose, "center_segmentation", "training")
+    row = camera_row(pose, "center", "training").astype(float)
+    focal = 80 / math.tan(FIELD_OF_VIEW / 2)
+    for s, painted in ((604.5, False), (605.5, True), (606.5, True), (608.5, False), (612.0, True)):
+        place = track.pose_at(s, 0.0)
+        away = np.array([place.x, place.y, place.z]) - row[:3]
+        deep = away @ row[3:6]
+        column, line = 160 + focal * (away @ row[6:9]) / deep, 80 - focal * (away @ row[9:12]) / deep
+        around = labels[int(line), int(column) - 3 : int(column) + 4]
+        assert (around == Label.LANE_MARKING).any() == painted, s
+
+
+def test_boards_stand_where_the_file_has_them():
+    with_board = changed(objects=[{"kind": "board", "s": 610.0, "offset": 6.0}])
+    counts = [
+        (CameraRig(track).draw(track.pose_at(600.0, 2.5), "center_segmentation") == Label.STRUCTURE).sum()
+        for track in (with_board, changed(objects=[]))
+    ]
+    assert counts[0] > counts[1] + 100
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        (("surroundings", "shade"), [{"from": 20.0, "to": 10.0}], r"shade\[0\].*'from' must be less"),
+        (
+            ("surroundings", "shade"),
+            [{"from": 1.0, "to": 9.0, "outlines": [[[2.0, 1.0], [3.0, 1.0]]]}],
+            r"outlines\[0\].*three corners",
+        ),
+        (("road", "centre_line", "dashes"), [[5.0, 9.0], [8.0, 12.0]], r"dashes\[1\].*begins before"),
+        (("road", "centre_line", "dash"), 3.0, "centre_line.dash"),
+        (("road", "edge_line", "dashes"), [[5.0, 9.0]], "only a dashed line"),
+        (("version",), 3, "'version' 1 or 2"),
+    ],
+)
+def test_a_broken_measurement_is_refused_with_the_field_named(path, value, says):
+    data = copy.deepcopy(JUNGLE.data)
+    inner = data
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    with pytest.raises(TrackError, match=says):
+        Track(data)
+
+
 def test_each_level_of_the_crossing_shows_its_own_road():
     above, below = looking(OVER)[100:130, 130:190], looking(UNDER - 35.0)[100:130, 130:190]
     for road in (above, below):
@@ -279,7 +385,7 @@ def edge_line_miss(s, yellow):
     line = np.abs(np.subtract(*images))
     row = camera_row(pose, "center", "autonomous").astype(float)
     focal, misses = 160 / math.tan(FIELD_OF_VIEW / 2), []
-    places = (JUNGLE.pose_at(s + ahead, 4.6) for ahead in np.arange(6.0, 13.0, 0.01))
+    places = (JUNGLE.pose_at(s + ahead, 4.625) for ahead in np.arange(6.0, 13.0, 0.01))
     away = np.array([(place.x, place.y, place.z) for place in places]) - row[:3]
     deep = away @ row[3:6]
     columns, lines = 320 + focal * (away @ row[6:9]) / deep, 160 - focal * (away @ row[9:12]) / deep

@@ -49,6 +49,11 @@ from udacity_gym.world.scene.textures import ASPHALT, COBBLESTONES, GROUND
 
 SHOULDER_RED, SHOULDER_GREEN, SHOULDER_CALM = F(0.06), F(0.04), F(0.4)
 """How much more red and green the asphalt outside the edge lines is, and how much less grainy."""
+SKYLIGHT = F(1.2)
+"""Brightness of a road in the shade, relative to its colour in diffuse light.
+
+Measured on recordings of the jungle, where it does not depend on the direction of view.
+"""
 LANE_BLEND = F(1.5)
 """m over which the asphalt of the left half of the road turns into that of the right one."""
 PIXEL_MARGIN = F(0.5)
@@ -142,6 +147,7 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     steps, sun = steps_of(block), air.sun
     s, d, along, across = scratch.s, scratch.d, scratch.along, scratch.across
     slope, span, covered, share = scratch.slope, scratch.span, scratch.covered, scratch.road
+    matt = scratch.matt
     red, green, blue = scratch.red, scratch.green, scratch.blue
     scale = road.asphalt_texels
     widest = _widest(road)
@@ -161,7 +167,9 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             grain = (
                 contrast * near.contrast * (_ONE - SHOULDER_CALM * shoulder) * pattern(scene.textures, near)
             )
-            bright = reflection(gloss, sun, ray, slope[row, lane] - ray.z) + grain
+            reflected = reflection(gloss, sun, ray, slope[row, lane] - ray.z)
+            matt[row, lane] = SKYLIGHT / max(reflected, SKYLIGHT * _HALF)
+            bright = reflected + grain
             bright *= _ONE + road.left_lighter * step_up(-offset, LANE_BLEND, _ZERO)
             red[row, lane] = colour.red * bright * (_ONE + SHOULDER_RED * shoulder)
             green[row, lane] = colour.green * bright * (_ONE + SHOULDER_GREEN * shoulder)
@@ -348,13 +356,16 @@ def shine(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     """Darken what lies in the shadow or turns away from the sun, lighten what turns towards it.
 
     Light is the sky's share plus the sun's, ambient + direct * (1 - ambient), relative to level ground in the
-    sun; the map tells ``direct``. Nothing shades the road on bridges.
+    sun; the map tells ``direct``. The road is glossy in the sun and matt in the shade. Nothing shades it on
+    bridges.
     """
     frame, ambient = unpack(LightFrame, scene.light_frame), unpack(Air, scene.air).ambient
     if frame.columns == _ZERO:
         return
-    t, slope, covered = scratch.t, scratch.slope, scratch.covered
+    t, slope, covered, span = scratch.t, scratch.slope, scratch.covered, scratch.span
+    share, matt = scratch.road, scratch.matt
     red, green, blue = scratch.red, scratch.green, scratch.blue
+    widest = _widest(unpack(Road, scene.road))
     steps, position = steps_of(block), unpack(Camera, block.projection.camera).position
     columns, scale = np.int32(frame.columns), frame.cells_per_metre
     east, north = (position.x - frame.west) * scale, (position.y - frame.south) * scale
@@ -362,6 +373,7 @@ def shine(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
         if covered[i] == 0:
             continue
         row = np.uint64(i)
+        paved = F(np.int32(span[row, LOW] <= widest))  # 0 where `pave` left the row alone
         middle = row_ray(block, steps, i)
         for e in range(LANES):
             lane = np.uint64(e)
@@ -379,9 +391,10 @@ def shine(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             # What is outside the map, or on a bridge, keeps its colour.
             mapped = np.int32(inside_x == x) & np.int32(inside_y == y) & np.int32(slope[row, lane] != DECK)
             direct = _ONE + F(mapped) * (direct - _ONE)
-            red[row, lane] *= ambient.red + direct * (_ONE - ambient.red)
-            green[row, lane] *= ambient.green + direct * (_ONE - ambient.green)
-            blue[row, lane] *= ambient.blue + direct * (_ONE - ambient.blue)
+            sky = (_ONE - direct) * (_ONE + paved * share[row, lane] * (matt[row, lane] - _ONE))
+            red[row, lane] *= direct + ambient.red * sky
+            green[row, lane] *= direct + ambient.green * sky
+            blue[row, lane] *= direct + ambient.blue * sky
 
 
 @inline
