@@ -48,6 +48,9 @@ SINGLE: dict[str, dict[str, Any]] = {
 }
 OTHERS: dict[str, tuple[str, ...]] = {
     "car_racing": ("gymnasium[box2d]>=1.1",),
+    "envpool_car_racing": ("envpool",),
+    "vizdoom_320x180": ("vizdoom",),
+    "vizdoom_160x120": ("vizdoom",),
     "highway": ("highway-env>=1.10", "gymnasium>=1.0"),
     "metadrive": ("metadrive-simulator",),
     "metadrive_lidar": ("metadrive-simulator",),
@@ -146,7 +149,7 @@ def memory_of(cars: int) -> float:
 
 def measure_other(name: str, folder: Path, seconds: float) -> None:
     """Install and measure another environment, or say why that is impossible here."""
-    env_folder = folder / name.partition("_lidar")[0]
+    env_folder = folder / name.partition("_")[0]
     script = Path(__file__).parent / "others" / "camera_env.py"
     try:
         python = make_environment(name, *OTHERS[name], folder=env_folder)

@@ -1,12 +1,17 @@
 """How fast recordings are opened, read at random, written and trained from, and in how much memory.
 
     python benchmarks/recordings.py [--rows 100000] [--frames 1500] [--memory 1000 30000 1000000]
+    python benchmarks/recordings.py --only index
+    python benchmarks/recordings.py --only start-poses --recordings path/to/lake path/to/jungle
 
 Index: a generated log of 100,000 rows and 300,000 (empty) images, opened without reading them.
 Read: frames at random from a written recording, one image and three, decoded to RGB.
 Write: frames of three 320x160 images, encoded and written.
 Training: centre images, decoded and scaled to 66x200, in batches of 64; ours beside what others do.
 Memory: what a process that trains takes more, over the number of frames (a million needs 4 GB of disk).
+Start poses: 150 stretches of each real recording, of 12 to 400 rows, in which the car moves. The simulator
+often gives an episode's last row the image of its start, or of a step or two after it. It is counted how
+often that is noticed where the last image is replaced so, and how often wrongly where it is not.
 """
 
 import argparse
@@ -28,7 +33,10 @@ import numpy as np
 
 from udacity_gym.recording import Downscale, RecordingWriter, TrainingLoader, open_recording, pack
 from udacity_gym.recording.images import encode_jpeg
+from udacity_gym.recording.splitting import ends_with_start_pose
 from udacity_gym.telemetry import CAMERAS, Image
+
+PARTS = ("write", "read", "training", "memory", "index", "start-poses")
 
 
 def make_log(folder: Path, rows: int) -> None:
@@ -254,6 +262,33 @@ def make_packed(path: Path, frames: int) -> None:
     one.unlink()
 
 
+def measure_start_poses(path: Path, stretches: int = 150, seed: int = 0) -> None:
+    """How often it is noticed that an episode's last image shows its start, and how often wrongly."""
+    episode = max(open_recording(path).episodes, key=len)
+    rng = np.random.default_rng(seed)
+    cases: list[tuple[int, int]] = []
+    while len(cases) < stretches:
+        count = int(np.exp(rng.uniform(np.log(12), np.log(400))))
+        first = int(rng.integers(0, len(episode) - count))
+        if episode.speed[first : first + count].max() > 1.0:
+            cases.append((first, count))
+
+    def is_noticed(first: int, count: int, step: int | None) -> bool:
+        """With the image of a step after the start as the last one, or as it is."""
+
+        def read(row: int) -> Image:
+            return episode.image("center", first + (step if step is not None and row == count - 1 else row))
+
+        return ends_with_start_pose(count, read)
+
+    wrong = sum(is_noticed(*case, None) for case in cases)
+    found = [sum(is_noticed(*case, step) for case in cases) for step in range(3)]
+    print(
+        f"start poses, {path.name}, of {stretches} each: {found[0]} noticed where the last image is the "
+        f"first, {found[1]} where the second, {found[2]} where the third; {wrong} wrongly"
+    )
+
+
 def main() -> None:
     """Measure everything in a temporary folder."""
     parser = argparse.ArgumentParser(
@@ -264,14 +299,27 @@ def main() -> None:
     parser.add_argument(
         "--memory", type=int, nargs="*", default=[1_000, 30_000], help="frames to measure the memory with"
     )
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="what to measure; left out: all that can be")
+    parser.add_argument("--recordings", type=Path, nargs="+", default=(), help="real ones, for start-poses")
     arguments = parser.parse_args()
+    if "start-poses" in (arguments.only or ()) and not arguments.recordings:
+        parser.error("start-poses needs --recordings")
+    parts = arguments.only or (*PARTS[:5], *(PARTS[5:] if arguments.recordings else ()))
     folder = Path(tempfile.mkdtemp(prefix="udacity-gym-benchmark-"))
     try:
-        measure_write(folder / "drive", arguments.frames)
-        measure_read(folder / "drive", arguments.frames)
-        measure_training(folder / "drive")
-        measure_memory(folder, arguments.memory)
-        measure_index(folder / "long", arguments.rows)
+        if {"write", "read", "training"} & set(parts):
+            measure_write(folder / "drive", arguments.frames)
+        if "read" in parts:
+            measure_read(folder / "drive", arguments.frames)
+        if "training" in parts:
+            measure_training(folder / "drive")
+        if "memory" in parts:
+            measure_memory(folder, arguments.memory)
+        if "index" in parts:
+            measure_index(folder / "long", arguments.rows)
+        if "start-poses" in parts:
+            for path in arguments.recordings:
+                measure_start_poses(path)
     finally:
         shutil.rmtree(folder)
 

@@ -222,7 +222,14 @@ def policy_of(model: BaseAlgorithm | BasePolicy, like: NetworkPolicy) -> Network
     training = dict(like.training)
     if isinstance(model, BaseAlgorithm):
         training["then"] = f"{type(model).__name__}, {model.num_timesteps} steps"
-    return NetworkPolicy(network, like.preprocessing, like.actions, like.target_speed, training)
+    return NetworkPolicy(
+        network,
+        like.preprocessing,
+        like.actions,
+        like.target_speed,
+        training,
+        throttle_law=like.throttle_law,
+    )
 
 
 class CriticFirst(BaseCallback):

@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from simple_road import road_image
 
-from algorithms import NetworkPolicy, PilotNet, Preprocessing, load_policy
+from algorithms import Ensemble, NetworkPolicy, PilotNet, Preprocessing, load_policy
 from algorithms.policies.checkpoint import read_checkpoint, write_checkpoint
-from udacity_gym.errors import CheckpointError
+from udacity_gym.driving import PIThrottle
+from udacity_gym.errors import CheckpointError, OptionError
 
 
 @pytest.fixture
@@ -56,6 +57,25 @@ def test_an_older_checkpoint_is_replaced(policy: NetworkPolicy, checkpoint: Path
     policy.save(checkpoint)
     assert load_policy(checkpoint).target_speed == 9.0
     assert [path.name for path in checkpoint.parent.iterdir()] == ["policy"]  # nothing is left over
+
+
+def test_a_throttle_law_is_saved_with_the_policy_and_shared_by_an_ensemble(tmp_path: Path) -> None:
+    law = PIThrottle(8.0, coast_steering=0.5)
+    policy = NetworkPolicy(PilotNet(1), Preprocessing(), ("steering",), throttle_law=law)
+    loaded = load_policy(policy.save(tmp_path / "policy"))
+    assert loaded.throttle_law == law
+    assert loaded.target_speed is None
+    assert Ensemble([policy, loaded]).throttle_law == law
+    with pytest.raises(OptionError, match="the same throttle_law"):
+        Ensemble(
+            [policy, NetworkPolicy(PilotNet(1), Preprocessing(), ("steering",), throttle_law=PIThrottle(9))]
+        )
+    with pytest.raises(OptionError, match="a throttle law with actions"):
+        NetworkPolicy(PilotNet(2), Preprocessing(), throttle_law=law)
+    path = tmp_path / "policy" / "policy.json"
+    path.write_text(path.read_text().replace('"law": "pi"', '"law": "pid"'))
+    with pytest.raises(CheckpointError, match="one of constant, pi"):
+        load_policy(tmp_path / "policy")
 
 
 def test_a_folder_with_something_else_is_left_alone(policy: NetworkPolicy, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The same preparation of images in training and driving."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,71 @@ def test_settings_survive_json() -> None:
 def test_wrong_settings_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         Preprocessing.from_json({**Preprocessing().to_json(), **change})
+
+
+ALL_STEPS = [
+    Preprocessing(),
+    Preprocessing(columns=(20, 300), blur=3, color="rgb"),
+    Preprocessing(order=("blur", "crop", "color", "resize"), blur=5, interpolation="linear", color="rgb"),
+    Preprocessing(
+        order=("resize", "crop"),
+        resized=(80, 160),
+        crop=(30, 70),
+        columns=(10, 150),
+        size=(40, 140),
+        color="rgb",
+    ),
+    Preprocessing(crop=(0, 160), order=("resize",), size=(64, 64), color="rgb"),
+]
+
+
+@pytest.mark.parametrize("preprocessing", ALL_STEPS)
+def test_pixels_of_a_prepared_image_are_known_in_the_cameras(preprocessing: Preprocessing) -> None:
+    rows, columns = np.mgrid[0:160, 0:320]
+    coordinates = np.stack([columns // 2, rows, np.zeros_like(rows)], axis=-1).astype(np.uint8)
+    prepared = replace(preprocessing, color="rgb")(coordinates)
+    height, width = preprocessing.size
+    for row, column in ((5, 5), (height - 6, width - 6), (height // 2, width // 2)):
+        x, y, _ = preprocessing.camera_pixels() @ (column, row, 1.0)
+        red, green, _ = prepared[row, column]
+        assert (2.0 * red + 0.5, green) == pytest.approx((x, y), abs=1.6)
+
+
+@pytest.mark.parametrize("preprocessing", ALL_STEPS)
+def test_crop_blur_and_resize_are_matrices_too(preprocessing: Preprocessing) -> None:
+    image = road_image(0.3)
+    by_rows, by_columns = preprocessing.matrices()
+    product = np.einsum("hr,rcx,cw->hwx", by_rows, image.astype(np.float32), by_columns)
+    difference = np.abs(product - replace(preprocessing, color="rgb")(image))
+    assert difference.max() < 3.0
+    assert difference.mean() < 0.6
+
+
+def test_settings_of_older_versions_have_the_usual_steps() -> None:
+    older = {
+        name: value
+        for name, value in Preprocessing().to_json().items()
+        if name not in ("columns", "blur", "order", "resized")
+    }
+    assert Preprocessing.from_json(older) == Preprocessing()
+    for settings in ALL_STEPS:
+        assert Preprocessing.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"blur": 2}, "blur=2 must be odd"),
+        ({"columns": (50, 321)}, "columns of an image of 320 columns"),
+        ({"columns": 5}, "columns=5 must be a tuple of two whole numbers, or None"),
+        ({"order": ("crop", "crop")}, "each once"),
+        ({"order": ("crop", "resize")}, "lacks color"),
+        ({"order": ("resize", "color")}, "lacks crop"),
+        ({"order": ("resize", "crop", "color")}, "resized=None with order"),
+        ({"resized": (80, 160)}, "None otherwise"),
+        ({"order": ("resize", "crop", "color"), "resized": (160, 320)}, "a crop of .* comes after resizing"),
+    ],
+)
+def test_steps_that_do_not_go_together_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Preprocessing(**change)
