@@ -309,6 +309,15 @@ def paint_ground(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
 
     Rows that show nothing but road are left alone.
     """
+    if unpack(Land, scene.land).smooth > _ZERO:
+        _paint_ground(block, scene, scratch, True)
+    else:
+        _paint_ground(block, scene, scratch, False)
+
+
+@kernel
+def _paint_ground(block: Block, scene: SceneArrays, scratch: Scratch, smooth: bool) -> None:
+    """`paint_ground`; ``smooth`` is a constant of the caller, so that loops have no branches."""
     steps, land, road = steps_of(block), unpack(Land, scene.land), unpack(Road, scene.road)
     position = unpack(Camera, block.projection.camera).position
     t, span, covered, share = scratch.t, scratch.span, scratch.covered, scratch.road
@@ -327,8 +336,16 @@ def paint_ground(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             depth, ray = min(t[row, lane], FAR), lane_ray(steps, middle, e)
             x, y = east + depth * ray.x, north + depth * ray.y
             footprint = depth * steps.tangent
-            fine = textures[texel(GROUND, x * FINE_TEXELS, y * FINE_TEXELS, footprint * FINE_FOOTPRINT)]
-            coarse = textures[texel(GROUND, x * COARSE_TEXELS, y * COARSE_TEXELS, footprint * COARSE_TEXELS)]
+            if smooth:
+                near = texels(GROUND, x * FINE_TEXELS, y * FINE_TEXELS, footprint * FINE_FOOTPRINT)
+                fine = near.contrast * pattern(textures, near)
+                near = texels(GROUND, x * COARSE_TEXELS, y * COARSE_TEXELS, footprint * COARSE_TEXELS)
+                coarse = near.contrast * pattern(textures, near)
+            else:
+                fine = textures[texel(GROUND, x * FINE_TEXELS, y * FINE_TEXELS, footprint * FINE_FOOTPRINT)]
+                coarse = textures[
+                    texel(GROUND, x * COARSE_TEXELS, y * COARSE_TEXELS, footprint * COARSE_TEXELS)
+                ]
             mottle = F(0.5) * fine + coarse
             cell = cell_of(land, x, y)
             south_west, south_east = colours[index(cell.node)], colours[index(cell.node + np.int32(1))]
@@ -343,7 +360,11 @@ def paint_ground(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             r = w00 * sw.red + w10 * se.red + w01 * nw.red + w11 * ne.red
             g = w00 * sw.green + w10 * se.green + w01 * nw.green + w11 * ne.green
             b = w00 * sw.blue + w10 * se.blue + w01 * nw.blue + w11 * ne.blue
-            rough = channel(south_west, 24) * _TO_UNIT
+            rough = channel(south_west, 24)
+            if smooth:
+                rough = w00 * rough + w10 * channel(south_east, 24)
+                rough += w01 * channel(north_west, 24) + w11 * channel(north_east, 24)
+            rough *= _TO_UNIT
             shade = _ONE + rough * mottle
             kept = keep * share[row, lane]
             red[row, lane] = kept * red[row, lane] + (_ONE - kept) * r * shade

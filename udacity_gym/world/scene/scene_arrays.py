@@ -45,6 +45,7 @@ class Land(NamedTuple):
         east_end, north_end: last column and last row that a point may be in, so that it has four neighbours.
         columns: nodes in a row.
         water: m, level of the water.
+        smooth: 1 where patterns of the ground are smooth between their texels, 0 where squares can be seen.
     """
 
     west: F
@@ -53,6 +54,7 @@ class Land(NamedTuple):
     north_end: F
     columns: F
     water: F
+    smooth: F
 
 
 class Road(NamedTuple):

@@ -49,7 +49,7 @@ from udacity_gym.world.scene.shadows import light_map, no_light, seen_from_afar
 from udacity_gym.world.scene.terrain import Grid
 from udacity_gym.world.scene.view_scene import for_views
 from udacity_gym.world.track.track import Track
-from udacity_gym.world.track.track_file import EDGE_LINE, Line, Road as RoadOfFile
+from udacity_gym.world.track.track_file import EDGE_LINE, Line, Road as RoadOfFile, Surroundings
 
 KERB_DEPTH, KERB_RISE = 0.74, 0.3
 """m from the foot of the concrete kerb, at the edge of the road, to its top; its height."""
@@ -121,7 +121,7 @@ def _build(content: str) -> Scene:
         colour = seen_from_afar(height, colour, lit.inside, daylight)
     return Scene(
         SceneArrays(
-            land=pack(_land(grid, max(track.file.surroundings.water_level, DRY))),
+            land=pack(_land(grid, track.file.surroundings)),
             heights=np.ascontiguousarray(height, np.float32).ravel(),
             slopes=_slopes(height),
             colours=pack_colours(colour, rough).ravel(),
@@ -146,8 +146,8 @@ def _build(content: str) -> Scene:
     )
 
 
-def _land(grid: Grid, water: float) -> Land:
-    """The grid of the ground, and the level of the water on it in m."""
+def _land(grid: Grid, surroundings: Surroundings) -> Land:
+    """The grid of the ground, and the water on it."""
     rows, columns = grid.nearest.shape
     return Land(
         west=F(grid.west),
@@ -155,7 +155,8 @@ def _land(grid: Grid, water: float) -> Land:
         east_end=F(columns - 1.01),
         north_end=F(rows - 1.01),
         columns=F(columns),
-        water=F(water),
+        water=F(max(surroundings.water_level, DRY)),
+        smooth=F(surroundings.smooth_ground),
     )
 
 

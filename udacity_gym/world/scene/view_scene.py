@@ -18,6 +18,7 @@ from udacity_gym.world.scene.scene_arrays import (
     LINE_FIELDS,
     LINE_X,
     LINE_Y,
+    Land,
     LightFrame,
     SceneArrays,
 )
@@ -40,7 +41,11 @@ def for_views(arrays: SceneArrays, sun: Array) -> SceneArrays:
         sun: (3,) unit vector to the sun.
     """
     frame, light = _light(arrays, sun)
-    return arrays._replace(card_texels=refine(arrays.card_texels), light_frame=pack(frame), light=light)
+    land = arrays.land.copy()
+    land[Land._fields.index("smooth")] = 1.0
+    return arrays._replace(
+        land=land, card_texels=refine(arrays.card_texels), light_frame=pack(frame), light=light
+    )
 
 
 class _Ground:

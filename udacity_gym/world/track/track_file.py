@@ -313,6 +313,8 @@ class Surroundings:
         seed: of roughness and places of plants.
         water_level: height of the water; -inf without water.
         relief: "hills" get softer away from the road; a "canyon" keeps its cliffs sharp.
+        smooth_ground: whether patterns of the ground are smooth from close by; on the original tracks they
+            show squares.
         light: sun, sky and haze.
         land: profiles of both sides; between two stretches one profile turns into the next.
         plants: what grows.
@@ -323,6 +325,7 @@ class Surroundings:
     seed: Annotated[int, Range(0)] = 0
     water_level: float = -math.inf
     relief: Literal["hills", "canyon"] = "hills"
+    smooth_ground: bool = False
     light: Light = field(default_factory=Light)
     land: tuple[Land, ...] = GRASSLAND
     plants: tuple[Plants, ...] = ()
