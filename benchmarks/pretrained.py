@@ -24,6 +24,7 @@ import gymnasium
 
 import udacity_gym
 from algorithms import Augmentation, DAgger, load_policy
+from algorithms.policies.device import find_device, quickest_precision
 from udacity_gym.driving.loading import PRETRAINED
 from udacity_gym.evaluation import Suite, run_suite, scenarios
 from udacity_gym.executors import open_executor
@@ -54,9 +55,9 @@ class Recipe:
 RECIPES = {
     recipe.track: recipe
     for recipe in (
-        Recipe("lake", speed=12.0, rounds=6, frames=1200),
-        Recipe("jungle", speed=8.0, rounds=7, frames=1600),
-        Recipe("mountain", speed=8.0, rounds=7, frames=1600),
+        Recipe("lake", speed=12.0, rounds=5, frames=1200),
+        Recipe("jungle", speed=8.0, rounds=6, frames=1500),
+        Recipe("mountain", speed=8.0, rounds=6, frames=1500),
     )
 }
 
@@ -119,6 +120,8 @@ def train(recipe: Recipe, folder: Path) -> Path:
         augmentation=Augmentation(flip=0.5 if line == 0 else 0.0),  # a lane is on one side of the road
         throttle="speed_control",
         target_speed=recipe.speed,
+        epochs=3,
+        precision=quickest_precision(find_device("cpu")),
         device="cpu",
         threads=1,
         seed=recipe.seed,
