@@ -25,7 +25,11 @@ class Options:
     """
 
     policy: Annotated[
-        str, About("folder of a policy or its training, ONNX or Keras file, or an expert", positional=True)
+        str,
+        About(
+            "folder of a policy or its training, ONNX or Keras file, pretrained:lake, or an expert",
+            positional=True,
+        ),
     ]
     output: Annotated[Path, About("video, .webm or .mp4; if it exists, name-2.webm")] = Path("drive.webm")
     laps: Annotated[int, About("laps to drive")] = 1

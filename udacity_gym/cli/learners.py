@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -32,4 +33,11 @@ def run(options: Options) -> int:
         print("It takes any options, and does not list those that it knows.")
     for option in settings or []:
         print(f"  {option}")
+        if option.description:
+            print(f"      {_first_sentence(option.description)}")
     return 0
+
+
+def _first_sentence(text: str) -> str:
+    """The first sentence of a description, without the marks of its markup."""
+    return re.split(r"\.\s+(?=[A-Z])|;\s", text.replace("`", ""), maxsplit=1)[0].removesuffix(".")

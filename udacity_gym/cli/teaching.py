@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from udacity_gym.cli.shared import make_env
 from udacity_gym.cockpit.teaching import COLLECTED, EPISODES, Lesson
-from udacity_gym.cockpit.workspace import SESSION_FILE
+from udacity_gym.cockpit.workspace import SESSION_FILE, Workspace
 from udacity_gym.driving.episode_counter import EpisodeSummary
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.files import write_whole
@@ -64,7 +64,7 @@ def train_round(root: Path, name: str) -> None:
             [str(root / recording) for recording in lesson.recordings] or None,
             env=env,
             expert=human_at_the_page if corrects else None,
-            initial=None if lesson.initial is None else str(root / lesson.initial),
+            initial=None if lesson.initial is None else str(Workspace(root).existing(lesson.initial)),
             folder=learner_folder,
             progress=False,
             rounds=done + 1,

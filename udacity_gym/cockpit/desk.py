@@ -16,6 +16,7 @@ from udacity_gym.cockpit.teaching import COLLECTED, Teaching
 from udacity_gym.cockpit.workspace import Workspace, read_json
 from udacity_gym.conditions import NAMED
 from udacity_gym.driving.decision import HUMAN
+from udacity_gym.driving.loading import pretrained_names
 from udacity_gym.errors import OptionError
 
 T = TypeVar("T")
@@ -118,8 +119,9 @@ class Desk:
         }
 
     def contents(self) -> dict[str, Any]:
-        """What is in the workspace."""
-        return self.workspace.contents()
+        """What is in the workspace, and the policies of this package after those of the workspace."""
+        contents = self.workspace.contents()
+        return {**contents, "policies": [*contents["policies"], *pretrained_names()]}
 
     def overview(self, name: str) -> dict[str, Any]:
         """See `Browser.overview`."""
@@ -184,11 +186,15 @@ class Desk:
         """Change track, direction, conditions, driver or seed."""
         driver = changes.get("driver")
         if driver not in (None, HUMAN):
-            from udacity_gym.experts import EXPERTS
-
-            if driver not in EXPERTS:
-                changes["driver"] = str(self.workspace.existing(driver))
+            changes["driver"] = self._driver(driver)
         self._car(lambda: self.session.configure(changes))
+
+    def _driver(self, name: object) -> str:
+        """The name of an expert or of a policy of this package as it is, or the path of a policy."""
+        from udacity_gym.experts import EXPERTS
+
+        known = (*EXPERTS.names(), *pretrained_names())
+        return str(name) if name in known else str(self.workspace.existing(name))
 
     def retry(self) -> None:
         """Drive again what has failed."""
@@ -359,11 +365,10 @@ class Desk:
     ) -> int:
         """Start an evaluation, or a suite of several policies; returns the job's number."""
         from udacity_gym.evaluation import SUITES
-        from udacity_gym.experts import EXPERTS
 
         if not isinstance(policies, list) or not policies:
             raise OptionError("choose a policy")
-        named = [name if name in EXPERTS else str(self.workspace.existing(name)) for name in policies]
+        named = [self._driver(name) for name in policies]
         folder = (
             self.workspace.path(self.workspace.unused(output))
             if suite is None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from udacity_gym.driving.loading import policy_path, pretrained_names
 from udacity_gym.errors import OptionError
 
 DEPTH = 5
@@ -55,11 +56,13 @@ class Workspace:
         return path
 
     def existing(self, name: object) -> Path:
-        """The path of something that exists in the workspace.
+        """The path of something that exists in the workspace, or of a policy of this package.
 
         Raises:
             OptionError: It does not exist, or is outside the workspace.
         """
+        if name in pretrained_names():
+            return policy_path(str(name))
         path = self.path(name)
         if not path.exists():
             raise OptionError(f"there is no {name!r} in the workspace")

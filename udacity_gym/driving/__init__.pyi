@@ -58,6 +58,8 @@ from .lap_timer import LapTimer as LapTimer
 from .loading import (
     load_driver as load_driver,
     load_policy as load_policy,
+    policy_path as policy_path,
+    pretrained_names as pretrained_names,
 )
 from .loop import (
     PutBack as PutBack,

@@ -216,3 +216,13 @@ def test_code_of_others_is_small_and_comes_with_its_licences():
     assert sum(path.stat().st_size for path in vendor.glob("*.*s")) < 70_000
     for name in ("LICENSE-htm", "LICENSE-preact", "LICENSE-uplot"):
         assert "icense" in (vendor / name).read_text()
+
+
+def test_the_policies_of_the_package_are_offered_and_can_drive(serve):
+    cockpit = serve()
+    talk = Talk(cockpit)
+    assert "pretrained:lake" in talk.ask("contents")["ok"]["policies"]
+    assert "ok" in talk.ask("configure", driver="pretrained:lake")
+    assert "there is no" in talk.ask("configure", driver="pretrained:moon")["error"]
+    talk.close()
+    assert Workspace(".").existing("pretrained:lake").name == "lake"
