@@ -1,7 +1,7 @@
 """Each example keeps what it promises, in a smaller form where it takes minutes.
 
 An example ends by asserting its result. The examples that need recordings or other environments are tested
-elsewhere: `tests/algorithms/test_cloning_example.py`, `tests/algorithms/adapters/test_offline_examples.py`.
+elsewhere: `test_cloning_example.py`, `test_many.py` and `test_offline_examples.py` in `tests/algorithms`.
 """
 
 import runpy
@@ -15,7 +15,7 @@ import pytest
 from tests.pages import ROOT
 
 EXAMPLES = ROOT / "examples"
-TESTED_ELSEWHERE = {"behavioral_cloning_from_log.py", "offline_rl.py"}
+TESTED_ELSEWHERE = {"behavioral_cloning_from_log.py", "offline_rl.py", "sweep.py"}
 SMALL: dict[str, list[str]] = {
     "bc_to_ppo.py": ["--epochs", "4", "--steps", "8192", "--seconds", "40"],
     "custom_learner.py": ["--record-seconds", "60", "--drive-seconds", "30"],
