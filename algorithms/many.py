@@ -52,14 +52,14 @@ def learn_many(
         >>> policies = learn_many("bc", "recordings/lake", settings, "seeds", executor=5)  # doctest: +SKIP
         >>> ensemble = Ensemble(policies)                                                # doctest: +SKIP
     """
-    learner = find_learner(learner) if isinstance(learner, str) else learner
+    learner_class: Any = find_learner(learner) if isinstance(learner, str) else learner
     given = [recordings] if isinstance(recordings, (str, Path, SharedFiles)) else list(recordings)
     sources = tuple(r if isinstance(r, SharedFiles) else Path(r).absolute() for r in given)
     for number, values in enumerate(settings):
         if "folder" in values:
             raise OptionError(f"settings {number} have a folder, which each training gets below {folder}")
     with using_folder(folder), OutputFolder(folder) as output, open_executor(executor) as opened:
-        jobs = [_Job(learner, sources, dict(v), output, f"{n:03d}") for n, v in enumerate(settings)]
+        jobs = [_Job(learner_class, sources, dict(v), output, f"{n:03d}") for n, v in enumerate(settings)]
         with progress_bar(progress, total=len(jobs), unit="training") as bar:
             for _ in opened.map(_learn, jobs):
                 bar.update()

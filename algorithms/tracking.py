@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -129,7 +130,7 @@ class WandB:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         marker = folder / "wandb-run.txt"
-        run_id = marker.read_text().strip() if marker.exists() else wandb.util.generate_id()
+        run_id = marker.read_text().strip() if marker.exists() else secrets.token_hex(4)
         marker.write_text(f"{run_id}\n")
         self._run: Any = wandb.init(dir=str(folder), id=run_id, resume="allow", name=folder.name)
 

@@ -6,7 +6,7 @@ wheels over the edge line. After every few thousand steps the policy drives a la
 fastest one that never touches the line is kept. At the end expert, clone and the kept
 policy drive three laps each. Lap times exclude the lap with the standing start.
 
-Run it with: python benchmarks/bc_to_rl.py [--output FOLDER] [--seeds 5] [--steps 32768] [--processes 2]
+Run it with: python benchmarks/bc_to_rl.py [--output FOLDER] [--seeds 5] [--steps 32768] [--workers 2]
 It takes about two minutes for each seed, and resumes after an interruption.
 """
 
@@ -25,12 +25,13 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from proofs import go_on_with, side_by_side
+from proofs import add_executor_options, go_on_with, side_by_side
 from stable_baselines3 import PPO
 
 from algorithms import BehavioralCloning, NetworkPolicy
 from algorithms.adapters.stable_baselines3 import CriticFirst, policy_of, start_from
 from udacity_gym import ENV_ID
+from udacity_gym.cli.shared import executor_of
 from udacity_gym.evaluation import Evaluation, evaluate, mean_estimate
 from udacity_gym.experts import PurePursuit
 from udacity_gym.files import write_whole
@@ -187,12 +188,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("bc-to-rl"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=Args.steps)
-    parser.add_argument("--processes", type=int, default=2, help="seeds at the same time")
+    add_executor_options(parser)
     options = parser.parse_args()
     args = Args(steps=options.steps)
     go_on_with(options.output, asdict(args))
     job = partial(work, options.output, args)
-    done = dict(side_by_side(job, range(options.seeds), options.processes))
+    done = dict(side_by_side(job, range(options.seeds), executor_of(options)))
     print(f"\n{table([done[seed] for seed in sorted(done)])}")
 
 

@@ -32,7 +32,7 @@ from typing import Any
 
 import gymnasium
 import torch
-from proofs import go_on_with, mean_text, plot_mean, side_by_side
+from proofs import add_executor_options, go_on_with, mean_text, plot_mean, side_by_side
 from torch import Tensor, nn
 
 from algorithms import DAgger, Policy, Preprocessing, load_policy
@@ -41,6 +41,7 @@ from algorithms.dagger.schedules import Constant, Exponential, FirstRound, Linea
 from algorithms.policies.networks import NETWORKS
 from algorithms.training.augment import Augmentation
 from udacity_gym import ENV_ID
+from udacity_gym.cli.shared import executor_of
 from udacity_gym.evaluation import evaluate
 from udacity_gym.evaluation.measures import laps_driven
 from udacity_gym.experts import Expert, PurePursuit, Racing
@@ -272,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--frames", type=int, default=1000, help="labelled in each round")
     parser.add_argument("--laps", type=int, default=1, help="driven to judge each round")
-    parser.add_argument("--processes", type=int, default=2, help="runs side by side")
+    add_executor_options(parser)
     parser.add_argument("--network", default=Run.network, choices=("Linear24", "Thumbnail"))
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
@@ -290,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     go_on_with(options.output, {name: getattr(options, name) for name in names})
     begin = time.perf_counter()
     rows: list[dict[str, Any]] = []
-    for run, run_rows in side_by_side(work, runs, options.processes):
+    for run, run_rows in side_by_side(work, runs, executor_of(options)):
         rows += run_rows
         minutes = (time.perf_counter() - begin) / 60
         course = " ".join(f"{row['falls_per_lap']:.1f}" for row in run_rows)

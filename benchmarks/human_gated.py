@@ -27,10 +27,11 @@ from typing import Any
 
 import torch
 from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, make_env, settings
-from proofs import go_on_with, mean_text, plot_mean, side_by_side
+from proofs import add_executor_options, go_on_with, mean_text, plot_mean, side_by_side
 
 from algorithms import DAgger, HGDAgger, load_policy
 from algorithms.dagger.round_log import Round, read_round_log
+from udacity_gym.cli.shared import executor_of
 from udacity_gym.experts import PurePursuit, ScriptedHuman
 from udacity_gym.files import write_whole
 from udacity_gym.world.track.track import Track
@@ -185,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--labels", type=int, default=100, help="that DAgger asks for in each round")
     parser.add_argument("--laps", type=float, default=1.0, help="that HG-DAgger drives in each round")
-    parser.add_argument("--processes", type=int, default=2, help="runs side by side")
+    add_executor_options(parser)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -199,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     go_on_with(options.output, {name: getattr(options, name) for name in ("rounds", "labels", "laps")})
     begin = time.perf_counter()
     rows: list[dict[str, Any]] = []
-    for job, found in side_by_side(work, jobs, options.processes):
+    for job, found in side_by_side(work, jobs, executor_of(options)):
         rows += found
         minutes = (time.perf_counter() - begin) / 60
         course = " ".join(f"{row['labels']}:{row['falls_per_lap']:.1f}" for row in found)

@@ -10,7 +10,7 @@ lap for all of them, which nothing was trained on. Driving is the mean autonomy 
 put back 1 m off the reference line as in Bojarski et al. 2016, section 7. Intervals: percentile bootstrap,
 whole trainings drawn.
 
-Run it with: python benchmarks/loss_versus_driving.py [--output FOLDER] [--seeds 2] [--processes 2]
+Run it with: python benchmarks/loss_versus_driving.py [--output FOLDER] [--seeds 2] [--workers 2]
 It goes on where it was interrupted.
 """
 
@@ -28,7 +28,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from proofs import go_on_with, side_by_side
+from proofs import add_executor_options, go_on_with, side_by_side
 
 from algorithms import BehavioralCloning, BehavioralCloningConfig
 from algorithms.policies.network_policy import NetworkPolicy
@@ -36,8 +36,10 @@ from algorithms.training.augment import Augmentation
 from algorithms.training.data import Frames
 from algorithms.training.trainer import Training
 from udacity_gym import ENV_ID
+from udacity_gym.cli.shared import executor_of
 from udacity_gym.evaluation import evaluate
 from udacity_gym.evaluation.statistics import Estimate, bootstrap_estimate, mean_estimate, spearman
+from udacity_gym.executors import ExecutorLike
 from udacity_gym.experts import Noise, NoisyExpert, PurePursuit
 from udacity_gym.files import replacing, write_whole
 from udacity_gym.recording import open_recording, record
@@ -192,13 +194,13 @@ def drive(policy: NetworkPolicy, args: Args) -> tuple[float, float]:
     return float(np.mean([drive.autonomy for drive in drives])), interventions / max(metres, 1.0) * 1000
 
 
-def run(folder: Path, args: Args, processes: int = 1, log: Any = print) -> list[Checkpoint]:
+def run(folder: Path, args: Args, executor: ExecutorLike = 1, log: Any = print) -> list[Checkpoint]:
     """Judge all checkpoints, those left over from an interrupted run.
 
     Args:
         folder: folder of demonstrations and results; an interrupted run is resumed.
         args: settings; those of an interrupted run must be the same.
-        processes: trainings at the same time.
+        executor: who trains, see `udacity_gym.executors.open_executor`.
         log: called with a line about every training.
     """
     go_on_with(folder, {k: v for k, v in asdict(args).items() if k != "seeds"})
@@ -210,7 +212,7 @@ def run(folder: Path, args: Args, processes: int = 1, log: Any = print) -> list[
         for kind in product(SETTINGS, DEMONSTRATIONS, [seed])
         if name_of(kind) not in done
     ]
-    for _, judged in side_by_side(partial(_judge_and_keep, folder, args), kinds, processes):
+    for _, judged in side_by_side(partial(_judge_and_keep, folder, args), kinds, executor):
         text = ", ".join(f"{c.epoch}: {c.mse:.5f} {c.autonomy:.0%}" for c in judged)
         log(f"{judged[0].training}  (epoch: loss autonomy)  {text}", flush=True)
     names = {name_of(kind) for kind in product(SETTINGS, DEMONSTRATIONS, range(args.seeds))}
@@ -348,9 +350,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("loss-versus-driving"))
     parser.add_argument("--seeds", type=int, default=Args.seeds)
-    parser.add_argument("--processes", type=int, default=2)
+    add_executor_options(parser)
     options = parser.parse_args()
-    checkpoints = run(options.output, Args(seeds=options.seeds), options.processes)
+    checkpoints = run(options.output, Args(seeds=options.seeds), executor_of(options))
     result = findings(checkpoints)
     plot(checkpoints, result, options.output / "loss-versus-driving.png")
     output = {**asdict(result), "checkpoints": [asdict(c) for c in checkpoints]}

@@ -1,17 +1,17 @@
-"""Shared parts of the benchmarks: settings of a folder, jobs in several processes, means with intervals."""
+"""Shared parts of the benchmarks: settings of a folder, jobs by executors, means with intervals."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from udacity_gym.evaluation import mean_estimate
+from udacity_gym.executors import ExecutorLike, open_executor
 from udacity_gym.files import write_whole
 
 Job = TypeVar("Job")
@@ -36,24 +36,33 @@ def go_on_with(folder: Path, settings: Mapping[str, Any]) -> None:
         raise SystemExit(f"{folder} was begun with {before}, now it is {now}; choose another --output")
 
 
+def add_executor_options(parser: argparse.ArgumentParser, workers: int = 2) -> None:
+    """Add the options that say who does the jobs, as the command ``udacity-gym`` has them."""
+    parser.add_argument("--workers", type=int, default=workers, help="jobs at the same time")
+    parser.add_argument("--executor", help="kind of executor: processes, ray, slurm; default: processes")
+    parser.add_argument("--address", help="address of the executor's cluster, such as auto for Ray")
+    parser.add_argument(
+        "--executor-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of the executor",
+    )
+
+
 def side_by_side(
-    work: Callable[[Job], Result], jobs: Sequence[Job], processes: int
+    work: Callable[[Job], Result], jobs: Sequence[Job], executor: ExecutorLike
 ) -> Iterator[tuple[Job, Result]]:
-    """Run jobs in parallel, and yield each with its result as soon as it is done.
+    """Do jobs in parallel, and yield each with its result as soon as it is done.
 
     Args:
-        work: runs a job: a function that other processes can import, or a `functools.partial` of one.
+        work: does a job: a function, or a `functools.partial` of one.
         jobs: the jobs, in the order in which they start.
-        processes: number of jobs at a time; 1 runs them in this process.
+        executor: who does them, see `udacity_gym.executors.open_executor`.
     """
-    if processes == 1:
-        for job in jobs:
-            yield job, work(job)
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        futures = {pool.submit(work, job): job for job in jobs}
-        for done in as_completed(futures):
-            yield futures[done], done.result()
+    with open_executor(executor) as opened:
+        for number, result in opened.map(work, jobs):
+            yield jobs[number], result
 
 
 def interval(values: Sequence[float]) -> float:

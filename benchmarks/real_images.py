@@ -32,7 +32,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from proofs import go_on_with, side_by_side
+from proofs import add_executor_options, go_on_with, side_by_side
 
 from algorithms import Augmentation
 from algorithms.base import Floats
@@ -43,7 +43,9 @@ from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, drop_broken_images
 from algorithms.training.trainer import Training
 from udacity_gym import ENV_ID
+from udacity_gym.cli.shared import executor_of
 from udacity_gym.evaluation import evaluate, mean_estimate
+from udacity_gym.executors import ExecutorLike
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
 from udacity_gym.telemetry import MPH
@@ -240,7 +242,7 @@ def run(
     seeds: int,
     folder: Path,
     args: Args,
-    processes: int = 1,
+    executor: ExecutorLike = 1,
 ) -> list[dict[str, Any]]:
     """Train, judge and drive all jobs that are not done yet.
 
@@ -250,7 +252,7 @@ def run(
         seeds: trainings of each kind.
         folder: folder of trainings and results.
         args: settings; those of an interrupted run must be the same.
-        processes: trainings at the same time.
+        executor: who trains, see `udacity_gym.executors.open_executor`.
 
     Returns:
         One row for each recording, seed and way of steering.
@@ -263,7 +265,7 @@ def run(
         for name in LEARNED
     ]
     results: dict[Job, dict[str, Any]] = {}
-    for job, (row, new) in side_by_side(partial(work, args), jobs, processes):
+    for job, (row, new) in side_by_side(partial(work, args), jobs, executor):
         results[job] = row
         if new:
             print(describe(row), flush=True)
@@ -347,7 +349,7 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=Args.speed / MPH, help="mph that both drive at")
     parser.add_argument("--epochs", type=int, default=Args.epochs, help="of ours")
     parser.add_argument("--recipe-epochs", type=int, default=Args.recipe_epochs, help="of the recipe")
-    parser.add_argument("--processes", type=int, default=2, help="trainings at the same time")
+    add_executor_options(parser)
     parser.add_argument("--quick", action="store_true", help="few epochs, seconds of driving")
     options = parser.parse_args()
     if len(options.track) != len(options.recordings):
@@ -360,7 +362,9 @@ def main() -> None:
     if options.quick:
         options.seeds = 1
         args = replace(args, epochs=7, recipe_epochs=3, max_seconds=15.0)
-    results = run(options.recordings, options.track, options.seeds, options.output, args, options.processes)
+    results = run(
+        options.recordings, options.track, options.seeds, options.output, args, executor_of(options)
+    )
     output = {"settings": asdict(args), "seeds": options.seeds, "rows": results}
     write_whole(options.output / "real-images.json", json.dumps(output, indent=1) + "\n")
     print(f"\n{tables(results)}")

@@ -2,11 +2,17 @@
 
 import importlib.util
 import re
+import shlex
+import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from tests.pages import ROOT, run_page
+from udacity_gym.cli import make_parser
+from udacity_gym.cli.options import read_options
+from udacity_gym.cli.shared import executor_of
 from udacity_gym.conditions import FIELDS, NAMED
 from udacity_gym.experts import PurePursuit
 from udacity_gym.installation import EXTRAS
@@ -90,6 +96,30 @@ def test_the_page_about_conditions_runs_and_names_every_condition_field_and_labe
     page = (ROOT / "docs" / "conditions.md").read_text(encoding="utf-8")
     assert [name for name in (*NAMED, *FIELDS) if f"`{name}`" not in page] == []
     assert re.findall(r"\| (\d) \| `(\w+)` \|", page) == [(str(int(label)), label.name) for label in Label]
+
+
+def test_the_page_about_scale_runs_and_the_files_for_clusters_have_commands_of_ours():
+    run_page(ROOT / "docs" / "scale.md")
+    texts = [(ROOT / "docs" / "scale.md").read_text(encoding="utf-8")]
+    files = sorted((ROOT / "examples" / "cluster").iterdir())
+    assert {path.suffix for path in files} == {".sh", ".yaml"}
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".yaml":
+            yaml = pytest.importorskip("yaml")
+            data = yaml.safe_load(text)
+            texts.append("\n".join(str(data.get("run", data.get("spec", {}).get("entrypoint"))).splitlines()))
+        else:
+            subprocess.run(["bash", "-n", str(path)], check=True)
+            texts.append(text.replace("\\\n", " "))
+    commands = [c for text in texts for c in re.findall(r"^ *udacity-gym (.*)$", text, re.M)]
+    assert len(commands) >= 7
+    for command in commands:
+        words = shlex.split(command)
+        parsed = make_parser(words).parse_args(words)
+        if hasattr(parsed, "executor"):
+            options = import_module(f"udacity_gym.cli.{parsed.verb}").Options
+            executor_of(read_options(options, parsed))
 
 
 def test_the_page_about_performance_runs():

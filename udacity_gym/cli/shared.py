@@ -141,7 +141,7 @@ def executor_of(options: ExecutorOptions) -> ExecutorLike:
             name = "--address" if options.address is not None else "--executor-option"
             raise OptionError(f"{name}: requires an executor, for example --executor ray")
         return options.workers or 1
-    kind = EXECUTORS.find(options.executor)
+    kind: Any = EXECUTORS.find(options.executor)
     settings |= {"workers": options.workers} if options.workers is not None else {}
     if is_dataclass(kind):
         known = {field.name for field in fields(kind)}
@@ -153,7 +153,8 @@ def executor_of(options: ExecutorOptions) -> ExecutorLike:
                 f"--executor {options.executor} has no setting {', '.join(others)}; it has {', '.join(known)}"
             )
         settings = {**own, "options": others} if others else own
-    return kind(**settings)
+    executor: ExecutorLike = kind(**settings)
+    return executor
 
 
 def check_seed(seed: int) -> None:

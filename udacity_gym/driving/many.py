@@ -56,8 +56,8 @@ def drive_many(
         drives: one for each car, or fewer.
 
     Yields:
-        The number of the drive and the step, see `drive`; in place of a step a `PutBackError`, with which
-        the drive ends, if the car can't be put back.
+        The number of the drive and the step, see `drive`. A `PutBackError` follows the last step of a drive
+        that ends because the car can't be put back.
 
     Raises:
         OptionError: There are more drives than cars, or a drive without a driver and no policy.

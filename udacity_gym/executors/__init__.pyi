@@ -17,6 +17,7 @@ from .executor import (
     Executor as Executor,
     ExecutorLike as ExecutorLike,
     ExecutorSettings as ExecutorSettings,
+    LostWorkerError as LostWorkerError,
     open_executor as open_executor,
 )
 from .processes import Processes as Processes

@@ -6,12 +6,13 @@ import concurrent.futures
 import contextlib
 import math
 import queue
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from udacity_gym.checks import check_integer
-from udacity_gym.errors import OptionError
+from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.executors.calls import (
     Failure,
     Fetch,
@@ -104,18 +105,21 @@ class SerialExecutor:
         raise_failures(failures, number + 1)
 
 
-class FuturesExecutor:
-    """Does jobs in an executor of `concurrent.futures`, which is somebody else's and is not shut down.
+class LostWorkerError(UdacityGymError, RuntimeError):
+    """The worker of a job was lost, and so was that of each further try."""
+
+
+class SendingExecutor(ABC):
+    """Sends jobs to workers elsewhere; subclasses say how.
 
     Attributes:
         capacity: number of jobs that are sent at a time.
+        retries: how often a job whose worker was lost is sent again.
     """
 
-    capacity: float = math.inf
-
-    def __init__(self, executor: concurrent.futures.Executor, retries: int = RETRIES) -> None:
-        self._executor = executor
-        self._retries = check_integer("retries", retries, 0)
+    def __init__(self, capacity: float = math.inf, retries: int = RETRIES) -> None:
+        self.capacity = capacity
+        self.retries = check_integer("retries", retries, 0)
 
     def map(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[tuple[int, Result]]:
         """Do some jobs, see `Executor.map`."""
@@ -142,10 +146,10 @@ class FuturesExecutor:
                     try:
                         outcome = Outcome.read(future.result())
                     except Exception as lost:  # not of the job, of whoever was to do it
-                        if tries[number] <= self._retries:
+                        if tries[number] <= self.retries:
                             waiting.append(number)
                         else:
-                            failures.append(failure_of(number, jobs[number], lost))
+                            failures.append(failure_of(number, jobs[number], _lost(lost)))
                         continue
                     if outcome.error is not None:
                         failures.append(Failure(number, describe(jobs[number]), outcome.error, outcome.text))
@@ -161,6 +165,25 @@ class FuturesExecutor:
         """Bring what the jobs share to where workers can get it."""
         yield FetchHere(shared)
 
+    @abstractmethod
+    def _submit(self, content: bytes, fetch: Fetch) -> concurrent.futures.Future[bytes]:
+        """Send a job."""
+
+    def _release(self, future: concurrent.futures.Future[bytes]) -> None:  # noqa: B027 - nothing by default
+        """A job has ended; its future has a result or an error."""
+
+    def _cancel(self, future: concurrent.futures.Future[bytes]) -> None:
+        """Nobody waits for a job any more."""
+        future.cancel()
+
+
+class FuturesExecutor(SendingExecutor):
+    """Does jobs in an executor of `concurrent.futures`, which is somebody else's and is not shut down."""
+
+    def __init__(self, executor: concurrent.futures.Executor, retries: int = RETRIES) -> None:
+        super().__init__(retries=retries)
+        self._executor = executor
+
     def _submit(self, content: bytes, fetch: Fetch) -> concurrent.futures.Future[bytes]:
         with one_thread():  # workers may be spawned here, and inherit the environment variables
             try:
@@ -170,12 +193,15 @@ class FuturesExecutor:
                 failed.set_exception(error)
                 return failed
 
-    def _release(self, future: concurrent.futures.Future[bytes]) -> None:
-        """What is left of a job is a result or an error."""
 
-    def _cancel(self, future: concurrent.futures.Future[bytes]) -> None:
-        """Nobody waits for a job any more."""
-        future.cancel()
+def _lost(error: Exception) -> LostWorkerError:
+    """What to say of a job whose workers were lost."""
+    lost = LostWorkerError(
+        f"the worker of the job was lost, time after time: {' '.join(str(error).split())}; perhaps it needs "
+        'more memory than there is. A script that uses several processes needs if __name__ == "__main__":'
+    )
+    lost.__cause__ = error
+    return lost
 
 
 def _next(finished: queue.SimpleQueue[Any]) -> Any:

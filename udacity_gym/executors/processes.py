@@ -15,7 +15,7 @@ from pathlib import Path
 
 from udacity_gym.checks import check_integer
 from udacity_gym.executors.calls import Fetch, FetchFile, FetchHere, do_call, one_thread, this_process
-from udacity_gym.executors.executor import RETRIES, FuturesExecutor
+from udacity_gym.executors.executor import RETRIES, SendingExecutor
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,14 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-class ProcessesExecutor(FuturesExecutor):
+class ProcessesExecutor(SendingExecutor):
     """Does jobs in processes of this machine, see `Processes`.
 
     Each process is a pool of its own, so that the end of one breaks nothing but its own job.
     """
 
     def __init__(self, workers: int, retries: int) -> None:
-        self.capacity = workers
-        self._retries = retries
+        super().__init__(workers, retries)
         self._idle: list[_Worker] = [_Worker() for _ in range(workers)]
         self._busy: dict[Future[bytes], _Worker] = {}
 

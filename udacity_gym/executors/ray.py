@@ -11,7 +11,7 @@ from typing import Any
 from udacity_gym.checks import check_integer, check_number
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.executors.calls import Fetch, do_call, this_process
-from udacity_gym.executors.executor import RETRIES, FuturesExecutor
+from udacity_gym.executors.executor import RETRIES, SendingExecutor
 from udacity_gym.installation import require
 
 LOCAL = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
@@ -68,13 +68,13 @@ class Ray:
                 ray.shutdown()
 
 
-class RayExecutor(FuturesExecutor):
+class RayExecutor(SendingExecutor):
     """Does jobs on the Ray cluster that this process is connected to, see `Ray`."""
 
     def __init__(self, cpus: float = 1, retries: int = RETRIES) -> None:
         import ray
 
-        self._retries = 0  # Ray does it
+        super().__init__(retries=0)
         # Ray's own retries are for what it lost; errors of jobs come back in their outcomes.
         self._task = ray.remote(num_cpus=cpus, max_retries=retries)(do_call)
         self._refs: dict[Future[bytes], Any] = {}

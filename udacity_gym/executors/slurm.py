@@ -25,7 +25,7 @@ from udacity_gym.executors.calls import (
     raise_failures,
     this_process,
 )
-from udacity_gym.executors.executor import RETRIES
+from udacity_gym.executors.executor import RETRIES, LostWorkerError
 from udacity_gym.files import write_whole
 from udacity_gym.installation import require
 
@@ -129,7 +129,7 @@ class SlurmExecutor:
                 begun[number] += 1
                 if begun[number] > self._settings.retries:
                     missing.remove(number)
-                    error = UdacityGymError(f"the task of this job was lost: {_why(tasks)}")
+                    error = LostWorkerError(f"the task of the job was lost, time after time: {_why(tasks)}")
                     failures.append(failure_of(number, jobs[number], error))
         raise_failures(sorted(failures, key=lambda failure: failure.number), len(jobs))
 

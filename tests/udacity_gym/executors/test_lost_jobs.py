@@ -13,6 +13,7 @@ from lost_jobs import Job, kill_the_worker, read_shared_files, times_done, wait_
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.executors import (
     FailedJobsError,
+    LostWorkerError,
     OutputFolder,
     Processes,
     Ray,
@@ -49,6 +50,7 @@ def test_a_job_that_always_kills_its_worker_is_named_and_the_others_go_on(settin
         done.update(executor.map(kill_the_worker, jobs))
     assert done == {0: 0, 1: 1, 3: 9}
     assert [failure.number for failure in caught.value.failures] == [2]
+    assert type(caught.value.failures[0].error) is LostWorkerError
     assert len(list(tmp_path.glob("2-*"))) == 3, "two retries"
 
 
@@ -122,6 +124,20 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path, end):
         _wait_until(lambda path=path: not _is_alive(int(path.name.split("-")[1])))
     if end == signal.SIGINT:
         assert errors.count("Traceback") == 1, "no worker prints one"
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from udacity_gym.executors import open_executor\n"
+        "with open_executor(2) as executor:\n    list(executor.map(abs, [1, 2]))\n"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, str(script)], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert 'needs if __name__ == "__main__":' in done.stderr.splitlines()[-1]
 
 
 def test_files_of_jobs_come_where_they_belong(tmp_path):

@@ -1,0 +1,334 @@
+"""What more cores, Ray and more cars per process are worth, and what a cluster would make of it.
+
+Everything is measured in one run on this machine, as ratios to one process, and alternately, so that whatever
+else the machine does falls on all alike. The figures of the cluster are a model on paper: constants from the
+measurement, and of networks, disks and schedulers those that are given as options.
+
+Run it with: python benchmarks/scale.py [--repeats 3] [--workers 1 2] [--output FILE.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+import algorithms
+from algorithms import DAgger, NetworkPolicy, Preprocessing, make_network
+from udacity_gym.driving import Mixture
+from udacity_gym.evaluation import Suite, run_suite, scenarios
+from udacity_gym.executors import Executor, Processes, Ray, open_executor
+from udacity_gym.experts import PurePursuit
+from udacity_gym.files import write_whole
+from udacity_gym.text import table
+
+CARS = 8
+"""Cars of a process in batched suites."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Size of the work.
+
+    Attributes:
+        drives: drives of a suite.
+        drive_seconds: s of each drive.
+        frames: rows of a rollout.
+        rollouts: rollouts of a round.
+        trials: trainings of a sweep.
+        rows: rows that each of them is trained on.
+    """
+
+    drives: int = 16
+    drive_seconds: float = 20.0
+    frames: int = 300
+    rollouts: int = 8
+    trials: int = 4
+    rows: int = 300
+
+
+def make_env() -> Any:
+    """The environment of the rollouts."""
+    return gymnasium.make("UdacitySim-v0", disable_env_checker=True)
+
+
+def make_policy() -> NetworkPolicy:
+    """A network with random weights, which costs what a trained one does."""
+    return NetworkPolicy(make_network("PilotNet", 2, 0), Preprocessing())
+
+
+def drive_suite(executor: Executor | int, work: Work, cars: int = 1) -> None:
+    """A suite of one policy."""
+    suite = Suite(
+        "scale-v1",
+        scenarios(),
+        seeds=tuple(range(work.drives)),
+        intervene=("road",),
+        max_seconds=work.drive_seconds,
+    )
+    run_suite(make_policy(), suite, executor=executor, cars=cars)
+
+
+def collect_rollouts(executor: Executor | int, work: Work) -> None:
+    """The rollouts of a round, without training."""
+    with tempfile.TemporaryDirectory() as folder:
+        algorithms.collect_round(
+            make_env,
+            make_policy(),
+            PurePursuit(),
+            Mixture(0.5),
+            Path(folder) / "round",
+            frames=work.frames * work.rollouts,
+            rollouts=work.rollouts,
+            executor=executor,
+        )
+
+
+def sweep(executor: Executor | int, work: Work, recording: Path) -> None:
+    """Trainings with different learning rates."""
+    settings = [
+        {"seed": i, "epochs": 2, "learning_rate": 1e-3 / (i + 1), "validation": 0.0, "side_cameras": 0.0}
+        for i in range(work.trials)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        algorithms.learn_many("bc", recording, settings, folder, executor=executor, progress=False)
+
+
+def make_recording(folder: Path, rows: int) -> Path:
+    """A recording of the expert."""
+    DAgger(
+        env=make_env, expert=PurePursuit(), folder=folder, rounds=1, frames=rows, rollouts=1, epochs=1,
+        steps_per_epoch=1, side_cameras=0.0, progress=False,
+    ).learn()  # fmt: skip
+    return folder / "rounds" / "round_000"
+
+
+def seconds_of(do: Callable[[], object]) -> float:
+    """Seconds by the wall clock."""
+    begin = time.perf_counter()
+    do()
+    return time.perf_counter() - begin
+
+
+def nothing(_: int) -> int:
+    """A job without work; says which process does it."""
+    return os.getpid()
+
+
+def memory_of(_: int) -> tuple[int, float]:
+    """The process of a job, and its proportional memory in MB."""
+    make_env().close()
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return os.getpid(), kilobytes / 1000
+
+
+@contextmanager
+def opened(workers: list[int], with_ray: bool) -> Iterator[dict[str, Any]]:
+    """All executors, which have started their workers."""
+    with ExitStack() as stack:
+        executors: dict[str, Any] = {"1 process (this one)": 1}
+        for count in workers:
+            name = f"{count} process{'es' if count > 1 else ''} beside it"
+            executors[name] = stack.enter_context(Processes(count).open())
+        if with_ray:
+            count = max(workers)
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            executors[f"Ray, {count} workers"] = stack.enter_context(Ray(workers=count).open())
+        yield executors
+
+
+def warm_up(executor: Any, count: int, recording: Path) -> None:
+    """Let each worker import and compile what the work needs."""
+    work = Work(drives=2 * count, drive_seconds=0.5, frames=10, rollouts=2 * count)
+    drive_suite(executor, work)
+    drive_suite(executor, work, cars=2)
+    collect_rollouts(executor, work)
+    sweep(executor, Work(trials=2 * count), recording)
+
+
+def measure(work: Work, workers: list[int], repeats: int, with_ray: bool) -> dict[str, Any]:
+    """Seconds of each kind of work by each executor, and costs of workers."""
+    results: dict[str, Any] = {"cores": os.cpu_count(), "work": asdict(work)}
+    with tempfile.TemporaryDirectory() as folder, opened(workers, with_ray) as executors:
+        recording = make_recording(Path(folder) / "learner", work.rows)
+        kinds: dict[str, Callable[[Any], object]] = {
+            "rollouts of a round": partial(collect_rollouts, work=work),
+            "suite": partial(drive_suite, work=work),
+            f"suite, {CARS} cars at once": partial(drive_suite, work=work, cars=CARS),
+            "sweep": partial(sweep, work=work, recording=recording),
+        }
+        for executor in executors.values():
+            warm_up(executor, max(workers), recording)
+        seconds: dict[str, dict[str, list[float]]] = {
+            kind: {name: [] for name in executors} for kind in kinds
+        }
+        for _ in range(repeats):
+            for kind, do in kinds.items():
+                for name, executor in executors.items():
+                    seconds[kind][name].append(seconds_of(partial(do, executor)))
+        results["seconds"] = {
+            kind: {name: statistics.median(values) for name, values in row.items()}
+            for kind, row in seconds.items()
+        }
+        results["job_ms"] = {
+            name: 1000 * seconds_of(partial(_map_nothing, executor, 200)) / 200
+            for name, executor in executors.items()
+        }
+        results["worker_mb"] = {
+            name: statistics.mean(dict(dict(_map(executor, memory_of, 4)).values()).values())
+            for name, executor in executors.items()
+        }
+        results["episode_bytes"], results["rollout_bytes"] = _sizes(work, Path(folder))
+    results["start_seconds"] = {"processes": seconds_of(partial(_start, Processes(1)))}
+    if with_ray:
+        results["start_seconds"]["ray"] = seconds_of(partial(_start, Ray(workers=1)))
+    return results
+
+
+def _map(executor: Any, function: Callable[[int], Any], jobs: int) -> list[tuple[int, Any]]:
+    with open_executor(executor) as opened_one:
+        return list(opened_one.map(function, range(jobs)))
+
+
+def _map_nothing(executor: Any, jobs: int) -> None:
+    _map(executor, nothing, jobs)
+
+
+def _start(settings: Any) -> None:
+    _map(settings, memory_of, 1)
+
+
+def _sizes(work: Work, folder: Path) -> tuple[float, float]:
+    """Bytes of an episode of a suite, and of a row of a rollout, as they are written."""
+    suite = Suite("scale-v1", scenarios(), seeds=(0,), intervene=("road",), max_seconds=work.drive_seconds)
+    run_suite(make_policy(), suite, folder=folder / "suite")
+    episode = (folder / "suite" / "episodes.jsonl").stat().st_size
+    round_folder = folder / "learner" / "rounds" / "round_000"
+    return episode, sum(p.stat().st_size for p in round_folder.rglob("*") if p.is_file()) / work.rows
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Constants of a cluster that can't be measured here.
+
+    Attributes:
+        nodes: number of nodes.
+        cores: cores of a node.
+        network: bytes/s into the node that collects.
+        disk: bytes/s of the shared folder.
+        files: small files that the shared folder makes per second.
+        submit: s to submit a SLURM array.
+        queue: s from there to the first task.
+        tasks: Ray tasks that one driver hands out per second.
+    """
+
+    nodes: int = 100
+    cores: int = 32
+    network: float = 1.25e9
+    disk: float = 5e8
+    files: float = 2000.0
+    submit: float = 1.0
+    queue: float = 30.0
+    tasks: float = 1000.0
+
+
+def model(
+    results: dict[str, Any], cluster: Cluster, suites: int = 10_000, drives: int = 30
+) -> list[list[str]]:
+    """Seconds on a cluster, and what would hold it up, as rows of text.
+
+    Work is shared among cores, each as quick as one of this machine. Everything else is done by one place for
+    all: the node that collects, the shared folder, the scheduler. The longest of these times counts.
+    """
+    work = Work(**results["work"])
+    one = "1 process (this one)"
+    # A drive of a lap at 10 m/s and one of this run take time in proportion to their steps.
+    lap = 110.0
+    drive = results["seconds"]["suite"][one] / work.drives * lap / work.drive_seconds
+    row = results["seconds"]["rollouts of a round"][one] / (work.rollouts * work.frames)
+    episode = results["episode_bytes"] * lap / work.drive_seconds
+    handling = max(ms for name, ms in results["job_ms"].items()) / 1000
+    cores = cluster.nodes * cluster.cores
+    titles = ("computing", "network", "disk", "files", "scheduler")
+    rows = [["", "jobs", *(f"{title}, s" for title in titles), "limit", "speed-up"]]
+    bytes_of_rollout = 1000 * results["rollout_bytes"]
+    cases = {
+        "a suite of 30 drives": (30, drive, episode, 0.0),
+        "10,000 suites of 30 drives": (300_000, drive, episode, 0.0),
+        "a round of 100 rollouts of 1,000 rows": (100, 1000 * row, bytes_of_rollout, 1000.0),
+        "a round of 3,200 rollouts of 1,000 rows": (3200, 1000 * row, bytes_of_rollout, 1000.0),
+    }
+    for name, (jobs, seconds, size, files) in cases.items():
+        times = {
+            "computing": -(-jobs // cores) * seconds,
+            "network": jobs * size / cluster.network,
+            "disk": jobs * size / cluster.disk,
+            "files": jobs * files / cluster.files,
+            "scheduler": jobs * max(handling, 1 / cluster.tasks),
+        }
+        limit = max(times, key=lambda key: times[key])
+        speed_up = jobs * seconds / times[limit]
+        texts = [f"{value:,.1f}" for value in times.values()]
+        rows.append([name, f"{jobs:,}", *texts, limit, f"{speed_up:,.0f}"])
+    return rows
+
+
+def show(results: dict[str, Any], cluster: Cluster) -> None:
+    """Print all figures."""
+    seconds = results["seconds"]
+    names = list(next(iter(seconds.values())))
+    one = names[0]
+    print(f"Speed relative to one process, on {results['cores']} cores; in brackets seconds\n")
+    rows = [["", *names]]
+    for kind, row in seconds.items():
+        rows.append([kind, *(f"{row[one] / row[name]:.2f} ({row[name]:.1f})" for name in names)])
+    print(table(rows, header=True))
+    batched, single = (seconds[kind][one] for kind in (f"suite, {CARS} cars at once", "suite"))
+    print(f"\n{CARS} cars at once on one core: {single / batched:.2f} times one car at a time")
+    print("\nWhat a worker costs\n")
+    rows = [["", "a job, ms", "memory, MB"]]
+    rows += [[n, f"{results['job_ms'][n]:.1f}", f"{results['worker_mb'][n]:.0f}"] for n in names]
+    print(table(rows, header=True))
+    starts = ", ".join(f"{name} {value:.1f} s" for name, value in results["start_seconds"].items())
+    print(f"\nFrom nothing to the first job done in an environment: {starts}")
+    print(f"\nA model on paper: {cluster}\n")
+    print(table(model(results, cluster), header=True))
+    print(f"\nSLURM adds {cluster.submit + cluster.queue:.0f} s before the first task begins.")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="measurements of each, of which the median counts"
+    )
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, os.cpu_count() or 1])
+    parser.add_argument("--ray", action=argparse.BooleanOptionalAction, default=True, help="measure Ray, too")
+    parser.add_argument("--quick", action="store_true", help="little work, to see that everything runs")
+    parser.add_argument("--output", type=Path, help="file to write the figures to")
+    parser.add_argument("--read", type=Path, help="show the figures of such a file instead of measuring")
+    options = parser.parse_args()
+    work = Work(4, 2.0, 30, 4, 2, 60) if options.quick else Work()
+    if options.read is not None:
+        results = json.loads(options.read.read_text())
+    else:
+        results = measure(work, sorted(set(options.workers)), options.repeats, options.ray)
+    if options.output is not None:
+        write_whole(options.output, json.dumps(results, indent=1) + "\n")
+    show(results, Cluster())
+
+
+if __name__ == "__main__":
+    main()
