@@ -79,6 +79,10 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--first", type=int, default=0, help="frame to begin with, at --start")
     parser.add_argument("--every", type=int, default=20, help="frames between two that are compared")
+    parser.add_argument(
+        "--skip", type=int, nargs=2, metavar=("FROM", "TO"), default=(0, 0),
+        help="frames of the log that are not compared, because their poses are wrong",
+    )  # fmt: skip
     parser.add_argument("--particles", type=int, default=1000)
     parser.add_argument("--cross", action="store_true", help="train networks and swap their jobs")
     parser.add_argument("--epochs", type=int, default=30, help="of each training")
@@ -99,6 +103,7 @@ def main() -> None:
         save_poses(poses, frames, aligned)
     figures: dict[str, Any] = {"track": options.track, "frames": len(frames)}
     pairs = draw_pairs(episode, track, frames, aligned, options.every)
+    pairs = [pair for pair in pairs if not options.skip[0] <= pair.frame < options.skip[1]]
     figures["regions"] = compare_regions(pairs, track, frames, aligned)
     figures["edges"] = compare_edges(pairs, track, frames, aligned)
     write_sheets(pairs, options.output, options.track)
