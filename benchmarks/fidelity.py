@@ -52,6 +52,8 @@ REGIONS = {
 }
 """m right of the centre line where each region of the road is sampled, by track."""
 SKY, LAND = "sky", "terrain"
+SHADE = 85.0
+"""Brightness below which asphalt lies in the shade: the jungle's is 40 to 60 there, and over 120 in the sun."""
 
 
 @dataclass
@@ -204,6 +206,10 @@ def compare_regions(
             "real_spread": round(float(real.mean(axis=1).std()), 1),
             "drawn_spread": round(float(drawn.mean(axis=1).std()), 1),
         }
+        if name == "asphalt":
+            dark, drawn_dark = (colours.mean(axis=1) < SHADE for colours in (real, drawn))
+            regions[name]["dark"] = [float(dark.mean()), float(drawn_dark.mean())]
+            regions[name]["both_dark_or_light"] = float((dark == drawn_dark).mean())
     return regions
 
 
@@ -253,6 +259,9 @@ def report(figures: dict[str, Any]) -> None:
         colours = "".join(f"{' '.join(f'{c:.0f}' for c in rgb):>22}" for rgb in (real, drawn))
         distance = float(np.linalg.norm(real - drawn))
         print(f"{name:<9}{colours}{distance:>10.1f}{row['real_spread']:>8.1f}{row['drawn_spread']:>7.1f}")
+    asphalt = figures["regions"]["asphalt"]
+    (dark, drawn_dark), alike = asphalt["dark"], asphalt["both_dark_or_light"]
+    print(f"asphalt in the shade: real {dark:.0%}, drawn {drawn_dark:.0%}, alike {alike:.0%}")
     for name, row in figures["edges"].items():
         print(f"lines, {name}: median {row['median']} px, 95 % {row['95%']} px of {row['points']} points")
 
