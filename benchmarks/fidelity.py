@@ -53,7 +53,7 @@ REGIONS = {
 """m right of the centre line where each region of the road is sampled, by track."""
 SKY, LAND = "sky", "terrain"
 SHADE = 85.0
-"""Brightness below which asphalt lies in the shade: the jungle's is 40 to 60 there, and over 120 in the sun."""
+"""Brightness below which asphalt lies in the shade: the jungle's is 40 to 60 there, above 120 in the sun."""
 
 
 @dataclass

@@ -23,6 +23,8 @@ from udacity_gym.world.track.track import Track
 JUNGLE = Track.load("jungle")
 REFERENCE = Path(__file__).with_name("reference") / "jungle.png"
 PLACES = (0.0, 188.0, 500.0, 660.0, 841.3, 1188.0, 1325.0, 1438.0)
+SUN_LEFT, SUN_RIGHT = 405.0, 600.0
+"""m along the track where the sun shines from either side."""
 OVER, UNDER = 841.3, 1360.5
 """m along the track where it passes over itself: on the bridge, and below it."""
 
@@ -245,7 +247,7 @@ def road_ahead(track, s, offset=2.5):
 
 def test_measured_shade_takes_the_place_of_cast_shadows():
     square = [[603.0, -4.5], [609.0, -4.5], [609.0, 4.5], [603.0, 4.5]]
-    hole = [[605.0, 1.0], [607.5, 1.0], [607.5, 4.0], [605.0, 4.0]]
+    hole = [[603.7, 1.0], [607.5, 1.0], [607.5, 4.0], [603.7, 4.0]]
     dark = changed(shade=[{"from": 590.0, "to": 620.0, "outlines": [square]}])
     holed = changed(shade=[{"from": 590.0, "to": 620.0, "outlines": [square, hole]}])
     sunny = changed(shade=[{"from": 1400.0, "to": 1480.0}])  # where cliffs would throw their shadow
@@ -254,25 +256,24 @@ def test_measured_shade_takes_the_place_of_cast_shadows():
     assert road_ahead(sunny, 1438.0) > 2 * road_ahead(JUNGLE, 1438.0)
 
 
-def test_the_lane_that_leans_to_the_sun_is_lighter():
+def with_road(**road):
+    """The jungle with another road."""
     data = copy.deepcopy(JUNGLE.data)
-    data["road"] |= {"crown": 0.2, "left_lighter": 0.0}
-    crowned = Track(data)
-    right = [
-        math.sin(crowned.pose_at(s).yaw + 1.0472) for s in (1056.0, 600.0)
-    ]  # the sun's part to the right
-    for s, sun in zip((1056.0, 600.0), right, strict=True):
-        lanes = [road_ahead(crowned, s, offset) for offset in (-2.5, 2.5)]
-        assert abs(sun) > 0.5
-        assert (lanes[1] - lanes[0]) * sun > 3.0
+    data["road"].update(road)
+    return Track(data)
+
+
+@pytest.mark.parametrize("s", [SUN_LEFT, SUN_RIGHT])
+def test_the_lane_that_leans_to_the_sun_is_lighter(s):
+    crowned = with_road(crown=0.2, left_lighter=0.0)
+    sun = math.sin(crowned.pose_at(s).yaw + 1.0472)  # how far to the right it is
+    left, right = (road_ahead(crowned, s, offset) for offset in (-2.5, 2.5))
+    assert abs(sun) > 0.7
+    assert (right - left) * sun > 5.0
 
 
 def test_the_left_half_of_the_road_may_be_lighter():
-    data = copy.deepcopy(JUNGLE.data)
-    data["road"]["left_lighter"] = 0.0
-    plain = Track(data)
-    data["road"]["left_lighter"] = 0.3
-    lighter = Track(data)
+    plain, lighter = with_road(left_lighter=0.0), with_road(left_lighter=0.3)
     assert road_ahead(lighter, 600.0, -2.5) > 1.2 * road_ahead(plain, 600.0, -2.5)
     assert road_ahead(lighter, 600.0, 2.5) == pytest.approx(road_ahead(plain, 600.0, 2.5), rel=0.02)
 
