@@ -1,14 +1,17 @@
-"""What conditions and sensors cost: ms per image of 320x160, on one core, around a track.
+"""What conditions, sensors and the chase view cost: ms per image, on one core, around a track.
 
     python benchmarks/conditions_speed.py [--track lake]
 
-Printed is the mean over places of the best of several rounds: what an undisturbed core takes.
+Printed is the mean over places of the best of several rounds: what an undisturbed core takes; and its ratio
+to a plain image of 320x160, the size of all but the chase view.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,27 +31,35 @@ def main() -> None:
     track = Track.load(parser.parse_args().track)
     rig = CameraRig(track)
     stations = np.linspace(0.0, track.length, POSITIONS, endpoint=False)
-    rows = [
-        camera_row(track.pose_at(s, track.reference_offset), "center", "autonomous")[None] for s in stations
-    ]
+    poses = [track.pose_at(s, track.reference_offset) for s in stations]
+    rows = [camera_row(pose, "center", "autonomous")[None] for pose in poses]
     shape = (1, rig.height, rig.width)
     image, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
     labels = np.empty(shape, np.uint8)
 
-    def measure(**settings: object) -> float:
+    def measure(draw: Callable[[int], object]) -> float:
         best = [float("inf")] * POSITIONS
         for _ in range(ROUNDS):
-            for place, row in enumerate(rows):
+            for place in range(POSITIONS):
                 start = time.perf_counter()
-                rig.renderer.render(row, image, [0], **settings)
+                draw(place)
                 best[place] = min(best[place], time.perf_counter() - start)
         return 1e3 * sum(best) / POSITIONS
 
-    print(f"{'plain':<16} {measure():.2f} ms")
-    print(f"{'depth':<16} {measure(depth=depth):.2f} ms")
-    print(f"{'both sensors':<16} {measure(depth=depth, labels=labels):.2f} ms")
+    plain = measure(lambda place: rig.renderer.render(rows[place], image, [0]))
+
+    def report(name: str, ms: float) -> None:
+        print(f"{name:<16} {ms:.2f} ms {ms / plain:.2f}")
+
+    def render(**settings: Any) -> float:
+        return measure(lambda place: rig.renderer.render(rows[place], image, [0], **settings))
+
+    report("plain", plain)
+    report("depth", render(depth=depth))
+    report("both sensors", render(depth=depth, labels=labels))
     for name, conditions in NAMED.items():
-        print(f"{name:<16} {measure(looks=[Look(conditions, 1)]):.2f} ms")
+        report(name, render(looks=[Look(conditions, 1)]))
+    report("chase, 640x360", measure(lambda place: rig.view("chase", poses[place], 640, 360)))
 
 
 if __name__ == "__main__":

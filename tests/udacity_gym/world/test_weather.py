@@ -12,7 +12,7 @@ import pytest
 
 from udacity_gym.conditions import NAMED, Conditions
 from udacity_gym.sensors import Label
-from udacity_gym.world.rendering.camera import CameraRig
+from udacity_gym.world.rendering.camera import CameraRig, Shot
 from udacity_gym.world.rendering.weather import weather
 from udacity_gym.world.scene.scenery import scene_of
 from udacity_gym.world.track.track import Track
@@ -127,6 +127,61 @@ def test_the_lower_the_sun_the_warmer_and_darker_the_road(image):
         levels.append(road.mean())
     assert ratios == sorted(ratios)
     assert levels == sorted(levels, reverse=True)
+
+
+@pytest.mark.parametrize("s", [250.0, 300.0, 760.0, 1000.0])
+@pytest.mark.parametrize("name", ["dusk", "dawn"])
+def test_nothing_on_the_ground_is_brighter_at_dusk_and_dawn_than_at_noon(rig, lake, name, s):
+    pose, names = lake.pose_at(s, 0.4), ("center", "center_segmentation")
+    noon, low = (rig.draw_all(pose, names, conditions=NAMED[like]) for like in ("noon", name))
+    ground = np.isin(noon["center_segmentation"], (Label.ROAD, Label.KERB, Label.TERRAIN))
+    brighter = low["center"][ground].mean(axis=1) - noon["center"][ground].mean(axis=1)
+    assert (brighter > 12).mean() < 0.01
+    assert brighter.mean() < -10
+
+
+@pytest.mark.parametrize("s", [250.0, 760.0, 1000.0])
+@pytest.mark.parametrize("name", ["dusk", "low_sun"])
+def test_a_low_sun_lights_hills_as_smoothly_as_the_day(rig, lake, name, s):
+    """No tiles and no saw-teeth: the ratio of an image to that by day hardly changes from pixel to pixel."""
+    pose, names = lake.pose_at(s, 0.4), ("center", "center_segmentation", "center_depth")
+    day, low = (rig.draw_all(pose, names, conditions=NAMED[like]) for like in ("clear", name))
+    land = (day["center_segmentation"] == Label.TERRAIN) & (day["center_depth"] < 60.0)
+    ratio = low["center"].astype(float).mean(axis=2) / np.maximum(
+        day["center"].astype(float).mean(axis=2), 8.0
+    )
+    beside = land[:, 1:] & land[:, :-1] & (np.abs(np.diff(day["center_depth"], axis=1)) < 1.0)
+    steps = np.abs(np.diff(ratio, axis=1))[beside]
+    assert beside.sum() > 300
+    assert np.quantile(steps, 0.98) < 0.15
+
+
+def test_ice_is_glossy_and_bluish_where_snow_is_white(rig, lake):
+    pose, names = lake.pose_at(300.0, 0.4), ("center", "center_segmentation")
+    ice, snow, dry = (
+        rig.draw_all(pose, names, conditions=NAMED[name]) for name in ("ice", "snow", "overcast")
+    )
+    road, land = (ice["center_segmentation"] == label for label in (Label.ROAD, Label.TERRAIN))
+    road[120:] = False
+    blue = {
+        name: seen["center"][road].astype(float).mean(axis=0) for name, seen in (("ice", ice), ("dry", dry))
+    }
+    assert blue["ice"][2] - blue["ice"][0] > 12 > blue["dry"][2] - blue["dry"][0]
+    assert ice["center"][land].mean() < snow["center"][land].mean() - 25  # frost, no cover
+    far, near = ice["center"][68:76, 140:180].mean(), ice["center"][110:130, 140:180].mean()
+    assert far > near + 15  # it mirrors the sky
+
+
+def test_images_of_a_batch_do_not_depend_on_the_other_conditions_in_it(rig, lake):
+    shots = [Shot(lake.pose_at(100.0 * k), conditions=NAMED[name], seed=k) for k, name in enumerate(NAMED)]
+    planes = rig.planes(len(shots), 1, ("depth",))
+    rig.shoot(shots, ("center",), planes)
+    for k, shot in enumerate(shots):
+        alone = rig.draw_all(
+            shot.pose, ("center", "center_depth"), conditions=shot.conditions, seed=shot.seed
+        )
+        np.testing.assert_array_equal(planes[None][0, k], alone["center"])
+        np.testing.assert_array_equal(planes["depth"][0, k], alone["center_depth"])
 
 
 def test_a_low_sun_dazzles_who_drives_towards_it(rig, lake):

@@ -33,8 +33,8 @@ YAW = math.radians(0.723)
 """rad that every camera points to the right of the car's nose."""
 ROLL = math.radians(1.20)
 """rad that every camera is rolled: the horizon falls to the right."""
-CHASED = 7.0
-"""m that the chase view is behind the car."""
+CHASED, ABOVE, LOOKING_DOWN = 7.0, 3.0, math.radians(12.0)
+"""m that the chase view is behind the car and above it; rad that it looks down."""
 KINDS = {"depth": np.float32, "segmentation": np.uint8}
 """Types of the sensors' arrays."""
 Planes: TypeAlias = "Mapping[str | None, NDArray[Any]]"
@@ -382,6 +382,8 @@ class CameraRig:
 
 
 def _chase_row(pose: Pose) -> NDArray[np.float32]:
-    body = rotation(pose.yaw, 0.0, 0.0)
-    position = np.array([pose.x, pose.y, pose.z + 3.0]) - CHASED * body[0]
-    return np.concatenate([position, rotation(pose.yaw, math.radians(-12.0), 0.0).ravel()]).astype(np.float32)
+    """The camera behind and above the car; it goes along with the slope of the road, not with its camber."""
+    forward = rotation(pose.yaw, pose.pitch, 0.0)[0]
+    position = np.array([pose.x, pose.y, pose.z + ABOVE]) - CHASED * forward
+    axes = rotation(pose.yaw, pose.pitch - LOOKING_DOWN, 0.0)
+    return np.concatenate([position, axes.ravel()]).astype(np.float32)

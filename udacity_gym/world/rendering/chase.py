@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Image
-from udacity_gym.world.jit import F, cached_kernel
+from udacity_gym.world.jit import F, cached_kernel, kernel
 from udacity_gym.world.records import Rgb, Vector, unpack
 from udacity_gym.world.rendering.polygons import NEAR, draw_faces
 from udacity_gym.world.rendering.rays import Camera, Projection, column_tangent, pixel_ray, row_tangent
@@ -29,6 +29,38 @@ _ZERO = F(0.0)
 _ONE = F(1.0)
 _HALF = F(0.5)
 _WHITE = F(255.0)
+
+
+@kernel
+def _extent(projection: Projection, shadow: GroundShadow) -> tuple[int, int, int, int]:
+    """Rows and columns of the image that can show the shadow: the first, and that after the last, of each."""
+    frame = shadow.frame
+    top, bottom, left, right = F(1e9), F(-1e9), F(1e9), F(-1e9)
+    for corner in range(8):
+        high, far, wide = corner & 1, (corner >> 1) & 1, (corner >> 2) & 1
+        ahead = shadow.begin[0] + F(far * shadow.cells.shape[1] * CELL)
+        aside = shadow.begin[1] + F(wide * shadow.cells.shape[0] * CELL)
+        camera = unpack(Camera, projection.camera)
+        position, forward, right_axis, up = camera.position, camera.forward, camera.right, camera.up
+        x = frame[0] + ahead * frame[3] + aside * frame[6] - position.x
+        y = frame[1] + ahead * frame[4] + aside * frame[7] - position.y
+        z = frame[2] + ahead * frame[5] + aside * frame[8] - position.z
+        z += (F(2.0) * F(high) - _ONE) * SHADOW_HEIGHT
+        depth = x * forward.x + y * forward.y + z * forward.z
+        if depth < NEAR:
+            return 0, projection.height, 0, projection.width
+        scale = projection.focal / depth
+        column = F(projection.width) * _HALF + scale * (
+            x * right_axis.x + y * right_axis.y + z * right_axis.z
+        )
+        row = F(projection.height) * _HALF - scale * (x * up.x + y * up.y + z * up.z)
+        top, bottom, left, right = min(top, row), max(bottom, row), min(left, column), max(right, column)
+    return (
+        np.int64(min(max(top, _ZERO), F(projection.height))),
+        np.int64(min(max(bottom + _ONE, _ZERO), F(projection.height))),
+        np.int64(min(max(left, _ZERO), F(projection.width))),
+        np.int64(min(max(right + _ONE, _ZERO), F(projection.width))),
+    )
 
 
 @cached_kernel
@@ -56,10 +88,11 @@ def shade_ground(
     root, forward = Vector(frame[0], frame[1], frame[2]), Vector(frame[3], frame[4], frame[5])
     left, begin_x, begin_y = Vector(frame[6], frame[7], frame[8]), shadow.begin[0], shadow.begin[1]
     last_row, last_column = F(cells.shape[0] - 1.01), F(cells.shape[1] - 1.01)
-    for i in range(height):
+    top, bottom, first, last = _extent(projection, shadow)
+    for i in range(top, bottom):
         row = np.uint64(i)
         v = row_tangent(projection, i)
-        for j in range(width):
+        for j in range(first, last):
             column = np.uint64(j)
             far = scratch.depth[row, column]
             if far > SHADOW_REACH or scratch.labels[row, column] != _GROUND:

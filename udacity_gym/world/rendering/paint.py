@@ -336,13 +336,11 @@ def _paint_ground(block: Block, scene: SceneArrays, scratch: Scratch, smooth: bo
             depth, ray = min(t[row, lane], FAR), lane_ray(steps, middle, e)
             x, y = east + depth * ray.x, north + depth * ray.y
             footprint = depth * steps.tangent
+            fine = textures[texel(GROUND, x * FINE_TEXELS, y * FINE_TEXELS, footprint * FINE_FOOTPRINT)]
             if smooth:
-                near = texels(GROUND, x * FINE_TEXELS, y * FINE_TEXELS, footprint * FINE_FOOTPRINT)
-                fine = near.contrast * pattern(textures, near)
                 near = texels(GROUND, x * COARSE_TEXELS, y * COARSE_TEXELS, footprint * COARSE_TEXELS)
                 coarse = near.contrast * pattern(textures, near)
             else:
-                fine = textures[texel(GROUND, x * FINE_TEXELS, y * FINE_TEXELS, footprint * FINE_FOOTPRINT)]
                 coarse = textures[
                     texel(GROUND, x * COARSE_TEXELS, y * COARSE_TEXELS, footprint * COARSE_TEXELS)
                 ]

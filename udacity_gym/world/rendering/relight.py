@@ -21,7 +21,7 @@ from udacity_gym.world.jit import F, cached_kernel, index, inline, kernel
 from udacity_gym.world.records import Rgb, unpack
 from udacity_gym.world.rendering.paint import reflection
 from udacity_gym.world.rendering.rays import Camera, Projection, pixel_ray, row_tangent
-from udacity_gym.world.rendering.sampling import BLUE, GREEN, RED, cell_of, pattern, texel, texels
+from udacity_gym.world.rendering.sampling import BLUE, GREEN, RED, cell_of, pattern, rgb, texel, texels
 from udacity_gym.world.rendering.survey import Planes, planes_of
 from udacity_gym.world.rendering.weather import DRAWN_LEVEL, LIT_BY_SLOPE, Light
 from udacity_gym.world.scene.scene_arrays import SLOPE_UNIT, Land, Palette, Road, SceneArrays
@@ -33,7 +33,7 @@ FRESH_SNOW = Rgb.of((236.0, 239.0, 246.0))
 """RGB of snow on level ground in the usual light."""
 FROST = Rgb.of((198.0, 210.0, 222.0))
 """RGB of frost on grass and sand in the usual light."""
-ROAD_ICE, ICE_TINT = Rgb.of((128.0, 146.0, 168.0)), F(0.42)
+ROAD_ICE, ICE_TINT = Rgb.of((112.0, 138.0, 172.0)), F(0.55)
 """RGB of ice on the road, and the share of the road's own colour that it hides."""
 CLEARED_EDGE = F(2.6)
 """m inside the edge of the road from where snow stays lying: wheels keep the rest clear."""
@@ -86,6 +86,7 @@ class Row(NamedTuple):
         cover: [0, 1] share that snow or frost covers.
         slant: sine of the angle between the ray and level ground.
         label: what is shown, (width,) int32.
+        packed: colours, (width,) int32.
     """
 
     red: NDArray[np.float32]
@@ -103,12 +104,13 @@ class Row(NamedTuple):
     cover: NDArray[np.float32]
     slant: NDArray[np.float32]
     label: NDArray[np.int32]
+    packed: NDArray[np.int32]
 
     @staticmethod
     def of(width: int) -> Row:
         """Allocate the memory for images of a width."""
-        planes = [np.zeros(width, np.float32) for _ in Row._fields[:-1]]
-        return Row(*planes, np.zeros(width, np.int32))
+        planes = [np.zeros(width, np.float32) for _ in Row._fields[:-2]]
+        return Row(*planes, np.zeros(width, np.int32), np.zeros(width, np.int32))
 
 
 @inline
@@ -204,11 +206,14 @@ def _load(i: int, projection: Projection, planes: Planes, image: Image, row: Row
         label = np.int32(planes.labels[at_row, at])
         row.label[at] = label
         skies += np.int32(label == _SKY)
+    for j in range(projection.width):  # single bytes can only be read one by one; the rest is vectorised
+        at = np.uint64(j)
+        red, green = np.int32(image[at_row, at, RED]), np.int32(image[at_row, at, GREEN])
+        row.packed[at] = red | (green << 8) | (np.int32(image[at_row, at, BLUE]) << 16)
     for j in range(projection.width):
         at = np.uint64(j)
-        row.red[at] = F(image[at_row, at, RED])
-        row.green[at] = F(image[at_row, at, GREEN])
-        row.blue[at] = F(image[at_row, at, BLUE])
+        colour = rgb(row.packed[at])
+        row.red[at], row.green[at], row.blue[at] = colour.red, colour.green, colour.blue
     position = unpack(Camera, projection.camera).position
     for j in range(projection.width):
         at = np.uint64(j)
@@ -609,9 +614,16 @@ def _relight_one(
         at_row, exposure = np.uint64(i), light.exposure
         for j in range(width):
             at = np.uint64(j)
-            image[at_row, at, RED] = _to_byte(row.red[at] * exposure)
-            image[at_row, at, GREEN] = _to_byte(row.green[at] * exposure)
-            image[at_row, at, BLUE] = _to_byte(row.blue[at] * exposure)
+            red = np.int32(min(max(row.red[at] * exposure, _ZERO), _WHITE))
+            green = np.int32(min(max(row.green[at] * exposure, _ZERO), _WHITE))
+            blue = np.int32(min(max(row.blue[at] * exposure, _ZERO), _WHITE))
+            row.packed[at] = red | (green << 8) | (blue << 16)
+        for j in range(width):
+            at = np.uint64(j)
+            colour = row.packed[at]
+            image[at_row, at, RED] = np.uint8(colour & 255)
+            image[at_row, at, GREEN] = np.uint8((colour >> 8) & 255)
+            image[at_row, at, BLUE] = np.uint8(colour >> 16)
 
 
 @kernel
