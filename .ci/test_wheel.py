@@ -39,6 +39,8 @@ WITHOUT: Mapping[str, Sequence[str]] = {
     "onnx": ("drive", "model.onnx"),
     "keras": ("drive", "model.h5"),
     "completion": ("completion", "bash"),
+    "ray": ("evaluate", "expert", "--suite", "smoke-v1", "--executor", "ray"),
+    "slurm": ("evaluate", "expert", "--suite", "smoke-v1", "--executor", "slurm"),
 }
 """A command that fails for want of each extra."""
 MODULES = {
