@@ -76,7 +76,8 @@ def environment(port: int, steps: int) -> float:
 
     policy = RoadFollower()
     metres = 0.0
-    with gymnasium.make(udacity_gym.ENV_ID, simulator="remote", port=port) as env:
+    options = {"connect_timeout": 300.0}
+    with gymnasium.make(udacity_gym.ENV_ID, simulator="remote", port=port, simulator_options=options) as env:
         observation, info = env.reset(seed=0)
         for _ in range(steps):
             throttle = 0.1 * (TARGET - info["speed"] / MPH)

@@ -71,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         udacity_gym.ENV_ID,
         simulator=options.simulator,
         port=options.port,
-        simulator_options={"on_reset": "brake"},  # without a reset, the car is braked
+        # Where the simulator has no reset, the car is braked. There is time to start the simulator.
+        simulator_options={"on_reset": "brake", "connect_timeout": 600.0},
     )
     driver = options.policy or RoadFollower()
     metres = 0.0
