@@ -3,8 +3,8 @@
 Everything is measured in one run on this machine, as ratios to one process, and alternately. The times by the
 wall clock need a machine that does nothing else; the processor times do not.
 
-The figures of the cluster are a model on paper, with constants from the measurement, and of networks, disks and
-schedulers those in `Cluster`.
+The figures of the cluster are a model on paper, with constants from the measurement; those of networks, disks
+and schedulers are in `Cluster`.
 
 Run it with: python benchmarks/scale.py [--repeats 3] [--workers 1 2] [--output FILE.json]
 """
