@@ -1,8 +1,10 @@
 """What more cores, Ray and more cars per process are worth, and what a cluster would make of it.
 
-Everything is measured in one run on this machine, as ratios to one process, and alternately, so that whatever
-else the machine does falls on all alike. The figures of the cluster are a model on paper: constants from the
-measurement, and of networks, disks and schedulers those that are given as options.
+Everything is measured in one run on this machine, as ratios to one process, and alternately. The times by the
+wall clock need a machine that does nothing else; the processor times do not.
+
+The figures of the cluster are a model on paper, with constants from the measurement; those of networks, disks
+and schedulers are in `Cluster`.
 
 Run it with: python benchmarks/scale.py [--repeats 3] [--workers 1 2] [--output FILE.json]
 """
@@ -51,7 +53,7 @@ class Work:
     """
 
     drives: int = 16
-    drive_seconds: float = 20.0
+    drive_seconds: float = 10.0
     frames: int = 300
     rollouts: int = 8
     trials: int = 4
@@ -121,6 +123,15 @@ def seconds_of(do: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+def cpu_seconds(processes: set[int]) -> float:
+    """Seconds of processor time that some processes have used."""
+    ticks = 0
+    for process in processes:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def nothing(_: int) -> int:
     """A job without work; says which process does it."""
     return os.getpid()
@@ -171,17 +182,23 @@ def measure(work: Work, workers: list[int], repeats: int, with_ray: bool) -> dic
         }
         for executor in executors.values():
             warm_up(executor, max(workers), recording)
-        seconds: dict[str, dict[str, list[float]]] = {
-            kind: {name: [] for name in executors} for kind in kinds
+        processes = {
+            name: {os.getpid(), *(process for _, process in _map(executor, nothing, 100))}
+            for name, executor in executors.items()
         }
+        seconds: dict[str, dict[str, list[float]]] = {kind: {n: [] for n in executors} for kind in kinds}
+        cpu: dict[str, dict[str, list[float]]] = {kind: {n: [] for n in executors} for kind in kinds}
         for _ in range(repeats):
             for kind, do in kinds.items():
                 for name, executor in executors.items():
+                    before = cpu_seconds(processes[name])
                     seconds[kind][name].append(seconds_of(partial(do, executor)))
-        results["seconds"] = {
-            kind: {name: statistics.median(values) for name, values in row.items()}
-            for kind, row in seconds.items()
-        }
+                    cpu[kind][name].append(cpu_seconds(processes[name]) - before)
+        for title, measured in (("seconds", seconds), ("cpu_seconds", cpu)):
+            results[title] = {
+                kind: {name: statistics.median(values) for name, values in row.items()}
+                for kind, row in measured.items()
+            }
         results["job_ms"] = {
             name: 1000 * seconds_of(partial(_map_nothing, executor, 200)) / 200
             for name, executor in executors.items()
@@ -256,10 +273,10 @@ def model(
     one = "1 process (this one)"
     # A drive of a lap at 10 m/s and one of this run take time in proportion to their steps.
     lap = 110.0
-    drive = results["seconds"]["suite"][one] / work.drives * lap / work.drive_seconds
-    row = results["seconds"]["rollouts of a round"][one] / (work.rollouts * work.frames)
+    drive = results["cpu_seconds"]["suite"][one] / work.drives * lap / work.drive_seconds
+    row = results["cpu_seconds"]["rollouts of a round"][one] / (work.rollouts * work.frames)
     episode = results["episode_bytes"] * lap / work.drive_seconds
-    handling = max(ms for name, ms in results["job_ms"].items()) / 1000
+    handling = min(ms for name, ms in results["job_ms"].items() if name != one) / 1000
     cores = cluster.nodes * cluster.cores
     titles = ("computing", "network", "disk", "files", "scheduler")
     rows = [["", "jobs", *(f"{title}, s" for title in titles), "limit", "speed-up"]]
@@ -295,8 +312,15 @@ def show(results: dict[str, Any], cluster: Cluster) -> None:
     for kind, row in seconds.items():
         rows.append([kind, *(f"{row[one] / row[name]:.2f} ({row[name]:.1f})" for name in names)])
     print(table(rows, header=True))
-    batched, single = (seconds[kind][one] for kind in (f"suite, {CARS} cars at once", "suite"))
-    print(f"\n{CARS} cars at once on one core: {single / batched:.2f} times one car at a time")
+    print("\nProcessor time relative to one process, which other programs do not disturb; 1 is no overhead\n")
+    rows = [["", *names]]
+    for kind, row in results["cpu_seconds"].items():
+        rows.append([kind, *(f"{row[name] / row[one]:.2f} ({row[name]:.1f})" for name in names)])
+    print(table(rows, header=True))
+    cpu = results["cpu_seconds"]
+    batched, single = (cpu[kind][one] for kind in (f"suite, {CARS} cars at once", "suite"))
+    quicker = f"{single / batched:.2f} times one car at a time"
+    print(f"\n{CARS} cars at once on one core: {quicker}, in processor time")
     print("\nWhat a worker costs\n")
     rows = [["", "a job, ms", "memory, MB"]]
     rows += [[n, f"{results['job_ms'][n]:.1f}", f"{results['worker_mb'][n]:.0f}"] for n in names]
