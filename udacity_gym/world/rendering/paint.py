@@ -170,7 +170,8 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             reflected = reflection(gloss, sun, ray, slope[row, lane] - ray.z)
             matt[row, lane] = SKYLIGHT / max(reflected, SKYLIGHT * _HALF)
             bright = reflected + grain
-            bright *= _ONE + road.left_lighter * step_up(-offset, LANE_BLEND, _ZERO)
+            left = min(max(_HALF - offset * (_ONE / LANE_BLEND), _ZERO), _ONE)
+            bright *= _ONE + road.left_lighter * left
             red[row, lane] = colour.red * bright * (_ONE + SHOULDER_RED * shoulder)
             green[row, lane] = colour.green * bright * (_ONE + SHOULDER_GREEN * shoulder)
             blue[row, lane] = colour.blue * bright
