@@ -147,7 +147,7 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     steps, sun = steps_of(block), air.sun
     s, d, along, across = scratch.s, scratch.d, scratch.along, scratch.across
     slope, span, covered, share = scratch.slope, scratch.span, scratch.covered, scratch.road
-    matt = scratch.matt
+    reflections = scratch.reflections
     red, green, blue = scratch.red, scratch.green, scratch.blue
     scale = road.asphalt_texels
     widest = _widest(road)
@@ -168,13 +168,21 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
                 contrast * near.contrast * (_ONE - SHOULDER_CALM * shoulder) * pattern(scene.textures, near)
             )
             reflected = reflection(gloss, sun, ray, slope[row, lane] - ray.z)
-            matt[row, lane] = SKYLIGHT / max(reflected, SKYLIGHT * _HALF)
+            reflections[row, lane] = reflected
             bright = reflected + grain
-            bright *= _ONE + road.left_lighter * step_up(-offset, LANE_BLEND, _ZERO)
             red[row, lane] = colour.red * bright * (_ONE + SHOULDER_RED * shoulder)
             green[row, lane] = colour.green * bright * (_ONE + SHOULDER_GREEN * shoulder)
             blue[row, lane] = colour.blue * bright
             share[row, lane] = _ONE
+        if road.left_lighter == _ZERO:
+            continue
+        for e in range(LANES):
+            lane = np.uint64(e)
+            left = min(max(_HALF - d[row, lane] * (_ONE / LANE_BLEND), _ZERO), _ONE)
+            lighter = _ONE + road.left_lighter * left
+            red[row, lane] *= lighter
+            green[row, lane] *= lighter
+            blue[row, lane] *= lighter
 
 
 @kernel
@@ -382,7 +390,7 @@ def shine(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     if frame.columns == _ZERO:
         return
     t, slope, covered, span = scratch.t, scratch.slope, scratch.covered, scratch.span
-    share, matt = scratch.road, scratch.matt
+    share, reflections = scratch.road, scratch.reflections
     red, green, blue = scratch.red, scratch.green, scratch.blue
     widest = _widest(unpack(Road, scene.road))
     steps, position = steps_of(block), unpack(Camera, block.projection.camera).position
@@ -410,7 +418,8 @@ def shine(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             # What is outside the map, or on a bridge, keeps its colour.
             mapped = np.int32(inside_x == x) & np.int32(inside_y == y) & np.int32(slope[row, lane] != DECK)
             direct = _ONE + F(mapped) * (direct - _ONE)
-            sky = (_ONE - direct) * (_ONE + paved * share[row, lane] * (matt[row, lane] - _ONE))
+            matt = SKYLIGHT / max(reflections[row, lane], SKYLIGHT * _HALF)
+            sky = (_ONE - direct) * (_ONE + paved * share[row, lane] * (matt - _ONE))
             red[row, lane] *= direct + ambient.red * sky
             green[row, lane] *= direct + ambient.green * sky
             blue[row, lane] *= direct + ambient.blue * sky

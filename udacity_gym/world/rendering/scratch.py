@@ -61,7 +61,7 @@ class Scratch(NamedTuple):
         along, across: m, how far a pixel extends along the track and across it.
         red, green, blue: colour, [0, 255] and above.
         road: share of the pixel that is road or kerb.
-        matt: brightness of the road in the shade, relative to that in the same direction in the sun.
+        reflections: `paint.reflection` of the road in the sun.
         packed: (LANES,) int32, colours of a row.
         depth: (height, width) float32 m, of the whole image.
         labels: (height, width) uint8, what stands upright, see `sensors.Label`; the ground is `SKY` until
@@ -93,7 +93,7 @@ class Scratch(NamedTuple):
     green: NDArray[np.float32]
     blue: NDArray[np.float32]
     road: NDArray[np.float32]
-    matt: NDArray[np.float32]
+    reflections: NDArray[np.float32]
     packed: NDArray[np.int32]
     depth: NDArray[np.float32]
     labels: NDArray[np.uint8]
@@ -132,7 +132,7 @@ class Scratch(NamedTuple):
             green=plane(),
             blue=plane(),
             road=plane(),
-            matt=plane(),
+            reflections=plane(),
             packed=np.zeros(LANES, np.int32),
             depth=np.zeros((height, width), np.float32),
             labels=np.zeros((height, width), np.uint8),

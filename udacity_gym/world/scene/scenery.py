@@ -228,7 +228,7 @@ def _paint(track: Track) -> NDArray[np.float32]:
     painted[::2] -= ends - begins
     lap, rest = np.divmod(s, length)
     total = painted[-1]
-    return (lap * total + np.interp(rest, knots, painted, 0.0, total)).astype(np.float32)
+    return np.asarray(lap * total + np.interp(rest, knots, painted, 0.0, total), np.float32)
 
 
 def _decks(track: Track) -> NDArray[np.float32]:
