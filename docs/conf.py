@@ -22,6 +22,8 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "Thumbs.db", "**.ipynb_checkpoints"]
+# Attributes of several classes have the same name, such as `s`; a docstring that names it means none of them.
+suppress_warnings = ["ref.python"]
 templates_path: list[str] = []
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
