@@ -7,7 +7,7 @@
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=2G
 #SBATCH --time=04:00:00
-#SBATCH --output=slurm/%j.log
+#SBATCH --output=%x-%j.log
 set -euo pipefail
 
 source venv/bin/activate # with: pip install "udacity-gym[slurm]"

@@ -58,6 +58,25 @@ def test_a_training_that_fails_is_named_and_the_others_are_there(recording, tmp_
         learn_many("bc", recording, SETTINGS, tmp_path)
 
 
+def test_a_folder_that_is_in_use_is_refused_by_everything_that_writes_into_it(recording, tmp_path):
+    from algorithms import BehavioralCloning, DAgger
+    from udacity_gym.evaluation import run_suite
+
+    env = gymnasium.make("UdacitySim-v0", disable_env_checker=True)
+    cloning = BehavioralCloning(recording, folder=tmp_path / "bc", progress=False, **SMALL)
+    dagger = DAgger(env=env, expert=PurePursuit(), folder=tmp_path / "dagger", progress=False)
+    runs = {
+        "bc": cloning.learn,
+        "dagger": dagger.learn,
+        "suite": lambda: run_suite("pid", "smoke-v1", folder=tmp_path / "suite"),
+    }
+    for name, run in runs.items():
+        with using_folder(tmp_path / name), pytest.raises(UdacityGymError, match="another run is writing"):
+            run()
+        assert list((tmp_path / name).iterdir()) == []
+    env.close()
+
+
 @pytest.mark.long
 def test_a_sweep_finds_settings_and_goes_on_after_an_interruption(tmp_path, capsys, recording):
     optuna = pytest.importorskip("optuna")

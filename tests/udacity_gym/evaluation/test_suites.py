@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from functools import partial
 
@@ -366,7 +367,7 @@ def test_a_torn_line_is_cut_off_a_log(drunk_result, tmp_path):
 
 def test_a_policy_that_can_not_be_pickled_is_refused_for_several_processes():
     policy = Straight()
-    policy.hook = lambda: None
+    policy.hook = threading.Lock()
     with pytest.raises(OptionError, match="use one process"):
         run_suite(policy, SHORT, executor=2)
     with pytest.raises(OptionError, match="folder"):
