@@ -19,18 +19,20 @@ import argparse
 import json
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from alignment import Aligner, Alignment, dead_reckon
+from alignment import FOCAL, Aligner, Alignment, dead_reckon
 from numpy.typing import NDArray
 
 from udacity_gym.recording import open_recording
 from udacity_gym.recording.images import decode_image, encode_jpeg
 from udacity_gym.telemetry import Image
-from udacity_gym.world.rendering.camera import CameraRig
+from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.scene.daylight import Daylight
 from udacity_gym.world.track.track import Track
 
 STARTS = {"lake": (0.0, 0.46, 0.0), "jungle": (0.0, 2.5, 0.0)}
@@ -54,6 +56,12 @@ REGIONS = {
 SKY, LAND = "sky", "terrain"
 SHADE = 85.0
 """Brightness below which asphalt lies in the shade: the jungle's is 40 to 60 there, above 120 in the sun."""
+ROWS = ((64, 84), (84, 108), (108, 136))
+"""Ranges of image rows in which the asphalt is compared, far to near."""
+ANGLES = (0, 20, 40, 60, 90, 180)
+"""Degrees between the directions of view and to the sun, seen from above: limits of the ranges compared."""
+GRAIN = 4.0
+"""px, deviation of the Gaussian that removes what is not grain."""
 
 
 @dataclass
@@ -108,6 +116,7 @@ def main() -> None:
     pairs = [pair for pair in pairs if not options.skip[0] <= pair.frame < options.skip[1]]
     figures["regions"] = compare_regions(pairs, track, frames, aligned)
     figures["edges"] = compare_edges(pairs, track, frames, aligned)
+    figures["asphalt"] = compare_asphalt(pairs, track, frames, aligned)
     write_sheets(pairs, options.output, options.track)
     report(figures)
     if options.cross:
@@ -213,6 +222,43 @@ def compare_regions(
     return regions
 
 
+def compare_asphalt(
+    pairs: list[Pair], track: Track, frames: list[int], aligned: Alignment
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Brightness of the asphalt by image row and angle to the sun, and its grain, real and drawn.
+
+    The grain is the standard deviation of what a wide blur removes.
+    """
+    from udacity_gym.sensors import Label
+
+    sun = Daylight.of(track).sun
+    columns = (np.arange(320) + 0.5 - 160.0) / FOCAL
+    samples: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
+    for pair in pairs:
+        camera = camera_row(aligned.pose(track, frames.index(pair.frame)), "center", "training")
+        ray = camera[3:5] + columns[:, None] * camera[6:8]  # as seen from above, at the height of the horizon
+        cosine = ray @ sun[:2] / np.hypot(*ray.T) / np.hypot(*sun[:2])
+        angle = np.broadcast_to(np.degrees(np.arccos(cosine.clip(-1, 1))), (160, 320))
+        road = cv2.erode((pair.labels == Label.ROAD).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        both = [image.mean(axis=2) for image in (pair.real, pair.drawn)]
+        grain = [image - cv2.GaussianBlur(image, (0, 0), GRAIN) for image in both]
+        for top, bottom in ROWS:
+            inside = road & (np.arange(160)[:, None] >= top) & (np.arange(160)[:, None] < bottom)
+            for low, high in pairwise(ANGLES):
+                chosen = inside & (angle >= low) & (angle < high)
+                values = np.stack([image[chosen] for image in (*both, *grain)])
+                samples.setdefault((f"rows {top}-{bottom}", f"{low}-{high}"), []).append(values)
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for (rows, angles), parts in samples.items():
+        values = np.concatenate(parts, axis=1)
+        if values.shape[1] >= 500:
+            names = ("real", "drawn", "real_grain", "drawn_grain")
+            numbers = (*np.median(values[:2], axis=1), *values[2:].std(axis=1))
+            cell = {name: round(float(x), 1) for name, x in zip(names, numbers, strict=True)}
+            figures.setdefault(rows, {})[angles] = cell
+    return figures
+
+
 def compare_edges(
     pairs: list[Pair], track: Track, frames: list[int], aligned: Alignment
 ) -> dict[str, dict[str, float]]:
@@ -264,6 +310,13 @@ def report(figures: dict[str, Any]) -> None:
     print(f"asphalt in the shade: real {dark:.0%}, drawn {drawn_dark:.0%}, alike {alike:.0%}")
     for name, row in figures["edges"].items():
         print(f"lines, {name}: median {row['median']} px, 95 % {row['95%']} px of {row['points']} points")
+    print("asphalt, by degrees from the sun: brightness real/drawn (grain real/drawn)")
+    for name, cells in figures["asphalt"].items():
+        values = (
+            f"{angles}: {c['real']:.0f}/{c['drawn']:.0f} ({c['real_grain']:.0f}/{c['drawn_grain']:.0f})"
+            for angles, c in cells.items()
+        )
+        print(f"{name:<14}" + "  ".join(values))
 
 
 def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:

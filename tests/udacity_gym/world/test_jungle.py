@@ -407,7 +407,7 @@ def test_edge_lines_are_drawn_where_geometry_puts_them_on_slopes_too():
     misses = [edge_line_miss(s, yellow) for s in places]
     assert np.median(misses) < 0.3
     assert max(misses) < 0.6
-    assert edge_line_miss(390.0, yellow) < 1.0  # a crest cuts through the line
+    assert edge_line_miss(390.0, yellow) < 1.3  # a crest cuts through the line
 
 
 def sheet():

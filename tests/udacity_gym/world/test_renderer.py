@@ -92,7 +92,7 @@ def test_the_bridge_has_black_walls_and_light_stones_but_no_lines(rig, lake):
 def test_dirt_mouths_have_no_line_on_the_right(rig, lake):
     p = image(rig, lake, 92.0, mode="training")
     yellow = (
-        (p[..., :2].mean(axis=2) - p[..., 2] > 85) & (p[..., 0] > 150) & (abs(p[..., 0] - p[..., 1]) < 30)
+        (p[..., :2].mean(axis=2) - p[..., 2] > 60) & (p[..., 0] > 140) & (abs(p[..., 0] - p[..., 1]) < 30)
     )
     assert yellow[85:125, :150].sum() > 12
     assert yellow[85:125, 170:].sum() < 5

@@ -149,14 +149,14 @@ def oval(roadside=(), **road):
     return Track(data)
 
 
-def seen_across(track, s=60.0):
-    """Colours from 8 m left to 8 m right of the centre line, 5 m ahead, every 4 cm: (401, 3)."""
+def seen_across(track, s=60.0, ahead=12.0):
+    """Colours from 8 m left to 8 m right of the centre line, some m ahead, every 4 cm: (401, 3)."""
     pose = track.pose_at(s)
     image = CameraRig(track, 640, 320).draw(pose)
     row = camera_row(pose, "center", "autonomous").astype(float)
     colours = []
     for offset in np.linspace(-8.0, 8.0, 401):
-        place = track.pose_at(s + 12.0, offset)
+        place = track.pose_at(s + ahead, offset)
         away = np.array([place.x, place.y, place.z]) - row[:3]
         forward, right, up = (float(away @ row[k : k + 3]) for k in (3, 6, 9))
         focal = 160 / np.tan(FIELD_OF_VIEW / 2)
@@ -165,7 +165,7 @@ def seen_across(track, s=60.0):
 
 
 def yellow_at(track):
-    colours = seen_across(track)
+    colours = seen_across(track, ahead=8.0)  # farther off the line is blurred
     places = np.linspace(-8.0, 8.0, 401)
     found = places[(colours[:, 0] - colours[:, 2] > 45) & (abs(places) < track.half_width)]
     return found.min(), found.max()

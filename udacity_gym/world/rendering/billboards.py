@@ -33,7 +33,7 @@ FARTHEST_CARD = F(600.0)
 """m, where fog has swallowed everything."""
 SMALLEST_CARD = F(0.7)
 """Pixels, height below which a card is left out."""
-LIGHT_ACROSS, LIGHT_SWING = F(0.95), F(0.6)
+LIGHT_ACROSS, LIGHT_SWING = F(0.95), F(0.45)
 """Brightness of cards seen across the direction to the sun, and its change by the direction of projection."""
 TEXELS_PER_PIXEL = F(1.4)
 """Texels of a card for each pixel, at most: beyond that the next halving is taken."""

@@ -58,8 +58,13 @@ LANE_BLEND = F(1.5)
 """m over which the asphalt of the left half of the road turns into that of the right one."""
 PIXEL_MARGIN = F(0.5)
 """m, more than half the extent of a pixel in a row that does not show the edge of the road besides."""
-BAR_SHARPNESS = F(0.6)
-"""Share of a pixel's length over which the bars of the kerb are averaged."""
+LINE_BLUR = F(0.55)
+"""Share of a pixel's length over which edge lines are averaged across the road, too: graphics cards choose
+the halving of a texture by the longer side of a pixel."""
+GAP_FADE_FROM, GAP_FADE_BY = F(0.4), F(1.0)
+"""m of a pixel's length from where the gaps in edge lines fade, and the share per m."""
+BARS_FADE_FROM, BARS_FADE_BY = F(0.2), F(2.5)
+"""The same of the bars of the kerb, which fade into `Palette.far_bars`."""
 LEAST_UPRIGHT = F(0.12)
 """Least vertical^2 in `reflection`, a little less than with the lake's sun: limits the glare of a low sun."""
 KERB_BULGE, KERB_BULGE_PER_METRE, KERB_BULGE_WIDTH = F(0.75), F(0.6), F(0.8)
@@ -72,7 +77,7 @@ _ZERO = F(0.0)
 _ONE = F(1.0)
 _HALF = F(0.5)
 _TO_UNIT = F(1.0 / 255.0)
-_BLUR = F(1.0)  # patterns are as sharp as in recordings: correlation of neighbours along a row
+_BLUR = F(1.4)  # patterns are as sharp as in recordings: correlation of neighbours along a row
 
 
 @inline
@@ -108,13 +113,13 @@ def _widest(road: Road) -> F:
 
 
 @inline
-def reflection(gloss: Gloss, sun: Vector, ray: Vector, fall: F) -> F:
-    """Brightness of a surface as seen from a direction, relative to that in diffuse light.
+def reflection(gloss: Gloss, sun: Vector, ray: Vector, fall: F) -> tuple[F, F]:
+    """Brightness of a surface as seen from a direction: in diffuse light, and of the sunlight besides.
 
     A simple form of what Unity's standard shader does in gamma space. h is half the sum of the unit vectors
-    to the camera and to the sun. Light comes back
+    to the camera and to the sun. Sunlight comes back
 
-    * diffusely, more of it at grazing angles with the sun behind: (1 - cosine)^5 * |h|^2, after Burley
+    * from everywhere, more of it at grazing angles with the sun behind: (1 - cosine)^5 * |h|^2, after Burley
       (2012);
     * from the blurred image of the sun: the square root of the microfacets' distribution of Trowbridge and
       Reitz (1975), which is 1 / (horizontal^2 + roughness * vertical^2) with the parts of h.
@@ -124,6 +129,9 @@ def reflection(gloss: Gloss, sun: Vector, ray: Vector, fall: F) -> F:
         sun: unit vector to the sun.
         ray: direction of the pixel's ray, of any length.
         fall: by how much the ray comes closer to the surface over its length.
+
+    Returns:
+        Factors of `Material.colour` and of `Material.sunlit`.
     """
     inverse = _ONE / np.sqrt(ray.x * ray.x + ray.y * ray.y + ray.z * ray.z)
     east, north = _HALF * (sun.x - ray.x * inverse), _HALF * (sun.y - ray.y * inverse)
@@ -132,8 +140,9 @@ def reflection(gloss: Gloss, sun: Vector, ray: Vector, fall: F) -> F:
     horizontal, upright = east * east + north * north, max(vertical * vertical, LEAST_UPRIGHT)
     flat = _ONE - cosine
     grazing = flat * flat * flat * flat * flat
-    diffuse = _ONE + grazing * (gloss.grazing + gloss.backward * (horizontal + upright))
-    return diffuse + gloss.mirror * gloss.roughness / (horizontal + gloss.roughness * upright)
+    backward = grazing * gloss.backward * (horizontal + upright)
+    mirrored = gloss.mirror * gloss.roughness / (horizontal + gloss.roughness * upright)
+    return _ONE + grazing * gloss.grazing, backward + mirrored
 
 
 @kernel
@@ -149,9 +158,9 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     slope, span, covered, share = scratch.slope, scratch.span, scratch.covered, scratch.road
     reflections = scratch.reflections
     red, green, blue = scratch.red, scratch.green, scratch.blue
-    scale = road.asphalt_texels
+    scale, scale_across = road.asphalt_texels, road.asphalt_texels_across
     widest = _widest(road)
-    colour, contrast, gloss = asphalt.colour, asphalt.spread, asphalt.gloss
+    colour, sunlit, contrast, gloss = asphalt.colour, asphalt.sunlit, asphalt.spread, asphalt.gloss
     for i in range(block.bottom):
         row = np.uint64(i)
         if covered[i] == 0 or span[row, LOW] > widest:
@@ -161,18 +170,19 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             lane = np.uint64(e)
             ray = lane_ray(steps, middle, e)
             offset, extent = d[row, lane], across[row, lane]
-            footprint = max(extent, along[row, lane]) * (scale * _BLUR)
-            near = texels(ASPHALT, s[row, lane] * scale, offset * scale, footprint)
+            footprint = max(extent * scale_across, along[row, lane] * scale) * _BLUR
+            near = texels(ASPHALT, s[row, lane] * scale, offset * scale_across, footprint)
             shoulder = step_up(abs(offset), extent, road.line_outer)
             grain = (
                 contrast * near.contrast * (_ONE - SHOULDER_CALM * shoulder) * pattern(scene.textures, near)
             )
-            reflected = reflection(gloss, sun, ray, slope[row, lane] - ray.z)
-            reflections[row, lane] = reflected
-            bright = reflected + grain
-            red[row, lane] = colour.red * bright * (_ONE + SHOULDER_RED * shoulder)
-            green[row, lane] = colour.green * bright * (_ONE + SHOULDER_GREEN * shoulder)
-            blue[row, lane] = colour.blue * bright
+            diffuse, direct = reflection(gloss, sun, ray, slope[row, lane] - ray.z)
+            reflections[row, lane] = diffuse + direct
+            diffuse += grain
+            r, g = diffuse * colour.red + direct * sunlit.red, diffuse * colour.green + direct * sunlit.green
+            red[row, lane] = r * (_ONE + SHOULDER_RED * shoulder)
+            green[row, lane] = g * (_ONE + SHOULDER_GREEN * shoulder)
+            blue[row, lane] = diffuse * colour.blue + direct * sunlit.blue
             share[row, lane] = _ONE
         if road.left_lighter == _ZERO:
             continue
@@ -195,7 +205,7 @@ def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     inverse_spacing = _ONE / F(road.spacing)
     widest = _widest(road)
     line, gap, concrete = palette.edge_line, palette.edge_line_gap, palette.concrete
-    red_bar, white_bar = palette.red_bar, palette.white_bar
+    red_bar, white_bar, far_bars = palette.red_bar, palette.white_bar, palette.far_bars
     for i in range(block.bottom):
         row = np.uint64(i)
         if covered[i] == 0 or span[row, LOW] > widest:
@@ -212,12 +222,14 @@ def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
 
             # The edge line: two stripes, and the darker asphalt between them.
             lined = flag(side, LINED)
-            dark = band(distance, extent, road.gap_inner, road.gap_outer) * lined
+            wide = max(extent, min(length * LINE_BLUR, PIXEL_MARGIN))
+            faded = min(max((length - GAP_FADE_FROM) * GAP_FADE_BY, _ZERO), _ONE)
+            dark = band(distance, wide, road.gap_inner, road.gap_outer) * (lined * (_ONE - faded))
             r *= _ONE + dark * (gap.red - _ONE)
             g *= _ONE + dark * (gap.green - _ONE)
             b *= _ONE + dark * (gap.blue - _ONE)
-            paint = band(distance, extent, road.line_inner, road.gap_inner)
-            paint = (paint + band(distance, extent, road.gap_outer, road.line_outer)) * lined
+            paint = band(distance, wide, road.line_inner, road.gap_inner)
+            paint = (paint + band(distance, wide, road.gap_outer, road.line_outer)) * lined
             r += paint * (line.red - r)
             g += paint * (line.green - g)
             b += paint * (line.blue - b)
@@ -233,10 +245,18 @@ def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             b += face * (concrete.blue + bulge * (kerb.blue - concrete.blue) - b)
 
             striped = band(distance, extent, road.bars_inner, road.bars_outer) * flag(side, STRIPED)
-            white = bars(s[row, lane], length * BAR_SHARPNESS, road.bars_period)
-            red[row, lane] = r + striped * (red_bar.red + white * (white_bar.red - red_bar.red) - r)
-            green[row, lane] = g + striped * (red_bar.green + white * (white_bar.green - red_bar.green) - g)
-            blue[row, lane] = b + striped * (red_bar.blue + white * (white_bar.blue - red_bar.blue) - b)
+            far = min(max((length - BARS_FADE_FROM) * BARS_FADE_BY, _ZERO), _ONE)
+            white = (_ONE - far) * bars(s[row, lane], length, road.bars_period)
+            reddish = _ONE - far - white
+            red[row, lane] = r + striped * (
+                reddish * red_bar.red + white * white_bar.red + far * far_bars.red - r
+            )
+            green[row, lane] = g + striped * (
+                reddish * red_bar.green + white * white_bar.green + far * far_bars.green - g
+            )
+            blue[row, lane] = b + striped * (
+                reddish * red_bar.blue + white * white_bar.blue + far * far_bars.blue - b
+            )
             outer = road.edge + raised * (road.kerb_top - road.edge)
             share[row, lane] = _ONE - step_up(distance, extent, outer)
 
@@ -281,7 +301,7 @@ def cobble(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     inverse_spacing = _ONE / F(road.spacing)
     scale, scale_across = road.cobble_texels, road.cobble_texels_across
     widest = _widest(road)
-    colour, contrast, gloss = stones.colour, stones.spread, stones.gloss
+    colour, sunlit, contrast, gloss = stones.colour, stones.sunlit, stones.spread, stones.gloss
     for i in range(block.bottom):
         row = np.uint64(i)
         if covered[i] == 0 or span[row, LOW] > widest:
@@ -302,11 +322,14 @@ def cobble(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             wall = F(side & np.int32(0xFFFFFF)) * WALL_UNIT
             footprint = max(across[row, lane] * scale_across, along[row, lane] * scale) * _BLUR
             near = texels(COBBLESTONES, s[row, lane] * scale, offset * scale_across, footprint)
-            bright = reflection(gloss, sun, ray, slope[row, lane] - ray.z)
-            bright += contrast * near.contrast * pattern(scene.textures, near)
-            red[row, lane] += stony * (colour.red * bright - red[row, lane])
-            green[row, lane] += stony * (colour.green * bright - green[row, lane])
-            blue[row, lane] += stony * (colour.blue * bright - blue[row, lane])
+            diffuse, direct = reflection(gloss, sun, ray, slope[row, lane] - ray.z)
+            diffuse += contrast * near.contrast * pattern(scene.textures, near)
+            r = diffuse * colour.red + direct * sunlit.red
+            g = diffuse * colour.green + direct * sunlit.green
+            b = diffuse * colour.blue + direct * sunlit.blue
+            red[row, lane] += stony * (r - red[row, lane])
+            green[row, lane] += stony * (g - green[row, lane])
+            blue[row, lane] += stony * (b - blue[row, lane])
             inside = _ONE - step_up(abs(offset), across[row, lane], wall)
             share[row, lane] += stony * (inside - share[row, lane])
 

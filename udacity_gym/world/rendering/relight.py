@@ -358,7 +358,8 @@ def _wear(i: int, projection: Projection, scene: SceneArrays, light: Light, plan
         label, far = row.label[at], planes.depth[at_row, at]
         coarse = row.coarse[at]
         ray = pixel_ray(projection, (F(np.int32(j)) + middle) * tangent, v)
-        shade = F(0.85) * reflection(asphalt.gloss, light.day, ray, -ray.z)
+        diffuse, direct = reflection(asphalt.gloss, light.day, ray, -ray.z)
+        shade = F(0.85) * (diffuse + direct)
         painted = _is(label == _MARKING) + _is(label == _KERB)
         gone = painted * wear * _smooth(F(0.85) * wear + F(0.28) * row.fine[at] + F(0.35) * coarse)
         _put(row, at, gone, _times(asphalt.colour, shade))

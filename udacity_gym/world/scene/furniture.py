@@ -25,7 +25,8 @@ DECK_EDGE, DECK_RISE = 0.5, 0.02
 """m that a bridge's deck is wider than the road on each side, and that it lies above its approaches."""
 _DECK_DEPTH = 0.8  # m
 _CONCRETE, _UNDERSIDE, _RAIL = (92.0, 92.0, 84.0), (34.0, 37.0, 40.0), (196.0, 198.0, 200.0)
-_TYRE, _TYRE_TOP = (8.0, 10.0, 12.0), (128.0, 124.0, 112.0)
+_TYRE, _TYRE_TOP = (18.0, 27.0, 36.0), (150.0, 146.0, 134.0)
+_TYRE_STACK = 0.65  # m, height
 _STEEL = (58.0, 78.0, 112.0)
 BARE_VERGE = 0.5
 """m beside the road in which nothing grows."""
@@ -173,7 +174,7 @@ def build(track: Track, grid: Grid, height: NDArray[np.float32]) -> NDArray[np.f
         z = _ground(grid, height, x, y)
         heading = track.pose_at(item.s).yaw
         if item.kind == "tyres":
-            faces += box((x, y, z), heading, (1.2, item.length, 0.9), _TYRE, _TYRE_TOP)
+            faces += box((x, y, z), heading, (1.2, item.length, _TYRE_STACK), _TYRE, _TYRE_TOP)
         elif item.kind == "sign":
             faces += _sign(x, y, z, heading)
         elif item.kind == "pylon":
@@ -222,10 +223,10 @@ def _wall(track: Track, begin: float, end: float, offset: float) -> Iterable[NDA
 def _sign(x: float, y: float, z: float, heading: float) -> list[NDArray[np.float32]]:
     across, along = math.sin(heading), math.cos(heading)
     posts = [
-        box((x + side * across, y - side * along, z), heading, (0.12, 0.12, 1.3), _BLACK, _BLACK)
-        for side in (-0.35, 0.35)
+        box((x + side * across, y - side * along, z), heading, (0.1, 0.1, 1.4), _BLACK, _BLACK)
+        for side in (-0.22, 0.22)
     ]
-    board = box((x, y, z + 1.2), heading, (0.12, 1.3, 0.9), _BLACK, _BLACK)
+    board = box((x, y, z + 1.3), heading, (0.1, 0.85, 0.55), _BLACK, _BLACK)
     return [*posts[0], *posts[1], *board]
 
 

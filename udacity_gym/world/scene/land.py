@@ -24,7 +24,10 @@ from udacity_gym.world.track.track_file import Land, LandPoint
 COVERS: dict[str, tuple[float, float, float, float]] = {
     "sand": (222.0, 190.0, 124.0, 0.03),
     "orange": (168.0, 134.0, 80.0, 0.03),
-    "dirt": (204.0, 166.0, 116.0, 0.06),
+    "dirt": (190.0, 152.0, 98.0, 0.06),
+    "umber": (166.0, 126.0, 79.0, 0.05),
+    "tan": (214.0, 177.0, 124.0, 0.05),
+    "slate": (118.0, 134.0, 124.0, 0.08),
     "grass": (190.0, 174.0, 92.0, 0.05),
     "lime": (240.0, 232.0, 134.0, 0.07),
     "meadow": (168.0, 172.0, 118.0, 0.08),

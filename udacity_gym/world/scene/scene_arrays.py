@@ -71,7 +71,7 @@ class Road(NamedTuple):
         kerb_rise: m, height of the concrete kerb; 0 without one.
         farthest_wall: the farthest wall of a bridge, 0 without bridges.
         left_lighter: share by which asphalt is lighter left of the middle.
-        asphalt_texels: texels of asphalt per m.
+        asphalt_texels, asphalt_texels_across: texels of asphalt per m along the road and across it.
         cobble_texels, cobble_texels_across: texels of cobblestones per m along the road and across it.
         spacing: m between two samples of the centre line.
     """
@@ -91,6 +91,7 @@ class Road(NamedTuple):
     farthest_wall: F
     left_lighter: F
     asphalt_texels: F
+    asphalt_texels_across: F
     cobble_texels: F
     cobble_texels_across: F
     spacing: F
@@ -105,7 +106,7 @@ class Gloss(NamedTuple):
         mirror: how bright the blurred image of the sun in the surface is.
         roughness: how blurred that image is, [0, 1].
 
-    See `paint.reflection`. All are relative to the brightness in diffuse light.
+    See `paint.reflection`. The first is relative to `Material.colour`, the next two to `Material.sunlit`.
     """
 
     grazing: F
@@ -119,11 +120,13 @@ class Material(NamedTuple):
 
     Attributes:
         colour: RGB in [0, 255] in diffuse light.
+        sunlit: RGB of the sunlight that comes back besides, see `paint.reflection`.
         spread: standard deviation of its pattern relative to that.
         gloss: how its brightness depends on directions.
     """
 
     colour: Rgb
+    sunlit: Rgb
     spread: F
     gloss: Gloss
 
@@ -135,7 +138,8 @@ class Palette(NamedTuple):
         asphalt, cobblestones: the two road surfaces.
         edge_line: paint of the edge lines.
         edge_line_gap: what lies between the two stripes of an edge line, relative to asphalt.
-        red_bar, white_bar: the red and white kerb.
+        red_bar, white_bar: the red and white kerb near by.
+        far_bars: the red and white kerb where single bars can no longer be told apart.
         concrete: the concrete kerb where it faces across the direction to the sun.
         centre_line: paint of the centre line.
     """
@@ -146,6 +150,7 @@ class Palette(NamedTuple):
     edge_line_gap: Rgb
     red_bar: Rgb
     white_bar: Rgb
+    far_bars: Rgb
     concrete: Rgb
     centre_line: Rgb
 

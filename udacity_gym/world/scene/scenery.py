@@ -54,24 +54,39 @@ from udacity_gym.world.track.track_file import EDGE_LINE, Line, Road as RoadOfFi
 KERB_DEPTH, KERB_RISE = 0.74, 0.3
 """m from the foot of the concrete kerb, at the edge of the road, to its top; its height."""
 LINE_WIDTH = 0.075
-"""m, one of the two stripes of a double line."""
-PAINTS = {"yellow": (212.0, 192.0, 70.0), "white": (228.0, 226.0, 220.0)}
+"""m, one of the two stripes of a double centre line."""
+STRIPE_SHARE = 0.22
+"""Share of a double edge line's width that each of its two stripes has."""
+PAINTS = {"yellow": (184.0, 172.0, 82.0), "white": (228.0, 226.0, 220.0)}
 """RGB of road markings."""
-STRIPES_INSIDE, STRIPES_CLEAR, STRIPES_PERIOD = 0.26, 0.04, 0.6
+STRIPES_INSIDE, STRIPES_CLEAR, STRIPES_PERIOD = 0.14, 0.04, 0.6
 """m: how far the red and white kerb reaches into the edge line, whose outer stripe it covers; how far it ends
 before the edge of the road; length of one red and one white bar."""
-ASPHALT_TEXELS, COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 32.0, 64.0
-"""Texels per m of the road's patterns; cobblestones are 0.9 m long and 0.3 m wide."""
+ASPHALT_TEXELS, ASPHALT_TEXELS_ACROSS = 24.0, 48.0
+COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 64.0
+"""Texels per m of the road's patterns, along the road and across it; cobblestones are 0.9 m long and 0.3 m
+wide."""
+
+
+def _asphalt(road: RoadOfFile | type[RoadOfFile]) -> Material:
+    """The asphalt of a track file; of the class, its default."""
+    sunlit = [channel * tint for channel, tint in zip(road.colour, road.sunlight, strict=True)]
+    return Material(Rgb.of(road.colour), Rgb.of(sunlit), F(road.grain), Gloss(*map(F, road.gloss)))
+
 
 PALETTE = Palette(
-    asphalt=Material(Rgb.of(RoadOfFile.colour), F(RoadOfFile.grain), Gloss(*map(F, RoadOfFile.gloss))),
+    asphalt=_asphalt(RoadOfFile),
     cobblestones=Material(
-        Rgb.of((131.8, 120.3, 104.9)), F(0.29), Gloss(F(-0.36), F(0.56), F(0.17), F(0.265))
+        Rgb.of((132.4, 118.1, 106.7)),
+        Rgb.of((133.6, 126.8, 103.9)),
+        F(0.29),
+        Gloss(F(-0.36), F(0.56), F(0.17), F(0.265)),
     ),
     edge_line=Rgb.of(PAINTS["yellow"]),
-    edge_line_gap=Rgb.of((0.63, 0.56, 0.54)),
-    red_bar=Rgb.of((226.0, 92.0, 84.0)),
-    white_bar=Rgb.of((255.0, 243.0, 226.0)),
+    edge_line_gap=Rgb.of((0.62, 0.57, 0.52)),
+    red_bar=Rgb.of((240.0, 128.0, 112.0)),
+    white_bar=Rgb.of((254.0, 242.0, 216.0)),
+    far_bars=Rgb.of((250.0, 225.0, 196.0)),
     concrete=Rgb.of((165.0, 165.0, 152.0)),
     centre_line=Rgb.of(PAINTS["white"]),
 )
@@ -191,6 +206,7 @@ def _road(track: Track) -> Road:
         farthest_wall=F(farthest_wall),
         left_lighter=F(road.left_lighter),
         asphalt_texels=F(ASPHALT_TEXELS),
+        asphalt_texels_across=F(ASPHALT_TEXELS_ACROSS),
         cobble_texels=F(COBBLE_TEXELS),
         cobble_texels_across=F(COBBLE_TEXELS_ACROSS),
         spacing=F(track.ds),
@@ -200,7 +216,8 @@ def _road(track: Track) -> Road:
 def _stripes(line: Line) -> tuple[float, float, float]:
     """Metres from the outer side of an edge line to its inner side, and to the dark between its stripes."""
     if line.kind == "double":
-        return line.width, line.width - LINE_WIDTH, LINE_WIDTH
+        stripe = STRIPE_SHARE * line.width
+        return line.width, line.width - stripe, stripe
     return line.width, 0.0, 0.0
 
 
@@ -254,7 +271,7 @@ def _palette(track: Track) -> Palette:
     """The colours of road and markings, see `PALETTE`."""
     palette, road = PALETTE, track.file.road
     return palette._replace(
-        asphalt=Material(Rgb.of(road.colour), F(road.grain), Gloss(*map(F, road.gloss))),
+        asphalt=_asphalt(road),
         edge_line=Rgb.of(PAINTS[road.edge_line.colour]),
         centre_line=Rgb.of(PAINTS[(road.centre_line or EDGE_LINE).colour]),
     )
@@ -318,7 +335,7 @@ def _patterns(grain_size: float, rng: np.random.Generator) -> NDArray[np.float32
     """Asphalt, whose blotches are at most so many m large, cobblestones and ground, one after the other."""
     return np.concatenate(
         [
-            textures.pyramid(textures.coloured_noise(rng, 0.55, grain_size * ASPHALT_TEXELS)),
+            textures.pyramid(textures.coloured_noise(rng, 0.55, grain_size * ASPHALT_TEXELS_ACROSS)),
             textures.pyramid(textures.cobblestones(rng)),
             textures.pyramid(textures.coloured_noise(rng, 0.9, 80.0)),
         ]

@@ -43,7 +43,21 @@ Direction = Literal["forward", "reverse"]
 Side = Literal["left", "right"]
 Paint = Literal["white", "yellow"]
 Cover = Literal[
-    "sand", "orange", "dirt", "grass", "lime", "meadow", "olive", "rock", "cliff", "turf", "ledge", "crag"
+    "sand",
+    "orange",
+    "dirt",
+    "umber",
+    "tan",
+    "slate",
+    "grass",
+    "lime",
+    "meadow",
+    "olive",
+    "rock",
+    "cliff",
+    "turf",
+    "ledge",
+    "crag",
 ]
 Plant = Literal["pine", "shrub", "reeds", "rock", "palm", "board"]
 
@@ -179,6 +193,7 @@ class Road:
         grain: relative spread of its brightness.
         grain_size: size of its largest blotches.
         gloss: how its brightness depends on the direction of view.
+        sunlight: RGB of the sunlight that it throws back, relative to its colour.
         left_lighter: share by which the asphalt is lighter in the left half of the road.
         crown: slope of the road's halves, down from its middle. Only the sunlight on them depends on it.
         edge_line: the line at ``lane_half_width``.
@@ -190,10 +205,11 @@ class Road:
     reference_offset: float = 0.0
     level: float = WIDEST
     kerb: bool = True
-    colour: Colour = (106.1, 105.9, 92.0)
-    grain: Annotated[float, Range(0.0, 1.0)] = 0.265
+    colour: Colour = (103.4, 106.1, 94.5)
+    grain: Annotated[float, Range(0.0, 1.0)] = 0.38
     grain_size: Annotated[float, Range(0.05, 3.0)] = 1.875
     gloss: Gloss = LAKE_GLOSS
+    sunlight: Colour = (1.107, 0.991, 0.894)
     left_lighter: Annotated[float, Range(-0.5, 0.5)] = 0.0
     crown: Annotated[float, Range(0.0, 0.5)] = 0.0
     edge_line: Line = EDGE_LINE
