@@ -368,7 +368,7 @@ class CameraRig:
                 row, light = _chase_row(pose), renderer.light(conditions)
                 strength = float(np.mean(light.direct)) / max(1.0, float(np.mean(light.sky)))
                 sunlight = Sunlight(
-                    np.array(light.sun, np.float64), min(strength, 1.0), light.headlights > 0.0
+                    np.array(light.sun, np.float64), min(strength, 1.0), bool(light.headlights > 0.0)
                 )
                 parts = car_parts(pose, car, self._daylight, sunlight, row[:3])
                 renderer.render(row[None], out, car=parts, looks=[Look(conditions, seed, CHASED + 2.2)])

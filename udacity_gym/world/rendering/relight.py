@@ -109,8 +109,9 @@ class Row(NamedTuple):
     @staticmethod
     def of(width: int) -> Row:
         """Allocate the memory for images of a width."""
-        planes = [np.zeros(width, np.float32) for _ in Row._fields[:-2]]
-        return Row(*planes, np.zeros(width, np.int32), np.zeros(width, np.int32))
+        kinds = [np.int32 if name in ("label", "packed") else np.float32 for name in Row._fields]
+        planes: list[NDArray[Any]] = [np.zeros(width, kind) for kind in kinds]
+        return Row(*planes)
 
 
 @inline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -105,7 +105,9 @@ class CarParts(NamedTuple):
     shadow: GroundShadow
 
 
-def car_parts(pose: Pose, state: CarState, daylight: Daylight, light: Sunlight, eye: Array) -> CarParts:
+def car_parts(
+    pose: Pose, state: CarState, daylight: Daylight, light: Sunlight, eye: NDArray[np.floating[Any]]
+) -> CarParts:
     """The car as it looks from a point.
 
     Args:
@@ -125,7 +127,8 @@ def car_parts(pose: Pose, state: CarState, daylight: Daylight, light: Sunlight, 
     solid = Solid(*(getattr(solid, name)[seen] for name in Solid.__dataclass_fields__))
     colours = _shade(solid, middles[seen], view[seen], sun, light.strength, daylight)
     faces = [_packed(solid.corners @ axes + root, colours)]
-    lit, glows = [], []
+    lit: list[NDArray[np.float32]] = []
+    glows: list[tuple[float, ...]] = []
     for lamp in lamps():
         corners = lamp.corners @ axes + root
         colour, glow = LENS.colour if lamp.is_rear else CLEAR_LENS.colour, 0.0
@@ -147,7 +150,7 @@ def car_parts(pose: Pose, state: CarState, daylight: Daylight, light: Sunlight, 
 
 def _packed(corners: Array, colours: Array) -> NDArray[np.float32]:
     """Opaque faces, (n, FIELDS) float32."""
-    faces = np.ones((len(corners), FIELDS), np.float32)
+    faces: NDArray[np.float32] = np.ones((len(corners), FIELDS), np.float32)
     faces[:, :COLOUR] = corners.reshape(-1, COLOUR)
     faces[:, COLOUR:OPACITY] = colours
     return faces
@@ -221,7 +224,7 @@ def _shadow(axes: Array, root: Array, sun: Array) -> GroundShadow:
         mask = np.zeros((rows, columns), np.uint8)
         corners = np.round((points - low) / CELL * 16.0).astype(np.int32)
         cv2.fillConvexPoly(mask, cv2.convexHull(corners), 255, cv2.LINE_AA, shift=4)
-        return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur), np.float32) / np.float32(255.0)
+        return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur) / 255.0, np.float32)
 
     cells[..., 0] = np.maximum(fill(parts[0], 1.5), fill(parts[1], 2.2))
     cells[..., 1] = 0.85 * fill(underneath * (0.97, 0.94), 4.0)

@@ -195,7 +195,7 @@ def _row(x: float, y: Array, z: float) -> Array:
 def _patch(surface: Callable[[Array, Array], Array], u: Array, v: Array, lift: Sequence[float]) -> Array:
     """A part of a surface, moved outward."""
     points = surface(*np.meshgrid(u, v, indexing="ij"))
-    return points + np.array(lift)
+    return np.asarray(points + np.array(lift))
 
 
 def _both_ways(*stops: float, step: float) -> Array:
