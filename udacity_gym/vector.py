@@ -243,12 +243,14 @@ class UdacityVectorEnv(_VectorEnv):
             ActionError: An action has another shape or is not finite; no car has moved then.
             ResetNeeded: An environment was never reset.
         """
+        if not cars:
+            return []
         controls = [read_action(action) for action in actions]
         simulators = [self._simulators[i] for i in cars]
         World.step_together([simulator.world for simulator in simulators], controls)
         scores = [self.envs[i]._score(self._simulators[i].telemetry()) for i in cars]
         cameras = self.envs[0].cameras
-        if not cameras or not cars:
+        if not cameras:
             return [(self.envs[i]._observe(), *score) for i, score in zip(cars, scores, strict=True)]
         planes = simulators[0].planes(len(cars), len(cameras), self.envs[0].sensors)
         EmbeddedSimulator.draw_together(simulators, cameras, planes)

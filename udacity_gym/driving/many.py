@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.driving.decision import Decision
-from udacity_gym.driving.driver import Driver, PolicyDriver, as_driver
+from udacity_gym.driving.driver import PolicyDriver, as_driver
 from udacity_gym.driving.loop import Loop, PutBackError, Rules, Step, telemetry_of
 from udacity_gym.errors import ActionError, OptionError
 
@@ -70,8 +70,8 @@ def drive_many(
     batch = None if policy is None else _Batch(policy, envs.num_envs)
     loops = []
     for i, drive in enumerate(drives):
-        driver: Driver = as_driver(drive.driver) if batch is None or drive.driver else batch.drivers[i]
-        loops.append(Loop(envs.envs[i], driver, drive.rules, drive.seed, drive.fall_reason))
+        own = batch.drivers[i] if batch is not None and drive.driver is None else drive.driver
+        loops.append(Loop(envs.envs[i], as_driver(own), drive.rules, drive.seed, drive.fall_reason))
     return _drive(envs, batch, loops, drives)
 
 
@@ -89,10 +89,8 @@ def _drive(
         for i in driving:
             if i not in decisions:
                 decisions[i] = loops[i].driver.decide(loops[i].observation, loops[i].info)
-        acting = [i for i in driving if decisions[i] is not None]
-        after = dict(
-            zip(acting, envs.step_cars(acting, [_action(decisions[i]) for i in acting]), strict=True)
-        )
+        actions = {i: decision.action for i, decision in decisions.items() if decision is not None}
+        after = dict(zip(actions, envs.step_cars(list(actions), list(actions.values())), strict=True))
         for i in list(driving):
             step = loops[i].account(decisions[i], before[i], after.get(i))
             yield i, step
@@ -102,11 +100,6 @@ def _drive(
             except PutBackError as error:
                 driving.remove(i)
                 yield i, error
-
-
-def _action(decision: Decision | None) -> Any:
-    assert decision is not None
-    return decision.action
 
 
 class _Batch:
