@@ -40,7 +40,7 @@ KINDS = {"depth": np.float32, "segmentation": np.uint8}
 Planes: TypeAlias = "Mapping[str | None, NDArray[Any]]"
 """Arrays of images (None) and of what sensors tell (their names), see `CameraRig.planes`."""
 AT_REST = CarState()
-VIEW_OVERSAMPLING = 2
+VIEW_OVERSAMPLING = 1.5
 """Rows and columns of the chase view drawn for each one of its image, which smooths all edges."""
 KEPT_VIEWS = 2
 """Sizes of view whose renderers a rig keeps."""
@@ -355,7 +355,7 @@ class CameraRig:
             raise OptionError(f"no view {name!r}; choose one of {', '.join(VIEWS)}")
         is_chase = name == "chase"
         finer = VIEW_OVERSAMPLING if is_chase else 1  # the cockpit view is what the center camera sees
-        size = (finer * width, finer * height)
+        size = (round(finer * width), round(finer * height))
         key = (*size, is_chase)
         out = np.empty((1, *size[::-1], 3), np.uint8)
         conditions = conditions.changed(noise=0.0, exposure=0.0, jpeg=None)
