@@ -204,7 +204,7 @@ def test_edges_of_the_chase_view_are_smooth(lake, rig):
     fine = rig.view("chase", lake.pose_at(300.0), 1280, 720).astype(float)
     image = rig.view("chase", lake.pose_at(300.0), 640, 360).astype(float)
     mean = fine.reshape(360, 2, 640, 2, 3).mean(axis=(1, 3))
-    assert np.abs(image - mean).mean() < 0.6 * np.abs(fine[::2, ::2] - mean).mean()
+    assert np.abs(image - mean).mean() < 0.75 * np.abs(fine[::2, ::2] - mean).mean()
 
 
 def test_the_cockpit_view_is_the_center_camera_in_another_size(lake, rig):
@@ -227,4 +227,4 @@ def test_a_rig_keeps_only_the_last_sizes_of_view():
     rig = CameraRig(track)
     for width in (64, 80, 96, 80):
         rig.view("chase", track.pose_at(10.0), width, 48)
-    assert list(rig._views) == [(2 * 96, 2 * 48, True), (2 * 80, 2 * 48, True)]
+    assert list(rig._views) == [(144, 72, True), (120, 72, True)]  # drawn 1.5 times as large
