@@ -12,10 +12,11 @@ python examples/dagger.py
 python examples/dagger.py --expert my-policy
     uses your model as the expert: a checkpoint folder, an ONNX file or a Keras file
 
-It prints departures from the lane per lap, draws them, and checks that after DAgger there are less than
-half of those of the first round, which is a clone. A model drives less steadily than an exact controller,
-so its own drives show some of the ways back, and cloning it works nearly as well. `benchmarks/dagger.py`
-compares both with an exact expert, whom cloning can't imitate, with seeds and intervals.
+It prints departures from the lane per lap, draws them, and checks that the last round of DAgger has fewer
+than half of those of the first round, which is a clone. A model drives less steadily than an exact
+controller, so its own drives show some of the ways back, and cloning it works nearly as well.
+`benchmarks/dagger.py` compares both with an exact expert, whom cloning can't imitate, with seeds and
+intervals.
 """
 
 from __future__ import annotations
