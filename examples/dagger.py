@@ -12,8 +12,11 @@ python examples/dagger.py
 python examples/dagger.py --expert my-policy
     uses your model as the expert: a checkpoint folder, an ONNX file or a Keras file
 
-It prints departures from the lane per lap, draws them, and checks that DAgger gets better in its rounds.
-`benchmarks/dagger.py` is the experiment of the paper, with its controller, seeds and intervals.
+It prints departures from the lane per lap, draws them, and checks that the last round of DAgger has fewer
+than half of those of the first round, which is a clone. A model drives less steadily than an exact
+controller, so its own drives show some of the ways back, and cloning it works nearly as well.
+`benchmarks/dagger.py` compares both with an exact expert, whom cloning can't imitate, with seeds and
+intervals.
 """
 
 from __future__ import annotations
@@ -26,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 from matplotlib.figure import Figure
 
 import udacity_gym  # noqa: F401  (registers UdacitySim-v0)
@@ -76,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         figure = (options.output or Path()) / "dagger.png"
         plot(departures, figure)
         print(f"The figure is {figure}")
-    first, last = np.mean(departures["DAgger"][:2]), np.mean(departures["DAgger"][-2:])
-    assert last < 0.5 * first, "DAgger must leave its lane less often from round to round"
+    first, *_, last = departures["DAgger"]
+    assert last < 0.5 * first, "DAgger must leave its lane less than half as often as the clone of round 1"
 
 
 def run(job: Job) -> list[float]:

@@ -20,11 +20,11 @@ SMALL: dict[str, list[str]] = {
     "bc_to_ppo.py": ["--epochs", "4", "--steps", "8192", "--seconds", "40"],
     "custom_learner.py": ["--record-seconds", "60", "--drive-seconds", "30"],
     "custom_track.py": [],
-    "dagger.py": ["--rounds", "5", "--frames", "200"],
+    "dagger.py": [],
     "dagger_scikit_learn.py": ["--rounds", "3", "--frames", "400"],
     "dagger_with_a_human.py": ["--scripted", "--rounds", "2", "--frames", "300", "--steps", "20"],
 }
-"""Arguments with which an example takes about half a minute."""
+"""Arguments with which an example takes about half a minute, or a minute and a half at most."""
 
 
 def test_every_example_is_tested_and_named_in_the_readme():
