@@ -229,5 +229,5 @@ def test_without_a_window_people_are_told_to_open_one(window):
 
 def test_without_pygame_the_pip_command_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pygame", None)
-    with pytest.raises(MissingDependencyError, match=r"udacity-gym\[human\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install .*\[human\]"):
         Keyboard()
