@@ -31,14 +31,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS) --editable ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS) --editable ".[train,plot]"
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS) --editable ".[dev]"
 	@touch $@
 
-install: $(VENV)/installed  ## Create the virtual environment and install the project into it.
+install: $(BIN)/python  ## Create the virtual environment, install the project into it. EXTRAS=all for all extras.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS) --editable ".[$(EXTRAS)]"
 
 demo: $(VENV)/installed  ## Record an expert, clone it, drive: the main job. RECORDING=path uses your own laps.
 	$(BIN)/udacity-gym demo --output "$(OUTPUT)" $(if $(RECORDING),--recording "$(RECORDING)")

@@ -178,7 +178,9 @@ def policy_card(
     """
     description = json.loads((Path(folder) / "policy.json").read_text(encoding="utf-8"))
     training = description.get("training") or {}
-    load = name if name.startswith("pretrained:") else f"hf:{name}"
+    kind, _, track = name.partition("pretrained:")
+    load = f"hf:{name}" if kind else name
+    drive = load if kind or track == "lake" else f"{load} --track {track}"
     sections = [
         _metadata(library_name="udacity-gym", pipeline_tag="robotics", license="mit", tags=TAGS),
         f"# {name}\n\nA driving policy for Udacity's self-driving-car simulator.",
@@ -186,7 +188,7 @@ def policy_card(
         "from udacity_gym.driving import load_policy\n\n"
         f'policy = load_policy("{load}")  # policy.predict(image) -> action, state\n'
         "```\n\n"
-        f"```sh\nudacity-gym drive {load}\n```",
+        f"```sh\nudacity-gym drive {drive}\n```",
         f"## What it does\n\n{_list(_inputs_and_outputs(description))}",
     ]
     if training or facts:
