@@ -122,7 +122,11 @@ def interpreters() -> dict[str, str]:
     for version in VERSIONS:
         of_pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
         for python in (shutil.which(f"python{version}"), *map(str, of_pyenv)):
-            if python and subprocess.run([python, "-c", "import venv"], capture_output=True).returncode == 0:
+            if (
+                python
+                and subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True).returncode
+                == 0
+            ):
                 found.setdefault(version, python)
     return found
 

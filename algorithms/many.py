@@ -63,7 +63,12 @@ def learn_many(
         with progress_bar(progress, total=len(jobs), unit="training") as bar:
             for _ in opened.map(_learn, jobs):
                 bar.update()
-    return [load_policy(Path(folder) / job.name) for job in jobs]
+    return [load_policy(Path(folder) / job.name, **_own(job.settings)) for job in jobs]
+
+
+def _own(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Classes and functions among the settings, which no checkpoint imports."""
+    return {name: settings[name] for name in ("network", "loss", "policy") if callable(settings.get(name))}
 
 
 class _Job(NamedTuple):

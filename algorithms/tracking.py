@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.errors import MissingDependencyError, OptionError
+from udacity_gym.errors import OptionError
+from udacity_gym.installation import require
 from udacity_gym.registry import Registry
 
 
@@ -120,19 +121,13 @@ class WandB:
             folder: folder of the training; files of the run are in ``wandb`` there.
             steps: finished steps.
         """
-        try:
-            import wandb
-        except ImportError as error:
-            raise MissingDependencyError(
-                "this tracker needs Weights & Biases: pip install 'udacity-gym[wandb]'"
-            ) from error
-        self._wandb = wandb
+        self._wandb: Any = require("wandb", "the tracker of Weights & Biases")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         marker = folder / "wandb-run.txt"
         run_id = marker.read_text().strip() if marker.exists() else secrets.token_hex(4)
         marker.write_text(f"{run_id}\n")
-        self._run: Any = wandb.init(dir=str(folder), id=run_id, resume="allow", name=folder.name)
+        self._run: Any = self._wandb.init(dir=str(folder), id=run_id, resume="allow", name=folder.name)
 
     def log(self, values: Mapping[str, float | str], step: int) -> None:
         """Show numbers and texts, see `Tracker.log`."""

@@ -6,10 +6,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import nbformat
 import pytest
 
 from tests.pages import ROOT
+
+nbformat = pytest.importorskip("nbformat", reason="notebooks need the packages of development")
+for _package in ("jupytext", "nbclient"):
+    pytest.importorskip(_package, reason="notebooks need the packages of development")
 
 TUTORIAL = ROOT / "docs" / "tutorial"
 SMALL: dict[str, dict[str, Any]] = {

@@ -241,17 +241,20 @@ def _env_card(name: str) -> str:
 
 
 def _inputs_and_outputs(description: Mapping[str, Any]) -> dict[str, str]:
+    if "members" in description:
+        return {"Network": f"an ensemble of {len(description['members'])}"}
     preprocessing = description["preprocessing"]
     height, width = preprocessing["camera_size"]
+    cameras = ", ".join(description.get("cameras", ["center"]))
     facts = {
         "Network": str(description["network"]),
-        "Input": f"{', '.join(description['cameras'])} camera, {height}x{width} px uint8 RGB, "
+        "Input": f"{cameras} camera, {height}x{width} px uint8 RGB, "
         f"rows {preprocessing['crop'][0]} to {preprocessing['crop'][1]}",
         "Actions": "; ".join(f"{name}: {meaning}" for name, meaning in description["actions"].items()),
     }
-    if description["target_speed"] is not None:
+    if description.get("target_speed") is not None:
         facts["Speed"] = f"{description['target_speed']:.1f} m/s, kept by a controller (`SpeedControl`)"
-    if description["inputs"]:
+    if description.get("inputs"):
         facts["Other inputs"] = ", ".join(description["inputs"])
     return facts
 

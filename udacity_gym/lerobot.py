@@ -103,7 +103,10 @@ def make_env(
     track = {"track": task} if task else {}
     make = partial(_make_one, {"max_laps": 1, **track, **settings})
     kind = gymnasium.vector.AsyncVectorEnv if use_async_envs else gymnasium.vector.SyncVectorEnv
-    return {SUITE: {0: kind([make] * n_envs)}}
+    vector = gymnasium.vector
+    # LeRobot reads the success of an episode from final_info, which only this mode has (Gymnasium 1.1).
+    mode = {"autoreset_mode": vector.AutoresetMode.SAME_STEP} if hasattr(vector, "AutoresetMode") else {}
+    return {SUITE: {0: kind([make] * n_envs, **mode)}}
 
 
 def _make_one(settings: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:

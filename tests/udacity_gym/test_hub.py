@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from algorithms import NetworkPolicy, Preprocessing, load_policy, make_network
+from algorithms import Ensemble, NetworkPolicy, Preprocessing, load_policy, make_network
 from algorithms.base import Policy
 from tests.udacity_gym.hub_server import Hub, hub
 from udacity_gym.cli import main
@@ -166,3 +166,12 @@ def test_two_cars_for_lerobot_drive_a_lap():
     assert cars.call("task") == ("drive along the road",) * 2
     assert cars.call("_max_episode_steps")[0] > 1000
     cars.close()
+
+
+def test_the_card_of_an_ensemble_counts_its_members(
+    server: Hub, policy: NetworkPolicy, tmp_path: Path
+) -> None:
+    Ensemble([policy, policy]).save(tmp_path / "two")
+    push_policy(tmp_path / "two", "me/two")
+    card = server.repositories["models/me/two"]["README.md"].decode()
+    assert "- Network: an ensemble of 2" in card

@@ -202,11 +202,12 @@ def _judge_changes(options: Options, comparison: Comparison) -> int:
 
 def _maker_of(policy: str) -> Callable[[Track], Any]:
     """What makes the driver for a track, also on machines without the files of the policy."""
+    from udacity_gym.driving.loading import policy_path
     from udacity_gym.executors import SharedFiles
+    from udacity_gym.files import find_policy
 
-    if not Path(policy).exists():
-        return partial(load_driver, policy)
-    return partial(_load_files, SharedFiles(policy))
+    files = find_policy(policy_path(policy)).resolve()  # once: a policy of the Hub may change
+    return partial(_load_files, SharedFiles(files)) if files.exists() else partial(load_driver, policy)
 
 
 def _load_files(files: SharedFiles, track: Track) -> Any:

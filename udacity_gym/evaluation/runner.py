@@ -201,12 +201,14 @@ def evaluate_many(
         what its sums in batches are rounded to.
 
     Raises:
-        OptionError: See `drive_many`.
+        OptionError: There are more trials than cars; see also `drive_many`.
         SimulatorError: See `evaluate`.
         ActionError: The policy does not take batches, or its action does not fit the environment.
     """
     from udacity_gym.driving.many import Drive, drive_many
 
+    if len(trials) > envs.num_envs:
+        raise OptionError(f"{len(trials)} trials need as many cars, and there are {envs.num_envs}")
     provenance = provenance or Provenance.of_this_process(identity_of(policy))
     judges, drives = [], []
     for trial, env in zip(trials, envs.envs, strict=False):

@@ -144,13 +144,14 @@ class SendingExecutor(ABC):
                     number = running.pop(future)
                     self._release(future)
                     try:
-                        outcome = Outcome.read(future.result())
+                        content = future.result()
                     except Exception as lost:  # not of the job, of whoever was to do it
                         if tries[number] <= self.retries:
                             waiting.append(number)
                         else:
                             failures.append(failure_of(number, jobs[number], _lost(lost)))
                         continue
+                    outcome = Outcome.read(content)
                     if outcome.error is not None:
                         failures.append(Failure(number, describe(jobs[number]), outcome.error, outcome.text))
                         continue

@@ -86,7 +86,12 @@ class ProcessesExecutor(SendingExecutor):
 
     def _submit(self, content: bytes, fetch: Fetch) -> Future[bytes]:
         worker = self._idle.pop()
-        future = worker.submit(content, fetch)
+        try:
+            future = worker.submit(content, fetch)
+        except BrokenExecutor:  # its process was killed while it had nothing to do
+            worker.close()
+            worker = _Worker()
+            future = worker.submit(content, fetch)
         self._busy[future] = worker
         return future
 

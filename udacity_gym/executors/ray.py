@@ -14,7 +14,7 @@ from udacity_gym.executors.calls import Fetch, do_call, this_process
 from udacity_gym.executors.executor import RETRIES, SendingExecutor
 from udacity_gym.installation import require
 
-LOCAL = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+LOCAL = {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
 """Options of ``ray.init`` for a cluster of this machine alone."""
 
 

@@ -32,6 +32,9 @@ from udacity_gym.installation import require
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+TIME_LIMIT = 24 * 60
+"""Minutes that a task may take, if the options do not say otherwise; submitit itself has 5."""
+
 
 @dataclass(frozen=True)
 class Slurm:
@@ -68,7 +71,8 @@ class Slurm:
         folder = Path(self.folder).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         submitter = submitit.AutoExecutor(folder=folder / "logs", cluster=self.cluster)
-        submitter.update_parameters(**{"name": "udacity-gym", "cpus_per_task": 1, **self.options})
+        defaults = {"name": "udacity-gym", "cpus_per_task": 1, "timeout_min": TIME_LIMIT}
+        submitter.update_parameters(**{**defaults, **self.options})
         yield SlurmExecutor(submitter, folder, self)
 
 
