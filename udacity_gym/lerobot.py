@@ -105,7 +105,9 @@ def make_env(
     kind = gymnasium.vector.AsyncVectorEnv if use_async_envs else gymnasium.vector.SyncVectorEnv
     vector = gymnasium.vector
     # LeRobot reads the success of an episode from final_info, which only this mode has (Gymnasium 1.1).
-    mode = {"autoreset_mode": vector.AutoresetMode.SAME_STEP} if hasattr(vector, "AutoresetMode") else {}
+    mode: dict[str, Any] = (
+        {"autoreset_mode": vector.AutoresetMode.SAME_STEP} if hasattr(vector, "AutoresetMode") else {}
+    )
     return {SUITE: {0: kind([make] * n_envs, **mode)}}
 
 
