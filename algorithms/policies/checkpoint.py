@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from udacity_gym.files import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 NAME = "policy"
 """Stem of the two files of a policy."""
@@ -120,11 +122,7 @@ def read_checkpoint(
     """
     from safetensors.torch import load as load_tensors
 
-    path, weights, description = _read(folder, name, expected_format, versions)
-    try:
-        return load_tensors(weights), description
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is corrupt: {error}") from error
+    return _read(folder, name, expected_format, versions, load_tensors)
 
 
 def read_weights(
@@ -142,17 +140,17 @@ def read_weights(
     """
     from safetensors.numpy import load as load_arrays
 
-    path, weights, description = _read(folder, name, expected_format, None)
-    try:
-        return load_arrays(weights), description
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is corrupt: {error}") from error
+    return _read(folder, name, expected_format, None, load_arrays)
 
 
 def _read(
-    folder: Path, name: str, expected_format: str, versions: tuple[int, ...] | None
-) -> tuple[Path, bytes, dict[str, Any]]:
-    """Path and content of the weights, and the description. All versions if ``versions`` is None."""
+    folder: Path,
+    name: str,
+    expected_format: str,
+    versions: tuple[int, ...] | None,
+    load: Callable[[bytes], dict[str, T]],
+) -> tuple[dict[str, T], dict[str, Any]]:
+    """The weights as ``load`` reads them, and the description. All versions if ``versions`` is None."""
     description_path, weights_path = folder / f"{name}.json", folder / f"{name}.safetensors"
     if folder.is_file():
         advice = ADVICE.get(folder.suffix, "is a file; a checkpoint is a folder")
@@ -186,7 +184,10 @@ def _read(
             f"{weights_path} is corrupt or of another checkpoint: its SHA-256 is not the one written in "
             f"{description_path.name}; copy both files again"
         )
-    return weights_path, weights, description
+    try:
+        return load(weights), description
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights_path} is corrupt: {error}") from error
 
 
 def _incomplete(missing: Path) -> CheckpointError:

@@ -156,21 +156,22 @@ def _compare(options: Options, suite_name: str) -> int:
     for policy in options.policies:
         load_driver(policy, suite.scenarios[0].track)  # fails before the first drive, not after an hour
     check_writable(options.output, "--output")
+    paths = [find_policy(policy_path(policy)).resolve() for policy in options.policies]
     try:
         with open_executor(executor) as opened:
             results = [
                 run_suite(
-                    ForEachTrack(_maker_of(policy), name),
+                    ForEachTrack(_maker_of(policy, path), name),
                     suite,
                     folder=options.output / re.sub(r"[^\w.-]+", "-", name),
                     executor=opened,
                     cars=options.cars,
-                    identity=digest_of(find_policy(policy_path(policy))),  # an expert by name has no files
+                    identity=digest_of(path),  # an expert by name has no files
                     videos=options.incident_videos,
                     video_format=options.video_format,
                     progress=True,
                 )
-                for policy, name in zip(options.policies, names, strict=True)
+                for policy, path, name in zip(options.policies, paths, names, strict=True)
             ]
     except KeyboardInterrupt:
         if not any(options.output.rglob(EPISODES)):
@@ -200,14 +201,16 @@ def _judge_changes(options: Options, comparison: Comparison) -> int:
     return int(bool(worse) and options.fail_on_regression)
 
 
-def _maker_of(policy: str) -> Callable[[Track], Any]:
-    """What makes the driver for a track, also on machines without the files of the policy."""
-    from udacity_gym.driving.loading import policy_path
-    from udacity_gym.executors import SharedFiles
-    from udacity_gym.files import find_policy
+def _maker_of(policy: str, path: Path) -> Callable[[Track], Any]:
+    """What makes the driver for a track, also on machines without the files of the policy.
 
-    files = find_policy(policy_path(policy)).resolve()  # once: a policy of the Hub may change
-    return partial(_load_files, SharedFiles(files)) if files.exists() else partial(load_driver, policy)
+    Args:
+        policy: as the user has named it.
+        path: its files, found once, as a policy of the Hub may change; an expert has none.
+    """
+    from udacity_gym.executors import SharedFiles
+
+    return partial(_load_files, SharedFiles(path)) if path.exists() else partial(load_driver, policy)
 
 
 def _load_files(files: SharedFiles, track: Track) -> Any:
