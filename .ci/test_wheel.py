@@ -122,13 +122,14 @@ def interpreters() -> dict[str, str]:
     for version in VERSIONS:
         of_pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
         for python in (shutil.which(f"python{version}"), *map(str, of_pyenv)):
-            if (
-                python
-                and subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True).returncode
-                == 0
-            ):
+            if python and _makes_environments(python):
                 found.setdefault(version, python)
     return found
+
+
+def _makes_environments(python: str) -> bool:
+    """Whether an interpreter has what a virtual environment needs; Debian packs it separately."""
+    return subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True).returncode == 0
 
 
 def test_this(environment: Environment, wheel: Path, options: argparse.Namespace) -> None:

@@ -101,13 +101,12 @@ def _progress_bars() -> Callable[[TrainingStep], None]:
 
     def draw(step: TrainingStep) -> None:
         nonlocal bar
-        done = (step.epoch - 1) * step.steps + step.step
-        if bar is None or done < bar.n:
+        if (step.epoch, step.step) == (1, 1):
             if bar is not None:
                 bar.close()
             print(f"network {step.network}", flush=True)
             bar = progress_bar(total=step.epochs * step.steps, unit="batch")
-        bar.update(done - bar.n)
+        bar.update()
 
     return draw
 
