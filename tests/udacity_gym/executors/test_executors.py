@@ -10,6 +10,7 @@ import time
 import gymnasium
 import numpy as np
 import pytest
+from small_dagger import SMALL_DAGGER
 
 import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.errors import OptionError
@@ -298,23 +299,12 @@ def files_of(folder):
 @pytest.mark.long
 def test_a_learner_collects_the_same_rounds_by_every_executor(tmp_path, pool):
     algorithms = pytest.importorskip("algorithms")
-    options = {
-        "rounds": 2,
-        "frames": 24,
-        "rollouts": 2,
-        "epochs": 1,
-        "steps_per_epoch": 1,
-        "batch_size": 8,
-        "threads": 1,
-        "side_cameras": 0.0,
-        "progress": False,
-    }
     written = {}
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
         for name, executor in (("serial", 1), ("pool", pool), ("threads", threads)):
             folder = tmp_path / name
             learner = algorithms.DAgger(
-                env=make_env, expert=PurePursuit(), folder=folder, executor=executor, **options
+                env=make_env, expert=PurePursuit(), folder=folder, executor=executor, **SMALL_DAGGER
             )
             learner.learn()
             written[name] = files_of(folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 from lost_jobs import Job, kill_the_worker, node_of, read_shared_files, times_done, wait_for, write_file
+from small_dagger import SMALL_DAGGER
 
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation import Suite, run_suite, scenarios
@@ -130,22 +131,13 @@ def test_a_suite_has_the_same_bytes_from_one_process_processes_and_ray(executor,
 
 def test_a_round_of_dagger_has_the_same_bytes_from_one_process_processes_and_ray(executor, tmp_path):
     algorithms = pytest.importorskip("algorithms")
-    options = {
-        "rounds": 2,
-        "frames": 24,
-        "rollouts": 2,
-        "epochs": 1,
-        "steps_per_epoch": 1,
-        "batch_size": 8,
-        "threads": 1,
-        "side_cameras": 0.0,
-        "progress": False,
-    }
     make_env = partial(gymnasium.make, "UdacitySim-v0", disable_env_checker=True)
     written = {}
     for name, how in {"one": 1, "two": 2, "ray": executor}.items():
         folder = tmp_path / name
-        algorithms.DAgger(env=make_env, expert=PurePursuit(), folder=folder, executor=how, **options).learn()
+        algorithms.DAgger(
+            env=make_env, expert=PurePursuit(), folder=folder, executor=how, **SMALL_DAGGER
+        ).learn()
         written[name] = {
             path: content
             for path, content in contents(folder).items()
