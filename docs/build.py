@@ -25,7 +25,7 @@ WHAT = {
     "page": "the page of the environment, from its docstring",
     "images": "images of README, recordings and experts",
     "gallery": "images of every track",
-    "cockpit": "pictures of the cockpit, in a browser",
+    "cockpit": "pictures of the cockpit, in a browser, and the notebooks, which contain them",
     "tutorial": "run the lessons; write their pictures, what they print, and the notebooks",
     "notebooks": "the tutorial's notebooks, from its pages",
 }
@@ -113,8 +113,10 @@ def main() -> None:
         gallery.build(tuple(options.which))
     elif what == "cockpit":
         import cockpit_pictures
+        import notebooks
 
         cockpit_pictures.build()
+        notebooks.write_notebooks()  # which contain them
     elif what == "tutorial":
         import notebooks
 
