@@ -294,8 +294,10 @@ def test_browse_a_recording_leave_rows_out_and_undo(serve, visit, tmp_path):
     person.until("!state.frame.tape.open")
     person.page.keyboard.press("p")
     log = (tmp_path / "workspace" / "looked-at" / "driving_log.csv").read_bytes()
+    assert person.page.text_content("main .event")  # what has just happened to the recording
     person.page.click("nav a[href='#recordings']")
     person.page.wait_for_selector(".film img")
+    assert person.page.text_content("main .event") == ""  # is no news of another view
     plot = person.page.locator(".plot .u-over").first.bounding_box()
     y = plot["y"] + plot["height"] / 2
     person.page.mouse.move(plot["x"] + plot["width"] * 0.25, y)
@@ -318,6 +320,11 @@ def test_browse_a_recording_leave_rows_out_and_undo(serve, visit, tmp_path):
     assert edits_of(folder) == []
     person.page.keyboard.press("ArrowRight")
     person.page.wait_for_function("() => document.querySelector('#scrub').value === '1'")
+    person.page.set_viewport_size({"width": 390, "height": 844})
+    scrub = person.page.locator("#scrub").bounding_box()
+    assert scrub["width"] >= 180
+    assert scrub["x"] + scrub["width"] <= 390
+    assert person.value("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.long

@@ -80,7 +80,7 @@ export function Drive() {
     <${Stage} />
     <${Touch} />
     ${frame && html`<${Buttons} frame=${frame} />`}
-    <${Event} />
+    <${Event} car />
     <${Cameras} />
     <div class="keys"><span><${Key}>←<//> <${Key}>→<//> steer</span><span><${Key}>↑<//> gas</span><span><${Key}>↓<//> brake</span>
       <span><${Key}>V<//> view</span><span><${Key}>C<//> cameras</span><span>or W A S D, mouse drag, touch, ${gamepad.name ? "gamepad (found)" : "a gamepad (none found: press a button on it)"}</span></div>

@@ -5,7 +5,7 @@ import { act, state } from "./link.js";
 import { dragging } from "./input.js";
 import { clock, count, Image, Key, plural, signed } from "./parts.js";
 
-const EVENT_SHOWN = 15000;  // ms that the page says what has happened
+const EVENT_SHOWN = 15000;  // ms that the page says what has happened to the car
 const WORDS = {
   driving: ["YOU DRIVE", ""], autonomous: ["AUTONOMOUS", "the policy drives"], correcting: ["CORRECTING", "you have the wheel"],
   paused: ["PAUSED", ""], loading: ["LOADING", "one moment"], stopped: ["STOPPED", ""],
@@ -90,8 +90,9 @@ export const Touch = () => html`<div class="touch" aria-hidden="true">
   <div id="touch-wheel" ...${dragging("wheel")}>steer<br />drag left or right</div>
   <div id="touch-pedals" ...${dragging("pedals")}>gas<br />pull down to brake</div>
 </div>`;
-export const Event = () => {
-  const isNew = performance.now() - state.eventTime < EVENT_SHOWN, event = isNew ? state.frame?.event : null, error = state.error;
+/** What went wrong with what this page asked for; under a car also what has happened to the car, for a while. */
+export const Event = ({ car = false }) => {
+  const isShown = car && performance.now() - state.eventTime < EVENT_SHOWN, event = isShown ? state.frame?.event : null, error = state.error;
   return html`<p class="event ${error ? "error" : event?.kind ?? ""}" role="status" aria-live="polite">${error ?? event?.text ?? ""}</p>`;
 };
 export const Cameras = () => state.frame?.cameras && html`<div class="cameras">${state.features?.cameras?.length > 1 && ["left", "center", "right"].map((name) => html`<figure key=${name}><${Image} name=${name} /><figcaption>${name}</figcaption></figure>`)}</div>`;

@@ -91,7 +91,7 @@ export function Teach() {
     <${Steps} teaching=${teaching} />
     ${teaching.phase === "driving" && html`<${Stage} /><${Touch} />`}
     <${Phase} teaching=${teaching} />
-    <${Event} />
+    <${Event} car=${teaching.phase === "driving"} />
     <${Curve} log=${log} />
   </div><div class="stack">
     <${Watching} />
