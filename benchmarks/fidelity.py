@@ -5,10 +5,14 @@
     python benchmarks/fidelity.py path/to/recording --track lake --cross --output fidelity
 
 Reconstructs the poses of a recording (see `alignment`), draws the same poses, and
-reports, per region of the image, mean colour and spread of both, how far the lines found in
-either lie from where the track has them, and how alike one network steers on both. With --cross it
-trains two networks, one on the recording and one on an expert's laps in the twin, and lets each do
-the other's job. Sheets of images side by side, the poses and the figures go to the output folder.
+reports, per region of the image, mean colour and spread of both, and how far the lines found in
+either lie from where the track has them. Sheets of images side by side, the poses and the figures go to the
+output folder.
+
+With --cross it trains two networks for each seed: one on the first 80 % of the recording, one on an expert's
+laps in the twin, which has seen no real image. Both steer on the last 20 % of the recording; the one of real
+images also drives in the twin. Both are taken after their last epoch, so the rows that judge choose nothing.
+Intervals are 95 % (Student's t) over seeds. An interrupted run is resumed by the same command.
 
 Recordings of others may carry no licence: keep the sheets to yourself.
 """
@@ -18,22 +22,34 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from dataclasses import dataclass
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from alignment import FOCAL, Aligner, Alignment, dead_reckon
 from numpy.typing import NDArray
+from proofs import add_executor_options, go_on_with, side_by_side
 
+from udacity_gym.cli.shared import executor_of
+from udacity_gym.evaluation import mean_estimate
+from udacity_gym.executors import Shared
+from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
 from udacity_gym.recording.images import decode_image, encode_jpeg
-from udacity_gym.telemetry import Image
+from udacity_gym.telemetry import CAMERAS, MPH, Image
+from udacity_gym.text import table
 from udacity_gym.world.rendering.camera import CameraRig, camera_row
 from udacity_gym.world.scene.daylight import Daylight
 from udacity_gym.world.track.track import Track
+
+if TYPE_CHECKING:
+    from udacity_gym.recording import Episode
 
 STARTS = {"lake": (0.0, 0.46, 0.0), "jungle": (0.0, 2.5, 0.0)}
 """s, offset and heading error of training mode's start."""
@@ -62,6 +78,8 @@ ANGLES = (0, 20, 40, 60, 90, 180)
 """Degrees between the directions of view and to the sun, seen from above: limits of the ranges compared."""
 GRAIN = 4.0
 """px, deviation of the Gaussian that removes what is not grain."""
+BEND = 0.05
+"""Recorded steering above which a row counts as one in a bend."""
 
 
 @dataclass
@@ -83,34 +101,25 @@ def main() -> None:
     )
     parser.add_argument("recording", type=Path, help="folder with a driving_log.csv of one episode")
     parser.add_argument("--track", choices=sorted(REGIONS), default="lake")
-    parser.add_argument(
-        "--start", type=float, nargs=3, metavar=("S", "OFFSET", "HEADING_ERROR"),
-        help="m, m and rad of the first frame; left out: training mode's start",
-    )  # fmt: skip
-    parser.add_argument("--first", type=int, default=0, help="frame to begin with, at --start")
-    parser.add_argument("--every", type=int, default=20, help="frames between two that are compared")
+    add_pose_options(parser, every=20)
     parser.add_argument(
         "--skip", type=int, nargs=2, metavar=("FROM", "TO"), default=(0, 0),
         help="frames of the log that are not compared, because their poses are wrong",
     )  # fmt: skip
-    parser.add_argument("--particles", type=int, default=1000)
     parser.add_argument("--cross", action="store_true", help="train networks and swap their jobs")
-    parser.add_argument("--epochs", type=int, default=30, help="of each training")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=Cross.epochs, help="of each training")
+    parser.add_argument("--laps", type=int, default=Cross.laps, help="recorded, and driven, in the twin")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="of the trainings")
+    add_executor_options(parser)
     parser.add_argument("--output", type=Path, default=Path("fidelity"))
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
 
     track = Track.load(options.track)
-    recording = open_recording(options.recording)
-    episode = recording.episodes[0]
-    poses = options.output / f"{options.track}-poses.npz"
-    if poses.exists():
-        frames, aligned = load_poses(poses)
-    else:
-        start = options.start or STARTS[options.track]
-        frames, aligned = reconstruct(episode, track, start, options.first, options.particles, options.seed)
-        save_poses(poses, frames, aligned)
+    episode = open_recording(options.recording).episodes[0]
+    frames, aligned = find_poses(
+        episode, track, options.start, options.first, options.output / f"{track.name}-poses.npz"
+    )
     figures: dict[str, Any] = {"track": options.track, "frames": len(frames)}
     pairs = draw_pairs(episode, track, frames, aligned, options.every)
     pairs = [pair for pair in pairs if not options.skip[0] <= pair.frame < options.skip[1]]
@@ -120,13 +129,57 @@ def main() -> None:
     write_sheets(pairs, options.output, options.track)
     report(figures)
     if options.cross:
-        figures["cross"] = cross_train(options, pairs)
-    text = json.dumps(figures, indent=1)
-    (options.output / f"{options.track}-figures.json").write_text(text, encoding="utf-8")
+        settings = Cross(options.recording, options.track, options.epochs, options.laps)
+        folder = options.output / f"{options.track}-cross"
+        go_on_with(folder, {**asdict(settings), "recording": options.recording.name})
+        images = Shared([(pair.real, pair.drawn) for pair in pairs], "the images")
+        work = partial(cross_train, settings, images, folder)
+        rows = dict(side_by_side(work, options.seeds, executor_of(options)))
+        figures["cross"] = [rows[seed] for seed in options.seeds]
+        print(f"\n{cross_tables(figures['cross'])}")
+    write_whole(options.output / f"{options.track}-figures.json", json.dumps(figures, indent=1) + "\n")
+
+
+def add_pose_options(parser: argparse.ArgumentParser, every: int) -> None:
+    """Add the options that say where a recording begins and which of its frames are compared."""
+    parser.add_argument(
+        "--start", type=float, nargs=3, metavar=("S", "OFFSET", "HEADING_ERROR"),
+        help="m, m and rad of the first frame; left out: training mode's start",
+    )  # fmt: skip
+    parser.add_argument("--first", type=int, default=0, help="frame to begin with, at --start")
+    parser.add_argument("--every", type=int, default=every, help="frames from one compared to the next")
+
+
+def find_poses(
+    episode: Episode, track: Track, start: Sequence[float] | None, first: int, path: Path
+) -> tuple[list[int], Alignment]:
+    """Reconstruct the poses of an episode, which takes minutes, or read them.
+
+    Args:
+        episode: the episode.
+        track: its track.
+        start: s in m, offset in m and heading error in rad of the first frame; None is the start of the
+            training mode.
+        first: frame to begin with.
+        path: file that keeps the poses.
+
+    Returns:
+        The frames, and the poses of all of them.
+    """
+    if path.exists():
+        return load_poses(path)
+    frames, aligned = reconstruct(episode, track, start or STARTS[track.name], first)
+    save_poses(path, frames, aligned)
+    return frames, aligned
 
 
 def reconstruct(
-    episode: Any, track: Track, start: tuple[float, float, float], first: int, particles: int, seed: int
+    episode: Episode,
+    track: Track,
+    start: Sequence[float],
+    first: int = 0,
+    particles: int = 1000,
+    seed: int = 0,
 ) -> tuple[list[int], Alignment]:
     """Align an episode; looks at every fourth frame first, then at all."""
     aligner = Aligner(track)
@@ -155,7 +208,9 @@ def load_poses(path: Path) -> tuple[list[int], Alignment]:
         return kept["frames"].tolist(), Alignment(*(kept[name] for name in Alignment._fields))
 
 
-def draw_pairs(episode: Any, track: Track, frames: list[int], aligned: Alignment, every: int) -> list[Pair]:
+def draw_pairs(
+    episode: Episode, track: Track, frames: list[int], aligned: Alignment, every: int
+) -> list[Pair]:
     """Real and drawn images of every ``every``-th pose."""
     rig = CameraRig(track)
     pairs = []
@@ -319,86 +374,147 @@ def report(figures: dict[str, Any]) -> None:
         print(f"{name:<14}" + "  ".join(values))
 
 
-def cross_train(options: Any, pairs: list[Pair]) -> dict[str, Any]:
-    """Train on the recording and on the twin; evaluate each network on the other data."""
+@dataclass(frozen=True)
+class Cross:
+    """Settings of networks that swap their jobs.
+
+    Attributes:
+        recording: folder of the real recording.
+        track: that it was recorded on.
+        epochs: of each training.
+        laps: that the expert records in the twin, and that the network of real images drives there.
+    """
+
+    recording: Path
+    track: str
+    epochs: int = 30
+    laps: int = 2
+
+
+def cross_train(
+    settings: Cross, images: Shared[list[tuple[Image, Image]]], output: Path, seed: int
+) -> dict[str, Any]:
+    """Train on real rows and on the twin, and let each network do the other's job; or read the result.
+
+    Args:
+        settings: the settings.
+        images: real images, each with the twin's of the same pose, shared by all seeds.
+        output: folder of all seeds.
+        seed: of the trainings and of the expert's noise.
+
+    Returns:
+        Correlations with the steering of real rows never trained on, by network; how the network of real
+        rows drives in the twin; and how alike it steers on both images of the same pose.
+    """
+    import gymnasium
+    import torch
+    from real_images import Rows
+
+    from algorithms import Augmentation
+    from algorithms.dagger.replay import replay
+    from algorithms.training.config import TrainingConfig
+    from algorithms.training.data import Frames
+    from algorithms.training.trainer import Training
+    from udacity_gym import ENV_ID
+    from udacity_gym.evaluation import evaluate
+
+    folder, file = output / f"{seed}", output / f"{seed}.json"
+    if file.exists():
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    torch.set_num_threads(1)
+    plain = TrainingConfig(
+        epochs=settings.epochs,
+        throttle="speed_control",
+        loss="mse",
+        target_speed=15 * MPH,
+        augmentation=Augmentation(shift=0.5, turn=0.02),
+        threads=1,
+        seed=seed,
+    )
+    # Humans press keys, so they are smoothed; they wander and come back slowly.
+    human = plain.with_options(recovery_time=1.2, balance=0.25)
+    rows = Rows.of(settings.recording)
+    of_real = Training(human, rows.train.smoothed(1.0), folder=folder / "real").run()
+    laps = open_recording(_record_laps(settings, folder / "twin-laps", seed))
+    of_twin = Training(plain, Frames.of([laps]), folder=folder / "twin").run()
+
+    truth = rows.test.steering
+    truths = {"bends": truth, "all": truth, "smoothed": rows.test.smoothed(1.0).steering}
+    chosen = {"bends": np.abs(truth) > BEND, "all": truth == truth, "smoothed": truth == truth}
+    result: dict[str, Any] = {"seed": seed, "rows": len(truth)}
+    for name, policy in (("real", of_real), ("twin", of_twin)):
+        guess = replay(policy, rows.test).actions[:, 0]
+        result[name] = {
+            which: correlation(guess[chosen[which]], truths[which][chosen[which]]) for which in truths
+        }
+    ratios = {which: result["twin"][which] / result["real"][which] for which in truths}
+    result["ratio"] = ratios
+    real, drawn = (np.stack([pair[k] for pair in images.get()]) for k in (0, 1))
+    result["one network on both"] = correlation(*(of_real.act(one)[:, 0] for one in (real, drawn)))
+    env = gymnasium.make(ENV_ID, track=settings.track, disable_env_checker=True)
+    drive = evaluate(of_real, env, laps=settings.laps)
+    env.close()
+    result["drive"] = drive.summary()
+    write_whole(file, json.dumps(result, indent=1) + "\n")
+    print(f"seed {seed}: twin over real {', '.join(f'{k} {v:.2f}' for k, v in ratios.items())}", flush=True)
+    return result
+
+
+def _record_laps(settings: Cross, folder: Path, seed: int) -> Path:
+    """Record laps of an expert with noise in the twin, unless an earlier run has recorded them all."""
     import gymnasium
 
-    from algorithms import Augmentation, BehavioralCloning
     from udacity_gym import ENV_ID
     from udacity_gym.conditions import Randomization
-    from udacity_gym.evaluation import evaluate
     from udacity_gym.experts import NoisyExpert, PurePursuit
     from udacity_gym.recording import record
-    from udacity_gym.telemetry import CAMERAS, MPH
 
-    def learn(source: Any, folder: str, **settings: Any) -> tuple[Any, Any]:
-        learner = BehavioralCloning(
-            source, seed=options.seed, epochs=options.epochs, throttle="speed_control", loss="mse",
-            target_speed=15 * MPH, **settings,
-        )  # fmt: skip
-        policy = learner.learn()
-        policy.save(options.output / folder)
-        return learner, policy
-
-    # Humans press keys: smooth them; they wander and come back slowly.
-    human_settings = {
-        "smoothing": 1.0, "recovery_time": 1.2, "balance": 0.25,
-        "augmentation": Augmentation(shift=0.5, turn=0.02),
-    }  # fmt: skip
-    learner, of_real = learn(options.recording, f"{options.track}-policy-real", **human_settings)
-    held_out = learner.validation_frames
-    images = [held_out.image(row, "center") for row in range(len(held_out))]
-    truth = np.asarray(held_out.recorded_steering)
-    smooth = np.asarray(held_out.steering)
-
-    laps = options.output / f"{options.track}-twin-laps"
-    if not laps.exists():
+    if not folder.exists():
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
         env = gymnasium.make(
-            ENV_ID, track=options.track, cameras=CAMERAS, mode="training",
+            ENV_ID, track=settings.track, cameras=CAMERAS, mode="training", disable_env_checker=True,
             conditions=Randomization(exposure=(-0.3, 0.3), jpeg=(60, 90), noise=(0, 4)),
         )  # fmt: skip
-        expert = NoisyExpert(PurePursuit(speed=25 * MPH), seed=options.seed)
-        record(env, expert, laps, laps=2, seed=options.seed)
+        record(env, NoisyExpert(PurePursuit(speed=25 * MPH), seed=seed), part, laps=settings.laps, seed=seed)
         env.close()
-    _, of_twin = learn(laps, f"{options.track}-policy-twin", augmentation=Augmentation(shift=0.5, turn=0.02))
+        part.rename(folder)
+    return folder
 
-    def steer(policy: Any, inputs: list[Image]) -> NDArray[np.float64]:
-        return np.array([policy.predict(image)[0][0] for image in inputs], np.float64)
 
-    env = gymnasium.make(ENV_ID, track=options.track)
-    drive = evaluate(of_real, env, laps=2)
-    env.close()
-    print(drive)
-    guesses = {"trained on real": steer(of_real, images), "trained on the twin": steer(of_twin, images)}
-    results: dict[str, Any] = {
-        "real drives twin": {
-            "laps_without_intervention": drive.laps_without_intervention,
-            "autonomy": round(float(drive.autonomy), 3),
-            "incidents": len(drive.incidents),
-        },
-        "held-out rows": len(truth),
-        "one network on both": _correlation(
-            steer(of_real, [p.real for p in pairs]), steer(of_real, [p.drawn for p in pairs])
-        ),
+def cross_tables(results: Sequence[dict[str, Any]]) -> str:
+    """All figures of swapped jobs, means over seeds with 95 % intervals."""
+
+    def mean(values: Sequence[float], digits: int = 2, scale: float = 1.0) -> str:
+        return mean_estimate(values).text(digits, scale)
+
+    titles = {
+        "bends": f"bends, steering > {BEND}",
+        "all": "all rows",
+        "smoothed": "all rows, keys smoothed over 1 s",
     }
-    bend = np.abs(truth) > 0.05
-    for name, guess in guesses.items():
-        results[name] = {
-            "correlation": _correlation(guess, truth),
-            "correlation with keys smoothed": _correlation(guess, smooth),
-            "correlation in bends": _correlation(guess[bend], truth[bend]),
-            "MAE in bends": round(float(np.abs(guess - truth)[bend].mean()), 4),
-        }
-        print(name, results[name])
-    ratio = results["trained on the twin"]["correlation"] / results["trained on real"]["correlation"]
-    results["ratio"] = round(ratio, 3)
-    print(f"one network on real and drawn images: correlation {results['one network on both']}")
-    print(f"twin-trained over real-trained: {ratio:.2f}")
-    return results
+    rows = [["correlation of steering", "trained on real rows", "trained on the twin", "ratio twin / real"]]
+    for which, title in titles.items():
+        networks = ("real", "twin", "ratio")
+        rows.append([title, *(mean([result[name][which] for result in results]) for name in networks)])
+    drives = [result["drive"] for result in results]
+    interventions = ", ".join(str(drive["interventions"]) for drive in drives)
+    return "\n".join(
+        (
+            f"{results[0]['rows']} real rows that neither was trained on, {len(results)} seeds\n",
+            table(rows, header=True),
+            "\nThe network of real rows",
+            f"  steers on real and drawn images of the same poses: correlation "
+            f"{mean([result['one network on both'] for result in results])}",
+            f"  drives in the twin: autonomy {mean([d['autonomy'] for d in drives], 1, 100)} %, "
+            f"interventions by seed {interventions}",
+        )
+    )
 
 
-def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    return round(float(np.corrcoef(a, b)[0, 1]), 3) if len(a) > 2 and np.ptp(a) > 0 else math.nan
+def correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Correlation of two series, (n,) each; NaN if one of them never changes."""
+    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and np.ptp(a) > 0 and np.ptp(b) > 0 else math.nan
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -34,7 +33,7 @@ import gymnasium
 import numpy as np
 import torch
 from alignment import FOCAL, Alignment
-from fidelity import STARTS, draw_pairs, load_poses, reconstruct, save_poses
+from fidelity import add_pose_options, correlation, draw_pairs, find_poses
 from numpy.typing import NDArray
 
 from algorithms.adapters.keras import SUFFIXES, KerasPolicy, load_keras
@@ -156,38 +155,10 @@ class Likeness:
     @classmethod
     def of(cls, real: Floats, drawn: Floats, moved: Floats) -> Likeness:
         """Compare steering, (n,) each."""
-        return cls(_correlation(real, drawn), _correlation(real, moved), len(real))
+        return cls(correlation(real, drawn), correlation(real, moved), len(real))
 
     def __str__(self) -> str:
         return f"{self.correlation:.2f} / {self.ceiling:.2f}"
-
-
-def _correlation(a: Floats, b: Floats) -> float:
-    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and np.ptp(a) > 0 and np.ptp(b) > 0 else math.nan
-
-
-def find_poses(
-    recording: Path, track: Track, start: tuple[float, float, float] | None, first: int, path: Path
-) -> tuple[list[int], Alignment]:
-    """Reconstruct the poses of a recording, which takes minutes, or read them.
-
-    Args:
-        recording: folder with a ``driving_log.csv`` of one episode.
-        track: its track.
-        start: s in m, offset in m and heading error in rad of the first frame; None is the start of the
-            training mode.
-        first: frame to begin with.
-        path: file that keeps the poses.
-
-    Returns:
-        The frames, and the poses of all of them.
-    """
-    if path.exists():
-        return load_poses(path)
-    episode = open_recording(recording).episodes[0]
-    frames, aligned = reconstruct(episode, track, start or STARTS[track.name], first, 1000, 0)
-    save_poses(path, frames, aligned)
-    return frames, aligned
 
 
 def move(images: Image, aligned: Alignment, rows: Sequence[int], seed: int = 0) -> Image:
@@ -230,8 +201,8 @@ def open_loop(options: argparse.Namespace, models: Sequence[Path]) -> list[dict[
     """Compare each model's steering on real and drawn images; prints a row for each."""
     track = Track.load(options.track[0])
     poses = options.output / f"{track.name}-poses.npz"
-    frames, aligned = find_poses(options.open_loop, track, options.start, options.first, poses)
     episode = open_recording(options.open_loop).episodes[0]
+    frames, aligned = find_poses(episode, track, options.start, options.first, poses)
     pairs = draw_pairs(episode, track, frames, aligned, options.every)
     rows = range(0, len(frames), options.every)
     real, drawn = (np.stack([getattr(pair, name) for pair in pairs]) for name in ("real", "drawn"))
@@ -266,12 +237,7 @@ def main() -> None:
     parser.add_argument("--track", nargs="+", choices=TRACKS, default=list(TRACKS))
     parser.add_argument("--laws", type=Path, help="JSON file with throttle laws by the model's name")
     parser.add_argument("--open-loop", type=Path, metavar="RECORDING", help="compare images of a recording")
-    parser.add_argument(
-        "--start", type=float, nargs=3, metavar=("S", "OFFSET", "HEADING_ERROR"),
-        help="m, m and rad of the recording's first frame; left out: training mode's start",
-    )  # fmt: skip
-    parser.add_argument("--first", type=int, default=0, help="frame of the recording to begin with")
-    parser.add_argument("--every", type=int, default=4, help="frames from one compared to the next")
+    add_pose_options(parser, every=4)
     parser.add_argument("--range", type=float, default=200.0, help="m of a range of s")
     parser.add_argument("--output", type=Path, default=Path("foreign-models"), help="folder for results")
     options = parser.parse_args()

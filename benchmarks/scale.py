@@ -1,7 +1,9 @@
 """What more cores, Ray and more cars per process are worth, and what a cluster would make of it.
 
 Everything is measured in one run on this machine, as ratios to one process, and alternately. The times by the
-wall clock need a machine that does nothing else; the processor times do not.
+wall clock need a machine that does nothing else; the processor times do not. Work is as long as real work: a
+round of some laps, drives of 20 s, trainings of several epochs. Speeds are given without the start of the
+workers, who do some work first, and with it.
 
 The figures of the cluster are a model on paper, with constants from the measurement; those of networks, disks
 and schedulers are in `Cluster`.
@@ -17,20 +19,25 @@ import os
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
+from numpy.typing import NDArray
 
 import algorithms
 from algorithms import DAgger, NetworkPolicy, Preprocessing, make_network
-from udacity_gym.driving import Mixture
+from udacity_gym import UdacityVectorEnv
+from udacity_gym.driving import Drive, Mixture, Rules, Step, drive_many
 from udacity_gym.evaluation import Suite, run_suite, scenarios
 from udacity_gym.executors import Executor, Processes, Ray, open_executor
+from udacity_gym.executors.calls import one_thread
 from udacity_gym.experts import PurePursuit
 from udacity_gym.files import write_whole
 from udacity_gym.text import table
@@ -50,14 +57,18 @@ class Work:
         rollouts: rollouts of a round.
         trials: trainings of a sweep.
         rows: rows that each of them is trained on.
+        epochs: of each of them.
+        steps: steps of each car whose parts are measured.
     """
 
     drives: int = 16
-    drive_seconds: float = 10.0
-    frames: int = 300
+    drive_seconds: float = 20.0
+    frames: int = 600
     rollouts: int = 8
     trials: int = 4
-    rows: int = 300
+    rows: int = 1200
+    epochs: int = 6
+    steps: int = 450
 
 
 def make_env() -> Any:
@@ -99,10 +110,8 @@ def collect_rollouts(executor: Executor | int, work: Work) -> None:
 
 def sweep(executor: Executor | int, work: Work, recording: Path) -> None:
     """Trainings with different learning rates."""
-    settings = [
-        {"seed": i, "epochs": 2, "learning_rate": 1e-3 / (i + 1), "validation": 0.0, "side_cameras": 0.0}
-        for i in range(work.trials)
-    ]
+    common = {"epochs": work.epochs, "validation": 0.0, "side_cameras": 0.0}
+    settings = [{**common, "seed": i, "learning_rate": 1e-3 / (i + 1)} for i in range(work.trials)]
     with tempfile.TemporaryDirectory() as folder:
         algorithms.learn_many("bc", recording, settings, folder, executor=executor, progress=False)
 
@@ -166,7 +175,80 @@ def warm_up(executor: Any, count: int, recording: Path) -> None:
     drive_suite(executor, work)
     drive_suite(executor, work, cars=2)
     collect_rollouts(executor, work)
-    sweep(executor, Work(trials=2 * count), recording)
+    sweep(executor, Work(trials=2 * count, epochs=1), recording)
+
+
+class _FixedActions:
+    """A policy that asks its network, and then gives other actions, so that cars keep to their lane."""
+
+    def __init__(self, policy: NetworkPolicy, actions: NDArray[np.float32]) -> None:
+        self._policy = policy
+        self._actions = actions
+        self._step = 0
+
+    def predict(self, observations: Any, **inputs: Any) -> tuple[NDArray[np.float32], Any]:
+        """Actions of the next step, (cars, 2)."""
+        _, state = self._policy.predict(observations, **inputs)
+        self._step += 1
+        return self._actions[self._step - 1], state
+
+
+def split_of_step(cars: int, steps: int) -> dict[str, float]:
+    """Processor time of the parts of a car's step, in ms, when some cars are driven at once by one policy.
+
+    All parts are measured with the same drives on the lane.
+
+    Args:
+        cars: number of cars, spread over the lap.
+        steps: steps of each.
+
+    Returns:
+        "total", and its parts "rendering", "network" with the preparation of its images, "physics" with
+        rewards and infos, and "the rest": the loop of the drive and its account.
+    """
+    with closing(UdacityVectorEnv(cars)) as envs, closing(UdacityVectorEnv(cars, cameras=())) as blind:
+        starts = [{"s": envs.envs[0].track.length * i / cars} for i in range(cars)]
+        drives = [Drive(Rules(steps=steps, start=start), seed=i) for i, start in enumerate(starts)]
+        driven: list[list[Any]] = [[] for _ in drives]
+        for i, step in drive_many(envs, None, [replace(drive, driver=PurePursuit()) for drive in drives]):
+            assert isinstance(step, Step)
+            driven[i].append(step.decision.action)
+        actions = np.array(driven, np.float32).swapaxes(0, 1)
+        network = make_policy()
+        images = np.stack([envs.envs[i].reset(seed=i, options=start)[0] for i, start in enumerate(starts)])
+
+        def drive() -> None:
+            deque(drive_many(envs, _FixedActions(network, actions), drives), maxlen=0)
+
+        def step_all(some: UdacityVectorEnv) -> None:
+            for i, start in enumerate(starts):
+                some.envs[i].reset(seed=i, options=start)
+            for chosen in actions:
+                some.step_cars(range(cars), list(chosen))
+
+        def predict() -> None:
+            state = None
+            for _ in range(steps):
+                _, state = network.predict(images, state=state, episode_start=np.zeros(cars, np.bool_))
+
+        with one_thread():
+            total, stepping, physics, deciding = (
+                1000 * _processor_seconds(do) / (cars * steps)
+                for do in (drive, partial(step_all, envs), partial(step_all, blind), predict)
+            )
+    parts = {"rendering": stepping - physics, "network": deciding, "physics": physics}
+    return {"total": total, **parts, "the rest": total - sum(parts.values())}
+
+
+def _processor_seconds(do: Callable[[], object], repeats: int = 3) -> float:
+    """Least processor time of some runs, after one that compiles and fills caches."""
+    do()
+    measured = []
+    for _ in range(repeats):
+        begin = time.process_time()
+        do()
+        measured.append(time.process_time() - begin)
+    return min(measured)
 
 
 def measure(work: Work, workers: list[int], repeats: int, with_ray: bool) -> dict[str, Any]:
@@ -186,6 +268,8 @@ def measure(work: Work, workers: list[int], repeats: int, with_ray: bool) -> dic
             name: {os.getpid(), *(process for _, process in _map(executor, nothing, 100))}
             for name, executor in executors.items()
         }
+        most = max(workers)
+        fresh: dict[str, list[float]] = {kind: [] for kind in kinds}
         seconds: dict[str, dict[str, list[float]]] = {kind: {n: [] for n in executors} for kind in kinds}
         cpu: dict[str, dict[str, list[float]]] = {kind: {n: [] for n in executors} for kind in kinds}
         for _ in range(repeats):
@@ -194,11 +278,14 @@ def measure(work: Work, workers: list[int], repeats: int, with_ray: bool) -> dic
                     before = cpu_seconds(processes[name])
                     seconds[kind][name].append(seconds_of(partial(do, executor)))
                     cpu[kind][name].append(cpu_seconds(processes[name]) - before)
+                fresh[kind].append(seconds_of(partial(do, Processes(most))))
         for title, measured in (("seconds", seconds), ("cpu_seconds", cpu)):
             results[title] = {
                 kind: {name: statistics.median(values) for name, values in row.items()}
                 for kind, row in measured.items()
             }
+        results["seconds_with_start"] = {kind: statistics.median(values) for kind, values in fresh.items()}
+        results["workers"] = most
         results["job_ms"] = {
             name: 1000 * seconds_of(partial(_map_nothing, executor, 200)) / 200
             for name, executor in executors.items()
@@ -208,6 +295,7 @@ def measure(work: Work, workers: list[int], repeats: int, with_ray: bool) -> dic
             for name, executor in executors.items()
         }
         results["episode_bytes"], results["rollout_bytes"] = _sizes(work, Path(folder))
+    results["step_ms"] = {str(cars): split_of_step(cars, work.steps) for cars in (1, CARS)}
     results["start_seconds"] = {"processes": seconds_of(partial(_start, Processes(1)))}
     if with_ray:
         results["start_seconds"]["ray"] = seconds_of(partial(_start, Ray(workers=1)))
@@ -308,19 +396,27 @@ def show(results: dict[str, Any], cluster: Cluster) -> None:
     names = list(next(iter(seconds.values())))
     one = names[0]
     print(f"Speed relative to one process, on {results['cores']} cores; in brackets seconds\n")
-    rows = [["", *names]]
+    cpu = results["cpu_seconds"]
+    rows = [["", *names, f"{results['workers']} processes that start for it", "cores busy with one process"]]
     for kind, row in seconds.items():
-        rows.append([kind, *(f"{row[one] / row[name]:.2f} ({row[name]:.1f})" for name in names)])
+        started = results["seconds_with_start"][kind]
+        cells = [f"{row[one] / value:.2f} ({value:.1f})" for value in (*(row[n] for n in names), started)]
+        rows.append([kind, *cells, f"{cpu[kind][one] / row[one]:.2f}"])
     print(table(rows, header=True))
+    print("\nWhere one process keeps more than a core busy, as threads prepare images, processes gain less.")
     print("\nProcessor time relative to one process, which other programs do not disturb; 1 is no overhead\n")
     rows = [["", *names]]
-    for kind, row in results["cpu_seconds"].items():
+    for kind, row in cpu.items():
         rows.append([kind, *(f"{row[name] / row[one]:.2f} ({row[name]:.1f})" for name in names)])
     print(table(rows, header=True))
-    cpu = results["cpu_seconds"]
     batched, single = (cpu[kind][one] for kind in (f"suite, {CARS} cars at once", "suite"))
     quicker = f"{single / batched:.2f} times one car at a time"
     print(f"\n{CARS} cars at once on one core: {quicker}, in processor time")
+    print("\nProcessor time of a car's step, ms\n")
+    parts = list(next(iter(results["step_ms"].values())))
+    rows = [["cars at once", *parts]]
+    rows += [[cars, *(f"{row[part]:.2f}" for part in parts)] for cars, row in results["step_ms"].items()]
+    print(table(rows, header=True))
     print("\nWhat a worker costs\n")
     rows = [["", "a job, ms", "memory, MB"]]
     rows += [[n, f"{results['job_ms'][n]:.1f}", f"{results['worker_mb'][n]:.0f}"] for n in names]
@@ -344,7 +440,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="file to write the figures to")
     parser.add_argument("--read", type=Path, help="show the figures of such a file instead of measuring")
     options = parser.parse_args()
-    work = Work(4, 2.0, 30, 4, 2, 60) if options.quick else Work()
+    work = Work(4, 2.0, 30, 4, 2, 60, 1, 30) if options.quick else Work()
     if options.read is not None:
         results = json.loads(options.read.read_text())
     else:

@@ -1,9 +1,13 @@
 """The twin's images of the poses of a real drive have its colours; the page about that runs."""
 
+import shutil
+
 import fidelity
 import numpy as np
+import pytest
 
 from tests.pages import ROOT, run_page
+from udacity_gym.executors import Shared
 from udacity_gym.recording import open_recording
 from udacity_gym.world.track.track import Track
 
@@ -45,3 +49,35 @@ def test_sheets_show_real_and_drawn_images_side_by_side(tmp_path):
 
 def test_the_page_about_fidelity_runs():
     run_page(ROOT / "docs" / "fidelity.md")
+
+
+def test_the_table_of_swapped_jobs_has_means_and_intervals_over_seeds():
+    def of_seed(seed, bends, ratio):
+        named = {"bends": bends, "all": 0.4, "smoothed": 0.6}
+        drive = {"autonomy": 1.0, "interventions": seed}
+        ratios = {**named, "bends": ratio}
+        return {"seed": seed, "rows": 400, "real": named, "twin": named, "ratio": ratios,
+                "one network on both": 0.8, "drive": drive}  # fmt: skip
+
+    text = fidelity.cross_tables([of_seed(0, 0.5, 0.8), of_seed(1, 0.6, 1.0)])
+    line = next(line for line in text.splitlines() if line.startswith("bends"))
+    assert line.split("  ")[-1].strip() == "0.90 [-0.37, 2.17]"  # Student's t with one degree of freedom
+    assert "400 real rows that neither was trained on, 2 seeds" in text
+    assert "interventions by seed 0, 1" in text
+
+
+@pytest.mark.long
+def test_networks_swap_their_jobs_once_for_each_seed(lake_recording, tmp_path):
+    images = [
+        np.asarray(open_recording(lake_recording).episodes[0].image("center", k)) for k in range(0, 60, 20)
+    ]
+    shared = Shared([(image, 255 - image) for image in images], "the images")
+    settings = fidelity.Cross(lake_recording, "lake", epochs=1, laps=1)
+    result = fidelity.cross_train(settings, shared, tmp_path, 3)
+    assert result["rows"] == 400
+    for which, ratio in result["ratio"].items():
+        assert -1 <= result["twin"][which] <= 1
+        assert ratio == pytest.approx(result["twin"][which] / result["real"][which])
+    shutil.rmtree(tmp_path / "3")
+    assert fidelity.cross_train(settings, shared, tmp_path, 3) == result  # read, not trained again
+    assert not (tmp_path / "3").exists()

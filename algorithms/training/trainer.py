@@ -25,6 +25,7 @@ from algorithms.policies.checkpoint import check_tensors, read_checkpoint, write
 from algorithms.policies.device import (
     describe_device,
     forked_random_state,
+    keep_freed_memory,
     torch_threads,
 )
 from algorithms.policies.network_policy import NetworkPolicy
@@ -228,6 +229,7 @@ class Training:
         parts = self._count_parts()
         # Within an operation; with several parts, threads compute them, see `_step`.
         threads = torch_threads(1 if parts > 1 else self._threads)
+        keep_freed_memory()
         done = len(self.epoch_log)
         bar = progress_bar(
             progress,

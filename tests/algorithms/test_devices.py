@@ -1,6 +1,9 @@
 """Devices and precisions, tested with those of every machine: the CPU, and torch's "meta" device of
 shapes."""
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +263,30 @@ def test_a_policy_moves_with_its_buffers() -> None:
 
     policy = NetworkPolicy(Normalised(2), Preprocessing()).to("meta")
     assert {value.device.type for value in policy.network.state_dict().values()} == {"meta"}
+
+
+PAGE_FAULTS = """
+import resource, torch
+from algorithms import make_network
+from algorithms.policies.device import keep_freed_memory
+
+torch.set_num_threads(1)
+network, images = make_network("PilotNet", 2, 0), torch.rand(32, 3, 66, 200)
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        network(images, torch.empty(32, 0)).square().mean().backward()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+print(faults(), keep_freed_memory(), (faults(), faults())[1])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs mallopt of glibc")
+def test_memory_that_a_training_step_frees_is_not_fetched_anew_by_the_next_one() -> None:
+    done = subprocess.run([sys.executable, "-c", PAGE_FAULTS], capture_output=True, text=True, check=True)
+    before, kept, after = done.stdout.split()
+    assert kept == "True"
+    assert int(after) < int(before) / 4
