@@ -56,6 +56,7 @@ from algorithms.dagger.rounds import (
     round_folder,
     run_round,
 )
+from algorithms.policies.device import AUTO
 from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.tracking import TrackerLike, check_tracker, open_tracker
@@ -106,6 +107,8 @@ class InteractiveConfig(TrainingConfig):
             with random weights, as in the paper, and needs more epochs.
         members: networks that are trained on the same data with different seeds; several networks drive by
             their mean, and their disagreement is doubt, see `algorithms.policies.ensemble`.
+        device: where the networks are trained, and where they drive and are asked for features; with "auto"
+            they drive on the CPU, which is quick enough for one image and leaves the GPU to one process.
         laps: laps of the evaluation of each round's policy, from the start of the track of the rounds; 0
             evaluates none.
 
@@ -128,6 +131,11 @@ class InteractiveConfig(TrainingConfig):
     judge_every: Count = field(default=1, init=False, repr=False)
 
     MAY_CHANGE: ClassVar[tuple[str, ...]] = ("rounds", "memory_budget", "laps", "device")
+
+    @property
+    def driving_device(self) -> str:
+        """Where the rounds' policies compute: on ``device``, or for "auto" on the CPU."""
+        return "cpu" if self.device == AUTO else self.device
 
 
 ConfigT = TypeVar("ConfigT", bound=InteractiveConfig, default=InteractiveConfig)
@@ -219,7 +227,9 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
         self.config: ConfigT = made.with_options(**options)
         if fit is not None:
             check_fit_options(options)
-        self._store = PolicyStore(fit, save, load, keeps_files=folder is not None)
+        self._store = PolicyStore(
+            fit, save, load, keeps_files=folder is not None, device=self.config.driving_device
+        )
         self.folder = None if folder is None else Path(folder)
         self.round_log: list[Round] = []
         self._env, self._expert, self._labeller, self._fit = env, expert, labeller, fit
@@ -412,7 +422,8 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
         """A function that collects a round, while `learn` runs; ``env`` is that of this process."""
         here = is_here(self._executor)
         driving = Shared(Driving(env if here else self._env, self._expert), "env and expert")
-        plan = RoundPlan(**{f.name: getattr(self.config, f.name) for f in fields(RoundPlan)})
+        settings = {f.name: getattr(self.config, f.name) for f in fields(RoundPlan)}
+        plan = RoundPlan(**{**settings, "device": self.config.driving_device})
         with open_executor(self._executor) as executor:
             yield partial(run_round, executor, driving, plan=plan, progress=self._progress)
 

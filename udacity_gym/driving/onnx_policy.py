@@ -11,14 +11,21 @@ from numpy.typing import NDArray
 
 from udacity_gym.driving.policy_inputs import ObservationError, check_measurements, check_observation
 from udacity_gym.driving.throttle_laws import make_throttle_law
-from udacity_gym.errors import CheckpointError
+from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.installation import require
 
 KEY = "udacity_gym"
 """Key of the file's metadata that has the JSON."""
 
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+"""What onnxruntime calls the devices."""
+
 OLD_NAMES = {"picture": "image_size", "history": "past_frames"}
 """What older versions called entries of it."""
+
+
+def _onnxruntime() -> Any:
+    return require("onnxruntime", "driving with an ONNX file")
 
 
 class OnnxPolicy:
@@ -28,6 +35,7 @@ class OnnxPolicy:
 
     Attributes:
         path: the file.
+        device: "cpu" or "cuda", where it computes; see `to`.
         name: what the file says its network is.
         actions: ("steering", "throttle"), or ("steering",) for a policy whose speed is kept for it.
         target_speed: m/s that a steering-only policy wants to be driven at, else None.
@@ -49,18 +57,10 @@ class OnnxPolicy:
             MissingDependencyError: onnxruntime is not installed.
             CheckpointError: The file can't be read, or it is no exported policy.
         """
-        onnxruntime = require("onnxruntime", "driving with an ONNX file")
-        self.path = Path(path)
+        self.path, self.device, self._threads = Path(path), "cpu", threads
         if not self.path.is_file():
             raise CheckpointError(f"no policy at {self.path}: there is no such file")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(self.path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime has a class of its own for each reason, and shows none
-            raise CheckpointError(f"{self.path} is no ONNX model, or a damaged one: {error}") from error
+        self._session = self._open("cpu")
         about = self._about()
         self.name = str(about["network"])
         self.actions: tuple[str, ...] = tuple(about["actions"])
@@ -73,6 +73,48 @@ class OnnxPolicy:
         self.inputs: tuple[str, ...] = tuple(about.get("inputs", ()))
         self.past_frames = int(about.get("past_frames", 0))
         self._past = (self.past_frames, *about.get("size", (0, 0)), 3)
+
+    def _open(self, device: str) -> Any:
+        """Open the file for a device."""
+        onnxruntime = _onnxruntime()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        try:
+            return onnxruntime.InferenceSession(str(self.path), options, providers=[PROVIDERS[device]])
+        except Exception as error:  # onnxruntime has a class of its own for each reason, and shows none
+            raise CheckpointError(f"{self.path} is no ONNX model, or a damaged one: {error}") from error
+
+    def to(self, device: str | None = None, precision: str | None = None) -> OnnxPolicy:
+        """Compute on another device.
+
+        Args:
+            device: "cpu"; "cuda", which needs the package onnxruntime-gpu; "auto", the better one that there
+                is; None stays.
+            precision: "float32", which the file contains, or None.
+
+        Returns:
+            The policy itself.
+
+        Raises:
+            OptionError: There is no such device, or the file has another precision.
+        """
+        if precision not in (None, "float32"):
+            raise OptionError(
+                f"precision={precision!r}: an exported file computes in float32; load the checkpoint that it "
+                "was exported from"
+            )
+        available = _onnxruntime().get_available_providers()
+        devices = [name for name, provider in PROVIDERS.items() if provider in available]
+        chosen = devices[-1] if device == "auto" else device or self.device
+        if chosen not in devices:
+            hint = "; CUDA needs the package onnxruntime-gpu" if chosen == "cuda" else ""
+            raise OptionError(
+                f"device={device!r} is not available for an ONNX file, choose one of "
+                f"{', '.join(['auto', *devices])}{hint}"
+            )
+        if chosen != self.device:
+            self._session, self.device = self._open(chosen), chosen
+        return self
 
     def predict(
         self,
