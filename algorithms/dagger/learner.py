@@ -64,6 +64,7 @@ from algorithms.training.config import NESTED_SETTINGS, TrainingConfig
 from algorithms.training.data import Frames, check_weights, drop_broken_images, open_recordings
 from algorithms.training.throttle import choose_throttle
 from algorithms.training.trainer import Training, TrainingStep, check_initial, make_network_for, weights_bytes
+from algorithms.training.training_set import check_recorded
 from udacity_gym.driving.driver import ExpertFunction
 from udacity_gym.driving.gates import Gate, Mixture
 from udacity_gym.driving.loop import same_road, tracks_for
@@ -218,7 +219,7 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
         Raises:
             OptionError: A setting is unknown or out of range; an argument is no recording, environment or
                 expert; the initial policy does not fit the settings; or there is no source of labels.
-            RecordingError: A recording can't be read.
+            RecordingError: A recording can't be read, or lacks a measurement among ``inputs``.
             CheckpointError: The folder holds something else, or a learner with other settings.
         """
         if config is not None and not isinstance(config, self.Config):
@@ -269,6 +270,8 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
             return self.config, None
         frames = Frames.of(self._recordings, weights=self._weights) if self._recordings else None
         config, reason = choose_throttle(self.config, frames, self._initial)
+        if frames is not None:
+            check_recorded(frames, config)
         if reason is not None and self._progress:
             tqdm.write(reason, file=sys.stderr)
         return config, reason
