@@ -56,7 +56,6 @@ from .learners import (
 )
 from .many import learn_many as learn_many
 from .policies.batch import Batch as Batch
-from .policies.chunks import Chunks as Chunks
 from .policies.ensemble import Ensemble as Ensemble
 from .policies.export import (
     ExportError as ExportError,
@@ -73,7 +72,10 @@ from .policies.losses import (
     MeanAbsolute as MeanAbsolute,
     MeanSquare as MeanSquare,
 )
-from .policies.network_policy import NetworkPolicy as NetworkPolicy
+from .policies.network_policy import (
+    Chunks as Chunks,
+    NetworkPolicy as NetworkPolicy,
+)
 from .policies.networks import (
     ACT as ACT,
     NETWORKS as NETWORKS,

@@ -18,7 +18,6 @@ from algorithms.base import ACTION_MEANINGS, Action, Floats, ObservationError, P
 from algorithms.checks import Number
 from algorithms.policies.batch import Batch
 from algorithms.policies.checkpoint import FORMAT, NAME, VERSION, write_checkpoint
-from algorithms.policies.chunks import Chunks, ChunkState
 from algorithms.policies.device import (
     Precision,
     autocast,
@@ -29,6 +28,7 @@ from algorithms.policies.device import (
 from algorithms.policies.losses import LossSetting, MeanSquare, make_loss
 from algorithms.policies.networks import make_network, network_name
 from algorithms.policies.preprocessing import Preprocessing
+from udacity_gym.driving.chunks import Chunks, ChunkState
 from udacity_gym.driving.policy_inputs import MEASUREMENTS
 from udacity_gym.driving.throttle_laws import ThrottleLaw, throttle_law_to_json
 from udacity_gym.errors import OptionError
@@ -396,16 +396,7 @@ class NetworkPolicy(Policy):
             memory, parts = (prepared[:, cameras:],), parts[1:]
         if not self.chunks.remembers:
             return prepared, memory, None
-        new = self.chunks.start(n, len(self.actions))
-        if not parts:
-            return prepared, memory, new
-        chunk_state = ChunkState(*map(np.asarray, parts))
-        chunk_state.check(new)
-        return (
-            prepared,
-            memory,
-            chunk_state if episode_start is None else chunk_state.restarted(episode_start),
-        )
+        return prepared, memory, self.chunks.resume(parts, n, len(self.actions), episode_start)
 
     def _state(self, memory: State, chunk_state: ChunkState | None) -> State | None:
         """The state of `predict`; None without any memory."""
