@@ -120,6 +120,8 @@ def _make(
         measurements=len(inputs),
         cameras=len(cameras),
         steps=chunks.size,
+        latent=description.get("latent", 0),  # older checkpoints have none
+        actions=len(actions),
     )
     check_fits(chosen, preprocessing)
     return policy_class(

@@ -62,6 +62,9 @@ class TrainingConfig:
             every step, see `udacity_gym.driving.chunks.Chunks`.
         ensemble_decay: with ``action_steps=1``, weights of the average over the predictions for a step; None
             takes the newest alone.
+        latent: size of the latent variable of a network that has one, such as ACT (32 in Zhao et al. 2023); 0
+            trains without.
+        kl_weight: weight of the divergence of the latent variable from its prior.
         throttle: "learned": the policy controls steering and throttle; "speed_control": the policy only
             steers, a controller keeps the car at ``target_speed``; "auto" chooses by the recordings, see
             `algorithms.training.throttle.choose_throttle`.
@@ -110,6 +113,8 @@ class TrainingConfig:
     chunk_size: Annotated[int, Number(1, 1000)] = 1
     action_steps: Count = 1
     ensemble_decay: Annotated[float, Number(-100, 100, optional=True)] | None = 0.01
+    latent: Annotated[int, Number(0, 1024)] = 0
+    kl_weight: NotNegative = 10.0
     throttle: Literal["auto", "learned", "speed_control"] = "auto"
     throttle_weight: NotNegative = 0.1
     target_speed: Positive | None = None
