@@ -12,6 +12,7 @@ from . import (
     training as training,
 )
 from .base import (
+    Chunks as Chunks,
     Learner as Learner,
     Policy as Policy,
     TrainingError as TrainingError,
@@ -72,10 +73,7 @@ from .policies.losses import (
     MeanAbsolute as MeanAbsolute,
     MeanSquare as MeanSquare,
 )
-from .policies.network_policy import (
-    Chunks as Chunks,
-    NetworkPolicy as NetworkPolicy,
-)
+from .policies.network_policy import NetworkPolicy as NetworkPolicy
 from .policies.networks import (
     ACT as ACT,
     NETWORKS as NETWORKS,

@@ -59,7 +59,7 @@ from algorithms.dagger.rounds import (
 from algorithms.policies.device import AUTO
 from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.network_policy import NetworkPolicy
-from algorithms.tracking import TrackerLike, check_tracker, open_tracker
+from algorithms.tracking import TrackerLike, check_tracker, log_numbers, open_tracker
 from algorithms.training.config import NESTED_SETTINGS, TrainingConfig
 from algorithms.training.data import Frames, check_weights, drop_broken_images, open_recordings
 from algorithms.training.throttle import choose_throttle
@@ -393,7 +393,7 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
                 round = self._round(len(self.round_log), env, collect)
                 self._keep(round)
                 if tracker is not None:
-                    tracker.log(_values(round), round.round)
+                    log_numbers(tracker, _values(round), round.round)
                 bar.update()
                 bar.set_postfix(_postfix(round))
                 if after_round is not None:
@@ -714,9 +714,9 @@ def _open_folder(folder: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _values(round: Round) -> dict[str, float]:
+def _values(round: Round) -> dict[str, float | None]:
     """Results of a round by name, for a tracker."""
-    values = {
+    return {
         "rounds/falls": round.falls,
         "rounds/takeovers": round.takeovers,
         "rounds/labels": round.labels,
@@ -726,7 +726,6 @@ def _values(round: Round) -> dict[str, float]:
         "rounds/interventions": round.interventions,
         "rounds/autonomy": round.autonomy,
     }
-    return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def _postfix(round: Round) -> dict[str, str]:

@@ -27,7 +27,7 @@ from algorithms.dagger.replay import replay
 from algorithms.policies.networks import make_network
 from algorithms.training.augment import Augmentation
 from algorithms.training.training_set import TrainingSet, mirrored_cameras
-from udacity_gym.driving import drive
+from udacity_gym.driving import PolicyDriver, drive
 from udacity_gym.driving.policy_inputs import MEASUREMENTS, cameras_for
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import Recording, RecordingWriter, open_recording
@@ -287,3 +287,16 @@ def test_arrays_without_speed_or_throttle_say_so() -> None:
     frames = Frames.from_arrays(images, steering, speed=np.full(8, 9.0))
     np.testing.assert_array_equal(frames.measurements(("speed",)), np.full((8, 1), 9.0))
     assert Training(TrainingConfig(device="cpu"), frames).config.throttle == "speed_control"
+
+
+@pytest.mark.parametrize("options", [{"inputs": ("speed",)}, {"actions": ("steering",), "target_speed": 9.0}])
+def test_an_environment_without_speed_is_refused_with_advice(options: dict[str, Any]) -> None:
+    outputs, measurements = len(options.get("actions", "12")), len(options.get("inputs", ""))
+    network = make_network("PilotNet", outputs, measurements=measurements)
+    driver = PolicyDriver(NetworkPolicy(network, Preprocessing(), **options))
+    driver.decide(road_image(0.0), {"time": 0.0, "speed": 5.0})
+    for info in ({"time": 0.0}, {"time": 0.0, "speed": None}):
+        with pytest.raises(
+            ObservationError, match="has no speed; use a simulator that reports it, or a policy"
+        ):
+            driver.decide(road_image(0.0), info)

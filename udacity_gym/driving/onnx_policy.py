@@ -157,7 +157,9 @@ class OnnxPolicy:
         single = images.ndim == 4
         images = images[None] if single else images  # (n, cameras, height, width, 3)
         n, names = len(images), self.cameras if len(self.cameras) > 1 else ("image",)
-        given = {name: np.ascontiguousarray(images[:, i]) for i, name in enumerate(names)}
+        given: dict[str, NDArray[Any]] = {
+            name: np.ascontiguousarray(images[:, i]) for i, name in enumerate(names)
+        }
         if self.inputs:
             given["measurements"] = check_measurements(observation, self.inputs, n, single)
         parts = () if state is None else tuple(state)
