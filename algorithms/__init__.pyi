@@ -12,6 +12,7 @@ from . import (
     training as training,
 )
 from .base import (
+    Chunks as Chunks,
     Learner as Learner,
     Policy as Policy,
     TrainingError as TrainingError,
@@ -56,7 +57,6 @@ from .learners import (
 )
 from .many import learn_many as learn_many
 from .policies.batch import Batch as Batch
-from .policies.chunks import Chunks as Chunks
 from .policies.ensemble import Ensemble as Ensemble
 from .policies.export import (
     ExportError as ExportError,

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.driving.chunks import Chunks
 from udacity_gym.driving.policy_inputs import (
     ObservationError,
     check_measurements,
@@ -21,7 +22,16 @@ from udacity_gym.errors import UdacityGymError
 from udacity_gym.sensors import IMAGE_SIZE
 from udacity_gym.telemetry import Image
 
-__all__ = ["ACTION_MEANINGS", "Action", "Floats", "Learner", "ObservationError", "Policy", "TrainingError"]
+__all__ = [
+    "ACTION_MEANINGS",
+    "Action",
+    "Chunks",
+    "Floats",
+    "Learner",
+    "ObservationError",
+    "Policy",
+    "TrainingError",
+]
 
 Floats: TypeAlias = NDArray[np.float32]
 

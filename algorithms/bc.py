@@ -20,7 +20,7 @@ from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames, Labels, drop_broken_images, open_recordings
 from algorithms.training.throttle import choose_throttle
 from algorithms.training.trainer import Epoch, Training, TrainingStep, check_begun_training
-from algorithms.training.training_set import TrainingSet
+from algorithms.training.training_set import TrainingSet, check_recorded
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation.metrics import INTERVENTION_SECONDS
 from udacity_gym.files import LOCK, using_folder
@@ -113,7 +113,8 @@ class BehavioralCloning:
 
         Raises:
             OptionError: A setting is unknown or out of range, or an argument is no recording.
-            RecordingError: A recording can't be read, or has no usable rows.
+            RecordingError: A recording can't be read, has no usable rows, or lacks a measurement among
+                ``inputs``.
             CheckpointError: The folder holds other files than a training.
         """
         config = BehavioralCloningConfig() if config is None else config
@@ -129,8 +130,9 @@ class BehavioralCloning:
         rows_of_all = Frames.of(opened, self.config.labels, weights)
         self._initial = _load_initial(initial)
         self.config, self.throttle_reason = choose_throttle(self.config, rows_of_all, self._initial)
+        check_recorded(rows_of_all, self.config)  # before anything is decoded, which takes long
         self._source: str | None = None
-        if self.folder is not None:  # before anything is decoded, which takes long
+        if self.folder is not None:
             _check_folder(self.folder)
             self._source = _hash_of(rows_of_all)
             check_begun_training(self.folder, self.config, self._source)

@@ -47,6 +47,11 @@ class Tracker(Protocol):
         ...
 
 
+def log_numbers(tracker: Tracker, numbers: Mapping[str, float | None], step: int) -> None:
+    """Log numbers by name; those that are None, because nobody measured them, are left out."""
+    tracker.log({name: float(value) for name, value in numbers.items() if value is not None}, step)
+
+
 TrackerMaker: TypeAlias = Callable[[Path, int], Tracker]
 """``make(folder, steps)`` makes the tracker of a training in a folder, which has finished some steps."""
 

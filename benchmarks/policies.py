@@ -1,14 +1,17 @@
-"""ACT and a Gaussian mixture beside PilotNet, judged by driving on both tracks.
+"""ACT and a Gaussian mixture beside PilotNet, and float32 beside bfloat16, judged by driving on both tracks.
 
 An expert drives a lap at a constant speed, with noise on its steering whose corrections it records (the noise
 is executed, its own steering is the label). Each policy learns the same lap: PilotNet with the Huber loss;
 PilotNet with a Gaussian mixture (`GaussianMixture`, the head of robomimic); ACT, a transformer that predicts
 chunks of actions and drives by temporal ensembling, also with three times the training; PilotNet with chunks,
-to tell the network from the chunks. Then it drives a lap from the start; a controller keeps the speed. Every
-run is kept in the output folder, so that the same command goes on after an interruption, and more seeds add
-to those that are there.
+to tell the network from the chunks. Then it drives a lap from the start; a controller keeps the speed. Means
+and 95 % intervals are over the seeds of the trainings; two precisions are compared seed by seed.
 
-Run it with: python benchmarks/policies.py --output policies [--tracks lake] [--methods act] [--seeds 0 1 2]
+Each run is kept in the output folder, so that the same command continues after an interruption, and more
+seeds, methods or precisions add to those that are there. A run computes in one thread.
+
+    python benchmarks/policies.py                                                        the policies
+    python benchmarks/policies.py --methods PilotNet ACT --precision float32 bfloat16    the precisions
 """
 
 from __future__ import annotations
@@ -16,20 +19,25 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
+import torch
+from proofs import add_executor_options, go_on_with, side_by_side
 
 from algorithms import BehavioralCloning
-from algorithms.policies.device import find_device, quickest_precision
+from algorithms.policies.device import Precision, find_device, quickest_precision
 from udacity_gym import ENV_ID
-from udacity_gym.evaluation import evaluate
-from udacity_gym.evaluation.statistics import mean_estimate
+from udacity_gym.cli.shared import executor_of
+from udacity_gym.evaluation import Estimate, evaluate, mean_estimate
 from udacity_gym.experts import Noise, NoisyExpert, PurePursuit
-from udacity_gym.files import write_whole
-from udacity_gym.recording import Recording, open_recording, record
+from udacity_gym.files import replacing, write_whole
+from udacity_gym.recording import open_recording, record
 from udacity_gym.telemetry import CAMERAS
 
 SPEED = {"lake": 12.0, "jungle": 9.0}
@@ -38,86 +46,169 @@ CHUNK = 8
 """Actions of a chunk, half a second."""
 STEPS = 18
 """Batches of an epoch, so that all policies see as many images on both tracks: 13,824 in 12 epochs."""
+LONG = 3
+"""Times as many epochs of "ACT, long"."""
 METHODS: dict[str, dict[str, Any]] = {
     "PilotNet": {},
     "PilotNet, gmm": {"loss": "gmm"},
     "PilotNet, chunks": {"loss": "mae", "chunk_size": CHUNK},
     "ACT": {"network": "ACT", "loss": "mae", "chunk_size": CHUNK},
-    "ACT, long": {"network": "ACT", "loss": "mae", "chunk_size": CHUNK, "epochs": 36},
+    "ACT, long": {"network": "ACT", "loss": "mae", "chunk_size": CHUNK},
+}
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+
+
+class Measure(NamedTuple):
+    """A column of the tables: its title, the decimals and the factor to show it with, its greatest value."""
+
+    title: str
+    digits: int
+    scale: float = 1.0
+    highest: float = float("inf")
+
+
+MEASURES = {
+    "autonomy": Measure("autonomy, %", 1, 100, 1.0),
+    "interventions": Measure("interventions", 1),
+    "mean_cte": Measure("mean abs. cte, m", 2),
+    "jerk": Measure("change of steering per step", 3),
+    "steering_mae": Measure("held-out error", 3),
+    "seconds": Measure("training, s", 0),
 }
 
 
-def demonstrations(track: str, folder: Path) -> Recording:
-    """A lap of the expert with noise, recorded once."""
-    if not (folder / "done").exists():
-        env = gymnasium.make(ENV_ID, track=track, cameras=CAMERAS, mode="training")
-        expert = NoisyExpert(PurePursuit(track, speed=SPEED[track]), Noise.of(0.1, correlation=0.6))
-        record(env, expert, folder / "lap", laps=1, seed=0)
-        env.close()
-        (folder / "done").touch()
-    return open_recording(folder / "lap")
+class Job(NamedTuple):
+    """A training and its drive."""
+
+    track: str
+    method: str
+    precision: Precision
+    seed: int
+
+    def __str__(self) -> str:
+        return ", ".join((self.track, self.method, self.precision, f"seed {self.seed}"))
+
+    def path(self, output: Path) -> Path:
+        """File of the results."""
+        return output / "runs" / f"{'-'.join(map(str, self)).replace(', ', '-')}.json"
 
 
-def run(track: str, method: str, seed: int, epochs: int, output: Path) -> dict[str, Any]:
-    """Train and drive, or read what came of it before."""
-    path = output / "runs" / f"{track}-{method.replace(', ', '-')}-{epochs}-{seed}.json"
-    if path.exists():
-        kept: dict[str, Any] = json.loads(path.read_text())
-        return kept
-    recording = demonstrations(track, output / track)
+def demonstrate(track: str, folder: Path) -> None:
+    """Record a lap of the expert with noise, unless it exists."""
+    if (folder / "done").exists():
+        return
+    env = gymnasium.make(ENV_ID, track=track, cameras=CAMERAS, mode="training")
+    expert = NoisyExpert(PurePursuit(track, speed=SPEED[track]), Noise.of(0.1, correlation=0.6))
+    with replacing(folder / "done"):
+        record(env, expert, folder / "lap", laps=1, seed=0, append=False)
+    env.close()
+
+
+def train_and_drive(output: Path, epochs: int, job: Job) -> dict[str, float]:
+    """Train a policy and drive a lap with it; the results are kept."""
+    torch.set_num_threads(1)
+    recording = open_recording(output / job.track / "lap")
     begin = time.perf_counter()
-    settings = {"epochs": epochs, "steps_per_epoch": STEPS, **METHODS[method]}
     learner = BehavioralCloning(
         recording,
-        seed=seed,
+        seed=job.seed,
+        epochs=epochs * (LONG if job.method.endswith("long") else 1),
+        steps_per_epoch=STEPS,
         throttle="speed_control",
-        precision=quickest_precision(find_device()),
+        precision=job.precision,
+        threads=1,
         progress=False,
-        **settings,
+        **METHODS[job.method],
     )
     policy = learner.learn()
     seconds = time.perf_counter() - begin
-    env = gymnasium.make(ENV_ID, track=track)
-    drive = evaluate(policy, env, laps=1, seed=seed)
+    env = gymnasium.make(ENV_ID, track=job.track)
+    drive = evaluate(policy, env, laps=1, seed=job.seed)
     env.close()
-    steering = drive.trajectory.steering
-    found = {
+    results = {
         "autonomy": drive.autonomy,
         "interventions": drive.interventions,
         "mean_cte": drive.mean_abs_cte,
-        "jerk": float(np.abs(np.diff(steering)).mean()),
+        "jerk": float(np.abs(np.diff(drive.trajectory.steering)).mean()),
         "steering_mae": min(epoch.steering_mae or 1.0 for epoch in learner.epoch_log),
         "seconds": seconds,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(found, indent=1) + "\n")
-    print(f"{track}, {method}, seed {seed}: {found}", flush=True)
-    return found
+    write_whole(job.path(output), json.dumps(results, indent=1) + "\n")
+    return results
 
 
-def main() -> None:
-    """Run what is missing, and print a table."""
+def load(output: Path, job: Job) -> dict[str, float]:
+    """Read the results of a job."""
+    results: dict[str, float] = json.loads(job.path(output).read_text())
+    return results
+
+
+def markdown(names: Sequence[str], rows: Sequence[tuple[str, Sequence[str], Sequence[Estimate]]]) -> str:
+    """A table of estimates by track, with other cells before them."""
+    lines = [f"| {' | '.join(['track', *names, *(m.title for m in MEASURES.values())])} |"]
+    lines.append("|---" * (1 + len(names) + len(MEASURES)) + "|")
+    for track, cells, estimates in rows:
+        texts = [e.text(m.digits, m.scale) for e, m in zip(estimates, MEASURES.values(), strict=True)]
+        lines.append(f"| {' | '.join([track, *cells, *texts])} |")
+    return "\n".join(lines)
+
+
+def means(output: Path, runs: Sequence[Job]) -> list[Estimate]:
+    """Mean and interval of each measure over jobs that differ by their seeds."""
+    results = [load(output, job) for job in runs]
+    return [mean_estimate([r[name] for r in results], 0.0, m.highest) for name, m in MEASURES.items()]
+
+
+def differences(output: Path, pairs: Sequence[tuple[Job, Job]]) -> list[Estimate]:
+    """Mean and interval of the second job's results less the first one's, pair by pair."""
+    results = [(load(output, first), load(output, second)) for first, second in pairs]
+    return [mean_estimate([second[name] - first[name] for first, second in results]) for name in MEASURES]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do the runs that are missing, and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("policies"))
     parser.add_argument("--tracks", nargs="+", default=list(SPEED), choices=SPEED)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    quickest = quickest_precision(find_device())
+    parser.add_argument("--precision", nargs="+", default=[quickest], choices=PRECISIONS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
     parser.add_argument("--epochs", type=int, default=12)
-    options = parser.parse_args()
-    columns = ("track", "policy", "autonomy, %", "interventions", "mean abs. cte, m")
-    columns += ("change of steering per step", "held-out error", "training, s")
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    add_executor_options(parser)
+    options = parser.parse_args(arguments)
+    output = options.output
+    go_on_with(output, {"epochs": options.epochs, "steps": STEPS, "speed": SPEED})
     for track in options.tracks:
-        for method in options.methods:
-            runs = [run(track, method, seed, options.epochs, options.output) for seed in options.seeds]
-            means = {name: mean_estimate([found[name] for found in runs], lowest=0.0) for name in runs[0]}
-            autonomy = mean_estimate([found["autonomy"] for found in runs], 0.0, 1.0)
-            cells = [track, method, autonomy.text(1, 100), means["interventions"].text(1)]
-            cells += [means["mean_cte"].text(2), means["jerk"].text(3), means["steering_mae"].text(3)]
-            lines.append(f"| {' | '.join(cells)} | {means['seconds'].value:.0f} |")
-    print("\n".join(lines))
+        demonstrate(track, output / track)
+    by_seed = product(options.seeds, options.tracks, options.methods, options.precision)
+    jobs = [Job(track, method, precision, seed) for seed, track, method, precision in by_seed]
+    missing = [job for job in jobs if not job.path(output).exists()]
+    work = partial(train_and_drive, output, options.epochs)
+    for number, (job, results) in enumerate(side_by_side(work, missing, executor_of(options)), 1):
+        figures = ", ".join(f"{name} {value:.3g}" for name, value in results.items())
+        print(f"{number} of {len(missing)}: {job}: {figures}", flush=True)
+    groups = list(product(options.tracks, options.methods))
+    table = [
+        (track, (method, precision), means(output, [Job(track, method, precision, s) for s in options.seeds]))
+        for track, method in groups
+        for precision in options.precision
+    ]
+    print(f"\nMeans [95 % intervals] of {len(options.seeds)} seeds\n")
+    print(markdown(["policy", "precision"], table))
+    first, *others = options.precision
+    for other in others:
+        pairs = {
+            (track, method): [
+                (Job(track, method, first, seed), Job(track, method, other, seed)) for seed in options.seeds
+            ]
+            for track, method in groups
+        }
+        table = [(track, (method,), differences(output, pairs[track, method])) for track, method in groups]
+        print(f"\n{other} less {first}, paired by seed\n")
+        print(markdown(["policy"], table))
 
 
 if __name__ == "__main__":

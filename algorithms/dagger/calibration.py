@@ -8,6 +8,7 @@ usual.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,3 +41,22 @@ def conformal_threshold(scores: Floats | NDArray[np.float64], share: float) -> f
         raise OptionError("a threshold needs rows that were held out; give more demonstrations")
     k = math.ceil((len(scores) + 1) * (1.0 - share) - 1e-9)
     return float(np.sort(scores)[min(max(k, 1), len(scores)) - 1])
+
+
+@dataclass(frozen=True, eq=False)
+class Limit:
+    """A limit that new scores exceed with a probability that may change from step to step.
+
+    Attributes:
+        scores: (n,) held-out scores, see `conformal_threshold`; without any, the limit is ``least``.
+        least: smallest limit.
+    """
+
+    scores: Floats | NDArray[np.float64]
+    least: float = -math.inf
+
+    def at(self, share: float) -> float:
+        """The limit for a probability; no score exceeds that for a share of 0 or less."""
+        if share <= 0.0:
+            return math.inf
+        return max(conformal_threshold(self.scores, share), self.least) if len(self.scores) else self.least

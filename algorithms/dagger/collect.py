@@ -44,6 +44,7 @@ class Rollout:
         put_back: whether an episode after a fall starts on the lane where the car fell.
         stamp: artificial time of the first frame.
         about: values to keep with every frame.
+        device: where a policy computes that is given by its files.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Rollout:
     put_back: bool
     stamp: datetime.datetime
     about: Mapping[str, Any]
+    device: str = "cpu"
 
 
 class Driving(NamedTuple):
@@ -102,7 +104,7 @@ def collect(
     policy = rollout.policy
     if isinstance(policy, SharedFiles):
         with policy.open() as checkpoint:
-            policy = load_policy(checkpoint)
+            policy = load_policy(checkpoint, device=rollout.device)
     tap = FeatureTap(policy) if policy is not None and rollout.gate.wants_features else None
     env_seed, expert_seed, gate_seed = np.random.SeedSequence(rollout.seed).generate_state(3).tolist()
     driver = GatedDriver(

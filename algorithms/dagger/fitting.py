@@ -37,17 +37,24 @@ class PolicyStore:
         save: writes a checkpoint; None calls ``policy.save(folder)``.
         load: reads a checkpoint; None is `algorithms.load_policy`.
         keeps_files: whether policies of a ``fit`` are written to disk.
+        device: where networks of this package compute once they are read.
     """
 
     def __init__(
-        self, fit: Fit | None, save: SavePolicy | None, load: LoadPolicy | None, *, keeps_files: bool
+        self,
+        fit: Fit | None,
+        save: SavePolicy | None,
+        load: LoadPolicy | None,
+        *,
+        keeps_files: bool,
+        device: str = "cpu",
     ) -> None:
         for name, function in (("fit", fit), ("save", save), ("load", load)):
             if function is not None and not callable(function):
                 raise OptionError(f"{name}={function!r} must be a function")
             if name != "fit" and function is not None and fit is None:
                 raise OptionError(f"{name}=... is for policies of a fit=..., and there is none")
-        self._fit, self._save, self._load = fit, save, load
+        self._fit, self._save, self._load, self._device = fit, save, load, device
         self._keeps_files = keeps_files or fit is None
         self._in_memory: dict[Path, Any] = {}
 
@@ -109,7 +116,7 @@ class PolicyStore:
         return folder if self._fit is None else self.get(folder)
 
     def _read(self, folder: Path) -> Any:
-        return load_policy(folder) if self._load is None else self._load(folder)
+        return load_policy(folder, device=self._device) if self._load is None else self._load(folder)
 
 
 def check_fit_options(options: Iterable[str]) -> None:

@@ -56,13 +56,15 @@ from algorithms.dagger.rounds import (
     round_folder,
     run_round,
 )
+from algorithms.policies.device import AUTO
 from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.network_policy import NetworkPolicy
-from algorithms.tracking import TrackerLike, check_tracker, open_tracker
+from algorithms.tracking import TrackerLike, check_tracker, log_numbers, open_tracker
 from algorithms.training.config import NESTED_SETTINGS, TrainingConfig
 from algorithms.training.data import Frames, check_weights, drop_broken_images, open_recordings
 from algorithms.training.throttle import choose_throttle
 from algorithms.training.trainer import Training, TrainingStep, check_initial, make_network_for, weights_bytes
+from algorithms.training.training_set import check_recorded
 from udacity_gym.driving.driver import ExpertFunction
 from udacity_gym.driving.gates import Gate, Mixture
 from udacity_gym.driving.loop import same_road, tracks_for
@@ -106,6 +108,8 @@ class InteractiveConfig(TrainingConfig):
             with random weights, as in the paper, and needs more epochs.
         members: networks that are trained on the same data with different seeds; several networks drive by
             their mean, and their disagreement is doubt, see `algorithms.policies.ensemble`.
+        device: where the networks are trained, and where they drive and are asked for features; with "auto"
+            they drive on the CPU, which is quick enough for one image and leaves the GPU to one process.
         laps: laps of the evaluation of each round's policy, from the start of the track of the rounds; 0
             evaluates none.
 
@@ -128,6 +132,11 @@ class InteractiveConfig(TrainingConfig):
     judge_every: Count = field(default=1, init=False, repr=False)
 
     MAY_CHANGE: ClassVar[tuple[str, ...]] = ("rounds", "memory_budget", "laps", "device")
+
+    @property
+    def driving_device(self) -> str:
+        """Where the rounds' policies compute: on ``device``, or for "auto" on the CPU."""
+        return "cpu" if self.device == AUTO else self.device
 
 
 ConfigT = TypeVar("ConfigT", bound=InteractiveConfig, default=InteractiveConfig)
@@ -210,7 +219,7 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
         Raises:
             OptionError: A setting is unknown or out of range; an argument is no recording, environment or
                 expert; the initial policy does not fit the settings; or there is no source of labels.
-            RecordingError: A recording can't be read.
+            RecordingError: A recording can't be read, or lacks a measurement among ``inputs``.
             CheckpointError: The folder holds something else, or a learner with other settings.
         """
         if config is not None and not isinstance(config, self.Config):
@@ -219,7 +228,9 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
         self.config: ConfigT = made.with_options(**options)
         if fit is not None:
             check_fit_options(options)
-        self._store = PolicyStore(fit, save, load, keeps_files=folder is not None)
+        self._store = PolicyStore(
+            fit, save, load, keeps_files=folder is not None, device=self.config.driving_device
+        )
         self.folder = None if folder is None else Path(folder)
         self.round_log: list[Round] = []
         self._env, self._expert, self._labeller, self._fit = env, expert, labeller, fit
@@ -259,6 +270,8 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
             return self.config, None
         frames = Frames.of(self._recordings, weights=self._weights) if self._recordings else None
         config, reason = choose_throttle(self.config, frames, self._initial)
+        if frames is not None:
+            check_recorded(frames, config)
         if reason is not None and self._progress:
             tqdm.write(reason, file=sys.stderr)
         return config, reason
@@ -380,7 +393,7 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
                 round = self._round(len(self.round_log), env, collect)
                 self._keep(round)
                 if tracker is not None:
-                    tracker.log(_values(round), round.round)
+                    log_numbers(tracker, _values(round), round.round)
                 bar.update()
                 bar.set_postfix(_postfix(round))
                 if after_round is not None:
@@ -412,7 +425,8 @@ class InteractiveLearner(ABC, Generic[ConfigT]):
         """A function that collects a round, while `learn` runs; ``env`` is that of this process."""
         here = is_here(self._executor)
         driving = Shared(Driving(env if here else self._env, self._expert), "env and expert")
-        plan = RoundPlan(**{f.name: getattr(self.config, f.name) for f in fields(RoundPlan)})
+        settings = {f.name: getattr(self.config, f.name) for f in fields(RoundPlan)}
+        plan = RoundPlan(**{**settings, "device": self.config.driving_device})
         with open_executor(self._executor) as executor:
             yield partial(run_round, executor, driving, plan=plan, progress=self._progress)
 
@@ -700,9 +714,9 @@ def _open_folder(folder: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _values(round: Round) -> dict[str, float]:
+def _values(round: Round) -> dict[str, float | None]:
     """Results of a round by name, for a tracker."""
-    values = {
+    return {
         "rounds/falls": round.falls,
         "rounds/takeovers": round.takeovers,
         "rounds/labels": round.labels,
@@ -712,7 +726,6 @@ def _values(round: Round) -> dict[str, float]:
         "rounds/interventions": round.interventions,
         "rounds/autonomy": round.autonomy,
     }
-    return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def _postfix(round: Round) -> dict[str, str]:

@@ -128,6 +128,7 @@ class RoundPlan:
         start: options of the environment's reset.
         put_back: see `algorithms.dagger.collect.Rollout`.
         seed: seed of the learner.
+        device: see `algorithms.dagger.collect.Rollout`.
     """
 
     frames: int
@@ -135,6 +136,7 @@ class RoundPlan:
     start: Mapping[str, Any] | None
     put_back: bool
     seed: int
+    device: str = "cpu"
 
 
 def collect_round(
@@ -247,6 +249,7 @@ def run_round(
             put_back=plan.put_back,
             stamp=FIRST_STAMP + datetime.timedelta(days=number * plan.rollouts + i),
             about={"round": number},
+            device=plan.device,
         )
         for i, share in enumerate(shares)
         if share

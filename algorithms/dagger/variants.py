@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from algorithms.base import Floats, Policy
 from algorithms.checks import Count, NotNegative, Number, Positive, Share
-from algorithms.dagger.calibration import conformal_threshold
+from algorithms.dagger.calibration import Limit, conformal_threshold
 from algorithms.dagger.gates import SafetyGate, ThriftyGate
 from algorithms.dagger.heads import Head
 from algorithms.dagger.learner import Collect, InteractiveConfig, InteractiveLearner
@@ -243,8 +243,8 @@ class ThriftyDAggerConfig(InteractiveConfig):
     """Settings of `ThriftyDAgger`.
 
     Attributes:
-        budget: share of the steps of each rollout that the expert drives at most, and for which the
-            thresholds are calibrated; the paper's alpha.
+        budget: share of the steps that the expert may drive, for which the thresholds are calibrated, see
+            `algorithms.dagger.gates.ThriftyGate`; takes the place of the paper's alpha.
         horizon: s before the car leaves the road in which the risk rises from 0 to 1.
         held_out: share of the demonstrations that is not trained on, for the calibration.
     """
@@ -273,11 +273,16 @@ class ThriftyDAgger(InteractiveLearner[ThriftyDAggerConfig]):
       the authors' code starts with, 0.52 and 0.505. Later a risk below 0.05 calls nobody, whatever the
       quantile: a policy that hardly ever falls needs no help in its least safe tenth.
     - The paper's budget is the share of states that call the expert, for each of the two thresholds, and says
-      nothing of how long it stays. Here each threshold gets half of it, so that both together call in at most
-      this share of states like those before, and the expert never drives more than this share of a rollout:
-      then the policy drives on alone.
+      nothing of how long it stays. Here it is the share of steps that the expert drives. Each threshold gets
+      half of it, so that both together call in at most this share of states like those before. Where the
+      expert drives more, both rise, and only more novel or more risky states call; see `ThriftyGate`. The
+      authors' code computes its thresholds anew after each episode, from the states in which the policy drove
+      in the round, for the same purpose: the budget is met although the states change.
     - The discrepancy for handing back is the mean over held-out demonstrations. In the paper it is the mean
       over the training data, which a network fits so closely that the expert would hardly ever hand back.
+
+    The round log has the limits with which a round began, and as ``withheld`` the number of steps above them
+    that the policy drove because the expert had used its budget. Each frame has its ``call_share``.
     """
 
     Config: ClassVar[type[InteractiveConfig]] = ThriftyDAggerConfig
@@ -303,18 +308,29 @@ class ThriftyDAgger(InteractiveLearner[ThriftyDAggerConfig]):
         danger = np.concatenate([self._danger(recording) for recording in recordings])[rows]
         head = Head.fit(everything.features, everything.actions, danger, seed=self.config.seed)
         risks = np.array([head(*pair) for pair in zip(before.features, before.actions, strict=True)])
-        call_risk, leave_risk = START_CALL_RISK, START_LEAVE_RISK
+        call_doubt, call_risk = Limit(before.doubts), Limit(np.empty(0), START_CALL_RISK)
+        leave_risk, share = START_LEAVE_RISK, self.config.budget / 2
         if danger.any():
-            call_risk = max(conformal_threshold(risks, self.config.budget / 2), LEAST_RISK)
-            leave_risk = min(max(float(np.median(risks)), LEAST_RISK), call_risk)
-        limits = {
-            "call_doubt": conformal_threshold(before.doubts, self.config.budget / 2),
-            "call_risk": call_risk,
+            call_risk = Limit(risks, LEAST_RISK)
+            leave_risk = min(max(float(np.median(risks)), LEAST_RISK), call_risk.at(share))
+        leave = {
             "leave_discrepancy": float(held_out.discrepancies.mean()),
             "leave_risk": leave_risk,
         }
-        steps = int(self.config.budget * (self.config.frames // self.config.rollouts))
-        return ThriftyGate(head, **limits, max_expert_steps=steps), {**limits, "max_expert_steps": steps}
+        about = {"call_doubt": call_doubt.at(share), "call_risk": call_risk.at(share), **leave}
+        return ThriftyGate(head, call_doubt, call_risk, **leave, budget=self.config.budget), about
+
+    def _round(self, number: int, env: gymnasium.Env[Any, Any], collect: Collect) -> Round:
+        round = super()._round(number, env, collect)
+        if "call_doubt" not in round.about:  # nobody could call in round 0
+            return round
+        withheld = sum(
+            extra["driver"] == POLICY
+            and (extra["doubt"] > round.about["call_doubt"] or extra["risk"] > round.about["call_risk"])
+            for episode in self._open(number).episodes
+            for extra in episode.extras()
+        )
+        return replace(round, about={**round.about, "withheld": withheld})
 
     def _danger(self, recording: Recording) -> Floats:
         """Danger of each row, by the time until a fall: (n,) in [0, 1]."""

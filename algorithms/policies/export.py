@@ -1,18 +1,24 @@
 """Export a policy to one file that drives without this package and without torch.
 
-The exported model takes the whole image of the camera. It crops, resizes and converts the image itself, and
-returns actions in [-1, 1]:
+The exported model takes whole images of the cameras. It crops, resizes and converts them itself, and returns
+actions in [-1, 1]:
 
 - ``model.onnx`` (https://onnx.ai) is for onnxruntime, in any language; `udacity_gym.driving.OnnxPolicy`
   drives with it without torch;
 - ``model.pt``, TorchScript, is for ``torch.jit.load`` in Python or C++.
 
-Its input ``image`` is (n, *image_size, 3) uint8 RGB, its output ``action`` (n, len(actions)) float32. A
-policy with ``inputs`` has an input ``measurements``, (n, len(inputs)) float32 in SI units. One with past
-frames has ``past``, (n, past_frames, *size, 3) uint8, which it returns as the output ``past_next``, and
-``begins``, (n,) bool: true where an episode begins, so that ``past`` is ignored. What else drivers need (the
-meaning of the actions, the target speed) is in the file's metadata, as JSON, key "udacity_gym". The model of
-an ensemble contains all members and returns their mean.
+Its input ``image`` is (n, *image_size, 3) uint8 RGB, its output ``action`` (n, len(actions)) float32. More of
+it depends on the policy:
+
+- several cameras: an input for each instead, such as ``left``, ``center`` and ``right``;
+- ``inputs``: an input ``measurements``, (n, len(inputs)) float32 in SI units;
+- past frames: an input ``past``, (n, past_frames * cameras, *size, 3) uint8, which the model returns as the
+  output ``past_next``, and ``begins``, (n,) bool: true where an episode begins, so that ``past`` is ignored;
+- chunks: ``action`` is (n, chunk_size, len(actions)), the actions of this step and the next, not clipped;
+  the driver executes or averages them, see `udacity_gym.driving.chunks.Chunks`.
+
+What else drivers need (the meaning of the actions, the target speed) is in the file's metadata, as JSON, key
+"udacity_gym". The model of an ensemble contains all members and returns their mean.
 
 Before a file appears, it is run on random and on smooth images and compared with the policy. The two differ
 by the arithmetic of float32 and of OpenCV, which has its own ways to round resized images to whole numbers.
@@ -27,7 +33,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -41,11 +47,12 @@ from algorithms.policies.ensemble import Ensemble
 from algorithms.policies.network_policy import NetworkPolicy, input_scales
 from udacity_gym.driving.driver import name_of
 from udacity_gym.driving.onnx_policy import KEY
+from udacity_gym.driving.policy_inputs import cameras_for
 from udacity_gym.driving.throttle_laws import throttle_law_to_json
 from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.files import replacing
 from udacity_gym.installation import require
-from udacity_gym.telemetry import Image
+from udacity_gym.telemetry import CAMERAS, Image
 
 TOLERANCE = 0.02
 """Greatest accepted difference of an action, in shares of full lock. Usual are 1e-4 where images shrink by
@@ -118,18 +125,26 @@ def export(policy: NetworkPolicy | Ensemble, path: str | Path) -> Exported:
 def _difference(policy: NetworkPolicy | Ensemble, run: Run, images: Image) -> float:
     """Greatest difference between the actions of a model and of a policy on images, over a short episode."""
     rng, n = np.random.default_rng(1), len(images)
-    size = _members(policy)[0].preprocessing.size
-    state, past, greatest = None, np.zeros((n, policy.past_frames, *size, 3), np.uint8), 0.0
-    for first in (True, False, False)[: policy.past_frames + 1]:
+    member, cameras = _members(policy)[0], cameras_for(policy)
+    size, chunks = member.preprocessing.size, member.chunks
+    state, chunk_state = None, chunks.start(n, len(policy.actions))
+    past, greatest = np.zeros((n, policy.past_frames * len(cameras), *size, 3), np.uint8), 0.0
+    for first in (True, False, False)[: max(policy.past_frames, chunks.size - 1) + 1]:
         measurements = {name: rng.uniform(0, 12, (n, 1)).astype(np.float32) for name in policy.inputs}
-        expected, state = policy.predict({policy.camera: images, **measurements}, state, np.full(n, first))
-        inputs: dict[str, NDArray[Any]] = {"image": images}
+        views = {name: np.roll(images, 20 * i, axis=2) for i, name in enumerate(cameras)}
+        expected, state = policy.predict({**views, **measurements}, state, np.full(n, first))
+        inputs: dict[str, NDArray[Any]] = views if len(cameras) > 1 else {"image": images}
         if policy.inputs:
-            inputs["measurements"] = np.concatenate([measurements[name] for name in policy.inputs], axis=1)
+            measured = np.concatenate([measurements[name] for name in policy.inputs], axis=1)
+            inputs = {**inputs, "measurements": measured}
         if policy.past_frames:
-            inputs |= {"past": past, "begins": np.full(n, first)}
+            inputs = {**inputs, "past": past, "begins": np.full(n, first)}
         outputs = run(inputs)
-        greatest = max(greatest, float(np.abs(outputs[0] - expected).max()))
+        action = outputs[0] if chunks.size == 1 else outputs[0][:, 0]
+        if chunks.remembers:
+            needed = chunks.needs_chunk(chunk_state)
+            action, chunk_state = chunks.step(chunk_state, outputs[0][needed], needed)
+        greatest = max(greatest, float(np.abs(action.clip(-1.0, 1.0) - expected).max()))
         past = outputs[1] if policy.past_frames else past
         images = images[::-1].copy()
     return greatest
@@ -142,12 +157,14 @@ def describe(policy: NetworkPolicy | Ensemble) -> dict[str, Any]:
         "network": name_of(policy),
         "image_size": list(policy.image_size),
         "camera": policy.camera,
+        "cameras": list(cameras_for(policy)),
         "actions": list(policy.actions),
         "target_speed": policy.target_speed,
         "throttle_law": None if policy.throttle_law is None else throttle_law_to_json(policy.throttle_law),
         "inputs": list(policy.inputs),
         "past_frames": policy.past_frames,
         "size": list(_members(policy)[0].preprocessing.size),
+        "chunks": asdict(_members(policy)[0].chunks),
     }
 
 
@@ -157,12 +174,17 @@ def _members(policy: NetworkPolicy | Ensemble) -> list[NetworkPolicy]:
     networks = [member for member in members if isinstance(member, NetworkPolicy)]
     if len(networks) < len(members):
         raise OptionError(f"{name_of(policy)} can't be exported: only networks can, and ensembles of them")
-    for member in networks:
-        if member.chunks.size > 1 or len(member.cameras) > 1:
-            raise OptionError(
-                f"{member!r} can't be exported: the exported file takes the image of one camera, and "
-                "remembers no chunks of actions"
-            )
+    if len(networks) > 1 and any(member.chunks.size > 1 for member in networks):
+        raise OptionError(
+            f"{policy!r} can't be exported: its members average chunks of actions each on its own; export "
+            "them one by one"
+        )
+    unknown = set(cameras_for(policy)) - set(CAMERAS)
+    if len(cameras_for(policy)) > 1 and unknown:
+        raise OptionError(
+            f"a policy of several cameras can be exported if they are among {', '.join(CAMERAS)}; it has "
+            f"{', '.join(sorted(unknown))}"
+        )
     if any(member.preprocessing != networks[0].preprocessing for member in networks):
         raise OptionError(
             "an ensemble can be exported if all members have the same preprocessing; these differ: "
@@ -190,6 +212,7 @@ class ImagesToActions(nn.Module):
         self.losses = [member.objective for member in members]
         self.image_size, self.size = preprocessing.camera_size, preprocessing.size
         self.past_frames, self.inputs = policy.past_frames, policy.inputs
+        self.cameras, self.chunk_size = cameras_for(policy), members[0].chunks.size
         self.color = preprocessing.color
         self.scale, self.offset = preprocessing.scale, preprocessing.offset
         by_rows, by_columns = preprocessing.matrices()
@@ -209,12 +232,14 @@ class ImagesToActions(nn.Module):
     input_scales: Tensor
 
     def example_inputs(self) -> dict[str, Tensor]:
-        """Example inputs by name, for two cars."""
-        inputs = {"image": torch.zeros(2, *self.image_size, 3, dtype=torch.uint8)}
+        """Example inputs by name, for two cars, in the order of the arguments of `forward`."""
+        views = [name for name in CAMERAS if name in self.cameras] if len(self.cameras) > 1 else ["image"]
+        inputs = {name: torch.zeros(2, *self.image_size, 3, dtype=torch.uint8) for name in views}
         if self.inputs:
             inputs["measurements"] = torch.zeros(2, len(self.inputs))
         if self.past_frames:
-            inputs["past"] = torch.zeros(2, self.past_frames, *self.size, 3, dtype=torch.uint8)
+            images = self.past_frames * len(self.cameras)
+            inputs["past"] = torch.zeros(2, images, *self.size, 3, dtype=torch.uint8)
             inputs["begins"] = torch.ones(2, dtype=torch.bool)
         return inputs
 
@@ -225,28 +250,40 @@ class ImagesToActions(nn.Module):
 
     def forward(
         self,
-        image: Tensor,
+        image: Tensor | None = None,
+        center: Tensor | None = None,
+        left: Tensor | None = None,
+        right: Tensor | None = None,
         measurements: Tensor | None = None,
         past: Tensor | None = None,
         begins: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Map images to actions; see the module for shapes and dtypes."""
-        prepared = self.prepare(image)
+        views = {"center": center, "left": left, "right": right}
+        given = [image] if len(self.cameras) == 1 else [views[name] for name in self.cameras]
+        frames = torch.stack([self.prepare(view) for view in given if view is not None], dim=1)
         after: tuple[Tensor, ...] = ()
         if past is not None and begins is not None:
-            now = prepared[:, None]  # (n, 1, 3, *size)
-            before = torch.where(begins.reshape(-1, 1, 1, 1, 1), now, past.permute(0, 1, 4, 2, 3).float())
-            frames = torch.cat([before, now], dim=1)
-            after = (frames[:, 1:].permute(0, 1, 3, 4, 2).to(torch.uint8),)
-            prepared = frames.flatten(1, 2)
-        images = prepared * self.scale + self.offset
+            first = frames.repeat(1, self.past_frames, 1, 1, 1)  # (n, past_frames * cameras, 3, *size)
+            before = torch.where(begins.reshape(-1, 1, 1, 1, 1), first, past.permute(0, 1, 4, 2, 3).float())
+            frames = torch.cat([before, frames], dim=1)
+            after = (frames[:, len(self.cameras) :].permute(0, 1, 3, 4, 2).to(torch.uint8),)
+        images = frames.flatten(1, 2) * self.scale + self.offset
         numbers = () if measurements is None else (measurements * self.input_scales,)
+        if self.chunk_size > 1:
+            return (self._chunk(images, *numbers), *after)
         actions = [
             loss.mean(loss.split(network(images, *numbers))).clamp(-1.0, 1.0)
             for network, loss in zip(self.networks, self.losses, strict=True)
         ]
         action = actions[0] if len(actions) == 1 else torch.stack(actions).mean(dim=0)
         return (action, *after)
+
+    def _chunk(self, images: Tensor, *numbers: Tensor) -> Tensor:
+        """The chunk that the network predicts: (n, chunk_size, len(actions)) float32."""
+        out = self.networks[0](images, *numbers)
+        mean = self.losses[0].mean(self.losses[0].split(out.reshape(-1, out.shape[1] // self.chunk_size)))
+        return mean.reshape(-1, self.chunk_size, mean.shape[-1])
 
     def prepare(self, image: Tensor) -> Tensor:
         """Crop, resize and convert images as `Preprocessing` does: (n, 3, *size) float32 in [0, 255]."""

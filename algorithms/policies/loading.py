@@ -62,7 +62,7 @@ def load_policy(
         own = {"device": device, "precision": precision, "network": network, "loss": loss, "policy": policy}
         return _load_ensemble(folder, own)
     if find_spec("torch") is None:
-        return NumpyPolicy.load(folder)
+        return NumpyPolicy.load(folder).to(device, precision)
     from algorithms.policies.network_loading import load_network_policy
 
     return load_network_policy(

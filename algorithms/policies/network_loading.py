@@ -9,7 +9,6 @@ from typing import Any
 from algorithms.base import Policy
 from algorithms.older_files import rename_entries, upgrade_preprocessing, upgrade_training
 from algorithms.policies.checkpoint import FORMAT, NAME, VERSION, check_tensors, read_checkpoint
-from algorithms.policies.chunks import Chunks
 from algorithms.policies.device import Precision
 from algorithms.policies.losses import Loss, LossSetting
 from algorithms.policies.network_policy import (
@@ -20,6 +19,7 @@ from algorithms.policies.network_policy import (
 )
 from algorithms.policies.networks import NETWORKS, Network, check_fits, make_network, network_name
 from algorithms.policies.preprocessing import Preprocessing
+from udacity_gym.driving.chunks import Chunks
 from udacity_gym.driving.throttle_laws import make_throttle_law
 from udacity_gym.errors import CheckpointError, OptionError
 
@@ -120,6 +120,8 @@ def _make(
         measurements=len(inputs),
         cameras=len(cameras),
         steps=chunks.size,
+        latent=description.get("latent", 0),  # older checkpoints have none
+        actions=len(actions),
     )
     check_fits(chosen, preprocessing)
     return policy_class(

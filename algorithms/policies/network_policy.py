@@ -18,7 +18,6 @@ from algorithms.base import ACTION_MEANINGS, Action, Floats, ObservationError, P
 from algorithms.checks import Number
 from algorithms.policies.batch import Batch
 from algorithms.policies.checkpoint import FORMAT, NAME, VERSION, write_checkpoint
-from algorithms.policies.chunks import Chunks, ChunkState
 from algorithms.policies.device import (
     Precision,
     autocast,
@@ -29,6 +28,7 @@ from algorithms.policies.device import (
 from algorithms.policies.losses import LossSetting, MeanSquare, make_loss
 from algorithms.policies.networks import make_network, network_name
 from algorithms.policies.preprocessing import Preprocessing
+from udacity_gym.driving.chunks import Chunks, ChunkState
 from udacity_gym.driving.policy_inputs import MEASUREMENTS
 from udacity_gym.driving.throttle_laws import ThrottleLaw, throttle_law_to_json
 from udacity_gym.errors import OptionError
@@ -136,6 +136,7 @@ class NetworkPolicy(Policy):
         objective: defines what the network's outputs mean, and how far they are from a label.
         chunks: how many steps the network predicts, and how the policy drives with them.
         throttle_weight: weight of the throttle in `loss`; steering has weight 1.
+        kl_weight: weight in `loss` of the divergence of a latent variable from its prior.
         training: how the policy was trained: settings, seed, losses. Checkpoints keep it for humans to read.
         device: where the network computes. Images and actions are NumPy arrays everywhere.
         precision: arithmetic of the network: "float32" or "bfloat16". Weights are float32.
@@ -155,6 +156,7 @@ class NetworkPolicy(Policy):
         cameras: tuple[str, ...] = ("center",),
         chunks: Chunks | None = None,
         throttle_weight: float = 0.1,
+        kl_weight: float = 10.0,
         network_name: str | None = None,
         throttle_law: ThrottleLaw | None = None,
     ) -> None:
@@ -175,6 +177,7 @@ class NetworkPolicy(Policy):
             cameras: cameras whose images the network gets, in this order.
             chunks: see the attributes; None predicts the present action only.
             throttle_weight: see the attributes.
+            kl_weight: see the attributes.
             network_name: see the attributes; None takes the name of the network's class.
             throttle_law: for a policy that only steers, in place of a target speed; see `Policy`.
 
@@ -197,7 +200,7 @@ class NetworkPolicy(Policy):
         self.past_frames = past_frames
         self.camera, self.cameras = cameras[0], cameras
         self.chunks = Chunks() if chunks is None else chunks
-        self.throttle_weight = throttle_weight
+        self.throttle_weight, self.kl_weight = throttle_weight, kl_weight
         self.device = torch.device("cpu")
         self.precision: Precision = "float32"
 
@@ -223,6 +226,8 @@ class NetworkPolicy(Policy):
             measurements=len(config.inputs),
             cameras=len(config.cameras),
             steps=config.chunk_size,
+            latent=config.latent,
+            actions=len(config.actions),
         )
         return cls(
             network,
@@ -235,6 +240,7 @@ class NetworkPolicy(Policy):
             cameras=config.cameras,
             chunks=config.chunks,
             throttle_weight=config.throttle_weight,
+            kl_weight=config.kl_weight,
             network_name=network_name(config.network),
         )
 
@@ -260,6 +266,10 @@ class NetworkPolicy(Policy):
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch, which training minimises, and other measures to log.
 
+        While a network with a latent variable is trained, the variable is drawn as its encoder says, and the
+        loss has the weighted divergence of that distribution from the prior (Zhao et al. 2023, algorithm 1).
+        In validation, as in driving, it is zero.
+
         Args:
             batch: samples on the policy's device.
 
@@ -267,7 +277,8 @@ class NetworkPolicy(Policy):
             The loss, a scalar, as a mean over the samples; and metrics by name, each (n,) or a mean. Training
             logs their means, and "steering_mae", the mean absolute steering error, in the epoch log.
         """
-        out = self.run_network(batch.images, batch.measurements)
+        latent, divergence = self._draw_latent(batch)
+        out = self.run_network(batch.images, batch.measurements, latent)
         targets = batch.targets.reshape(len(out), -1)
         errors = self.objective.loss(out, targets)
         weights = torch.tensor([1.0, self.throttle_weight][: errors.shape[1]], device=errors.device)
@@ -282,14 +293,32 @@ class NetworkPolicy(Policy):
         with torch.no_grad():
             steering = self.objective.mean(out)[::size, 0]
             metrics = {"steering_mae": (steering - targets[::size, 0]).abs()}
-        return (errors.mean(dim=0) * weights).sum(), metrics
+        loss = (errors.mean(dim=0) * weights).sum()
+        if divergence is not None:
+            loss, metrics["kl"] = loss + self.kl_weight * divergence.mean(), divergence.detach()
+        return loss, metrics
 
-    def run_network(self, images: Tensor, measurements: Tensor) -> Tensor:
+    def _draw_latent(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        """A latent variable for each sample, (n, latent), and its divergence from the prior, (n,).
+
+        Both are None without a latent variable, and when the network is not in training mode.
+        """
+        encode = getattr(self.network, "encode", None)
+        if encode is None or not self.network.training:
+            return None, None
+        with autocast(self.device, self.precision):
+            mean, log_variance = encode(batch.targets.reshape(*batch.valid.shape, -1), batch.valid)
+        latent = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
+        divergence = -0.5 * (1.0 + log_variance - mean.square() - log_variance.exp()).sum(dim=1)
+        return latent, divergence
+
+    def run_network(self, images: Tensor, measurements: Tensor, latent: Tensor | None = None) -> Tensor:
         """Run the network in the policy's precision.
 
         Args:
             images: (n, ...) uint8 prepared images on the policy's device, see `Batch`.
             measurements: (n, len(inputs)) float32 in SI units.
+            latent: (n, latent) latent variable of a network that has one; None is zero.
 
         Returns:
             Outputs as `Loss.split` gives them, float32: (n, actions, width) for most losses; with a chunk
@@ -300,7 +329,8 @@ class NetworkPolicy(Policy):
             if self.inputs:
                 scales = torch.from_numpy(input_scales(self.inputs)).to(measurements.device)
                 numbers = (measurements * scales,)
-            out = self.network(self.preprocessing.normalize(images), *numbers)
+            options = {} if latent is None else {"latent": latent}
+            out = self.network(self.preprocessing.normalize(images), *numbers, **options)
         return self.objective.split(out.float().reshape(len(images) * self.chunks.size, -1))
 
     def act(self, images: Image, measurements: Floats | None = None) -> Action:
@@ -396,16 +426,7 @@ class NetworkPolicy(Policy):
             memory, parts = (prepared[:, cameras:],), parts[1:]
         if not self.chunks.remembers:
             return prepared, memory, None
-        new = self.chunks.start(n, len(self.actions))
-        if not parts:
-            return prepared, memory, new
-        chunk_state = ChunkState(*map(np.asarray, parts))
-        chunk_state.check(new)
-        return (
-            prepared,
-            memory,
-            chunk_state if episode_start is None else chunk_state.restarted(episode_start),
-        )
+        return prepared, memory, self.chunks.resume(parts, n, len(self.actions), episode_start)
 
     def _state(self, memory: State, chunk_state: ChunkState | None) -> State | None:
         """The state of `predict`; None without any memory."""
@@ -456,6 +477,7 @@ class NetworkPolicy(Policy):
             "past_frames": self.past_frames,
             "cameras": list(self.cameras),
             "chunks": asdict(self.chunks),
+            "latent": getattr(self.network, "latent_size", 0),
             "training": self.training,
         }
         return write_checkpoint(folder, NAME, self.network.state_dict(), description)

@@ -26,6 +26,10 @@ and (n, measurements) float32 to (n, outputs) float32. Its attribute ``input_siz
 the images, None if any size fits. The input of its attribute ``head``, if it has one, is the features that
 risk classifiers use, see `algorithms.dagger.heads.FeatureTap`.
 
+A network with a latent variable, such as `ACT`, also has the arguments ``latent``, its size, and ``actions``,
+the number of actions of a step. It has the attribute ``latent_size``; ``encode(actions, valid)``, see
+`ActionEncoder`; and an argument ``latent`` of ``forward``, which is left out when it drives.
+
 On a CPU, the parts of a batch are computed in parallel. A network that draws random numbers, changes itself
 in ``forward`` or mixes the samples of a batch (dropout, batch normalisation) computes the whole batch at
 once.
@@ -197,12 +201,18 @@ class ACT(nn.Module):
 
     PilotNet's first four convolutions turn each image into a grid of features. A transformer encoder attends
     over all of them and the measurements, and a decoder has a learned query for each of the next ``steps``
-    actions. About 0.5 million weights. The paper has a ResNet-18 in place of the convolutions, wider layers,
-    and during training a variational encoder of the demonstrated actions, which is left out here.
+    actions. About 0.5 million weights. The paper has wider layers, and a ResNet-18 in place of the
+    convolutions.
+
+    With a latent variable it is the decoder of a conditional variational autoencoder, as in section IV-C of
+    the paper: during training, an encoder sees the demonstrated actions and tells the decoder in which of
+    several ways the demonstrator drove. When the policy drives, the variable is zero, the mean of its prior.
 
     Attributes:
         input_size: (height, width) px of the input images.
         outputs: number of outputs.
+        latent_size: size of the latent variable; 0 without one.
+        encode: encoder of demonstrated actions, an `ActionEncoder`; None without a latent variable.
     """
 
     input_size = (66, 200)
@@ -214,6 +224,8 @@ class ACT(nn.Module):
         measurements: int = 0,
         cameras: int = 1,
         steps: int = 1,
+        latent: int = 0,
+        actions: int = 1,
         *,
         width: int = 96,
         heads: int = 4,
@@ -227,6 +239,8 @@ class ACT(nn.Module):
             measurements: number of measurements.
             cameras: number of cameras.
             steps: number of actions that it predicts, one after the other.
+            latent: size of the latent variable; 0 has none.
+            actions: number of actions of a step, which the encoder of the latent variable gets.
             width: size of a token.
             heads: heads of the attention.
             layers: layers of the encoder; the decoder has half as many, at least one.
@@ -252,18 +266,70 @@ class ACT(nn.Module):
             nn.TransformerDecoderLayer(width, heads, **options), max(1, layers // 2), nn.LayerNorm(width)
         )
         self.head = nn.Linear(width, outputs // steps)
+        self.latent_size = latent
+        self.encode = ActionEncoder(actions, steps, latent, width, heads, layers) if latent else None
+        self.latent = nn.Linear(latent, width) if latent else None
 
-    def forward(self, images: Tensor, measurements: Tensor | None = None) -> Tensor:
-        """Map images to the outputs of all steps, one step after the other; see `PilotNet.forward`."""
+    def forward(
+        self, images: Tensor, measurements: Tensor | None = None, latent: Tensor | None = None
+    ) -> Tensor:
+        """Map images to the outputs of all steps, one step after the other; see `PilotNet.forward`.
+
+        Args:
+            images: (n, 3 * frames * cameras, 66, 200) float32, normalised.
+            measurements: (n, measurements) float32 around 1, if the network takes any.
+            latent: (n, latent) float32 latent variable; None is zero.
+        """
         n, _, *size = images.shape
         single_images = images.reshape(n * self.images, 3, *size)
         grid = self.features(single_images.contiguous(memory_format=torch.channels_last))
         tokens = grid.flatten(2).transpose(1, 2).reshape(n, -1, grid.shape[1]) + self.places
         if self.measure is not None:
             tokens = torch.cat([tokens, self.measure(measurements)[:, None]], dim=1)
+        if self.latent is not None:
+            if latent is None:
+                latent = tokens.new_zeros(n, self.latent_size)
+            tokens = torch.cat([tokens, self.latent(latent)[:, None]], dim=1)
         decoded = self.decoder(self.queries.expand(n, -1, -1), self.encoder(tokens))
         out: Tensor = self.head(decoded)  # (n, steps, outputs / steps)
         return out.flatten(1)
+
+
+class ActionEncoder(nn.Module):
+    """Encodes a chunk of demonstrated actions as a normal distribution of a latent variable.
+
+    A transformer attends over a learned token and a token for each action. The first one's output gives the
+    mean and the logarithm of the variance (Zhao et al. 2023, figure 4). The paper's encoder also sees the
+    joints of the robot; this one sees the actions alone.
+    """
+
+    def __init__(self, actions: int, steps: int, latent: int, width: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, width) * 0.02)
+        self.places = nn.Parameter(torch.randn(steps, width) * 0.02)
+        self.embed = nn.Linear(actions, width)
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.head = nn.Linear(width, 2 * latent)
+
+    def forward(self, actions: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode chunks.
+
+        Args:
+            actions: (n, steps, actions) float32 demonstrated actions.
+            valid: (n, steps) bool, false for steps after the end of the episode, which are not seen.
+
+        Returns:
+            Mean and logarithm of the variance, (n, latent) float32 each.
+        """
+        n = len(actions)
+        tokens = torch.cat([self.token.expand(n, 1, -1), self.embed(actions) + self.places], dim=1)
+        hidden = torch.cat([torch.zeros_like(valid[:, :1]), ~valid], dim=1)
+        encoded = self.encoder(tokens, src_key_padding_mask=hidden)[:, 0]
+        mean, log_variance = self.head(encoded).float().chunk(2, dim=1)
+        return mean, log_variance
 
 
 class Backbone(nn.Module):
@@ -396,6 +462,8 @@ def make_network(
     measurements: int = 0,
     cameras: int = 1,
     steps: int = 1,
+    latent: int = 0,
+    actions: int = 1,
 ) -> nn.Module:
     """Make a network, without changing the state of torch's random generator.
 
@@ -407,20 +475,25 @@ def make_network(
         measurements: number of measurements that it gets besides images.
         cameras: number of cameras whose images it gets.
         steps: number of steps that its outputs are for.
+        latent: size of its latent variable; 0 has none.
+        actions: number of actions of a step, for a network with a latent variable.
 
     Raises:
-        OptionError: No network has that name; it does not support several frames, cameras or measurements; or
-            what was made is no network.
+        OptionError: No network has that name; it does not support several frames or cameras, measurements or
+            a latent variable; or what was made is no network.
     """
     make, name = find_network(network), network_name(network)
     options = {"frames": frames} if frames > 1 else {}
     options |= {"measurements": measurements} if measurements else {}
     options |= {"cameras": cameras} if cameras > 1 else {}
+    options |= {"latent": latent, "actions": actions} if latent else {}
     parameters = inspect.signature(make).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     lacking = () if takes_any else options.keys() - parameters.keys()
     if lacking:
-        raise OptionError(f"network {name!r} can't take {' or '.join(sorted(lacking))}; PilotNet can")
+        other = "ACT" if "latent" in lacking else "PilotNet"
+        lacking = lacking - {"actions"} if "latent" in lacking else lacking
+        raise OptionError(f"network {name!r} can't take {' or '.join(sorted(lacking))}; {other} can")
     if "steps" in parameters:
         options["steps"] = steps
     with torch.random.fork_rng(devices=[]):

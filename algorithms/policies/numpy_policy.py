@@ -82,6 +82,23 @@ class NumpyPolicy(Policy):
             raise CheckpointError(f"{folder}: the weights are not those of a PilotNet: {error!r}") from error
         return policy
 
+    def to(self, device: str | None = None, precision: str | None = None) -> NumpyPolicy:
+        """Check a device and a precision: NumPy computes on the CPU, in float32.
+
+        Args:
+            device: "auto", "cpu" or None.
+            precision: "float32" or None.
+
+        Returns:
+            The policy itself.
+
+        Raises:
+            MissingDependencyError: Something else was asked for, which needs torch.
+        """
+        if device not in (None, "auto", "cpu") or precision not in (None, "float32"):
+            raise missing("torch", f"device={device!r} with precision={precision!r}")
+        return self
+
     def act(self, images: Image, measurements: Floats | None = None) -> Action:
         """Choose an action for each image; see `Policy.act`."""
         prepared = self.preprocessing.prepare_batch(images).astype(np.float32)

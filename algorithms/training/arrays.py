@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ class ArrayEpisode(Episode):
         images: (n, height, width, 3) uint8 RGB by camera; not copied.
         columns: (n,) float64 "steering", "throttle", "brake", "speed" (m/s) and "time" (s).
         row: (n,) int64 numbers of the rows, from 1.
+        unrecorded: names of the columns that are unknown, with 0 in their place.
     """
 
     def __init__(
@@ -40,11 +41,12 @@ class ArrayEpisode(Episode):
         images: Mapping[str, Image],
         columns: Mapping[str, NDArray[np.float64]],
         row: NDArray[np.int64],
+        unrecorded: Collection[str] = (),
     ) -> None:
         storage = FolderStorage(IN_MEMORY)
         names = {camera: np.zeros(len(row), "S1") for camera in images}
         columns = {**columns, "speed_mph": columns["speed"] / MPH}
-        super().__init__(IN_MEMORY, names, columns, row, SideFile(storage, None), storage)
+        super().__init__(IN_MEMORY, names, columns, row, SideFile(storage, None), storage, unrecorded)
         self._arrays = dict(images)
         self._columns = dict(columns)
 
@@ -62,6 +64,7 @@ class ArrayEpisode(Episode):
             {camera: array[rows] for camera, array in self._arrays.items()},
             {name: column[rows] for name, column in self._columns.items()},
             self.row[rows],
+            self.unrecorded,
         )
 
     def image(self, camera: str, index: int) -> Image:
@@ -143,12 +146,15 @@ def read_arrays(
         "speed": speeds,
         "time": np.asarray(np.arange(n) * dt, np.float64),
     }
+    unrecorded = [] if speed is not None and speeds.any() else ["speed"]
+    unrecorded += ["throttle", "brake"] if actions.shape[1] == 1 else []
     parts = np.split(np.arange(n), np.flatnonzero(starts)[1:])
     return [
         ArrayEpisode(
             {camera: array[part] for camera, array in by_camera.items()},
             {name: column[part] for name, column in columns.items()},
             part + 1,
+            unrecorded,
         )
         for part in parts
     ]

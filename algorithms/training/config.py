@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 from typing_extensions import Self
 
 from algorithms.checks import Count, NotNegative, Number, Positive, Share, check_fields
-from algorithms.policies.chunks import Chunks
 from algorithms.policies.device import AUTO, Precision, check_precision, find_device
 from algorithms.policies.losses import LOSSES, Huber, Loss, LossSetting, make_loss
 from algorithms.policies.network_policy import NetworkPolicy, check_cameras, check_inputs
@@ -19,6 +18,7 @@ from algorithms.policies.networks import NETWORKS, Network, check_fits, network_
 from algorithms.policies.preprocessing import Preprocessing
 from algorithms.training.augment import Augmentation, Geometry
 from algorithms.training.optimizers import OPTIMIZERS, SCHEDULES, OptimizerClass, optimizer_name
+from udacity_gym.driving.chunks import Chunks
 from udacity_gym.errors import OptionError
 
 NESTED_SETTINGS = (Preprocessing, Augmentation, Geometry)
@@ -59,9 +59,12 @@ class TrainingConfig:
         past_frames: number of past images that the network gets besides the present one.
         chunk_size: number of steps whose actions the network predicts, the present one first.
         action_steps: number of actions that the policy executes before the network runs again; 1 runs it at
-            every step, see `algorithms.policies.chunks.Chunks`.
+            every step, see `udacity_gym.driving.chunks.Chunks`.
         ensemble_decay: with ``action_steps=1``, weights of the average over the predictions for a step; None
             takes the newest alone.
+        latent: size of the latent variable of a network that has one, such as ACT (32 in Zhao et al. 2023); 0
+            trains without.
+        kl_weight: weight of the divergence of the latent variable from its prior.
         throttle: "learned": the policy controls steering and throttle; "speed_control": the policy only
             steers, a controller keeps the car at ``target_speed``; "auto" chooses by the recordings, see
             `algorithms.training.throttle.choose_throttle`.
@@ -110,6 +113,8 @@ class TrainingConfig:
     chunk_size: Annotated[int, Number(1, 1000)] = 1
     action_steps: Count = 1
     ensemble_decay: Annotated[float, Number(-100, 100, optional=True)] | None = 0.01
+    latent: Annotated[int, Number(0, 1024)] = 0
+    kl_weight: NotNegative = 10.0
     throttle: Literal["auto", "learned", "speed_control"] = "auto"
     throttle_weight: NotNegative = 0.1
     target_speed: Positive | None = None

@@ -232,8 +232,11 @@ class Frames:
             (n, len(names)) float32 in SI units.
 
         Raises:
-            RecordingError: The side file has no number under a name.
+            RecordingError: A recording has no such measurement.
         """
+        for name in names:
+            others = tuple(other for other in names if other != name)
+            self.check_recorded(name, f"it can't be an input of the network; take inputs={others!r}")
         columns = [self.speed if name == "speed" else self._measurement(name) for name in names]
         return np.stack(columns, axis=1) if columns else np.empty((len(self), 0), np.float32)
 
@@ -248,6 +251,29 @@ class Frames:
                 column = _side_file_column(episode, name)
             values[rows] = column[self.index[rows]]
         return values
+
+    def logs_without(self, name: str) -> list[str]:
+        """Logs among these rows' that lack a column: "steering", "throttle", "brake" or "speed"."""
+        used = [self.episodes[number] for number in np.unique(self.episode).tolist()]
+        return sorted({str(episode.log) for episode in used if name in episode.unrecorded})
+
+    def check_recorded(self, name: str, consequence: str) -> None:
+        """Check that a column was recorded, and is not 0 because it is unknown.
+
+        Args:
+            name: "steering", "throttle", "brake" or "speed"; other names are not checked.
+            consequence: what can't be done without it and what to do instead, for the message.
+
+        Raises:
+            RecordingError: A recording lacks it.
+        """
+        lacking = self.logs_without(name)
+        if lacking:
+            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            raise RecordingError(
+                f"{lacking[0]}{more}: the {name} was not recorded, so {consequence}, or leave out the "
+                f"{'recordings' if more else 'recording'}"
+            )
 
     def select(self, rows: Indices | slice) -> Frames:
         """Some of the rows, in the given order."""

@@ -30,7 +30,7 @@ from algorithms.policies.device import (
 )
 from algorithms.policies.network_policy import NetworkPolicy
 from algorithms.policies.networks import network_name
-from algorithms.tracking import TrackerLike, open_tracker
+from algorithms.tracking import TrackerLike, log_numbers, open_tracker
 from algorithms.training.config import TrainingConfig
 from algorithms.training.data import Frames
 from algorithms.training.optimizers import Schedule, make_optimizer
@@ -252,7 +252,7 @@ class Training:
                     epoch = self._epoch(len(self.epoch_log), pool, parts, bar, after_step)
                     self._keep(epoch)
                     if tracker is not None:
-                        tracker.log(_values(epoch), epoch.epoch)
+                        log_numbers(tracker, _values(epoch), epoch.epoch)
                     bar.set_postfix(_postfix(epoch))
                     if after_epoch is not None:
                         after_epoch(epoch)
@@ -577,16 +577,15 @@ def check_initial(policy: NetworkPolicy, network: nn.Module, config: TrainingCon
         )
 
 
-def _values(epoch: Epoch) -> dict[str, float]:
+def _values(epoch: Epoch) -> dict[str, float | None]:
     """Results of an epoch by name, for a tracker."""
-    values = {
+    return {
         "loss/train": epoch.train_loss,
         "loss/validation": epoch.validation_loss,
         "error/steering_mae": epoch.steering_mae,
         "score": epoch.score,
         **{f"metrics/{name}": value for name, value in epoch.metrics.items()},
     }
-    return {name: value for name, value in values.items() if value is not None}
 
 
 class _Means:

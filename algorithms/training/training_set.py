@@ -21,6 +21,20 @@ from udacity_gym.recording.frames import ImageCache
 from udacity_gym.telemetry import Image
 
 
+def check_recorded(frames: Frames, config: TrainingConfig) -> None:
+    """Check, before images are decoded, that the recordings have all that the network gets and learns.
+
+    Raises:
+        RecordingError: A measurement or the throttle was not recorded; the message says what to change.
+    """
+    frames.measurements(config.inputs)
+    if "throttle" in config.actions:
+        frames.check_recorded(
+            "throttle",
+            'it can\'t be learned; choose throttle="speed_control", with a target_speed',
+        )
+
+
 class TrainingSet:
     """Rows prepared for a training: weights, measurements, targets and batches.
 
@@ -39,7 +53,7 @@ class TrainingSet:
 
     Raises:
         OptionError: The cache's preprocessing differs from that of the settings.
-        RecordingError: There are no images of a camera.
+        RecordingError: There are no images of a camera, or something that is learned from was not recorded.
     """
 
     def __init__(self, frames: Frames, config: TrainingConfig, cache: ImageCache | None = None) -> None:
@@ -60,6 +74,7 @@ class TrainingSet:
             [c for c in frames.cameras if c not in config.cameras] if config.side_cameras and alone else []
         )
         self.frames, self.cache, self.cameras = frames, cache, (*config.cameras, *sides)
+        check_recorded(frames, config)
         self.targets = frames.columns(config.actions)
         self._config = config
         self._measurements = frames.measurements(config.inputs)

@@ -241,15 +241,97 @@ def test_chunks_are_trained_saved_loaded_and_driven(
 
 
 @pytest.mark.long
-def test_act_learns_the_bends_ahead(tmp_path: Path) -> None:
+@pytest.mark.parametrize("latent", [0, 8])
+def test_act_learns_the_bends_ahead(tmp_path: Path, latent: int) -> None:
     """Steering that the image shows now, and that goes on as it is."""
     rng = np.random.default_rng(0)
     offsets = np.repeat(rng.uniform(-1.2, 1.2, 40), 8)
     laps = write_road_recording(tmp_path / "laps", offsets)
     policy = BehavioralCloning(
         laps, epochs=12, batch_size=32, network="ACT", loss="mae", chunk_size=3, validation=0.0, device="cpu",
-        progress=False, learning_rate=5e-4,
+        progress=False, learning_rate=5e-4, latent=latent,
     ).learn()  # fmt: skip
     images = [road_image(offset) for offset in np.linspace(-1.0, 1.0, 9).tolist()]
     steering = np.array([policy.predict(image)[0][0] for image in images])
     assert np.corrcoef(steering, np.linspace(1.0, -1.0, 9))[0, 1] > 0.95
+
+
+ACT_32: dict[str, Any] = {"network": "ACT", "chunk_size": 4, "latent": 32, "loss": "mae", "device": "cpu"}
+
+
+def act_batch(policy: NetworkPolicy, n: int = 6) -> Batch:
+    rng = np.random.default_rng(0)
+    targets = torch.from_numpy(rng.uniform(-1, 1, (n, 4, 2)).astype(np.float32))
+    images = torch.from_numpy(rng.integers(0, 256, (n, *policy.preprocessing.size, 3), np.uint8))
+    return Batch(images, torch.empty(n, 0), targets, torch.ones(n, 4, dtype=torch.bool))
+
+
+def test_the_loss_of_act_has_the_divergence_of_its_latent_variable() -> None:
+    policy = NetworkPolicy.from_config(TrainingConfig(**ACT_32, throttle="learned", kl_weight=0.0))
+    batch = act_batch(policy)
+    policy.network.train()
+    losses = {}
+    for policy.kl_weight in (0.0, 1.0, 10.0):
+        torch.manual_seed(0)
+        losses[policy.kl_weight], metrics = policy.loss(batch)
+    mean, log_variance = policy.network.encode(batch.targets, batch.valid)  # type: ignore[operator]
+    assert mean.shape == log_variance.shape == (6, 32)
+    normal = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance))
+    divergence = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).sum(dim=1)
+    torch.testing.assert_close(metrics["kl"], divergence.detach())
+    for weight in (1.0, 10.0):
+        assert losses[weight].item() == pytest.approx((losses[0.0] + weight * divergence.mean()).item())
+    losses[10.0].backward()
+    used = [p.grad for p in policy.network.encode.parameters()]  # type: ignore[union-attr]
+    assert all(gradient is not None for gradient in used)
+
+
+def test_the_encoder_of_act_sees_no_steps_after_the_end() -> None:
+    policy = NetworkPolicy.from_config(TrainingConfig(**ACT_32, throttle="learned"))
+    batch = act_batch(policy)
+    batch.valid[:, 2:] = False
+    other = batch.targets.clone()
+    other[:, 2:] = 0.9
+    encode: Any = policy.network.encode
+    torch.testing.assert_close(encode(batch.targets, batch.valid), encode(other, batch.valid))
+    other[:, 1] = 0.9
+    assert not torch.allclose(encode(batch.targets, batch.valid)[0], encode(other, batch.valid)[0])
+
+
+def test_act_drives_with_a_latent_variable_of_zero(tmp_path: Path) -> None:
+    policy = NetworkPolicy.from_config(TrainingConfig(**ACT_32, throttle="learned"))
+    batch = act_batch(policy)
+    with torch.no_grad():
+        zero = policy.run_network(batch.images, batch.measurements, torch.zeros(6, 32))
+        torch.testing.assert_close(policy.run_network(batch.images, batch.measurements), zero)
+        other = policy.run_network(batch.images, batch.measurements, torch.ones(6, 32))
+        assert (other - zero).abs().max() > 1e-3
+        assert "kl" not in policy.loss(batch)[1]  # validation judges what drives
+    image = road_image(0.3)
+    loaded = load_policy(policy.save(tmp_path / "policy"))
+    np.testing.assert_array_equal(loaded.predict(image)[0], policy.predict(image)[0])
+    np.testing.assert_array_equal(policy.predict(image)[0], policy.predict(image)[0])
+    with pytest.raises(OptionError, match="network 'PilotNet' can't take latent; ACT can"):
+        NetworkPolicy.from_config(TrainingConfig(latent=8, throttle="learned"))
+
+
+def test_a_training_with_a_latent_variable_repeats_itself_and_resumes(tmp_path: Path) -> None:
+    laps = write_road_recording(tmp_path / "laps", np.linspace(-1.0, 1.0, 24))
+    options: dict[str, Any] = {
+        **ACT_32, "batch_size": 8, "steps_per_epoch": 2, "validation": 0.25,
+        "gap": 0.0, "threads": 2, "progress": False,
+    }  # fmt: skip
+    first, again = (BehavioralCloning(laps, epochs=2, **options) for _ in range(2))
+    policies = [first.learn(), again.learn()]
+    assert first.epoch_log == again.epoch_log
+    assert first.epoch_log[-1].metrics["train/kl"] >= 0.0
+    image = road_image(0.3)
+    np.testing.assert_array_equal(policies[0].predict(image)[0], policies[1].predict(image)[0])
+
+    def stop(epoch: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        BehavioralCloning(laps, epochs=2, folder=tmp_path / "run", **options).learn(stop)
+    resumed = BehavioralCloning(laps, epochs=2, folder=tmp_path / "run", **options).learn()
+    np.testing.assert_array_equal(resumed.predict(image)[0], policies[0].predict(image)[0])

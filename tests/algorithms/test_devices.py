@@ -37,7 +37,13 @@ from algorithms.policies.device import (
 from algorithms.policies.networks import NETWORKS
 from algorithms.training.trainer import Epoch
 from algorithms.training.training_set import TrainingSet
+from udacity_gym.cli import main
+from udacity_gym.cockpit.desk import Desk
+from udacity_gym.cockpit.session import Session
+from udacity_gym.cockpit.workspace import Workspace
+from udacity_gym.driving import load_driver, load_policy as load_any_policy
 from udacity_gym.errors import OptionError
+from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import open_recording
 
 QUICK: dict[str, Any] = {"epochs": 2, "steps_per_epoch": 3, "batch_size": 8, "threads": 2, "device": "cpu"}
@@ -198,6 +204,74 @@ def test_a_checkpoint_is_loaded_where_it_is_wanted(tmp_path: Path) -> None:
     assert ensemble.to(precision="bfloat16").members[0].precision == "bfloat16"  # type: ignore[attr-defined]
     with pytest.raises(OptionError, match="device='tpu'"):
         load_policy(folder, device="tpu")
+
+
+def test_a_policy_of_any_loader_is_moved_where_it_is_wanted(tmp_path: Path) -> None:
+    """Without torch in udacity_gym: what can move has `to`, and what can't is refused, not ignored."""
+    folder = NetworkPolicy(PilotNet(2), Preprocessing()).save(tmp_path / "policy")
+    for load in (load_any_policy, load_driver):
+        moved = load(folder, device="meta", precision="bfloat16")
+        assert (moved.device.type, moved.precision) == ("meta", "bfloat16")
+        assert (load(folder).device.type, load(folder).precision) == ("cpu", "float32")
+    assert isinstance(load_driver("pure_pursuit", device="cuda"), PurePursuit)  # it computes on none
+
+
+def test_a_policy_that_can_not_move_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from udacity_gym.driving import loading
+
+    path = tmp_path / "forest"
+    path.touch()
+    monkeypatch.setattr(loading, "_load", lambda path: object())
+    load_any_policy(path)
+    with pytest.raises(OptionError, match="forest: object has no choice of device"):
+        load_any_policy(path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["drive", "POLICY", "--output", "drive.webm"],
+        ["record", "recording", "--expert", "POLICY"],
+        ["evaluate", "POLICY", "--output", "evaluation"],
+        ["evaluate", "POLICY", "--suite", "lake-v1", "--output", "suite"],
+    ],
+    ids=" ".join,
+)
+def test_every_verb_that_drives_takes_the_device(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    no_gpu(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    folder = NetworkPolicy(PilotNet(2), Preprocessing()).save(tmp_path / "policy")
+    command = [str(folder) if word == "POLICY" else word for word in words]
+    assert main([*command, "--device", "cuda", "--precision", "bfloat16"]) == 2
+    assert "device='cuda' is not available: torch finds no GPU" in capsys.readouterr().err.replace(
+        "this build of torch is for CPUs only", "torch finds no GPU"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["policy"]
+
+
+def test_the_cockpit_drives_and_evaluates_on_its_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    NetworkPolicy(PilotNet(2), Preprocessing()).save(tmp_path / "policy")
+    desk = Desk(Workspace(tmp_path), Session(), "meta", "bfloat16")
+    assert desk.load(str(tmp_path / "policy")).device.type == "meta"
+    commands: list[list[str]] = []
+    monkeypatch.setattr(
+        desk.jobs_list, "start", lambda kind, name, command, **_: commands.append(command) or Named(1)
+    )
+    desk.evaluate(["policy"], "evaluation")
+    ((*_, device, where, precision, arithmetic),) = [command[:10] for command in commands]
+    assert (device, where, precision, arithmetic) == ("--device", "meta", "--precision", "bfloat16")
+
+
+class Named(int):
+    """What the list of jobs answers."""
+
+    @property
+    def number(self) -> int:
+        return int(self)
 
 
 def test_autocast_knows_every_device() -> None:

@@ -19,6 +19,7 @@ from algorithms.policies.losses import Classes, Gaussian, Huber, Loss
 from algorithms.policies.networks import make_network
 from algorithms.policies.preprocessing import COLORS
 from udacity_gym.cli import main
+from udacity_gym.driving.chunks import Chunks
 from udacity_gym.driving.onnx_policy import KEY, OnnxPolicy
 from udacity_gym.driving.policy_inputs import ObservationError
 from udacity_gym.errors import CheckpointError, OptionError
@@ -148,6 +149,57 @@ def test_speed_memory_and_losses_are_exported_too(name: str, loss: Loss, suffix:
         driver.predict({**seen, "speed": np.zeros((1, 1), np.float32)}, states[1])
     with pytest.raises(ObservationError, match="begin with state=None"):
         driver.predict({"center": seen["center"][0], "speed": seen["speed"][0]}, states[1])
+
+
+@pytest.mark.parametrize(
+    ("cameras", "chunks"),
+    [
+        (("left", "center"), Chunks(4)),
+        (("center",), Chunks(4, action_steps=3)),
+        (("right", "center", "left"), Chunks(3, ensemble_decay=None)),
+    ],
+    ids=repr,
+)
+def test_cameras_and_chunks_are_exported(cameras: tuple[str, ...], chunks: Chunks, tmp_path: Path) -> None:
+    """With past images, too; and two cars side by side, whose episodes begin at different times."""
+    network = make_network("PilotNet", 2 * chunks.size, seed=3, frames=2, cameras=len(cameras))
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.mul_(1.8 if weights.ndim > 1 else 1.0)
+    policy = NetworkPolicy(network, Preprocessing(), cameras=cameras, past_frames=1, chunks=chunks)
+    assert policy.export(tmp_path / "model.onnx").difference < 2e-3
+    driver = OnnxPolicy(tmp_path / "model.onnx")
+    assert (driver.cameras, driver.chunks) == (cameras, chunks)
+    rng = np.random.default_rng(0)
+    states: list[Any] = [None, None]
+    for step in range(7):
+        start = np.array([step == 0, step == 3])
+        seen = {name: rng.integers(0, 256, (2, 160, 320, 3), np.uint8) for name in cameras}
+        expected, states[0] = policy.predict(seen, states[0], start)
+        action, states[1] = driver.predict(seen, states[1], start)
+        assert action.dtype == np.float32
+        np.testing.assert_allclose(action, expected, atol=2e-3)
+    with pytest.raises(ObservationError, match="begin with state=None"):
+        driver.predict({name: images[0] for name, images in seen.items()}, states[1])
+
+
+def test_act_is_exported(tmp_path: Path) -> None:
+    network = make_network("ACT", 2 * 4, seed=3, cameras=3, steps=4, measurements=1)
+    cameras = ("left", "center", "right")
+    policy = NetworkPolicy(network, Preprocessing(), cameras=cameras, inputs=("speed",), chunks=Chunks(4))
+    assert policy.export(tmp_path / "model.onnx").difference < 2e-3
+    assert policy.export(tmp_path / "model.pt").difference < 2e-3
+
+
+def test_what_can_not_be_exported_says_why(tmp_path: Path) -> None:
+    network = make_network("PilotNet", 4, seed=3)
+    member = NetworkPolicy(network, Preprocessing(), chunks=Chunks(2))
+    with pytest.raises(OptionError, match="members average chunks of actions each on its own; export them"):
+        Ensemble([member, member]).export(tmp_path / "model.onnx")
+    network = make_network("PilotNet", 2, seed=3, cameras=2)
+    rear = NetworkPolicy(network, Preprocessing(), cameras=("center", "rear"))
+    with pytest.raises(OptionError, match="among center, left, right; it has rear"):
+        rear.export(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt"])

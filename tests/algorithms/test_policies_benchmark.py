@@ -1,18 +1,45 @@
-"""The comparison of policies: each run is trained, driven and kept, and an interrupted command goes on."""
+"""The comparison of policies: each run is trained, driven and kept, and an interrupted command continues."""
 
+import json
 from pathlib import Path
 
 import policies
 import pytest
+from policies import Job
+
+
+def test_differences_are_paired_by_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seeds differ much, but the second precision is always 0.1 m worse: the interval has no width."""
+    measures = dict.fromkeys(policies.MEASURES, 0.0)
+    for seed, cte in enumerate((0.2, 1.0, 3.0)):
+        for precision, more in (("float32", 0.0), ("bfloat16", 0.1)):
+            path = Job("lake", "PilotNet", precision, seed).path(tmp_path)  # type: ignore[arg-type]
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(measures | {"mean_cte": cte + more}))
+    settings = {"epochs": 12, "steps": policies.STEPS, "speed": policies.SPEED}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "done").touch()
+    command = ["--output", str(tmp_path), "--tracks", "lake", "--methods", "PilotNet", "--workers", "1"]
+    policies.main([*command, "--seeds", "0", "1", "2", "--precision", "float32", "bfloat16"])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| lake")]
+    column = 2 + list(policies.MEASURES).index("mean_cte")
+    assert [row[column + 1] for row in rows[:2]] == ["1.40 [0.00, 4.98]", "1.50 [0.00, 5.08]"]
+    assert rows[2][column] == "0.10 [0.10, 0.10]"
 
 
 @pytest.mark.long
 def test_a_run_is_kept_and_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policies, "STEPS", 2)
-    found = policies.run("lake", "PilotNet, gmm", 0, 1, tmp_path)
-    assert 0.0 <= found["autonomy"] <= 1.0
-    assert found["steering_mae"] > 0
+    command = ["--output", str(tmp_path), "--tracks", "lake", "--methods", "PilotNet, gmm", "--epochs", "1"]
+    command += ["--precision", "float32", "--workers", "1", "--seeds"]
+    policies.main([*command, "0"])
+    results = policies.load(tmp_path, Job("lake", "PilotNet, gmm", "float32", 0))
+    assert 0.0 <= results["autonomy"] <= 1.0
+    assert results["steering_mae"] > 0
     monkeypatch.setattr(policies, "BehavioralCloning", None)
-    assert policies.run("lake", "PilotNet, gmm", 0, 1, tmp_path) == found
-    with pytest.raises(TypeError):
-        policies.run("lake", "PilotNet, gmm", 1, 1, tmp_path)  # another seed is another run
+    policies.main([*command, "0"])
+    with pytest.raises(Exception, match="NoneType"):
+        policies.main([*command, "1"])  # another seed is another run
+    with pytest.raises(SystemExit, match="choose another --output"):
+        policies.main([*command, "0", "--epochs", "2"])

@@ -1,5 +1,8 @@
 """Inputs of networks: several cameras together, and measurements by name."""
 
+import csv
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +12,25 @@ import pytest
 import torch
 from simple_road import road_image, road_images, write_road_recording
 
-from algorithms import BehavioralCloning, Frames, NetworkPolicy, Preprocessing, TrainingConfig, load_policy
+from algorithms import (
+    BehavioralCloning,
+    DAgger,
+    Frames,
+    NetworkPolicy,
+    Preprocessing,
+    Training,
+    TrainingConfig,
+    load_policy,
+)
 from algorithms.base import ObservationError
 from algorithms.dagger.replay import replay
 from algorithms.policies.networks import make_network
 from algorithms.training.augment import Augmentation
 from algorithms.training.training_set import TrainingSet, mirrored_cameras
-from udacity_gym.driving import drive
+from udacity_gym.driving import PolicyDriver, drive
 from udacity_gym.driving.policy_inputs import MEASUREMENTS, cameras_for
 from udacity_gym.errors import OptionError, RecordingError
-from udacity_gym.recording import RecordingWriter, open_recording
+from udacity_gym.recording import Recording, RecordingWriter, open_recording
 from udacity_gym.telemetry import CAMERAS
 from udacity_gym.wrappers import fit_to
 
@@ -224,3 +236,67 @@ def test_a_measurement_of_ones_own_is_used_by_its_name(
         for rate in (0.0, 2.0)
     )
     assert np.abs(slow - fast).max() > 1e-4
+
+
+def log_without(recording: Path, folder: Path, *names: str) -> Path:
+    """A copy of a recording whose log has a header, and lacks columns."""
+    shutil.copytree(recording, folder)
+    columns = ["center", "left", "right", "steering", "throttle", "brake", "speed"]
+    rows = list(csv.reader((folder / "driving_log.csv").read_text().splitlines()))
+    rows = [row for row in rows if row[0] != "center"]
+    kept = [i for i, name in enumerate(columns) if name not in names]
+    with (folder / "driving_log.csv").open("w", newline="") as log:
+        csv.writer(log).writerows([[row[i] for i in kept] for row in [columns, *rows]])
+    return folder
+
+
+@pytest.mark.parametrize("learner", [BehavioralCloning, partial(DAgger, env=object, expert=lambda *_: None)])
+@pytest.mark.parametrize("name", ["speed", "throttle", "brake"])
+def test_what_was_not_recorded_is_no_input(
+    learner: Any, name: str, road_recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing learns from zeros in silence, and nothing is decoded before that is found."""
+    monkeypatch.setattr(Recording, "check", None)
+    poor = log_without(road_recording, tmp_path / "poor", name)
+    inputs = ("steering", name)
+    message = rf"poor.*{name} was not recorded.*take inputs=\('steering',\), or leave out the recording"
+    with pytest.raises(RecordingError, match=message):
+        learner([road_recording, poor], inputs=inputs, throttle="speed_control", target_speed=9.0)
+    if name == "throttle":
+        with pytest.raises(RecordingError, match='choose throttle="speed_control", with a target_speed'):
+            learner(poor, throttle="learned")
+
+
+def test_a_throttle_that_was_not_recorded_is_left_to_a_controller(
+    road_recording: Path, tmp_path: Path
+) -> None:
+    poor = log_without(road_recording, tmp_path / "poor", "throttle", "brake")
+    learner = BehavioralCloning(poor, **QUICK)
+    assert learner.throttle_reason == 'throttle="speed_control": the recordings have no throttle'
+    assert learner.learn().actions == ("steering",)
+
+
+def test_arrays_without_speed_or_throttle_say_so() -> None:
+    images = np.stack([road_image(0.0)] * 8)
+    steering = np.zeros((8, 1), np.float32)
+    frames = Frames.from_arrays(images, steering)
+    with pytest.raises(RecordingError, match="speed was not recorded"):
+        frames.select(slice(2, 5)).measurements(("speed",))
+    with pytest.raises(RecordingError, match="the throttle was not recorded"):
+        TrainingSet(frames, TrainingConfig(throttle="learned"))
+    frames = Frames.from_arrays(images, steering, speed=np.full(8, 9.0))
+    np.testing.assert_array_equal(frames.measurements(("speed",)), np.full((8, 1), 9.0))
+    assert Training(TrainingConfig(device="cpu"), frames).config.throttle == "speed_control"
+
+
+@pytest.mark.parametrize("options", [{"inputs": ("speed",)}, {"actions": ("steering",), "target_speed": 9.0}])
+def test_an_environment_without_speed_is_refused_with_advice(options: dict[str, Any]) -> None:
+    outputs, measurements = len(options.get("actions", "12")), len(options.get("inputs", ""))
+    network = make_network("PilotNet", outputs, measurements=measurements)
+    driver = PolicyDriver(NetworkPolicy(network, Preprocessing(), **options))
+    driver.decide(road_image(0.0), {"time": 0.0, "speed": 5.0})
+    for info in ({"time": 0.0}, {"time": 0.0, "speed": None}):
+        with pytest.raises(
+            ObservationError, match="has no speed; use a simulator that reports it, or a policy"
+        ):
+            driver.decide(road_image(0.0), info)

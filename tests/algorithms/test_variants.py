@@ -27,8 +27,8 @@ from algorithms import (
 )
 from algorithms.base import Action, Floats
 from algorithms.dagger import variants
-from algorithms.dagger.calibration import conformal_threshold
-from algorithms.dagger.gates import SafetyGate, ThriftyGate
+from algorithms.dagger.calibration import Limit, conformal_threshold
+from algorithms.dagger.gates import CREDIT, RESERVE, SafetyGate, ThriftyGate
 from algorithms.dagger.heads import Head
 from algorithms.dagger.replay import Replay, replay
 from algorithms.policies.ensemble import Ensemble, doubt_of
@@ -284,10 +284,11 @@ def test_the_expert_that_thrifty_dagger_calls_stays_until_it_is_over() -> None:
     risks = iter([0.1, 0.9, 0.6, 0.1, 0.1])
     gate = ThriftyGate(
         lambda features, action: next(risks),
-        call_doubt=0.5,
-        call_risk=0.8,
+        call_doubt=Limit(np.empty(0), 0.5),
+        call_risk=Limit(np.empty(0), 0.8),
         leave_discrepancy=0.04,
         leave_risk=0.5,
+        budget=0.5,
     )
     gate.reset(np.random.default_rng(0))
     steps = [(0.1, 0.0), (0.1, 0.0), (0.1, 0.0), (0.5, 0.0), (0.1, 0.0)]  # expert's steering, doubt
@@ -310,19 +311,20 @@ def test_thrifty_dagger_keeps_its_budget_by_quantiles_of_doubt_and_risk(
     if len(doubts):
         assert np.mean(doubts > about["call_doubt"]) == pytest.approx(0.1, abs=0.05)
     for number in (1, 2):
-        limits = learner.round_log[number].about
-        was, driven = "policy", 0
-        assert limits["max_expert_steps"] == 0.2 * SMALL["frames"] / 2
-        for i, extra in enumerate(extras(tmp_path, number)):
-            calls = extra["doubt"] > limits["call_doubt"] or extra["risk"] > limits["call_risk"]
-            driven = 0 if i == SMALL["frames"] // 2 else driven  # of a rollout
-            may_call = driven < limits["max_expert_steps"]
-            driven += extra["driver"] == "expert"
-            assert driven <= limits["max_expert_steps"]
-            if was == "policy" and extra["time"] > 0 and may_call:
-                assert (extra["driver"] == "expert") == calls
+        round = learner.round_log[number]
+        limits, withheld, was = round.about, 0, "policy"
+        for extra in extras(tmp_path, number):
+            above = extra["doubt"] > limits["call_doubt"] or extra["risk"] > limits["call_risk"]
+            assert extra["call_share"] <= 0.1
+            withheld += above and extra["driver"] == "policy"
+            if was == "policy" and extra["time"] > 0 and extra["driver"] == "expert":
+                assert above
+                assert extra["call_share"] > 0
+            if was == "policy" and extra["time"] > 0 and extra["call_share"] == 0.1:
+                assert (extra["driver"] == "expert") == above
             assert ("expert_action" in extra) == (extra["driver"] == "expert") == extra["intervention"]
             was = extra["driver"]
+        assert limits["withheld"] == withheld
 
 
 def test_noise_does_not_call_the_expert_while_nothing_has_fallen(
@@ -333,24 +335,50 @@ def test_noise_does_not_call_the_expert_while_nothing_has_fallen(
     learner.learn()
     about = learner.round_log[1].about
     assert (about["call_risk"], about["leave_risk"]) == (0.52, 0.505)
-    assert about["max_expert_steps"] == 2
-    assert learner.round_log[1].expert_frames <= 0.02 * 200
+    assert learner.round_log[1].expert_frames <= 0.02 * 200 + 2 * (RESERVE + CREDIT)  # of two rollouts
 
 
-def test_thrifty_dagger_calls_no_more_often_than_its_budget_allows() -> None:
-    gate = ThriftyGate(
-        lambda features, action: 1.0,
-        call_doubt=0.5,
-        call_risk=0.8,
-        leave_discrepancy=0.0,
-        leave_risk=0.5,
-        max_expert_steps=3,
-    )
+@pytest.mark.parametrize("stays", [6, 4000])
+@pytest.mark.parametrize("budget", [0.02, 0.1, 0.5])
+def test_the_budget_of_thrifty_dagger_is_spread_over_the_round(budget: float, stays: int) -> None:
+    """Where every state is worse than all before, the expert drives its share of each part of the round."""
+    scores, streak = np.random.default_rng(0).random(200), 0
+    gate = ThriftyGate(lambda *_: 2.0, Limit(scores), Limit(scores), 0.01, 3.0, budget)
+    gate.reset(np.random.default_rng(0))
     drivers = []
-    for episode in range(2):
-        gate.reset(np.random.default_rng(episode))
-        drivers += [gate.decide(moment(0.0, 0.1, 0.0)).driver for _ in range(5)]
-    assert drivers == ["expert"] * 3 + ["policy"] * 7
+    for _ in range(4000):
+        decision = gate.decide(moment(0.0, 0.0 if streak == stays else 0.5, 0.0))
+        streak = streak + 1 if decision.driver == "expert" else 0
+        drivers.append(decision.driver)
+    by_expert = np.array(drivers) == "expert"
+    driven = np.concatenate([[0], np.cumsum(by_expert)])
+    for steps in (100, 1000, 4000):  # in any so many steps
+        assert (driven[steps:] - driven[:-steps]).max() <= budget * steps + RESERVE + CREDIT + 1
+    np.testing.assert_allclose(by_expert.reshape(4, -1).mean(axis=1), budget, atol=0.06)
+
+
+def test_the_worst_states_call_while_the_budget_is_short() -> None:
+    """States like those before: the share that calls is met, and after the expert has driven, limits rise."""
+    rng = np.random.default_rng(0)
+    nobody = Limit(np.empty(0), np.inf)
+    gate = ThriftyGate(lambda *_: rng.random(), nobody, Limit(rng.random(2000)), 9.0, 1.0, 0.1)
+    gate.reset(rng)
+    decisions = [gate.decide(moment(0.0, 0.1, 0.0)) for _ in range(4000)]
+    calls = [d.notes["risk"] for d in decisions if d.driver == "expert"]
+    shares = np.array([d.notes["call_share"] for d in decisions])
+    assert len(calls) / 4000 == pytest.approx(0.05, abs=0.015)
+    assert shares.max() == 0.05 > shares.min()
+    for decision in decisions:
+        limit = gate.call_risk.at(decision.notes["call_share"])
+        if decision.driver == "expert":
+            assert decision.notes["risk"] > limit >= gate.call_risk.at(0.05)
+
+
+def test_nobody_is_called_for_a_share_of_nothing() -> None:
+    assert Limit(np.arange(10.0)).at(0.0) == np.inf
+    assert Limit(np.arange(10.0), 20.0).at(0.5) == 20.0
+    assert Limit(np.empty(0), 0.5).at(-1.0) == np.inf
+    assert Limit(np.arange(99.0)).at(0.1) == conformal_threshold(np.arange(99.0), 0.1)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=200), st.floats(0.01, 1.0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from udacity_gym.cli.options import About
+from udacity_gym.cli.options import DEVICE, PRECISION, About
 from udacity_gym.cli.shared import check_seed
 from udacity_gym.installation import missing
 
@@ -38,6 +38,8 @@ class Options:
     ] = ()
     token: Annotated[bool, About("require a token on this machine, too")] = False
     drop: Annotated[float, About("seconds that are thrown away before a fall")] = 2.0
+    device: DEVICE = None
+    precision: PRECISION = None
     seed: Annotated[int, About("seed of the environment")] = 0
 
 
@@ -68,6 +70,8 @@ def run(options: Options) -> int:
         port=options.port,
         token=new_token() if options.token or not is_loopback(options.host) else None,
         names=options.name,
+        device=options.device,
+        precision=options.precision,
     )
     with cockpit:
         print(f"Open {cockpit.url} in a browser; Ctrl-C ends.\nThe workspace is {cockpit.workspace.root}.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from udacity_gym.cli.options import About
+from udacity_gym.cli.options import DEVICE, PRECISION, About
 from udacity_gym.cli.outputs import check_writable, new_video
 from udacity_gym.cli.people import Devices, drive_with_people, people
 from udacity_gym.cli.shared import check_seed, load_driver, make_env, make_expert, positive
@@ -49,6 +49,8 @@ class Options:
     record: Annotated[
         Path | None, About("with --human: folder of a recording, which also says who drove each frame")
     ] = None
+    device: DEVICE = None
+    precision: PRECISION = None
     seed: Annotated[int, About("seed of the environment")] = 0
 
 
@@ -65,7 +67,8 @@ def run(options: Options) -> int:
     from udacity_gym.evaluation import DriveVideo, evaluate
     from udacity_gym.world.track.track import Track
 
-    driver = load_driver(options.policy, Track.load(options.track).facing(options.direction))
+    track = Track.load(options.track).facing(options.direction)
+    driver = load_driver(options.policy, track, device=options.device, precision=options.precision)
     env = _make_env(options, driver)
     with ExitStack() as stack:
         stack.callback(env.close)
@@ -113,7 +116,8 @@ def _run_human(options: Options) -> int:
     human = people(options.human or "any")
     if options.record is not None:
         check_writable(options.record, "record")
-    driver = make_expert(options.policy, Track.load(options.track).facing(options.direction))
+    track = Track.load(options.track).facing(options.direction)
+    driver = make_expert(options.policy, track, device=options.device, precision=options.precision)
     env = _make_env(options, driver, render_mode="human", render_view=options.view)
     with closing(env):
         outcome = drive_with_people(

@@ -9,7 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from udacity_gym.cli.options import ADDRESS, EXECUTOR, EXECUTOR_OPTION, VIDEO_FORMAT, WORKERS, About
+from udacity_gym.cli.options import (
+    ADDRESS,
+    DEVICE,
+    EXECUTOR,
+    EXECUTOR_OPTION,
+    PRECISION,
+    VIDEO_FORMAT,
+    WORKERS,
+    About,
+)
 from udacity_gym.cli.outputs import check_writable, new_folder
 from udacity_gym.cli.shared import check_seed, drive_and_report, executor_of, load_driver, positive
 from udacity_gym.errors import OptionError
@@ -73,6 +82,8 @@ class Options:
     video: Annotated[bool, About("make a video")] = True
     video_format: Annotated[Literal["webm", "mp4"], About(VIDEO_FORMAT)] = "webm"
     speed_up: Annotated[float, About("playback speed of the video, relative to the drive")] = 4.0
+    device: DEVICE = None
+    precision: PRECISION = None
     seed: Annotated[int, About("seed of the environment")] = 0
 
 
@@ -114,7 +125,8 @@ def _evaluate(options: Options, policy: str) -> int:
     from udacity_gym.world.track.track import Track
 
     Conditions.named(options.conditions)
-    driver = load_driver(policy, Track.load(options.track).facing(options.direction))
+    track = Track.load(options.track).facing(options.direction)
+    driver = load_driver(policy, track, device=options.device, precision=options.precision)
     with new_folder(options.output) as folder:
         evaluation = drive_and_report(
             driver,
@@ -153,15 +165,16 @@ def _compare(options: Options, suite_name: str) -> int:
     suite.check()
     human = None if options.human is None else _steering(options.human)
     names = _names(options.policies)
+    load = partial(load_driver, device=options.device, precision=options.precision)
     for policy in options.policies:
-        load_driver(policy, suite.scenarios[0].track)  # fails before the first drive, not after an hour
+        load(policy, suite.scenarios[0].track)  # fails before the first drive, not after an hour
     check_writable(options.output, "--output")
     paths = [find_policy(policy_path(policy)).resolve() for policy in options.policies]
     try:
         with open_executor(executor) as opened:
             results = [
                 run_suite(
-                    ForEachTrack(_maker_of(policy, path), name),
+                    ForEachTrack(_maker_of(policy, path, load), name),
                     suite,
                     folder=options.output / re.sub(r"[^\w.-]+", "-", name),
                     executor=opened,
@@ -201,21 +214,22 @@ def _judge_changes(options: Options, comparison: Comparison) -> int:
     return int(bool(worse) and options.fail_on_regression)
 
 
-def _maker_of(policy: str, path: Path) -> Callable[[Track], Any]:
+def _maker_of(policy: str, path: Path, load: Callable[..., Any]) -> Callable[[Track], Any]:
     """What makes the driver for a track, also on machines without the files of the policy.
 
     Args:
         policy: as the user has named it.
         path: its files, found once, as a policy of the Hub may change; an expert has none.
+        load: `load_driver` with the device.
     """
     from udacity_gym.executors import SharedFiles
 
-    return partial(_load_files, SharedFiles(path)) if path.exists() else partial(load_driver, policy)
+    return partial(_load_files, load, SharedFiles(path)) if path.exists() else partial(load, policy)
 
 
-def _load_files(files: SharedFiles, track: Track) -> Any:
+def _load_files(load: Callable[..., Any], files: SharedFiles, track: Track) -> Any:
     with files.open() as path:
-        return load_driver(str(path), track)
+        return load(str(path), track)
 
 
 def _names(policies: tuple[str, ...]) -> list[str]:

@@ -15,8 +15,8 @@ from udacity_gym.cli.shared import load_driver
 class Options:
     """Export a policy to ONNX or TorchScript, preprocessing included.
 
-    The input of the file is an image, the output are actions. udacity-gym drive and evaluate accept the
-    ONNX file as a policy, and need no torch for it.
+    The inputs of the file are images of the cameras, the outputs are actions. udacity-gym drive and evaluate
+    accept the ONNX file as a policy, and need no torch for it.
     """
 
     policy: Annotated[Path, About("folder of a policy or a training, or Keras file", positional=True)]

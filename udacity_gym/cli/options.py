@@ -38,6 +38,15 @@ class About:
     shown: str | None = None
 
 
+DEVICE = Annotated[
+    str | None,
+    About("where a policy computes: auto, cpu, cuda, cuda:1, mps; default: cpu", shown="DEVICE"),
+]
+PRECISION = Annotated[
+    Literal["float32", "bfloat16"] | None, About("arithmetic of a policy's network; default: float32")
+]
+"""Types of the options of verbs that drive with policies, see `udacity_gym.driving.load_policy`."""
+
 EXECUTOR = Annotated[str | None, About("kind of executor: processes, ray, slurm, or another package's")]
 WORKERS = Annotated[int | None, About("number of workers; without an executor, of processes")]
 ADDRESS = Annotated[str | None, About("address of the executor's cluster, such as auto for Ray")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from udacity_gym.checks import check_number
-from udacity_gym.cli.options import About
+from udacity_gym.cli.options import DEVICE, PRECISION, About
 from udacity_gym.cli.outputs import check_writable, no_empty_folders
 from udacity_gym.cli.people import Devices, people, record_people
 from udacity_gym.cli.shared import check_seed, make_env, make_expert, positive
@@ -44,6 +44,8 @@ class Options:
         Literal["forward", "reverse"] | None, About("driving direction, if not the track's own")
     ] = None
     conditions: Annotated[str, About("weather and light, such as rain or dusk; clear is Udacity's")] = "clear"
+    device: DEVICE = None
+    precision: PRECISION = None
     seed: Annotated[int, About("seed of the environment")] = 0
     append: Annotated[bool, About("append an episode to the recording in the folder")] = False
 
@@ -66,7 +68,14 @@ def run(options: Options) -> int:
     if options.human is not None:
         return _run_human(options)
     track = Track.load(options.track).facing(options.direction)
-    expert = make_expert(options.expert, track, options.speed, options.noise)
+    expert = make_expert(
+        options.expert,
+        track,
+        options.speed,
+        options.noise,
+        device=options.device,
+        precision=options.precision,
+    )
     check_writable(options.folder, "folder")
     env = _make_env(options, image_size=image_size_for(expert))
     try:

@@ -37,7 +37,15 @@ def make_env(track: str, **settings: Any) -> gymnasium.Env[Any, Any]:
     return gymnasium.make(ENV_ID, track=track, disable_env_checker=True, **settings)
 
 
-def make_expert(expert: str, track: str | Track, speed: float | None = None, noise: float = 0.0) -> Any:
+def make_expert(
+    expert: str,
+    track: str | Track,
+    speed: float | None = None,
+    noise: float = 0.0,
+    *,
+    device: str | None = None,
+    precision: str | None = None,
+) -> Any:
     """Make an expert.
 
     Args:
@@ -45,9 +53,11 @@ def make_expert(expert: str, track: str | Track, speed: float | None = None, noi
         track: track that it drives on.
         speed: maximum speed, m/s; None for the default of the expert.
         noise: standard deviation of the noise on its steering.
+        device: where a policy computes, see `udacity_gym.driving.load_policy`.
+        precision: arithmetic of a policy.
 
     Raises:
-        OptionError: There is no such expert, or a policy was given a speed.
+        OptionError: There is no such expert or device, or a policy was given a speed.
         CheckpointError: The folder has no policy.
     """
     from udacity_gym.driving.loading import policy_path
@@ -63,25 +73,30 @@ def make_expert(expert: str, track: str | Track, speed: float | None = None, noi
     if expert not in EXPERTS and policy_path(expert).exists():
         if speed is not None:
             raise OptionError("--speed needs a named expert; a policy has its own speed")
-        driver: Any = PolicyExpert(load_driver(expert, track))
+        driver: Any = PolicyExpert(load_driver(expert, track, device=device, precision=precision))
     else:
         driver = make_named_expert(expert, track, speed)
     return NoisyExpert(driver, Noise.of(noise)) if noise else driver
 
 
-def load_driver(policy: str, track: str | Track) -> Any:
+def load_driver(
+    policy: str, track: str | Track, *, device: str | None = None, precision: str | None = None
+) -> Any:
     """Load a policy or make an expert.
 
     Args:
         policy: a policy's folder, an ONNX file, a Keras model, the name of an expert, or "expert", which is
             pure pursuit.
         track: track of the expert.
+        device: where a policy computes, see `udacity_gym.driving.load_policy`; an expert needs none.
+        precision: arithmetic of a policy.
 
     Returns:
         A policy or an expert.
 
     Raises:
         CheckpointError: The folder has no policy, or there is neither a file nor an expert of this name.
+        OptionError: There is no such device, or the policy has no choice of it.
     """
     from udacity_gym.driving.loading import load_policy, policy_path, unknown_driver
     from udacity_gym.experts import EXPERTS, make_expert as make_named_expert
@@ -92,7 +107,7 @@ def load_driver(policy: str, track: str | Track) -> Any:
         if name in EXPERTS:
             return make_named_expert(name, track)
         raise CheckpointError(unknown_driver(policy))
-    return load_policy(path)
+    return load_policy(path, device=device, precision=precision)
 
 
 class ExecutorOptions(Protocol):

@@ -93,9 +93,9 @@ def run(options: Options) -> int:
         recordings.append(recording)
     policy_folder = options.output / "policy"
     try:
-        with no_empty_folders(options.output), _company(learner_class, options) as company:
+        with no_empty_folders(options.output), _env_and_expert(learner_class, options) as given:
             learner = make_learner(
-                learner_class, recordings, settings, seed=options.seed, folder=options.output, **company
+                learner_class, recordings, settings, seed=options.seed, folder=options.output, **given
             )
             print(*computation(learner), sep="\n")
             policy = learner.learn()
@@ -178,11 +178,11 @@ def read_settings(texts: Sequence[str], types: Mapping[str, Any]) -> dict[str, A
 
 
 @contextlib.contextmanager
-def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
-    """The environment and the expert that a learner's signature asks for."""
+def _env_and_expert(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
+    """The environment, the expert and the other objects that a learner's signature names."""
     from algorithms.learners import wants
 
-    company: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     asked = wants(learner_class, "expert")
     by_hand = asked and options.expert == HUMAN
     takes_over = getattr(learner_class, "asks_human", None)  # learners of others may not tell
@@ -194,7 +194,7 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
             )
         from udacity_gym.experts import Corrections
 
-        company["expert"] = Corrections(people("any", f"--expert {HUMAN}"))
+        given["expert"] = Corrections(people("any", f"--expert {HUMAN}"))
         print(f"Touch the controls to correct the policy.\n{STEERING}")
     elif asked:
         from udacity_gym.world.track.track import Track
@@ -205,16 +205,16 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
 
             expert = ScriptedHuman(expert)
             print(f"{options.expert} acts as a human who takes over when the car leaves its path.\n")
-        company["expert"] = expert
+        given["expert"] = expert
     if wants(learner_class, "tracker"):
-        company["tracker"] = options.tracker
+        given["tracker"] = options.tracker
     executor = executor_of(options)
     if wants(learner_class, "executor"):
-        company["executor"] = executor
+        given["executor"] = executor
     elif executor != 1:
         raise OptionError(f"{options.algorithm} collects no data, so that it needs no workers")
     if not wants(learner_class, "env"):
-        yield company
+        yield given
         return
     make = partial(
         make_env,
@@ -224,10 +224,10 @@ def _company(learner_class: Any, options: Options) -> Iterator[dict[str, Any]]:
         render_mode="human" if by_hand else None,
     )
     if executor != 1:  # each worker makes its own
-        yield company | {"env": make}
+        yield given | {"env": make}
         return
     with contextlib.closing(make()) as env:
-        yield company | {"env": env}
+        yield given | {"env": env}
 
 
 def outcome(learner: Any, policy: Any) -> list[str]:

@@ -45,8 +45,15 @@ class Desk:
         {"hello", "contents", "overview", "episode", "steer", "jobs", "training", "evaluation"}
     )
 
-    def __init__(self, workspace: Workspace, session: Session) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        session: Session,
+        device: str | None = None,
+        precision: str | None = None,
+    ) -> None:
         self.workspace, self.session = workspace, session
+        self._computation = {"device": device, "precision": precision}
         self.jobs_list = Jobs(workspace.root / ".cockpit", workspace.root)
         self.browser = Browser(workspace, self.load)
         self._teaching: Teaching | None = None
@@ -62,7 +69,7 @@ class Desk:
 
             setup = self.session.setup
             return make_expert(name, Track.load(setup.track).facing(setup.direction))
-        return load_driver(name)
+        return load_driver(name, **self._computation)
 
     def answer(self, page: int, word: object, arguments: object) -> Any:
         """Do what a page asks for.
@@ -375,6 +382,8 @@ class Desk:
             else self.workspace.path(output)
         )
         command = ["-m", "udacity_gym", "evaluate", *named, "--output", str(folder)]
+        for option, value in self._computation.items():
+            command += [] if value is None else [f"--{option}", value]
         if suite is not None:
             SUITES.find(suite)
             command += ["--suite", suite, "--incident-videos"]

@@ -88,6 +88,8 @@ class Cockpit:
         port: int = 0,
         token: str | None = None,
         names: Iterable[str] = (),
+        device: str | None = None,
+        precision: str | None = None,
     ) -> None:
         """Listen; the context manager, or `start`, lets pages in.
 
@@ -98,13 +100,15 @@ class Cockpit:
             port: to listen on; 0 takes a free one.
             token: what a browser must know.
             names: further host names by which the page may be opened.
+            device: where policies compute, see `udacity_gym.driving.load_policy`.
+            precision: arithmetic of the policies.
 
         Raises:
             OptionError: A token is required.
             SimulatorError: The port is in use.
         """
         self.workspace, self.session, self.host, self.token = workspace, session, host, token
-        self._desk = Desk(workspace, session)
+        self._desk = Desk(workspace, session, device, precision)
         session.use_loader(self._desk.load)
         session.on_shot = self._take
         self._shot: Shot | None = None

@@ -1,4 +1,5 @@
 from . import (
+    chunks as chunks,
     decision as decision,
     driver as driver,
     episode_counter as episode_counter,
@@ -15,6 +16,7 @@ from . import (
     standstill as standstill,
     throttle_laws as throttle_laws,
 )
+from .chunks import Chunks as Chunks
 from .decision import (
     EXPERT as EXPERT,
     HUMAN as HUMAN,

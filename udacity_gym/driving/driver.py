@@ -181,7 +181,8 @@ class PolicyDriver:
 
         Raises:
             ActionError: The policy gives something else than (steering, throttle) or (steering,).
-            ObservationError: The policy takes a measurement that ``info`` does not have.
+            ObservationError: The policy takes a measurement that ``info`` does not have, or it only steers
+                and ``info`` has no speed for the throttle.
         """
         inputs, episode_start = self.prepare(observation, info)
         chosen, doubt = self._predict(inputs, np.array([episode_start]))
@@ -237,6 +238,7 @@ class PolicyDriver:
         """The policy's action with the throttle, if it works only the steering."""
         action = np.asarray(chosen, np.float32)
         if action.shape == (1,):
+            measurements_of(info, ("speed",))  # raises an error where there is none
             steering, speed = float(np.clip(action[0], -1.0, 1.0)), float(info["speed"])
             if self._throttle_law is not None:
                 throttle = self._throttle_law(steering, speed)

@@ -8,14 +8,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from udacity_gym.errors import CheckpointError
+from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.installation import hidden_package
 
 GROUP = "udacity_gym.policy_loaders"
 """Entry-point group of what loads policies. The name of an entry point says what it loads: the suffix of a
 file, such as ".keras", or a file that marks a folder, such as "policy.json". The object is a function
-``load(path) -> policy``, where a policy has ``predict``. So this package loads policies of any library
-without importing it."""
+``load(path) -> policy``, where a policy has ``predict``. One that can compute on several devices has
+``to(device, precision) -> policy``. So this package loads policies of any library without importing it."""
 
 _PYTORCH = (
     "is a file of PyTorch. It holds weights, or code, which is never run here. It does not say how images "
@@ -69,20 +69,41 @@ def policy_path(name: str | Path) -> Path:
     return Path(name)
 
 
-def load_policy(path: str | Path) -> Any:
+def load_policy(path: str | Path, *, device: str | None = None, precision: str | None = None) -> Any:
     """Load a policy from a file or a folder.
 
     Args:
         path: an ONNX file, a checkpoint folder or the folder of its training, or whatever else an installed
             package can load, see `GROUP`; or a name that `policy_path` knows, such as "pretrained:lake".
+        device: where it computes: "auto" (the best of this machine), "cpu", "cuda", "cuda:1", "mps"; None
+            leaves it where its loader puts it, for policies of this project the CPU.
+        precision: arithmetic of its network, "float32" or "bfloat16"; None is its loader's, here "float32".
 
     Returns:
         The policy; it has ``predict``.
 
     Raises:
         CheckpointError: There is nothing at the path that can be loaded.
+        OptionError: There is no such device or precision, or the policy has no choice of them.
     """
     path = policy_path(path)
+    return _moved(_load(path), path, device, precision)
+
+
+def _moved(policy: Any, path: Path, device: str | None, precision: str | None) -> Any:
+    """A policy on a device and in a precision, where they are given."""
+    if device is None and precision is None:
+        return policy
+    if not callable(getattr(policy, "to", None)):
+        raise OptionError(
+            f"{path}: {type(policy).__name__} has no choice of device and precision, since it has no "
+            "to(device, precision); leave both out"
+        )
+    return policy.to(device, precision)
+
+
+def _load(path: Path) -> Any:
+    """Load what is at a path, by the loader that it is for."""
     if not path.exists():
         raise CheckpointError(
             f"there is no policy at {path}: no such folder or file; give the folder of a checkpoint or its "
@@ -121,15 +142,18 @@ def _loaders(path: Path) -> Iterator[EntryPoint]:
         yield from (entry for entry in loaders if (path / place / entry.name).is_file())
 
 
-def load_driver(name: str | Path) -> Any:
+def load_driver(name: str | Path, *, device: str | None = None, precision: str | None = None) -> Any:
     """A policy or an expert, by its path or name.
 
     Args:
         name: of an expert, see `udacity_gym.experts.EXPERTS`; or the path of a policy, see
             `load_policy`.
+        device: where a policy computes, see `load_policy`; an expert needs none.
+        precision: arithmetic of a policy, see `load_policy`.
 
     Raises:
         CheckpointError: There is neither.
+        OptionError: See `load_policy`.
     """
     path = policy_path(name)
     if not path.exists():
@@ -138,7 +162,7 @@ def load_driver(name: str | Path) -> Any:
         if str(name) in EXPERTS:
             return make_expert(str(name))
         raise CheckpointError(unknown_driver(name))
-    return load_policy(path)
+    return load_policy(path, device=device, precision=precision)
 
 
 def unknown_driver(name: str | Path) -> str:

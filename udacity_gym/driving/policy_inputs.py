@@ -49,7 +49,7 @@ def measurements_of(info: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
     if missing:
         raise ObservationError(
             f"the environment's info has no {', '.join(missing)}; use a simulator that reports it, "
-            "or a policy with inputs=()"
+            "or a policy that does not need it"
         )
     return {name: np.array([info[name]], np.float32) for name in names}
 

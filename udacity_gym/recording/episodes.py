@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -133,6 +133,8 @@ class Episode(Sequence[Frame]):
         speed_mph: (n,) float64 miles per hour, as the file has it.
         time: (n,) float64 s since the episode's first frame (a slice counts from its own first).
         row: (n,) int64 line in the log, from 1.
+        unrecorded: names among "steering", "throttle", "brake" and "speed" of what was not recorded in every
+            frame; 0 stands in its place.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Episode(Sequence[Frame]):
         row: NDArray[np.int64],
         side_file: SideFile,
         storage: Storage,
+        unrecorded: Collection[str] = (),
     ) -> None:
         self.log = log
         self._storage = storage
@@ -156,6 +159,7 @@ class Episode(Sequence[Frame]):
         self.speed_mph = _frozen(columns["speed_mph"])
         self.time = _frozen(columns["time"] - columns["time"][:1])
         self.row: NDArray[np.int64] = _frozen(row)
+        self.unrecorded = frozenset(unrecorded)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -173,6 +177,7 @@ class Episode(Sequence[Frame]):
                 self.row[index],
                 self._side_file,
                 self._storage,
+                self.unrecorded,
             )
         i = range(len(self))[index]
         return Frame(
@@ -196,6 +201,7 @@ class Episode(Sequence[Frame]):
             self.row[kept],
             self._side_file,
             self._storage,
+            self.unrecorded,
         )
 
     def path(self, camera: str, index: int) -> Path:

@@ -114,7 +114,6 @@ def _open(storage: Storage, name: str, strict: bool) -> Recording:
         )
     side_file = SideFile(storage, SIDE_FILE if folder.has(SIDE_FILE) else None)
     columns = {camera: encode_names(names) for camera, names in images.items()}
-    log = replace(log, values=np.nan_to_num(log.values))  # 0 for what was not recorded
     episodes = [_episode(log, storage, columns, time, rows, side_file) for rows in groups]
     return Recording(log.path, episodes, tuple(images), report, storage)
 
@@ -332,9 +331,12 @@ def _episode(
     rows: NDArray[np.int64],
     side_file: SideFile,
 ) -> Episode:
-    columns = {name: log.values[rows, i] for i, name in enumerate(FIELDS)}
+    values = log.values[rows]
+    unrecorded = [name for name, column in zip(FIELDS, values.T, strict=True) if np.isnan(column).any()]
+    values = np.nan_to_num(values)
+    columns = {name: values[:, i] for i, name in enumerate(FIELDS)}
     columns["speed_mph"] = columns["speed"]
     columns["speed"] = columns["speed"] * MPH
     columns["time"] = (time[rows] - time[rows[0]]) / 1000
     names = {camera: paths[rows] for camera, paths in images.items()}
-    return Episode(log.path, names, columns, log.row[rows], side_file, storage)
+    return Episode(log.path, names, columns, log.row[rows], side_file, storage, unrecorded)

@@ -85,7 +85,7 @@ def by_own_loop(expert, env, seconds):
 
 def by_collection(policy, env, seconds, folder, monkeypatch):
     """As a learner collects a round; it loads the policy from a checkpoint, which this one has none of."""
-    monkeypatch.setattr(algorithms.dagger.collect, "load_policy", lambda path: policy)
+    monkeypatch.setattr(algorithms.dagger.collect, "load_policy", lambda path, **_: policy)
     frames = round(seconds / env.ctrl_dt)
     stamp = datetime.datetime(2020, 1, 1)
     rollout = Rollout("drive", SharedFiles(folder), PolicyAlone(), frames, (0,), START, False, stamp, {})

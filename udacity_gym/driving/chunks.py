@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.base import Floats, ObservationError
-from algorithms.checks import Count, Number, check_fields
+from udacity_gym.checks import check_integer, check_number
+from udacity_gym.driving.policy_inputs import ObservationError
 from udacity_gym.errors import OptionError
+
+Floats: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,16 @@ class Chunks:
             = 0. A negative number prefers new predictions. None takes the newest prediction alone.
     """
 
-    size: Count = 1
-    action_steps: Count = 1
-    ensemble_decay: Annotated[float, Number(-100, 100, optional=True)] | None = 0.01
+    size: int = 1
+    action_steps: int = 1
+    ensemble_decay: float | None = 0.01
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        for name in ("size", "action_steps"):
+            object.__setattr__(self, name, check_integer(name, getattr(self, name), 1))
+        if self.ensemble_decay is not None:
+            decay = check_number("ensemble_decay", self.ensemble_decay, -100.0, 100.0)
+            object.__setattr__(self, "ensemble_decay", decay)
         if self.action_steps > self.size:
             raise OptionError(
                 f"action_steps={self.action_steps} must not be above chunk_size={self.size}: a chunk has no "
@@ -41,6 +48,25 @@ class Chunks:
     def remembers(self) -> bool:
         """Whether a policy keeps chunks from step to step."""
         return self.size > 1 and (self.action_steps > 1 or self.ensemble_decay is not None)
+
+    def resume(self, state: Sequence[Any], cars: int, actions: int, begins: Any = None) -> ChunkState:
+        """The chunks to drive with, from the state of a policy.
+
+        Args:
+            state: the arrays of a `ChunkState`; empty at first.
+            cars: number of cars.
+            actions: number of actions of a step.
+            begins: (n,) true for cars whose episode begins, or one bool for all; None if none does.
+
+        Raises:
+            ObservationError: The state is of another number of cars.
+        """
+        new = self.start(cars, actions)
+        if not state:
+            return new
+        before = ChunkState(*map(np.asarray, state))
+        before.check(new)
+        return before if begins is None else before.restarted(begins)
 
     def start(self, cars: int, actions: int) -> ChunkState:
         """The state before an episode."""
