@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 from alignment import FOCAL, Aligner, Alignment, dead_reckon
 from numpy.typing import NDArray
+from proofs import add_output_option
 
 from udacity_gym.recording import open_recording
 from udacity_gym.recording.images import decode_image, encode_jpeg
@@ -97,7 +98,7 @@ def main() -> None:
     parser.add_argument("--cross", action="store_true", help="train networks and swap their jobs")
     parser.add_argument("--epochs", type=int, default=30, help="of each training")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("fidelity"))
+    add_output_option(parser)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from proofs import add_output_option
 
 from algorithms import BehavioralCloning
 from algorithms.policies.device import find_device, quickest_precision
@@ -100,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=Path("policies"))
+    add_output_option(parser)
     parser.add_argument("--tracks", nargs="+", default=list(SPEED), choices=SPEED)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
