@@ -256,8 +256,9 @@ class RecordingWriter:
             RecordingError: The writer is closed, or the files can't be changed.
         """
         self._check_open()
-        if self._episode_time is not None:
-            self._discard_from(self._last_start())
+        start = self._last_start()
+        if self._episode_time is not None and start is not None:
+            self._discard_from(start)
 
     def discard_last(self, seconds: float | None = None) -> tuple[int, int]:
         """Delete the last frames with their rows, images and side file entries.
