@@ -186,8 +186,8 @@ class Recorder:
             time: time, s, increasing within an episode.
             extra: other entries of the side file. By convention, ``action`` is the executed action,
                 ``policy_action`` and ``expert_action`` are those of policy and expert, ``driver`` is the
-                driver, ``intervention`` says whether another driver replaced a policy, ``reward`` is the
-                reward of the action; the last frame of an episode has ``terminated``, ``truncated`` and
+                driver, ``intervention`` says whether another driver replaced a policy, ``skipped`` frames are
+                left out by learners, ``reward`` is the reward of the action; the last frame of an episode has ``terminated``, ``truncated`` and
                 ``end_reason``. See also `KEPT`.
 
         Raises:
