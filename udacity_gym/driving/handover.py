@@ -161,8 +161,8 @@ class Handover:
     the new driver wants it at no more than ``rate`` of full lock per second, on top of the new driver's own
     movements. The pedals pass at once.
 
-    A `Decision` says who drives, what the policy and the expert would have done, whether the human
-    touches the controls, and in its notes ``intervention``: whether the human drives in place of the policy.
+    A `Decision` says who drives, what the policy and the expert would have done, whether the human is idle,
+    and in its notes ``intervention``: whether the human drives in place of the policy.
 
     Example:
         >>> driver = Handover("my-policy", Human("keyboard"))                      # doctest: +SKIP

@@ -187,8 +187,8 @@ class Recorder:
             extra: other entries of the side file. By convention, ``action`` is the executed action,
                 ``policy_action`` and ``expert_action`` are those of policy and expert, ``driver`` is the
                 driver, ``intervention`` says whether another driver replaced a policy, ``skipped`` frames are
-                left out by learners, ``reward`` is the reward of the action; the last frame of an episode has ``terminated``, ``truncated`` and
-                ``end_reason``. See also `KEPT`.
+                left out by learners, ``reward`` is the reward of the action; the last frame of an episode
+                has ``terminated``, ``truncated`` and ``end_reason``. See also `KEPT`.
 
         Raises:
             RecordingError: No episode is being recorded, the frame is invalid, or it can't be written, for

@@ -422,7 +422,7 @@ class _AppendedFile:
         """The lines from a byte on."""
         with self.path.open("rb") as file:
             file.seek(start)
-            return file.read().decode().splitlines()
+            return file.read().decode().split("\n")[:-1]
 
     def truncate(self, size: int) -> None:
         """Truncate the file to an earlier size."""
