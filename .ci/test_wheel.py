@@ -1,8 +1,9 @@
-"""Build the wheel and the source distribution, install the wheel into empty environments, and use it.
+"""Build the wheel and the source distribution, install them into empty environments, and use them.
 
     python .ci/test_wheel.py                  the core with every Python that is found, and training
     python .ci/test_wheel.py --extras all     also with these extras, which takes longer
-    python .ci/test_wheel.py --core           the core alone, with this Python
+    python .ci/test_wheel.py --core           the wheel's core alone, with this Python
+    python .ci/test_wheel.py --dist dist      what is in this folder, instead of building it
 
 The wheel is built from the source distribution, so that nothing is missing in either.
 """
@@ -101,17 +102,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--extras", help="also install and check these, such as all or train,rl")
-    parser.add_argument("--core", action="store_true", help="the core alone, with this Python")
+    parser.add_argument("--core", action="store_true", help="the wheel's core alone, with this Python")
+    parser.add_argument("--dist", type=Path, help="folder with a wheel and a source distribution to test")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        with step("build"):
-            wheel = build(folder / "dist")
+        dist = options.dist
+        if dist is None:
+            with step("build"):
+                dist = build(folder / "dist")
+        wheel, source = find(dist)
+        check_content(wheel)
         pythons = {THIS: sys.executable} if options.core else interpreters()
         with ThreadPoolExecutor(2) as threads:
             jobs = [threads.submit(test_this, make(folder / THIS, pythons.pop(THIS)), wheel, options)]
             for version, python in pythons.items():
-                jobs.append(threads.submit(test_other, version, make(folder / version, python), wheel))
+                jobs.append(
+                    threads.submit(test_core, f"Python {version}", make(folder / version, python), wheel)
+                )
+            if not options.core:
+                environment = make(folder / "source", sys.executable)
+                jobs.append(threads.submit(test_core, "source distribution", environment, source))
             for job in jobs:
                 job.result()
 
@@ -152,11 +163,11 @@ def test_this(environment: Environment, wheel: Path, options: argparse.Namespace
         check_extras(environment, options.extras.split(","))
 
 
-def test_other(version: str, environment: Environment, wheel: Path) -> None:
-    """Install the core with another Python, and use it."""
-    with step(f"Python {version}: install the core"):
-        environment.install(str(wheel))
-    with step(f"Python {version}: use the core"):
+def test_core(name: str, environment: Environment, distribution: Path) -> None:
+    """Install a wheel or a source distribution without extras, and use it."""
+    with step(f"{name}: install the core"):
+        environment.install(str(distribution))
+    with step(f"{name}: use the core"):
         use_core(environment)
 
 
@@ -169,13 +180,26 @@ def step(name: str) -> Iterator[None]:
 
 
 def build(folder: Path) -> Path:
-    """Build the source distribution and, from it, the wheel; check what is in them."""
+    """Build the source distribution and, from it, the wheel."""
     subprocess.run(
         [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    (wheel,) = folder.glob("*.whl")
+    return folder
+
+
+def find(folder: Path) -> tuple[Path, Path]:
+    """The wheel and the source distribution of a folder that has nothing else."""
+    wheels, sources = sorted(folder.glob("*.whl")), sorted(folder.glob("*.tar.gz"))
+    if len(wheels) != 1 or len(sources) != 1 or len(list(folder.iterdir())) != 2:
+        names = sorted(path.name for path in folder.iterdir())
+        sys.exit(f"{folder} must have one wheel and one source distribution and nothing else, it has {names}")
+    return wheels[0].resolve(), sources[0].resolve()
+
+
+def check_content(wheel: Path) -> None:
+    """Check that a wheel has what is not Python, and nothing of other packages."""
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
         "udacity_gym/py.typed",
@@ -189,7 +213,6 @@ def build(folder: Path) -> Path:
             sys.exit(f"{wheel.name} lacks {needed}")
     if foreign := [name for name in names if not name.startswith(("udacity_gym", "algorithms/"))]:
         sys.exit(f"{wheel.name} has files of other packages: {foreign[:5]}")
-    return wheel
 
 
 def make(folder: Path, python: str) -> Environment:

@@ -6,7 +6,7 @@ wheels over the edge line. After every few thousand steps the policy drives a la
 fastest one that never touches the line is kept. At the end expert, clone and the kept
 policy drive three laps each. Lap times exclude the lap with the standing start.
 
-Run it with: python benchmarks/bc_to_rl.py [--output FOLDER] [--seeds 5] [--steps 32768] [--workers 2]
+Run it with: python benchmarks/bc_to_rl.py --output FOLDER [--seeds 5] [--steps 32768] [--workers 2]
 It takes about two minutes for each seed, and resumes after an interruption.
 """
 
@@ -25,7 +25,7 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from proofs import add_executor_options, go_on_with, side_by_side
+from proofs import add_executor_options, add_output_option, go_on_with, side_by_side
 from stable_baselines3 import PPO
 
 from algorithms import BehavioralCloning, NetworkPolicy
@@ -185,7 +185,7 @@ def table(results: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
 def main() -> None:
     """Run all seeds and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("bc-to-rl"))
+    add_output_option(parser)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=Args.steps)
     add_executor_options(parser)

@@ -13,8 +13,8 @@ other cures of the same disease, see docs/learners.md; so is a better controller
 
 Everything is kept in the output folder: an interrupted run goes on with the same command.
 
-    python benchmarks/dagger.py                      both tracks, 5 seeds, 15 rounds
-    python benchmarks/dagger.py --quick              a short run of a minute, which checks its outcome
+    python benchmarks/dagger.py --output dagger      both tracks, 5 seeds, 15 rounds
+    python benchmarks/dagger.py --output q --quick   a short run of a minute, which checks its outcome
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import Any
 
 import gymnasium
 import torch
-from proofs import add_executor_options, go_on_with, mean_text, plot_mean, side_by_side
+from proofs import add_executor_options, add_output_option, go_on_with, mean_text, plot_mean, side_by_side
 from torch import Tensor, nn
 
 from algorithms import DAgger, Policy, Preprocessing, load_policy
@@ -266,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=Path("dagger-figure"))
+    add_output_option(parser)
     parser.add_argument("--tracks", nargs="+", default=["lake", "jungle"], choices=list(SPEEDS))
     parser.add_argument("--methods", nargs="+", default=list(schedules(1)), choices=list(schedules(1)))
     parser.add_argument("--seeds", type=int, default=5)

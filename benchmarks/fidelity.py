@@ -34,7 +34,7 @@ import cv2
 import numpy as np
 from alignment import FOCAL, Aligner, Alignment, dead_reckon
 from numpy.typing import NDArray
-from proofs import add_executor_options, go_on_with, side_by_side
+from proofs import add_executor_options, add_output_option, go_on_with, side_by_side
 
 from udacity_gym.cli.shared import executor_of
 from udacity_gym.evaluation import mean_estimate
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--laps", type=int, default=Cross.laps, help="recorded, and driven, in the twin")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="of the trainings")
     add_executor_options(parser)
-    parser.add_argument("--output", type=Path, default=Path("fidelity"))
+    add_output_option(parser)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
 

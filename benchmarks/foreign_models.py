@@ -4,7 +4,7 @@ What such a model can do in Udacity's simulator, it should be able to do here. E
 drives one lap of each track from the start of the autonomous mode, in default conditions, with the throttle
 law of its author. When the car's centre leaves the road, it is put back, and that is a departure:
 
-    python benchmarks/foreign_models.py models --laws benchmarks/foreign_laws.json
+    python benchmarks/foreign_models.py models --laws benchmarks/foreign_laws.json --output foreign-models
 
 With --open-loop nothing drives. The poses of a recording of Udacity's simulator are reconstructed (see
 `fidelity`), the embedded simulator draws the same poses, and each model steers on both. The table has the
@@ -12,7 +12,7 @@ correlation of the two, of all frames and by ranges of s, and a ceiling. The cei
 steering on real images with that on the same images, seen from poses that differ as much as the reconstructed
 ones are uncertain (offset, heading and pitch, independent for each frame):
 
-    python benchmarks/foreign_models.py models --open-loop recordings/lake --track lake
+    python benchmarks/foreign_models.py models --open-loop recordings/lake --track lake --output compared
 
 ``NAME.policy.json`` beside ``NAME.h5`` describes how its author prepared images, see docs/adapters.md. The
 file of --laws has throttle laws by the name of the model, ``{"NAME": {"law": "pi", "target_speed": 4.02}}``,
@@ -35,6 +35,7 @@ import torch
 from alignment import FOCAL, Alignment
 from fidelity import add_pose_options, correlation, draw_pairs, find_poses
 from numpy.typing import NDArray
+from proofs import add_output_option
 
 from algorithms.adapters.keras import SUFFIXES, KerasPolicy, load_keras
 from algorithms.training.augment import Geometry, warp
@@ -239,7 +240,7 @@ def main() -> None:
     parser.add_argument("--open-loop", type=Path, metavar="RECORDING", help="compare images of a recording")
     add_pose_options(parser, every=4)
     parser.add_argument("--range", type=float, default=200.0, help="m of a range of s")
-    parser.add_argument("--output", type=Path, default=Path("foreign-models"), help="folder for results")
+    add_output_option(parser)
     options = parser.parse_args()
     if options.open_loop is not None and len(options.track) != 1:
         parser.error("--open-loop needs the track of the recording: --track lake or --track jungle")

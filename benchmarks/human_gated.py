@@ -9,8 +9,8 @@ rounds were collected.
 
 Everything is kept in the output folder: an interrupted run goes on with the same command.
 
-    python benchmarks/human_gated.py                 jungle, 5 seeds
-    python benchmarks/human_gated.py --quick         a short run of a minute, which checks its outcome
+    python benchmarks/human_gated.py --output human-gated    jungle, 5 seeds
+    python benchmarks/human_gated.py --output q --quick      a short run of a minute, which checks its outcome
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, make_env, settings
-from proofs import add_executor_options, go_on_with, mean_text, plot_mean, side_by_side
+from proofs import add_executor_options, add_output_option, go_on_with, mean_text, plot_mean, side_by_side
 
 from algorithms import DAgger, HGDAgger, load_policy
 from algorithms.dagger.round_log import Round, read_round_log
@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=Path("human-gated"))
+    add_output_option(parser)
     parser.add_argument("--track", default="jungle", choices=list(SPEEDS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=10)

@@ -10,7 +10,7 @@ lap for all of them, which nothing was trained on. Driving is the mean autonomy 
 put back 1 m off the reference line as in Bojarski et al. 2016, section 7. Intervals: percentile bootstrap,
 whole trainings drawn.
 
-Run it with: python benchmarks/loss_versus_driving.py [--output FOLDER] [--seeds 2] [--workers 2]
+Run it with: python benchmarks/loss_versus_driving.py --output FOLDER [--seeds 2] [--workers 2]
 It goes on where it was interrupted.
 """
 
@@ -28,7 +28,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from proofs import add_executor_options, go_on_with, side_by_side
+from proofs import add_executor_options, add_output_option, go_on_with, side_by_side
 
 from algorithms import BehavioralCloning, BehavioralCloningConfig
 from algorithms.policies.network_policy import NetworkPolicy
@@ -348,7 +348,7 @@ def table(checkpoints: Sequence[Checkpoint]) -> str:
 def main() -> None:
     """Judge, compare, draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("loss-versus-driving"))
+    add_output_option(parser)
     parser.add_argument("--seeds", type=int, default=Args.seeds)
     add_executor_options(parser)
     options = parser.parse_args()

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 import torch
-from proofs import add_executor_options, go_on_with, side_by_side
+from proofs import add_executor_options, add_output_option, go_on_with, side_by_side
 
 from algorithms import BehavioralCloning
 from algorithms.policies.device import Precision, find_device, quickest_precision
@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=Path("policies"))
+    add_output_option(parser)
     parser.add_argument("--tracks", nargs="+", default=list(SPEED), choices=SPEED)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     quickest = quickest_precision(find_device())

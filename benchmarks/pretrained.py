@@ -4,8 +4,8 @@ An expert drives round 0 and labels the rounds that the policy drives. The weigh
 precision. The resulting policy drives three laps from three places, and its model card has the results.
 The same seed on the same machine gives the same files. About ten minutes on two cores.
 
-    python benchmarks/pretrained.py                      all tracks, into the package
-    python benchmarks/pretrained.py lake --output new    one track, into another folder
+    python benchmarks/pretrained.py --output udacity_gym/pretrained    all tracks, into the package
+    python benchmarks/pretrained.py lake --output new                  one track, into another folder
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gymnasium
+from proofs import add_output_option
 
 import udacity_gym
 from algorithms import Augmentation, DAgger, load_policy
 from algorithms.policies.device import find_device, quickest_precision
-from udacity_gym.driving.loading import PRETRAINED
 from udacity_gym.evaluation import Suite, run_suite, scenarios
 from udacity_gym.executors import open_executor
 from udacity_gym.experts import PurePursuit
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("tracks", nargs="*", help=f"of {', '.join(RECIPES)}; none for all")
-    parser.add_argument("--output", type=Path, default=PRETRAINED, help="a folder for each track in it")
+    add_output_option(parser)
     parser.add_argument("--processes", type=int, default=2, help="tracks at a time")
     options = parser.parse_args(arguments)
     jobs = [RECIPES[track] for track in options.tracks or RECIPES]
@@ -140,7 +140,7 @@ def facts_of(recipe: Recipe) -> dict[str, str]:
         "driven forward, in clear weather; no recording of a human",
         "Expert": f"`PurePursuit` at {recipe.speed:g} m/s, which drives round 0 and labels the other rounds",
         "Weights": "rounded to half precision after the training",
-        "Command": f"`python benchmarks/pretrained.py {recipe.track}`, seed {recipe.seed}",
+        "Command": f"`python benchmarks/pretrained.py {recipe.track} --output new`, seed {recipe.seed}",
     }
 
 

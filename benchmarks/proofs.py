@@ -36,6 +36,11 @@ def go_on_with(folder: Path, settings: Mapping[str, Any]) -> None:
         raise SystemExit(f"{folder} was begun with {before}, now it is {now}; choose another --output")
 
 
+def add_output_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where the results go; benchmarks write nowhere else."""
+    parser.add_argument("--output", type=Path, required=True, help="folder of the results")
+
+
 def add_executor_options(parser: argparse.ArgumentParser, workers: int = 2) -> None:
     """Add the options that say who does the jobs, as the command ``udacity-gym`` has them."""
     parser.add_argument("--workers", type=int, default=workers, help="jobs at the same time")

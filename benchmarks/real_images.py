@@ -12,8 +12,8 @@ epochs chosen by the rest; each image through one of the three cameras, 0.2 adde
 left one and taken from that of the right one; half of the images mirrored. Dropout, which some have,
 is left out.
 
-    python benchmarks/real_images.py recordings/lake recordings/jungle --track lake jungle
-    python benchmarks/real_images.py recordings/lake --quick     a minute, checks its outcome
+    python benchmarks/real_images.py recordings/lake recordings/jungle --track lake jungle --output real
+    python benchmarks/real_images.py recordings/lake --output quick --quick    a minute, checks its outcome
 
 Intervals are 95 % (Student's t) over seeds. It resumes after an interruption.
 """
@@ -32,7 +32,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from proofs import add_executor_options, go_on_with, side_by_side
+from proofs import add_executor_options, add_output_option, go_on_with, side_by_side
 
 from algorithms import Augmentation
 from algorithms.base import Floats
@@ -344,7 +344,7 @@ def main() -> None:
     )
     parser.add_argument("recordings", type=Path, nargs="+", help="folders with a driving_log.csv")
     parser.add_argument("--track", nargs="+", default=["lake"], help="the track of each recording")
-    parser.add_argument("--output", type=Path, default=Path("real-images"))
+    add_output_option(parser)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--speed", type=float, default=Args.speed / MPH, help="mph that both drive at")
     parser.add_argument("--epochs", type=int, default=Args.epochs, help="of ours")

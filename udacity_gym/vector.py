@@ -364,6 +364,8 @@ def gather_infos(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     n = len(infos)
     gathered: dict[str, Any] = {}
+    if not infos:
+        return gathered
     alike = all(info.keys() == infos[0].keys() for info in infos)  # nearly always, and quicker
     names = infos[0] if alike else dict.fromkeys(name for info in infos for name in info)
     for name in names:

@@ -31,13 +31,14 @@ from algorithms.dagger.calibration import Limit, conformal_threshold
 from algorithms.dagger.gates import CREDIT, RESERVE, SafetyGate, ThriftyGate
 from algorithms.dagger.heads import Head
 from algorithms.dagger.replay import Replay, replay
+from algorithms.dagger.rounds import collect_round, count_labelled
 from algorithms.policies.ensemble import Ensemble, doubt_of
 from algorithms.policies.networks import make_network
 from algorithms.policies.preprocessing import Preprocessing
 from algorithms.training.data import Frames
-from udacity_gym.driving import Decision, EnsembleGate, Gate, Moment
+from udacity_gym.driving import Decision, EnsembleGate, Gate, HumanGate, Moment
 from udacity_gym.errors import CheckpointError, OptionError
-from udacity_gym.experts import Human, PurePursuit, Reading, ScriptedHuman
+from udacity_gym.experts import Corrections, Human, PurePursuit, Reading, ScriptedHuman
 from udacity_gym.recording import open_recording
 
 SMALL: dict[str, Any] = {
@@ -589,3 +590,30 @@ def test_gates_say_who_asked_for_nothing() -> None:
     quiet.ask()
     quiet.expect()
     assert asked == [1]
+
+
+class Tapping:
+    """A human who steers with short taps, for a while, and then lets go."""
+
+    def read(self, observation: Any, info: Mapping[str, Any]) -> Reading:
+        step = round(15 * float(info["time"]))
+        touches = 10 <= step < 30 and step % 4 == 0
+        return Reading(float(info["time"]), -0.1 if touches else 0.0, 0.3, active=touches)
+
+
+def test_learners_train_on_what_the_human_meant_and_not_on_the_idle_second_before_handing_back(
+    env: Any, tmp_path: Path
+) -> None:
+    summary = collect_round(
+        env, Straight(), Corrections(Tapping()), HumanGate(), tmp_path / "round", frames=60, rollouts=1
+    )
+    recording = open_recording(tmp_path / "round")
+    assert sum(episode.labels for episode in summary.episodes) == count_labelled(recording) == 17
+    assert len(Frames.of([recording])) == 17, "from the first tap, at step 12, to the last one, at step 28"
+
+
+class Straight:
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[Any, Any]:
+        return np.array([0.0, 0.3], np.float32), state

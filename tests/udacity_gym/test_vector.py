@@ -321,3 +321,7 @@ def test_make_vec_hands_a_start_to_every_car():
         starts |= set(infos["s"][infos["time"] == 0.0])
     envs.close()
     assert len(starts) >= 6
+
+
+def test_no_infos_gather_to_none():
+    assert gather_infos([]) == {}

@@ -4,6 +4,7 @@
 and websockets.
 
     session.py      the car: one thread, in which one drive goes on
+    setup.py        what is driven, and who drives
     link.py         how old commands may be, and when driving is locked
     seats.py        who drives and who watches; the page as an input device
     taping.py       what is recorded and thrown away

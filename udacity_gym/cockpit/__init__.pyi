@@ -8,6 +8,7 @@ from . import (
     security as security,
     server as server,
     session as session,
+    setup as setup,
     taping as taping,
     teaching as teaching,
     workspace as workspace,
@@ -17,8 +18,6 @@ from .link import (
     Link as Link,
 )
 from .server import Cockpit as Cockpit
-from .session import (
-    Session as Session,
-    Setup as Setup,
-)
+from .session import Session as Session
+from .setup import Setup as Setup
 from .workspace import Workspace as Workspace

@@ -13,7 +13,7 @@ import numpy as np
 from udacity_gym.cockpit.workspace import Workspace
 from udacity_gym.errors import OptionError, RecordingError, UdacityGymError
 from udacity_gym.recording import Recording, open_recording
-from udacity_gym.recording.balance import BINS, balanced, steering_histogram
+from udacity_gym.recording.balance import balanced, steering_histogram
 from udacity_gym.recording.images import JPEG_START
 from udacity_gym.recording.tools import balance, check, edits_of, leave_out, trim, undo
 
@@ -75,8 +75,7 @@ class Browser:
         steering = np.concatenate([episode.steering for episode in recording.episodes])
         rows = np.concatenate([episode.row for episode in recording.episodes])
         used = steering[~np.isin(rows, left_out)]
-        histogram = [int(n) for n in steering_histogram(used)[1]] if len(used) else [0] * BINS
-        kept = used[balanced(used)] if len(used) else used
+        kept = used[balanced(used)]
         return {
             "name": name,
             "cameras": list(recording.cameras),
@@ -103,8 +102,8 @@ class Browser:
                 for finding in recording.report
             ],
             "edits": [str(edit) for edit in self._edits(name)],
-            "histogram": histogram,
-            "balanced": [int(n) for n in steering_histogram(kept)[1]] if len(kept) else histogram,
+            "histogram": steering_histogram(used)[1].tolist(),
+            "balanced": steering_histogram(kept)[1].tolist(),
             "editable": len(recording.parts) == 1,
         }
 

@@ -9,17 +9,17 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import gymnasium
 
 from udacity_gym.cockpit.link import Clock, Limits
 from udacity_gym.cockpit.seats import PageDevice, Seats
+from udacity_gym.cockpit.setup import Setup
 from udacity_gym.cockpit.taping import Tape
 from udacity_gym.cockpit.teaching import Round
-from udacity_gym.conditions import Conditions
 from udacity_gym.driving.decision import HUMAN, Decision
 from udacity_gym.driving.driver import Driver, as_driver
 from udacity_gym.driving.handover import Handover, State
@@ -50,49 +50,6 @@ BEHIND = 0.25
 """s that the drive may be late before it gives up catching up."""
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What is driven, and who drives.
-
-    Attributes:
-        simulator: "embedded", "remote", or the path of a Unity build; see `udacity_gym.UdacityEnv`.
-        track: name of a built-in track.
-        direction: "forward" or "reverse".
-        conditions: name of weather and light, see `udacity_gym.conditions.NAMED`.
-        driver: "human"; or the name of an expert or the path of a policy, from which a human takes over.
-        seed: of the environment.
-        port: at which a remote simulator connects.
-    """
-
-    simulator: str = "embedded"
-    track: str = "lake"
-    direction: Literal["forward", "reverse"] = "forward"
-    conditions: str = "clear"
-    driver: str = HUMAN
-    seed: int = 0
-    port: int = 4567
-
-    def __post_init__(self) -> None:
-        if self.direction not in ("forward", "reverse"):
-            raise OptionError(f"direction must be 'forward' or 'reverse', got {self.direction!r}")
-        Conditions.named(self.conditions)
-
-    def changed(self, changes: Mapping[str, Any]) -> Setup:
-        """This setup with some changes by the page.
-
-        Raises:
-            OptionError: There is no such setting, or its value is wrong.
-        """
-        known = {entry.name for entry in fields(self)} - {"simulator", "port"}
-        unknown = sorted(set(changes) - known)
-        if unknown:
-            raise OptionError(f"no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-        for name, value in changes.items():
-            if not isinstance(value, int if name == "seed" else str):
-                raise OptionError(f"{name} can't be {value!r}")
-        return replace(self, **changes)
 
 
 @dataclass(frozen=True)
@@ -376,30 +333,6 @@ class Session:
             raise OptionError(f"seconds before a fall must be in [0, 60], got {seconds!r}")
         self.tape.drop = float(seconds)
 
-    def _describe(self) -> dict[str, Any]:
-        """What the simulator can do, for the page, which shows nothing else."""
-        assert self._env is not None
-        simulator = self._env.unwrapped.simulator  # type: ignore[attr-defined]
-        can, track = simulator.capabilities, self._env.unwrapped.track  # type: ignore[attr-defined]
-        views = list(VIEWS) if self.setup.simulator == "embedded" else ["center"]
-        outline = None
-        if can.has_pose:
-            every = max(1, len(track.x) // 240)
-            outline = {
-                "x": [round(float(x), 1) for x in track.x[::every]],
-                "y": [round(float(y), 1) for y in track.y[::every]],
-                "length": float(track.length),
-            }
-        return {
-            "views": views,
-            "cameras": list(can.cameras),
-            "restarts": can.can_reset,
-            "places": can.can_place,
-            "holds": can.is_lockstep,
-            "chooses": self.setup.simulator == "embedded",
-            "track": outline,
-        }
-
     def _refuse_in_round(self, what: str) -> None:
         if self._round is not None:
             raise OptionError(what)
@@ -446,7 +379,8 @@ class Session:
             self._look_after_the_driver()
             step = next(self._steps)
             if self._last is None:  # who connects from outside tells only now what it can do
-                self.features = self._describe()
+                assert self._env is not None
+                self.features = self.setup.features(self._env)
             self._after(step)
             self._publish()
         except UdacityGymError as error:
@@ -487,32 +421,16 @@ class Session:
         if self._round is not None:
             policy = self._load_driver(self._round.policy)
             driver: Driver = self._round.driver(policy, human)
-            env = self._make_env(cameras=("center",), ctrl_dt=CTRL_DT, image_size=image_size_for(policy))
+            env = setup.make_env(("center",), CTRL_DT, image_size=image_size_for(policy))
         elif setup.driver == HUMAN:
             driver = ByHand(human)
             cameras = () if setup.simulator == "embedded" else ("center",)
-            env = self._make_env(cameras=cameras, ctrl_dt=HAND_DT, mode="training")
+            env = setup.make_env(cameras, HAND_DT, mode="training")
         else:
             policy = self._load_driver(setup.driver)
             driver = Handover(as_driver(policy), human)
-            env = self._make_env(cameras=("center",), ctrl_dt=CTRL_DT, image_size=image_size_for(policy))
+            env = setup.make_env(("center",), CTRL_DT, image_size=image_size_for(policy))
         return env, driver
-
-    def _make_env(self, **settings: Any) -> gymnasium.Env[Any, Any]:
-        from udacity_gym import ENV_ID
-
-        setup = self.setup
-        if setup.simulator != "embedded":
-            settings = {"cameras": settings["cameras"], "ctrl_dt": settings["ctrl_dt"], "port": setup.port}
-        return gymnasium.make(
-            ENV_ID,
-            disable_env_checker=True,
-            simulator=setup.simulator,
-            track=setup.track,
-            direction=setup.direction,
-            conditions=setup.conditions,
-            **settings,
-        )
 
     def _shut(self) -> None:
         """Close the environment; the next step makes another."""

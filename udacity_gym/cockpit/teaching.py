@@ -33,7 +33,8 @@ from udacity_gym.recording.recorder import Recorder
 from udacity_gym.telemetry import CTRL_DT
 
 if TYPE_CHECKING:
-    from udacity_gym.cockpit.session import Session, Setup
+    from udacity_gym.cockpit.session import Session
+    from udacity_gym.cockpit.setup import Setup
 
 Method = Literal["hg_dagger", "dagger"]
 EPISODES = "episodes.json"

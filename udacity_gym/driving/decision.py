@@ -30,6 +30,10 @@ class Decision:
         expert_action: (2,) what the expert would do; None if no expert was asked or it had no answer.
         is_label: whether ``expert_action`` is a label to learn from.
         doubt: of an ensemble of policies, how far its members disagree, at least 0; None without one.
+        is_idle: whether the human has the wheel, but touches nothing and would soon hand back by that. Keys
+            that are released may mean "straight on" or "I am done", so this is a step to learn from only if
+            the human touches the controls again before the policy drives or the episode ends.
+            `EpisodeCounter` and `udacity_gym.recording.Recorder` change it to a label then.
         notes: what else to keep with the frame, by name, such as ``intervention``: whether the expert or the
             human drives in place of the policy.
     """
@@ -40,6 +44,7 @@ class Decision:
     expert_action: NDArray[Any] | None = None
     is_label: bool = False
     doubt: float | None = None
+    is_idle: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -48,11 +53,15 @@ class Decision:
         return self.expert_action if self.is_label else None
 
     def as_notes(self) -> dict[str, Any]:
-        """What a recording keeps of it beside the action, by name."""
+        """What a recording keeps of it beside the action, by name.
+
+        An idle step has no label, and ``skipped``, so that learners leave it out.
+        """
         entries = {
             "driver": self.driver,
             "policy_action": self.policy_action,
-            "expert_action": self.label,
+            "expert_action": None if self.is_idle else self.label,
+            "skipped": True if self.is_idle else None,
             "doubt": self.doubt,
         }
         return {**{name: value for name, value in entries.items() if value is not None}, **self.notes}

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from udacity_gym.driving.decision import POLICY
+from udacity_gym.driving.decision import HUMAN, POLICY
 from udacity_gym.driving.loop import Step
 
 
@@ -41,21 +41,27 @@ class EpisodeSummary:
 
 
 class _Frame(NamedTuple):
-    """What counts of a step."""
+    """What counts of a step, with the totals of the round up to it."""
 
     episode: int
-    is_label: bool
     by_policy: bool
-    begins_correction: bool  # somebody else drives, and did not in the step before
-    is_takeover: bool  # a correction that does not begin with its episode
-    metres: float
     begin: float  # s
     end: float  # s
+    metres: float
     reason: str | None
+    labels: int = 0
+    policy: int = 0
+    takeovers: int = 0
+    last_correction: int | None = None
+
+
+_START = _Frame(-1, False, 0.0, 0.0, math.nan, None)
 
 
 class EpisodeCounter:
     """Counts the steps of a round; the last ones can be discarded again.
+
+    Idle steps of a human, see `Decision`, count as labels once the human touches the controls again.
 
     Example:
         >>> counter = EpisodeCounter()                                              # doctest: +SKIP
@@ -66,34 +72,51 @@ class EpisodeCounter:
 
     def __init__(self) -> None:
         self._frames: list[_Frame] = []
-        self._episode = -1
         self._is_split = True
+        self._idle_labels = 0  # the last frames, which are labels if the human goes on
 
     def __len__(self) -> int:
         return len(self._frames)
+
+    @property
+    def _last(self) -> _Frame:
+        return self._frames[-1] if self._frames else _START
 
     def add(self, step: Step) -> None:
         """Count a step in which somebody drove."""
         decision = step.decision
         assert decision is not None, "a paused step has no frame"
         first = step.starts_episode or self._is_split
-        self._episode += first
         self._is_split = False
-        by_policy = decision.driver == POLICY
-        begins = not by_policy and (first or self._frames[-1].by_policy)
+        if first:
+            self._idle_labels = 0
+        if not decision.is_idle:
+            if decision.driver == HUMAN:
+                self._confirm_idle_labels()
+            self._idle_labels = 0
+        elif decision.is_label:
+            self._idle_labels += 1
+        last, by_policy = self._last, decision.driver == POLICY
+        begins_correction = not by_policy and (first or last.by_policy)
         self._frames.append(
             _Frame(
-                self._episode,
-                decision.is_label,
+                last.episode + first,
                 by_policy,
-                begins,
-                begins and not first,
-                float(step.next_info.get("progress", math.nan)),
                 float(step.info["time"]),
                 float(step.next_info["time"]),
+                float(step.next_info.get("progress", math.nan)),
                 step.reason,
+                last.labels + (decision.is_label and not decision.is_idle),
+                last.policy + by_policy,
+                last.takeovers + (begins_correction and not first),  # at the start, nobody is taken over from
+                len(self._frames) if begins_correction else last.last_correction,
             )
         )
+
+    def _confirm_idle_labels(self) -> None:
+        first = len(self._frames) - self._idle_labels
+        for i, frame in enumerate(self._frames[first:]):
+            self._frames[first + i] = frame._replace(labels=frame.labels + i + 1)
 
     def split(self) -> None:
         """Let the next step begin another episode."""
@@ -107,38 +130,39 @@ class EpisodeCounter:
     @property
     def labels(self) -> int:
         """Frames that the expert labelled."""
-        return sum(frame.is_label for frame in self._frames)
+        return self._last.labels
 
     @property
     def policy(self) -> int:
         """Frames that the policy drove."""
-        return sum(frame.by_policy for frame in self._frames)
+        return self._last.policy
 
     @property
     def takeovers(self) -> int:
         """Number of times that the expert took the wheel from the policy."""
-        return sum(frame.is_takeover for frame in self._frames)
+        return self._last.takeovers
 
     @property
     def last_correction(self) -> int | None:
         """Number of the frame, from 0, with which the last correction begins; None if there was none."""
-        numbers = range(len(self._frames) - 1, -1, -1)
-        return next((i for i in numbers if self._frames[i].begins_correction), None)
+        return self._last.last_correction
 
     def episodes(self) -> list[EpisodeSummary]:
         """Results of the episodes so far, in their order."""
-        groups = itertools.groupby(self._frames, key=lambda frame: frame.episode)
-        return [_summary(list(frames)) for _, frames in groups]
-
-
-def _summary(frames: list[_Frame]) -> EpisodeSummary:
-    last = frames[-1]
-    return EpisodeSummary(
-        frames=len(frames),
-        labels=sum(frame.is_label for frame in frames),
-        policy=sum(frame.by_policy for frame in frames),
-        takeovers=sum(frame.is_takeover for frame in frames),
-        metres=last.metres,
-        seconds=last.end - frames[0].begin,
-        end=last.reason or "frames",
-    )
+        summaries, before = [], _START
+        for _, group in itertools.groupby(self._frames, key=lambda frame: frame.episode):
+            frames = list(group)
+            first, last = frames[0], frames[-1]
+            summaries.append(
+                EpisodeSummary(
+                    frames=len(frames),
+                    labels=last.labels - before.labels,
+                    policy=last.policy - before.policy,
+                    takeovers=last.takeovers - before.takeovers,
+                    metres=last.metres,
+                    seconds=last.end - first.begin,
+                    end=last.reason or "frames",
+                )
+            )
+            before = last
+        return summaries

@@ -188,7 +188,9 @@ class GatedDriver:
             lambda: self._ask(observation, info),
             actions,
         )
-        return replace(self.gate.decide(moment), policy_action=policy_action, doubt=doubt)
+        decision = self.gate.decide(moment)
+        is_idle = decision.driver == HUMAN and getattr(self.expert, "is_idle", False)
+        return replace(decision, policy_action=policy_action, doubt=doubt, is_idle=is_idle)
 
     def _ask(self, observation: Any, info: Mapping[str, Any]) -> Action | None:
         answer = None if self.expert is None else self.expert(observation, info)
@@ -244,7 +246,7 @@ class HumanGate(_Memoryless):
     """The human decides: takes over, corrects, hands back (Kelly et al. 2019, algorithm 1).
 
     The human is an expert whose answer is None while the hands are off the wheel. Only what the human
-    drove is labelled.
+    drove is labelled, without the idle steps before handing back, see `Decision.is_idle`.
     """
 
     def decide(self, moment: Moment) -> Decision:

@@ -76,6 +76,7 @@ class TakeoverState:
 
     Attributes:
         state: who drives now.
+        is_idle: whether the human drives without touching anything, which hands back after ``release`` s.
         takeovers: how often the human has taken over since `reset`.
     """
 
@@ -90,7 +91,7 @@ class TakeoverState:
 
     def reset(self) -> None:
         """An episode begins, with the policy at the wheel."""
-        self.state, self.takeovers = State.AUTONOMOUS, 0
+        self.state, self.takeovers, self.is_idle = State.AUTONOMOUS, 0, False
         self._touched, self._idle = False, 0.0
 
     def follow(self, reading: Reading, dt: float) -> State:
@@ -111,6 +112,8 @@ class TakeoverState:
             self._idle += dt
         else:
             self._idle = 0.0
+        untouched = self.state is State.CORRECTING and not reading.active
+        self.is_idle = untouched and math.isfinite(self.release)
         return self.state
 
     def _signal(self, signal: Signal) -> None:
@@ -158,8 +161,8 @@ class Handover:
     the new driver wants it at no more than ``rate`` of full lock per second, on top of the new driver's own
     movements. The pedals pass at once.
 
-    A `Decision` says who drives, what the policy and the expert would have done, and in its notes
-    ``intervention``: whether the human drives in place of the policy.
+    A `Decision` says who drives, what the policy and the expert would have done, whether the human is idle,
+    and in its notes ``intervention``: whether the human drives in place of the policy.
 
     Example:
         >>> driver = Handover("my-policy", Human("keyboard"))                      # doctest: +SKIP
@@ -186,7 +189,7 @@ class Handover:
             release: s of simulated time without touch after which control goes back; None waits for
                 "hand_back".
             rate: shares of full lock per second.
-            expert: asked at every step what it would have done, which is the label.
+            expert: asked at every step what it would have done, which is the label; None labels nothing.
 
         Raises:
             OptionError: A number is out of range, or the human has no ``read``.
@@ -250,6 +253,7 @@ class Handover:
             expert_action=None if label is None else np.asarray(label, np.float64),
             is_label=label is not None,
             doubt=decision.doubt,
+            is_idle=self._signals.is_idle and self.expert is None,
             notes={**decision.notes, "intervention": corrects},
         )
 
@@ -283,6 +287,11 @@ class Corrections:
         self.human = human
         self._signals, self._wheel = TakeoverState(release), Wheel(rate)
         self._clock = EpisodeClock()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the last answer was given without touching the controls, see `Decision.is_idle`."""
+        return self._signals.is_idle
 
     def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
         """Take the hands off the wheel: an episode begins."""

@@ -80,12 +80,23 @@ def _import_av() -> Any:
     return require("av", "a video as .mp4, unlike one as .webm,")
 
 
+MATROSKA, WEBM = b"\x42\x82\x88matroska", b"\x42\x82\x84webm\xec\x82\x00\x00"
+"""The type of a file in its header, see RFC 8794: identifier, length, text. WebM's is followed by an empty
+element, so that both are equally long."""
+
+
 class _OpenCvEncoder:
+    """Writes Matroska, and then makes it WebM, which differs in nothing but the type in its header.
+
+    OpenCV can write WebM itself, but prints a warning for each file: it has no code for VP8 there.
+    """
+
     def __init__(self, path: Path, width: int, height: int, fps: int) -> None:
-        # OpenCV prints a line that WebM has no four-letter code for VP8, and writes it.
+        self._path, self._matroska = path, path.with_suffix(".mkv")
         fourcc = cv2.VideoWriter.fourcc(*"VP80")
-        self._writer = cv2.VideoWriter(str(path), fourcc, float(fps), (width, height))
+        self._writer = cv2.VideoWriter(str(self._matroska), fourcc, float(fps), (width, height))
         if not self._writer.isOpened():
+            self._matroska.unlink(missing_ok=True)
             raise SimulatorError(
                 f"OpenCV {cv2.__version__} can't write {path.name}: it has no VP8 encoder; "
                 "pip install opencv-python-headless has one"
@@ -96,6 +107,11 @@ class _OpenCvEncoder:
 
     def close(self) -> None:
         self._writer.release()
+        self._matroska.replace(self._path)
+        with self._path.open("r+b") as file:
+            start = file.read(64).replace(MATROSKA, WEBM)
+            file.seek(0)
+            file.write(start)
 
 
 class _PyAvEncoder:

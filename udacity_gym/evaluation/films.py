@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from udacity_gym.errors import UdacityGymError
+from udacity_gym.errors import OptionError, UdacityGymError
 from udacity_gym.evaluation.encoders import VideoFormat
 from udacity_gym.evaluation.episode_log import Film
 from udacity_gym.evaluation.result import WORDS, Incident
@@ -103,7 +103,12 @@ def film_strip(images: list[Image], width: int = 240, gap: int = 4) -> Image:
 
     Returns:
         (height, width, 3) uint8 RGB.
+
+    Raises:
+        OptionError: There is no image.
     """
+    if not images:
+        raise OptionError("a film strip needs at least one image")
     height = round(width * images[0].shape[0] / images[0].shape[1])
     strip = np.full((height, len(images) * (width + gap) - gap, 3), 255, np.uint8)
     for k, image in enumerate(images):

@@ -38,6 +38,8 @@ def balance_weights(steering: NDArray[np.floating], strength: float, bins: int =
     Returns:
         (n,) weights with mean 1.
     """
+    if not len(steering):
+        return np.ones(0)
     bin_of, counts = steering_histogram(steering, bins)
     weights = counts[bin_of].astype(np.float64) ** -strength
     normalized: NDArray[np.float64] = weights / weights.mean()
@@ -63,6 +65,8 @@ def balanced(
     """
     if bins < 1 or (keep is not None and keep < 1):
         raise OptionError(f"bins and keep must be 1 or more, got {bins} and {keep}")
+    if not len(steering):
+        return np.ones(0, np.bool_)
     bin_of, counts = steering_histogram(steering, bins)
     most = keep if keep is not None else int(np.ceil(counts[counts > 0].mean()))
     order = np.random.default_rng(seed).permutation(len(steering))

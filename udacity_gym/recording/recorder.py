@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing_extensions import Self
 
 from udacity_gym.checks import check_number
 from udacity_gym.conditions import Conditions
+from udacity_gym.driving.decision import HUMAN, Decision
 from udacity_gym.driving.driver import ExpertDriver, as_driver, name_of
 from udacity_gym.driving.loop import Step, drive
 from udacity_gym.errors import OptionError, RecordingError
@@ -82,6 +84,7 @@ class Recorder:
         self._writer: RecordingWriter | None = None
         self._made: list[Path] = []
         self._weather: str | None = None
+        self._idle: list[dict[str, Any]] = []  # entries of the idle frames so far, as if they were not
 
     @property
     def folder(self) -> Path:
@@ -112,6 +115,9 @@ class Recorder:
         episode, the seed, the track, the weather and the conditions that are not Udacity's go to the side
         file. A step in which the driver held the world is no frame.
 
+        Idle steps of a human, see `udacity_gym.driving.Decision`, are written as ``skipped``, without a
+        label. If the human touches the controls again, their labels are added, and ``skipped`` is removed.
+
         Raises:
             RecordingError: The step can't be recorded.
         """
@@ -120,15 +126,25 @@ class Recorder:
         if step.starts_episode or not self.recording:
             self._describe(step)
             self.start()
-        action = _action(step.decision.action, "a recorded action must be")
-        info = step.info
+        decision, info = step.decision, step.info
+        action = _action(decision.action, "a recorded action must be")
+
+        def entries(decision: Decision) -> dict[str, Any]:
+            return {**_side_file_entries(info), "action": action, **decision.as_notes(), **_outcome(step)}
+
+        if self._idle and self._writer is not None and decision.driver == HUMAN and not decision.is_idle:
+            self._writer.replace_extras(self._idle)  # the human goes on
         self.add_frame(
             images_of(step, self.cameras or CAMERAS),
             action,
             _entry(info, "speed"),
             _entry(info, "time"),
-            {**_side_file_entries(info), "action": action, **step.decision.as_notes(), **_outcome(step)},
+            entries(decision),
         )
+        if decision.is_idle:
+            self._idle.append({**self.about, **entries(replace(decision, is_idle=False))})
+        else:
+            self._idle.clear()
 
     def _describe(self, step: Step) -> None:
         """Update ``about`` with seed, track, direction and conditions of the episode."""
@@ -170,9 +186,9 @@ class Recorder:
             time: time, s, increasing within an episode.
             extra: other entries of the side file. By convention, ``action`` is the executed action,
                 ``policy_action`` and ``expert_action`` are those of policy and expert, ``driver`` is the
-                driver, ``intervention`` says whether another driver replaced a policy, ``reward`` is the
-                reward of the action; the last frame of an episode has ``terminated``, ``truncated`` and
-                ``end_reason``. See also `KEPT`.
+                driver, ``intervention`` says whether another driver replaced a policy, ``skipped`` frames are
+                left out by learners, ``reward`` is the reward of the action; the last frame of an episode
+                has ``terminated``, ``truncated`` and ``end_reason``. See also `KEPT`.
 
         Raises:
             RecordingError: No episode is being recorded, the frame is invalid, or it can't be written, for
@@ -226,6 +242,7 @@ class Recorder:
         if not self.recording:
             return 0
         self.recording = False
+        self._idle.clear()
         self.episodes += self.frames > 0
         return self.frames
 
@@ -238,6 +255,7 @@ class Recorder:
         if not self.recording:
             raise RecordingError("no episode is being recorded; an episode that was stopped is kept")
         self.recording, self.frames = False, 0
+        self._idle.clear()
         if self._writer is not None:
             self._writer.discard_episode()
             if not self.episodes:

@@ -30,7 +30,16 @@ UNPACKING_LIMIT = 200
 SIDE_FILE_LIMIT = 1 << 28
 """Maximum size of a side file in a zip file, bytes."""
 
-UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    UnicodeDecodeError,  # of a name in a zip file
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)
 """Exceptions of reading a file, also for broken and encrypted members of zip files."""
 
 

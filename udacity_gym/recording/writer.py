@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -33,21 +35,22 @@ EPISODE_PAUSE = datetime.timedelta(seconds=5)
 ROUNDING = 0.002
 """s by which a time stamp, in whole milliseconds, may differ from the time."""
 REACH = 4500
-"""Frames of earlier episodes that can still be discarded: five minutes at 15 a second."""
+"""Number of last frames that can be discarded by time: five minutes at 15 a second."""
 
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 
 class _Written(NamedTuple):
-    """A frame on the disk, and how long the files were before it."""
+    """A frame on the disk, and the state of the recording before it."""
 
     moment: datetime.datetime
+    starts_episode: bool
+    last: datetime.datetime
+    rows: int
     log_size: int
     side_size: int
-    last: datetime.datetime
-    starts_episode: bool
-    bytes: int
+    image_bytes: int
 
 
 class RecordingWriter:
@@ -104,8 +107,8 @@ class RecordingWriter:
         self._rows = 0
         self.bytes_written = 0
         """Bytes of the images written."""
-        self._written: list[_Written] = []  # the episode's frames, and before them up to `REACH` earlier ones
-        self._earlier = 0  # how many of these belong to earlier episodes
+        self._written: deque[_Written] = deque()  # the last frames, at most `REACH`
+        self._start_before: _Written | None = None  # the last frame before these that starts an episode
         try:
             (self.folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
             self._log = _AppendedFile(log, new=not append)
@@ -159,10 +162,17 @@ class RecordingWriter:
             raise RecordingError(f"the recording in {self.folder} is closed; make a new RecordingWriter")
         self._check_images(images)
         numbers = _check_numbers(steering, throttle, brake, speed)
-        side_line = _side_line(extra)
-        last, starts_episode = self._last, self._episode_time is None
+        entries = _as_json(extra)
         moment = self._next_stamp(time)
-        log_size, side_size = self._log.size, self._side_file.size
+        frame = _Written(
+            moment,
+            starts_episode=self._episode_time is None,
+            last=self._last,
+            rows=self._rows,
+            log_size=self._log.size,
+            side_size=self._side_file.size,
+            image_bytes=self.bytes_written,
+        )
         names = {camera: _image_name(camera, moment, images[camera]) for camera in self.cameras}
         paths = [self._prefix + names[camera] if camera in names else "" for camera in CAMERAS]
         image_bytes = 0
@@ -172,21 +182,56 @@ class RecordingWriter:
                 data = image if isinstance(image, bytes) else encode_jpeg(image)
                 _write_image(self.folder / IMAGE_FOLDER / name, data)
                 image_bytes += len(data)
-            if side_line is not None:
-                self._side_file.add(f'{{"image": "{names["center"]}", {side_line[1:]}')
-            self._log.add(",".join([*paths, *map(format_number, numbers)]))
+            self._side_file.add(_side_line(names["center"], entries))
+            self._log.add(",".join([*paths, *map(format_number, numbers)]) + "\n")
         except OSError as error:
             with contextlib.suppress(OSError):
-                self._side_file.truncate(side_size)
-            self._delete_images(moment)
+                self._side_file.truncate(frame.side_size)
+            self._delete_images(names.values())
             raise RecordingError(
                 f"a frame can't be written to {self.folder}: {error.strerror or error}. "
                 f"The {self._rows} frames before it are kept"
             ) from error
-        written = _Written(moment, log_size, side_size, last, starts_episode, image_bytes)
-        self._written.append(written)
+        self._written.append(frame)
+        if len(self._written) > REACH and (oldest := self._written.popleft()).starts_episode:
+            self._start_before = oldest
+        self._last, self._last_time = moment, time
+        self._episode_time = time if self._episode_time is None else self._episode_time
         self.bytes_written += image_bytes
         self._rows += 1
+
+    def replace_extras(self, extras: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the entries of the last frames in the side file.
+
+        Args:
+            extras: ``extra`` of the last frames, see `write`; at most `REACH`.
+
+        Raises:
+            RecordingError: There are fewer frames, an entry is wrong, or the file can't be changed.
+        """
+        first = len(self._written) - len(extras)
+        if first < 0:
+            raise RecordingError(f"{len(extras)} entries for {len(self._written)} frames")
+        if not extras:
+            return
+        size = self._written[first].side_size
+        sizes, text = [], ""
+        for entries, names in zip(
+            map(_as_json, extras), self._image_names(self._written[first]), strict=True
+        ):
+            sizes.append(size + len(text.encode()))
+            text += _side_line(names[0], entries)
+        try:
+            self._side_file.truncate(size)
+            self._side_file.add(text)
+        except OSError as error:
+            sizes = [size] * len(extras)
+            raise RecordingError(
+                f"{self._side_file.path} can't be changed: {error.strerror or error}"
+            ) from error
+        finally:
+            for i, start in enumerate(sizes, first):
+                self._written[i] = self._written[i]._replace(side_size=start)
 
     def new_episode(self, start: datetime.datetime | None = None) -> None:
         """Begin a new episode: the time of the next frame may be anything, and a pause is put before it.
@@ -201,8 +246,6 @@ class RecordingWriter:
             self._episode_start = self._last + EPISODE_PAUSE
             self._episode_time = None
             self._last_time = -math.inf
-            self._written = self._written[-REACH:]
-            self._earlier = len(self._written)
         if start is not None:
             self._episode_start = _start(start, self.end)
 
@@ -212,12 +255,15 @@ class RecordingWriter:
         Raises:
             RecordingError: The writer is closed, or the files can't be changed.
         """
-        self._discard(len(self._written) - self._earlier)
+        self._check_open()
+        start = self._last_start()
+        if self._episode_time is not None and start is not None:
+            self._discard_from(start)
 
     def discard_last(self, seconds: float | None = None) -> tuple[int, int]:
         """Delete the last frames with their rows, images and side file entries.
 
-        The next frame begins an episode. This reaches back into earlier episodes, up to `REACH` frames.
+        The next frame begins an episode. Seconds reach back into earlier episodes, up to `REACH` frames.
 
         Args:
             seconds: s of recording to delete; pauses between episodes don't count. None deletes the episode
@@ -229,47 +275,61 @@ class RecordingWriter:
         Raises:
             RecordingError: The writer is closed, or the files can't be changed.
         """
-        count, gone, passed = 0, 0, 0.0
-        for frame, before in zip(reversed(self._written), [*self._written[-2::-1], None], strict=True):
-            if passed >= seconds - ROUNDING if seconds is not None else gone:
-                break
-            count, gone = count + 1, gone + frame.starts_episode
-            if before is None or frame.starts_episode:
-                passed += CTRL_DT
-            else:
-                passed += (frame.moment - before.moment).total_seconds()
-        self._discard(count)
-        return count, gone
+        self._check_open()
+        rows, gone = self._rows, 0
+        if seconds is None:
+            first, gone = self._last_start(), 1
+        else:
+            first, passed = None, 0.0
+            for frame, before in itertools.zip_longest(
+                reversed(self._written), itertools.islice(reversed(self._written), 1, None)
+            ):
+                if passed >= seconds - ROUNDING:
+                    break
+                first, gone = frame, gone + frame.starts_episode
+                if before is None or frame.starts_episode:
+                    passed += CTRL_DT
+                else:
+                    passed += (frame.moment - before.moment).total_seconds()
+        if first is None:
+            return 0, 0
+        self._discard_from(first)
+        return rows - self._rows, gone
 
-    def _discard(self, count: int) -> None:
-        """Delete the last frames, and begin an episode.
+    def _last_start(self) -> _Written | None:
+        """The frame that starts the last episode; None without a frame."""
+        return next((frame for frame in reversed(self._written) if frame.starts_episode), self._start_before)
+
+    def _discard_from(self, first: _Written) -> None:
+        """Delete a frame and all after it; the next one begins an episode.
 
         Raises:
-            RecordingError: The writer is closed, or the files can't be changed.
+            RecordingError: The files can't be changed.
         """
-        if self._closed:
-            raise RecordingError(f"the recording in {self.folder} is closed; its frames are kept")
-        discarded = self._written[len(self._written) - count :]
-        if discarded:
-            try:
-                # Rows first: killed in between, the folder has images without rows, which is no harm.
-                self._log.truncate(discarded[0].log_size)
-                self._side_file.truncate(discarded[0].side_size)
-            except OSError as error:
-                raise RecordingError(
-                    f"frames in {self.folder} can't be discarded: {error.strerror or error}"
-                ) from error
-            for frame in discarded:
-                self._delete_images(frame.moment)
-            self._last = discarded[0].last
-            if self._last != datetime.datetime.min:
-                self._episode_start = max(self._episode_start, self._last + EPISODE_PAUSE)
-            del self._written[len(self._written) - count :]
-        self._rows -= count
-        self.bytes_written -= sum(frame.bytes for frame in discarded)
-        self._earlier = len(self._written)
+        try:
+            names = self._image_names(first)
+            # Rows first: killed in between, the folder has images without rows, which is no harm.
+            self._log.truncate(first.log_size)
+            self._side_file.truncate(first.side_size)
+        except OSError as error:
+            raise RecordingError(
+                f"frames in {self.folder} can't be discarded: {error.strerror or error}"
+            ) from error
+        self._delete_images(itertools.chain.from_iterable(names))
+        while self._written and self._written[-1].rows >= first.rows:
+            self._written.pop()
+        if self._start_before is not None and self._start_before.rows >= first.rows:
+            self._start_before = None
+        self._last, self._rows, self.bytes_written = first.last, first.rows, first.image_bytes
+        if self._last != datetime.datetime.min:
+            self._episode_start = max(self._episode_start, self._last + EPISODE_PAUSE)
         self._episode_time = None
         self._last_time = -math.inf
+
+    def _image_names(self, first: _Written) -> list[list[str]]:
+        """Names of the images of a frame and of each one after it, as in its row: the centre image first."""
+        rows = self._log.lines(first.log_size)
+        return [[name for name in row.replace(self._prefix, "").split(",")[:3] if name] for row in rows]
 
     def close(self) -> None:
         """Close the files. Can be called twice. A recording without a frame leaves none behind."""
@@ -297,10 +357,13 @@ class RecordingWriter:
     ) -> None:
         self.close()
 
-    def _delete_images(self, moment: datetime.datetime) -> None:
-        for camera in self.cameras:
-            for ending in (".jpg", ".png"):
-                (self.folder / IMAGE_FOLDER / f"{_stem(camera, moment)}{ending}").unlink(missing_ok=True)
+    def _delete_images(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self.folder / IMAGE_FOLDER / name).unlink(missing_ok=True)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RecordingError(f"the recording in {self.folder} is closed; its frames are kept")
 
     def _check_images(self, images: Mapping[str, Image | bytes]) -> None:
         if set(images) != set(self.cameras):
@@ -326,13 +389,9 @@ class RecordingWriter:
         begin = time if self._episode_time is None else self._episode_time
         try:
             passed = datetime.timedelta(milliseconds=round((time - begin) * 1000))
-            moment = max(self._episode_start + passed, self._last + _MILLISECOND)
+            return max(self._episode_start + passed, self._last + _MILLISECOND)
         except OverflowError:
             raise RecordingError(f"time {time:g} s is beyond what a time stamp can say") from None
-        self._episode_time = begin
-        self._last_time = time
-        self._last = moment
-        return moment
 
 
 class _AppendedFile:
@@ -355,9 +414,15 @@ class _AppendedFile:
             if not ended:
                 self._add(b"\n")
 
-    def add(self, line: str) -> None:
-        """Append a line: all of it or, if the disk is full, nothing."""
-        self._add(f"{line}\n".encode())
+    def add(self, lines: str) -> None:
+        """Append lines: all of them or, if the disk is full, nothing."""
+        self._add(lines.encode())
+
+    def lines(self, start: int) -> list[str]:
+        """The lines from a byte on."""
+        with self.path.open("rb") as file:
+            file.seek(start)
+            return file.read().decode().split("\n")[:-1]
 
     def truncate(self, size: int) -> None:
         """Truncate the file to an earlier size."""
@@ -426,9 +491,15 @@ def _check_numbers(steering: float, throttle: float, brake: float, speed: float)
     return steering, throttle, brake, abs(speed) / MPH
 
 
-def _side_line(extra: Mapping[str, Any] | None) -> str | None:
+def _side_line(image: str, entries: str) -> str:
+    """Line of the side file for a frame, whose entries are a JSON object; "" if there are none."""
+    return f'{{"image": "{image}", {entries[1:]}\n' if entries else ""
+
+
+def _as_json(extra: Mapping[str, Any] | None) -> str:
+    """Entries of a frame as a JSON object; "" if there are none."""
     if not extra:
-        return None
+        return ""
     if "image" in extra:
         raise RecordingError("extra can't have a key 'image': it holds the name of the frame's image")
     try:

@@ -313,6 +313,8 @@ class EmbeddedSimulator(Simulator):
         """
         from udacity_gym.world.rendering.camera import Shot
 
+        if not simulators:
+            return
         first = simulators[0]
         tracks: dict[Track, list[int]] = {}
         for i, simulator in enumerate(simulators):

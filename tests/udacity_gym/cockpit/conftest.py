@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from udacity_gym.cockpit import Cockpit, Limits, Session, Workspace
-from udacity_gym.cockpit.session import Setup, Shot
+from udacity_gym.cockpit.session import Shot
+from udacity_gym.cockpit.setup import Setup
 
 PATIENT = Limits(command=600.0, round_trip=600.0, frozen=600.0, lost=600.0)
 """Limits for tests that are not about them: a busy machine must not lock the wheel."""

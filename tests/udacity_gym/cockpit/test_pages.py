@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from udacity_gym.cockpit import Limits
-from udacity_gym.cockpit.session import Setup
+from udacity_gym.cockpit.setup import Setup
 from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import open_recording, record
 from udacity_gym.recording.tools import edits_of

@@ -9,6 +9,7 @@ import pytest
 from tests.udacity_gym.protocol.unity_like import UnityLike
 from udacity_gym.cockpit import Limits, Setup
 from udacity_gym.cockpit.link import NEUTRAL, Controls
+from udacity_gym.cockpit.teaching import Round
 from udacity_gym.errors import OptionError
 from udacity_gym.recording import open_recording
 
@@ -165,6 +166,38 @@ def test_touching_takes_over_from_a_policy_and_letting_go_hands_back(make_sessio
     ]
     assert {"expert", "human"} <= set(drivers)
     assert "policy_action" in json.dumps(open_recording(tmp_path / "taken").episodes[0].extras()[0])
+
+
+def test_a_round_counts_records_and_sums_up_the_same_labels_without_the_idle_second(make_session, tmp_path):
+    watched = make_session()
+    hands = Hands(watched)
+    round = Round(
+        number=1,
+        of=1,
+        policy="pretrained:lake",
+        setup=watched.session.setup,
+        folder=tmp_path / "collected",
+        frames=100_000,
+    )
+    ask(watched, lambda: watched.session.teach(round))
+    ask(watched, watched.session.resume)
+    watched.until(lambda state: state.get("round", {}).get("frames", 0) > 3)
+    hands.do(LEFT)
+    watched.until(lambda state: state["round"]["labels"] >= 3)
+    hands.do(NEUTRAL)
+    watched.until(lambda state: state["who"] == "autonomous")
+    ask(watched, watched.session.pause)
+    shown = ask(watched, round.as_json)
+    ask(watched, watched.session.end_round)
+    recording = open_recording(tmp_path / "collected")
+    extras = [extra for episode in recording.episodes for extra in episode.extras()]
+    is_label = ["expert_action" in extra for extra in extras]
+    assert shown["labels"] == sum(is_label) >= 3
+    assert sum(extra.get("skipped", False) for extra in extras) == 15, "the second until the policy drives"
+    assert sum(extra["driver"] == "human" for extra in extras) == sum(is_label) + 15
+    episodes = json.loads((tmp_path / "collected" / "episodes.json").read_text())["episodes"]
+    assert sum(episode["labels"] for episode in episodes) == sum(is_label)
+    assert sum(episode["frames"] for episode in episodes) == shown["frames"] == len(extras)
 
 
 def test_another_track_begins_anew_and_a_wrong_one_changes_nothing(make_session):

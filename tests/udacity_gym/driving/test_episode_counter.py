@@ -79,6 +79,19 @@ def test_a_split_begins_another_episode(steps):
     assert not math.isnan(counter.episodes()[1].metres)
 
 
+def test_the_totals_of_any_number_of_frames_take_no_loop(steps):
+    counter = counted(steps)
+    counter._frames = Untouchable(counter._frames)
+    assert (counter.labels, counter.policy, counter.takeovers, counter.last_correction) == (9, 31, 2, 30)
+
+
+class Untouchable(list):
+    """Frames that can't be gone through."""
+
+    def __iter__(self):
+        raise AssertionError("all frames were gone through for a total")
+
+
 def test_nothing_counted_has_no_episodes_and_no_correction():
     counter = EpisodeCounter()
     assert counter.episodes() == []

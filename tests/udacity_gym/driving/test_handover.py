@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
-from udacity_gym.driving import Corrections, Handover, Human, Reading, drive
+from udacity_gym.driving import (
+    Corrections,
+    EpisodeCounter,
+    GatedDriver,
+    Handover,
+    Human,
+    HumanGate,
+    Reading,
+    drive,
+)
 from udacity_gym.driving.handover import TABLE, Signal, State
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import ActionError, OptionError
@@ -241,6 +250,69 @@ def test_the_recording_keeps_who_drove_and_what_each_would_have_done(tmp_path):
     np.testing.assert_allclose([extra["policy_action"] for extra in extras], [STRAIGHT] * 5)
     np.testing.assert_allclose([extra["expert_action"] for extra in extras], labels)
     assert CAMERAS[0] in episode.cameras
+
+
+def hands(script):
+    """Readings of a script: "x" touches, "h" presses "hand_back", "." does nothing."""
+    return Script(*({"x": touch(), "h": press("hand_back"), ".": {}}[doing] for doing in script))
+
+
+def recorded(folder, driver, steps, **env_settings):
+    """Recorded entries of a drive, and the counter that saw the same steps."""
+    counter = EpisodeCounter()
+    env = UdacityEnv(cameras=(), **env_settings)
+    with Recorder(folder, cameras=("center",)) as recorder:
+        for step in drive(env, driver, steps=steps, seed=0, stuck_seconds=None, on_truncation="restart"):
+            recorder.add(step)
+            counter.add(step)
+    episodes = open_recording(folder, strict=True).episodes
+    return [extra for episode in episodes for extra in episode.extras()], counter
+
+
+IDLE = [
+    ("..xx........", 0.2, "  xx        "),  # three idle steps, then the policy drives
+    ("..xx..x.....", 0.2, "  xxxxx     "),
+    ("..xx.x..x.x...", 0.2, "  xxxxxxxxx   "),
+    ("..xx.h......", 0.2, "  xx        "),
+    ("..xx.", 0.2, "  xx "),  # the drive ends before it is known
+    ("..xx........", None, "  xxxxxxxxxx"),  # the wheel is kept until "hand_back" is pressed
+    ("..xx....h...", None, "  xxxxxx    "),
+]
+
+
+@pytest.mark.parametrize(("script", "release", "labels"), IDLE)
+def test_idle_steps_are_labels_only_if_the_human_touches_the_controls_again(
+    tmp_path, script, release, labels
+):
+    driver = GatedDriver(Policy(), Corrections(hands(script), release=release), HumanGate())
+    extras, counter = recorded(tmp_path, driver, len(script))
+    assert "".join(" x"["expert_action" in extra] for extra in extras) == labels
+    assert counter.labels == counter.episodes()[0].labels == labels.count("x")
+    for extra in extras:
+        is_idle = extra["driver"] == "human" and "expert_action" not in extra
+        assert extra.get("skipped", False) == is_idle, "learners leave out what is skipped"
+        assert {"action", "policy_action", "intervention", "reward", "seed"} <= set(extra)
+
+
+@pytest.mark.parametrize(("script", "release", "labels"), IDLE)
+def test_a_recorded_handover_skips_the_same_idle_steps(tmp_path, script, release, labels):
+    extras, _ = recorded(tmp_path, Handover(Policy(), hands(script), release=release), len(script))
+    by_human = [extra["driver"] == "human" and not extra.get("skipped") for extra in extras]
+    assert "".join(" x"[is_shown] for is_shown in by_human) == labels
+
+
+def test_the_labels_of_an_expert_who_is_asked_at_every_step_are_all_kept(tmp_path):
+    handover = Handover(Policy(), hands("..xx......"), release=0.2, expert=PurePursuit())
+    extras, counter = recorded(tmp_path, handover, 10)
+    assert all("expert_action" in extra and "skipped" not in extra for extra in extras)
+    assert counter.labels == 10
+
+
+def test_the_next_episode_does_not_make_labels_of_idle_steps(tmp_path):
+    driver = GatedDriver(Policy(), Corrections(hands("..xx.xx."), release=0.2), HumanGate())
+    extras, counter = recorded(tmp_path, driver, 8, max_seconds=5 * DT)
+    assert "".join(" x"["expert_action" in extra] for extra in extras) == "  xx xx "
+    assert [episode.labels for episode in counter.episodes()] == [2, 2]
 
 
 def test_rendered_images_say_who_drives():

@@ -15,6 +15,7 @@ import udacity_gym  # noqa: F401 - registers the environment
 from udacity_gym.conditions import Conditions, Randomization
 from udacity_gym.errors import ActionError, MissingDependencyError, OptionError
 from udacity_gym.evaluation import DriveVideo, Evaluation, EvaluationStep, evaluate, write_report
+from udacity_gym.evaluation.films import film_strip
 from udacity_gym.evaluation.video import compose, compose_later
 from udacity_gym.experts import PurePursuit
 from udacity_gym.installation import install_command
@@ -262,6 +263,25 @@ def test_a_full_disk_leaves_no_video_and_says_so(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+WEBM = """
+import sys
+import numpy as np
+from udacity_gym.evaluation import DriveVideo
+
+with DriveVideo(sys.argv[1], width=64, height=64) as video:
+    video.write(np.zeros((64, 64, 3), np.uint8))
+"""
+
+
+def test_a_webm_says_that_it_is_one_and_writing_it_prints_nothing(tmp_path):
+    path = tmp_path / "drive.webm"
+    done = subprocess.run([sys.executable, "-c", WEBM, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
+    assert b"webm" in path.read_bytes()[:64]
+    assert b"matroska" not in path.read_bytes()[:64]
+    assert [p.name for p in tmp_path.iterdir()] == ["drive.webm"]
+
+
 def test_a_video_can_be_closed_twice(tmp_path):
     with DriveVideo(tmp_path / "drive.webm", width=64, height=64) as video:
         video.write(np.zeros((64, 64, 3), np.uint8))
@@ -464,3 +484,8 @@ print(os.path.samestat(before, os.fstat(2)), duplicated)
 """
     arguments = [sys.executable, "-c", code, str(tmp_path / "x.webm")]
     assert subprocess.run(arguments, capture_output=True, text=True, check=True).stdout == "True []\n"
+
+
+def test_a_film_strip_of_no_images_is_refused():
+    with pytest.raises(OptionError, match="at least one image"):
+        film_strip([])

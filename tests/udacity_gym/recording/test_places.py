@@ -175,6 +175,22 @@ def test_an_encrypted_or_broken_zip_says_so(make_recording: MakeRecording, tmp_p
         open_recording(tmp_path / "empty.zip")
 
 
+@pytest.mark.parametrize("signature", [b"PK\x03\x04", b"PK\x01\x02"])
+def test_a_zip_with_a_broken_name_raises_a_recording_error(tmp_path: Path, signature: bytes) -> None:
+    """In the header before a file, and in the directory at the end of the archive."""
+    path = tmp_path / "drive.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("driving_log.csv", "\n".join(LINES[:2]))
+    data = bytearray(path.read_bytes())
+    start = data.index(signature)
+    flags, name = (start + 7, start + 30) if signature == b"PK\x03\x04" else (start + 9, start + 46)
+    data[flags] |= 0x08  # the name is UTF-8
+    data[name] = 0x80
+    path.write_bytes(data)
+    with pytest.raises(RecordingError):
+        open_recording(path)
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(edits=st.lists(st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=8)), max_size=4))
 def test_a_damaged_zip_opens_or_raises_a_recording_error(

@@ -14,7 +14,7 @@ from test_recording_an_expert import StraightRoad
 
 from udacity_gym.driving import Decision, drive
 from udacity_gym.errors import OptionError, RecordingError
-from udacity_gym.recording import Recorder, open_recording
+from udacity_gym.recording import Recorder, RecordingWriter, open_recording, writer
 from udacity_gym.telemetry import CAMERAS, Control, Image
 
 
@@ -376,6 +376,58 @@ def test_the_last_seconds_are_discarded_also_across_episodes(tmp_path: Path) -> 
     assert [extra["i"] for extra in recording.episodes[0].extras()] == list(range(8))
     assert recording.episodes[1].steering.tolist() == [-1.0]
     assert len(list((tmp_path / "drive" / "IMG").iterdir())) == 9
+
+
+def test_an_hour_in_one_episode_is_not_kept_in_memory_and_can_still_be_discarded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "REACH", 20)
+    jpeg = images()["center"]
+    with RecordingWriter(tmp_path, ("center",)) as recording:
+        for frames in (5, 100):
+            for i in range(frames):
+                recording.write({"center": jpeg}, 0.0, 0.0, 0.0, 1.0, i / 15, {"i": i})
+            recording.new_episode()
+        assert len(recording._written) == 20
+        assert recording.discard_last(60.0) == (20, 0), "seconds reach back this far"
+        assert recording.discard_last() == (80, 1), "an episode is discarded as a whole"
+        assert len(list((tmp_path / "IMG").iterdir())) == len(recording) == 5
+        assert recording.bytes_written == sum(path.stat().st_size for path in (tmp_path / "IMG").iterdir())
+        assert recording.discard_last() == (0, 0), "this reaches back no further"
+        recording.write({"center": jpeg}, 0.0, 0.0, 0.0, 1.0, 0.0, {"i": 0})
+        recording.discard_episode()
+        recording.discard_episode()
+    (episode,) = open_recording(tmp_path).episodes
+    assert [extra["i"] for extra in episode.extras()] == list(range(5))
+
+
+def test_entries_of_the_last_frames_are_replaced(tmp_path: Path) -> None:
+    with RecordingWriter(tmp_path, ("center",)) as recording:
+        for i in range(6):
+            image = images(i)["center"]
+            recording.write({"center": image}, 0.0, 0.0, 0.0, 1.0, i / 15, {"i": i} if i != 4 else None)
+        recording.replace_extras([{"i": 40, "more": "ä"}, {"i": 50}])
+        recording.replace_extras([])
+        recording.discard_last(1 / 15)
+        recording.write({"center": images()["center"]}, 0.0, 0.0, 0.0, 1.0, 0.0, {"i": 7})
+        with pytest.raises(RecordingError, match="8 entries for 6 frames"):
+            recording.replace_extras([{}] * 8)
+    first, second = open_recording(tmp_path).episodes
+    assert [extra.get("i") for extra in [*first.extras(), *second.extras()]] == [0, 1, 2, 3, 40, 7]
+    assert first[4].extra["more"] == "ä"
+
+
+def test_a_frame_that_fails_does_not_begin_its_episode(tmp_path: Path) -> None:
+    jpeg = images()["center"]
+    with RecordingWriter(tmp_path, ("center",)) as recording:
+        recording.write({"center": jpeg}, 0.0, 0.0, 0.0, 1.0, 0.0)
+        recording.new_episode()
+        with pytest.raises(RecordingError, match="JSON"):
+            recording.write({"center": jpeg}, 0.0, 0.0, 0.0, 1.0, 9.0, {"bad": object()})
+        recording.discard_episode()
+        assert len(recording) == 1, "the episode before is kept"
+        recording.write({"center": jpeg}, 0.0, 0.0, 0.0, 1.0, 3.0)
+    assert [len(episode) for episode in open_recording(tmp_path).episodes] == [1, 1]
 
 
 def test_discarding_everything_leaves_no_folder_behind(tmp_path: Path) -> None:

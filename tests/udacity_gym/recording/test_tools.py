@@ -11,6 +11,7 @@ from recording_tools import MakeRecording, image_name, make_image, row
 
 from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.recording import Recording, RecordingWriter, open_recording, tools
+from udacity_gym.recording.balance import balance_weights, balanced, steering_histogram
 from udacity_gym.recording.edits import EDITS, Edit
 from udacity_gym.telemetry import CAMERAS, MPH
 
@@ -303,3 +304,9 @@ def test_a_copy_that_fails_leaves_nothing_behind(drive: Path, tmp_path: Path) ->
     with pytest.raises(RecordingError, match="can't be read"):
         tools.write_episodes(tmp_path / "copy", [frames], ("center",), progress=False)
     assert not list(tmp_path.glob("copy*"))
+
+
+def test_no_frames_are_balanced_to_no_frames() -> None:
+    none = np.empty(0)
+    assert balanced(none).tolist() == balance_weights(none, 0.5).tolist() == []
+    assert steering_histogram(none, 5)[1].tolist() == [0] * 5

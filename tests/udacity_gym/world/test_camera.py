@@ -5,8 +5,9 @@ import pytest
 
 from udacity_gym.conditions import NAMED
 from udacity_gym.errors import OptionError
+from udacity_gym.simulators.embedded import EmbeddedSimulator
 from udacity_gym.telemetry import CAMERAS, Pose
-from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.rendering.camera import CameraRig, camera_row, camera_rows
 from udacity_gym.world.scene.car_body import CarState
 from udacity_gym.world.track.track import Track
 
@@ -100,6 +101,17 @@ def test_all_cameras_in_one_call_equal_each_alone(lake, rig):
     assert list(together) == list(CAMERAS)
     for camera, image in together.items():
         np.testing.assert_array_equal(image, rig.draw(pose, camera, "training"))
+
+
+def test_no_cars_or_no_cameras_give_no_images(lake, rig):
+    assert rig.draw_all(lake.pose_at(0.0), ()) == {}
+    assert (
+        camera_rows([], CAMERAS).shape == camera_rows([(lake.pose_at(0.0), "training")], ()).shape == (0, 12)
+    )
+    rig.shoot([], CAMERAS, rig.planes(0, len(CAMERAS)))
+    EmbeddedSimulator.draw_together([], CAMERAS, {})
+    with pytest.raises(OptionError, match="no camera 'rear'"):
+        camera_rows([], ("rear",))
 
 
 def test_images_are_fresh_arrays(lake, rig):

@@ -214,3 +214,20 @@ def test_the_file_knows_the_covers_and_plants_that_can_be_drawn():
     assert tuple(land.COVERS) == track_file.COVERS
     assert tuple(cards.KINDS) == track_file.PLANTS
     assert tuple(RIDES) == track_file.MODES
+
+
+@pytest.mark.parametrize(
+    ("name", "along", "across", "angle"),
+    [("lake", 0.05, 0.04, 0.01), ("mountain", 0.12, 0.04, 0.03), ("jungle", 0.67, 0.04, 0.15)],
+)
+def test_a_place_on_the_road_is_found_as_exactly_as_documented(name, along, across, angle):
+    track = Track.load(name)
+    errors = []
+    for offset in (-track.half_width, 0.0, track.half_width):
+        for s in np.arange(0.0, track.length, 1.0):
+            pose = track.pose_at(s, offset)
+            place = track.locate(pose.x, pose.y, near=s)
+            ahead = (place.s - s + 0.5 * track.length) % track.length - 0.5 * track.length
+            turned = (place.heading - pose.yaw + np.pi) % (2 * np.pi) - np.pi
+            errors.append((abs(ahead), abs(place.offset - offset), abs(turned)))
+    assert (np.max(errors, axis=0) < (along, across, angle)).all()

@@ -149,10 +149,12 @@ def camera_rows(cars: Sequence[tuple[Pose, str]], cameras: Sequence[str]) -> NDA
     for _, mode in cars:
         if mode not in RIDES:
             raise OptionError(f"no mode {mode!r}; choose one of {', '.join(RIDES)}")
+    rows = np.empty((len(cameras) * len(cars), 12), np.float32)
+    if not len(rows):
+        return rows
     poses = np.array([(pose.x, pose.y, pose.z, pose.yaw, pose.pitch, pose.roll) for pose, _ in cars])
     rides = np.array([(RIDES[mode].pitch, RIDES[mode].height) for _, mode in cars])
     mounts = np.array([(MOUNTS[camera].right, MOUNTS[camera].forward) for camera in cameras])
-    rows = np.empty((len(cameras) * len(cars), 12), np.float32)
     _mount(poses, rides, mounts, rows)
     return rows
 

@@ -85,7 +85,7 @@ def locate(
 
     Returns:
         s (m, [0, length)), offset (m right of the centre line) and the index of the nearest sample;
-        exact for the arc of that sample.
+        exact for the arc of that sample, see `Track.locate`.
     """
     n = line.x.shape[0]
     first, count = 0, n
@@ -350,7 +350,10 @@ class Track:
             z: m up, for tracks that pass over themselves; None if unknown.
 
         Returns:
-            The nearest place, exact for the arc of the nearest sample.
+            The nearest place, exact for the arc of the nearest sample. Where the curvature changes, the
+            arcs of two samples do not continue each other. At the edges of the road, ``s`` is therefore off
+            by up to 0.05 m on the lake, 0.12 m on the mountain and 0.67 m inside the jungle's bends of 10 m
+            radius, and ``offset`` by up to 0.04 m.
         """
         begin, height = -1.0 if near is None else self.wrap(near), math.nan if z is None else z
         s, offset, i = locate(x, y, self.line, begin, reach, height)
