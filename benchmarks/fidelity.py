@@ -42,6 +42,7 @@ from udacity_gym.executors import Shared
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
 from udacity_gym.recording.images import decode_image, encode_jpeg
+from udacity_gym.sensors import Label
 from udacity_gym.telemetry import CAMERAS, MPH, Image
 from udacity_gym.text import table
 from udacity_gym.world.rendering.camera import CameraRig, camera_row
@@ -72,6 +73,11 @@ REGIONS = {
 SKY, LAND = "sky", "terrain"
 SHADE = 85.0
 """Brightness below which asphalt lies in the shade: the jungle's is 40 to 60 there, above 120 in the sun."""
+SUN = 105.0
+"""Brightness above which asphalt lies in the sun."""
+TINTS = np.array([side * (0.375 + 0.25 * k) for side in (-1, 1) for k in range(16)])
+TINTS.sort()
+"""m right of the centre line where the tint of the asphalt is measured; closer to it there is a line."""
 ROWS = ((64, 84), (84, 108), (108, 136))
 """Ranges of image rows in which the asphalt is compared, far to near."""
 ANGLES = (0, 20, 40, 60, 90, 180)
@@ -126,6 +132,7 @@ def main() -> None:
     figures["regions"] = compare_regions(pairs, track, frames, aligned)
     figures["edges"] = compare_edges(pairs, track, frames, aligned)
     figures["asphalt"] = compare_asphalt(pairs, track, frames, aligned)
+    figures["tint"] = measure_tint(pairs, track, frames, aligned)
     write_sheets(pairs, options.output, options.track)
     report(figures)
     if options.cross:
@@ -239,8 +246,6 @@ def compare_regions(
     pairs: list[Pair], track: Track, frames: list[int], aligned: Alignment
 ) -> dict[str, dict[str, Any]]:
     """Mean colour and spread (standard deviation of brightness) by region, real and drawn."""
-    from udacity_gym.sensors import Label
-
     aligner = Aligner(track)
     ahead = np.arange(4.0, 18.0, 0.5)
     samples: dict[str, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
@@ -284,8 +289,6 @@ def compare_asphalt(
 
     The grain is the standard deviation of what a wide blur removes.
     """
-    from udacity_gym.sensors import Label
-
     sun = Daylight.of(track).sun
     columns = (np.arange(320) + 0.5 - 160.0) / FOCAL
     samples: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
@@ -312,6 +315,47 @@ def compare_asphalt(
             cell = {name: round(float(x), 1) for name, x in zip(names, numbers, strict=True)}
             figures.setdefault(rows, {})[angles] = cell
     return figures
+
+
+def measure_tint(
+    pairs: list[Pair], track: Track, frames: list[int], aligned: Alignment
+) -> list[tuple[float, ...]]:
+    """Measure how the colour of the asphalt changes across the road, as ``road.tint`` of a track file has it.
+
+    For each offset from the centre line, the colour of real asphalt relative to drawn asphalt, once where the
+    sun shines on both and once where both are in the shade. The geometric mean of the two corrects the
+    track's own tint.
+
+    Returns:
+        Rows of offset in m and factors of red, green and blue.
+    """
+    aligner = Aligner(track)
+    ahead = np.arange(3.0, 14.0, 0.25)
+    sums = np.zeros((2, 2, len(TINTS), 3))  # sun and shade, real and drawn
+    shape = (1, len(TINTS), len(ahead))
+    at = np.broadcast_to(TINTS[:, None], shape)
+    for pair in pairs:
+        i = frames.index(pair.frame)
+        state = np.array([[aligned.s[i], aligned.offset[i], aligned.heading_error[i], aligned.pitch[i]]])
+        column, row, depth = aligner.project(state, np.broadcast_to(state[0, 0] + ahead, shape), at)
+        rising = np.minimum.accumulate(row, axis=2) >= row - 1e-9
+        visible = (depth > 1) & (column > 1) & (column < 318) & (row > 40) & (row < 134) & rising
+        pixel = (np.round(row[visible]).astype(int), np.round(column[visible]).astype(int))
+        colours = np.stack([image[pixel].astype(np.float64) for image in (pair.real, pair.drawn)])
+        light = colours.mean(axis=2)
+        asphalt = (pair.labels[pixel] == Label.ROAD) | (pair.labels[pixel] == Label.LANE_MARKING)
+        which = np.nonzero(visible)[1]
+        for k, alike in enumerate(((light > SUN).all(axis=0), (light < SHADE).all(axis=0))):
+            for image in range(2):
+                np.add.at(sums[k, image], which[alike & asphalt], colours[image, alike & asphalt])
+    seen = (sums > 0).all(axis=(1, 3))[..., None]
+    ratio = np.log(np.where(seen, sums[:, 0], 1.0) / np.where(seen, sums[:, 1], 1.0))
+    before = np.ones((len(TINTS), 3))
+    if track.file.road.tint:
+        offsets, *channels = np.array(track.file.road.tint).T
+        before = np.stack([np.interp(TINTS, offsets, channel) for channel in channels], axis=1)
+    factors = before * np.exp(ratio.sum(axis=0) / np.maximum(seen.sum(axis=0), 1))
+    return [(float(d), *map(float, rgb.round(3))) for d, rgb in zip(TINTS, factors, strict=True)]
 
 
 def compare_edges(
@@ -363,6 +407,8 @@ def report(figures: dict[str, Any]) -> None:
     asphalt = figures["regions"]["asphalt"]
     (dark, drawn_dark), alike = asphalt["dark"], asphalt["both_dark_or_light"]
     print(f"asphalt in the shade: real {dark:.0%}, drawn {drawn_dark:.0%}, alike {alike:.0%}")
+    print("tint of the asphalt: [offset, red, green, blue] in m and as factors")
+    print(json.dumps(figures["tint"]))
     for name, row in figures["edges"].items():
         print(f"lines, {name}: median {row['median']} px, 95 % {row['95%']} px of {row['points']} points")
     print("asphalt, by degrees from the sun: brightness real/drawn (grain real/drawn)")

@@ -1,14 +1,17 @@
 """The twin's images of the poses of a real drive have its colours; the page about that runs."""
 
+import copy
 import shutil
 
 import fidelity
 import numpy as np
 import pytest
+from alignment import Alignment
 
 from tests.pages import ROOT, run_page
 from udacity_gym.executors import Shared
 from udacity_gym.recording import open_recording
+from udacity_gym.world.rendering.camera import CameraRig
 from udacity_gym.world.track.track import Track
 
 
@@ -38,6 +41,28 @@ def test_the_jungles_lines_are_where_they_really_are(jungle_recording):
     _, edges = compare(jungle_recording, "jungle", (1034.0, 1.8, -0.15), 196)
     assert edges["real"]["median"] < 1.8
     assert edges["drawn"]["median"] < 1.2
+
+
+def test_the_tint_of_the_asphalt_is_measured():
+    data = copy.deepcopy(Track.load("jungle").data)
+    tints = [[-4.0, 1.1, 1.0, 0.9], [0.0, 1.1, 1.1, 1.2], [4.0, 0.9, 1.0, 1.0]]
+    tracks = [Track({**data, "road": {**data["road"], "tint": tint}}) for tint in (tints, [])]
+    sunny, shaded = np.arange(590.0, 640.0, 5.0), np.arange(1405.0, 1440.0, 5.0)
+    s = np.concatenate([sunny, shaded])
+    still, unknown = np.zeros(len(s)), np.zeros((len(s), 4))
+    aligned = Alignment(s, still + 1.0, still, still, unknown, still.astype(int), still)
+    pairs = []
+    for i in range(len(s)):
+        tinted, plain = (
+            CameraRig(track).draw_all(aligned.pose(track, i), ("center", "center_segmentation"), "training")
+            for track in tracks
+        )
+        labels = plain["center_segmentation"]
+        pairs.append(fidelity.Pair(i, s[i], 1.0, tinted["center"], plain["center"], labels))
+    offsets, *measured = np.array(fidelity.measure_tint(pairs, tracks[1], list(range(len(s))), aligned)).T
+    for channel, factors in enumerate(measured):
+        expected = np.interp(offsets, *np.array(tints)[:, [0, channel + 1]].T)
+        assert factors[1:-1] == pytest.approx(expected[1:-1], abs=0.025)  # lines are at the ends
 
 
 def test_sheets_show_real_and_drawn_images_side_by_side(tmp_path):

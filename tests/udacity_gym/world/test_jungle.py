@@ -265,17 +265,54 @@ def with_road(**road):
 
 @pytest.mark.parametrize("s", [SUN_LEFT, SUN_RIGHT])
 def test_the_lane_that_leans_to_the_sun_is_lighter(s):
-    crowned = with_road(crown=0.2, left_lighter=0.0)
+    crowned = with_road(crown=0.2, tint=[])
     sun = math.sin(crowned.pose_at(s).yaw + 1.0472)  # how far to the right it is
     left, right = (road_ahead(crowned, s, offset) for offset in (-2.5, 2.5))
     assert abs(sun) > 0.7
     assert (right - left) * sun > 5.0
 
 
-def test_the_left_half_of_the_road_may_be_lighter():
-    plain, lighter = with_road(left_lighter=0.0), with_road(left_lighter=0.3)
-    assert road_ahead(lighter, 600.0, -2.5) > 1.2 * road_ahead(plain, 600.0, -2.5)
-    assert road_ahead(lighter, 600.0, 2.5) == pytest.approx(road_ahead(plain, 600.0, 2.5), rel=0.02)
+def pixel_of(track, pose, s, offset):
+    """Row and column of the center camera's image in which a place on the road is."""
+    row = camera_row(pose, "center", "training").astype(float)
+    place = track.pose_at(s, offset)
+    away = np.array([place.x, place.y, place.z]) - row[:3]
+    right, up = (away @ axis / (away @ row[3:6]) for axis in (row[6:9], row[9:12]))
+    focal = 80 / math.tan(FIELD_OF_VIEW / 2)
+    return round(79.5 - focal * up), round(159.5 + focal * right)
+
+
+@pytest.mark.parametrize("s", [600.0, 1125.0])  # straight, and in the sharpest bend
+def test_the_asphalt_has_the_tints_of_the_file_at_their_offsets(s):
+    plain = with_road(tint=[])
+    blue_stripe = [[1.5, 1.0, 1.0, 1.0], [1.75, 0.8, 1.0, 1.5], [2.25, 0.8, 1.0, 1.5], [2.5, 1.0, 1.0, 1.0]]
+    striped = with_road(tint=blue_stripe)
+    pose = plain.pose_at(s, 1.0)
+    before, after = (CameraRig(track).draw(pose, "center", "training") for track in (plain, striped))
+    for ahead in (5.0, 7.0, 9.0):
+        for offset, factors in ((1.0, (1.0, 1.0, 1.0)), (2.0, (0.8, 1.0, 1.5)), (3.0, (1.0, 1.0, 1.0))):
+            at = pixel_of(plain, pose, s + ahead, offset)
+            assert after[at] == pytest.approx(before[at] * np.array(factors), abs=2.0)
+
+
+def test_tints_reach_to_the_edges_and_are_the_same_in_the_shade():
+    plain, half = with_road(tint=[]), with_road(tint=[[0.0, 0.5, 0.5, 0.5]])
+    for s in (600.0, 1438.0):
+        for offset in (-2.5, 2.5):
+            assert road_ahead(half, s, offset) == pytest.approx(0.5 * road_ahead(plain, s, offset), abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("tint", "says"),
+    [
+        ([[1.0, 1.0, 1.0, 1.0], [0.5, 1.0, 1.0, 1.0]], r"tint\[1\]: the offset must rise"),
+        ([[0.0, 1.0, 1.0, 1.6]], r"tint\[0\]: must lie within \[0.5, 1.5\]"),
+        ([[8.0, 1.0, 1.0, 1.0]], r"tint\[0\]: must lie within \[-7, 7\]"),
+    ],
+)
+def test_wrong_tints_are_refused(tint, says):
+    with pytest.raises(TrackError, match=says):
+        with_road(tint=tint)
 
 
 def test_a_road_is_equally_dark_in_the_shade_wherever_one_looks():

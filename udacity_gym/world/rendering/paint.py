@@ -36,6 +36,9 @@ from udacity_gym.world.scene.scene_arrays import (
     LINED,
     RAISED,
     STRIPED,
+    TINT_REACH,
+    TINT_STEP,
+    TINT_UNIT,
     WALL_UNIT,
     Air,
     Gloss,
@@ -54,8 +57,6 @@ SKYLIGHT = F(1.2)
 
 Measured on recordings of the jungle, where it does not depend on the direction of view.
 """
-LANE_BLEND = F(1.5)
-"""m over which the asphalt of the left half of the road turns into that of the right one."""
 PIXEL_MARGIN = F(0.5)
 """m, more than half the extent of a pixel in a row that does not show the edge of the road besides."""
 LINE_BLUR = F(0.55)
@@ -73,6 +74,7 @@ many m."""
 FINE_TEXELS, FINE_FOOTPRINT, COARSE_TEXELS = F(12.0), F(14.0), F(1.5)
 """Texels per m of the ground's two patterns; the finer one is a little smoother than its texels are small."""
 
+_TINT_END, _TINTS_PER_METRE = F(TINT_REACH), F(1.0 / TINT_STEP)
 _ZERO = F(0.0)
 _ONE = F(1.0)
 _HALF = F(0.5)
@@ -184,15 +186,15 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             green[row, lane] = g * (_ONE + SHOULDER_GREEN * shoulder)
             blue[row, lane] = diffuse * colour.blue + direct * sunlit.blue
             share[row, lane] = _ONE
-        if road.left_lighter == _ZERO:
+        if scene.tints.shape[0] == 0:
             continue
         for e in range(LANES):
             lane = np.uint64(e)
-            left = min(max(_HALF - d[row, lane] * (_ONE / LANE_BLEND), _ZERO), _ONE)
-            lighter = _ONE + road.left_lighter * left
-            red[row, lane] *= lighter
-            green[row, lane] *= lighter
-            blue[row, lane] *= lighter
+            offset = min(max(d[row, lane], -_TINT_END), _TINT_END)
+            tint = scene.tints[index(np.int32((offset + _TINT_END) * _TINTS_PER_METRE + _HALF))]
+            red[row, lane] *= channel(tint, 0) * TINT_UNIT
+            green[row, lane] *= channel(tint, 8) * TINT_UNIT
+            blue[row, lane] *= channel(tint, 16) * TINT_UNIT
 
 
 @kernel

@@ -33,6 +33,11 @@ behind the end of the lap, for pixels that show both."""
 SLOPE_UNIT = F(2.0**-12)
 """m per m, unit of `SceneArrays.slopes`."""
 
+TINT_REACH, TINT_STEP = 7.0, 0.05
+"""m from the middle of the road to either end of the table of tints; m between two of its entries."""
+TINT_UNIT = F(1.0 / 170.0)
+"""Unit of the factors in the table of tints, which are bytes and so reach up to 1.5."""
+
 FULL_SUN = 150.0
 """Value of a cell of the light map on which the sun shines as on level ground."""
 
@@ -70,7 +75,6 @@ class Road(NamedTuple):
         kerb_top: where the concrete kerb ends; the edge of the road without one.
         kerb_rise: m, height of the concrete kerb; 0 without one.
         farthest_wall: the farthest wall of a bridge, 0 without bridges.
-        left_lighter: share by which asphalt is lighter left of the middle.
         asphalt_texels, asphalt_texels_across: texels of asphalt per m along the road and across it.
         cobble_texels, cobble_texels_across: texels of cobblestones per m along the road and across it.
         spacing: m between two samples of the centre line.
@@ -89,7 +93,6 @@ class Road(NamedTuple):
     kerb_top: F
     kerb_rise: F
     farthest_wall: F
-    left_lighter: F
     asphalt_texels: F
     asphalt_texels_across: F
     cobble_texels: F
@@ -250,6 +253,9 @@ class SceneArrays(NamedTuple):
         paint: (n,) float32, m of paint on the centre line from the start to each position, every `PAINT_STEP`
             m from `PAINT_MARGIN` before the start to as much behind the end.
         palette: `Palette`, packed.
+        tints: (n,) int32, how the colour of asphalt changes across the road, every `TINT_STEP` m from
+            `TINT_REACH` m left of its middle to as much right of it: factors of red (lowest byte), green and
+            blue, in `TINT_UNIT`. Empty where it does not change.
         textures: (3 * textures.SIZE,) float32, patterns of asphalt, cobblestones and ground.
         air: `Air`, packed.
         light_frame: `LightFrame`, packed.
@@ -271,6 +277,7 @@ class SceneArrays(NamedTuple):
     sides: NDArray[np.int32]
     paint: NDArray[np.float32]
     palette: NDArray[np.float32]
+    tints: NDArray[np.int32]
     textures: NDArray[np.float32]
     air: NDArray[np.float32]
     light_frame: NDArray[np.float32]

@@ -35,6 +35,9 @@ from udacity_gym.world.scene.scene_arrays import (
     RAISED,
     SLOPE_UNIT,
     STRIPED,
+    TINT_REACH,
+    TINT_STEP,
+    TINT_UNIT,
     WALL_UNIT,
     Air,
     Deck,
@@ -146,6 +149,7 @@ def _build(content: str) -> Scene:
             sides=_sides(track, daylight).ravel(),
             paint=_paint(track),
             palette=pack(_palette(track)),
+            tints=_tints(track.file.road),
             textures=_patterns(track.file.road.grain_size, rng),
             air=pack(daylight.air()),
             light_frame=pack(lit.frame),
@@ -204,7 +208,6 @@ def _road(track: Track) -> Road:
         kerb_top=F(edge + (KERB_DEPTH if road.kerb else 0.0)),
         kerb_rise=F(KERB_RISE if road.kerb else 0.0),
         farthest_wall=F(farthest_wall),
-        left_lighter=F(road.left_lighter),
         asphalt_texels=F(ASPHALT_TEXELS),
         asphalt_texels_across=F(ASPHALT_TEXELS_ACROSS),
         cobble_texels=F(COBBLE_TEXELS),
@@ -275,6 +278,16 @@ def _palette(track: Track) -> Palette:
         edge_line=Rgb.of(PAINTS[road.edge_line.colour]),
         centre_line=Rgb.of(PAINTS[(road.centre_line or EDGE_LINE).colour]),
     )
+
+
+def _tints(road: RoadOfFile) -> NDArray[np.int32]:
+    """How the colour of the asphalt changes across the road, see `SceneArrays.tints`."""
+    if not road.tint:
+        return np.zeros(0, np.int32)
+    offsets, *channels = np.array(road.tint, np.float64).T
+    at = np.arange(-TINT_REACH, TINT_REACH + TINT_STEP / 2, TINT_STEP)
+    factors = np.stack([np.interp(at, offsets, channel) for channel in channels], axis=1)
+    return pack_colours(factors / TINT_UNIT, np.zeros(len(at)))
 
 
 def _line(track: Track) -> NDArray[np.float32]:

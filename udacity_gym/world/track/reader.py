@@ -102,7 +102,7 @@ class _Reader:
         return value
 
     def row(self, cls: type[Any], value: Any, path: str) -> Any:
-        hints = typing.get_type_hints(cls).values()
+        hints = typing.get_type_hints(cls, include_extras=True).values()
         entries = self.list(value, path, f"[{', '.join(cls._fields)}]", len(hints))
         return cls(*(self.value(hint, entry, path) for hint, entry in zip(hints, entries, strict=True)))
 

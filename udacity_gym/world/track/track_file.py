@@ -19,7 +19,7 @@ from udacity_gym.errors import TrackError
 from udacity_gym.world.track.reader import RGB, Range, read
 
 FORMAT, VERSION = "udacity-gym-track", 2
-"""Version 1 has no `Line.dashes`, no `Surroundings.shade` and no boards among the objects."""
+"""Version 1 has no `Line.dashes`, no `Road.tint`, no `Surroundings.shade` and no boards among the objects."""
 READABLE = (1, VERSION)
 CLOSURE_TOLERANCE = 0.5
 """m by which the end of a loop may miss its start."""
@@ -100,6 +100,15 @@ class RoadPoint(NamedTuple):
 
     s: float
     offset: float
+
+
+class Tint(NamedTuple):
+    """Colour of the asphalt at an offset from the centre line, as factors of the road's colour."""
+
+    offset: Annotated[float, Range(-WIDEST, WIDEST)]
+    red: Annotated[float, Range(0.5, 1.5)]
+    green: Annotated[float, Range(0.5, 1.5)]
+    blue: Annotated[float, Range(0.5, 1.5)]
 
 
 class LandPoint(NamedTuple):
@@ -194,7 +203,8 @@ class Road:
         grain_size: size of its largest blotches.
         gloss: how its brightness depends on the direction of view.
         sunlight: RGB of the sunlight that it throws back, relative to its colour.
-        left_lighter: share by which the asphalt is lighter in the left half of the road.
+        tint: how the colour of the asphalt changes across the road, from left to right. Between two entries
+            it is interpolated; beyond the outer ones it stays.
         crown: slope of the road's halves, down from its middle. Only the sunlight on them depends on it.
         edge_line: the line at ``lane_half_width``.
         centre_line: the line in the middle, if there is one.
@@ -210,7 +220,7 @@ class Road:
     grain_size: Annotated[float, Range(0.05, 3.0)] = 1.875
     gloss: Gloss = LAKE_GLOSS
     sunlight: Colour = (1.107, 0.991, 0.894)
-    left_lighter: Annotated[float, Range(-0.5, 0.5)] = 0.0
+    tint: tuple[Tint, ...] = ()
     crown: Annotated[float, Range(0.0, 0.5)] = 0.0
     edge_line: Line = EDGE_LINE
     centre_line: Line | None = None
@@ -457,6 +467,12 @@ class _Check:
         self.within(lane, "road.lane_half_width", 0.5, half)
         self.within(road.reference_offset, "road.reference_offset", -half, half)
         self.within(road.level, "road.level", half, WIDEST)
+        before = -math.inf
+        for i, tint in enumerate(road.tint):
+            if tint.offset <= before:
+                problem = f"the offset must rise from one to the next, got {tint.offset:g} after {before:g}"
+                self.refuse(f"road.tint[{i}]", problem)
+            before = tint.offset
         if road.edge_line.kind == "dashed":
             self.refuse("road.edge_line.kind", "must be one of solid, double, got 'dashed'")
         if road.edge_line is not EDGE_LINE:
