@@ -239,7 +239,7 @@ class Builder:
         return nn.Sequential(pad, pool, _Affine(1.0 / pool(pad(torch.ones_like(x[:, :1]))), 0.0))
 
     def _flatten(self, layer: Layer, _weights: Weights, _x: Tensor) -> nn.Module:
-        # Since 2.2, Keras moves channels that come first to the end before it flattens, if told so.
+        # Since 2.2, Keras moves channels that come first to the end before it flattens, if it is set so.
         said = layer.config.get("data_format")
         if said == "channels_first" and not self.channels_first:
             self._refuse(layer, "it moves channels that come first, but here they come last")

@@ -1,7 +1,6 @@
 from . import (
     batch as batch,
     checkpoint as checkpoint,
-    chunks as chunks,
     device as device,
     ensemble as ensemble,
     export as export,

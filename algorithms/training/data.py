@@ -219,7 +219,7 @@ class Frames:
         return np.stack(columns, axis=1) if columns else np.empty((len(self), 0), np.float32)
 
     def measurements(self, names: Sequence[str]) -> Floats:
-        """What a policy is told besides images, as a driver would tell it at each row.
+        """Measurements that a policy gets besides images, as a driver gives them to it at each row.
 
         Steering, throttle and brake are those in force when the image was taken, so those of the row before;
         0 where an episode begins, or after a cut in it, see `MAX_FRAME_GAP`.
