@@ -1,17 +1,24 @@
 """Images per second of the renderer around the lap of every track, on one core and on two.
 
-    python benchmarks/renderer_speed.py             # about two minutes
-    python benchmarks/renderer_speed.py --profile   # and where the time of an image goes
+    python benchmarks/renderer_speed.py                    # about two minutes
+    python benchmarks/renderer_speed.py --profile          # and where the time of an image goes
+    python benchmarks/renderer_speed.py --against FOLDER   # compared with another checkout of the project
 
 Every round draws images at places all around the lap; printed are the median over rounds by the
 clock on the wall and by the processor time of this process (the fairer figure where other programs
 share the cores), and the best place-by-place figure (what an undisturbed core reaches).
+
+--against compares this checkout with another one, which `git worktree add FOLDER COMMIT` makes. Each has a
+process of its own. They draw the same lap in turns, so that whatever else the machine does slows both down.
+Printed are images per second of processor time, and how much faster this checkout is in each pair of turns:
+the median, and between what the middle half of the pairs lies.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import inspect
 import os
 import platform
@@ -22,6 +29,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -51,6 +59,7 @@ class Args:
         rounds: times around the lap.
         profile: measure where the time goes, too.
         processes: how many draw at once in the last table; 0 leaves it out.
+        against: folder of another checkout, which is compared with this one; nothing else is measured.
     """
 
     tracks: str = ",".join(TRACKS)
@@ -58,6 +67,7 @@ class Args:
     rounds: int = 5
     profile: bool = False
     processes: int = 2
+    against: str = ""
 
 
 def places_around(track: Track, places: int, cameras: int = 1) -> list[NDArray[np.float32]]:
@@ -100,6 +110,83 @@ def in_processes(track: str, args: Args) -> float:
         for _ in range(args.processes)
     ]
     return sum(float(process.communicate()[0].split()[-1]) for process in running)
+
+
+SERVE = "serve"
+"""First argument of a process that draws laps for `compare`."""
+
+
+def serve(track_name: str, places: int) -> None:
+    """Draw a lap for every line of the standard input; answer with the processor's seconds."""
+    track = Track.load(track_name)
+    rig, rows = CameraRig(track), places_around(track, places)
+    out, digest = np.empty((1, rig.height, rig.width, 3), np.uint8), hashlib.sha256()
+    for row in rows:
+        rig.renderer.render(row, out, [0])
+        digest.update(out)
+    print(Path(renderer.__file__).resolve(), digest.hexdigest(), sep="\n", flush=True)
+    for _ in sys.stdin:
+        begun = time.process_time()
+        for row in rows:
+            rig.renderer.render(row, out, [0])
+        print(time.process_time() - begun, flush=True)
+
+
+class Checkout:
+    """A process that draws laps with a checkout's renderer.
+
+    Attributes:
+        digest: of the images of a lap.
+    """
+
+    def __init__(self, folder: Path, track: str, places: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, SERVE, track, str(places)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(folder)},
+        )
+        used = Path(self._read())
+        if folder not in used.parents:
+            raise SystemExit(f"{folder} has no package udacity_gym: Python imported {used}")
+        self.digest = self._read()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("the checkout's renderer failed, see above")
+        return line.strip()
+
+    def lap(self) -> float:
+        """Draw a lap; the processor's seconds."""
+        assert self._process.stdin is not None
+        print(file=self._process.stdin, flush=True)
+        return float(self._read())
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def compare(args: Args) -> None:
+    """Print how fast this checkout draws compared with another one."""
+    here, there = Path(__file__).resolve().parent.parent, Path(args.against).resolve()
+    print(f"{'320x160':<10}{'there':>9}{'here':>9}   images/s of processor time; here is faster by")
+    for track in args.tracks.split(","):
+        checkouts = [Checkout(folder, track, args.places) for folder in (there, here)]
+        pairs = np.array([[each.lap() for each in checkouts] for _ in range(1 + 10 * args.rounds)])[1:]
+        low, middle, high = 100 * (np.percentile(pairs[:, 0] / pairs[:, 1], [25, 50, 75]) - 1)
+        rates = args.places / np.median(pairs, axis=0)
+        images = "the same images" if len({each.digest for each in checkouts}) == 1 else "other images"
+        print(
+            f"{track:<10}{rates[0]:>9,.0f}{rates[1]:>9,.0f}"
+            f"   {middle:+.1f} % ({low:+.1f} to {high:+.1f}), {images}",
+            flush=True,
+        )
+        for each in checkouts:
+            each.close()
 
 
 @intrinsic  # type: ignore[misc]
@@ -204,6 +291,9 @@ def profile(tracks: list[Track], args: Args) -> None:
 
 def main() -> None:
     """Measure and print."""
+    if sys.argv[1:2] == [SERVE]:
+        serve(sys.argv[2], int(sys.argv[3]))
+        return
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     for name, default in vars(Args()).items():
@@ -212,6 +302,9 @@ def main() -> None:
         else:
             parser.add_argument(f"--{name}", type=type(default), default=default)
     args = Args(**vars(parser.parse_args()))
+    if args.against:
+        compare(args)
+        return
     tracks = [Track.load(name) for name in args.tracks.split(",")]
     if args.processes < 0:  # one of several
         rig = CameraRig(tracks[0])

@@ -45,7 +45,7 @@ _HALF = F(0.5)
 
 @kernel
 def find_cards(projection: Projection, scene: SceneArrays, scratch: Scratch) -> int:
-    """Project the cards into the image and sort those in it, farthest first.
+    """Project the cards into the image and sort those in it, nearest first.
 
     A counting sort: the bins are eighths of octaves of the depth, read off the bits of its float32 (the
     exponent and the first three bits of the mantissa). Within a bin cards keep the order of the scene.
@@ -84,7 +84,7 @@ def find_cards(projection: Projection, scene: SceneArrays, scratch: Scratch) -> 
         if outside or high < SMALLEST_CARD or count == VISIBLE_CARDS:
             continue
         octave_eighth = np.int64((F(depth).view(np.int32) - 0x3F800000) >> 20)
-        bin_ = CARD_BINS - 1 - min(max(octave_eighth, 0), CARD_BINS - 1)
+        bin_ = min(max(octave_eighth, 0), CARD_BINS - 1)
         visible[count, CARD_DEPTH], visible[count, CARD_MIDDLE] = depth, middle
         visible[count, CARD_FOOT], visible[count, CARD_VARIANT] = foot, card.variant
         visible[count, CARD_WIDTH], visible[count, CARD_HEIGHT] = wide, high
@@ -104,7 +104,9 @@ def find_cards(projection: Projection, scene: SceneArrays, scratch: Scratch) -> 
 def draw_cards(
     projection: Projection, count: int, scene: SceneArrays, scratch: Scratch, image: Image
 ) -> None:
-    """Draw the cards that `find_cards` found, farthest first; ``depth`` and ``labels`` go along.
+    """Draw the cards that `find_cards` found, nearest first; ``depth`` and ``labels`` go along.
+
+    What is hidden behind nearer cards is not drawn, and of cards that are equally far the first one is seen.
 
     Args:
         projection: the camera with its image.
@@ -160,7 +162,7 @@ def draw_cards(
                 colour = texels[np.uint64(line + min(tx >> 16, side - 1))]
                 tx += across
                 column = np.uint64(j)
-                if colour < 0 and depth[row, column] > far:  # the highest bit is set where opaque
+                if depth[row, column] > far and colour < 0:  # the highest bit is set where opaque
                     red = ((colour & 255) * clear + fog_r) >> 8
                     green = (((colour >> 8) & 255) * clear + fog_g) >> 8
                     blue = (((colour >> 16) & 255) * clear + fog_b) >> 8

@@ -463,6 +463,12 @@ def fog_share(air: Air, depth: F) -> F:
     return min(max((depth - air.fog_start) * air.fog_scale, _ZERO), _ONE)
 
 
+@inline
+def _to_byte(value: F) -> np.uint8:
+    """A channel's value, cut off at both ends and rounded down."""
+    return np.uint8(np.int32(min(max(value, _ZERO), F(255.0))))
+
+
 @kernel
 def finish(block: Block, scene: SceneArrays, scratch: Scratch, image: Image) -> None:
     """Put sky behind and fog before a block of pixels, and write it into the image; note the depth of all.
@@ -476,8 +482,9 @@ def finish(block: Block, scene: SceneArrays, scratch: Scratch, image: Image) -> 
         image: (height, width, 3) uint8, receives the block.
     """
     air, lanes, steps = unpack(Air, scene.air), lanes_of(block), steps_of(block)
-    t, covered, packed, depth = scratch.t, scratch.covered, scratch.packed, scratch.depth
+    t, covered, depth = scratch.t, scratch.covered, scratch.depth
     red, green, blue = scratch.red, scratch.green, scratch.blue
+    pixels, width = image.reshape(-1), block.projection.width  # flat: bytes in a row can be written together
     horizon, zenith, fog_colour = air.horizon, air.zenith, air.fog
     for i in range(block.bottom):
         row = np.uint64(i)
@@ -510,17 +517,20 @@ def finish(block: Block, scene: SceneArrays, scratch: Scratch, image: Image) -> 
                 red[row, lane] += fog * (fog_colour.red - red[row, lane])
                 green[row, lane] += fog * (fog_colour.green - green[row, lane])
                 blue[row, lane] += fog * (fog_colour.blue - blue[row, lane])
-        # Rounding and packing is vectorised; single bytes can only be written one by one.
-        for e in range(LANES):
-            lane = np.uint64(e)
-            r = np.int32(min(max(red[row, lane], _ZERO), F(255.0)))
-            g = np.int32(min(max(green[row, lane], _ZERO), F(255.0)))
-            b = np.int32(min(max(blue[row, lane], _ZERO), F(255.0)))
-            packed[lane] = r | (g << 8) | (b << 16)
-        for e in range(lanes):
-            column, colour = np.uint64(block.first + e), packed[np.uint64(e)]
-            image[row, column, RED] = np.uint8(colour & 255)
-            image[row, column, GREEN] = np.uint8((colour >> 8) & 255)
-            image[row, column, BLUE] = np.uint8(colour >> 16)
+        at = np.uint64(3 * (i * width + block.first))
+        if lanes == LANES:
+            for e in range(LANES):  # of constant length, so that it is vectorised
+                lane = np.uint64(e)
+                place = at + np.uint64(3) * lane
+                pixels[place + RED] = _to_byte(red[row, lane])
+                pixels[place + GREEN] = _to_byte(green[row, lane])
+                pixels[place + BLUE] = _to_byte(blue[row, lane])
+        else:
+            for e in range(lanes):
+                lane = np.uint64(e)
+                place = at + np.uint64(3) * lane
+                pixels[place + RED] = _to_byte(red[row, lane])
+                pixels[place + GREEN] = _to_byte(green[row, lane])
+                pixels[place + BLUE] = _to_byte(blue[row, lane])
         for e in range(lanes):
             depth[row, np.uint64(block.first + e)] = t[row, np.uint64(e)]

@@ -13,7 +13,7 @@ import numpy as np
 from udacity_gym.world.jit import LANES, F, kernel
 from udacity_gym.world.records import unpack
 from udacity_gym.world.rendering.rays import Block, Camera, lanes_of, steps_of
-from udacity_gym.world.rendering.sampling import height_at
+from udacity_gym.world.rendering.sampling import height_by_pairs
 from udacity_gym.world.rendering.scratch import Scratch
 from udacity_gym.world.scene.scene_arrays import Land, SceneArrays
 
@@ -68,7 +68,8 @@ def cast_columns(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
         px, py = bx + horizon * up.x, by + horizon * up.y
         for j in range(samples):
             k = np.uint64(j)
-            ground = height_at(scene.heights, land, east + distances[k] * px, north + distances[k] * py)
+            x, y = east + distances[k] * px, north + distances[k] * py
+            ground = height_by_pairs(scene.heights, land, x, y)
             drops[k] = ground - position.z
         # How far the ground is level: the rows that show it need no walk.
         level = drops[0]

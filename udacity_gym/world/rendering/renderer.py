@@ -77,15 +77,17 @@ class Overlays(NamedTuple):
 @kernel
 def _overlay(overlay: NDArray[np.uint8], first_row: int, image: Image) -> None:
     """Put an overlay over an image, in integers."""
-    for i in range(first_row, image.shape[0]):
-        for j in range(image.shape[1]):
-            row, column = np.uint64(i), np.uint64(j)
-            opacity = np.int32(overlay[row, column, _ALPHA])
-            if opacity > 0:
-                for c in range(3):
-                    under = np.int32(image[row, column, c]) * (255 - opacity)
-                    over = np.int32(overlay[row, column, c]) * opacity
-                    image[row, column, c] = np.uint8((under + over + 127) // 255)
+    over, under = overlay.reshape(-1), image.reshape(-1)  # flat, so that bytes in a row can be read together
+    width = image.shape[1]
+    for k in range(first_row * width, image.shape[0] * width):
+        pixel = np.uint64(k)
+        opacity = np.uint32(over[np.uint64(4) * pixel + _ALPHA])
+        for c in range(3):
+            channel = np.uint64(c)
+            place = np.uint64(3) * pixel + channel
+            mixed = np.uint32(under[place]) * np.uint32(np.uint32(255) - opacity)
+            mixed = np.uint32(mixed + np.uint32(over[np.uint64(4) * pixel + channel]) * opacity)
+            under[place] = np.uint8(np.uint32(mixed + np.uint32(127)) // np.uint32(255))
 
 
 @cached_kernel

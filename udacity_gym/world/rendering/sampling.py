@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
+from numba import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from udacity_gym.world.jit import F, index, inline
@@ -71,6 +74,42 @@ def flag(packed: np.int32, bit: int) -> F:
     return F(np.int32((packed >> bit) & np.int32(1)))
 
 
+@intrinsic  # type: ignore[misc, unused-ignore]
+def _load_pair(typing_context: Any, array: Any, first: Any) -> Any:
+    """`load_pair` in machine code: a load of 64 bits, which is then cut in halves."""
+    if array.dtype.bitwidth != 32 or array.ndim != 1 or array.layout != "C":
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        both, one = ir.IntType(64), ir.IntType(32)
+        data = context.make_array(array)(context, builder, arguments[0]).data
+        place = builder.gep(data, [arguments[1]], inbounds=True)
+        pair = builder.load(builder.bitcast(place, both.as_pointer()), align=4)
+        halves = (builder.trunc(pair, one), builder.trunc(builder.lshr(pair, both(32)), one))
+        kind = context.get_value_type(array.dtype)
+        return context.make_tuple(
+            builder, signature.return_type, [builder.bitcast(half, kind) for half in halves]
+        )
+
+    pair_type: Any = types.UniTuple
+    return pair_type(array.dtype, 2)(array, first), generate
+
+
+@inline
+def load_pair(array: NDArray[np.float32], first: np.uint64) -> tuple[F, F]:
+    """Two elements of an array that follow each other, loaded as one.
+
+    Fetching elements for the lanes of a vector takes as long as there are elements, however large they are.
+
+    Args:
+        array: (n,) float32.
+        first: index of the first of the two.
+    """
+    read: Any = _load_pair
+    pair: tuple[F, F] = read(array, first)
+    return pair
+
+
 @inline
 def cell_of(land: Land, x: F, y: F) -> Cell:
     """The cell of the ground's grid that a point is in; points outside the grid are moved to its edge.
@@ -95,6 +134,24 @@ def height_at(heights: NDArray[np.float32], land: Land, x: F, y: F) -> F:
     south_west, south_east = heights[index(node)], heights[index(node + np.int32(1))]
     north_west = heights[index(node + columns)]
     north_east = heights[index(node + columns + np.int32(1))]
+    return _between(cell, south_west, south_east, north_west, north_east)
+
+
+@inline
+def height_by_pairs(heights: NDArray[np.float32], land: Land, x: F, y: F) -> F:
+    """`height_at` with nodes loaded in pairs, which is quicker where little else is computed.
+
+    Vectors of pairs are half as long, so what is computed together with them may be rounded differently.
+    """
+    cell = cell_of(land, x, y)
+    south_west, south_east = load_pair(heights, index(cell.node))
+    north_west, north_east = load_pair(heights, index(cell.node + np.int32(land.columns)))
+    return _between(cell, south_west, south_east, north_west, north_east)
+
+
+@inline
+def _between(cell: Cell, south_west: F, south_east: F, north_west: F, north_east: F) -> F:
+    """Bilinear interpolation between the nodes of a cell."""
     south = south_west + cell.east * (south_east - south_west)
     north = north_west + cell.east * (north_east - north_west)
     return south + cell.north * (north - south)

@@ -62,14 +62,14 @@ class Scratch(NamedTuple):
         red, green, blue: colour, [0, 255] and above.
         road: share of the pixel that is road or kerb.
         reflections: `paint.reflection` of the road in the sun.
-        packed: (LANES,) int32, colours of a row.
+        found: (LANES,) int32, labels of a row's pixels.
         depth: (height, width) float32 m, of the whole image.
         labels: (height, width) uint8, what stands upright, see `sensors.Label`; the ground is `SKY` until
             `survey` looks at it.
         corners: (CORNERS, 3) float32, a face after clipping.
         cards: (VISIBLE_CARDS, CARD_FIELDS) float32, cards in the image.
         counts: (CARD_BINS + 1,) int64, cards in the bins.
-        order: (VISIBLE_CARDS,) int64, rows of ``cards``, farthest first.
+        order: (VISIBLE_CARDS,) int64, rows of ``cards``, nearest first.
     """
 
     distances: NDArray[np.float32]
@@ -94,7 +94,7 @@ class Scratch(NamedTuple):
     blue: NDArray[np.float32]
     road: NDArray[np.float32]
     reflections: NDArray[np.float32]
-    packed: NDArray[np.int32]
+    found: NDArray[np.int32]
     depth: NDArray[np.float32]
     labels: NDArray[np.uint8]
     corners: NDArray[np.float32]
@@ -133,7 +133,7 @@ class Scratch(NamedTuple):
             blue=plane(),
             road=plane(),
             reflections=plane(),
-            packed=np.zeros(LANES, np.int32),
+            found=np.zeros(LANES, np.int32),
             depth=np.zeros((height, width), np.float32),
             labels=np.zeros((height, width), np.uint8),
             corners=np.zeros((CORNERS, 3), np.float32),

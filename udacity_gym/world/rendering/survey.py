@@ -110,7 +110,7 @@ def note_ground(block: Block, scene: SceneArrays, scratch: Scratch, planes: Plan
     """Fill the planes of one image for the ground of a block, whose places are in the working memory."""
     projection, land, road = block.projection, unpack(Land, scene.land), unpack(Road, scene.road)
     steps, position = steps_of(block), unpack(Camera, projection.camera).position
-    t, s, d, found = scratch.t, scratch.s, scratch.d, scratch.packed
+    t, s, d, found = scratch.t, scratch.s, scratch.d, scratch.found
     east, north = position.x - land.west, position.y - land.south
     inverse_spacing, wet = _ONE / F(road.spacing), land.water + SHALLOW
     for i in range(block.bottom):
