@@ -116,7 +116,7 @@ def _record_train_evaluate(options: Options, recording: Recording | None, folder
         max_seconds=options.max_seconds,
         video=options.video,
         video_format=options.video_format,
-        speed_up=5.0,
+        speed_up=8.0,
         title=f"A PilotNet drives the {options.track} track",
         facts={
             "Demonstrations": _demonstrations(options, recording),
