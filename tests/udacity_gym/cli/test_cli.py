@@ -321,7 +321,7 @@ def ctrl_c():
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_record_that_is_interrupted_says_what_it_keeps_and_how_to_go_on(kind, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("udacity_gym.cli.record.make_expert", lambda *_: Interrupted(20, kind))
+    monkeypatch.setattr("udacity_gym.cli.record.make_expert", lambda *_, **__: Interrupted(20, kind))
     folder = tmp_path / "laps"
     before = signal.getsignal(signal.SIGTERM)
     assert main(["record", str(folder)]) == 130
@@ -344,7 +344,9 @@ def test_record_that_is_interrupted_says_what_it_keeps_and_how_to_go_on(kind, tm
 )
 def test_a_drive_that_is_terminated_leaves_nothing(arguments, step, tmp_path, monkeypatch, capsys):
     verb = arguments[0]
-    monkeypatch.setattr(f"udacity_gym.cli.{verb}.load_driver", lambda *_: Interrupted(step, signal.SIGTERM))
+    monkeypatch.setattr(
+        f"udacity_gym.cli.{verb}.load_driver", lambda *_, **__: Interrupted(step, signal.SIGTERM)
+    )
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 130
     assert "stopped by you" in capsys.readouterr().err
@@ -354,7 +356,9 @@ def test_a_drive_that_is_terminated_leaves_nothing(arguments, step, tmp_path, mo
 def test_a_recording_or_a_demo_terminated_before_its_first_frame_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for verb in ("record", "demo"):
-        monkeypatch.setattr(f"udacity_gym.cli.{verb}.make_expert", lambda *_: Interrupted(0, signal.SIGTERM))
+        monkeypatch.setattr(
+            f"udacity_gym.cli.{verb}.make_expert", lambda *_, **__: Interrupted(0, signal.SIGTERM)
+        )
     assert main(["record", "laps"]) == 130
     assert main(["demo", "--output", "new/demo"]) == 130
     assert list(tmp_path.iterdir()) == []
