@@ -90,10 +90,13 @@ class Environment:
         return self.run(self.program("udacity-gym"), *words, code=code)
 
     def install(self, requirement: str) -> None:
-        """Install with pip, in the versions of constraints.txt."""
+        """Install with pip, in the versions of constraints.txt.
+
+        Python compiles to bytecode what it imports; pip would compile everything, which is half of its work.
+        """
+        options = ("--quiet", "--disable-pip-version-check", "--no-compile")
         constraints = ("--constraint", str(ROOT / "constraints.txt"))
-        pip = (self.program("python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        self.run(*pip, *constraints, requirement)
+        self.run(self.program("python"), "-m", "pip", "install", *options, *constraints, requirement)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -169,7 +169,7 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory that it frees, up to `KEPT_MEMORY`, for its next allocations.
 
     Each step of a training on a CPU allocates and frees the same activations. By default, glibc gives them
-    back to the system and gets them anew, page by page, which is a fifth of the step.
+    back to the system and gets them anew, page by page, which is a sixth of the step.
 
     Returns:
         Whether the C library has this setting; glibc has it, others don't.
