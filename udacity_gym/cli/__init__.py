@@ -22,7 +22,7 @@ from importlib import import_module
 from typing import Any
 
 from udacity_gym import __version__
-from udacity_gym.cli.options import add_options, read_options
+from udacity_gym.cli.options import COMMON_OPTIONS, add_options, read_options
 from udacity_gym.errors import UdacityGymError
 from udacity_gym.installation import extra_of, hidden_package, missing
 from udacity_gym.progress import hide_progress
@@ -158,8 +158,8 @@ def make_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 def _add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that all verbs have."""
-    parser.add_argument("--quiet", action="store_true", help="show no progress bars")
-    parser.add_argument("--debug", action="store_true", help="show the full traceback of an error")
+    for name, description in COMMON_OPTIONS.items():
+        parser.add_argument(f"--{name}", action="store_true", help=description)
 
 
 def _add_verb(verbs: Any, name: str, options: type[Any]) -> argparse.ArgumentParser:

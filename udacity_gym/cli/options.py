@@ -16,6 +16,8 @@ T = TypeVar("T")
 PLACEHOLDERS: dict[Any, str] = {str: "NAME", int: "N", float: "X", Path: "PATH"}
 """Placeholders of values in ``--help``."""
 
+COMMON_OPTIONS = {"quiet": "show no progress bars", "debug": "show the full traceback of an error"}
+"""Options that all verbs have, with their help."""
 
 VIDEO_FORMAT = "format of videos; mp4 needs the extra [video]"
 """Help of the option ``--video-format``."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from udacity_gym.cli.options import (
     ADDRESS,
+    COMMON_OPTIONS,
     EXECUTOR,
     EXECUTOR_OPTION,
     WORKERS,
@@ -143,7 +144,7 @@ def add_late_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> N
     finder.add_argument("--algorithm", default=Options.algorithm)
     algorithm = finder.parse_known_args(list(words))[0].algorithm
     learner_class = find_learner(algorithm)
-    own = {field.name for field in fields(Options)} | {"debug", "help"}
+    own = {field.name for field in fields(Options)} | {*COMMON_OPTIONS, "help"}
     settings = [setting for setting in options_of(learner_class) or [] if setting.name not in own]
     group = parser.add_argument_group(f"settings of {algorithm}")
     for setting in settings:

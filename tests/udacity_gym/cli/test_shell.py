@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from udacity_gym.cli import VERBS, main
+from udacity_gym.cli import VERBS, main, make_parser
+from udacity_gym.cli.options import COMMON_OPTIONS
 from udacity_gym.installation import hidden_package, install_command
 
 SHELL = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
@@ -49,6 +50,14 @@ def test_a_verb_writes_no_bars_into_a_file_and_quiet_hides_them_everywhere(tmp_p
     record = f"{COMMAND} record {tmp_path}/drive --seconds 1"
     assert shell(record).stderr == ""
     assert main(["record", str(tmp_path / "other"), "--seconds", "0.5", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("option", COMMON_OPTIONS)
+@pytest.mark.parametrize("algorithm", ["bc", "thrifty_dagger"])
+def test_the_settings_of_a_learner_leave_the_common_options(algorithm: str, option: str) -> None:
+    pytest.importorskip("torch", reason='torch is not installed: pip install "udacity-gym[train]"')
+    words = ["train", "laps", "--algorithm", algorithm, f"--{option}"]
+    assert getattr(make_parser(words).parse_args(words), option)
 
 
 @SHELL
