@@ -30,7 +30,9 @@ def commands() -> list[str]:
     """All commands in the documentation, the benchmarks and the model cards, on one line each."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "udacity_gym").rglob("*.md")]
     texts = [path.read_text(encoding="utf-8") for path in (*pages, *SCRIPTS)]
-    return sorted({line for text in texts for line in re.findall(r"python (benchmarks/\w+\.py[^`\n]*)", text)})
+    return sorted(
+        {line for text in texts for line in re.findall(r"python (benchmarks/\w+\.py[^`\n]*)", text)}
+    )
 
 
 @pytest.mark.parametrize("command", commands())

@@ -17,10 +17,11 @@ from udacity_gym.files import digest_of
 def identity_of(driver: object) -> str | None:
     """Hash of a driver's contents, the same in every process.
 
-    The hash of a policy with ``save(folder)`` is that of its checkpoint, see also `in_precision`, and the hash
-    of a policy in an ONNX file is that of the file. The hash of any other driver covers the names of its classes and functions and
-    every value that it holds, but neither code nor the modules that the code is in. The built-in experts
-    leave out their state during a drive. Your own class does so if its ``__getstate__`` leaves it out.
+    The hash of a policy with ``save(folder)`` is that of its checkpoint, see also `in_precision`. The hash of
+    a policy in an ONNX file is that of the file. The hash of any other driver covers the names of its
+    classes and functions and every value that it holds, but neither code nor the modules that the code is in.
+    The built-in experts leave out their state during a drive. Your own class does so if its ``__getstate__``
+    leaves it out.
 
     Args:
         driver: a policy, an expert, or a function that makes one.
