@@ -10,8 +10,8 @@ and 95 % intervals are over the seeds of the trainings; two precisions are compa
 Each run is kept in the output folder, so that the same command continues after an interruption, and more
 seeds, methods or precisions add to those that are there. A run computes in one thread.
 
-    python benchmarks/policies.py                                                        the policies
-    python benchmarks/policies.py --methods PilotNet ACT --precision float32 bfloat16    the precisions
+    python benchmarks/policies.py --output policies
+    python benchmarks/policies.py --output policies --methods PilotNet ACT --precision float32 bfloat16
 """
 
 from __future__ import annotations

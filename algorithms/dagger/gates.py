@@ -73,7 +73,8 @@ class ThriftyGate:
     the expert takes 1. The less is left, the more novel or risky a state must be to call, and with nothing
     left nobody is called. The expert stays until the state is over, or until it owes `CREDIT` steps.
 
-    So in any n steps it drives at most ``budget * n + RESERVE + CREDIT`` of them, spread over all.
+    So in any n steps it drives at most ``budget * n + RESERVE + CREDIT`` of them, spread over all. Each
+    rollout has a copy of the gate, with an allowance of its own.
 
     Attributes:
         risk: [0, 1] how likely the car is to leave the road soon.
@@ -107,7 +108,7 @@ class ThriftyGate:
         share = self.budget / 2 * self._allowance / RESERVE
         if self._called:
             is_over = moment.discrepancy() < self.leave_discrepancy and risk <= self.leave_risk
-            self._called = not is_over and self._allowance > -CREDIT
+            self._called = not is_over and self._allowance + self.budget - 1 >= -CREDIT
         else:
             self._called = doubt > self.call_doubt.at(share) or risk > self.call_risk.at(share)
         self._allowance = min(self._allowance + self.budget - self._called, RESERVE)

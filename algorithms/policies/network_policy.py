@@ -303,9 +303,9 @@ class NetworkPolicy(Policy):
 
         Both are None without a latent variable, and when the network is not in training mode.
         """
-        encode = getattr(self.network, "encode", None)
-        if encode is None or not self.network.training:
+        if not getattr(self.network, "latent_size", 0) or not self.network.training:
             return None, None
+        encode: Any = self.network.encode
         with autocast(self.device, self.precision):
             mean, log_variance = encode(batch.targets.reshape(*batch.valid.shape, -1), batch.valid)
         latent = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)

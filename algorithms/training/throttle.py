@@ -47,7 +47,7 @@ def choose_throttle(
     if config.target_speed is not None:
         return replace(config, throttle="speed_control"), _explain("speed_control", "target_speed is given")
     if frames is not None and frames.logs_without("throttle"):
-        reason = "the recordings have no throttle"
+        reason = "the throttle was not recorded everywhere"
         return replace(config, throttle="speed_control"), _explain("speed_control", reason)
     if "speed" in config.inputs:
         return replace(config, throttle="learned"), _explain("learned", "the network gets the speed")

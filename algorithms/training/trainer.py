@@ -573,7 +573,8 @@ def check_initial(policy: NetworkPolicy, network: nn.Module, config: TrainingCon
     if shapes != expected:
         raise OptionError(
             f"{policy!r} can't be the initial policy of a {network_name(config.network)} with the actions "
-            f"{config.actions}: its weights differ; take a policy with the same network and actions"
+            f"{config.actions}: its weights differ; take a policy with the same network, actions, "
+            "inputs, cameras, past_frames, chunk_size and latent"
         )
 
 

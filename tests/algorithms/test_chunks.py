@@ -19,6 +19,7 @@ from algorithms import (
     Ensemble,
     Frames,
     NetworkPolicy,
+    PilotNet,
     Preprocessing,
     Training,
     TrainingConfig,
@@ -313,6 +314,19 @@ def test_act_drives_with_a_latent_variable_of_zero(tmp_path: Path) -> None:
     np.testing.assert_array_equal(policy.predict(image)[0], policy.predict(image)[0])
     with pytest.raises(OptionError, match="network 'PilotNet' can't take latent; ACT can"):
         NetworkPolicy.from_config(TrainingConfig(latent=8, throttle="learned"))
+
+
+class Autoencoder(PilotNet):
+    """A network with an ``encode`` of its own, which is no encoder of a latent variable."""
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("not for actions")
+
+
+def test_a_network_without_a_latent_variable_may_have_an_encoder() -> None:
+    policy = NetworkPolicy(Autoencoder(8), Preprocessing(), chunks=Chunks(4))
+    policy.network.train()
+    assert "kl" not in policy.loss(act_batch(policy))[1]
 
 
 def test_a_training_with_a_latent_variable_repeats_itself_and_resumes(tmp_path: Path) -> None:

@@ -43,7 +43,10 @@ from udacity_gym.cockpit.session import Session
 from udacity_gym.cockpit.workspace import Workspace
 from udacity_gym.driving import load_driver, load_policy as load_any_policy
 from udacity_gym.errors import OptionError
+from udacity_gym.evaluation import SUITES, Suite, scenarios
+from udacity_gym.evaluation.identity import identity_of
 from udacity_gym.experts import PurePursuit
+from udacity_gym.files import digest_of
 from udacity_gym.recording import open_recording
 
 QUICK: dict[str, Any] = {"epochs": 2, "steps_per_epoch": 3, "batch_size": 8, "threads": 2, "device": "cpu"}
@@ -249,6 +252,25 @@ def test_every_verb_that_drives_takes_the_device(
         "this build of torch is for CPUs only", "torch finds no GPU"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["policy"]
+
+
+def test_drives_in_another_precision_are_not_taken_for_the_same_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither from a folder with files, nor in Python."""
+    blink = Suite("blink-v1", scenarios(), seeds=(0,), max_seconds=0.2)
+    monkeypatch.setattr(SUITES, "find", lambda name: blink)
+    policy = NetworkPolicy(PilotNet(2), Preprocessing())
+    folder = policy.save(tmp_path / "policy")
+    command = ["evaluate", str(folder), "--suite", "blink-v1", "--output", str(tmp_path / "results")]
+    assert main(command) == main([*command, "--precision", "float32"]) == 0
+    assert main([*command, "--precision", "bfloat16"]) == 2
+    assert "choose another" in capsys.readouterr().err
+    kinds = [policy, Ensemble([policy, policy])]
+    before = [identity_of(kind) for kind in kinds]
+    assert before[0] == digest_of(folder)
+    policy.to(precision="bfloat16")
+    assert set(before).isdisjoint({identity_of(kind) for kind in kinds})
 
 
 def test_the_cockpit_drives_and_evaluates_on_its_device(

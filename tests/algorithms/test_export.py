@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -20,7 +21,7 @@ from algorithms.policies.networks import make_network
 from algorithms.policies.preprocessing import COLORS
 from udacity_gym.cli import main
 from udacity_gym.driving.chunks import Chunks
-from udacity_gym.driving.onnx_policy import KEY, OnnxPolicy
+from udacity_gym.driving.onnx_policy import KEY, PROVIDERS, OnnxPolicy
 from udacity_gym.driving.policy_inputs import ObservationError
 from udacity_gym.errors import CheckpointError, OptionError
 from udacity_gym.evaluation import evaluate
@@ -200,6 +201,24 @@ def test_what_can_not_be_exported_says_why(tmp_path: Path) -> None:
     rear = NetworkPolicy(network, Preprocessing(), cameras=("center", "rear"))
     with pytest.raises(OptionError, match="among center, left, right; it has rear"):
         rear.export(tmp_path / "model.onnx")
+
+
+def test_an_exported_policy_says_where_it_can_compute(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = OnnxPolicy(exported)
+    assert policy.to("auto", "float32").to("cpu").to().device == "cpu"
+    with pytest.raises(OptionError, match=r"device='cuda' is not available.*auto, cpu; .* onnxruntime-gpu"):
+        policy.to("cuda")
+    with pytest.raises(OptionError, match="computes in float32; load the checkpoint"):
+        policy.to(precision="bfloat16")
+    # A build for GPUs where there is none: onnxruntime then computes on the CPU.
+    available = [PROVIDERS["cpu"], PROVIDERS["cuda"]]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+    with pytest.warns(UserWarning, match="CUDAExecutionProvider"), pytest.raises(OptionError, match="no GPU"):
+        policy.to("cuda")
+    with pytest.warns(UserWarning, match="CUDAExecutionProvider"):
+        assert policy.to("auto").device == "cpu"
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt"])

@@ -272,7 +272,7 @@ def test_a_throttle_that_was_not_recorded_is_left_to_a_controller(
 ) -> None:
     poor = log_without(road_recording, tmp_path / "poor", "throttle", "brake")
     learner = BehavioralCloning(poor, **QUICK)
-    assert learner.throttle_reason == 'throttle="speed_control": the recordings have no throttle'
+    assert learner.throttle_reason == 'throttle="speed_control": the throttle was not recorded everywhere'
     assert learner.learn().actions == ("steering",)
 
 

@@ -353,8 +353,8 @@ def test_the_budget_of_thrifty_dagger_is_spread_over_the_round(budget: float, st
         drivers.append(decision.driver)
     by_expert = np.array(drivers) == "expert"
     driven = np.concatenate([[0], np.cumsum(by_expert)])
-    for steps in (100, 1000, 4000):  # in any so many steps
-        assert (driven[steps:] - driven[:-steps]).max() <= budget * steps + RESERVE + CREDIT + 1
+    for steps in (60, 67, 100, 1000, 4000):  # in any so many steps
+        assert (driven[steps:] - driven[:-steps]).max() <= budget * steps + RESERVE + CREDIT + 1e-9
     np.testing.assert_allclose(by_expert.reshape(4, -1).mean(axis=1), budget, atol=0.06)
 
 

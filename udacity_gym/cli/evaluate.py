@@ -152,6 +152,7 @@ def _compare(options: Options, suite_name: str) -> int:
     """Compare policies on a suite."""
     from udacity_gym.driving.loading import policy_path
     from udacity_gym.evaluation import SUITES, ForEachTrack, compare, run_suite, write_comparison
+    from udacity_gym.evaluation.identity import in_precision
     from udacity_gym.evaluation.suite_result import EPISODES
     from udacity_gym.executors import open_executor
     from udacity_gym.files import digest_of, find_policy, write_whole
@@ -179,7 +180,7 @@ def _compare(options: Options, suite_name: str) -> int:
                     folder=options.output / re.sub(r"[^\w.-]+", "-", name),
                     executor=opened,
                     cars=options.cars,
-                    identity=digest_of(path),  # an expert by name has no files
+                    identity=in_precision(digest_of(path), options.precision),  # an expert has no files
                     videos=options.incident_videos,
                     video_format=options.video_format,
                     progress=True,

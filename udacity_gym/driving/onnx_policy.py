@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +92,15 @@ class OnnxPolicy:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         try:
-            return onnxruntime.InferenceSession(str(self.path), options, providers=[PROVIDERS[device]])
+            session = onnxruntime.InferenceSession(str(self.path), options, providers=[PROVIDERS[device]])
         except Exception as error:  # onnxruntime has a class of its own for each reason, and shows none
             raise CheckpointError(f"{self.path} is no ONNX model, or a damaged one: {error}") from error
+        if PROVIDERS[device] not in session.get_providers():  # it then computes on the CPU, with a warning
+            raise OptionError(
+                f"device={device!r}: onnxruntime can't compute there, for example because there is no GPU or "
+                "no driver; choose cpu"
+            )
+        return session
 
     def to(self, device: str | None = None, precision: str | None = None) -> OnnxPolicy:
         """Compute on another device.
@@ -106,7 +114,7 @@ class OnnxPolicy:
             The policy itself.
 
         Raises:
-            OptionError: There is no such device, or the file has another precision.
+            OptionError: There is no such device, it does not work, or the file has another precision.
         """
         if precision not in (None, "float32"):
             raise OptionError(
@@ -115,7 +123,9 @@ class OnnxPolicy:
             )
         available = _onnxruntime().get_available_providers()
         devices = [name for name, provider in PROVIDERS.items() if provider in available]
-        chosen = devices[-1] if device == "auto" else device or self.device
+        if device == "auto":
+            return self._to_best(devices)
+        chosen = device or self.device
         if chosen not in devices:
             hint = "; CUDA needs the package onnxruntime-gpu" if chosen == "cuda" else ""
             raise OptionError(
@@ -124,6 +134,13 @@ class OnnxPolicy:
             )
         if chosen != self.device:
             self._session, self.device = self._open(chosen), chosen
+        return self
+
+    def _to_best(self, devices: Sequence[str]) -> OnnxPolicy:
+        """Compute on the last of some devices that works."""
+        for device in reversed(devices):
+            with contextlib.suppress(OptionError):
+                return self.to(device)
         return self
 
     def predict(

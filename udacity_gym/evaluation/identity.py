@@ -17,10 +17,11 @@ from udacity_gym.files import digest_of
 def identity_of(driver: object) -> str | None:
     """Hash of a driver's contents, the same in every process.
 
-    The hash of a policy with ``save(folder)`` is that of its checkpoint, and the hash of a policy in an ONNX
-    file is that of the file. The hash of any other driver covers the names of its classes and functions and
-    every value that it holds, but neither code nor the modules that the code is in. The built-in experts
-    leave out their state during a drive. Your own class does so if its ``__getstate__`` leaves it out.
+    The hash of a policy with ``save(folder)`` is that of its checkpoint, see also `in_precision`. The hash of
+    a policy in an ONNX file is that of the file. The hash of any other driver covers the names of its
+    classes and functions and every value that it holds, but neither code nor the modules that the code is in.
+    The built-in experts leave out their state during a drive. Your own class does so if its ``__getstate__``
+    leaves it out.
 
     Args:
         driver: a policy, an expert, or a function that makes one.
@@ -79,7 +80,25 @@ def saved(thing: Any) -> str | None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         thing.save(Path(folder) / "policy")
-        return digest_of(folder)
+        return in_precision(digest_of(folder), _precision_of(thing))
+
+
+def _precision_of(policy: Any) -> str | None:
+    """Precision of a policy, or of an ensemble's members; None if it has no choice of it."""
+    members = getattr(policy, "members", (policy,))
+    return "+".join(sorted({str(m.precision) for m in members if hasattr(m, "precision")})) or None
+
+
+def in_precision(identity: str | None, precision: str | None) -> str | None:
+    """Identity of a policy that computes in a precision, in which it drives differently.
+
+    Args:
+        identity: hash of the policy's files; None if it has none.
+        precision: such as "bfloat16"; None is "float32", in which the hash stays as it is.
+    """
+    if identity is None or precision in (None, "float32"):
+        return identity
+    return digits(f"{identity} {precision}".encode())
 
 
 def digits(content: bytes) -> str:

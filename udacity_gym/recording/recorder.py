@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import warnings
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -25,7 +26,7 @@ from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.progress import progress_bar
 from udacity_gym.recording.episodes import Recording
 from udacity_gym.recording.reader import open_recording
-from udacity_gym.recording.writer import RecordingWriter
+from udacity_gym.recording.writer import REACH, RecordingWriter
 from udacity_gym.telemetry import CAMERAS, Control, Image, Telemetry
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class Recorder:
         self._writer: RecordingWriter | None = None
         self._made: list[Path] = []
         self._weather: str | None = None
-        self._idle: list[dict[str, Any]] = []  # entries of the idle frames so far, as if they were not
+        # Entries of the idle frames so far, as if they were not; only the last ones can be replaced.
+        self._idle: deque[dict[str, Any]] = deque(maxlen=REACH)
 
     @property
     def folder(self) -> Path:

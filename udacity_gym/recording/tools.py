@@ -21,10 +21,11 @@ from udacity_gym.progress import progress_bar
 from udacity_gym.recording.balance import BINS, balanced
 from udacity_gym.recording.edits import Edit, edited_folder, log_crc, read_edits, write_edits
 from udacity_gym.recording.episodes import Episode, Recording
+from udacity_gym.recording.header import FIELDS
 from udacity_gym.recording.log import stamp
 from udacity_gym.recording.reader import EPISODE_GAP, open_recording
 from udacity_gym.recording.report import Report
-from udacity_gym.recording.writer import RecordingWriter, format_number
+from udacity_gym.recording.writer import RecordingWriter, format_number, header_line
 from udacity_gym.telemetry import CAMERAS, Image
 from udacity_gym.text import count
 
@@ -218,6 +219,8 @@ def fix(
 ) -> Recording:
     """Write a clean recording: only usable rows, edits applied, relative paths, Udacity's number format.
 
+    If numbers such as the throttle were not recorded, the log has a header and lacks their columns.
+
     Args:
         path: a recording.
         output: new folder for a clean copy. None rewrites the log in place; the old log is kept as
@@ -237,13 +240,14 @@ def fix(
     assert recording.storage is not None
     log = recording.log
     had_edits = bool(read_edits(recording.storage))
-    lines: list[str] = []
+    recorded = _recorded(recording)
+    lines = [] if len(recorded) == len(FIELDS) else [header_line(recorded)]
     starts: list[int] = []
     for episode in recording.episodes:
         starts.append(len(lines) + 1)
         for i in range(len(episode)):
             paths = [episode.name(c, i) if c in recording.cameras else "" for c in CAMERAS]
-            numbers = (episode.steering[i], episode.throttle[i], episode.brake[i], episode.speed_mph[i])
+            numbers = [getattr(episode, "speed_mph" if name == "speed" else name)[i] for name in recorded]
             lines.append(",".join([*paths, *map(format_number, numbers)]) + "\n")
     with replacing(log, RecordingError) as temporary:
         temporary.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
@@ -262,6 +266,8 @@ def fix(
 def merge(paths: PathOrPaths, output: str | PathLike[str], progress: bool = True) -> Recording:
     """Copy the episodes of recordings into one new folder, in Udacity's format with relative paths.
 
+    If numbers such as the throttle were not recorded, the log has a header and lacks their columns.
+
     Images are copied byte for byte. Episodes keep the time in the names of their images, unless that
     is before the end of the previous episode: it then gets a later time, so that episodes stay separate.
 
@@ -274,7 +280,8 @@ def merge(paths: PathOrPaths, output: str | PathLike[str], progress: bool = True
         The merged recording.
 
     Raises:
-        RecordingError: A recording can't be read, or the folder can't be written or is not empty.
+        RecordingError: A recording can't be read, a number was recorded in some of them only, or the folder
+            can't be written or is not empty.
     """
     recording = open_recording(paths)
     return write_episodes(
@@ -284,6 +291,7 @@ def merge(paths: PathOrPaths, output: str | PathLike[str], progress: bool = True
         len(recording),
         "copying",
         progress,
+        _recorded(recording),
     )
 
 
@@ -294,6 +302,7 @@ def write_episodes(
     total: int | None = None,
     label: str = "writing",
     progress: bool = True,
+    numbers: Sequence[str] = FIELDS,
 ) -> Recording:
     """Write episodes to a new recording, atomically.
 
@@ -304,6 +313,7 @@ def write_episodes(
         total: number of frames, for the progress bar.
         label: text of the progress bar.
         progress: show a progress bar if it takes longer than a second.
+        numbers: columns of numbers, see `RecordingWriter`.
 
     Returns:
         The recording.
@@ -315,7 +325,7 @@ def write_episodes(
     with new_folder(output) as temporary:
         end = _NO_DATE
         with (
-            RecordingWriter(temporary, cameras, start=_NO_DATE) as writer,
+            RecordingWriter(temporary, cameras, start=_NO_DATE, numbers=numbers) as writer,
             progress_bar(progress, desc=label, total=total, unit=" frames", delay=1.0, leave=False) as bar,
         ):
             for episode in episodes:
@@ -368,6 +378,24 @@ def start_of(episode: Episode) -> datetime.datetime | None:
     """Local time of the first frame of an episode; None if the names of the images contain no time."""
     ms = stamp(episode.name("center", 0).rpartition("/")[2])
     return None if np.isnan(ms) else _EPOCH + datetime.timedelta(milliseconds=ms)
+
+
+def _recorded(recording: Recording) -> list[str]:
+    """Columns of numbers that a copy of a recording has, so that it lacks what the recording lacks.
+
+    Raises:
+        RecordingError: A number was recorded in some episodes only.
+    """
+    lacking = [episode.unrecorded for episode in recording.episodes]
+    nowhere = frozenset.intersection(*lacking) if lacking else frozenset()
+    in_part = [name for name in FIELDS if name not in nowhere and any(name in names for names in lacking)]
+    if in_part:
+        raise RecordingError(
+            f"{recording.path}: {', '.join(in_part)} recorded in some episodes and not in others, which one "
+            "log can't say; copy them to separate folders"
+        )
+    # A speed of 0 in all rows is read as one that was not recorded.
+    return [name for name in FIELDS if name not in nowhere or name == "speed"]
 
 
 def _copy_of(episode: Episode, cameras: Sequence[str]) -> NewEpisode:

@@ -19,6 +19,7 @@ import numpy as np
 from typing_extensions import Self
 
 from udacity_gym.errors import RecordingError
+from udacity_gym.recording.header import FIELDS
 from udacity_gym.recording.images import JPEG_START, PNG_START, encode_jpeg
 from udacity_gym.recording.log import read_log, stamps
 from udacity_gym.recording.reader import EPISODE_GAP, LOG_NAME
@@ -75,6 +76,8 @@ class RecordingWriter:
         start: local time of the first frame; by default now. With a given one, the same frames
             give the same bytes.
         append: go on with the recording that is in the folder, as a new episode.
+        numbers: columns of numbers, of `FIELDS`. With fewer than all, a header names the columns; the values
+            of the others are not written.
 
     Raises:
         RecordingError: The folder has a recording already and ``append`` is not set, ``start`` is
@@ -92,8 +95,10 @@ class RecordingWriter:
         absolute_paths: bool = False,
         start: datetime.datetime | None = None,
         append: bool = False,
+        numbers: Sequence[str] = FIELDS,
     ) -> None:
         self.folder = Path(folder)
+        self._columns = [i for i, name in enumerate(FIELDS) if name in numbers]
         self.cameras = _check_cameras(cameras)
         self._prefix = f"{IMAGE_FOLDER}/"
         if absolute_paths:
@@ -113,6 +118,9 @@ class RecordingWriter:
             (self.folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
             self._log = _AppendedFile(log, new=not append)
             self._side_file = _AppendedFile(self.folder / SIDE_FILE, new=False)
+            if len(self._columns) < len(FIELDS) and not self._log.size:
+                self._log.add(header_line(numbers))
+            self._header_size = self._log.size if len(self._columns) < len(FIELDS) else 0
         except FileExistsError as error:
             raise RecordingError(
                 f"{error.filename} exists already; choose another folder, or append=True to add an episode"
@@ -183,7 +191,8 @@ class RecordingWriter:
                 _write_image(self.folder / IMAGE_FOLDER / name, data)
                 image_bytes += len(data)
             self._side_file.add(_side_line(names["center"], entries))
-            self._log.add(",".join([*paths, *map(format_number, numbers)]) + "\n")
+            values = [format_number(numbers[i]) for i in self._columns]
+            self._log.add(",".join([*paths, *values]) + "\n")
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._side_file.truncate(frame.side_size)
@@ -336,7 +345,7 @@ class RecordingWriter:
         if self._closed:
             return
         self._closed = True
-        empty = not self._log.size
+        empty = self._log.size == self._header_size
         self._log.close()
         self._side_file.close()
         if not self._side_file.size:
@@ -461,6 +470,11 @@ def _write_image(path: Path, data: bytes) -> None:
         raise
 
 
+def header_line(numbers: Sequence[str]) -> str:
+    """Header of a log that has only some of the columns of numbers, in the order of `FIELDS`."""
+    return ",".join([*CAMERAS, *(name for name in FIELDS if name in numbers)]) + "\n"
+
+
 def format_number(value: float) -> str:
     """Write a number as C#'s ``float.ToString`` does on Unity's runtime.
 
@@ -535,8 +549,9 @@ def _last_stamp(log: Path) -> datetime.datetime | None:
     rows = read_log(log, FolderStorage(log.parent), log.name)
     if not rows.is_udacity:
         raise RecordingError(
-            f"{log} has other columns than Udacity's, so no rows can be added; "
-            f"udacity-gym data fix {log.parent} writes it in Udacity's format"
+            f"{log} has other columns than Udacity's, so no rows can be added; if it lacks none of them, "
+            f"udacity-gym data fix {log.parent} writes it in Udacity's format; otherwise record into another "
+            "folder"
         )
     times = stamps(rows.images["center"].names)
     times = times[np.isfinite(times)]

@@ -18,7 +18,7 @@ from udacity_gym.driving.handover import TABLE, Signal, State
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.experts import PurePursuit, ScriptedHuman
-from udacity_gym.recording import Recorder, open_recording
+from udacity_gym.recording import Recorder, open_recording, recorder, writer
 from udacity_gym.telemetry import CAMERAS
 
 DT = 1 / 15
@@ -299,6 +299,15 @@ def test_a_recorded_handover_skips_the_same_idle_steps(tmp_path, script, release
     extras, _ = recorded(tmp_path, Handover(Policy(), hands(script), release=release), len(script))
     by_human = [extra["driver"] == "human" and not extra.get("skipped") for extra in extras]
     assert "".join(" x"[is_shown] for is_shown in by_human) == labels
+
+
+def test_a_human_who_is_idle_for_long_can_go_on(tmp_path, monkeypatch):
+    """Only so many of the last frames can still become labels."""
+    monkeypatch.setattr(recorder, "REACH", 3)
+    monkeypatch.setattr(writer, "REACH", 3)
+    driver = GatedDriver(Policy(), Corrections(hands("..xx......xx"), release=5.0), HumanGate())
+    extras, _ = recorded(tmp_path, driver, 12)
+    assert "".join(" x"["expert_action" in extra] for extra in extras) == "  xx   xxxxx"
 
 
 def test_the_labels_of_an_expert_who_is_asked_at_every_step_are_all_kept(tmp_path):

@@ -18,6 +18,7 @@ from udacity_gym.evaluation import evaluate
 from udacity_gym.hub import policy_card
 
 NAMES = pretrained_names()
+COMMAND = "run: python benchmarks/pretrained.py --output udacity_gym/pretrained"
 IMAGE = np.random.default_rng(0).integers(0, 256, (160, 320, 3), np.uint8)
 
 
@@ -34,7 +35,7 @@ def test_each_is_small_and_has_a_card_with_its_results(name: str):
     assert results is not None
     facts = re.findall(r"^- (Data|Expert|Weights|Command): (.*)$", card, re.M)
     assert dict(facts).keys() == {"Data", "Expert", "Weights", "Command"}
-    assert card == policy_card(folder, name, results[1], dict(facts)), "run: python benchmarks/pretrained.py"
+    assert card == policy_card(folder, name, results[1], dict(facts)), COMMAND
     assert "[" in results[1], "intervals"
 
 

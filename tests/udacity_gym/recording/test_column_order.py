@@ -303,7 +303,6 @@ def test_steering_beyond_the_angle_of_the_wheels_is_refused(make_recording: Make
     "lines",
     [
         [",".join(SWAPPED), *lines_in(SWAPPED)],
-        lines_in((*CAMERAS, "steering")),
         [row(i / 10, f"{-12.5 + 5 * i},0.5,0,10") for i in range(6)],
     ],
 )
@@ -322,6 +321,39 @@ def test_rows_are_added_only_to_a_log_with_the_same_columns(
         writer.write({camera: make_image(0) for camera in CAMERAS}, 0.5, 0.25, 0.0, 3.0, 0.0)
     frame = open_recording(folder).episodes[-1][-1]
     assert (frame.steering, frame.throttle, frame.brake) == (0.5, 0.25, 0.0)
+
+
+@pytest.mark.parametrize("copy", [tools.fix, tools.merge])
+def test_a_copy_lacks_what_was_not_recorded(
+    make_recording: MakeRecording, tmp_path: Path, copy: Callable[..., Recording]
+) -> None:
+    """Zeros in its place would be learned."""
+    poor = make_recording(lines_in((*CAMERAS, "steering")), all_images())
+    steering = open_recording(poor).episodes[0].steering
+    for output in (tmp_path / "copy", tmp_path / "copy of the copy"):
+        recording = copy(poor, output, progress=False)
+        assert recording.episodes[0].unrecorded == {"throttle", "brake", "speed"}
+        assert recording.episodes[0].steering == pytest.approx(steering, abs=1e-7)
+        poor = output
+    lines = (poor / "driving_log.csv").read_text().splitlines()
+    assert (lines[0], len(lines)) == ("center,left,right,steering,speed", len(steering) + 1)
+    assert tools.fix(poor, progress=False).episodes[0].unrecorded == {"throttle", "brake", "speed"}
+    assert (poor / "driving_log.csv").read_text().splitlines() == lines
+    with pytest.raises(RecordingError, match=r"so no rows can be added; .* record into another folder"):
+        RecordingWriter(poor, append=True)
+    whole = tmp_path / "whole"
+    with RecordingWriter(whole) as writer:
+        writer.write({camera: make_image(0) for camera in CAMERAS}, 0.5, 0.25, 0.0, 3.0, 0.0)
+    with pytest.raises(RecordingError, match="throttle, brake, speed recorded in some episodes"):
+        tools.merge([poor, whole], tmp_path / "both", progress=False)
+    assert not (tmp_path / "both").exists()
+
+
+def test_a_recording_with_a_header_and_no_frame_leaves_nothing_behind(tmp_path: Path) -> None:
+    with RecordingWriter(tmp_path, numbers=("steering",)) as writer:
+        writer.write({camera: make_image(0) for camera in CAMERAS}, 0.5, 0.25, 0.0, 3.0, 0.0)
+        writer.discard_last()
+    assert not list(tmp_path.iterdir())
 
 
 FLOATS = st.floats(0, 1, width=32)

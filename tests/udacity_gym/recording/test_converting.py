@@ -530,6 +530,14 @@ def test_minari_gets_rewards_and_terminations(drive_off_the_road: Recording, tmp
     assert [bool(episode.terminations[-1]) for episode in episodes] == [True] * (len(episodes) - 1) + [False]
 
 
+def test_numbers_that_were_not_recorded_are_announced(tmp_path: Path) -> None:
+    with RecordingWriter(tmp_path / "drive", numbers=("steering", "speed")) as writer:
+        for i in range(3):
+            writer.write({camera: make_image(i) for camera in CAMERAS}, 0.1, 0.5, 0.0, 5.0, i / 15)
+    with pytest.warns(UserWarning, match="not recorded, .*no value to learn from: throttle, brake$"):
+        convert.save(open_recording(tmp_path / "drive"), tmp_path / "tub", "donkeycar")
+
+
 def test_minari_warns_where_rewards_were_not_recorded(recording: Recording, tmp_path: Path) -> None:
     need("minari")
     with pytest.warns(UserWarning, match="no rewards in 2 of 2 episodes.*useless for reinforcement"):

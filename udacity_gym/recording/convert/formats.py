@@ -7,6 +7,7 @@ converted.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, cast
 
 from udacity_gym.errors import OptionError
 from udacity_gym.recording.episodes import Recording
+from udacity_gym.recording.header import FIELDS
 
 FORMATS = ("lerobot", "minari", "huggingface", "imitation", "donkeycar")
 """Formats that recordings can be converted to and from."""
@@ -21,6 +23,8 @@ FORMATS = ("lerobot", "minari", "huggingface", "imitation", "donkeycar")
 
 def save(recording: Recording, folder: str | PathLike[str], to: str) -> Path:
     """Convert a recording.
+
+    Warns where numbers were not recorded, such as the throttle: they are 0 in the data set.
 
     Args:
         recording: with its edits; see the format's module for what of it is kept.
@@ -35,7 +39,15 @@ def save(recording: Recording, folder: str | PathLike[str], to: str) -> Path:
         MissingDependencyError: The format needs a package that is not installed.
         RecordingError: An image can't be read, or the folder can't be written.
     """
-    return cast(Path, _module(to).save(recording, Path(folder)))
+    module = _module(to)
+    unrecorded = frozenset[str]().union(*(episode.unrecorded for episode in recording.episodes))
+    if unrecorded:
+        warnings.warn(
+            f"{recording.path}: not recorded, so that it is 0 in the data set, which is no value to learn "
+            f"from: {', '.join(name for name in FIELDS if name in unrecorded)}",
+            stacklevel=2,
+        )
+    return cast(Path, module.save(recording, Path(folder)))
 
 
 def load(folder: str | PathLike[str], output: str | PathLike[str], origin: str) -> Recording:
