@@ -544,6 +544,7 @@ def cross_tables(results: Sequence[dict[str, Any]]) -> str:
         networks = ("real", "twin", "ratio")
         rows.append([title, *(mean([result[name][which] for result in results]) for name in networks)])
     drives = [result["drive"] for result in results]
+    autonomy = mean_estimate([drive["autonomy"] for drive in drives], 0.0, 1.0)
     interventions = ", ".join(str(drive["interventions"]) for drive in drives)
     return "\n".join(
         (
@@ -552,7 +553,7 @@ def cross_tables(results: Sequence[dict[str, Any]]) -> str:
             "\nThe network of real rows",
             f"  steers on real and drawn images of the same poses: correlation "
             f"{mean([result['one network on both'] for result in results])}",
-            f"  drives in the twin: autonomy {mean([d['autonomy'] for d in drives], 1, 100)} %, "
+            f"  drives in the twin: autonomy {autonomy.text(1, 100)} %, "
             f"interventions by seed {interventions}",
         )
     )
