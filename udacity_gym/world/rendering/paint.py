@@ -52,7 +52,7 @@ from udacity_gym.world.scene.textures import ASPHALT, COBBLESTONES, GROUND
 
 SHOULDER_RED, SHOULDER_GREEN, SHOULDER_CALM = F(0.06), F(0.04), F(0.4)
 """How much more red and green the asphalt outside the edge lines is, and how much less grainy."""
-SKYLIGHT = F(1.2)
+SKYLIGHT = F(1.055)
 """Brightness of a road in the shade, relative to its colour in diffuse light.
 
 Measured on recordings of the jungle, where it does not depend on the direction of view.

@@ -40,7 +40,7 @@ on it is no more than on level ground.
 
 Cliffs are rough and shade themselves. Measured on recordings of the jungle.
 """
-MEASURED = 5.0
+MEASURED = 7.5
 """m from the centre line within which the shade of a track file holds."""
 
 
@@ -207,9 +207,9 @@ def _measured(
     box: tuple[float, float, int, int],
     grid: Grid,
 ) -> None:
-    """Put the shade that a track file has on the road in place of the shadows that fell there."""
+    """Put the shade that a track file has on the road and verges in place of the shadows there."""
     west, south, columns, rows = box
-    road, dark = np.zeros((rows, columns), np.uint8), np.zeros((rows, columns), np.uint8)
+    near, dark = np.zeros((rows, columns), np.uint8), np.zeros((rows, columns), np.uint8)
 
     def cells(outline: Sequence[tuple[float, float]]) -> NDArray[np.int32]:
         poses = [track.pose_at(s, offset) for s, offset in _fine(outline)]
@@ -220,10 +220,10 @@ def _measured(
     for begin in np.arange(shade.begin, shade.end, _PIECE):
         end = min(begin + _PIECE, shade.end)
         around = [(begin, -MEASURED), (end, -MEASURED), (end, MEASURED), (begin, MEASURED)]
-        cv2.fillPoly(road, [cells(around)], 255, cv2.LINE_8, shift=4)
+        cv2.fillPoly(near, [cells(around)], 255, cv2.LINE_8, shift=4)
     if shade.outlines:  # all at once: what two outlines have in common stays clear
         cv2.fillPoly(dark, [cells(outline) for outline in shade.outlines], 255, cv2.LINE_AA, shift=4)
-    sunny[:] = np.where(road > 0, 1.0 - dark.astype(np.float32) / 255.0, sunny)
+    sunny[:] = np.where(near > 0, 1.0 - dark.astype(np.float32) / 255.0, sunny)
 
 
 def _fine(outline: Sequence[tuple[float, float]]) -> NDArray[np.float64]:

@@ -263,7 +263,7 @@ GRASSLAND = (Land("left", 0.0, 1.0, _GRASS), Land("right", 0.0, 1.0, _GRASS))
 
 @dataclass(frozen=True)
 class Shade:
-    """Where the road lies in shade between two positions; the sun shines on the rest of it there.
+    """Where the road and its verges lie in shade between two positions; the sun shines on the rest there.
 
     Attributes:
         outlines: corners of each shadow. What two of them have in common is in the sun, so that a shadow can
