@@ -1,6 +1,6 @@
 // The page: header, views, help.
 
-import { html, render, useEffect, useState } from "./vendor/preact-htm.js";
+import { html, render, useEffect, useLayoutEffect, useState } from "./vendor/preact-htm.js";
 import { clearError, connect, socketForTests, state } from "./link.js";
 import { always, enable, gamepad, listen } from "./input.js";
 import { Key, useStore } from "./parts.js";
@@ -32,8 +32,8 @@ function App() {
   useEffect(() => { const change = () => { clearError(); set(here()); }; addEventListener("hashchange", change); return () => removeEventListener("hashchange", change); }, []);
   const [, Body, commands] = VIEWS[view];
   const drives = view === "drive" || (view === "teach" && state.frame?.round != null);
-  useEffect(() => { if (commands) listen(commands); }, [view, drives]);
-  useEffect(() => { enable(drives); }, [drives]);
+  useLayoutEffect(() => { if (commands) listen(commands); }, [view, drives]);
+  useLayoutEffect(() => { enable(drives); }, [drives]);
   const problem = trouble(), { frame } = state;
   return html`<header><b>udacity-gym</b><nav aria-label="views">${Object.entries(VIEWS).map(([name, [word]]) => html`<a href=${`#${name}`} aria-current=${name === view ? "page" : undefined}>${word}</a>`)}</nav>
     <div class="status"><span class="where">${frame ? `${frame.setup.track} · ${frame.setup.conditions.replace("_", " ")}` : ""}</span>

@@ -1,6 +1,6 @@
 // Train and judge: trainings with their loss, evaluations with their table and films.
 
-import { html, useEffect, useState } from "./vendor/preact-htm.js";
+import { html, useEffect, useLayoutEffect, useState } from "./vendor/preact-htm.js";
 import { act, call, state } from "./link.js";
 import { listen } from "./input.js";
 import { clock, count, Option, Plot, Progress, titled, useAsked } from "./parts.js";
@@ -103,7 +103,7 @@ export function Judge() {
   const jobs = state.poll.jobs.filter((job) => ["train", "evaluate"].includes(job.kind)), done = jobs.filter((job) => job.state !== "running").length;
   const [contents] = useAsked(() => call("contents"), [state.online, done]);
   const [looked, look] = useState(null);
-  useEffect(() => { listen({}); }, []);
+  useLayoutEffect(() => { listen({}); }, []);
   if (!contents || !state.hello) return html`<main class="wide"><p class="soft">Looking through the workspace …</p></main>`;
   const older = contents.evaluations.filter((name) => !jobs.some((job) => job.name === name));
   return html`<main class="wide"><div class="two"><${TrainForm} contents=${contents} /><${EvaluateForm} contents=${contents} /></div>

@@ -1,6 +1,6 @@
 // Labels afterwards: the images of a round one after another, steering set with mouse or keys.
 
-import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { act, call } from "./link.js";
 import { listen } from "./input.js";
 import { count, Key, signed, useAsked } from "./parts.js";
@@ -50,7 +50,7 @@ export function Labelling({ name, left, done }) {
   }
   async function finish() { await save(); done(); }
   const turn = (by) => set((v) => Math.max(-1, Math.min(1, Math.round(100 * (v + by)) / 100)));
-  useEffect(() => listen({
+  useLayoutEffect(() => listen({  // at once: the next key must find what is shown now
     ArrowLeft: () => turn(-STEP), ArrowRight: () => turn(STEP), Enter: () => answer(steering), " ": () => answer(steering), x: () => answer("skip"), ArrowDown: () => set(0),
   }), [at, steering, every, all]);
   if (!all) return html`<div class="card">Opening the images …</div>`;

@@ -1,6 +1,6 @@
 // Look back: episodes, images, curves, findings, and rows marked as left out.
 
-import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { act, call, state } from "./link.js";
 import { listen } from "./input.js";
 import { clock, count, Key, Map, Option, plural, Plot, signed, titled, useAsked } from "./parts.js";
@@ -52,7 +52,7 @@ export function Recordings() {
   const edit = async (kind, more = {}) => { const seen = await act("edit", { name, kind, ...more }); if (seen) { choose(null); await load(name, number); } };
   const leaveOut = () => chosen && edit("leave_out", { rows: episode.row.slice(chosen[0], chosen[1] + 1) });
   const step = (by) => { play(false); go((i) => Math.max(0, Math.min(length - 1, i + by))); };
-  useEffect(() => listen({
+  useLayoutEffect(() => listen({  // at once: the next key must find what is shown now
     ArrowLeft: () => step(-1), ArrowRight: () => step(1), "Shift+ArrowLeft": () => step(-15), "Shift+ArrowRight": () => step(15),
     " ": () => play((p) => !p), x: leaveOut, "Ctrl+z": () => edit("undo"), Home: () => step(-length), End: () => step(length),
   }), [name, number, length, chosen, episode]);
