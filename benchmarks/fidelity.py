@@ -20,6 +20,7 @@ Recordings of others may carry no licence: keep the sheets to yourself.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import shutil
@@ -172,11 +173,22 @@ def find_poses(
 
     Returns:
         The frames, and the poses of all of them.
+
+    Raises:
+        SystemExit: The file keeps poses of another recording, or from another start.
     """
+    start = start or STARTS[track.name]
+    driven = hashlib.blake2b(np.ascontiguousarray(episode.steering).tobytes(), digest_size=16).hexdigest()
+    origin = f"steering {driven}, start {[float(value) for value in start]}, first {first}"
     if path.exists():
-        return load_poses(path)
-    frames, aligned = reconstruct(episode, track, start or STARTS[track.name], first)
-    save_poses(path, frames, aligned)
+        with np.load(path) as kept:
+            if "origin" not in kept or str(kept["origin"]) != origin:
+                raise SystemExit(
+                    f"{path} has the poses of another recording or start: give another --output, or delete it"
+                )
+            return kept["frames"].tolist(), Alignment(*(kept[name] for name in Alignment._fields))
+    frames, aligned = reconstruct(episode, track, start, first)
+    np.savez(path, frames=frames, origin=np.array(origin), **aligned._asdict())
     return frames, aligned
 
 
@@ -202,17 +214,6 @@ def reconstruct(
     frames = list(range(first, some[-1] + 1))
     expected = np.stack([np.interp(frames, some, rough[:, c]) for c in range(3)], axis=1)
     return frames, aligner.smooth(image, frames, driven, turned, expected)
-
-
-def save_poses(path: Path, frames: list[int], aligned: Alignment) -> None:
-    """Keep poses."""
-    np.savez(path, frames=frames, **aligned._asdict())
-
-
-def load_poses(path: Path) -> tuple[list[int], Alignment]:
-    """Read poses kept before."""
-    with np.load(path) as kept:
-        return kept["frames"].tolist(), Alignment(*(kept[name] for name in Alignment._fields))
 
 
 def draw_pairs(

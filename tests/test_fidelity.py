@@ -4,13 +4,15 @@ import copy
 import shutil
 
 import fidelity
+import gymnasium
 import numpy as np
 import pytest
 from alignment import Alignment
 
 from tests.pages import ROOT, run_page
 from udacity_gym.executors import Shared
-from udacity_gym.recording import open_recording
+from udacity_gym.experts import PurePursuit
+from udacity_gym.recording import open_recording, record
 from udacity_gym.world.rendering.camera import CameraRig
 from udacity_gym.world.track.track import Track
 
@@ -70,6 +72,23 @@ def test_sheets_show_real_and_drawn_images_side_by_side(tmp_path):
     pairs = [fidelity.Pair(k, 10.0 * k, 0.0, image, image + 200, image[..., 0]) for k in range(20)]
     fidelity.write_sheets(pairs, tmp_path, "lake")
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["lake-sheet-00.png", "lake-sheet-01.png"]
+
+
+def test_poses_are_kept_for_their_recording_and_start_alone(tmp_path):
+    env = gymnasium.make("UdacitySim-v0", mode="training")
+    folders = [tmp_path / "slow", tmp_path / "fast"]
+    for folder, speed in zip(folders, (4.0, 9.0), strict=True):
+        record(env, PurePursuit(speed=speed), folder, seconds=1.0)
+    env.close()
+    slow, fast = (open_recording(folder).episodes[0] for folder in folders)
+    track, kept = Track.load("lake"), tmp_path / "poses.npz"
+    frames, poses = fidelity.find_poses(slow, track, None, 0, kept)
+    again = fidelity.find_poses(slow, track, fidelity.STARTS["lake"], 0, kept)
+    assert again[0] == frames
+    np.testing.assert_array_equal(again[1].s, poses.s)
+    for other in ((fast, None, 0), (slow, (100.0, 0.0, 0.0), 0), (slow, None, 2)):
+        with pytest.raises(SystemExit, match="another recording or start"):
+            fidelity.find_poses(other[0], track, *other[1:], kept)
 
 
 def test_the_page_about_fidelity_runs():
