@@ -20,7 +20,6 @@ Recordings of others may carry no licence: keep the sheets to yourself.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import shutil
@@ -39,6 +38,7 @@ from proofs import add_executor_options, add_output_option, go_on_with, side_by_
 
 from udacity_gym.cli.shared import executor_of
 from udacity_gym.evaluation import mean_estimate
+from udacity_gym.evaluation.identity import digits
 from udacity_gym.executors import Shared
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
@@ -178,7 +178,7 @@ def find_poses(
         SystemExit: The file keeps poses of another recording, or from another start.
     """
     start = start or STARTS[track.name]
-    driven = hashlib.blake2b(np.ascontiguousarray(episode.steering).tobytes(), digest_size=16).hexdigest()
+    driven = digits(np.ascontiguousarray(episode.steering).tobytes())
     origin = f"steering {driven}, start {[float(value) for value in start]}, first {first}"
     if path.exists():
         with np.load(path) as kept:
