@@ -31,7 +31,7 @@ AROUND = 30.0
 FARTHEST_SHADE = 90.0
 """m over which the land casts shadows."""
 _STEP = 0.5  # m between two looks towards the sun
-_ROUNDED = 1.0  # m from the middle of a crowned road to where its halves are plane
+_STRIP = 0.4  # m, about the width of a strip of a crowned road that has one slope
 _PIECE = 20.0  # m of road that are looked at together
 _SOFT = 0.25  # m of height over which a shadow of the land ends
 MOST_DIRECT, ROUGH_SLOPES = 1.3, (0.4, 0.8)
@@ -177,16 +177,15 @@ def _crown(
 ) -> NDArray[np.float32]:
     """What the lanes of a crowned road get more of the sun, or less, than level ground.
 
-    The two halves of the road slope down from its middle. The middle itself is rounded, over `_ROUNDED`.
+    The road is an arch: its slope grows in proportion to the distance from the middle.
     """
     west, south, columns, rows = box
     more = np.zeros((rows, columns), np.float32)
     sun = daylight.sun
-    strips = np.array([-1.0, -0.75, -0.25, 0.25, 0.75, 1.0]) * _ROUNDED
-    strips[0], strips[-1] = -track.half_width, track.half_width
+    strips = np.linspace(-1.0, 1.0, 2 * round(track.half_width / _STRIP)) * track.half_width
     right = (np.sin(track.heading) * sun[0] - np.cos(track.heading) * sun[1]) / sun[2]
     for low, high in pairwise(strips):
-        lean = np.clip((low + high) / 2 / _ROUNDED, -1.0, 1.0) * track.file.road.crown
+        lean = (low + high) / 2 / track.half_width * track.file.road.crown
         edges = []
         for offset in (low, high):
             x = (track.x + offset * np.sin(track.heading) - grid.west - west) / CELL - 0.5
