@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.driving.decision import EXPERT, POLICY, Action, Decision, check_action
-from udacity_gym.driving.policy_inputs import cameras_for, image_size_for, measurements_of
+from udacity_gym.driving.policy_inputs import (
+    cameras_for,
+    image_size_for,
+    measurements_of,
+    speed_for_throttle,
+)
 from udacity_gym.driving.speed import DEFAULT_SPEED, SpeedController
 from udacity_gym.driving.throttle_laws import ThrottleLaw
 from udacity_gym.errors import ActionError, OptionError
@@ -238,8 +243,7 @@ class PolicyDriver:
         """The policy's action with the throttle, if it works only the steering."""
         action = np.asarray(chosen, np.float32)
         if action.shape == (1,):
-            measurements_of(info, ("speed",))  # raises an error where there is none
-            steering, speed = float(np.clip(action[0], -1.0, 1.0)), float(info["speed"])
+            steering, speed = float(np.clip(action[0], -1.0, 1.0)), speed_for_throttle(info)
             if self._throttle_law is not None:
                 throttle = self._throttle_law(steering, speed)
             else:
