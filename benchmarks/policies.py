@@ -20,6 +20,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -42,6 +43,8 @@ from udacity_gym.telemetry import CAMERAS
 
 SPEED = {"lake": 12.0, "jungle": 9.0}
 """m/s of the expert on each track."""
+NOISE = Noise.of(0.1, correlation=0.6)
+"""Noise on the expert's steering."""
 CHUNK = 8
 """Actions of a chunk, half a second."""
 STEPS = 18
@@ -77,6 +80,19 @@ MEASURES = {
 }
 
 
+def settings_with(epochs: int) -> dict[str, Any]:
+    """All settings that the results depend on, without those of a `Job`."""
+    return {
+        "epochs": epochs,
+        "steps": STEPS,
+        "long": LONG,
+        "speed": SPEED,
+        "noise": asdict(NOISE),
+        "methods": METHODS,
+        "device": find_device().type,
+    }
+
+
 class Job(NamedTuple):
     """A training and its drive."""
 
@@ -98,7 +114,7 @@ def demonstrate(track: str, folder: Path) -> None:
     if (folder / "done").exists():
         return
     env = gymnasium.make(ENV_ID, track=track, cameras=CAMERAS, mode="training")
-    expert = NoisyExpert(PurePursuit(track, speed=SPEED[track]), Noise.of(0.1, correlation=0.6))
+    expert = NoisyExpert(PurePursuit(track, speed=SPEED[track]), NOISE)
     with replacing(folder / "done"):
         record(env, expert, folder / "lap", laps=1, seed=0, append=False)
     env.close()
@@ -180,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_executor_options(parser)
     options = parser.parse_args(arguments)
     output = options.output
-    go_on_with(output, {"epochs": options.epochs, "steps": STEPS, "speed": SPEED})
+    go_on_with(output, settings_with(options.epochs))
     for track in options.tracks:
         demonstrate(track, output / track)
     by_seed = product(options.seeds, options.tracks, options.methods, options.precision)
