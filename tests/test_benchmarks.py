@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from proofs import markdown
 
 from tests.pages import ROOT
 
@@ -49,6 +50,14 @@ def test_no_benchmark_has_an_output_folder_of_its_own() -> None:
     assert len(WITH_OUTPUT) >= 9
     defaults = [script.name for script in SCRIPTS if re.search('"--output".*default=', script.read_text())]
     assert defaults == []
+
+
+def test_tables_are_in_markdown_and_written_in_one_place() -> None:
+    assert markdown(["track", "m"], [["lake", 2.5], ["jungle", ""]]) == (
+        "| track | m |\n|---|---|\n| lake | 2.5 |\n| jungle |  |"
+    )
+    assert markdown(["track", "m"]) == "| track | m |\n|---|---|"
+    assert [script.stem for script in SCRIPTS if '" | ".join' in script.read_text()] == []
 
 
 def test_results_of_executors_are_read_again_and_those_of_older_versions_say_what_they_lack(
