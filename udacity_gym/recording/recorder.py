@@ -115,7 +115,7 @@ class Recorder:
         begins a new episode of the recording, and so does the first one that is added after `stop`. Who
         drove, what policy and expert would have done, the reward of the step, whether and why it ended the
         episode, the seed, the track, the weather and the conditions that are not Udacity's go to the side
-        file. A step in which the driver held the world is no frame.
+        file. A step in which the driver paused the simulation is no frame.
 
         Idle steps of a human, see `udacity_gym.driving.Decision`, are written as ``skipped``, without a
         label. If the human touches the controls again, their labels are added, and ``skipped`` is removed.

@@ -166,7 +166,7 @@ def test_a_simulator_is_recorded_with_pose_and_position(tmp_path: Path) -> None:
 
 
 class Scripted:
-    """A driver whose decisions are written down; None holds the world."""
+    """A driver whose decisions are written down; None pauses the simulation."""
 
     def __init__(self, *decisions: Decision | None) -> None:
         self.decisions = iter(decisions)
