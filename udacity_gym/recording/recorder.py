@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from udacity_gym.checks import check_number
 from udacity_gym.conditions import Conditions
-from udacity_gym.driving.decision import HUMAN, Decision
+from udacity_gym.driving.decision import Decision
 from udacity_gym.driving.driver import ExpertDriver, as_driver, name_of
 from udacity_gym.driving.loop import Step, drive
 from udacity_gym.errors import OptionError, RecordingError
@@ -134,8 +134,8 @@ class Recorder:
         def entries(decision: Decision) -> dict[str, Any]:
             return {**_side_file_entries(info), "action": action, **decision.as_notes(), **_outcome(step)}
 
-        if self._idle and self._writer is not None and decision.driver == HUMAN and not decision.is_idle:
-            self._writer.replace_extras(self._idle)  # the human goes on
+        if self._idle and self._writer is not None and decision.confirms_idle:
+            self._writer.replace_extras(self._idle)
         self.add_frame(
             images_of(step, self.cameras or CAMERAS),
             action,
