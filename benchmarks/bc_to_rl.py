@@ -53,7 +53,7 @@ class Args:
         every: steps between two evaluations of the policy, of a lap each.
         critic_steps: steps in which only the critic learns.
         laps: laps of each driver at the end.
-        seconds: s after which every evaluation ends, for tests; None drives whole laps.
+        seconds: s after which the recording and every evaluation end, for tests; None drives whole laps.
     """
 
     expert_speed: float = 7.0
@@ -74,10 +74,10 @@ class AnyStart(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def clone(folder: Path, seed: int, args: Args) -> NetworkPolicy:
-    """Record the expert for a lap and clone it."""
+    """Record the expert for a lap, or for ``args.seconds``, and clone it."""
     expert = PurePursuit("lake", speed=args.expert_speed)
     env = gym.make(ENV_ID, cameras=CAMERAS, mode="training", disable_env_checker=True)
-    recording = record(env, expert, folder / "expert", laps=1, seed=seed)
+    recording = record(env, expert, folder / "expert", laps=1, seconds=args.seconds, seed=seed)
     env.close()
     return BehavioralCloning([recording], epochs=args.epochs, seed=seed, progress=False).learn()
 

@@ -1,6 +1,6 @@
-"""A policy that was cloned from a slow expert learns to drive faster: the proof, shorter, and what it keeps.
+"""The experiment of cloning, then PPO: which policy it keeps, and a run of some seconds.
 
-That it gets faster than its expert takes longer; `benchmarks/bc_to_rl.py` shows it.
+`test_examples.py` runs `bc_to_ppo.py`, in which the policy becomes faster than its expert.
 """
 
 from pathlib import Path
@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import bc_to_rl as proof
+import numpy as np
 import pytest
 
 
@@ -64,10 +65,9 @@ def test_results_of_a_seed_are_kept_and_not_measured_again(
 
 
 @pytest.mark.long
-def test_ppo_makes_a_cloned_policy_faster_and_keeps_it_between_the_lines() -> None:
-    args = proof.Args(epochs=4, steps=8_192, every=4_096, laps=1, seconds=40.0)
+def test_a_short_run_drives_all_three_and_ppo_keeps_the_clone_while_only_the_critic_learns() -> None:
+    args = proof.Args(epochs=1, steps=1024, every=1024, critic_steps=1024, laps=1, seconds=3.0)
     expert, clone, improved = proof.prove(0, args).values()
-    for evaluation in (expert, clone, improved):
-        assert evaluation.interventions == evaluation.edge_departures == 0
-    assert clone.mean_speed < 1.05 * expert.mean_speed
-    assert improved.mean_speed > 1.1 * clone.mean_speed
+    assert expert.interventions == expert.edge_departures == 0
+    assert expert.mean_speed > 1.0
+    np.testing.assert_array_equal(improved.trajectory.steering, clone.trajectory.steering)
