@@ -25,7 +25,7 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from proofs import add_executor_options, add_output_option, go_on_with, side_by_side
+from proofs import add_executor_options, add_output_option, go_on_with, markdown, side_by_side
 from stable_baselines3 import PPO
 
 from algorithms import BehavioralCloning, NetworkPolicy
@@ -53,7 +53,7 @@ class Args:
         every: steps between two evaluations of the policy, of a lap each.
         critic_steps: steps in which only the critic learns.
         laps: laps of each driver at the end.
-        seconds: s after which every evaluation ends, for tests; None drives whole laps.
+        seconds: s after which the recording and every evaluation end, for tests; None drives whole laps.
     """
 
     expert_speed: float = 7.0
@@ -74,10 +74,10 @@ class AnyStart(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def clone(folder: Path, seed: int, args: Args) -> NetworkPolicy:
-    """Record the expert for a lap and clone it."""
+    """Record the expert for a lap, or for ``args.seconds``, and clone it."""
     expert = PurePursuit("lake", speed=args.expert_speed)
     env = gym.make(ENV_ID, cameras=CAMERAS, mode="training", disable_env_checker=True)
-    recording = record(env, expert, folder / "expert", laps=1, seed=seed)
+    recording = record(env, expert, folder / "expert", laps=1, seconds=args.seconds, seed=seed)
     env.close()
     return BehavioralCloning([recording], epochs=args.epochs, seed=seed, progress=False).learn()
 
@@ -170,7 +170,7 @@ def lap_time(evaluation: Evaluation) -> float:
 def table(results: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
     """Figures of all seeds in Markdown, mean and 95 % interval."""
     titles = ("lap time, s", "interventions", "over the line", "mean \\|cte\\|, m", "max \\|cte\\|, m")
-    lines = ["| | " + " | ".join(titles) + " |", "|---" * (1 + len(titles)) + "|"]
+    rows = []
     for name in results[0]:
         seeds = [drivers[name] for drivers in results]
         cells = [mean_estimate([one["lap_time"] for one in seeds]).text(1)]
@@ -178,8 +178,8 @@ def table(results: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
         cells += [
             mean_estimate([one[what] for one in seeds], 0).text(2) for what in ("mean_abs_cte", "max_abs_cte")
         ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([name, *cells])
+    return markdown(["", *titles], rows)
 
 
 def main() -> None:

@@ -32,7 +32,15 @@ from typing import Any
 
 import gymnasium
 import torch
-from proofs import add_executor_options, add_output_option, go_on_with, mean_text, plot_mean, side_by_side
+from proofs import (
+    add_executor_options,
+    add_output_option,
+    go_on_with,
+    markdown,
+    mean_text,
+    plot_mean,
+    side_by_side,
+)
 from torch import Tensor, nn
 
 from algorithms import DAgger, Policy, Preprocessing, load_policy
@@ -232,14 +240,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     falls = cells(rows)
     last = max(key[2] for key in falls)
     shown = sorted({1, min(2, last), min(5, last), min(10, last), last})
-    lines = [
-        "| track | method | " + " | ".join(f"round {i}" for i in shown) + " |",
-        "|---|---|" + "---|" * len(shown),
-    ]
-    for track, method in dict.fromkeys(key[:2] for key in falls):
-        values = [falls.get((track, method, i), []) for i in shown]
-        lines.append(f"| {track} | {method} | " + " | ".join(map(mean_text, values)) + " |")
-    return "\n".join(lines)
+    return markdown(
+        ["track", "method", *(f"round {i}" for i in shown)],
+        [
+            [track, method, *(mean_text(falls.get((track, method, i), [])) for i in shown)]
+            for track, method in dict.fromkeys(key[:2] for key in falls)
+        ],
+    )
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import gymnasium
+from proofs import markdown, markdown_row
 
 from algorithms import DAgger
 from algorithms.dagger.round_log import Round
@@ -51,13 +52,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     options = parser.parse_args()
     begin = time.perf_counter()
-    print("| round | seconds | falls | loss | memory, MB |\n|---|---|---|---|---|")
+    print(markdown(["round", "seconds", "falls", "loss", "memory, MB"]))
 
     def report(round: Round) -> None:
         nonlocal begin
         now = time.perf_counter()
-        cells = (f"{now - begin:.1f}", f"{round.falls}", f"{round.train_loss:.4f}", f"{memory():.0f}")
-        print(f"| {round.round} | " + " | ".join(cells) + " |", flush=True)
+        cells = (round.round, f"{now - begin:.1f}", round.falls, f"{round.train_loss:.4f}", f"{memory():.0f}")
+        print(markdown_row(cells), flush=True)
         begin = now
 
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -37,7 +36,7 @@ from numpy.typing import NDArray
 from proofs import add_executor_options, add_output_option, go_on_with, side_by_side
 
 from udacity_gym.cli.shared import executor_of
-from udacity_gym.evaluation import mean_estimate
+from udacity_gym.evaluation import correlation, mean_estimate
 from udacity_gym.evaluation.identity import digits
 from udacity_gym.executors import Shared
 from udacity_gym.files import write_whole
@@ -558,11 +557,6 @@ def cross_tables(results: Sequence[dict[str, Any]]) -> str:
             f"interventions by seed {interventions}",
         )
     )
-
-
-def correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Correlation of two series, (n,) each; NaN if one of them never changes."""
-    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and np.ptp(a) > 0 and np.ptp(b) > 0 else math.nan
 
 
 if __name__ == "__main__":

@@ -33,14 +33,14 @@ import gymnasium
 import numpy as np
 import torch
 from alignment import FOCAL, Alignment
-from fidelity import add_pose_options, correlation, draw_pairs, find_poses
+from fidelity import add_pose_options, draw_pairs, find_poses
 from numpy.typing import NDArray
-from proofs import add_output_option
+from proofs import add_output_option, markdown, markdown_row
 
 from algorithms.adapters.keras import SUFFIXES, KerasPolicy, load_keras
 from algorithms.training.augment import Geometry, warp
 from udacity_gym import ENV_ID
-from udacity_gym.evaluation import Evaluation, evaluate
+from udacity_gym.evaluation import Evaluation, correlation, evaluate
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
 from udacity_gym.telemetry import Image
@@ -117,16 +117,29 @@ class Drive:
 
     def row(self) -> str:
         """A row of the table."""
-        return (
-            f"| {self.model} | {self.track} | {self.laps} | {len(self.departures)} "
-            f"| {', '.join(map(str, self.departures))} | {self.edge_departures} | {self.autonomy:.1%} "
-            f"| {self.seconds:.0f} |"
+        return markdown_row(
+            [
+                self.model,
+                self.track,
+                self.laps,
+                len(self.departures),
+                ", ".join(map(str, self.departures)),
+                self.edge_departures,
+                f"{self.autonomy:.1%}",
+                f"{self.seconds:.0f}",
+            ]
         )
 
 
-HEAD = (
-    "| model | track | laps | departures | where, s in m | wheels over the line | autonomy | time, s |\n"
-    "|---|---|---|---|---|---|---|---|"
+TITLES = (
+    "model",
+    "track",
+    "laps",
+    "departures",
+    "where, s in m",
+    "wheels over the line",
+    "autonomy",
+    "time, s",
 )
 
 
@@ -217,12 +230,11 @@ def open_loop(options: argparse.Namespace, models: Sequence[Path]) -> list[dict[
         f"sideways, {deviation[2]:.4f} rad of heading, {deviation[3]:.4f} rad of pitch"
     )
     print("correlation of steering on real and drawn images / ceiling, by s in m\n")
-    print("| model | all | " + " | ".join(f"{edges[k]:.0f}-{edges[k + 1]:.0f}" for k in used) + " |")
-    print("|---" * (len(used) + 2) + "|")
+    print(markdown(["model", "all", *(f"{edges[k]:.0f}-{edges[k + 1]:.0f}" for k in used)]))
     results = []
     for path in models:
         alike, *ranges = compare(load_model(path, {}), real, drawn, moved, s, edges)
-        print(f"| {path.stem} | {alike} | " + " | ".join(str(ranges[k]) for k in used) + " |", flush=True)
+        print(markdown_row([path.stem, alike, *(ranges[k] for k in used)]), flush=True)
         by_range = {f"{edges[k]:.0f}": vars(ranges[k]) for k in used}
         results.append({"model": path.stem, "track": track.name, **vars(alike), "ranges": by_range})
     return results
@@ -252,7 +264,7 @@ def main() -> None:
         name = f"open-loop-{options.track[0]}.json"
     else:
         laws = {} if options.laws is None else json.loads(options.laws.read_text(encoding="utf-8"))
-        print(HEAD)
+        print(markdown(TITLES))
         results = []
         for path in models:
             policy = load_model(path, laws)

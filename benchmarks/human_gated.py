@@ -27,7 +27,15 @@ from typing import Any
 
 import torch
 from dagger import CTRL_DT, SPEEDS, Run, falls_per_lap, make_env, settings
-from proofs import add_executor_options, add_output_option, go_on_with, mean_text, plot_mean, side_by_side
+from proofs import (
+    add_executor_options,
+    add_output_option,
+    go_on_with,
+    markdown,
+    mean_text,
+    plot_mean,
+    side_by_side,
+)
 
 from algorithms import DAgger, HGDAgger, load_policy
 from algorithms.dagger.round_log import Round, read_round_log
@@ -147,15 +155,15 @@ def by_run(rows: Sequence[Mapping[str, Any]], method: str) -> list[list[Mapping[
 
 def table(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int]) -> str:
     """Falls at equal numbers of labels, mean and 95 % interval over seeds, in Markdown."""
-    lines = ["| method | labels | falls per lap | falls on the way | driven, km |", "|---|---|---|---|---|"]
+    lines = []
     for method in METHODS:
         for budget in budgets:
             cells = [
                 mean_text([at_budget(run, name, budget) for run in by_run(rows, method)])
                 for name in ("falls_per_lap", "falls_on_the_way", "driven_km")
             ]
-            lines.append(f"| {method} | {budget} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            lines.append([method, budget, *cells])
+    return markdown(["method", "labels", "falls per lap", "falls on the way", "driven, km"], lines)
 
 
 def draw(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int], path: Path) -> None:

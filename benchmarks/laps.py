@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 
 import numpy as np
+from proofs import markdown, markdown_row
 
 from udacity_gym.driving import drive
 from udacity_gym.env import UdacityEnv
@@ -21,6 +22,8 @@ EXPERTS: dict[str, Callable[[], Expert]] = {
     'Racing(within="road")': lambda: Racing(within="road"),
 }
 
+TITLES = ("expert", "first lap", "second lap", "cte, mean and max", "steering per step", "off lane")
+
 
 def row(name: str, expert: Expert, track: Track) -> str:
     """Drive two laps, until the car is off the road or late; a line of the table."""
@@ -29,15 +32,22 @@ def row(name: str, expert: Expert, track: Track) -> str:
     env.close()
     last = steps[-1]
     if last.lap < 2:
-        return f"| `{name}` | {last.reason or 'late'} at {last.next_info['s']:.0f} m | | | | |"
+        where = f"{last.reason or 'late'} at {last.next_info['s']:.0f} m"
+        return markdown_row([f"`{name}`", where, "", "", "", ""])
     line = next(i for i, step in enumerate(steps) if step.lap == 1)
     standing, flying = steps[line].time, last.time - steps[line].time
     cte = np.abs([step.next_info["cte"] for step in steps[line:]])
     unrest = np.abs(np.diff([step.next_info["steering"] for step in steps[line:]])).mean()
     wide = sum(step.next_info["off_lane"] for step in steps) / 15
-    return (
-        f"| `{name}` | {standing:.1f} s | {flying:.1f} s | {cte.mean():.2f} m, {cte.max():.2f} m "
-        f"| {unrest:.3f} | {wide:.1f} s |"
+    return markdown_row(
+        [
+            f"`{name}`",
+            f"{standing:.1f} s",
+            f"{flying:.1f} s",
+            f"{cte.mean():.2f} m, {cte.max():.2f} m",
+            f"{unrest:.3f}",
+            f"{wide:.1f} s",
+        ]
     )
 
 
@@ -50,8 +60,7 @@ def main() -> None:
     for name in options.tracks:
         track = Track.load(name).reversed() if options.reverse else Track.load(name)
         print(f"\n{track}{', reversed' if options.reverse else ''}\n")
-        print("| expert | first lap | second lap | cte, mean and max | steering per step | off lane |")
-        print("|---|---|---|---|---|---|")
+        print(markdown(TITLES))
         for expert, make in EXPERTS.items():
             print(row(expert, make(), track), flush=True)
 

@@ -20,6 +20,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -28,7 +29,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 import torch
-from proofs import add_executor_options, add_output_option, go_on_with, side_by_side
+from proofs import add_executor_options, add_output_option, go_on_with, markdown, side_by_side
 
 from algorithms import BehavioralCloning
 from algorithms.policies.device import Precision, find_device, quickest_precision
@@ -42,6 +43,8 @@ from udacity_gym.telemetry import CAMERAS
 
 SPEED = {"lake": 12.0, "jungle": 9.0}
 """m/s of the expert on each track."""
+NOISE = Noise.of(0.1, correlation=0.6)
+"""Noise on the expert's steering."""
 CHUNK = 8
 """Actions of a chunk, half a second."""
 STEPS = 18
@@ -77,6 +80,19 @@ MEASURES = {
 }
 
 
+def settings_with(epochs: int) -> dict[str, Any]:
+    """All settings that the results depend on, without those of a `Job`."""
+    return {
+        "epochs": epochs,
+        "steps": STEPS,
+        "long": LONG,
+        "speed": SPEED,
+        "noise": asdict(NOISE),
+        "methods": METHODS,
+        "device": find_device().type,
+    }
+
+
 class Job(NamedTuple):
     """A training and its drive."""
 
@@ -98,7 +114,7 @@ def demonstrate(track: str, folder: Path) -> None:
     if (folder / "done").exists():
         return
     env = gymnasium.make(ENV_ID, track=track, cameras=CAMERAS, mode="training")
-    expert = NoisyExpert(PurePursuit(track, speed=SPEED[track]), Noise.of(0.1, correlation=0.6))
+    expert = NoisyExpert(PurePursuit(track, speed=SPEED[track]), NOISE)
     with replacing(folder / "done"):
         record(env, expert, folder / "lap", laps=1, seed=0, append=False)
     env.close()
@@ -143,14 +159,15 @@ def load(output: Path, job: Job) -> dict[str, float]:
     return results
 
 
-def markdown(names: Sequence[str], rows: Sequence[tuple[str, Sequence[str], Sequence[Estimate]]]) -> str:
-    """A table of estimates by track, with other cells before them."""
-    lines = [f"| {' | '.join(['track', *names, *(m.title for m in MEASURES.values())])} |"]
-    lines.append("|---" * (1 + len(names) + len(MEASURES)) + "|")
-    for track, cells, estimates in rows:
-        texts = [e.text(m.digits, m.scale) for e, m in zip(estimates, MEASURES.values(), strict=True)]
-        lines.append(f"| {' | '.join([track, *cells, *texts])} |")
-    return "\n".join(lines)
+def table(names: Sequence[str], rows: Sequence[tuple[Sequence[str], Sequence[Estimate]]]) -> str:
+    """A table of estimates in Markdown, with other cells before them."""
+    return markdown(
+        [*names, *(m.title for m in MEASURES.values())],
+        [
+            [*cells, *(e.text(m.digits, m.scale) for e, m in zip(estimates, MEASURES.values(), strict=True))]
+            for cells, estimates in rows
+        ],
+    )
 
 
 def means(output: Path, runs: Sequence[Job]) -> list[Estimate]:
@@ -180,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_executor_options(parser)
     options = parser.parse_args(arguments)
     output = options.output
-    go_on_with(output, {"epochs": options.epochs, "steps": STEPS, "speed": SPEED})
+    go_on_with(output, settings_with(options.epochs))
     for track in options.tracks:
         demonstrate(track, output / track)
     by_seed = product(options.seeds, options.tracks, options.methods, options.precision)
@@ -190,25 +207,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number, (job, results) in enumerate(side_by_side(work, missing, executor_of(options)), 1):
         figures = ", ".join(f"{name} {value:.3g}" for name, value in results.items())
         print(f"{number} of {len(missing)}: {job}: {figures}", flush=True)
-    groups = list(product(options.tracks, options.methods))
-    table = [
-        (track, (method, precision), means(output, [Job(track, method, precision, s) for s in options.seeds]))
-        for track, method in groups
-        for precision in options.precision
+    rows = [
+        (case, means(output, [Job(*case, seed) for seed in options.seeds]))
+        for case in product(options.tracks, options.methods, options.precision)
     ]
     print(f"\nMeans [95 % intervals] of {len(options.seeds)} seeds\n")
-    print(markdown(["policy", "precision"], table))
+    print(table(["track", "policy", "precision"], rows))
     first, *others = options.precision
     for other in others:
         pairs = {
             (track, method): [
                 (Job(track, method, first, seed), Job(track, method, other, seed)) for seed in options.seeds
             ]
-            for track, method in groups
+            for track, method in product(options.tracks, options.methods)
         }
-        table = [(track, (method,), differences(output, pairs[track, method])) for track, method in groups]
         print(f"\n{other} less {first}, paired by seed\n")
-        print(markdown(["policy"], table))
+        print(table(["track", "policy"], [(case, differences(output, pairs[case])) for case in pairs]))
 
 
 if __name__ == "__main__":

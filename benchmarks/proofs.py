@@ -1,10 +1,10 @@
-"""Shared parts of the benchmarks: settings of a folder, jobs by executors, means with intervals."""
+"""Shared parts of the benchmarks: settings of a folder, jobs by executors, means with intervals, tables."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,6 +82,16 @@ def mean_text(values: Sequence[float]) -> str:
         return ""
     mean = f"{np.mean(values):.2f}"
     return f"{mean} ± {interval(values):.2f}" if len(values) > 1 else mean
+
+
+def markdown_row(cells: Iterable[object]) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def markdown(titles: Sequence[str], rows: Iterable[Iterable[object]] = ()) -> str:
+    """A table in Markdown; without rows its head, for a table whose rows are printed one by one."""
+    return "\n".join([markdown_row(titles), "|---" * len(titles) + "|", *map(markdown_row, rows)])
 
 
 def plot_mean(axis: Any, x: Sequence[float], values: Sequence[Sequence[float]], label: str) -> None:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from proofs import add_executor_options, add_output_option, go_on_with, side_by_side
+from proofs import add_executor_options, add_output_option, go_on_with, markdown, side_by_side
 
 from algorithms import Augmentation
 from algorithms.base import Floats
@@ -44,7 +44,7 @@ from algorithms.training.data import Frames, drop_broken_images
 from algorithms.training.trainer import Training
 from udacity_gym import ENV_ID
 from udacity_gym.cli.shared import executor_of
-from udacity_gym.evaluation import evaluate, mean_estimate
+from udacity_gym.evaluation import correlation, evaluate, mean_estimate
 from udacity_gym.executors import ExecutorLike
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
@@ -101,8 +101,8 @@ class Errors:
     def of(cls, guess: Floats, truth: Floats) -> Errors:
         """Compare guesses with the truth, both (n,)."""
         error = guess - truth
-        correlation = float(np.corrcoef(guess, truth)[0, 1]) if np.ptp(guess) > 0 else 0.0
-        return cls(float(np.abs(error).mean()), float(np.sqrt((error**2).mean())), correlation)
+        likeness = float(np.nan_to_num(correlation(guess, truth)))
+        return cls(float(np.abs(error).mean()), float(np.sqrt((error**2).mean())), likeness)
 
 
 @dataclass(frozen=True)
@@ -315,7 +315,8 @@ def tables(results: Sequence[dict[str, Any]]) -> str:
         "mean \\|cte\\|, m": ("mean_abs_cte", math.inf, 2, 1),
         "over 1 m off": ("reference_departures", math.inf, 1, 1),
     }
-    first, second = [_head(errors)], [_head(driven)]
+    first: list[list[str]] = []
+    second: list[list[str]] = []
     for recording in dict.fromkeys(row["recording"] for row in results):
         for name, title in TITLES.items():
             rows = [row for row in results if (row["recording"], row["name"]) == (recording, name)]
@@ -323,18 +324,15 @@ def tables(results: Sequence[dict[str, Any]]) -> str:
                 mean_estimate([row[truth][error] for row in rows], -1, math.inf).text(3)
                 for truth, error in errors.values()
             ]
-            first.append(f"| {recording} | {title} | " + " | ".join(cells) + " |")
+            first.append([recording, title, *cells])
             if name in LEARNED:
                 cells = [
                     mean_estimate([row["drive"][what] for row in rows], 0, most).text(digits, scale)
                     for what, most, digits, scale in driven.values()
                 ]
-                second.append(f"| {recording} | {title} | " + " | ".join(cells) + " |")
-    return "\n".join((*first, "", *second))
-
-
-def _head(titles: Collection[str]) -> str:
-    return "| recording | steering | " + " | ".join(titles) + " |\n" + "|---" * (2 + len(titles)) + "|"
+                second.append([recording, title, *cells])
+    common = ("recording", "steering")
+    return markdown([*common, *errors], first) + "\n\n" + markdown([*common, *driven], second)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,21 @@ from udacity_gym.text import table
 
 CARS = 8
 """Cars of a process in batched suites."""
+FIGURES = (
+    "cores",
+    "work",
+    "workers",
+    "seconds",
+    "cpu_seconds",
+    "seconds_with_start",
+    "job_ms",
+    "worker_mb",
+    "episode_bytes",
+    "rollout_bytes",
+    "step_ms",
+    "start_seconds",
+)
+"""Entries of a file of results."""
 
 
 @dataclass(frozen=True)
@@ -299,6 +314,22 @@ def measure(work: Work, workers: list[int], repeats: int, with_ray: bool) -> dic
     results["start_seconds"] = {"processes": seconds_of(partial(_start, Processes(1)))}
     if with_ray:
         results["start_seconds"]["ray"] = seconds_of(partial(_start, Ray(workers=1)))
+    return {name: results[name] for name in FIGURES}
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a file of results.
+
+    Raises:
+        SystemExit: It lacks figures, as files of older versions do.
+    """
+    results: dict[str, Any] = json.loads(path.read_text())
+    missing = [name for name in FIGURES if name not in results]
+    missing += [f"work.{item.name}" for item in fields(Work) if item.name not in results.get("work", ())]
+    if missing:
+        raise SystemExit(
+            f"{path} lacks {', '.join(missing)}; another version wrote it: measure again with --output {path}"
+        )
     return results
 
 
@@ -442,7 +473,7 @@ def main() -> None:
     options = parser.parse_args()
     work = Work(4, 2.0, 30, 4, 2, 60, 1, 30) if options.quick else Work()
     if options.read is not None:
-        results = json.loads(options.read.read_text())
+        results = read_results(options.read)
     else:
         results = measure(work, sorted(set(options.workers)), options.repeats, options.ray)
     if options.output is not None:

@@ -13,7 +13,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from udacity_gym.driving.policy_inputs import measurements_of
+from udacity_gym.driving.policy_inputs import measurements_of, speed_for_throttle
 from udacity_gym.driving.speed import DEFAULT_SPEED, GAINS, SpeedController
 from udacity_gym.driving.throttle_laws import ThrottleLaw
 from udacity_gym.errors import ActionError, OptionError
@@ -40,7 +40,8 @@ class SpeedControl(
         """Wrap an environment.
 
         Args:
-            env: environment with (steering, throttle) as its action and "speed" in its info.
+            env: environment with (steering, throttle) as its action, "speed" in its info, and the seconds of
+                a step as its attribute ``ctrl_dt``.
             target_speed: target speed, m/s, 25 mph by default; the top speed of the car is 30 mph.
             throttle_law: chooses the throttle in place of the `SpeedController`, see
                 `udacity_gym.driving.throttle_laws`.
@@ -48,7 +49,7 @@ class SpeedControl(
 
         Raises:
             OptionError: A number is negative or not finite, a gain has another name, or the environment's
-                action is not (steering, throttle).
+                action is not (steering, throttle) or it has no ``ctrl_dt``.
         """
         arguments: dict[str, Any] = {"target_speed": target_speed, "throttle_law": throttle_law, **gains}
         RecordConstructorArgs.__init__(self, **arguments)
@@ -64,18 +65,28 @@ class SpeedControl(
         self.controller = SpeedController(target_speed, **gains)
         self.throttle_law = copy.deepcopy(throttle_law)  # it remembers: each environment has its own
         self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
-        self._dt = float(env.get_wrapper_attr("ctrl_dt"))
+        dt = _attribute(env, "ctrl_dt")
+        if dt is None:
+            raise OptionError(
+                "SpeedControl wraps an environment that says how long a step takes, and this one has no "
+                "ctrl_dt; set it, such as env.unwrapped.ctrl_dt = 1 / 15 for 15 steps per second"
+            )
+        self._dt = float(dt)
         self._speed: float | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode and reset the controller."""
+        """Start an episode and reset the controller.
+
+        Raises:
+            ObservationError: The simulator does not report the speed.
+        """
         observation, info = self.env.reset(seed=seed, options=options)
         self.controller.reset()
         if self.throttle_law is not None:
             self.throttle_law.reset()
-        self._speed = float(info["speed"])
+        self._speed = speed_for_throttle(info)
         return observation, info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -86,6 +97,7 @@ class SpeedControl(
 
         Raises:
             ActionError: The action has another shape; the environment itself checks for NaN.
+            ObservationError: The simulator does not report the speed.
             ResetNeeded: `reset` was never called.
         """
         if self._speed is None:
@@ -102,7 +114,7 @@ class SpeedControl(
             throttle = self.controller(self._speed, self._dt)
         command = np.array([action[0], throttle], dtype=np.float32)
         observation, reward, terminated, truncated, info = self.env.step(command)
-        self._speed = float(info["speed"])
+        self._speed = speed_for_throttle(info)
         return observation, reward, terminated, truncated, info
 
 
@@ -130,7 +142,9 @@ class MeasurementObservation(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstr
         if isinstance(space, spaces.Dict):
             subspaces = dict(space.spaces)
         else:
-            cameras = tuple(env.get_wrapper_attr("cameras"))
+            cameras = _attribute(env, "cameras")
+            if cameras is None:  # not a UdacityEnv
+                cameras = () if space.shape is not None and len(space.shape) == 1 else ("center",)
             self._camera = cameras[0] if cameras else "state"
             subspaces = {self._camera: space}
         for name in self._names:
@@ -187,6 +201,14 @@ class SpeedObservation(MeasurementObservation):
         """
         RecordConstructorArgs.__init__(self)  # the first call counts
         super().__init__(env, ("speed",))
+
+
+def _attribute(env: gymnasium.Env[Any, Any], name: str) -> Any:
+    """An attribute of an environment or of what it wraps; None if there is none."""
+    try:
+        return env.get_wrapper_attr(name)
+    except AttributeError:
+        return None
 
 
 def fit_to(policy: object, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:

@@ -79,7 +79,7 @@ class Demonstrations(Iterable[TransitionBatch]):
 
     Raises:
         OptionError: The environment is another one, or there are fewer rows than a batch takes.
-        RecordingError: A recording can't be read.
+        RecordingError: A recording can't be read, or lacks throttle or brake that are to be learned.
     """
 
     def __init__(
@@ -101,6 +101,8 @@ class Demonstrations(Iterable[TransitionBatch]):
         self.batch_size = batch_size
         columns = (self._frames.steering, self._frames.throttle)
         actions: tuple[int, ...] = env.action_space.shape or ()
+        if actions == (2,):
+            self._frames.check_pedals_recorded("wrap the environment in udacity_gym.wrappers.SpeedControl")
         self._acts = np.stack(columns[: actions[0]], axis=1).astype(np.float32)
         self._rng = np.random.default_rng(seed)
         rows, following = np.arange(len(self._frames)), self._frames.next_rows()

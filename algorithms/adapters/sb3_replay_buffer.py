@@ -56,7 +56,8 @@ def fill_replay_buffer(
 
     Raises:
         OptionError: The buffer is too small, or takes other observations or actions.
-        RecordingError: A recording has no rewards, or can't be read.
+        RecordingError: A recording has no rewards, lacks throttle or brake that the buffer takes, or
+            can't be read.
     """
     if isinstance(buffer, DictReplayBuffer) or not isinstance(buffer, ReplayBuffer):
         raise OptionError(
@@ -81,6 +82,8 @@ def fill_replay_buffer(
             "recorded actions are (steering, throttle) or (steering,); actions of this buffer have "
             f"{buffer.action_dim} numbers"
         )
+    if buffer.action_dim == 2:
+        frames.check_pedals_recorded("wrap the environment in udacity_gym.wrappers.SpeedControl")
     shape = tuple(buffer.obs_shape)
     images = _Observations(frames, camera, prepare, shape)
     rows = np.arange(count * buffer.n_envs).reshape(count, buffer.n_envs)

@@ -16,7 +16,7 @@ import numpy as np
 from algorithms.base import Action, Floats
 from algorithms.dagger.calibration import Limit
 from udacity_gym.driving.decision import Decision
-from udacity_gym.driving.gates import Moment, watched
+from udacity_gym.driving.gates import Moment, policy_or_intervention
 
 RESERVE = 15
 """Steps that the allowance of an expert grows to: a second."""
@@ -59,7 +59,7 @@ class SafetyGate:
         """Ask the classifier, and the expert only if the state is unsafe."""
         danger = self.danger(_features(moment), moment.own_action)
         unsafe = danger >= self.threshold
-        return watched(moment, unsafe, moment.expect() if unsafe else None, danger=danger)
+        return policy_or_intervention(moment, unsafe, moment.expect() if unsafe else None, danger=danger)
 
 
 @dataclass
@@ -113,7 +113,7 @@ class ThriftyGate:
             self._called = doubt > self.call_doubt.at(share) or risk > self.call_risk.at(share)
         self._allowance = min(self._allowance + self.budget - self._called, RESERVE)
         label = moment.expect() if self._called else None
-        return watched(moment, self._called, label, risk=risk, call_share=share)
+        return policy_or_intervention(moment, self._called, label, risk=risk, call_share=share)
 
 
 def _features(moment: Moment) -> Floats:

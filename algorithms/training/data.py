@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Indices: TypeAlias = NDArray[np.int64]
 
+PEDALS = ("throttle", "brake")
+"""Columns that a learned throttle is made of: the first less the second."""
 MAX_FRAME_GAP = 0.25
 """Seconds between two rows above which they are no neighbours, unless all rows of the episode are this far
 apart; recordings have 0.067 to 0.12 s."""
@@ -274,6 +276,18 @@ class Frames:
                 f"{lacking[0]}{more}: the {name} was not recorded, so {consequence}, or leave out the "
                 f"{'recordings' if more else 'recording'}"
             )
+
+    def check_pedals_recorded(self, advice: str) -> None:
+        """Check that the throttle can be learned, which needs throttle and brake.
+
+        Args:
+            advice: what to do instead, for the message.
+
+        Raises:
+            RecordingError: A recording lacks one of them.
+        """
+        for pedal in PEDALS:
+            self.check_recorded(pedal, f"the throttle can't be learned; {advice}")
 
     def select(self, rows: Indices | slice) -> Frames:
         """Some of the rows, in the given order."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from algorithms.base import Policy
 from algorithms.training.config import TrainingConfig
-from algorithms.training.data import Frames
+from algorithms.training.data import PEDALS, Frames
 
 Config = TypeVar("Config", bound=TrainingConfig)
 
@@ -46,8 +46,9 @@ def choose_throttle(
         return replace(config, throttle=throttle), _explain(throttle, "as the initial policy")
     if config.target_speed is not None:
         return replace(config, throttle="speed_control"), _explain("speed_control", "target_speed is given")
-    if frames is not None and frames.logs_without("throttle"):
-        reason = "the throttle was not recorded everywhere"
+    unrecorded = [pedal for pedal in PEDALS if frames is not None and frames.logs_without(pedal)]
+    if unrecorded:
+        reason = f"the {unrecorded[0]} was not recorded everywhere"
         return replace(config, throttle="speed_control"), _explain("speed_control", reason)
     if "speed" in config.inputs:
         return replace(config, throttle="learned"), _explain("learned", "the network gets the speed")

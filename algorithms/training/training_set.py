@@ -25,14 +25,11 @@ def check_recorded(frames: Frames, config: TrainingConfig) -> None:
     """Check, before images are decoded, that the recordings have all that the network gets and learns.
 
     Raises:
-        RecordingError: A measurement or the throttle was not recorded; the message says what to change.
+        RecordingError: A measurement, throttle or brake was not recorded; the message says what to change.
     """
     frames.measurements(config.inputs)
     if "throttle" in config.actions:
-        frames.check_recorded(
-            "throttle",
-            'it can\'t be learned; choose throttle="speed_control", with a target_speed',
-        )
+        frames.check_pedals_recorded('choose throttle="speed_control", with a target_speed')
 
 
 class TrainingSet:

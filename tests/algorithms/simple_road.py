@@ -1,6 +1,8 @@
 """A road so simple that steering follows from one glance, and recordings of it."""
 
+import csv
 import math
+import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -63,4 +65,16 @@ def write_road_recording(
                     speed=speed,
                     time=i / 15,
                 )
+    return folder
+
+
+def log_without(recording: Path, folder: Path, *names: str) -> Path:
+    """A copy of a recording whose log has a header, and lacks columns."""
+    shutil.copytree(recording, folder)
+    columns = ["center", "left", "right", "steering", "throttle", "brake", "speed"]
+    rows = list(csv.reader((folder / "driving_log.csv").read_text().splitlines()))
+    rows = [row for row in rows if row[0] != "center"]
+    kept = [i for i, name in enumerate(columns) if name not in names]
+    with (folder / "driving_log.csv").open("w", newline="") as log:
+        csv.writer(log).writerows([[row[i] for i in kept] for row in [columns, *rows]])
     return folder

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import policies
 import pytest
+import torch
 from policies import Job
+from proofs import go_on_with
+
+from udacity_gym.experts import Noise
 
 
 def test_differences_are_paired_by_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,8 +20,7 @@ def test_differences_are_paired_by_seed(tmp_path: Path, capsys: pytest.CaptureFi
             path = Job("lake", "PilotNet", precision, seed).path(tmp_path)  # type: ignore[arg-type]
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps(measures | {"mean_cte": cte + more}))
-    settings = {"epochs": 12, "steps": policies.STEPS, "speed": policies.SPEED}
-    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    go_on_with(tmp_path, policies.settings_with(epochs=12))
     (tmp_path / "lake").mkdir()
     (tmp_path / "lake" / "done").touch()
     command = ["--output", str(tmp_path), "--tracks", "lake", "--methods", "PilotNet", "--workers", "1"]
@@ -26,6 +29,26 @@ def test_differences_are_paired_by_seed(tmp_path: Path, capsys: pytest.CaptureFi
     column = 2 + list(policies.MEASURES).index("mean_cte")
     assert [row[column + 1] for row in rows[:2]] == ["1.40 [0.00, 4.98]", "1.50 [0.00, 5.08]"]
     assert rows[2][column] == "0.10 [0.10, 0.10]"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STEPS", 2),
+        ("LONG", 1),
+        ("SPEED", {"lake": 5.0, "jungle": 9.0}),
+        ("NOISE", Noise.of(0.2)),
+        ("METHODS", {"PilotNet": {"loss": "mse"}}),
+        ("find_device", lambda: torch.device("cuda")),
+    ],
+)
+def test_results_are_not_mixed_with_those_of_other_settings(
+    name: str, value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on_with(tmp_path, policies.settings_with(epochs=12))
+    monkeypatch.setattr(policies, name, value)
+    with pytest.raises(SystemExit, match="choose another --output"):
+        policies.main(["--output", str(tmp_path)])
 
 
 @pytest.mark.long

@@ -1,7 +1,5 @@
 """Inputs of networks: several cameras together, and measurements by name."""
 
-import csv
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from simple_road import road_image, road_images, write_road_recording
+from simple_road import log_without, road_image, road_images, write_road_recording
 
 from algorithms import (
     BehavioralCloning,
@@ -238,18 +236,6 @@ def test_a_measurement_of_ones_own_is_used_by_its_name(
     assert np.abs(slow - fast).max() > 1e-4
 
 
-def log_without(recording: Path, folder: Path, *names: str) -> Path:
-    """A copy of a recording whose log has a header, and lacks columns."""
-    shutil.copytree(recording, folder)
-    columns = ["center", "left", "right", "steering", "throttle", "brake", "speed"]
-    rows = list(csv.reader((folder / "driving_log.csv").read_text().splitlines()))
-    rows = [row for row in rows if row[0] != "center"]
-    kept = [i for i, name in enumerate(columns) if name not in names]
-    with (folder / "driving_log.csv").open("w", newline="") as log:
-        csv.writer(log).writerows([[row[i] for i in kept] for row in [columns, *rows]])
-    return folder
-
-
 @pytest.mark.parametrize("learner", [BehavioralCloning, partial(DAgger, env=object, expert=lambda *_: None)])
 @pytest.mark.parametrize("name", ["speed", "throttle", "brake"])
 def test_what_was_not_recorded_is_no_input(
@@ -262,17 +248,19 @@ def test_what_was_not_recorded_is_no_input(
     message = rf"poor.*{name} was not recorded.*take inputs=\('steering',\), or leave out the recording"
     with pytest.raises(RecordingError, match=message):
         learner([road_recording, poor], inputs=inputs, throttle="speed_control", target_speed=9.0)
-    if name == "throttle":
-        with pytest.raises(RecordingError, match='choose throttle="speed_control", with a target_speed'):
+    if name != "speed":
+        message = rf'{name} was not recorded, so the throttle.*choose throttle="speed_control", with a target'
+        with pytest.raises(RecordingError, match=message):
             learner(poor, throttle="learned")
 
 
+@pytest.mark.parametrize("names", [("throttle", "brake"), ("brake",)])
 def test_a_throttle_that_was_not_recorded_is_left_to_a_controller(
-    road_recording: Path, tmp_path: Path
+    names: tuple[str, ...], road_recording: Path, tmp_path: Path
 ) -> None:
-    poor = log_without(road_recording, tmp_path / "poor", "throttle", "brake")
+    poor = log_without(road_recording, tmp_path / "poor", *names)
     learner = BehavioralCloning(poor, **QUICK)
-    assert learner.throttle_reason == 'throttle="speed_control": the throttle was not recorded everywhere'
+    assert learner.throttle_reason == f'throttle="speed_control": the {names[0]} was not recorded everywhere'
     assert learner.learn().actions == ("steering",)
 
 

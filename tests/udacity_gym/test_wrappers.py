@@ -139,11 +139,55 @@ def test_an_environment_is_wrapped_in_what_a_policy_needs_and_no_more() -> None:
     plain.close()
 
 
-def test_a_simulator_that_does_not_tell_the_speed_is_said_to_be_one() -> None:
-    class Silent(gymnasium.Wrapper[Any, Any, Any, Any]):
-        def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
-            observation, info = self.env.reset(**options)
-            return observation, {**info, "speed": None}
+class Silent(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Does not report the speed, from some step on."""
 
+    def __init__(self, env: gymnasium.Env[Any, Any], after: int = 0) -> None:
+        super().__init__(env)
+        self.steps_left = after
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(**options)
+        return observation, info if self.steps_left else {**info, "speed": None}
+
+    def step(self, action: Any) -> Any:
+        *results, info = self.env.step(action)
+        self.steps_left -= 1
+        if self.steps_left <= 0:
+            del info["speed"]
+        return *results, info
+
+
+def test_a_simulator_that_does_not_tell_the_speed_is_said_to_be_one() -> None:
     with pytest.raises(ObservationError, match="info has no speed"):
         SpeedObservation(Silent(UdacityEnv(cameras=()))).reset()
+    with pytest.raises(ObservationError, match=r"info has no speed.*or a policy that controls the throttle"):
+        SpeedControl(Silent(UdacityEnv(cameras=()))).reset()
+    env = SpeedControl(Silent(UdacityEnv(cameras=()), after=1))
+    env.reset()
+    with pytest.raises(ObservationError, match="info has no speed"):
+        env.step(np.zeros(1, np.float32))
+
+
+class Foreign(gymnasium.Env[Any, Any]):
+    """An environment that has nothing of a UdacityEnv but its action and its speed."""
+
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    observation_space = gymnasium.spaces.Box(0, 255, (4, 8, 3), np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.zeros(self.observation_space.shape or (), np.uint8), {"speed": 3.0}
+
+
+def test_speed_control_asks_an_environment_of_others_for_the_seconds_of_a_step() -> None:
+    env: Any = Foreign()
+    with pytest.raises(OptionError, match=r"no ctrl_dt; set it, such as env\.unwrapped\.ctrl_dt = 1 / 15"):
+        SpeedControl(env)
+    env.ctrl_dt = 0.1
+    SpeedControl(env).reset()
+
+
+def test_an_environment_of_others_needs_no_names_of_cameras() -> None:
+    env = SpeedObservation(Foreign())
+    assert set(env.observation_space.spaces) == set(env.reset()[0]) == {"center", "speed"}

@@ -249,6 +249,7 @@ def outcome(learner: Any, policy: Any) -> list[str]:
         return [f"{count(len(learner.epoch_log), 'epoch')}; no rows were set aside to validate on"]
     truth = np.asarray(frames.steering, np.float64)
     from algorithms.dagger.replay import replay
+    from udacity_gym.evaluation import correlation
 
     steering = replay(policy, frames).actions[:, 0].astype(np.float64)
     mean = float(np.mean(learner.train_frames.steering))
@@ -260,8 +261,8 @@ def outcome(learner: Any, policy: Any) -> list[str]:
     title = f"steering on {count(len(truth), 'row')} set aside, never trained on"
     lines = [f"{title:<52}error  correlation"]
     for name, guess in guesses.items():
-        correlation = np.corrcoef(guess, truth)[0, 1] if np.ptp(guess) > 0 and np.ptp(truth) > 0 else 0.0
-        lines.append(f"  {name:<50}{np.abs(guess - truth).mean():.4f}  {correlation:>11.2f}")
+        likeness = np.nan_to_num(correlation(guess, truth))  # 0 for a guess that never changes
+        lines.append(f"  {name:<50}{np.abs(guess - truth).mean():.4f}  {likeness:>11.2f}")
     straight = float(np.mean(frames.recorded_steering == 0))
     if straight > MANY_STRAIGHT:
         lines += [

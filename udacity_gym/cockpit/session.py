@@ -86,7 +86,7 @@ class ByHand:
 
 
 class _Held:
-    """A driver who holds the world while somebody says so."""
+    """A driver that pauses the simulation while somebody wants it paused."""
 
     def __init__(self, driver: Driver, is_held: Callable[[], bool]) -> None:
         self.driver = driver
@@ -263,7 +263,7 @@ class Session:
             self.resume()
 
     def single_step(self) -> None:
-        """Drive one step, and hold the world again."""
+        """Drive one step, and pause the simulation again."""
         self._hold = self._hold or "paused"
         self._single_steps += 1
 
@@ -371,7 +371,7 @@ class Session:
                     future.set_exception(error)
 
     def _go_on(self) -> None:
-        """Drive a step, or hold the world for one."""
+        """Drive a step, or pause the simulation for one."""
         try:
             if self._steps is None:
                 self._begin()

@@ -32,8 +32,8 @@ class Decision:
         doubt: of an ensemble of policies, how far its members disagree, at least 0; None without one.
         is_idle: whether the human has the wheel, but touches nothing and would soon hand back by that. Keys
             that are released may mean "straight on" or "I am done", so this is a step to learn from only if
-            the human touches the controls again before the policy drives or the episode ends.
-            `EpisodeCounter` and `udacity_gym.recording.Recorder` change it to a label then.
+            the human touches the controls again before the policy drives or the episode ends, see
+            `confirms_idle`. `EpisodeCounter` and `udacity_gym.recording.Recorder` change it to a label then.
         notes: what else to keep with the frame, by name, such as ``intervention``: whether the expert or the
             human drives in place of the policy.
     """
@@ -51,6 +51,11 @@ class Decision:
     def label(self) -> NDArray[Any] | None:
         """The expert's action if it is a label, else None."""
         return self.expert_action if self.is_label else None
+
+    @property
+    def confirms_idle(self) -> bool:
+        """Whether the idle steps just before become labels, because the human touches the controls again."""
+        return self.driver == HUMAN and not self.is_idle
 
     def as_notes(self) -> dict[str, Any]:
         """What a recording keeps of it beside the action, by name.

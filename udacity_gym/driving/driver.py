@@ -1,4 +1,4 @@
-"""Whoever drives, behind one interface: `Driver`, and `as_driver`, which makes one of almost anything."""
+"""`Driver`, the interface of all that drives, and `as_driver`, which converts policies and experts to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.driving.decision import EXPERT, POLICY, Action, Decision, check_action
-from udacity_gym.driving.policy_inputs import cameras_for, image_size_for, measurements_of
+from udacity_gym.driving.policy_inputs import (
+    cameras_for,
+    image_size_for,
+    measurements_of,
+    speed_for_throttle,
+)
 from udacity_gym.driving.speed import DEFAULT_SPEED, SpeedController
 from udacity_gym.driving.throttle_laws import ThrottleLaw
 from udacity_gym.errors import ActionError, OptionError
@@ -25,7 +30,7 @@ FALLBACK_DT = CTRL_DT
 
 @runtime_checkable
 class Driver(Protocol):
-    """Whoever has the wheel: a policy, an expert, a human, or several of them with a rule between them.
+    """Chooses the actions: a policy, an expert, a human, or a combination of them.
 
     `udacity_gym.driving.drive` calls `reset` at the start of every episode and `decide` at every step.
     """
@@ -50,7 +55,7 @@ class Driver(Protocol):
             info: what it returned beside it, see `udacity_gym.telemetry.Info`.
 
         Returns:
-            The decision; None holds the world, such as while a human pauses.
+            The decision; None pauses the simulation, for example while a human pauses.
         """
         ...
 
@@ -74,10 +79,10 @@ ExpertFunction: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
 
 
 class EpisodeClock:
-    """Notices when an episode begins, for drivers whose `Driver.reset` nobody calls.
+    """Detects the start of an episode by the time, for drivers whose `Driver.reset` is not called.
 
-    People's own loops and other libraries call an expert with ``(observation, info)`` and nothing else. An
-    episode has begun when the simulated time is 0 or has gone back.
+    Other libraries, and loops written by users, call an expert with ``(observation, info)`` only. An episode
+    has begun when the simulated time is 0 or has gone back.
 
     Attributes:
         elapsed: s since the last `update`; 0 where an episode begins.
@@ -92,7 +97,7 @@ class EpisodeClock:
         self.elapsed = 0.0
 
     def update(self, info: Mapping[str, Any]) -> bool:
-        """Take note of the present time.
+        """Update with the present time.
 
         Args:
             info: with "time", s since the episode began.
@@ -108,32 +113,32 @@ class EpisodeClock:
 
 
 class PolicyDriver:
-    """A policy at the wheel.
+    """Driver that executes the actions of a policy.
 
-    It goes by what the policy says of itself, where it does:
+    These attributes of the policy are used if present:
 
-    - with ``actions == ("steering",)`` its ``throttle_law`` works the throttle, see
+    - ``actions``: with ``("steering",)``, the policy's ``throttle_law`` controls the throttle, see
       `udacity_gym.driving.throttle_laws`; without one a `SpeedController`, at the policy's ``target_speed``
       or, without that too, at `DEFAULT_SPEED`, 25 mph;
-    - its ``inputs``, such as the speed, are taken from ``info`` where the observation does not have them;
-    - what it remembers (``state``) is kept through the episode, and ``episode_start`` tells it where one
-      begins;
-    - one with ``predict_with_doubt``, such as an ensemble, also says how far its members disagree.
+    - ``inputs``: measurements such as the speed are taken from ``info`` if the observation lacks them;
+    - ``predict_with_doubt``, which ensembles have, gives the doubt as well.
+
+    The policy's ``state`` is kept through the episode; ``episode_start`` says where an episode begins.
 
     Attributes:
         policy: the policy.
-        deterministic: whether it takes its best action instead of drawing one.
+        deterministic: whether the policy takes its best action instead of sampling one.
         actions: what the policy itself controls: ("steering", "throttle") or ("steering",).
     """
 
     name = POLICY
 
     def __init__(self, policy: Any, deterministic: bool = True) -> None:
-        """Seat a policy.
+        """Wrap a policy.
 
         Args:
             policy: has ``predict(observation, state, episode_start, deterministic) -> (action, state)``.
-            deterministic: whether it takes its best action instead of drawing one.
+            deterministic: whether it takes its best action instead of sampling one.
 
         Raises:
             OptionError: It has no ``predict``.
@@ -144,13 +149,13 @@ class PolicyDriver:
         self.deterministic = deterministic
         self.actions: tuple[str, ...] = tuple(getattr(policy, "actions", ("steering", "throttle")))
         target_speed = getattr(policy, "target_speed", None)
-        # Laws remember: each driver has its own.
+        # A throttle law has a state, so each driver has a copy.
         self._throttle_law: ThrottleLaw | None = copy.deepcopy(getattr(policy, "throttle_law", None))
         self._speed_controller = SpeedController(DEFAULT_SPEED if target_speed is None else target_speed)
         self._camera: str = getattr(policy, "camera", "center")
-        self._fills_action = True
+        self._completes_action = True
         self._clock = EpisodeClock()
-        self._forget()
+        self._reset_state()
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -162,17 +167,17 @@ class PolicyDriver:
         """Cameras whose images the policy takes."""
         return cameras_for(self.policy)
 
-    def _forget(self) -> None:
+    def _reset_state(self) -> None:
         self._state: Any = None
         self._speed_controller.reset()
         if self._throttle_law is not None:
             self._throttle_law.reset()
 
     def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
-        """Forget the episode before, see `Driver.reset`; a policy draws nothing, so a seed has no effect."""
+        """Prepare for an episode, see `Driver.reset`; the seed has no effect on a policy."""
         self._clock.reset()
-        # In a wrapped environment the policy may have to work something else than steering and throttle.
-        self._fills_action = env.action_space.shape == (2,)
+        # The action of a wrapped environment may be something else than (steering, throttle).
+        self._completes_action = env.action_space.shape == (2,)
         cameras = tuple(getattr(env.unwrapped, "cameras", ()))
         self._camera = cameras[0] if len(cameras) == 1 else getattr(self.policy, "camera", "center")
 
@@ -199,7 +204,7 @@ class PolicyDriver:
         """
         episode_start = self._clock.update(info)
         if episode_start:
-            self._forget()
+            self._reset_state()
         return self._inputs(observation, info), episode_start
 
     def decision_of(self, chosen: Any, info: Mapping[str, Any], doubt: float | None = None) -> Decision:
@@ -208,7 +213,7 @@ class PolicyDriver:
         Raises:
             ActionError: It is something else than (steering, throttle) or (steering,).
         """
-        action = self._complete(chosen, info) if self._fills_action else chosen
+        action = self._complete(chosen, info) if self._completes_action else chosen
         return Decision(action, POLICY, policy_action=action, doubt=doubt)
 
     def _predict(self, observation: Any, episode_start: NDArray[np.bool_]) -> tuple[Any, float | None]:
@@ -235,11 +240,10 @@ class PolicyDriver:
         return {"state" if np.ndim(observation) == 1 else self._camera: observation, **measurements}
 
     def _complete(self, chosen: Any, info: Mapping[str, Any]) -> Action:
-        """The policy's action with the throttle, if it works only the steering."""
+        """The policy's action, with the throttle if it has only the steering."""
         action = np.asarray(chosen, np.float32)
         if action.shape == (1,):
-            measurements_of(info, ("speed",))  # raises an error where there is none
-            steering, speed = float(np.clip(action[0], -1.0, 1.0)), float(info["speed"])
+            steering, speed = float(np.clip(action[0], -1.0, 1.0)), speed_for_throttle(info)
             if self._throttle_law is not None:
                 throttle = self._throttle_law(steering, speed)
             else:
@@ -258,10 +262,10 @@ class PolicyDriver:
 
 
 class ExpertDriver:
-    """An expert, or any function ``(observation, info) -> action``, at the wheel.
+    """Driver that executes the actions of an expert, or of any function ``(observation, info) -> action``.
 
-    What an expert does is also its label; one that executes something else than it wants to show has an
-    attribute ``label``, such as `udacity_gym.experts.NoisyExpert`.
+    The action is also the label. An expert whose label differs from its action has an attribute ``label``,
+    such as `udacity_gym.experts.NoisyExpert`.
 
     Attributes:
         expert: the expert.
@@ -269,11 +273,11 @@ class ExpertDriver:
     """
 
     def __init__(self, expert: ExpertFunction, name: str | None = None) -> None:
-        """Seat an expert.
+        """Wrap an expert.
 
         Args:
             expert: ``(observation, info) -> (steering, throttle)``.
-            name: what to call it; None takes its attribute ``driver``, or else "expert".
+            name: name of the driver; None takes the expert's attribute ``driver``, or else "expert".
 
         Raises:
             OptionError: It can't be called, or is a class; the message says what to give instead.
@@ -281,12 +285,12 @@ class ExpertDriver:
         check_expert(expert)
         self.expert = expert
         self.name = str(name or getattr(expert, "driver", EXPERT))
-        self._fills_action = True
+        self._completes_action = True
 
     def reset(self, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None) -> None:
-        """Tell the expert that an episode begins, if it has a ``reset``; see `Driver.reset`."""
+        """Call the expert's ``reset``, if it has one; see `Driver.reset`."""
         reset_expert(self.expert, env, info, seed)
-        self._fills_action = env.action_space.shape == (2,)
+        self._completes_action = env.action_space.shape == (2,)
 
     def decide(self, observation: Any, info: Mapping[str, Any]) -> Decision:
         """Ask the expert, see `Driver.decide`.
@@ -295,7 +299,7 @@ class ExpertDriver:
             ActionError: It gives something else than two finite numbers.
         """
         chosen = self.expert(observation, info)
-        if not self._fills_action:
+        if not self._completes_action:
             return Decision(chosen, self.name)
         if chosen is None:
             raise ActionError(
@@ -311,14 +315,14 @@ class ExpertDriver:
 def reset_expert(
     expert: object, env: gymnasium.Env[Any, Any], info: Mapping[str, Any], seed: int | None = None
 ) -> None:
-    """Tell an expert that an episode begins, if it has a ``reset(env, info, seed)``."""
+    """Call an expert's ``reset(env, info, seed)``, if it has one."""
     reset = getattr(expert, "reset", None)
     if reset is not None:
         reset(env, info, seed)
 
 
 def check_expert(expert: object) -> None:
-    """Refuse what is no expert.
+    """Check that an object is an expert.
 
     Raises:
         OptionError: It can't be called, or is a class; the message says what to give instead.
@@ -331,7 +335,7 @@ def check_expert(expert: object) -> None:
 
 
 def as_driver(driver: Any) -> Driver:
-    """Make a driver of almost anything that can drive.
+    """Convert a policy, an expert, its name, or the path of a policy to a `Driver`.
 
     Args:
         driver: a `Driver`; a policy, ours or one of Stable-Baselines3 (anything with ``predict``); an expert
@@ -364,7 +368,7 @@ def as_driver(driver: Any) -> Driver:
 
 
 def name_of(driver: object) -> str:
-    """What to call whoever drives: its own name, that of its network, or that of its class."""
+    """Name of a driver, policy or expert: its own name, that of its network, or that of its class."""
     for role in ("policy", "expert"):
         if isinstance(driver, (PolicyDriver, ExpertDriver)) and hasattr(driver, role):
             return name_of(getattr(driver, role))

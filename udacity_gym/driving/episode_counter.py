@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from udacity_gym.driving.decision import HUMAN, POLICY
+from udacity_gym.driving.decision import POLICY
 from udacity_gym.driving.loop import Step
 
 
@@ -90,9 +90,9 @@ class EpisodeCounter:
         self._is_split = False
         if first:
             self._idle_labels = 0
+        if decision.confirms_idle:
+            self._confirm_idle_labels()
         if not decision.is_idle:
-            if decision.driver == HUMAN:
-                self._confirm_idle_labels()
             self._idle_labels = 0
         elif decision.is_label:
             self._idle_labels += 1

@@ -1,4 +1,4 @@
-"""Gates: who drives at each step, and which steps are labelled. `GatedDriver` drives by one.
+"""Gates choose at each step who drives, and whether the step is labelled; `GatedDriver` uses one.
 
 | gate | the expert drives | labelled | source |
 |---|---|---|---|
@@ -6,7 +6,7 @@
 | `HumanGate` | while the human wants to | the human's steps | Kelly et al. 2019, algorithm 1 |
 | `EnsembleGate` | where policy and expert differ, or the ensemble doubts | every step | Menda et al. 2019 |
 | `NoiseGate` | always, disturbed by noise | every step, undisturbed | Laskey et al. 2017 |
-| `PolicyAlone` | never | nothing; somebody does it afterwards | Ross et al. 2011 with labels later |
+| `PolicyAlone` | never | nothing; labels are added afterwards | Ross et al. 2011 with labels later |
 
 Gates with a learned classifier, `SafetyGate` and `ThriftyGate`, are in `algorithms.dagger.gates`. A gate is
 an object with `reset` and `decide`. It is sent to other processes, so it must be picklable.
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 
 class Moment:
-    """One step, as a gate sees it before anybody acts.
+    """Inputs of a gate at one step, before an action is executed.
 
     Attributes:
         observation: what the environment returned.
         info: what it returned beside it.
         policy_action: (2,) float32 (steering, throttle), what the policy would do; zeros without a policy.
-        doubt: how far the members of an ensemble disagree; None for a policy that is none.
-        features: (k,) float32, what the policy's network makes of the image, for learned gates; None unless
-            the gate wants them.
+        doubt: how far the members of an ensemble disagree; None without an ensemble.
+        features: (k,) float32 features of the image, computed by the policy's network, for learned gates;
+            None unless the gate wants them.
         actions: what the policy itself controls; the rest of ``policy_action`` comes from a speed controller,
-            and no policy is judged by that.
+            and is not compared with the expert.
     """
 
     def __init__(
@@ -65,20 +65,20 @@ class Moment:
         self._asked = False
 
     def ask(self) -> Action | None:
-        """Ask the expert, once at most.
+        """Action of the expert, who is asked once per step at most.
 
         Returns:
-            (2,) float32 (steering, throttle); None from a human whose hands are off the wheel.
+            (2,) float32 (steering, throttle); None from a human who touches nothing.
         """
         if not self._asked:
             self._answer, self._asked = self._ask(), True
         return self._answer
 
     def expect(self) -> Action:
-        """Ask an expert that must have an answer.
+        """Action of an expert that must give one at every step.
 
         Raises:
-            OptionError: It has none.
+            OptionError: It gives none.
         """
         answer = self.ask()
         if answer is None:
@@ -97,35 +97,35 @@ class Moment:
         """Squared distance between the policy's and the expert's action, in what the policy itself controls.
 
         Raises:
-            OptionError: The expert has no answer.
+            OptionError: The expert gives no action.
         """
         own = self.own_action.astype(np.float64)
         return float(np.square(own - self.expect()[: len(own)]).sum())
 
 
 class Gate(Protocol):
-    """Who drives, and what is labelled.
+    """Chooses who drives, and which steps are labelled.
 
     Attributes:
-        wants_features: whether it reads `Moment.features`.
+        wants_features: whether it uses `Moment.features`.
     """
 
     wants_features: bool
 
     def reset(self, rng: np.random.Generator) -> None:
-        """An episode begins; all randomness of the gate comes from ``rng`` until the next one."""
+        """Prepare for an episode, in which ``rng`` is the only source of randomness."""
 
     def decide(self, moment: Moment) -> Decision:
-        """Choose who drives this step."""
+        """Choose who drives at this step."""
         ...
 
 
 class GatedDriver:
-    """A driver of drivers: a policy and an expert at one wheel, with a gate between them.
+    """Driver in which a gate chooses between a policy and an expert at each step.
 
     Attributes:
-        policy: drives where the gate lets it; None is nobody.
-        expert: drives where the gate says so, and labels; None is nobody.
+        policy: the policy, as a driver; None if the expert drives alone.
+        expert: the expert; None if there is none.
         gate: the gate.
     """
 
@@ -138,19 +138,18 @@ class GatedDriver:
         features: Callable[[], NDArray[np.float32]] | None = None,
         seed: int | None = None,
     ) -> None:
-        """Put a gate between two.
+        """Combine a policy and an expert.
 
         Args:
             policy: whatever `as_driver` accepts; None lets the expert drive alone.
-            expert: ``(observation, info) -> (steering, throttle)``, or None from a human whose hands are off
-                the wheel.
-            gate: who drives, and what is labelled.
-            features: gives (k,) float32, what the policy's network made of the last image, for gates that
-                want it.
+            expert: ``(observation, info) -> (steering, throttle)``, or None from a human who touches nothing.
+            gate: chooses who drives, and which steps are labelled.
+            features: returns (k,) float32 features of the last image, computed by the policy's network, for
+                gates that want them.
             seed: of the gate's randomness; None takes the seed that `reset` is given.
 
         Raises:
-            OptionError: The gate wants features, and there is nothing to give them.
+            OptionError: The gate wants features, and ``features`` is None.
         """
         if gate.wants_features and features is None and policy is not None:
             raise OptionError(f"{type(gate).__name__} looks at features of the policy: give features=...")
@@ -174,10 +173,10 @@ class GatedDriver:
         policy_action, doubt = None, None
         actions: tuple[str, ...] = ("steering", "throttle")
         if self.policy is not None:
-            wish = self.policy.decide(observation, info)
-            if wish is None:
+            chosen = self.policy.decide(observation, info)
+            if chosen is None:
                 return None
-            policy_action, doubt = check_action(wish.action, f"the {wish.driver}"), wish.doubt
+            policy_action, doubt = check_action(chosen.action, f"the {chosen.driver}"), chosen.doubt
             actions = getattr(self.policy, "actions", actions)
         moment = Moment(
             observation,
@@ -185,30 +184,30 @@ class GatedDriver:
             np.zeros(2, np.float32) if policy_action is None else policy_action,
             doubt,
             self._features() if self.gate.wants_features and self._features is not None else None,
-            lambda: self._ask(observation, info),
+            lambda: self._expert_action(observation, info),
             actions,
         )
         decision = self.gate.decide(moment)
         is_idle = decision.driver == HUMAN and getattr(self.expert, "is_idle", False)
         return replace(decision, policy_action=policy_action, doubt=doubt, is_idle=is_idle)
 
-    def _ask(self, observation: Any, info: Mapping[str, Any]) -> Action | None:
-        answer = None if self.expert is None else self.expert(observation, info)
-        return None if answer is None else np.clip(check_action(answer, "the expert"), -1.0, 1.0)
+    def _expert_action(self, observation: Any, info: Mapping[str, Any]) -> Action | None:
+        action = None if self.expert is None else self.expert(observation, info)
+        return None if action is None else np.clip(check_action(action, "the expert"), -1.0, 1.0)
 
 
 @dataclass
-class _Memoryless:
-    """A gate that decides each step by itself."""
+class _StatelessGate:
+    """A gate whose decision depends on the present step alone."""
 
     wants_features = False
 
     def reset(self, rng: np.random.Generator) -> None:
-        """An episode begins."""
+        """Prepare for an episode."""
 
 
 @dataclass
-class Mixture(_Memoryless):
+class Mixture(_StatelessGate):
     """The expert drives each step with probability beta, and labels all (Ross et al. 2011, algorithm 3.1).
 
     The paper's policy of a round is a mixture that is drawn anew at every step: their analysis (section
@@ -221,7 +220,7 @@ class Mixture(_Memoryless):
     beta: float
 
     def reset(self, rng: np.random.Generator) -> None:
-        """An episode begins."""
+        """Prepare for an episode."""
         self._rng = rng
 
     def decide(self, moment: Moment) -> Decision:
@@ -233,7 +232,7 @@ class Mixture(_Memoryless):
 
 
 @dataclass
-class PolicyAlone(_Memoryless):
+class PolicyAlone(_StatelessGate):
     """The policy drives; labels come later, see `algorithms.label_round`."""
 
     def decide(self, moment: Moment) -> Decision:
@@ -242,56 +241,56 @@ class PolicyAlone(_Memoryless):
 
 
 @dataclass
-class HumanGate(_Memoryless):
+class HumanGate(_StatelessGate):
     """The human decides: takes over, corrects, hands back (Kelly et al. 2019, algorithm 1).
 
-    The human is an expert whose answer is None while the hands are off the wheel. Only what the human
-    drove is labelled, without the idle steps before handing back, see `Decision.is_idle`.
+    The human is an expert whose action is None while nothing is touched. Only steps that the human drives
+    are labelled, without the idle ones before handing back, see `Decision.is_idle`.
     """
 
     def decide(self, moment: Moment) -> Decision:
-        """Look whether the human has the wheel."""
+        """Check whether the human drives."""
         action = moment.ask()
-        return watched(moment, intervenes=action is not None, label=action, driver=HUMAN)
+        return policy_or_intervention(moment, intervenes=action is not None, label=action, driver=HUMAN)
 
 
 @dataclass
-class EnsembleGate(_Memoryless):
-    """The policy drives where it agrees with the expert and with itself (Menda et al. 2019, section III).
+class EnsembleGate(_StatelessGate):
+    """The policy drives where discrepancy and doubt are low (Menda et al. 2019, section III).
 
     Attributes:
-        discrepancy: greatest squared distance between policy and expert, see `Moment.discrepancy`.
-        doubt: greatest doubt of the ensemble.
+        discrepancy: maximum squared distance between policy and expert, see `Moment.discrepancy`.
+        doubt: maximum doubt of the ensemble.
     """
 
     discrepancy: float
     doubt: float
 
     def decide(self, moment: Moment) -> Decision:
-        """Compare the policy with the expert, and with itself."""
+        """Compare discrepancy and doubt with their limits."""
         label = moment.expect()
         discrepancy, doubt = moment.discrepancy(), moment.doubt or 0.0
-        return watched(moment, discrepancy > self.discrepancy or doubt > self.doubt, label)
+        return policy_or_intervention(moment, discrepancy > self.discrepancy or doubt > self.doubt, label)
 
 
 @dataclass
-class NoiseGate(_Memoryless):
-    """The expert drives, disturbed by Gaussian noise, and labels what it meant (Laskey et al. 2017).
+class NoiseGate(_StatelessGate):
+    """The expert drives with Gaussian noise; labels are its actions without noise (Laskey et al. 2017).
 
     Attributes:
-        noise: how.
+        noise: the noise.
     """
 
     noise: Noise
 
     def reset(self, rng: np.random.Generator) -> None:
-        """An episode begins."""
+        """Prepare for an episode."""
         from udacity_gym.experts import NoisyExpert
 
         self._noisy = NoisyExpert(lambda *_: self._expert_action, self.noise, seed=int(rng.integers(2**63)))
 
     def decide(self, moment: Moment) -> Decision:
-        """Disturb the expert."""
+        """Add noise to the action of the expert."""
         self._expert_action = moment.expect()
         return Decision(
             self._noisy(moment.observation, moment.info),
@@ -301,28 +300,26 @@ class NoiseGate(_Memoryless):
         )
 
 
-def watched(
+def policy_or_intervention(
     moment: Moment, intervenes: bool, label: Action | None, driver: str = EXPERT, **notes: float
 ) -> Decision:
-    """The decision of a gate that watches the policy.
-
-    The policy drives unless somebody intervenes, whose label is then executed.
+    """Decision of a gate under which the policy drives unless the expert intervenes.
 
     Args:
         moment: the step.
-        intervenes: whether somebody drives in place of the policy.
-        label: (2,) float32, what the expert would do; None where it was not asked or is no label.
-        driver: who intervenes.
-        **notes: what else to keep.
+        intervenes: whether the expert drives in place of the policy, by executing the label.
+        label: (2,) float32 action of the expert; None if the step has no label.
+        driver: name of the driver that intervenes.
+        **notes: other entries of `Decision.notes`.
 
     Raises:
-        OptionError: Somebody intervenes without saying how.
+        OptionError: The expert intervenes, and there is no label.
     """
-    kept = {**notes, "intervention": intervenes}
+    all_notes = {**notes, "intervention": intervenes}
     if not intervenes:
         return Decision(
-            moment.policy_action, POLICY, expert_action=label, is_label=label is not None, notes=kept
+            moment.policy_action, POLICY, expert_action=label, is_label=label is not None, notes=all_notes
         )
     if label is None:
-        raise OptionError("whoever intervenes must say what to do: label is None")
-    return Decision(label, driver, expert_action=label, is_label=True, notes=kept)
+        raise OptionError("an intervention needs the action to execute: label is None")
+    return Decision(label, driver, expert_action=label, is_label=True, notes=all_notes)

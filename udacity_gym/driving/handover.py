@@ -150,12 +150,12 @@ class Wheel:
 
 
 class Handover:
-    """A driver of drivers: a policy drives until a human takes the wheel, and again once it is given back.
+    """Driver in which a policy drives until a human takes over, and again once the human hands back.
 
-    The human wins: whoever touches the wheel or a pedal drives, from the same step on. Control goes back
-    when nothing has been touched for ``release`` s, or when "hand_back" is pressed. "pause" holds the world
-    until it is pressed again, or somebody takes over. (A simulator in real time can't stand still; it brakes
-    the car when it has been left alone for a second.) `TABLE` has all transitions.
+    A human who touches the wheel or a pedal drives, from the same step on. Control goes back when nothing
+    has been touched for ``release`` s, or when "hand_back" is pressed. "pause" pauses the simulation until
+    it is pressed again, or the human takes over. (A simulator in real time can't be paused; it brakes the
+    car if it gets no command for a second.) `TABLE` has all transitions.
 
     When control passes, in either direction, the wheel does not jump: it moves from where it is to where
     the new driver wants it at no more than ``rate`` of full lock per second, on top of the new driver's own

@@ -97,14 +97,14 @@ class Step:
     """One control step of a drive.
 
     What was there before the action has the plain names; what came of it has the names with ``next_``. A
-    step whose ``decision`` is None is one in which the driver held the world: nothing has changed.
+    step whose ``decision`` is None is one in which the driver paused the simulation: nothing has changed.
 
     Attributes:
         env: the environment, after the step and before any new episode.
         observation: that the action was chosen on.
         info: that the action was chosen on.
         telemetry: of that moment, from which further images can be drawn; None where there is none.
-        decision: what the driver decided; None held the world.
+        decision: what the driver decided; None paused the simulation.
         next_observation: after the action.
         next_info: after the action.
         next_telemetry: after the action.
@@ -144,7 +144,7 @@ class Step:
 
     @property
     def is_held(self) -> bool:
-        """Whether the driver held the world instead of acting."""
+        """Whether the driver paused the simulation instead of acting."""
         return self.decision is None
 
     @property
@@ -362,9 +362,9 @@ class Loop:
         """Account for a step of the environment.
 
         Args:
-            decision: what the driver decided; None held the world.
+            decision: what the driver decided; None paused the simulation.
             telemetry: of the moment before.
-            after: what the environment's ``step`` returned; None if the world was held.
+            after: what the environment's ``step`` returned; None if the driver paused the simulation.
 
         Returns:
             The step.

@@ -54,6 +54,20 @@ def measurements_of(info: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
     return {name: np.array([info[name]], np.float32) for name in names}
 
 
+def speed_for_throttle(info: Mapping[str, Any]) -> float:
+    """Speed in an environment's info, m/s, for what controls the throttle of a policy that only steers.
+
+    Raises:
+        ObservationError: The simulator does not report the speed.
+    """
+    if info.get("speed") is None:
+        raise ObservationError(
+            "the environment's info has no speed; use a simulator that reports it, or a policy that controls "
+            "the throttle, too"
+        )
+    return float(info["speed"])
+
+
 def check_observations(
     observation: Any, image_size: tuple[int, int], cameras: Sequence[str]
 ) -> NDArray[np.uint8]:

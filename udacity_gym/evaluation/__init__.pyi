@@ -50,6 +50,7 @@ from .runner import (
 from .statistics import (
     Estimate as Estimate,
     bootstrap_estimate as bootstrap_estimate,
+    correlation as correlation,
     difference as difference,
     mean_estimate as mean_estimate,
     spearman as spearman,

@@ -1,4 +1,4 @@
-"""Means with 95 % confidence intervals, rank correlation, histogram distance, without SciPy."""
+"""Means with 95 % confidence intervals, correlations, histogram distance, without SciPy."""
 
 from __future__ import annotations
 
@@ -199,16 +199,25 @@ def bootstrap_estimate(
     return Estimate(value, float(low), float(high), n)
 
 
+def correlation(x: ArrayLike, y: ArrayLike) -> float:
+    """Pearson's correlation.
+
+    Returns:
+        [-1, 1]; NaN if one of them is constant.
+    """
+    a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return math.nan
+    return float(np.corrcoef(a, b)[0, 1])
+
+
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
     """Spearman's rank correlation, ties at their mean rank (Spearman 1904).
 
     Returns:
         [-1, 1]; NaN if one of them is constant.
     """
-    a, b = _ranks(np.asarray(x, np.float64)), _ranks(np.asarray(y, np.float64))
-    a, b = a - a.mean(), b - b.mean()
-    scale = math.sqrt(float(a @ a) * float(b @ b))
-    return float(a @ b) / scale if scale > 0 else math.nan
+    return correlation(_ranks(np.asarray(x, np.float64)), _ranks(np.asarray(y, np.float64)))
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

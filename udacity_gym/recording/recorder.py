@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from udacity_gym.checks import check_number
 from udacity_gym.conditions import Conditions
-from udacity_gym.driving.decision import HUMAN, Decision
+from udacity_gym.driving.decision import Decision
 from udacity_gym.driving.driver import ExpertDriver, as_driver, name_of
 from udacity_gym.driving.loop import Step, drive
 from udacity_gym.errors import OptionError, RecordingError
@@ -115,7 +115,7 @@ class Recorder:
         begins a new episode of the recording, and so does the first one that is added after `stop`. Who
         drove, what policy and expert would have done, the reward of the step, whether and why it ended the
         episode, the seed, the track, the weather and the conditions that are not Udacity's go to the side
-        file. A step in which the driver held the world is no frame.
+        file. A step in which the driver paused the simulation is no frame.
 
         Idle steps of a human, see `udacity_gym.driving.Decision`, are written as ``skipped``, without a
         label. If the human touches the controls again, their labels are added, and ``skipped`` is removed.
@@ -134,8 +134,8 @@ class Recorder:
         def entries(decision: Decision) -> dict[str, Any]:
             return {**_side_file_entries(info), "action": action, **decision.as_notes(), **_outcome(step)}
 
-        if self._idle and self._writer is not None and decision.driver == HUMAN and not decision.is_idle:
-            self._writer.replace_extras(self._idle)  # the human goes on
+        if self._idle and self._writer is not None and decision.confirms_idle:
+            self._writer.replace_extras(self._idle)
         self.add_frame(
             images_of(step, self.cameras or CAMERAS),
             action,

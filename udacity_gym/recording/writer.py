@@ -216,7 +216,8 @@ class RecordingWriter:
             extras: ``extra`` of the last frames, see `write`; at most `REACH`.
 
         Raises:
-            RecordingError: There are fewer frames, an entry is wrong, or the file can't be changed.
+            RecordingError: There are fewer frames, an entry is wrong, or the file can't be changed (say, the
+                disk is full): the entries before are kept.
         """
         first = len(self._written) - len(extras)
         if first < 0:
@@ -231,16 +232,13 @@ class RecordingWriter:
             sizes.append(size + len(text.encode()))
             text += _side_line(names[0], entries)
         try:
-            self._side_file.truncate(size)
-            self._side_file.add(text)
+            self._side_file.replace_from(size, text)
         except OSError as error:
-            sizes = [size] * len(extras)
             raise RecordingError(
                 f"{self._side_file.path} can't be changed: {error.strerror or error}"
             ) from error
-        finally:
-            for i, start in enumerate(sizes, first):
-                self._written[i] = self._written[i]._replace(side_size=start)
+        for i, start in enumerate(sizes, first):
+            self._written[i] = self._written[i]._replace(side_size=start)
 
     def new_episode(self, start: datetime.datetime | None = None) -> None:
         """Begin a new episode: the time of the next frame may be anything, and a pause is put before it.
@@ -404,7 +402,7 @@ class RecordingWriter:
 
 
 class _AppendedFile:
-    """A text file that only ever grows by whole lines.
+    """A text file that grows by whole lines.
 
     Attributes:
         path: the file.
@@ -426,6 +424,18 @@ class _AppendedFile:
     def add(self, lines: str) -> None:
         """Append lines: all of them or, if the disk is full, nothing."""
         self._add(lines.encode())
+
+    def replace_from(self, start: int, lines: str) -> None:
+        """Replace all lines from a byte on: all of them or, if the disk is full, none.
+
+        The new lines are appended before they overwrite the old ones, so that the room for them is taken.
+        Killed in between, the file has both; readers of the side file take the last line of a frame.
+        """
+        self.add(lines)
+        with self.path.open("r+b") as file:  # at the end of `_file`, whatever is written is appended
+            file.seek(start)
+            file.write(lines.encode())
+        self.truncate(start + len(lines.encode()))
 
     def lines(self, start: int) -> list[str]:
         """The lines from a byte on."""

@@ -15,7 +15,7 @@ from imitation.algorithms.adversarial.gail import GAIL
 from imitation.algorithms.bc import BC
 from imitation.data.wrappers import RolloutInfoWrapper
 from imitation.rewards.reward_nets import BasicRewardNet, BasicShapedRewardNet
-from simple_road import write_road_recording
+from simple_road import log_without, write_road_recording
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -31,9 +31,10 @@ from algorithms.adapters.imitation import (
 )
 from algorithms.adapters.stable_baselines3 import NetworkFeatures, PreparedImages
 from algorithms.policies.networks import make_network
-from udacity_gym.errors import OptionError
+from udacity_gym.errors import OptionError, RecordingError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import open_recording
+from udacity_gym.wrappers import SpeedControl
 
 QUIET = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"
@@ -75,6 +76,15 @@ def test_demonstrations_are_the_rows_of_the_recording_as_the_environment_shows_t
                 and np.array_equal(following, after)
                 for obs, acts, following in rows
             )
+
+
+def test_demonstrations_of_the_throttle_need_throttle_and_brake(
+    road_recording: Path, policy: NetworkPolicy, tmp_path: Path
+) -> None:
+    poor = log_without(road_recording, tmp_path / "poor", "brake")
+    with pytest.raises(RecordingError, match=r"brake was not recorded.*wrap the environment.*SpeedControl"):
+        Demonstrations(poor, PreparedImages(make_env(), policy.preprocessing))
+    Demonstrations(poor, PreparedImages(SpeedControl(make_env()), policy.preprocessing))
 
 
 def test_demonstrations_come_in_another_order_each_pass_and_the_same_for_each_seed(

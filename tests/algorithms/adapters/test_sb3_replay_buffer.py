@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
+from simple_road import log_without
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 
@@ -17,6 +18,7 @@ from udacity_gym.recording import Downscale, Recorder, Recording, RecordingWrite
 
 SMALL = Downscale((36, 64), crop=(0, 160))
 ACTIONS = spaces.Box(-1, 1, (2,), np.float32)
+STEERING = spaces.Box(-1, 1, (1,), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_several_environments_share_the_transitions(recording: Recording) -> Non
 
 
 def test_an_action_of_one_number_is_the_steering(recording: Recording) -> None:
-    buffer = make_buffer(actions=spaces.Box(-1, 1, (1,), np.float32))
+    buffer = make_buffer(actions=STEERING)
     count = fill_replay_buffer(buffer, recording, SMALL)
     assert buffer.actions[:count, 0, 0] == pytest.approx(0.4)
 
@@ -96,6 +98,13 @@ def test_what_does_not_fit_is_refused_before_anything_is_added(recording: Record
     images = spaces.Dict({"center": spaces.Box(0, 255, (3, 36, 64), np.uint8)})
     with pytest.raises(OptionError, match="a ReplayBuffer of single images is filled, not DictReplayBuffer"):
         fill_replay_buffer(DictReplayBuffer(10, images, ACTIONS, device="cpu"), recording, SMALL)
+
+
+def test_an_action_of_two_numbers_needs_throttle_and_brake(recording: Recording, tmp_path: Path) -> None:
+    poor = log_without(recording.path, tmp_path / "poor", "brake")
+    with pytest.raises(RecordingError, match=r"brake was not recorded.*wrap the environment.*SpeedControl"):
+        fill_replay_buffer(make_buffer(), poor, SMALL)
+    assert fill_replay_buffer(make_buffer(actions=STEERING), poor, SMALL) == 59
 
 
 def test_a_recording_without_rewards_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from udacity_gym.driving import (
     PolicyAlone,
     drive,
 )
-from udacity_gym.driving.gates import watched
+from udacity_gym.driving.gates import policy_or_intervention
 from udacity_gym.env import UdacityEnv
 from udacity_gym.errors import ActionError, OptionError
 from udacity_gym.experts import Noise, NoisyExpert, PurePursuit, ScriptedHuman
@@ -191,7 +191,7 @@ class LooksAtFeatures:
 
     def decide(self, moment):
         self.features.append(moment.features)
-        return watched(moment, False, None, danger=float(moment.features[0]))
+        return policy_or_intervention(moment, False, None, danger=float(moment.features[0]))
 
 
 def test_a_gate_that_wants_features_is_given_them_after_the_policy_was_asked():
@@ -211,9 +211,9 @@ def test_a_gate_that_wants_features_is_given_them_after_the_policy_was_asked():
         GatedDriver(policy, None, gate)
 
 
-def test_the_driver_within_may_hold_the_world():
+def test_the_policy_of_a_gated_driver_may_pause_the_simulation():
     class Waits:
-        """Holds the world at every other step."""
+        """Pauses the simulation at every other step."""
 
         def reset(self, env, info, seed=None):
             self.number = -1
@@ -236,8 +236,8 @@ def test_who_must_answer_and_has_no_answer_is_named():
     with pytest.raises(ActionError, match="the expert must give two finite numbers"):
         driven(Mixture(1.0), expert=lambda *_: [0.0])
     moment = Moment(None, {}, POLICY_ACTION, None, None, lambda: None)
-    with pytest.raises(OptionError, match="whoever intervenes must say what to do"):
-        watched(moment, True, None)
+    with pytest.raises(OptionError, match="an intervention needs the action to execute"):
+        policy_or_intervention(moment, True, None)
 
 
 def test_a_recording_keeps_who_drove_the_label_the_doubt_and_the_notes(tmp_path):

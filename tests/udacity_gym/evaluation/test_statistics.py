@@ -11,6 +11,7 @@ from udacity_gym.evaluation.statistics import (
     Estimate,
     bhattacharyya,
     bootstrap_estimate,
+    correlation,
     difference,
     mean_estimate,
     spearman,
@@ -70,6 +71,13 @@ def test_intervals_of_student_t_hold_the_mean_as_often_as_they_say():
     estimates = [mean_estimate(rng.normal(1.0, 2.0, size=5)) for _ in range(2000)]
     share = np.mean([e.low <= 1.0 <= e.high for e in estimates])
     assert share == pytest.approx(0.95, abs=0.015)
+
+
+def test_a_correlation_is_pearsons_and_unknown_where_nothing_changes():
+    assert correlation([1, 2, 3, 4, 5], [5, 6, 7, 8, 7]) == pytest.approx(6 / math.sqrt(10 * 5.2))
+    assert correlation([1, 2, 3], [3.0, 2.0, 1.0]) == pytest.approx(-1.0)
+    for x, y in (([0.1, 0.1, 0.1], [1, 2, 3]), ([1, 2, 3], [0, 0, 0]), ([1], [2]), ([], [])):
+        assert math.isnan(correlation(x, y))
 
 
 def test_spearman_is_that_of_scipy_with_ties_too():

@@ -166,7 +166,7 @@ def test_a_simulator_is_recorded_with_pose_and_position(tmp_path: Path) -> None:
 
 
 class Scripted:
-    """A driver whose decisions are written down; None holds the world."""
+    """A driver whose decisions are written down; None pauses the simulation."""
 
     def __init__(self, *decisions: Decision | None) -> None:
         self.decisions = iter(decisions)
@@ -415,6 +415,37 @@ def test_entries_of_the_last_frames_are_replaced(tmp_path: Path) -> None:
     first, second = open_recording(tmp_path).episodes
     assert [extra.get("i") for extra in [*first.extras(), *second.extras()]] == [0, 1, 2, 3, 40, 7]
     assert first[4].extra["more"] == "ä"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs RLIMIT_FSIZE")
+def test_entries_that_find_no_room_leave_those_before(tmp_path: Path) -> None:
+    """A limit of the file size stands for the full disk."""
+    program = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.path[:0] = sys.argv[2:]
+from test_recorder import images
+from udacity_gym.errors import RecordingError
+from udacity_gym.recording import RecordingWriter
+with RecordingWriter(sys.argv[1], ("center",)) as recording:
+    for i in range(6):
+        recording.write({"center": images(i)["center"][:8, :8]}, 0.0, 0.0, 0.0, 1.0, i / 15, {"i": i})
+    size = (recording.folder / "frames.jsonl").stat().st_size
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40, most))
+    try:
+        recording.replace_extras([{"i": 40, "more": "x" * 50}, {"i": 50}])
+    except RecordingError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert (recording.folder / "frames.jsonl").stat().st_size == size
+    recording.discard_last(1 / 15)
+    recording.replace_extras([{"i": 30}, {"i": 40}])
+    recording.write({"center": images(7)["center"]}, 0.0, 0.0, 0.0, 1.0, 1.0, {"i": 7})
+"""
+    assert "frames.jsonl can't be changed: File too large" in run(program, tmp_path)
+    first, second = open_recording(tmp_path).episodes
+    assert [extra["i"] for extra in [*first.extras(), *second.extras()]] == [0, 1, 2, 30, 40, 7]
 
 
 def test_a_frame_that_fails_does_not_begin_its_episode(tmp_path: Path) -> None:
