@@ -33,8 +33,36 @@ ROWS = (20.0, 134.0)
 """Rows of an image to look at: below the treetops, above the bonnet."""
 NEAR, FAR = 2.4, 32.0
 """m before the car's root between which the road is looked at; what is nearer lies under the bonnet."""
+FAR_BARS = 9.0
+"""m from the camera beyond which red and white bars are too pale to tell from concrete."""
 REACH = 14.0
 """px to either side of where a line is expected that it is searched in."""
+
+
+class Trust(NamedTuple):
+    """How far log, first pass and body are trusted, as standard deviations.
+
+    Attributes:
+        way: relative error of a way driven between two images of the first pass.
+        first: of s in m, offset in m and heading error in rad of the first pass.
+        s_step: m of s by which the log is wrong from one image to the next: per m driven, for the first m,
+            always.
+        offset_step: the same of the offset, per m driven.
+        heading_step: rad, always, and rad per m driven, of the heading.
+        pitch: rad, mean and standard deviation of the body's pitch; None where nothing is known of it.
+    """
+
+    way: float = 0.15
+    first: tuple[float, float, float] = (0.8, 0.2, 0.05)
+    s_step: tuple[float, float, float] = (0.05, 0.1, 0.01)
+    offset_step: float = 0.03
+    heading_step: tuple[float, float] = (0.006, 0.006)
+    pitch: tuple[float, float] | None = None
+
+
+HILLY = Trust()
+LEVEL = Trust(0.06, (3.0, 0.5, 0.1), (0.03, 0.0, 0.01), 0.015, (0.003, 0.003), (0.009, 0.012))
+"""For a road that is flat, with lines on both sides."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +80,7 @@ class Look:
         contrast: rise of ``paint`` from beside a line to its middle that counts as a line.
         bars: m from the centre line to the middle of red and white bars, where the track has a kerb of
             them; they begin and end at known places. 0 for roads without.
+        trust: how far log, first pass and body are trusted.
     """
 
     lines: tuple[float, ...]
@@ -63,6 +92,7 @@ class Look:
     paint: Callable[[Image], Plane]
     contrast: float
     bars: float = 0.0
+    trust: Trust = HILLY
 
 
 def _redness(image: Image) -> Plane:
@@ -111,6 +141,7 @@ LOOKS = {
     "lake": Look(
         lines=(-3.635, 3.635), line_width=0.49, solid=(True, True), inside=(-2.4, -1.0, 1.0, 2.4),
         outside=(-6.6, 6.6), surface=_lake_surface, paint=_lake_paint, contrast=0.08, bars=4.3,
+        trust=LEVEL,
     ),
     "jungle": Look(
         lines=(-4.6, 0.0, 4.6), line_width=0.25, solid=(True, False, True),
@@ -313,6 +344,7 @@ class Aligner:
                 axis=2,
             )
             value[:, -2:] = np.where(there, 3.0 * red - 0.3, 0.15 - 3.0 * red)
+            seen[:, -2:] &= depth[:, -2:] < FAR_BARS
         return np.asarray((value * seen).sum(axis=(1, 2)) / (seen.sum(axis=(1, 2)) + 15.0))
 
     def _ridge(self, image: Image, surface: Plane) -> Plane:
@@ -360,7 +392,7 @@ class Aligner:
                 way = driven[k] - driven[frames[n - 1]]
                 turn = turned[k] - turned[frames[n - 1]]
                 draw = generator.normal(0, 1, (4, particles))
-                ways = way * (1 + 0.15 * draw[0]) + 0.02 * min(abs(way), 1.0) * draw[1]
+                ways = way * (1 + self.look.trust.way * draw[0]) + 0.02 * min(abs(way), 1.0) * draw[1]
                 turns = turn * (1 + 0.15 * draw[2]) + (0.003 + 0.008 * abs(way)) * draw[3]
                 states = self._follow(states, ways, turns)
             score = self._likelihood(states, image(k))
@@ -435,7 +467,6 @@ class Aligner:
         driven: Floats,
         turned: Floats,
         expected: Floats,
-        trust: tuple[float, float, float] = (0.8, 0.2, 0.05),
     ) -> Alignment:
         """Second pass: fit the poses to the lines found in each image, over time.
 
@@ -445,12 +476,13 @@ class Aligner:
             driven: (rows,) m, of `dead_reckon` for the whole log.
             turned: (rows,) rad, likewise.
             expected: (len(frames), 3 or more) s, offset and heading error of the first pass.
-            trust: standard deviations of these: m, m, rad.
 
         Returns:
             The poses of the frames.
         """
-        prior = np.diag([*(1 / np.square(trust)), 0.0])
+        trust = self.look.trust
+        level, spread_of_pitch = trust.pitch or (0.0, math.inf)
+        prior: Floats = np.diag(1 / np.square([*trust.first, spread_of_pitch]))
         x: Floats = np.array([*expected[0, :3], 0.0])
         p: Floats = np.diag([0.5, 0.05, 0.003, 1e-4])
         means, covariances, ahead_x, ahead_p, moves, found, errors = [], [], [], [], [], [], []
@@ -464,16 +496,18 @@ class Aligner:
                 ends[:, 3] *= 0.9
                 move = ((ends[1:] - ends[0]) / nudge[:, None]).T
                 x, w = ends[0], abs(way)
-                noise = (0.05 * w + 0.1 * min(1.0, w) + 0.01, 0.03 * w + 0.004,
-                         0.006 + 0.08 * abs(turn) + 0.006 * w, math.radians(0.25))  # fmt: skip
+                per_metre, first_metre, always = trust.s_step
+                noise = (per_metre * w + first_metre * min(1.0, w) + always, trust.offset_step * w + 0.004,
+                         trust.heading_step[0] + 0.08 * abs(turn) + trust.heading_step[1] * w,
+                         math.radians(0.25))  # fmt: skip
                 p = move @ p @ move.T + np.diag(np.square(np.array(noise)))
             ahead_x.append(x)
             ahead_p.append(p)
             moves.append(move)
             inverse = np.linalg.inv(p)
-            pull = np.array([*expected[n, :3], 0.0])
+            pull = np.array([*expected[n, :3], level])
             centre = x + np.linalg.solve(inverse + prior, prior @ (pull - x))
-            inverse = inverse + prior
+            inverse = np.asarray(inverse + prior, np.float64)
             x, p = centre, np.linalg.inv(inverse)
             seen = image(k)
             for attempt in range(4):

@@ -48,6 +48,18 @@ def test_a_drive_in_the_twin_is_found_where_it_was():
     assert np.nanmedian(aligned.error) < 0.8
 
 
+def test_lines_correct_a_first_pass_that_is_off():
+    track = Track.load("lake")
+    rig = CameraRig(track)
+    true = np.array([(300.0 + k, 0.4, 0.03) for k in range(20)])
+    images = [rig.draw(track.pose_at(*pose), "center", "training") for pose in true]
+    turned = np.interp(true[:, 0], track.s, track.heading)
+    aligned = Aligner(track).smooth(
+        images.__getitem__, range(20), np.arange(20.0), turned - turned[0], true + np.array([0.0, 0.75, 0.0])
+    )
+    assert np.abs(aligned.offset - true[:, 1])[5:].max() < 0.15
+
+
 @pytest.mark.parametrize(
     ("name", "first", "start", "most"),
     [("lake", 0, (0.0, 0.46, 0.0), 1.6), ("jungle", 196, (1034.0, 1.8, -0.15), 1.8)],
