@@ -36,7 +36,7 @@ COVERS: dict[str, tuple[float, float, float, float]] = {
     "cliff": (172.0, 180.0, 140.0, 0.28),
     "turf": (119.0, 127.0, 82.0, 0.20),
     "ledge": (104.0, 110.0, 72.0, 0.25),
-    "crag": (96.0, 99.0, 77.0, 0.42),
+    "crag": (100.0, 103.0, 80.0, 0.34),
 }
 """Ground covers: RGB as seen level in the sun, measured on recordings of the lake and, the last three, of the
 jungle, and relative roughness."""
