@@ -17,7 +17,9 @@ from udacity_gym.world.physics.world import World
 from udacity_gym.world.rendering.camera import FIELD_OF_VIEW, CameraRig, camera_row
 from udacity_gym.world.scene import scenery, shadows
 from udacity_gym.world.scene.daylight import Daylight
+from udacity_gym.world.scene.land import COVERS, lay_land
 from udacity_gym.world.scene.scenery import scene_of
+from udacity_gym.world.scene.terrain import Grid
 from udacity_gym.world.track.track import Track
 
 JUNGLE = Track.load("jungle")
@@ -237,6 +239,23 @@ def changed(**surroundings):
     data = copy.deepcopy(JUNGLE.data)
     data["surroundings"].update(surroundings)
     return Track(data)
+
+
+def test_cliffs_are_bare_rock_down_to_their_foot():
+    profile = [[8, 0, "turf"], [18, 15, "turf"]]
+    track = changed(
+        land=[{"side": side, "from": 0, "to": 1500, "profile": profile} for side in ("left", "right")]
+    )
+    grid = Grid.around(track)
+    height, colour, _ = lay_land(track, grid, np.random.default_rng(0), Daylight.of(track))
+    above = height - grid.elevation(track)
+    ahead = above[:, 1:] - above[:, :-1]
+    foot = (np.abs(above[:, :-1]) < 0.01) & (ahead > 1.35) & (ahead < 2.0)
+    assert foot.sum() > 20
+    shown = colour[:, :-1][foot]
+    blueness = {name: COVERS[name][2] / COVERS[name][0] for name in ("turf", "crag")}
+    assert np.median(shown[:, 2] / shown[:, 0]) == pytest.approx(blueness["crag"], abs=0.02)
+    assert blueness["crag"] - blueness["turf"] > 0.08
 
 
 def road_ahead(track, s, offset=2.5):

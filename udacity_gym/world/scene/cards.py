@@ -51,7 +51,7 @@ KINDS = {
     "reeds": Kind(7, 2, (2.4, 3.8), (0.8, 1.3)),
     "rock": Kind(9, 2, (3.5, 8.0), (1.8, 2.6), 0.12, Label.TERRAIN),
     "palm": Kind(11, 4, (4.0, 6.5), (0.75, 1.0)),
-    "board": Kind(15, 1, (2.75, 2.75), (0.34, 0.34), 0.02, Label.STRUCTURE),
+    "board": Kind(15, 1, (2.62, 2.62), (0.25, 0.25), 0.02, Label.STRUCTURE),
 }
 
 

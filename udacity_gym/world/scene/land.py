@@ -34,9 +34,9 @@ COVERS: dict[str, tuple[float, float, float, float]] = {
     "olive": (138.0, 124.0, 62.0, 0.09),
     "rock": (202.0, 193.0, 152.0, 0.10),
     "cliff": (172.0, 180.0, 140.0, 0.28),
-    "turf": (120.0, 130.0, 80.0, 0.10),
+    "turf": (119.0, 127.0, 82.0, 0.20),
     "ledge": (104.0, 110.0, 72.0, 0.25),
-    "crag": (104.0, 106.0, 82.0, 0.26),
+    "crag": (100.0, 103.0, 80.0, 0.34),
 }
 """Ground covers: RGB as seen level in the sun, measured on recordings of the lake and, the last three, of the
 jungle, and relative roughness."""
@@ -114,12 +114,19 @@ def _fluted(grid: Grid, level: float, rng: np.random.Generator) -> NDArray[np.fl
 
 
 def _bare(height: NDArray[np.float32], colour: NDArray[np.float32], rough: NDArray[np.float32]) -> None:
-    """Bare the rock where it is too steep for grass."""
-    north, east = np.gradient(height)
-    bare = np.clip((np.hypot(north, east) - BARE_FROM) / (BARE_TO - BARE_FROM), 0.0, 1.0)
+    """Bare the rock where it is too steep for grass, down to the foot of cliffs."""
+    steepest = np.hypot(*(_steepest(height, axis) for axis in (0, 1)))
+    bare = np.clip((steepest - BARE_FROM) / (BARE_TO - BARE_FROM), 0.0, 1.0)
     crag = np.array(COVERS["crag"], np.float32)
     colour += bare[..., None] * (crag[:3] - colour)
     rough += bare * (crag[3] - rough)
+
+
+def _steepest(height: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """The greater rise per m of the two sides of every node, along one axis."""
+    rise = np.abs(np.diff(height, axis=axis))
+    sides = [np.insert(rise, at, 0.0, axis=axis) for at in (0, rise.shape[axis])]
+    return np.asarray(np.maximum(*sides), np.float32)
 
 
 def pack_colours(colour: NDArray[np.floating[Any]], top: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
