@@ -205,7 +205,7 @@ class Road:
         sunlight: RGB of the sunlight that it throws back, relative to its colour.
         tint: how the colour of the asphalt changes across the road, from left to right. Between two entries
             it is interpolated; beyond the outer ones it stays.
-        crown: slope of the road's halves, down from its middle. Only the sunlight on them depends on it.
+        crown: slope at the edges of the road, which is arched. Only the sunlight on it depends on it.
         edge_line: the line at ``lane_half_width``.
         centre_line: the line in the middle, if there is one.
     """
