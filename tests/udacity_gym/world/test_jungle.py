@@ -291,6 +291,23 @@ def test_the_lane_that_leans_to_the_sun_is_lighter(s):
     assert (right - left) * sun > 5.0
 
 
+def test_the_light_of_a_crowned_road_changes_in_proportion_to_the_offset():
+    level, crowned = (with_road(crown=crown, tint=[]) for crown in (0.0, 0.3))
+    pose = level.pose_at(SUN_RIGHT, 0.0)
+    images = [
+        CameraRig(track).draw(pose, "center", "training").astype(float).mean(axis=2)
+        for track in (level, crowned)
+    ]
+    more = {}
+    for offset in (-3.3, -1.1, 1.1, 3.3):
+        pixels = [pixel_of(level, pose, SUN_RIGHT + ahead, offset) for ahead in np.arange(8.0, 12.0, 0.25)]
+        before, after = (np.mean([image[pixel] for pixel in pixels]) for image in images)
+        more[offset] = after / before - 1.0
+    inner, outer = (more[offset] - more[-offset] for offset in (1.1, 3.3))  # cells and pixels round offsets
+    assert more[-3.3] < -0.05 < 0.05 < more[3.3]
+    assert outer == pytest.approx(3 * inner, rel=0.2)
+
+
 def pixel_of(track, pose, s, offset):
     """Row and column of the center camera's image in which a place on the road is."""
     row = camera_row(pose, "center", "training").astype(float)
