@@ -122,6 +122,14 @@ def test_a_slope_accelerates_downhill_and_brakes_uphill():
     assert 0.5 * (down - up) == pytest.approx(9.81 * math.sin(slope) * 0.5, rel=0.05)
 
 
+def test_a_car_goes_less_far_on_a_slope_as_seen_from_above():
+    slope = math.atan(0.3)
+    state = car_at(5.0)
+    speeds = drive(state, 1.0, pitch=slope)
+    way = np.mean([5.0, *speeds[:-1], *speeds]) * len(speeds) * DT
+    assert math.hypot(state[X], state[Y]) == pytest.approx(way * math.cos(slope), rel=0.01)
+
+
 def test_a_car_at_rest_stays_at_rest_on_the_flat():
     state = car_at()
     drive(state, 2.0, steering=0.7)

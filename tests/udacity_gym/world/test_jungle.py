@@ -13,6 +13,7 @@ from udacity_gym.errors import TrackError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Control
+from udacity_gym.world.physics.car import CarParameters
 from udacity_gym.world.physics.world import World
 from udacity_gym.world.rendering.camera import FIELD_OF_VIEW, CameraRig, camera_row
 from udacity_gym.world.scene import scenery, shadows
@@ -22,7 +23,7 @@ from udacity_gym.world.scene.scenery import scene_of
 from udacity_gym.world.scene.terrain import Grid
 from udacity_gym.world.track.track import Track
 
-JUNGLE = Track.load("jungle")
+JUNGLE, CAR = Track.load("jungle"), CarParameters()
 REFERENCE = Path(__file__).with_name("reference") / "jungle.png"
 PLACES = (0.0, 188.0, 500.0, 660.0, 841.3, 1188.0, 1325.0, 1438.0)
 SUN_LEFT, SUN_RIGHT = 405.0, 600.0
@@ -81,6 +82,41 @@ def test_a_car_can_be_put_anywhere():
         assert state.cte == pytest.approx(0.0, abs=0.01)
         assert math.remainder(state.s - s, JUNGLE.length) == pytest.approx(0.0, abs=0.1)
         assert pose.z == pytest.approx(JUNGLE.elevation_at(float(s)), abs=0.05)
+
+
+@pytest.mark.parametrize("offset", [-3.0, 0.0, 3.0])
+@pytest.mark.parametrize("heading_error", [-0.3, 0.0, 0.3])
+def test_a_car_lies_on_its_axles_inside_bends_and_outside(offset, heading_error):
+    for s in np.linspace(0.0, JUNGLE.length, 400, endpoint=False).tolist():
+        pose = JUNGLE.pose_at(s, offset, heading_error)
+        heights = []
+        for way in (CAR.wheelbase - CAR.rear_axle, -CAR.rear_axle):
+            level = way * math.cos(pose.pitch)
+            x, y = pose.x + level * math.cos(pose.yaw), pose.y + level * math.sin(pose.yaw)
+            there = JUNGLE.locate(x, y, near=s, reach=5.0)
+            heights.append((pose.z + way * math.sin(pose.pitch), JUNGLE.elevation_at(there.s)))
+        (front, road_before), (rear, road_behind) = heights
+        assert front - rear == pytest.approx(road_before - road_behind, abs=0.18), s
+        assert front == pytest.approx(road_before, abs=0.2), s
+
+
+def test_the_road_is_steeper_inside_a_bend_than_outside():
+    middle = 133.16 + 15.7  # of a ramp that bends right with a radius of 20 m
+    centre = math.tan(JUNGLE.pose_at(middle, 0.0).pitch)
+    assert math.tan(JUNGLE.pose_at(middle, 3.0).pitch) == pytest.approx(centre * 20 / 17, rel=0.01)
+    assert math.tan(JUNGLE.pose_at(middle, -3.0).pitch) == pytest.approx(centre * 20 / 23, rel=0.01)
+
+
+def test_a_driven_car_is_pitched_and_rolled_as_one_that_is_put_there():
+    world = World(JUNGLE)
+    world.reset(options={"s": 150.0, "speed": 5.0})
+    for k in range(60):
+        world.step(Control(0.6 * math.sin(k / 6.0), 0.3))
+        at = JUNGLE.locate(world.pose.x, world.pose.y, near=world.track_state.s)
+        pose = JUNGLE.pose_at(at.s, at.offset, at.heading - world.pose.yaw)
+        assert world.pose.pitch == pytest.approx(pose.pitch, abs=1e-6)
+        assert world.pose.roll == pytest.approx(pose.roll, abs=1e-6)
+        assert world.pose.z == pytest.approx(pose.z, abs=1e-6)
 
 
 def test_both_modes_start_in_the_right_hand_lane():

@@ -151,7 +151,8 @@ def advance(
 
     travelled = 0.5 * (speed + accelerated) * dt
     turned = -curvature * travelled
-    state[X] += travelled * math.cos(state[YAW] + 0.5 * turned)
-    state[Y] += travelled * math.sin(state[YAW] + 0.5 * turned)
+    level = travelled * math.cos(pitch)
+    state[X] += level * math.cos(state[YAW] + 0.5 * turned)
+    state[Y] += level * math.sin(state[YAW] + 0.5 * turned)
     state[YAW] += turned
     state[SPEED] = accelerated

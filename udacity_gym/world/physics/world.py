@@ -29,7 +29,7 @@ from udacity_gym.world.physics.car import (
     standing_start,
 )
 from udacity_gym.world.physics.ground import STEP, Ground, cliffs, ground_of
-from udacity_gym.world.track.track import CentreLine, Track, locate
+from udacity_gym.world.track.track import CentreLine, Track, locate, slope_at
 
 S, OFFSET, HEADING_ERROR, CURVATURE, PROGRESS, RISE, AIR, Z, PITCH, ROLL = range(CAR_STATE, CAR_STATE + 10)
 """Places in the state after the car's own: m, m (right of the centre line), rad, 1/m, m, m/s upwards,
@@ -50,7 +50,7 @@ _Road: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
 
 
 @cached
-def _observe(state: NDArray[np.float64], line: CentreLine, near: float) -> None:
+def _observe(state: NDArray[np.float64], line: CentreLine, near: float, car: CarParameters) -> None:
     """Fill in the track's part of the state from the car's; progress is left alone."""
     s, offset, i = locate(state[X], state[Y], line, near, REACH)
     n = line.x.shape[0]
@@ -59,7 +59,7 @@ def _observe(state: NDArray[np.float64], line: CentreLine, near: float) -> None:
     error = math.atan2(math.sin(error), math.cos(error))
     before = min(int(s / line.spacing), n - 1)
     rise = line.z[(before + 1) % n] - line.z[before]
-    slope = math.atan2(rise, line.spacing)
+    slope = slope_at(line, s, offset, car.wheelbase - car.rear_axle, car.rear_axle)
     state[S] = s
     state[OFFSET] = offset
     state[HEADING_ERROR] = error
@@ -176,9 +176,9 @@ def _run(
             state[Y] += state[SPEED] * math.sin(state[YAW]) * dt
         else:
             advance(state, steering, throttle, dt, state[PITCH], off_road, car)
-        _observe(state, line, before)
+        _observe(state, line, before, car)
         if _collide(state, line, offset, dt, car):
-            _observe(state, line, before)
+            _observe(state, line, before, car)
         state[AIR] = 1.0 if _stand(state, ground, height, dt) else 0.0
         half = 0.5 * line.length
         state[PROGRESS] += (state[S] - before + half) % line.length - half
@@ -293,7 +293,7 @@ class World:
         state[X], state[Y], state[YAW] = pose.x, pose.y, pose.yaw
         standing_start(state, speed, self.car)
         line, _ = _road(track)
-        _observe(state, CentreLine(*line), track.wrap(s))
+        _observe(state, CentreLine(*line), track.wrap(s), self.car)
         self._state, self._steps, self.control = state, 0, Control()
 
     def step(self, control: Control) -> None:

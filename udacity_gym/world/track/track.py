@@ -27,6 +27,8 @@ from udacity_gym.world.track.track_file import DIRECTIONS, MODES, Start, StartPo
 
 SPACING = 0.5
 """m between two samples of the centre line, to within the rounding that closes the loop."""
+AXLES = (1.27, 1.60)
+"""m from the root of Udacity's car forward to its front axle and back to its rear axle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,36 @@ def locate(
     if s >= line.length:
         s = 0.0
     return s, -offset_left, i
+
+
+@cached
+def slope_at(line: CentreLine, s: float, offset: float, front: float, rear: float) -> float:
+    """Slope of the road under a car that points along it.
+
+    The road is level across. Inside a bend it is steeper than along the centre line, as it rises as much on a
+    shorter way, and outside it is less steep. This changes at once where a bend turns into its opposite, so
+    the slope is that of a line through both axles, which a car lies on.
+
+    Args:
+        line: the track.
+        s: m along the track, of the car's root.
+        offset: m right of the centre line.
+        front: m from the root forward to the front axle.
+        rear: m from the root back to the rear axle.
+
+    Returns:
+        rad, positive uphill.
+    """
+    n = line.x.shape[0]
+    rise = 0.0
+    for side in range(2):
+        way = -rear if side == 0 else front
+        i = int(((s + 0.5 * way) % line.length) / line.spacing) % n
+        place = ((s + way / max(0.3, 1.0 + line.curvature[i] * offset)) % line.length) / line.spacing
+        k = int(place) % n
+        height = line.z[k] + (place - int(place)) * (line.z[(k + 1) % n] - line.z[k])
+        rise += -height if side == 0 else height
+    return math.atan(rise / (front + rear))
 
 
 class Track:
@@ -320,20 +352,21 @@ class Track:
             heading_error: rad by which the car points to the right of the track.
 
         Returns:
-            The pose, pitched with the road.
+            The pose, pitched and rolled with the road, with both axles of Udacity's car on it.
         """
         i = self.index(s)
         rest = self.wrap(s) - self.s[i]
         east, north = arc(rest, self.curvature[i], self.heading[i])
         heading = self.heading[i] + rest * self.curvature[i]
-        rise = self.z[(i + 1) % len(self.z)] - self.z[i]
         yaw = heading - heading_error
+        slope = slope_at(self.line, self.wrap(s), offset, *AXLES)
         return Pose(
             x=float(self.x[i] + east + offset * math.sin(heading)),
             y=float(self.y[i] + north - offset * math.cos(heading)),
             z=self.elevation_at(s),
             yaw=math.atan2(math.sin(yaw), math.cos(yaw)),
-            pitch=math.atan2(rise, self.ds) * math.cos(heading_error),
+            pitch=slope * math.cos(heading_error),
+            roll=slope * math.sin(heading_error),
         )
 
     def locate(
