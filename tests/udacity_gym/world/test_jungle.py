@@ -17,8 +17,10 @@ from udacity_gym.world.physics.car import CarParameters
 from udacity_gym.world.physics.world import World
 from udacity_gym.world.rendering.camera import FIELD_OF_VIEW, CameraRig, camera_row
 from udacity_gym.world.scene import scenery, shadows
+from udacity_gym.world.scene.cards import KINDS
 from udacity_gym.world.scene.daylight import Daylight
 from udacity_gym.world.scene.land import COVERS, lay_land
+from udacity_gym.world.scene.scene_arrays import Card
 from udacity_gym.world.scene.scenery import scene_of
 from udacity_gym.world.scene.terrain import Grid
 from udacity_gym.world.track.track import Track
@@ -419,6 +421,22 @@ def test_boards_stand_where_the_file_has_them():
         for track in (with_board, changed(objects=[]))
     ]
     assert counts[0] > counts[1] + 100
+
+
+def test_boards_have_the_size_of_the_file_and_stand_on_a_bridge_not_below_it():
+    size = {"height": 1.3, "length": 0.9}
+    track = changed(
+        objects=[
+            {"kind": "board", "s": 610.0, "offset": 6.5},
+            {"kind": "board", "s": 620.0, "offset": 6.5, **size},
+            {"kind": "board", "s": OVER, "offset": 5.0},
+        ]
+    )
+    cards = [Card(*row) for row in scene_of(track).arrays.cards.tolist()]
+    first, second, on_bridge = (card for card in cards if card.variant == KINDS["board"].first)
+    assert (first.width, first.height) == pytest.approx((0.655, 2.62))
+    assert (second.width, second.height) == pytest.approx((0.9, 1.3))
+    assert on_bridge.z == pytest.approx(track.elevation_at(OVER), abs=0.1)
 
 
 @pytest.mark.parametrize(

@@ -290,9 +290,9 @@ def paint_board(rng: np.random.Generator) -> NDArray[np.int32]:
     board = y < 0.14
     stripes = (np.abs(y - 0.045) < 0.02) | (np.abs(y - 0.105) < 0.02)
     posts = (np.abs(x - 0.58) < 0.1) | (np.abs(x - 0.3) < 0.03)
-    colour[posts] = (184.0, 188.0, 194.0)
-    colour[board] = (226.0, 220.0, 218.0)
-    colour[board & stripes] = (216.0, 112.0, 112.0)
+    colour[posts] = (164.0, 168.0, 176.0)
+    colour[board] = (208.0, 201.0, 199.0)
+    colour[board & stripes] = (194.0, 108.0, 108.0)
     return pack_card(colour, (board | posts).astype(float))
 
 

@@ -67,9 +67,10 @@ def plant(
     for item in surroundings.objects:
         if item.kind == "board":
             x, y = _beside(track, item.s, item.offset)
-            tall = board.height[0]
-            foot = _ground(grid, height, x, y) - board.sunk * tall
-            placed.append((x, y, foot, board.aspect[0] * tall, tall, board.first))
+            tall, wide = item.height or board.height[0], item.length or board.aspect[0] * board.height[0]
+            on_road = abs(item.offset) <= track.file.road.level  # a bridge is not the ground below it
+            foot = track.elevation_at(item.s) if on_road else _ground(grid, height, x, y)
+            placed.append((x, y, foot - board.sunk * tall, wide, tall, board.first))
     return np.array(placed, np.float32).reshape(-1, len(Card._fields)), cards.paint_all(rng)
 
 

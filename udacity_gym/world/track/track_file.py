@@ -290,7 +290,15 @@ class Plants:
 
 @dataclass(frozen=True)
 class Item:
-    """An object beside the road."""
+    """An object beside the road.
+
+    Attributes:
+        kind: what it is.
+        s: m along the track.
+        offset: m right of the centre line.
+        length: m of tyres along the road, or across a board; a board without is 0.65 m wide.
+        height: m of a pylon or a board; a board without is 2.6 m high.
+    """
 
     kind: Literal["tyres", "sign", "pylon", "board"]
     s: float
@@ -595,5 +603,5 @@ class _Check:
     def item(self, item: Item, path: str) -> None:
         self.within(item.s, f"{path}.s", 0.0, self.length)
         for name, size, kind in (("length", item.length, "tyres"), ("height", item.height, "pylon")):
-            if (size > 0) != (item.kind == kind):
+            if item.kind != "board" and (size > 0) != (item.kind == kind):
                 self.refuse(f"{path}.{name}", f"{kind} need it and no other object has it")
