@@ -1,10 +1,13 @@
 """Models that others trained on Udacity's own simulator, judged in the embedded one.
 
 What such a model can do in Udacity's simulator, it should be able to do here. Each Keras model of a folder
-drives one lap of each track from the start of the autonomous mode, in default conditions, with the throttle
-law of its author. When the car's centre leaves the road, it is put back, and that is a departure:
+drives one lap of each track from the start of the autonomous mode, with the throttle law of its author. When
+the car's centre leaves the road, it is put back, and that is a departure:
 
     python benchmarks/foreign_models.py models --laws benchmarks/foreign_laws.json --output foreign-models
+
+Udacity's simulator casts shadows or not, by the graphics quality that is chosen at its start; a model knows
+what its author chose. ``--conditions no_shadows`` draws none.
 
 With --open-loop nothing drives. The poses of a recording of Udacity's simulator are reconstructed (see
 `fidelity`), the embedded simulator draws the same poses, and each model steers on both. The table has the
@@ -40,6 +43,7 @@ from proofs import add_output_option, markdown, markdown_row
 from algorithms.adapters.keras import SUFFIXES, KerasPolicy, load_keras
 from algorithms.training.augment import Geometry, warp
 from udacity_gym import ENV_ID
+from udacity_gym.conditions import NAMED
 from udacity_gym.evaluation import Evaluation, correlation, evaluate
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
@@ -143,9 +147,11 @@ TITLES = (
 )
 
 
-def drive_lap(model: str, policy: KerasPolicy, track: str, max_seconds: float | None = None) -> Drive:
-    """Drive one lap of a track from the start of the autonomous mode, in default conditions."""
-    env = gymnasium.make(ENV_ID, track=track, disable_env_checker=True)
+def drive_lap(
+    model: str, policy: KerasPolicy, track: str, conditions: str = "clear", max_seconds: float | None = None
+) -> Drive:
+    """Drive one lap of a track from the start of the autonomous mode."""
+    env = gymnasium.make(ENV_ID, track=track, conditions=conditions, disable_env_checker=True)
     try:
         return Drive.of(model, evaluate(policy, env, laps=1, intervene="road", max_seconds=max_seconds))
     finally:
@@ -249,6 +255,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", help="names of models without suffix; left out: all")
     parser.add_argument("--track", nargs="+", choices=TRACKS, default=list(TRACKS))
     parser.add_argument("--laws", type=Path, help="JSON file with throttle laws by the model's name")
+    parser.add_argument("--conditions", choices=list(NAMED), default="clear", help="in which they drive")
     parser.add_argument("--open-loop", type=Path, metavar="RECORDING", help="compare images of a recording")
     add_pose_options(parser, every=4)
     parser.add_argument("--range", type=float, default=200.0, help="m of a range of s")
@@ -269,7 +276,7 @@ def main() -> None:
         for path in models:
             policy = load_model(path, laws)
             for track in options.track:
-                lap = drive_lap(path.stem, policy, track)
+                lap = drive_lap(path.stem, policy, track, options.conditions)
                 print(lap.row(), flush=True)
                 results.append(vars(lap))
         name = "drives.json"

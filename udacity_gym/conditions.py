@@ -18,6 +18,9 @@ from udacity_gym.errors import OptionError
 if TYPE_CHECKING:
     import numpy as np
 
+SHADOWS = ("cast", "none")
+"""Whether land, plants and bridges cast shadows."""
+
 WEATHERS = ("clear", "overcast", "rain", "fog", "snow", "ice")
 """Names of the weathers."""
 
@@ -43,7 +46,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "noise": (0.0, 64.0),
     "jpeg": (1, 100),
 }
-_CHOICES: dict[str, tuple[str, ...]] = {"weather": WEATHERS, "time_of_day": tuple(TIMES)}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "weather": WEATHERS,
+    "time_of_day": tuple(TIMES),
+    "shadows": SHADOWS,
+}
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -70,6 +77,8 @@ class Conditions:
             day.
         sun_azimuth: azimuth of the sun, rad counter-clockwise from east (+x); None for that of the time of
             day.
+        shadows: "cast", or "none", as Udacity's simulator draws with the graphics quality "Fastest". The lake
+            has none in either case.
         visibility: distance at which the contrast falls to 5 %, m (Koschmieder 1924); None for that of the
             weather.
         road_wear: wear of the road, [0, 1]: faded lines, cracks and patches.
@@ -94,6 +103,7 @@ class Conditions:
     time_of_day: str = "day"
     sun_elevation: float | None = None
     sun_azimuth: float | None = None
+    shadows: str = "cast"
     visibility: float | None = None
     road_wear: float = 0.0
     grip: float = 1.0
@@ -195,6 +205,7 @@ NAMED: Mapping[str, Conditions] = MappingProxyType(
         "night": Conditions(time_of_day="night"),
         "rainy_night": Conditions(weather="rain", intensity=0.6, time_of_day="night"),
         "low_sun": Conditions(sun_elevation=math.radians(9.0), sun_azimuth=math.radians(60.0)),
+        "no_shadows": Conditions(shadows="none"),
         "worn_road": Conditions(road_wear=0.8),
         "dark": Conditions(exposure=-1.5),
         "bright": Conditions(exposure=0.6),

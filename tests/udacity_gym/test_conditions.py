@@ -49,6 +49,7 @@ def test_a_dict_of_conditions_has_every_field_but_those_that_are_none():
         "weather": "clear",
         "intensity": 1.0,
         "time_of_day": "day",
+        "shadows": "cast",
         "road_wear": 0.0,
         "grip": 1.0,
         "exposure": 0.0,

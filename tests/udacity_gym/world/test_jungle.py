@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from udacity_gym.conditions import NAMED
 from udacity_gym.errors import TrackError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.sensors import Label
@@ -395,6 +396,23 @@ def test_a_road_is_equally_dark_in_the_shade_wherever_one_looks():
     image = CameraRig(track).draw(track.pose_at(600.0, 2.5), "center", "training").astype(float)
     near, far = image[118:130, 140:180].mean(), image[84:92, 140:180].mean()
     assert far == pytest.approx(near, rel=0.05)
+
+
+def test_without_shadows_the_sun_shines_on_the_whole_road():
+    rig = CameraRig(JUNGLE)
+    cast, none = (
+        np.stack(
+            [
+                rig.draw(JUNGLE.pose_at(s, 2.5), "center", "autonomous", NAMED[name])[100:130, 100:220]
+                for s in np.arange(0.0, JUNGLE.length, 20.0).tolist()
+            ]
+        ).mean(axis=3)
+        for name in ("clear", "no_shadows")
+    )
+    assert (cast < 80).mean() > 0.15
+    assert (none < 80).mean() < 0.01
+    sunny = np.median(cast, axis=(1, 2)) > 120
+    assert np.median(none[sunny] - cast[sunny]) == pytest.approx(0.0, abs=4.0)
 
 
 def test_single_dashes_are_painted_where_the_file_has_them():

@@ -64,11 +64,15 @@ def test_an_intensity_of_clear_weather_changes_no_byte(image):
     np.testing.assert_array_equal(image(), image(Conditions(intensity=0.3)))
 
 
+def test_a_track_without_shadows_looks_the_same_without_shadows(image):
+    np.testing.assert_array_equal(image(), image("no_shadows"))
+
+
 def test_grip_changes_no_byte_of_the_image(image):
     np.testing.assert_array_equal(image(), image(Conditions(grip=0.5)))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMED if name != "clear"])
+@pytest.mark.parametrize("name", [name for name in NAMED if name not in ("clear", "no_shadows")])
 def test_every_named_condition_can_be_seen_and_repeats_with_its_seed(image, name):
     seen = image(name)
     assert np.abs(seen - image()).mean() > 1.5
@@ -253,13 +257,13 @@ def test_threads_with_rigs_of_their_own_draw_the_same_bytes(lake):
 def test_clouds_soften_the_shadows_of_a_scene_that_has_them_and_a_moved_sun_has_none(lake):
     air = scene_of(lake).air
     shades = {}
-    for name in ("clear", "overcast", "snow", "dawn"):
+    for name in ("clear", "overcast", "snow", "dawn", "no_shadows"):
         drawn, light = weather(NAMED[name], air, shadows=True)
         shades[name] = np.mean(drawn.ambient)
-        assert light.shadows == (2.0 if name == "dawn" else 1.0)
+        assert light.shadows == (2.0 if name in ("dawn", "no_shadows") else 1.0)
         assert weather(NAMED[name], air)[1].shadows == 0.0
     assert shades["clear"] == pytest.approx(np.mean(air.ambient))
-    assert 0.7 < shades["overcast"] < 1.0 == shades["dawn"]
+    assert 0.7 < shades["overcast"] < 1.0 == shades["dawn"] == shades["no_shadows"]
 
 
 if __name__ == "__main__":

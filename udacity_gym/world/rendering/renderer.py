@@ -299,8 +299,10 @@ class Renderer:
         if conditions not in self._weathers:
             if len(self._weathers) >= KEPT_WEATHERS:
                 self._weathers.clear()
-            air, light = weather(conditions, self._air, self._has_light_map)
-            changed = changes_light(conditions)
+            # A scene without shadows is drawn in the same way whether shadows are asked for or not.
+            seen = conditions if self._has_light_map else conditions.changed(shadows=UDACITY.shadows)
+            air, light = weather(seen, self._air, self._has_light_map)
+            changed = changes_light(seen)
             packed = pack(air if changed else self._air)
             self._weathers[conditions] = _Weather(packed, pack(light), pack(light.shade), changed)
         return self._weathers[conditions]

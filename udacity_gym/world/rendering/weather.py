@@ -239,6 +239,7 @@ def weather(conditions: Conditions, air: Air, shadows: bool = False) -> tuple[Ai
     headlights = float(np.interp(degrees, (-6.0, 0.0), (1.0, 0.0)))
     # Clouds soften shadows; where the sun has moved they would be wrong.
     moved = (elevation, azimuth) != (day_elevation, day_azimuth)
+    none = moved or conditions.shadows == "none"
     shade = sky * ambient / (sky * ambient + direct * (1.0 - ambient))
     rainy, snowy = float(kind == "rain"), float(kind == "snow")
     precipitation = np.clip(day * 215.0 + 40.0 * headlights, 0.0, 235.0)
@@ -247,7 +248,7 @@ def weather(conditions: Conditions, air: Air, shadows: bool = False) -> tuple[Ai
         horizon=Rgb.of(horizon),
         zenith=Rgb.of(zenith),
         sun=Vector.of((sun[0] * strength, sun[1] * strength, sun[2])),
-        ambient=Rgb.of(np.ones(3) if moved else shade),
+        ambient=Rgb.of(np.ones(3) if none else shade),
     )
     light = Light(
         sky=Rgb.of(sky),
@@ -256,7 +257,7 @@ def weather(conditions: Conditions, air: Air, shadows: bool = False) -> tuple[Ai
         day=Vector.of((east, north, math.sqrt(1.0 - flat * flat))),
         ambient=air.ambient,
         gentle=air.gentle,
-        shadows=LIT_BY_SLOPE if not shadows else DRAWN_LEVEL if moved else LIT_BY_MAP,
+        shadows=LIT_BY_SLOPE if not shadows else DRAWN_LEVEL if none else LIT_BY_MAP,
         haze=Rgb.of(haze),
         haze_start=air.fog_start,
         haze_scale=air.fog_scale,
