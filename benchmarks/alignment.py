@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Image, Pose
 from udacity_gym.world.physics.car import CarParameters
-from udacity_gym.world.rendering.camera import camera_row
-from udacity_gym.world.track.track import Track
+from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.track.track import AXLES, Track
 
 Floats = NDArray[np.float64]
 Plane = NDArray[np.float32]
@@ -39,6 +40,18 @@ REACH = 14.0
 """px to either side of where a line is expected that it is searched in."""
 
 
+COARSE = 2
+"""Pixels of an image, each way, in one of those in which road and land are compared."""
+ROAD_LABELS = np.full(len(Label), np.nan, np.float32)
+"""Whether what has a label looks like road: 1 or 0, nan where it may look like either."""
+ROAD_LABELS[[Label.ROAD, Label.LANE_MARKING]] = 1.0
+ROAD_LABELS[[Label.SKY, Label.TERRAIN, Label.VEGETATION, Label.WATER]] = 0.0
+SEARCHED = ((1.5, 0.5, 0.08), (0.8, 0.3, 0.05))
+"""Standard deviations of s in m, offset in m and heading in rad in which poses are sought, by round."""
+SHARPNESS = 250.0
+"""By how much a pose gets less likely with the share of the image where road and land are mistaken."""
+
+
 class Trust(NamedTuple):
     """How far log, first pass and body are trusted, as standard deviations.
 
@@ -49,15 +62,15 @@ class Trust(NamedTuple):
             always.
         offset_step: the same of the offset, per m driven.
         heading_step: rad, always, and rad per m driven, of the heading.
-        pitch: rad, mean and standard deviation of the body's pitch; None where nothing is known of it.
+        pitch: rad, mean and standard deviation of the body's pitch.
     """
 
     way: float = 0.15
-    first: tuple[float, float, float] = (0.8, 0.2, 0.05)
-    s_step: tuple[float, float, float] = (0.05, 0.1, 0.01)
+    first: tuple[float, float, float] = (0.4, 0.15, 0.03)
+    s_step: tuple[float, float, float] = (0.03, 0.03, 0.01)
     offset_step: float = 0.03
     heading_step: tuple[float, float] = (0.006, 0.006)
-    pitch: tuple[float, float] | None = None
+    pitch: tuple[float, float] = (-0.018, 0.02)
 
 
 HILLY = Trust()
@@ -80,6 +93,8 @@ class Look:
         contrast: rise of ``paint`` from beside a line to its middle that counts as a line.
         bars: m from the centre line to the middle of red and white bars, where the track has a kerb of
             them; they begin and end at known places. 0 for roads without.
+        sure: image to (h, w) float32 in [0, 1], how much ``surface`` is to be believed at each pixel; None
+            where the lines are enough, and what is road and what is land need not be compared.
         trust: how far log, first pass and body are trusted.
     """
 
@@ -92,6 +107,7 @@ class Look:
     paint: Callable[[Image], Plane]
     contrast: float
     bars: float = 0.0
+    sure: Callable[[Image], Plane] | None = None
     trust: Trust = HILLY
 
 
@@ -114,6 +130,13 @@ def _jungle_surface(image: Image) -> Plane:
     green, blue, _ = _chroma(image)
     seen = 1 / (1 + np.exp((green - 0.075) / 0.02)) / (1 + np.exp((blue - 0.26) / 0.03))
     return np.asarray(cv2.GaussianBlur(seen, (0, 0), 1.5), np.float32)
+
+
+def _jungle_sure(image: Image) -> Plane:
+    """What is in the sun, or green even in the shade: cliffs in the shade are as blue as asphalt there."""
+    green, _, light = _chroma(cv2.GaussianBlur(image, (0, 0), 1.5))
+    seen = np.maximum(1 / (1 + np.exp((85.0 - light) / 8.0)), 1 / (1 + np.exp((0.1 - green) / 0.015)))
+    return np.asarray(0.07 + 0.93 * seen, np.float32)
 
 
 def _jungle_paint(image: Image) -> Plane:
@@ -146,7 +169,7 @@ LOOKS = {
     "jungle": Look(
         lines=(-4.6, 0.0, 4.6), line_width=0.25, solid=(True, False, True),
         inside=(-3.4, -1.7, 1.7, 3.4), outside=(-6.4, -5.5, 5.5, 6.4), surface=_jungle_surface,
-        paint=_jungle_paint, contrast=0.12,
+        paint=_jungle_paint, contrast=0.12, sure=_jungle_sure,
     ),
 }  # fmt: skip
 """How the roads of Udacity's tracks look, by the name of the track."""
@@ -177,7 +200,7 @@ class Alignment(NamedTuple):
     def pose(self, track: Track, i: int) -> Pose:
         """Pose of frame ``i`` on the track."""
         pose = track.pose_at(float(self.s[i]), float(self.offset[i]), float(self.heading_error[i]))
-        return Pose(pose.x, pose.y, pose.z, pose.yaw, pose.pitch + float(self.pitch[i]), pose.roll)
+        return replace(pose, pitch=pose.pitch + float(self.pitch[i]))
 
 
 def dead_reckon(time: Floats, steering: Floats, speed: Floats) -> tuple[Floats, Floats]:
@@ -222,6 +245,7 @@ class Aligner:
     def __init__(self, track: Track, look: Look | None = None) -> None:
         self.track = track
         self.look = LOOKS[track.name] if look is None else look
+        self._rig = CameraRig(track, 320 // COARSE, 160 // COARSE)
         self._frame = camera_row(Pose(0.0, 0.0, 0.0, 0.0), "center", "training").astype(np.float64)
         self._painted = self._find_painted()
         self._barred = self._find_barred()
@@ -275,14 +299,15 @@ class Aligner:
             column, row (px, pixel centres at integers) and depth (m), each (n, ...).
         """
         points, _, _ = self._ground(s, offset)
-        root, heading, i = self._ground(states[:, 0], states[:, 1])
-        track = self.track
-        rise = track.z[(i + 1) % len(track.z)] - track.z[i]
+        root, heading, _ = self._ground(states[:, 0], states[:, 1])
+        slope = self._slope(states)
         yaw = heading - states[:, 2]
-        pitch = np.arctan2(rise, track.ds) * np.cos(states[:, 2]) + states[:, 3]
+        pitch = slope * np.cos(states[:, 2]) + states[:, 3]
+        roll = slope * np.sin(states[:, 2])
         cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
         forward = np.stack([cy * cp, sy * cp, sp], axis=-1)
-        left = np.stack([-sy, cy, np.zeros_like(sy)], axis=-1)
+        level = np.stack([-sy, cy, np.zeros_like(sy)], axis=-1)
+        left = np.cos(roll)[:, None] * level + np.sin(roll)[:, None] * np.cross(forward, level)
         body = np.stack([forward, left, np.cross(forward, left)], axis=1)  # (n, 3, 3), rows in the world
         frame = np.einsum("cj,njk->nck", self._frame.reshape(4, 3), body)
         shape = (len(states),) + (1,) * (points.ndim - 2) + (3,)
@@ -293,10 +318,22 @@ class Aligner:
         row = 79.5 - scale * np.einsum("n...k,nk->n...", away, frame[:, 3])
         return column, row, depth
 
+    def _slope(self, states: Floats) -> Floats:
+        """(n,) rad uphill along the road under cars, as `slope_at` of the track."""
+        track = self.track
+        s, offset = states[:, 0], states[:, 1]
+        heights = []
+        for way in (AXLES[0], -AXLES[1]):
+            i = (((s + 0.5 * way) % track.length) / track.ds).astype(np.int64) % len(track.s)
+            point, _, _ = self._ground(s + way / np.maximum(0.3, 1 + track.curvature[i] * offset), 0.0 * s)
+            heights.append(point[:, 2])
+        return np.asarray(np.arctan((heights[0] - heights[1]) / sum(AXLES)), np.float64)
+
     def _follow(self, states: Floats, driven: Any, turned: Any) -> Floats:
         """Move poses along: ``driven`` m with ``turned`` rad to the left on the way, (n,) or scalars."""
         s, offset, error, pitch = states.T.copy()
         steps = max(1, math.ceil(float(np.max(np.abs(driven))) / 0.3))
+        driven = driven * np.cos(self._slope(states))  # the log has the way along the slope
         for _ in range(steps):
             i = ((s % self.track.length) / self.track.ds).astype(np.int64) % len(self.track.s)
             curvature = self.track.curvature[i]
@@ -460,6 +497,158 @@ class Aligner:
         kept = (top > look.contrast) & (np.abs(found) < reach - 0.3)
         return found[kept], slope[kept], which[kept].astype(np.float64)
 
+    def _mismatch(self, states: Floats, image: Image) -> Floats:
+        """Share of the image where road and land are not as each pose has them, less that of lines found."""
+        assert self.look.sure is not None
+        surface = self.look.surface(image)
+        low, high = (round(row / COARSE) for row in ROWS)
+        size = (surface.shape[1] // COARSE, surface.shape[0] // COARSE)
+        seen, weight = (
+            cv2.resize(plane, size, interpolation=cv2.INTER_AREA)[low:high]
+            for plane in (surface, self.look.sure(image))
+        )
+        wrong = np.zeros(len(states))
+        for k, (s, offset, error, pitch) in enumerate(states.tolist()):
+            pose = self.track.pose_at(s, offset, error)
+            pose = replace(pose, pitch=pose.pitch + pitch)
+            road = ROAD_LABELS[self._rig.draw(pose, "center_segmentation", "training")[low:high]]
+            wrong[k] = np.nansum(np.abs(road - seen) * weight) / weight.size
+        ahead = np.concatenate([np.arange(NEAR, 10.0, 0.6), np.arange(10.0, FAR, 1.2)])
+        shape = (len(states), len(self.look.lines), len(ahead))
+        s = np.broadcast_to(states[:, 0, None, None] + ahead, shape)
+        column, row, depth = self.project(
+            states, s, np.broadcast_to(np.array(self.look.lines)[:, None], shape)
+        )
+        before = np.minimum.accumulate(
+            np.concatenate([np.full((*shape[:2], 1), 1e9), row[..., :-1]], axis=2), axis=2
+        )
+        visible = (depth > 1) & (column > 1) & (column < 318) & (row > ROWS[0]) & (row < ROWS[1])
+        visible &= before > row + 0.2
+        pixel = (np.clip(row, 0, 159).astype(np.int64), np.clip(column, 0, 319).astype(np.int64))
+        found = self._ridge(image, surface)[pixel] * visible * np.where(self.look.solid, 1.0, 0.6)[:, None]
+        return np.asarray(wrong - 0.25 * found.sum(axis=(1, 2)) / (visible.sum(axis=(1, 2)) + 8.0))
+
+    def _fit(self, image: Image, expected: Floats, spread: Floats, seed: int) -> tuple[Floats, Floats]:
+        """Sample poses where road and land agree with the image: mean (4,) and covariance (4, 4).
+
+        The samples contract around the best ones, as in the cross-entropy method (Rubinstein 1999).
+        """
+        generator = np.random.default_rng(seed)
+        centre, width = expected, spread
+        rounds: list[tuple[Floats, Floats]] = []
+        for _ in range(6):
+            states = centre + generator.normal(size=(90, 4)) * width
+            states[0] = centre
+            cost = SHARPNESS * self._mismatch(states, image) + 0.5 * np.square(
+                (states - expected) / spread
+            ).sum(1)
+            rounds.append((states, cost))
+            best = np.argsort(cost)[:15]
+            weight = np.exp(cost[best[0]] - cost[best])
+            centre = weight @ states[best] / weight.sum()
+            width = np.sqrt(weight @ np.square(states[best] - centre) / weight.sum())
+            width = np.maximum(1.4 * width, (0.06, 0.02, 0.004, 0.0015))
+        states, cost = (np.concatenate(parts[2:]) for parts in zip(*rounds, strict=True))
+        weight = np.exp(cost.min() - cost)
+        weight /= weight.sum()
+        mean = weight @ states
+        away = states - mean
+        return mean, (away * weight[:, None]).T @ away + np.diag(np.square((0.15, 0.03, 0.005, 0.003)))
+
+    def refine(
+        self,
+        image: Callable[[int], Image],
+        frames: Sequence[int],
+        driven: Floats,
+        turned: Floats,
+        expected: Floats,
+    ) -> Floats:
+        """Between the passes, where there are too few lines: fit road and land of the twin to each image.
+
+        Args:
+            image: gives the center image of a frame.
+            frames: indices of the frames, in order.
+            driven: (rows,) m, of `dead_reckon` for the whole log.
+            turned: (rows,) rad, likewise.
+            expected: (len(frames), 3 or more) s, offset and heading error of the first pass.
+
+        Returns:
+            (len(frames), 4) s, offset, heading error and pitch; ``expected`` where the track's look says
+            nothing about road and land.
+        """
+        level, swing = self.look.trust.pitch
+        states = np.column_stack([expected[:, :3], np.full(len(expected), level)])
+        for spread in SEARCHED if self.look.sure else ():
+            fits = [
+                self._fit(image(k), states[n], np.array([*spread, swing]), n) for n, k in enumerate(frames)
+            ]
+
+            def update(n: int, x: Floats, p: Floats, fits: Any = fits) -> tuple[Floats, Floats]:
+                mean, covariance = fits[n]
+                total = p + covariance
+                away = mean - x
+                # One that is far off, such as a road taken for another, counts less.
+                total = p + covariance * max(1.0, away @ np.linalg.solve(total, away) / 9.0)
+                gain = p @ np.linalg.inv(total)
+                return x + gain @ away, p - gain @ p
+
+            states, _ = self._filter(frames, driven, turned, fits[0][0], fits[0][1], update)
+        return states
+
+    def _filter(
+        self,
+        frames: Sequence[int],
+        driven: Floats,
+        turned: Floats,
+        x: Floats,
+        p: Floats,
+        update: Callable[[int, Floats, Floats], tuple[Floats, Floats]],
+    ) -> tuple[Floats, Floats]:
+        """Kalman smoother over frames.
+
+        Args:
+            frames: indices of the frames, in order.
+            driven: (rows,) m, of `dead_reckon` for the whole log.
+            turned: (rows,) rad, likewise.
+            x: (4,) expected state of the first frame.
+            p: (4, 4) its covariance.
+            update: gives the state and its covariance after the n-th image, from those before it.
+
+        Returns:
+            (n, 4) states and (n, 4, 4) covariances.
+        """
+        trust = self.look.trust
+        level, _ = trust.pitch
+        means, covariances, ahead_x, ahead_p, moves = [], [], [], [], []
+        for n, k in enumerate(frames):
+            move = np.eye(4)
+            if n:
+                way = driven[k] - driven[frames[n - 1]]
+                turn = turned[k] - turned[frames[n - 1]]
+                nudge = np.array([0.5, 0.1, 0.02, 0.01])
+                ends = self._follow(np.concatenate([x[None], x + np.diag(nudge)]), way, turn)
+                between = k - frames[n - 1]
+                ends[:, 3] = level + 0.9**between * (ends[:, 3] - level)
+                move = ((ends[1:] - ends[0]) / nudge[:, None]).T
+                x, w = ends[0], abs(way)
+                per_metre, first_metre, always = trust.s_step
+                noise = (per_metre * w + first_metre * min(1.0, w) + always, trust.offset_step * w + 0.004,
+                         trust.heading_step[0] + 0.08 * abs(turn) + trust.heading_step[1] * w,
+                         math.radians(0.25) * math.sqrt(between))  # fmt: skip
+                p = move @ p @ move.T + np.diag(np.square(np.array(noise)))
+            ahead_x.append(x)
+            ahead_p.append(p)
+            moves.append(move)
+            x, p = update(n, x, p)
+            means.append(x)
+            covariances.append(p)
+        smoothed, spread = list(means), list(covariances)
+        for n in range(len(means) - 2, -1, -1):
+            gain = covariances[n] @ moves[n + 1].T @ np.linalg.inv(ahead_p[n + 1])
+            smoothed[n] = means[n] + gain @ (smoothed[n + 1] - ahead_x[n + 1])
+            spread[n] = covariances[n] + gain @ (spread[n + 1] - ahead_p[n + 1]) @ gain.T
+        return np.array(smoothed), np.array(spread)
+
     def smooth(
         self,
         image: Callable[[int], Image],
@@ -480,36 +669,16 @@ class Aligner:
         Returns:
             The poses of the frames.
         """
-        trust = self.look.trust
-        level, spread_of_pitch = trust.pitch or (0.0, math.inf)
-        prior: Floats = np.diag(1 / np.square([*trust.first, spread_of_pitch]))
-        x: Floats = np.array([*expected[0, :3], 0.0])
-        p: Floats = np.diag([0.5, 0.05, 0.003, 1e-4])
-        means, covariances, ahead_x, ahead_p, moves, found, errors = [], [], [], [], [], [], []
-        for n, k in enumerate(frames):
-            move = np.eye(4)
-            if n:
-                way = driven[k] - driven[frames[n - 1]]
-                turn = turned[k] - turned[frames[n - 1]]
-                nudge = np.array([0.5, 0.1, 0.02, 0.01])
-                ends = self._follow(np.concatenate([x[None], x + np.diag(nudge)]), way, turn)
-                ends[:, 3] *= 0.9
-                move = ((ends[1:] - ends[0]) / nudge[:, None]).T
-                x, w = ends[0], abs(way)
-                per_metre, first_metre, always = trust.s_step
-                noise = (per_metre * w + first_metre * min(1.0, w) + always, trust.offset_step * w + 0.004,
-                         trust.heading_step[0] + 0.08 * abs(turn) + trust.heading_step[1] * w,
-                         math.radians(0.25))  # fmt: skip
-                p = move @ p @ move.T + np.diag(np.square(np.array(noise)))
-            ahead_x.append(x)
-            ahead_p.append(p)
-            moves.append(move)
+        level, swing = self.look.trust.pitch
+        prior: Floats = np.diag(1 / np.square([*self.look.trust.first, swing]))
+
+        def update(n: int, x: Floats, p: Floats) -> tuple[Floats, Floats]:
             inverse = np.linalg.inv(p)
             pull = np.array([*expected[n, :3], level])
             centre = x + np.linalg.solve(inverse + prior, prior @ (pull - x))
             inverse = np.asarray(inverse + prior, np.float64)
             x, p = centre, np.linalg.inv(inverse)
-            seen = image(k)
+            seen = image(frames[n])
             for attempt in range(4):
                 r, slope, _ = self.search(seen, x, p)
                 if len(r) < 4:
@@ -520,19 +689,18 @@ class Aligner:
                 step = np.linalg.solve(information, slope.T @ (r / variance) + inverse @ (centre - x))
                 x = x + step.clip((-1.5, -0.4, -0.1, -0.02), (1.5, 0.4, 0.1, 0.02))
                 p = np.linalg.inv(information)
-            means.append(x)
-            covariances.append(p)
-        smoothed, spread = list(means), list(covariances)
-        for n in range(len(means) - 2, -1, -1):
-            gain = covariances[n] @ moves[n + 1].T @ np.linalg.inv(ahead_p[n + 1])
-            smoothed[n] = means[n] + gain @ (smoothed[n + 1] - ahead_x[n + 1])
-            spread[n] = covariances[n] + gain @ (spread[n + 1] - ahead_p[n + 1]) @ gain.T
-        for k, state, covariance in zip(frames, smoothed, spread, strict=True):
+            return x, p
+
+        start = np.array([*expected[0, :3], level])
+        states, covariances = self._filter(
+            frames, driven, turned, start, np.diag([0.5, 0.05, 0.003, 1e-4]), update
+        )
+        found, errors = [], []
+        for k, state, covariance in zip(frames, states, covariances, strict=True):
             r, _, _ = self.search(image(k), state, covariance)
             found.append(len(r))
             errors.append(float(np.median(np.abs(r))) if len(r) else math.nan)
-        states = np.array(smoothed)
-        deviation = np.sqrt(np.array([np.diag(p) for p in spread]).clip(0))
+        deviation = np.sqrt(np.array([np.diag(p) for p in covariances]).clip(0))
         s, offset, error, pitch = states.T
         return Alignment(s, offset, error, pitch, deviation, np.array(found), np.array(errors))
 

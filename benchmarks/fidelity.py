@@ -207,12 +207,20 @@ def reconstruct(
         return np.asarray(episode.image("center", k))
 
     some = list(range(first, len(episode), 4))
+    frames = list(range(first, some[-1] + 1))
+
+    def smooth(rough: NDArray[np.float64]) -> Alignment:
+        expected = np.stack([np.interp(frames, some, rough[:, c]) for c in range(3)], axis=1)
+        return aligner.smooth(image, frames, driven, turned, expected)
+
     rough = aligner.follow(
         image, some, driven, turned, np.array(start), np.array(SPREAD), particles=particles, seed=seed
     )
-    frames = list(range(first, some[-1] + 1))
-    expected = np.stack([np.interp(frames, some, rough[:, c]) for c in range(3)], axis=1)
-    return frames, aligner.smooth(image, frames, driven, turned, expected)
+    aligned = smooth(rough)
+    if aligner.look.sure is not None:
+        nearly = np.stack([aligned.s, aligned.offset, aligned.heading_error], axis=1)[::4]
+        aligned = smooth(aligner.refine(image, some, driven, turned, nearly))
+    return frames, aligned
 
 
 def draw_pairs(

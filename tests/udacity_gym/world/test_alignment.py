@@ -15,7 +15,11 @@ from udacity_gym.world.track.track import Track
 def test_points_of_the_road_are_projected_as_the_cameras_of_the_twin_see_them(name):
     track = Track.load(name)
     aligner = Aligner(track)
-    for s, offset, error, ahead, aside in ((30.0, 0.5, 0.1, 8.0, -3.0), (700.0, -1.0, -0.2, 15.0, 2.0)):
+    for s, offset, error, ahead, aside in (
+        (30.0, 0.5, 0.1, 8.0, -3.0),
+        (700.0, -1.0, -0.2, 15.0, 2.0),
+        (1065.0, 2.5, 0.3, 6.0, 1.0),
+    ):
         row = camera_row(track.pose_at(s, offset, error), "center", "training").astype(np.float64)
         point = track.pose_at(s + ahead, aside)
         away = np.array([point.x, point.y, point.z]) - row[:3]
@@ -46,6 +50,20 @@ def test_a_drive_in_the_twin_is_found_where_it_was():
     assert np.abs(aligned.heading_error - true[:, 2]).max() < 0.03
     assert np.abs(aligned.s - true[:, 0]).max() < 1.5
     assert np.nanmedian(aligned.error) < 0.8
+
+
+def test_road_and_land_correct_poses_that_are_too_far_off_for_lines():
+    track = Track.load("jungle")
+    rig = CameraRig(track)
+    true = np.array([(1213.0 + 1.5 * k, 2.0, 0.05) for k in range(8)])  # a ramp that bends to the left
+    images = [rig.draw(track.pose_at(*pose), "center", "training") for pose in true]
+    turned = np.unwrap(np.interp(true[:, 0], track.s, np.unwrap(track.heading)))
+    driven = 1.5 * np.arange(8) / np.cos(math.atan(0.2))
+    off = true + np.array([1.0, -0.8, -0.15])
+    refined = Aligner(track).refine(images.__getitem__, range(8), driven, turned - turned[0], off)
+    wrong = np.abs(refined[:, :3] - true).mean(axis=0)
+    assert wrong[1] < 0.3
+    assert wrong[2] < 0.05
 
 
 def test_lines_correct_a_first_pass_that_is_off():
