@@ -44,7 +44,7 @@ class RacingLine:
         track_length: length of a lap along the track, m.
         offset: (n,) float64 distance to the right of the centre line, m.
         heading_error: (n,) float64 angle to the track, rad, positive points right.
-        curvature: (n,) float64 curvature, 1/m, positive bends left.
+        curvature: (n,) float64 turn per length of the line, 1/m, positive bends left.
         stretch: (n,) float64 length of the line per length of the track.
         slope: (n,) float64 slope, rad, positive uphill.
         speed: (n,) float64 target speed, m/s.
@@ -147,16 +147,16 @@ def fastest(car: CarParameters) -> float:
 def line_at(track: Track, offset: float) -> RacingLine:
     """Line at a constant offset (m to the right of the centre line), without speeds."""
     offsets = np.full(len(track.s), offset)
-    stretch = 1.0 + track.curvature * offsets
-    rise = np.roll(track.z, -1) - track.z
+    level = 1.0 + track.curvature * offsets
+    slope = np.arctan2(np.roll(track.z, -1) - track.z, level * track.ds)
     return RacingLine(
         spacing=track.ds,
         track_length=track.length,
         offset=offsets,
         heading_error=np.zeros_like(offsets),
-        curvature=track.curvature / stretch,
-        stretch=stretch,
-        slope=np.arctan2(rise, stretch * track.ds),
+        curvature=track.curvature / level * np.cos(slope),
+        stretch=level / np.cos(slope),
+        slope=slope,
         speed=np.full_like(offsets, np.nan),
         acceleration=np.full_like(offsets, np.nan),
     )
@@ -270,15 +270,15 @@ def _along(track: Track, offsets: Floats) -> RacingLine:
     heading = np.arctan2(north, east)
     turned = heading - np.roll(heading, 1)
     turned = np.arctan2(np.sin(turned), np.cos(turned))
-    rise = np.roll(track.z, -1) - track.z
+    slope = np.arctan2(np.roll(track.z, -1) - track.z, metres)
     return RacingLine(
         spacing=track.ds,
         track_length=track.length,
         offset=offsets,
         heading_error=np.arctan2(aside, stretch_ahead),
-        curvature=2.0 * turned / (metres + np.roll(metres, 1)),
-        stretch=metres / track.ds,
-        slope=np.arctan2(rise, metres),
+        curvature=2.0 * turned / (metres + np.roll(metres, 1)) * np.cos(slope),
+        stretch=metres / track.ds / np.cos(slope),
+        slope=slope,
         speed=np.full_like(offsets, np.nan),
         acceleration=np.full_like(offsets, np.nan),
     )
