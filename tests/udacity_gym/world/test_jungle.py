@@ -14,8 +14,9 @@ from udacity_gym.errors import TrackError
 from udacity_gym.experts import PurePursuit
 from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Control
-from udacity_gym.world.physics.car import CarParameters
-from udacity_gym.world.physics.world import World
+from udacity_gym.world.physics.car import YAW, CarParameters, X, Y
+from udacity_gym.world.physics.ground import STEP, ground_of
+from udacity_gym.world.physics.world import PITCH, WORLD_STATE, World, _observe, _stand
 from udacity_gym.world.rendering.camera import FIELD_OF_VIEW, CameraRig, camera_row
 from udacity_gym.world.scene import scenery, shadows
 from udacity_gym.world.scene.cards import KINDS
@@ -24,7 +25,7 @@ from udacity_gym.world.scene.land import COVERS, lay_land
 from udacity_gym.world.scene.scene_arrays import Card
 from udacity_gym.world.scene.scenery import scene_of
 from udacity_gym.world.scene.terrain import Grid
-from udacity_gym.world.track.track import Track
+from udacity_gym.world.track.track import Track, axle_places
 
 JUNGLE, CAR = Track.load("jungle"), CarParameters()
 REFERENCE = Path(__file__).with_name("reference") / "jungle.png"
@@ -101,6 +102,32 @@ def test_a_car_lies_on_its_axles_inside_bends_and_outside(offset, heading_error)
         (front, road_before), (rear, road_behind) = heights
         assert front - rear == pytest.approx(road_before - road_behind, abs=0.18), s
         assert front == pytest.approx(road_before, abs=0.2), s
+
+
+def test_beside_the_road_a_car_lies_on_the_ground_there():
+    """Cars along the road, on ground that is level there, beside ramps in bends."""
+    line, ground = JUNGLE.line, ground_of(JUNGLE)
+
+    def height(s, offset):
+        column = ground.heights[1 if offset > 0 else 0][:, int(abs(offset))]
+        return JUNGLE.elevation_at(s) + np.interp(s, STEP * np.arange(len(column)), column)
+
+    slopes = []
+    for s in range(20, 1480, 2):
+        for offset in (-7.0, 7.0):
+            rear, front = axle_places(line, s, offset, CAR.wheelbase - CAR.rear_axle, CAR.rear_axle)
+            around = [height(place, offset) for place in np.linspace(rear, front, 9)]
+            if abs(JUNGLE.curvature_at(s)) < 0.02 or np.ptp(around) > 0.1:
+                continue
+            pose = JUNGLE.pose_at(s, offset)
+            state = np.zeros(WORLD_STATE)
+            state[X], state[Y], state[YAW] = pose.x, pose.y, pose.yaw
+            _observe(state, line, float(s), CAR)
+            _stand(state, line, ground, height(s, offset), 0.02, CAR)
+            slopes.append(abs(state[PITCH]))
+    assert len(slopes) > 200
+    assert np.mean(slopes) < 0.01
+    assert max(slopes) < 0.1
 
 
 def test_the_road_is_steeper_inside_a_bend_than_outside():

@@ -29,7 +29,7 @@ from udacity_gym.world.physics.car import (
     standing_start,
 )
 from udacity_gym.world.physics.ground import STEP, Ground, cliffs, ground_of
-from udacity_gym.world.track.track import CentreLine, Track, locate, slope_at
+from udacity_gym.world.track.track import CentreLine, Track, axle_places, locate, slope_at
 
 S, OFFSET, HEADING_ERROR, CURVATURE, PROGRESS, RISE, AIR, Z, PITCH, ROLL = range(CAR_STATE, CAR_STATE + 10)
 """Places in the state after the car's own: m, m (right of the centre line), rad, 1/m, m, m/s upwards,
@@ -79,16 +79,37 @@ def _fall(state: NDArray[np.float64], height: float, dt: float) -> bool:
 
 
 @cached
-def _stand(state: NDArray[np.float64], ground: Ground, height: float, dt: float) -> bool:
+def _rise(ground: Ground, s: float, offset: float) -> float:
+    """Height of the ground above the road beside it, m, at a place (m along the track, m right)."""
+    table = ground.heights[1 if offset > 0 else 0]
+    s = (ground.length - s if ground.backwards else s) / STEP
+    row, column = min(int(s), table.shape[0] - 2), min(int(abs(offset)), table.shape[1] - 2)
+    a, b = s - row, min(1.0, abs(offset) - column)
+    near = table[row, column] + a * (table[row + 1, column] - table[row, column])
+    far = table[row, column + 1] + a * (table[row + 1, column + 1] - table[row, column + 1])
+    return float(near + b * (far - near))
+
+
+@cached
+def _stand(
+    state: NDArray[np.float64],
+    line: CentreLine,
+    ground: Ground,
+    height: float,
+    dt: float,
+    car: CarParameters,
+) -> bool:
     """Put a car that is beside the road on the ground there, or let it fall.
 
     Where the ground drops faster than the car falls, it flies like a thrown body, and lands without a bounce.
 
     Args:
         state: the state; its height, pitch and roll are those of the road beside it, and are changed.
+        line: the track.
         ground: the ground.
         height: m, of the car before this step.
         dt: s.
+        car: the kind of car.
 
     Returns:
         Whether the car is in the air.
@@ -99,24 +120,18 @@ def _stand(state: NDArray[np.float64], ground: Ground, height: float, dt: float)
             return _fall(state, falling, dt)
         state[RISE] = 0.0
         return False
-    side = math.copysign(1.0, state[OFFSET])
-    table = ground.heights[1 if side > 0 else 0]
-    s = ground.length - state[S] if ground.backwards else state[S]
-    row = min(int(s / STEP), table.shape[0] - 2)
-    column = min(int(abs(state[OFFSET])), table.shape[1] - 2)
-    a, b = s / STEP - row, min(1.0, abs(state[OFFSET]) - column)
-    near = table[row, column] + a * (table[row + 1, column] - table[row, column])
-    far = table[row, column + 1] + a * (table[row + 1, column + 1] - table[row, column + 1])
-    here = table[row, column] + b * (table[row, column + 1] - table[row, column])
-    there = table[row + 1, column] + b * (table[row + 1, column + 1] - table[row + 1, column])
-    surface = state[Z] + near + b * (far - near)
+    offset = state[OFFSET]
+    surface = state[Z] + _rise(ground, state[S], offset)
     if falling > max(surface, ground.water) + CLEAR:
         return _fall(state, falling, dt)
     error = state[HEADING_ERROR]
     cosine, sine = math.cos(error), math.sin(error)
     along = math.tan(state[PITCH] * cosine + state[ROLL] * sine)  # of the road beside the car
-    along += (there - here) / STEP * (-1.0 if ground.backwards else 1.0)
-    across = side * (far - near)
+    rear, front = axle_places(line, state[S], offset, car.wheelbase - car.rear_axle, car.rear_axle)
+    along += (_rise(ground, front, offset) - _rise(ground, rear, offset)) / car.wheelbase
+    column = math.copysign(math.floor(abs(offset)), offset)
+    across = _rise(ground, state[S], column + math.copysign(1.0, offset)) - _rise(ground, state[S], column)
+    across *= math.copysign(1.0, offset)
     if surface < ground.water:
         surface, along, across = ground.water, 0.0, 0.0
     state[PITCH] = math.atan(along * cosine + across * sine)
@@ -179,7 +194,7 @@ def _run(
         _observe(state, line, before, car)
         if _collide(state, line, offset, dt, car):
             _observe(state, line, before, car)
-        state[AIR] = 1.0 if _stand(state, ground, height, dt) else 0.0
+        state[AIR] = 1.0 if _stand(state, line, ground, height, dt, car) else 0.0
         half = 0.5 * line.length
         state[PROGRESS] += (state[S] - before + half) % line.length - half
 

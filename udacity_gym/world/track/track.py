@@ -119,12 +119,37 @@ def locate(
 
 
 @cached
+def axle_places(line: CentreLine, s: float, offset: float, front: float, rear: float) -> tuple[float, float]:
+    """Where the axles of a car are that points along the road.
+
+    Inside a bend the centre line is longer than the car's way, outside it is shorter.
+
+    Args:
+        line: the track.
+        s: m along the track, of the car's root.
+        offset: m right of the centre line. At least 0.3 of the bend's radius from its middle is assumed.
+        front: m from the root forward to the front axle.
+        rear: m from the root back to the rear axle.
+
+    Returns:
+        m along the track of the rear and of the front axle, [0, length).
+    """
+    n = line.x.shape[0]
+    behind = int(((s - 0.5 * rear) % line.length) / line.spacing) % n
+    before = int(((s + 0.5 * front) % line.length) / line.spacing) % n
+    return (
+        (s - rear / max(0.3, 1.0 + line.curvature[behind] * offset)) % line.length,
+        (s + front / max(0.3, 1.0 + line.curvature[before] * offset)) % line.length,
+    )
+
+
+@cached
 def slope_at(line: CentreLine, s: float, offset: float, front: float, rear: float) -> float:
     """Slope of the road under a car that points along it.
 
     The road is level across. Inside a bend it is steeper than along the centre line, as it rises as much on a
     shorter way, and outside it is less steep. This changes at once where a bend turns into its opposite, so
-    the slope is that of a line through both axles, which a car lies on.
+    the slope is that of a line through both axles.
 
     Args:
         line: the track.
@@ -137,15 +162,13 @@ def slope_at(line: CentreLine, s: float, offset: float, front: float, rear: floa
         rad, positive uphill.
     """
     n = line.x.shape[0]
-    rise = 0.0
+    heights = np.zeros(2)
+    places = axle_places(line, s, offset, front, rear)
     for side in range(2):
-        way = -rear if side == 0 else front
-        i = int(((s + 0.5 * way) % line.length) / line.spacing) % n
-        place = ((s + way / max(0.3, 1.0 + line.curvature[i] * offset)) % line.length) / line.spacing
+        place = places[side] / line.spacing
         k = int(place) % n
-        height = line.z[k] + (place - int(place)) * (line.z[(k + 1) % n] - line.z[k])
-        rise += -height if side == 0 else height
-    return math.atan(rise / (front + rear))
+        heights[side] = line.z[k] + (place - int(place)) * (line.z[(k + 1) % n] - line.z[k])
+    return math.atan((heights[1] - heights[0]) / (front + rear))
 
 
 class Track:
@@ -352,7 +375,7 @@ class Track:
             heading_error: rad by which the car points to the right of the track.
 
         Returns:
-            The pose, pitched and rolled with the road, with both axles of Udacity's car on it.
+            The pose at the height of the road, pitched and rolled like Udacity's car on both axles.
         """
         i = self.index(s)
         rest = self.wrap(s) - self.s[i]
