@@ -263,6 +263,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.open_loop is not None and len(options.track) != 1:
         parser.error("--open-loop needs the track of the recording: --track lake or --track jungle")
+    if options.open_loop is not None and options.conditions != "clear":
+        parser.error("--open-loop compares with a recording, so --conditions must be clear")
     torch.set_num_threads(1)
     models = find_models(options.folder, options.models)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -279,7 +281,7 @@ def main() -> None:
                 lap = drive_lap(path.stem, policy, track, options.conditions)
                 print(lap.row(), flush=True)
                 results.append(vars(lap))
-        name = "drives.json"
+        name = "drives.json" if options.conditions == "clear" else f"drives-{options.conditions}.json"
     write_whole(options.output / name, json.dumps(results, indent=1) + "\n")
 
 

@@ -223,7 +223,7 @@ class Randomization:
     Args:
         named: names from `NAMED`; each episode draws one of them as a basis. None is "clear", with ranges.
         **ranges: fields of `Conditions`, each a value, a pair (low, high) of a uniform distribution,
-            or for "weather" and "time_of_day" a sequence of choices.
+            or for "weather", "time_of_day" and "shadows" a sequence of choices.
 
     Raises:
         OptionError: A name or a field is unknown, a value is not allowed, or neither names nor ranges are

@@ -115,11 +115,11 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | `speed`         | m/s  | at the start; 0 by default                                        |
 
     Every field of `udacity_gym.conditions.Conditions` is also an option, and replaces this field of the
-    conditions: `weather`, `intensity`, `time_of_day`, `sun_elevation`, `sun_azimuth`, `visibility`,
-    `road_wear`, `grip`, `exposure`, `noise`, `jpeg`.
+    conditions: `weather`, `intensity`, `time_of_day`, `sun_elevation`, `sun_azimuth`, `shadows`,
+    `visibility`, `road_wear`, `grip`, `exposure`, `noise`, `jpeg`.
 
     Every number may be a pair `(low, high)`, from which a uniform random number is drawn. From a sequence of
-    tracks, directions, modes, weathers or times, one is drawn. With the same seed,
+    tracks, directions, modes, weathers, times or shadows, one is drawn. With the same seed,
     `options={"s": "random", "offset": (-1, 1), "speed": (0, 10)}` gives the same start.
 
     ## Episode End

@@ -21,7 +21,7 @@ _MIN_ROWS = 3
 _MIN_SHARE = 0.05
 """Minimum share of such rows; fewer are typing errors."""
 _STRONG = 0.3
-"""Position of a pedal above which its effect exceeds that of any slope of Udacity's tracks, [0, 1]."""
+"""Position of a pedal above which its effect exceeds that of most slopes of Udacity's tracks, [0, 1]."""
 _PEDAL_ROWS = 10
 """Minimum number of rows with one pedal alone for a conclusion about the pedals."""
 _FAST = 3.0
