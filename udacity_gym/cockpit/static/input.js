@@ -38,7 +38,8 @@ addEventListener("keydown", (event) => {
 // A button that was clicked with the mouse gives up the focus, so that Enter and space mean what they mean in the view.
 addEventListener("click", (event) => { if (event.detail > 0) event.target.closest?.("button")?.blur(); });
 addEventListener("keyup", (event) => { if (pressed.delete(event.code)) send(true); });
-addEventListener("blur", () => { pressed.clear(); for (const name in pointers) pointers[name] = null; send(true); });
+function letGo() { pressed.clear(); for (const name in pointers) pointers[name] = null; }
+addEventListener("blur", () => { letGo(); send(true); });
 document.addEventListener("visibilitychange", () => { if (document.hidden) { pressed.clear(); send(true); } });
 
 // A drag over an element: how far from where it began, in shares of its size.
@@ -109,6 +110,7 @@ function held() {
 }
 
 function send(changed = false) {
+  if (!state.online) letGo();  // what is held when the connection comes back must be pressed anew
   const now = held(), text = JSON.stringify(now);
   changed = changed && text !== before;
   before = text;
