@@ -353,10 +353,7 @@ class Aligner:
         shape = (len(states), len(offsets), len(ahead))
         s = np.broadcast_to(states[:, 0, None, None] + ahead, shape)
         column, row, depth = self.project(states, s, np.broadcast_to(offsets[:, None], shape))
-        # What lies behind a crest doesn't rise in the image.
-        before = np.minimum.accumulate(
-            np.concatenate([np.full((*shape[:2], 1), 1e9), row[..., :-1]], axis=2), axis=2
-        )
+        before = _highest_before(row)
         seen = (depth > 1) & (column > 1) & (column < 318) & (row > ROWS[0] - 5) & (row < ROWS[1])
         seen &= before > row + 0.2
         pixel = (np.clip(row, 0, 159).astype(np.int64), np.clip(column, 0, 319).astype(np.int64))
@@ -473,9 +470,7 @@ class Aligner:
         normal *= np.sign(width + 1e-12)[..., None]
         width = np.abs(width)
         slope = (((place[1:5] - place[0]) * normal).sum(axis=-1) / steps[:, None, None]).transpose(1, 2, 0)
-        before = np.minimum.accumulate(
-            np.concatenate([np.full((shape[0], 1), 1e9), row[0, :, :-1]], axis=1), axis=1
-        )
+        before = _highest_before(row[0])
         sample = ((s % self.track.length) / self.track.ds).astype(np.int64) % len(self.track.s)
         seen = np.take_along_axis(self._painted, sample, axis=1) & (before > row[0] + 0.3)
         seen &= (depth[0] > 1) & (column[0] > 2) & (column[0] < 317) & (width > 0.7)
@@ -519,9 +514,7 @@ class Aligner:
         column, row, depth = self.project(
             states, s, np.broadcast_to(np.array(self.look.lines)[:, None], shape)
         )
-        before = np.minimum.accumulate(
-            np.concatenate([np.full((*shape[:2], 1), 1e9), row[..., :-1]], axis=2), axis=2
-        )
+        before = _highest_before(row)
         visible = (depth > 1) & (column > 1) & (column < 318) & (row > ROWS[0]) & (row < ROWS[1])
         visible &= before > row + 0.2
         pixel = (np.clip(row, 0, 159).astype(np.int64), np.clip(column, 0, 319).astype(np.int64))
@@ -703,6 +696,15 @@ class Aligner:
         deviation = np.sqrt(np.array([np.diag(p) for p in covariances]).clip(0))
         s, offset, error, pitch = states.T
         return Alignment(s, offset, error, pitch, deviation, np.array(found), np.array(errors))
+
+
+def _highest_before(row: Floats) -> Floats:
+    """Row of the highest point before each one of a line, (..., points) px from near to far.
+
+    What lies behind a crest is no higher in the image than that.
+    """
+    first = np.full((*row.shape[:-1], 1), 1e9)
+    return np.asarray(np.minimum.accumulate(np.concatenate([first, row[..., :-1]], axis=-1), axis=-1))
 
 
 def _responses(
