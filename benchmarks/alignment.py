@@ -4,8 +4,9 @@ Udacity's logs hold no poses. Steering and speed give the path by dead reckoning
 images show the road's edges and lines, which stay where the track is. Two passes bring them
 together. A particle filter (Gordon, Salmond and Smith 1993) follows the car through ambiguous views:
 each particle is a pose on the track, weighed by how well road, verge and lines would lie in the
-image. Then every image's lines are searched across where the filter expects them, and an
-extended Kalman smoother (Rauch, Tung and Striebel 1965) fits the poses to what was found.
+image. Then an extended Kalman smoother (Rauch, Tung and Striebel 1965) fits the poses to the images. On a
+level road with lines on both sides it fits them to the lines, which are searched across where they are
+expected (`Aligner.smooth`). On a hilly one it fits them to the shape of road and land (`Aligner.refine`).
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from udacity_gym.sensors import Label
 from udacity_gym.telemetry import Image, Pose
 from udacity_gym.world.physics.car import CarParameters
-from udacity_gym.world.rendering.camera import CameraRig, camera_row
+from udacity_gym.world.rendering.camera import camera_row
 from udacity_gym.world.track.track import AXLES, Track
 
 Floats = NDArray[np.float64]
@@ -42,14 +42,13 @@ REACH = 14.0
 
 COARSE = 2
 """Pixels of an image, each way, in one of those in which road and land are compared."""
-ROAD_LABELS = np.full(len(Label), np.nan, np.float32)
-"""Whether what has a label looks like road: 1 or 0, nan where it may look like either."""
-ROAD_LABELS[[Label.ROAD, Label.LANE_MARKING]] = 1.0
-ROAD_LABELS[[Label.SKY, Label.TERRAIN, Label.VEGETATION, Label.WATER]] = 0.0
-SEARCHED = ((1.5, 0.5, 0.08), (0.8, 0.3, 0.05))
+EDGES = (-8.2, -4.75, 4.75, 8.2)
+"""m right of the centre line where the land beside the road ends and where the road does."""
+LAND, ROAD, ELSEWHERE = 0, 1, 2
+SEARCHED = ((2.0, 0.8, 0.2), (1.0, 0.4, 0.06))
 """Standard deviations of s in m, offset in m and heading in rad in which poses are sought, by round."""
-SHARPNESS = 250.0
-"""By how much a pose gets less likely with the share of the image where road and land are mistaken."""
+SHARPNESS, RELIANCE = 0.05, 200.0
+"""By how much a pose gets less likely with each coarse pixel that is wrong, and more likely with lines."""
 
 
 class Trust(NamedTuple):
@@ -70,7 +69,7 @@ class Trust(NamedTuple):
     s_step: tuple[float, float, float] = (0.03, 0.03, 0.01)
     offset_step: float = 0.03
     heading_step: tuple[float, float] = (0.006, 0.006)
-    pitch: tuple[float, float] = (-0.018, 0.02)
+    pitch: tuple[float, float] = (0.009, 0.02)
 
 
 HILLY = Trust()
@@ -94,7 +93,7 @@ class Look:
         bars: m from the centre line to the middle of red and white bars, where the track has a kerb of
             them; they begin and end at known places. 0 for roads without.
         sure: image to (h, w) float32 in [0, 1], how much ``surface`` is to be believed at each pixel; None
-            where the lines are enough, and what is road and what is land need not be compared.
+            where the lines are enough, so that road and land need not be compared.
         trust: how far log, first pass and body are trusted.
     """
 
@@ -231,6 +230,34 @@ def dead_reckon(time: Floats, steering: Floats, speed: Floats) -> tuple[Floats, 
     return driven, turned
 
 
+class _Seen(NamedTuple):
+    """What an image shows of road and land.
+
+    Attributes:
+        surface: (80, 160) float32 in [0, 1], how much each coarse pixel looks like road.
+        sure: (80, 160) float32 in [0, 1], how much that is to be believed.
+        paint: (160, 320) float32, brighter where there is line paint.
+        rows: coarse rows to look at, below the treetops and above the bonnet.
+    """
+
+    surface: Plane
+    sure: Plane
+    paint: Plane
+    rows: slice
+
+    @classmethod
+    def of(cls, image: Image, look: Look) -> _Seen:
+        """Look at an image; the look must say what is sure."""
+        assert look.sure is not None
+        size = (image.shape[1] // COARSE, image.shape[0] // COARSE)
+        surface, sure = (
+            np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
+            for plane in (look.surface(image), look.sure(image))
+        )
+        paint = np.asarray(cv2.GaussianBlur(look.paint(image), (0, 0), 0.7), np.float32)
+        return cls(surface, sure, paint, slice(22, round(ROWS[1] / COARSE)))
+
+
 class Aligner:
     """Aligns recordings of one track.
 
@@ -245,7 +272,6 @@ class Aligner:
     def __init__(self, track: Track, look: Look | None = None) -> None:
         self.track = track
         self.look = LOOKS[track.name] if look is None else look
-        self._rig = CameraRig(track, 320 // COARSE, 160 // COARSE)
         self._frame = camera_row(Pose(0.0, 0.0, 0.0, 0.0), "center", "training").astype(np.float64)
         self._painted = self._find_painted()
         self._barred = self._find_barred()
@@ -492,49 +518,75 @@ class Aligner:
         kept = (top > look.contrast) & (np.abs(found) < reach - 0.3)
         return found[kept], slope[kept], which[kept].astype(np.float64)
 
-    def _mismatch(self, states: Floats, image: Image) -> Floats:
-        """Share of the image where road and land are not as each pose has them, less that of lines found."""
-        assert self.look.sure is not None
-        surface = self.look.surface(image)
-        low, high = (round(row / COARSE) for row in ROWS)
-        size = (surface.shape[1] // COARSE, surface.shape[0] // COARSE)
-        seen, weight = (
-            cv2.resize(plane, size, interpolation=cv2.INTER_AREA)[low:high]
-            for plane in (surface, self.look.sure(image))
+    def _raster(self, states: Floats) -> NDArray[np.uint8]:
+        """Where each pose has road and land: (n, rows, columns) of coarse pixels."""
+        ahead = np.concatenate(
+            [np.arange(-3.0, 6.0, 0.6), np.arange(6.0, 12.0, 1.2), np.arange(12.0, 34.0, 2.4)]
         )
-        wrong = np.zeros(len(states))
-        for k, (s, offset, error, pitch) in enumerate(states.tolist()):
-            pose = self.track.pose_at(s, offset, error)
-            pose = replace(pose, pitch=pose.pitch + pitch)
-            road = ROAD_LABELS[self._rig.draw(pose, "center_segmentation", "training")[low:high]]
-            wrong[k] = np.nansum(np.abs(road - seen) * weight) / weight.size
-        ahead = np.concatenate([np.arange(NEAR, 10.0, 0.6), np.arange(10.0, FAR, 1.2)])
-        shape = (len(states), len(self.look.lines), len(ahead))
-        s = np.broadcast_to(states[:, 0, None, None] + ahead, shape)
+        shape = (len(states), len(EDGES), len(ahead))
         column, row, depth = self.project(
-            states, s, np.broadcast_to(np.array(self.look.lines)[:, None], shape)
+            states,
+            np.broadcast_to(states[:, 0, None, None] + ahead, shape),
+            np.broadcast_to(np.array(EDGES)[:, None], shape),
         )
-        before = _highest_before(row)
-        visible = (depth > 1) & (column > 1) & (column < 318) & (row > ROWS[0]) & (row < ROWS[1])
-        visible &= before > row + 0.2
-        pixel = (np.clip(row, 0, 159).astype(np.int64), np.clip(column, 0, 319).astype(np.int64))
-        found = self._ridge(image, surface)[pixel] * visible * np.where(self.look.solid, 1.0, 0.6)[:, None]
-        return np.asarray(wrong - 0.25 * found.sum(axis=(1, 2)) / (visible.sum(axis=(1, 2)) + 8.0))
+        scale = np.maximum(depth, 0.3) / FOCAL
+        place = np.stack([(column - 159.5) * scale, (row - 79.5) * scale, depth], axis=-1)
+        labels = np.full((len(states), 160 // COARSE, 320 // COARSE), ELSEWHERE, np.uint8)
+        strips = [(*_before_camera(place[:, i], place[:, i + 1]), i) for i in (0, 2, 1)]
+        for n, image in enumerate(labels):
+            for k in range(len(ahead) - 2, -1, -1):  # what is near hides what is behind a crest
+                for left, right, seen, i in strips:
+                    if seen[n, k] and seen[n, k + 1]:
+                        piece = np.stack([left[n, k], left[n, k + 1], right[n, k + 1], right[n, k]])
+                        cv2.fillConvexPoly(image, piece, ROAD if i == 1 else LAND, cv2.LINE_8, 4)
+        return labels
+
+    def _cost(self, states: Floats, seen: _Seen) -> Floats:
+        """How unlikely an image makes each pose: (n,) negative logarithms, but for a constant."""
+        labels = self._raster(states)[:, seen.rows]
+        surface, sure = seen.surface[seen.rows], seen.sure[seen.rows]
+        wrong = ((1 - surface) * sure * (labels == ROAD)).sum(axis=(1, 2))
+        wrong += (surface * sure * (labels == LAND)).sum(axis=(1, 2))
+        low = 46 - seen.rows.start  # what looks like road so low in an image should be road
+        wrong += 0.5 * ((surface * sure)[low:] * (labels[:, low:] == ELSEWHERE)).sum(axis=(1, 2))
+        return np.asarray(SHARPNESS * wrong - RELIANCE * self._response(states, seen.paint), np.float64)
+
+    def _response(self, states: Floats, paint: Plane) -> Floats:
+        """How much brighter the lines are than what lies beside them, mean over each pose: (n,)."""
+        lines = np.array(self.look.lines)
+        offsets = np.concatenate([lines, lines - 0.42, lines + 0.42])
+        ahead = np.concatenate([np.arange(NEAR, 10.0, 0.45), np.arange(10.0, 24.0, 1.0)])
+        shape = (len(states), len(offsets), len(ahead))
+        column, row, depth = self.project(
+            states,
+            np.broadcast_to(states[:, 0, None, None] + ahead, shape),
+            np.broadcast_to(offsets[:, None], shape),
+        )
+        value = cv2.remap(
+            paint, column.reshape(-1, len(ahead)).astype(np.float32),
+            row.reshape(-1, len(ahead)).astype(np.float32), cv2.INTER_LINEAR,
+        ).reshape(shape)  # fmt: skip
+        middle, left, right = np.split(value, 3, axis=1)
+        inside = ((column > 4) & (column < 315)).reshape(len(states), 3, len(lines), -1).all(axis=1)
+        row, depth = row[:, : len(lines)], depth[:, : len(lines)]
+        visible = inside & (depth > 1) & (row > 45) & (row < 133) & (_highest_before(row) > row + 0.2)
+        weight = visible * np.where(self.look.solid, 1.0, 0.7)[:, None]
+        brighter = (middle - np.maximum(left, right)).clip(-0.05, 0.5)
+        return np.asarray((brighter * weight).sum(axis=(1, 2)) / (weight.sum(axis=(1, 2)) + 6.0))
 
     def _fit(self, image: Image, expected: Floats, spread: Floats, seed: int) -> tuple[Floats, Floats]:
-        """Sample poses where road and land agree with the image: mean (4,) and covariance (4, 4).
+        """Sample poses where road, land and lines agree with the image: mean (4,) and covariance (4, 4).
 
         The samples contract around the best ones, as in the cross-entropy method (Rubinstein 1999).
         """
         generator = np.random.default_rng(seed)
+        seen = _Seen.of(image, self.look)
         centre, width = expected, spread
         rounds: list[tuple[Floats, Floats]] = []
-        for _ in range(6):
-            states = centre + generator.normal(size=(90, 4)) * width
+        for count in (180, 90, 90, 90, 90, 90, 90):
+            states = centre + generator.normal(size=(count, 4)) * width
             states[0] = centre
-            cost = SHARPNESS * self._mismatch(states, image) + 0.5 * np.square(
-                (states - expected) / spread
-            ).sum(1)
+            cost = self._cost(states, seen) + 0.5 * np.square((states - expected) / spread).sum(axis=1)
             rounds.append((states, cost))
             best = np.argsort(cost)[:15]
             weight = np.exp(cost[best[0]] - cost[best])
@@ -555,8 +607,8 @@ class Aligner:
         driven: Floats,
         turned: Floats,
         expected: Floats,
-    ) -> Floats:
-        """Between the passes, where there are too few lines: fit road and land of the twin to each image.
+    ) -> Alignment:
+        """Second pass on hilly roads: fit the poses to road, land and lines in each image, over time.
 
         Args:
             image: gives the center image of a frame.
@@ -566,12 +618,12 @@ class Aligner:
             expected: (len(frames), 3 or more) s, offset and heading error of the first pass.
 
         Returns:
-            (len(frames), 4) s, offset, heading error and pitch; ``expected`` where the track's look says
-            nothing about road and land.
+            The poses of the frames.
         """
         level, swing = self.look.trust.pitch
         states = np.column_stack([expected[:, :3], np.full(len(expected), level)])
-        for spread in SEARCHED if self.look.sure else ():
+        covariances = np.zeros((len(states), 4, 4))
+        for spread in SEARCHED:
             fits = [
                 self._fit(image(k), states[n], np.array([*spread, swing]), n) for n, k in enumerate(frames)
             ]
@@ -585,8 +637,21 @@ class Aligner:
                 gain = p @ np.linalg.inv(total)
                 return x + gain @ away, p - gain @ p
 
-            states, _ = self._filter(frames, driven, turned, fits[0][0], fits[0][1], update)
-        return states
+            states, covariances = self._filter(frames, driven, turned, *fits[0], update)
+        return self._aligned(image, frames, states, covariances)
+
+    def _aligned(
+        self, image: Callable[[int], Image], frames: Sequence[int], states: Floats, covariances: Floats
+    ) -> Alignment:
+        """Poses, with how far the lines in their images are from those of the track."""
+        found, errors = [], []
+        for k, state, covariance in zip(frames, states, covariances, strict=True):
+            r, _, _ = self.search(image(k), state, covariance)
+            found.append(len(r))
+            errors.append(float(np.median(np.abs(r))) if len(r) else math.nan)
+        deviation = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2).clip(0))
+        s, offset, error, pitch = states.T
+        return Alignment(s, offset, error, pitch, deviation, np.array(found), np.array(errors))
 
     def _filter(
         self,
@@ -650,7 +715,7 @@ class Aligner:
         turned: Floats,
         expected: Floats,
     ) -> Alignment:
-        """Second pass: fit the poses to the lines found in each image, over time.
+        """Second pass on level roads: fit the poses to the lines found in each image, over time.
 
         Args:
             image: gives the center image of a frame.
@@ -688,14 +753,28 @@ class Aligner:
         states, covariances = self._filter(
             frames, driven, turned, start, np.diag([0.5, 0.05, 0.003, 1e-4]), update
         )
-        found, errors = [], []
-        for k, state, covariance in zip(frames, states, covariances, strict=True):
-            r, _, _ = self.search(image(k), state, covariance)
-            found.append(len(r))
-            errors.append(float(np.median(np.abs(r))) if len(r) else math.nan)
-        deviation = np.sqrt(np.array([np.diag(p) for p in covariances]).clip(0))
-        s, offset, error, pitch = states.T
-        return Alignment(s, offset, error, pitch, deviation, np.array(found), np.array(errors))
+        return self._aligned(image, frames, states, covariances)
+
+
+def _before_camera(left: Floats, right: Floats) -> tuple[NDArray[np.int32], ...]:
+    """Cut off the ends of lines across the road that are behind the camera.
+
+    Args:
+        left: (..., 3) left ends, m to the right of, below and before the camera.
+        right: (..., 3) right ends.
+
+    Returns:
+        (..., 2) int32 left and right ends in sixteenths of coarse pixels, and (...) whether there are any.
+    """
+    near = 0.6
+    ends = []
+    for end, other in ((left, right), (right, left)):
+        along = other - end
+        share = (near - end[..., 2]) / np.where(np.abs(along[..., 2]) > 1e-6, along[..., 2], 1e-6)
+        cut = end + (share * (end[..., 2] < near))[..., None] * along
+        pixel = FOCAL * cut[..., :2] / np.maximum(cut[..., 2:], near) + (160.0, 80.0)
+        ends.append(np.round((pixel / COARSE - 0.5).clip(-500, 800) * 16).astype(np.int32))
+    return ends[0], ends[1], np.asarray(np.maximum(left[..., 2], right[..., 2]) > near, np.int32)
 
 
 def _highest_before(row: Floats) -> Floats:

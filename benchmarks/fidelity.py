@@ -78,6 +78,8 @@ SUN = 105.0
 TINTS = np.array([side * (0.375 + 0.25 * k) for side in (-1, 1) for k in range(16)])
 TINTS.sort()
 """m right of the centre line where the tint of the asphalt is measured; closer to it there is a line."""
+FEW = 20
+"""Pixels at an offset that are too few to measure a tint by."""
 ROWS = ((64, 84), (84, 108), (108, 136))
 """Ranges of image rows in which the asphalt is compared, far to near."""
 ANGLES = (0, 20, 40, 60, 90, 180)
@@ -209,18 +211,31 @@ def reconstruct(
     some = list(range(first, len(episode), 4))
     frames = list(range(first, some[-1] + 1))
 
-    def smooth(rough: NDArray[np.float64]) -> Alignment:
-        expected = np.stack([np.interp(frames, some, rough[:, c]) for c in range(3)], axis=1)
-        return aligner.smooth(image, frames, driven, turned, expected)
-
     rough = aligner.follow(
         image, some, driven, turned, np.array(start), np.array(SPREAD), particles=particles, seed=seed
     )
-    aligned = smooth(rough)
     if aligner.look.sure is not None:
-        nearly = np.stack([aligned.s, aligned.offset, aligned.heading_error], axis=1)[::4]
-        aligned = smooth(aligner.refine(image, some, driven, turned, nearly))
-    return frames, aligned
+        return frames, between(aligner.refine(image, some, driven, turned, rough), some, frames)
+    expected = np.stack([np.interp(frames, some, rough[:, c]) for c in range(3)], axis=1)
+    return frames, aligner.smooth(image, frames, driven, turned, expected)
+
+
+def between(aligned: Alignment, some: Sequence[int], frames: Sequence[int]) -> Alignment:
+    """Poses of all frames, by those of some; points found and their error are of the frame before."""
+    before = np.searchsorted(some, frames, side="right") - 1
+
+    def blend(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.interp(frames, some, values)
+
+    return Alignment(
+        blend(aligned.s),
+        blend(aligned.offset),
+        blend(aligned.heading_error),
+        blend(aligned.pitch),
+        np.stack([blend(column) for column in aligned.deviation.T], axis=1),
+        aligned.found[before],
+        aligned.error[before],
+    )
 
 
 def draw_pairs(
@@ -332,14 +347,14 @@ def measure_tint(
 
     For each offset from the centre line, the colour of real asphalt relative to drawn asphalt, once where the
     sun shines on both and once where both are in the shade. The geometric mean of the two corrects the
-    track's own tint.
+    track's own tint. Both are medians, as inexact poses mix asphalt with the paint of lines and with verge.
 
     Returns:
         Rows of offset in m and factors of red, green and blue.
     """
     aligner = Aligner(track)
     ahead = np.arange(3.0, 14.0, 0.25)
-    sums = np.zeros((2, 2, len(TINTS), 3))  # sun and shade, real and drawn
+    ratios: list[list[list[NDArray[np.float64]]]] = [[[] for _ in TINTS] for _ in range(2)]  # sun and shade
     shape = (1, len(TINTS), len(ahead))
     at = np.broadcast_to(TINTS[:, None], shape)
     for pair in pairs:
@@ -349,21 +364,28 @@ def measure_tint(
         rising = np.minimum.accumulate(row, axis=2) >= row - 1e-9
         visible = (depth > 1) & (column > 1) & (column < 318) & (row > 40) & (row < 134) & rising
         pixel = (np.round(row[visible]).astype(int), np.round(column[visible]).astype(int))
-        colours = np.stack([image[pixel].astype(np.float64) for image in (pair.real, pair.drawn)])
+        asphalt = cv2.erode((pair.labels == Label.ROAD).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        soft = [cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0) for image in (pair.real, pair.drawn)]
+        colours = np.stack([image[pixel].astype(np.float64) for image in soft])
         light = colours.mean(axis=2)
-        asphalt = (pair.labels[pixel] == Label.ROAD) | (pair.labels[pixel] == Label.LANE_MARKING)
         which = np.nonzero(visible)[1]
-        for k, alike in enumerate(((light > SUN).all(axis=0), (light < SHADE).all(axis=0))):
-            for image in range(2):
-                np.add.at(sums[k, image], which[alike & asphalt], colours[image, alike & asphalt])
-    seen = (sums > 0).all(axis=(1, 3))[..., None]
-    ratio = np.log(np.where(seen, sums[:, 0], 1.0) / np.where(seen, sums[:, 1], 1.0))
+        for parts, alike in zip(
+            ratios, ((light > SUN).all(axis=0), (light < SHADE).all(axis=0)), strict=True
+        ):
+            chosen = alike & asphalt[pixel]
+            ratio = np.log(colours[0, chosen] / np.maximum(colours[1, chosen], 1.0))
+            for k, part in enumerate(parts):
+                part.append(ratio[which[chosen] == k])
     before = np.ones((len(TINTS), 3))
     if track.file.road.tint:
         offsets, *channels = np.array(track.file.road.tint).T
         before = np.stack([np.interp(TINTS, offsets, channel) for channel in channels], axis=1)
-    factors = before * np.exp(ratio.sum(axis=0) / np.maximum(seen.sum(axis=0), 1))
-    return [(float(d), *map(float, rgb.round(3))) for d, rgb in zip(TINTS, factors, strict=True)]
+    rows = []
+    for k, offset in enumerate(TINTS):
+        known = [np.concatenate(parts[k]) for parts in ratios if sum(map(len, parts[k])) >= FEW]
+        change = np.mean([np.median(part, axis=0) for part in known], axis=0) if known else np.zeros(3)
+        rows.append((float(offset), *map(float, (before[k] * np.exp(change)).round(3))))
+    return rows
 
 
 def compare_edges(
