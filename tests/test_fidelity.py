@@ -2,11 +2,13 @@
 
 import copy
 import shutil
+from types import SimpleNamespace
 
 import fidelity
 import gymnasium
 import numpy as np
 import pytest
+import shade
 from alignment import Alignment
 
 from tests.pages import ROOT, run_page
@@ -15,6 +17,7 @@ from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import open_recording, record
 from udacity_gym.world.rendering.camera import CameraRig
 from udacity_gym.world.track.track import Track
+from udacity_gym.world.track.track_file import Shade
 
 
 def compare(recording, name, start, first, particles=300):
@@ -125,3 +128,23 @@ def test_networks_swap_their_jobs_once_for_each_seed(lake_recording, tmp_path):
     shutil.rmtree(tmp_path / "3")
     assert fidelity.cross_train(settings, shared, tmp_path, 3) == result  # read, not trained again
     assert not (tmp_path / "3").exists()
+
+
+def test_shade_is_found_where_the_twin_casts_it():
+    track = Track.load("jungle")
+    rig = CameraRig(track)
+    s = np.arange(1408.0, 1432.0, 0.8)  # the road goes into the shade of a cliff
+    still = np.zeros(len(s))
+    aligned = Alignment(s, still + 1.0, still, still, np.zeros((len(s), 4)), still.astype(int), still)
+    images = [rig.draw(aligned.pose(track, i), "center", "training") for i in range(len(s))]
+    episode = SimpleNamespace(image=lambda _, k: images[k])
+    frames = list(range(len(s)))
+    dark, light = shade.look(episode, track, frames, aligned, frames)
+    found = shade.outlines(dark, light, 1412.0, 1432.0)
+    fresh = (Shade(1412.0, 1432.0, tuple(tuple(map(tuple, outline)) for outline in found)),)
+    maps = [shade.drawn(shades, dark.shape) for shades in (fresh, track.file.surroundings.shade)]
+    place = np.zeros(dark.shape, bool)
+    place[round(1412 / shade.ALONG) : round(1432 / shade.ALONG)] = np.abs(shade.OFFSETS) < 4.0
+    place &= dark + light > 0
+    assert (maps[0] == maps[1])[place].mean() > 0.97
+    assert 0.2 < maps[0][place].mean() < 0.9
