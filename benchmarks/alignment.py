@@ -230,7 +230,7 @@ def dead_reckon(time: Floats, steering: Floats, speed: Floats) -> tuple[Floats, 
     return driven, turned
 
 
-class _Seen(NamedTuple):
+class _Evidence(NamedTuple):
     """What an image shows of road and land.
 
     Attributes:
@@ -246,7 +246,7 @@ class _Seen(NamedTuple):
     rows: slice
 
     @classmethod
-    def of(cls, image: Image, look: Look) -> _Seen:
+    def of(cls, image: Image, look: Look) -> _Evidence:
         """Look at an image; the look must say what is sure."""
         assert look.sure is not None
         size = (image.shape[1] // COARSE, image.shape[0] // COARSE)
@@ -541,17 +541,19 @@ class Aligner:
                         cv2.fillConvexPoly(image, piece, ROAD if i == 1 else LAND, cv2.LINE_8, 4)
         return labels
 
-    def _cost(self, states: Floats, seen: _Seen) -> Floats:
+    def _cost(self, states: Floats, evidence: _Evidence) -> Floats:
         """How unlikely an image makes each pose: (n,) negative logarithms, but for a constant."""
-        labels = self._raster(states)[:, seen.rows]
-        surface, sure = seen.surface[seen.rows], seen.sure[seen.rows]
+        labels = self._raster(states)[:, evidence.rows]
+        surface, sure = evidence.surface[evidence.rows], evidence.sure[evidence.rows]
         wrong = ((1 - surface) * sure * (labels == ROAD)).sum(axis=(1, 2))
         wrong += (surface * sure * (labels == LAND)).sum(axis=(1, 2))
-        low = 46 - seen.rows.start  # what looks like road so low in an image should be road
+        low = 46 - evidence.rows.start  # what looks like road so low in an image should be road
         wrong += 0.5 * ((surface * sure)[low:] * (labels[:, low:] == ELSEWHERE)).sum(axis=(1, 2))
-        return np.asarray(SHARPNESS * wrong - RELIANCE * self._response(states, seen.paint), np.float64)
+        return np.asarray(
+            SHARPNESS * wrong - RELIANCE * self._line_contrast(states, evidence.paint), np.float64
+        )
 
-    def _response(self, states: Floats, paint: Plane) -> Floats:
+    def _line_contrast(self, states: Floats, paint: Plane) -> Floats:
         """How much brighter the lines are than what lies beside them, mean over each pose: (n,)."""
         lines = np.array(self.look.lines)
         offsets = np.concatenate([lines, lines - 0.42, lines + 0.42])
@@ -580,13 +582,13 @@ class Aligner:
         The samples contract around the best ones, as in the cross-entropy method (Rubinstein 1999).
         """
         generator = np.random.default_rng(seed)
-        seen = _Seen.of(image, self.look)
+        evidence = _Evidence.of(image, self.look)
         centre, width = expected, spread
         rounds: list[tuple[Floats, Floats]] = []
         for count in (180, 90, 90, 90, 90, 90, 90):
             states = centre + generator.normal(size=(count, 4)) * width
             states[0] = centre
-            cost = self._cost(states, seen) + 0.5 * np.square((states - expected) / spread).sum(axis=1)
+            cost = self._cost(states, evidence) + 0.5 * np.square((states - expected) / spread).sum(axis=1)
             rounds.append((states, cost))
             best = np.argsort(cost)[:15]
             weight = np.exp(cost[best[0]] - cost[best])
@@ -619,7 +621,12 @@ class Aligner:
 
         Returns:
             The poses of the frames.
+
+        Raises:
+            ValueError: The look of the track says nothing about road and land.
         """
+        if self.look.sure is None:
+            raise ValueError(f"the look of {self.track.name} has no 'sure': use smooth")
         level, swing = self.look.trust.pitch
         states = np.column_stack([expected[:, :3], np.full(len(expected), level)])
         covariances = np.zeros((len(states), 4, 4))
@@ -756,8 +763,10 @@ class Aligner:
         return self._aligned(image, frames, states, covariances)
 
 
-def _before_camera(left: Floats, right: Floats) -> tuple[NDArray[np.int32], ...]:
-    """Cut off the ends of lines across the road that are behind the camera.
+def _before_camera(
+    left: Floats, right: Floats
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Cut the ends off lines across the road that are behind the camera.
 
     Args:
         left: (..., 3) left ends, m to the right of, below and before the camera.
@@ -774,7 +783,7 @@ def _before_camera(left: Floats, right: Floats) -> tuple[NDArray[np.int32], ...]
         cut = end + (share * (end[..., 2] < near))[..., None] * along
         pixel = FOCAL * cut[..., :2] / np.maximum(cut[..., 2:], near) + (160.0, 80.0)
         ends.append(np.round((pixel / COARSE - 0.5).clip(-500, 800) * 16).astype(np.int32))
-    return ends[0], ends[1], np.asarray(np.maximum(left[..., 2], right[..., 2]) > near, np.int32)
+    return ends[0], ends[1], np.asarray(np.maximum(left[..., 2], right[..., 2]) > near, np.bool_)
 
 
 def _highest_before(row: Floats) -> Floats:

@@ -78,8 +78,10 @@ SUN = 105.0
 TINTS = np.array([side * (0.375 + 0.25 * k) for side in (-1, 1) for k in range(16)])
 TINTS.sort()
 """m right of the centre line where the tint of the asphalt is measured; closer to it there is a line."""
-FEW = 20
-"""Pixels at an offset that are too few to measure a tint by."""
+METHOD = 2
+"""Number of the method by which poses are reconstructed; poses of another one are not used again."""
+LEAST_SAMPLES = 20
+"""Samples at an offset that are enough to measure a tint by."""
 ROWS = ((64, 84), (84, 108), (108, 136))
 """Ranges of image rows in which the asphalt is compared, far to near."""
 ANGLES = (0, 20, 40, 60, 90, 180)
@@ -176,16 +178,17 @@ def find_poses(
         The frames, and the poses of all of them.
 
     Raises:
-        SystemExit: The file keeps poses of another recording, or from another start.
+        SystemExit: The file keeps poses of another recording, from another start, or by another method.
     """
     start = start or STARTS[track.name]
     driven = digits(np.ascontiguousarray(episode.steering).tobytes())
-    origin = f"steering {driven}, start {[float(value) for value in start]}, first {first}"
+    origin = f"method {METHOD}, steering {driven}, start {[float(value) for value in start]}, first {first}"
     if path.exists():
         with np.load(path) as kept:
             if "origin" not in kept or str(kept["origin"]) != origin:
                 raise SystemExit(
-                    f"{path} has the poses of another recording or start: give another --output, or delete it"
+                    f"{path} has the poses of another recording, start or method: give another --output, "
+                    "or delete it"
                 )
             return kept["frames"].tolist(), Alignment(*(kept[name] for name in Alignment._fields))
     frames, aligned = reconstruct(episode, track, start, first)
@@ -201,7 +204,14 @@ def reconstruct(
     particles: int = 1000,
     seed: int = 0,
 ) -> tuple[list[int], Alignment]:
-    """Align an episode; looks at every fourth frame first, then at all."""
+    """Reconstruct the poses of an episode.
+
+    The first pass looks at every fourth frame. The second one looks at all of them on level roads, and at
+    every fourth again on hilly ones, where the poses between them are interpolated.
+
+    Returns:
+        The frames, and the poses of all of them.
+    """
     aligner = Aligner(track)
     driven, turned = dead_reckon(episode.time, episode.steering, episode.speed)
 
@@ -221,7 +231,10 @@ def reconstruct(
 
 
 def between(aligned: Alignment, some: Sequence[int], frames: Sequence[int]) -> Alignment:
-    """Poses of all frames, by those of some; points found and their error are of the frame before."""
+    """Interpolate the poses of all frames from those of some.
+
+    Deviations are interpolated, too; ``found`` and ``error`` are those of the last of these frames.
+    """
     before = np.searchsorted(some, frames, side="right") - 1
 
     def blend(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -348,6 +361,7 @@ def measure_tint(
     For each offset from the centre line, the colour of real asphalt relative to drawn asphalt, once where the
     sun shines on both and once where both are in the shade. The geometric mean of the two corrects the
     track's own tint. Both are medians, as inexact poses mix asphalt with the paint of lines and with verge.
+    An offset with too few samples in one light takes the factor of the other; in both, it keeps the tint.
 
     Returns:
         Rows of offset in m and factors of red, green and blue.
@@ -373,7 +387,8 @@ def measure_tint(
             ratios, ((light > SUN).all(axis=0), (light < SHADE).all(axis=0)), strict=True
         ):
             chosen = alike & asphalt[pixel]
-            ratio = np.log(colours[0, chosen] / np.maximum(colours[1, chosen], 1.0))
+            bright = np.maximum(colours[:, chosen], 1.0)
+            ratio = np.log(bright[0] / bright[1])
             for k, part in enumerate(parts):
                 part.append(ratio[which[chosen] == k])
     before = np.ones((len(TINTS), 3))
@@ -382,7 +397,7 @@ def measure_tint(
         before = np.stack([np.interp(TINTS, offsets, channel) for channel in channels], axis=1)
     rows = []
     for k, offset in enumerate(TINTS):
-        known = [np.concatenate(parts[k]) for parts in ratios if sum(map(len, parts[k])) >= FEW]
+        known = [np.concatenate(parts[k]) for parts in ratios if sum(map(len, parts[k])) >= LEAST_SAMPLES]
         change = np.mean([np.median(part, axis=0) for part in known], axis=0) if known else np.zeros(3)
         rows.append((float(offset), *map(float, (before[k] * np.exp(change)).round(3))))
     return rows

@@ -1,12 +1,12 @@
 """Where a recorded road lies in the shade: outlines for ``surroundings.shade`` of a track file.
 
-    python benchmarks/shade.py recordings/jungle --output fidelity --start 987 2.9 0.1 --stretch 990 1502
+    python benchmarks/shade.py path/to/recording --track jungle --stretch 990 1502 --output fidelity
 
 Reconstructs the poses of the recording (see `fidelity`; those in the output folder are used again). Each
 place on the road and its verges is seen in many images. Those that are near say whether it is dark or light,
 and the majority decides. Around what is dark it draws outlines, for each ``--stretch`` of the lap, and writes
-them to ``NAME-shade.json``. It prints how often single images agree with the majority, which is what inexact
-poses leave, and with the shade that the track file has.
+them to ``NAME-shade.json``. It prints how many single observations, near ones with more weight, agree with
+the majority, which is all of them if the poses are exact, with the outlines, and with the track file's shade.
 """
 
 from __future__ import annotations
@@ -64,16 +64,18 @@ def main() -> None:
     )  # fmt: skip
     add_output_option(parser)
     options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-
     track = Track.load(options.track)
+    for begin, end in options.stretch:
+        if not 0 <= begin < end <= track.length:
+            parser.error(f"--stretch {begin} {end} is not on the lap of {track.length:.1f} m")
+    options.output.mkdir(parents=True, exist_ok=True)
     episode = open_recording(options.recording).episodes[0]
     poses = options.output / f"{track.name}-poses.npz"
     frames, aligned = find_poses(episode, track, options.start, options.first, poses)
     used = [
         i for i in range(0, len(frames), options.every) if not options.skip[0] <= frames[i] < options.skip[1]
     ]
-    dark, light = look(episode, track, frames, aligned, used)
+    dark, light = observe(episode, track, frames, aligned, used)
     stretches = [
         {"from": begin, "to": end, "outlines": outlines(dark, light, begin, end)}
         for begin, end in options.stretch
@@ -83,17 +85,17 @@ def main() -> None:
     write_whole(path, json.dumps(stretches, indent=1) + "\n")
 
 
-def look(
+def observe(
     episode: Episode, track: Track, frames: list[int], aligned: Alignment, used: list[int]
 ) -> tuple[Plane, Plane]:
-    """How often each place of the road is dark in the images of an episode, and how often light.
+    """Count how often each place of the road is dark in the images of an episode, and how often light.
 
     Args:
         episode: the episode.
         track: its track.
         frames: rows of the episode that have poses.
         aligned: their poses.
-        used: which of them to look at.
+        used: indices into ``frames`` of those to look at.
 
     Returns:
         Two (cells along the lap, cells across) float32, sums of weights; a near image weighs more.
@@ -104,10 +106,10 @@ def look(
     paved = (np.abs(OFFSETS) < track.half_width)[:, None]
     low, high = np.where(paved, SHADE, VERGE[0]), np.where(paved, SUN, VERGE[1])
     for i in used:
-        first = int(np.ceil((aligned.s[i] + NEAR) / ALONG))
-        along = np.arange(first, int((aligned.s[i] + FAR) / ALONG) + 1)
+        s = aligned.s[i] % track.length
+        along = np.arange(int(np.ceil((s + NEAR) / ALONG)), int((s + FAR) / ALONG) + 1)
         shape = (1, len(OFFSETS), len(along))
-        state = np.array([[aligned.s[i], aligned.offset[i], aligned.heading_error[i], aligned.pitch[i]]])
+        state = np.array([[s, aligned.offset[i], aligned.heading_error[i], aligned.pitch[i]]])
         column, row, depth = (
             plane[0]
             for plane in aligner.project(
@@ -129,16 +131,22 @@ def look(
 def outlines(dark: Plane, light: Plane, begin: float, end: float) -> list[list[list[float]]]:
     """Outlines of the shadows of a stretch, as a track file has them: corners of s and offset in m.
 
-    A place that no image shows is as the nearest one across the road that is seen.
+    A place that no image shows is as the nearest one across the road that some image shows.
+
+    Raises:
+        SystemExit: At some s no image shows any place.
     """
-    rows = slice(round(begin / ALONG), round(end / ALONG))
-    seen = (dark + light)[rows] > 0
+    rows = slice(round(begin / ALONG), round(end / ALONG) + 1)
+    known = (dark + light)[rows] > 0
+    if not known.any(axis=1).all():
+        raise SystemExit(
+            f"no image shows the road at s = {(rows.start + known.any(axis=1).argmin()) * ALONG:.1f} m"
+        )
     balance = (dark - light)[rows] / np.maximum((dark + light)[rows], 1e-6)
     for s in range(len(balance)):
-        known = np.nonzero(seen[s])[0]
-        if len(known):
-            nearest = np.abs(np.arange(len(OFFSETS))[:, None] - known).argmin(axis=1)
-            balance[s] = balance[s, known[nearest]]
+        columns = np.nonzero(known[s])[0]
+        nearest = np.abs(np.arange(len(OFFSETS))[:, None] - columns).argmin(axis=1)
+        balance[s] = balance[s, columns[nearest]]
     smooth = cv2.GaussianBlur(balance.astype(np.float32), (0, 0), 0.8)
     fine = cv2.resize(smooth, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_LINEAR)
     shaded = (fine > 0).astype(np.uint8)
@@ -162,8 +170,8 @@ def outlines(dark: Plane, light: Plane, begin: float, end: float) -> list[list[l
 
 
 def report(track: Track, dark: Plane, light: Plane, stretches: list[dict[str, Any]]) -> None:
-    """Print how often single images agree with the majority, the new outlines and those of the track file."""
-    fresh = tuple(
+    """Print how many observations agree with the majority, the new outlines and those of the track file."""
+    stretched = tuple(
         Shade(
             stretch["from"],
             stretch["to"],
@@ -173,23 +181,25 @@ def report(track: Track, dark: Plane, light: Plane, stretches: list[dict[str, An
     )
     maps = {
         "the majority": (dark > light).astype(np.float32),
-        "the new outlines": drawn(fresh, dark.shape),
-        f"the shade of {track.name}": drawn(track.file.surroundings.shade, dark.shape),
+        "the new outlines": shade_map(stretched, dark.shape),
+        f"the shade of {track.name}": shade_map(track.file.surroundings.shade, dark.shape),
     }
-    known = ~np.isnan(np.stack(list(maps.values()))).any(axis=0)
+    measured = ~np.isnan(maps["the new outlines"])
     paved = (np.abs(OFFSETS) < track.half_width)[None]
     corners = sum(len(outline) for stretch in stretches for outline in stretch["outlines"])
     print(f"{sum(len(stretch['outlines']) for stretch in stretches)} outlines of {corners} corners")
     for name, shaded in maps.items():
-        agree = np.where(shaded > 0, dark, light)
+        agree, known = np.where(shaded > 0, dark, light), measured & ~np.isnan(shaded)
+        if not known.any():
+            continue
         shares = [
             float(agree[known & place].sum() / (dark + light)[known & place].sum())
             for place in (paved, ~paved)
         ]
-        print(f"images that agree with {name}: road {shares[0]:.1%}, verges {shares[1]:.1%}")
+        print(f"observations that agree with {name}: road {shares[0]:.1%}, verges {shares[1]:.1%}")
 
 
-def drawn(shades: tuple[Shade, ...], shape: tuple[int, ...]) -> Plane:
+def shade_map(shades: tuple[Shade, ...], shape: tuple[int, ...]) -> Plane:
     """A map of shade: 1 in it, 0 in the sun, nan where the stretches say nothing."""
     shaded = np.full(shape, np.nan, np.float32)
     for shade in shades:

@@ -90,7 +90,7 @@ def test_poses_are_kept_for_their_recording_and_start_alone(tmp_path):
     assert again[0] == frames
     np.testing.assert_array_equal(again[1].s, poses.s)
     for other in ((fast, None, 0), (slow, (100.0, 0.0, 0.0), 0), (slow, None, 2)):
-        with pytest.raises(SystemExit, match="another recording or start"):
+        with pytest.raises(SystemExit, match="another recording, start or method"):
             fidelity.find_poses(other[0], track, *other[1:], kept)
 
 
@@ -139,12 +139,14 @@ def test_shade_is_found_where_the_twin_casts_it():
     images = [rig.draw(aligned.pose(track, i), "center", "training") for i in range(len(s))]
     episode = SimpleNamespace(image=lambda _, k: images[k])
     frames = list(range(len(s)))
-    dark, light = shade.look(episode, track, frames, aligned, frames)
+    dark, light = shade.observe(episode, track, frames, aligned, frames)
     found = shade.outlines(dark, light, 1412.0, 1432.0)
     fresh = (Shade(1412.0, 1432.0, tuple(tuple(map(tuple, outline)) for outline in found)),)
-    maps = [shade.drawn(shades, dark.shape) for shades in (fresh, track.file.surroundings.shade)]
+    maps = [shade.shade_map(shades, dark.shape) for shades in (fresh, track.file.surroundings.shade)]
     place = np.zeros(dark.shape, bool)
     place[round(1412 / shade.ALONG) : round(1432 / shade.ALONG)] = np.abs(shade.OFFSETS) < 4.0
     place &= dark + light > 0
     assert (maps[0] == maps[1])[place].mean() > 0.97
+    ends = [s for outline in found for s, _ in outline]
+    assert max(ends) >= 1432.0  # shade that goes on has no gap there
     assert 0.2 < maps[0][place].mean() < 0.9

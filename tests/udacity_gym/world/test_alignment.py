@@ -52,7 +52,7 @@ def test_a_drive_in_the_twin_is_found_where_it_was():
     assert np.nanmedian(aligned.error) < 0.8
 
 
-def test_road_and_land_correct_poses_that_are_too_far_off_for_lines():
+def test_the_shape_of_road_and_land_corrects_poses_that_are_far_off():
     track = Track.load("jungle")
     rig = CameraRig(track)
     true = np.array([(1213.0 + 1.5 * k, 2.0, 0.05) for k in range(8)])  # a ramp that bends to the left
@@ -79,7 +79,7 @@ def test_lines_correct_a_first_pass_that_is_off():
 
 @pytest.mark.parametrize(
     ("name", "first", "start", "most"),
-    [("lake", 0, (0.0, 0.46, 0.0), 1.6), ("jungle", 196, (1034.0, 1.8, -0.15), 1.8)],
+    [("lake", 0, (0.0, 0.46, 0.0), 1.6), ("jungle", 196, (1034.0, 1.8, -0.15), 1.6)],
 )
 def test_lines_of_a_real_recording_lie_where_the_aligned_track_has_them(name, first, start, most, request):
     episode = open_recording(request.getfixturevalue(f"{name}_recording")).episodes[0]
@@ -101,6 +101,11 @@ def test_lines_of_a_real_recording_lie_where_the_aligned_track_has_them(name, fi
     # The car stays on the road, and goes about as far as its log says.
     assert np.abs(aligned.offset).max() < 4.6
     assert aligned.s[-1] - aligned.s[0] == pytest.approx(driven[frames[-1]] - driven[first], abs=4.0)
+
+
+def test_a_level_road_is_not_aligned_by_its_shape():
+    with pytest.raises(ValueError, match="use smooth"):
+        Aligner(Track.load("lake")).refine(lambda _: None, [0], np.zeros(1), np.zeros(1), np.zeros((1, 3)))
 
 
 def test_without_a_look_of_its_own_a_track_cannot_be_aligned():
