@@ -112,10 +112,7 @@ def main() -> None:
     parser.add_argument("recording", type=Path, help="folder with a driving_log.csv of one episode")
     parser.add_argument("--track", choices=sorted(REGIONS), default="lake")
     add_pose_options(parser, every=20)
-    parser.add_argument(
-        "--skip", type=int, nargs=2, metavar=("FROM", "TO"), default=(0, 0),
-        help="frames of the log that are not compared, because their poses are wrong",
-    )  # fmt: skip
+    add_skip_option(parser)
     parser.add_argument("--cross", action="store_true", help="train networks and swap their jobs")
     parser.add_argument("--epochs", type=int, default=Cross.epochs, help="of each training")
     parser.add_argument("--laps", type=int, default=Cross.laps, help="recorded, and driven, in the twin")
@@ -159,6 +156,14 @@ def add_pose_options(parser: argparse.ArgumentParser, every: int) -> None:
     )  # fmt: skip
     parser.add_argument("--first", type=int, default=0, help="frame to begin with, at --start")
     parser.add_argument("--every", type=int, default=every, help="frames from one compared to the next")
+
+
+def add_skip_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that leaves frames out."""
+    parser.add_argument(
+        "--skip", type=int, nargs=2, metavar=("FROM", "TO"), default=(0, 0),
+        help="frames of the log that are left out, because their poses are wrong",
+    )  # fmt: skip
 
 
 def find_poses(
@@ -278,6 +283,31 @@ def _through_jpeg(image: Image) -> Image:
     return np.asarray(decode_image(encode_jpeg(image), Path("drawn")))
 
 
+def see_road(
+    aligner: Aligner, aligned: Alignment, i: int, s: NDArray[Any], offsets: Sequence[float] | NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Where a grid of places on the road lies in the center image of a pose.
+
+    Args:
+        aligner: of the track.
+        aligned: the poses.
+        i: which of them.
+        s: (m,) m along the track.
+        offsets: (n,) m right of the centre line.
+
+    Returns:
+        Column and row in px, depth in m, and whether the place is in view, neither behind a crest nor under
+        the bonnet; (n, m) each.
+    """
+    state = np.array([[aligned.s[i], aligned.offset[i], aligned.heading_error[i], aligned.pitch[i]]])
+    shape = (1, len(offsets), len(s))
+    across = np.broadcast_to(np.array(offsets)[:, None], shape)
+    column, row, depth = (plane[0] for plane in aligner.project(state, np.broadcast_to(s, shape), across))
+    rising = np.minimum.accumulate(row, axis=1) >= row - 1e-9
+    visible = (depth > 1) & (column > 1) & (column < 318) & (row > 40) & (row < 134) & rising
+    return column, row, depth, visible
+
+
 def compare_regions(
     pairs: list[Pair], track: Track, frames: list[int], aligned: Alignment
 ) -> dict[str, dict[str, Any]]:
@@ -287,13 +317,8 @@ def compare_regions(
     samples: dict[str, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
     for pair in pairs:
         i = frames.index(pair.frame)
-        state = np.array([[aligned.s[i], aligned.offset[i], aligned.heading_error[i], aligned.pitch[i]]])
         for name, offsets in REGIONS[track.name].items():
-            shape = (1, len(offsets), len(ahead))
-            s = np.broadcast_to(state[0, 0] + ahead, shape)
-            column, row, depth = aligner.project(state, s, np.broadcast_to(np.array(offsets)[:, None], shape))
-            rising = np.minimum.accumulate(row, axis=2) >= row - 1e-9
-            visible = (depth > 1) & (column > 1) & (column < 318) & (row > 40) & (row < 134) & rising
+            column, row, _, visible = see_road(aligner, aligned, i, aligned.s[i] + ahead, offsets)
             pixel = (np.round(row[visible]).astype(int), np.round(column[visible]).astype(int))
             samples.setdefault(name, []).append((pair.real[pixel], pair.drawn[pixel]))
         for name, label in ((SKY, Label.SKY), (LAND, Label.TERRAIN)):
@@ -369,20 +394,15 @@ def measure_tint(
     aligner = Aligner(track)
     ahead = np.arange(3.0, 14.0, 0.25)
     ratios: list[list[list[NDArray[np.float64]]]] = [[[] for _ in TINTS] for _ in range(2)]  # sun and shade
-    shape = (1, len(TINTS), len(ahead))
-    at = np.broadcast_to(TINTS[:, None], shape)
     for pair in pairs:
         i = frames.index(pair.frame)
-        state = np.array([[aligned.s[i], aligned.offset[i], aligned.heading_error[i], aligned.pitch[i]]])
-        column, row, depth = aligner.project(state, np.broadcast_to(state[0, 0] + ahead, shape), at)
-        rising = np.minimum.accumulate(row, axis=2) >= row - 1e-9
-        visible = (depth > 1) & (column > 1) & (column < 318) & (row > 40) & (row < 134) & rising
+        column, row, _, visible = see_road(aligner, aligned, i, aligned.s[i] + ahead, TINTS)
         pixel = (np.round(row[visible]).astype(int), np.round(column[visible]).astype(int))
         asphalt = cv2.erode((pair.labels == Label.ROAD).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         soft = [cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0) for image in (pair.real, pair.drawn)]
         colours = np.stack([image[pixel].astype(np.float64) for image in soft])
         light = colours.mean(axis=2)
-        which = np.nonzero(visible)[1]
+        which = np.nonzero(visible)[0]
         for parts, alike in zip(
             ratios, ((light > SUN).all(axis=0), (light < SHADE).all(axis=0)), strict=True
         ):

@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 from alignment import Aligner, Alignment
-from fidelity import REGIONS, SHADE, SUN, add_pose_options, find_poses
+from fidelity import REGIONS, SHADE, SUN, add_pose_options, add_skip_option, find_poses, see_road
 from numpy.typing import NDArray
 from proofs import add_output_option
 
@@ -54,10 +54,7 @@ def main() -> None:
     parser.add_argument("recording", type=Path, help="folder with a driving_log.csv of one episode")
     parser.add_argument("--track", choices=sorted(REGIONS), default="jungle")
     add_pose_options(parser, every=1)
-    parser.add_argument(
-        "--skip", type=int, nargs=2, metavar=("FROM", "TO"), default=(0, 0),
-        help="frames of the log that are left out, because their poses are wrong",
-    )  # fmt: skip
+    add_skip_option(parser)
     parser.add_argument(
         "--stretch", type=float, nargs=2, metavar=("FROM", "TO"), action="append", required=True,
         help="m of the lap that the recording covers; may be given more than once",
@@ -108,18 +105,7 @@ def observe(
     for i in used:
         s = aligned.s[i] % track.length
         along = np.arange(int(np.ceil((s + NEAR) / ALONG)), int((s + FAR) / ALONG) + 1)
-        shape = (1, len(OFFSETS), len(along))
-        state = np.array([[s, aligned.offset[i], aligned.heading_error[i], aligned.pitch[i]]])
-        column, row, depth = (
-            plane[0]
-            for plane in aligner.project(
-                state,
-                np.broadcast_to(along * ALONG, shape),
-                np.broadcast_to(OFFSETS[:, None], shape),
-            )
-        )
-        visible = np.minimum.accumulate(row, axis=1) >= row - 1e-9
-        visible &= (depth > 1) & (column > 1) & (column < 318) & (row > 40) & (row < 134)
+        column, row, depth, visible = see_road(aligner, aligned, i, along * ALONG, OFFSETS)
         image = np.asarray(episode.image("center", frames[i])).astype(np.float32).mean(axis=2)
         value = cv2.remap(image, column.astype(np.float32), row.astype(np.float32), cv2.INTER_LINEAR)
         weight = visible / np.maximum(depth, 2.0) ** 2
