@@ -21,7 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udacity_gym.telemetry import Image, Pose
-from udacity_gym.world.physics.car import CarParameters
+from udacity_gym.world.physics.car import (
+    CAR_STATE,
+    SIDEWAYS,
+    SPEED,
+    YAW,
+    CarParameters,
+    advance,
+    standing_start,
+)
 from udacity_gym.world.rendering.camera import camera_row
 from udacity_gym.world.track.track import AXLES, Track
 
@@ -202,32 +210,54 @@ class Alignment(NamedTuple):
         return replace(pose, pitch=pose.pitch + float(self.pitch[i]))
 
 
-def dead_reckon(time: Floats, steering: Floats, speed: Floats) -> tuple[Floats, Floats]:
-    """Path length and heading from a log, by the car's own steering model.
+class Way(NamedTuple):
+    """How a car moved since the first row of a log, in its own directions.
+
+    Attributes:
+        driven: (n,) m along its nose.
+        turned: (n,) rad to the left.
+        drifted: (n,) m to its left, see `udacity_gym.world.physics.car`.
+    """
+
+    driven: Floats
+    turned: Floats
+    drifted: Floats
+
+    def between(self, first: int, last: int) -> tuple[float, float, float]:
+        """The way from one row to another."""
+        driven, turned, drifted = (float(column[last] - column[first]) for column in self)
+        return driven, turned, drifted
+
+
+def dead_reckon(time: Floats, steering: Floats, pedals: Floats, speed: Floats) -> Way:
+    """The way from a log, by the car's own model with the speed of the log.
 
     Args:
         time: (n,) s.
         steering: (n,) [-1, 1], positive right.
+        pedals: (n,) [-1, 1], throttle less brake.
         speed: (n,) m/s.
-
-    Returns:
-        (n,) m driven and (n,) rad turned to the left since the first row.
     """
     car = CarParameters()
-    driven, turned = np.zeros(len(time)), np.zeros(len(time))
-    wheel = 0.0
+    state = np.zeros(CAR_STATE)
+    standing_start(state, float(speed[0]), car)
+    way = np.zeros((3, len(time)))
     for i in range(1, len(time)):
         steps = max(1, math.ceil((time[i] - time[i - 1]) / 0.02 - 1e-9))
         dt = (time[i] - time[i - 1]) / steps
-        driven[i], turned[i] = driven[i - 1], turned[i - 1]
+        way[:, i] = way[:, i - 1]
         for k in range(steps):
             share = (k + 0.5) / steps
-            hand = steering[i - 1] + share * (steering[i] - steering[i - 1])
-            v = speed[i - 1] + share * (speed[i] - speed[i - 1])
-            wheel += (math.tan(hand * car.max_wheel_angle) - wheel) * -math.expm1(-dt / car.steering_lag)
-            driven[i] += v * dt
-            turned[i] -= car.steering_gain * wheel / car.wheelbase * v * dt
-    return driven, turned
+            hand, pedal, v = (
+                column[i - 1] + share * (column[i] - column[i - 1]) for column in (steering, pedals, speed)
+            )
+            state[SPEED] = math.sqrt(max(0.0, v * v - state[SIDEWAYS] ** 2))
+            way[0, i] += state[SPEED] * dt
+            yaw, sideways = state[YAW], state[SIDEWAYS]
+            advance(state, hand, pedal, dt, 0.0, 0.0, car)
+            way[1, i] += state[YAW] - yaw
+            way[2, i] += 0.5 * (sideways + state[SIDEWAYS]) * dt
+    return Way(*way)
 
 
 class _Evidence(NamedTuple):
@@ -355,8 +385,8 @@ class Aligner:
             heights.append(point[:, 2])
         return np.asarray(np.arctan((heights[0] - heights[1]) / sum(AXLES)), np.float64)
 
-    def _follow(self, states: Floats, driven: Any, turned: Any) -> Floats:
-        """Move poses along: ``driven`` m with ``turned`` rad to the left on the way, (n,) or scalars."""
+    def _follow(self, states: Floats, driven: Any, turned: Any, drifted: float) -> Floats:
+        """Move poses along, see `Way`; ``driven`` and ``turned`` are (n,) or scalars."""
         s, offset, error, pitch = states.T.copy()
         steps = max(1, math.ceil(float(np.max(np.abs(driven))) / 0.3))
         driven = driven * np.cos(self._slope(states))  # the log has the way along the slope
@@ -364,8 +394,9 @@ class Aligner:
             i = ((s % self.track.length) / self.track.ds).astype(np.int64) % len(self.track.s)
             curvature = self.track.curvature[i]
             middle = error + 0.5 * (curvature * driven - turned) / steps
-            along = driven / steps * np.cos(middle) / np.maximum(0.3, 1 + curvature * offset)
-            offset = offset + driven / steps * np.sin(middle)
+            along = (driven * np.cos(middle) + drifted * np.sin(middle)) / steps
+            along = along / np.maximum(0.3, 1 + curvature * offset)
+            offset = offset + (driven * np.sin(middle) - drifted * np.cos(middle)) / steps
             error = error + curvature * along - turned / steps
             s = s + along
         return np.stack([s, offset, error, pitch], axis=1)
@@ -421,8 +452,7 @@ class Aligner:
         self,
         image: Callable[[int], Image],
         frames: Sequence[int],
-        driven: Floats,
-        turned: Floats,
+        way: Way,
         start: Floats,
         spread: Floats,
         particles: int = 1500,
@@ -433,8 +463,7 @@ class Aligner:
         Args:
             image: gives the center image of a frame.
             frames: indices of the frames to look at, in order.
-            driven: (rows,) m, of `dead_reckon` for the whole log.
-            turned: (rows,) rad, likewise.
+            way: of `dead_reckon`, for the whole log.
             start: (3,) s, offset and heading error of the first of the frames, about.
             spread: (3,) how far off that may be.
             particles: how many.
@@ -449,12 +478,11 @@ class Aligner:
         means = []
         for n, k in enumerate(frames):
             if n:
-                way = driven[k] - driven[frames[n - 1]]
-                turn = turned[k] - turned[frames[n - 1]]
+                driven, turned, drifted = way.between(frames[n - 1], k)
                 draw = generator.normal(0, 1, (4, particles))
-                ways = way * (1 + self.look.trust.way * draw[0]) + 0.02 * min(abs(way), 1.0) * draw[1]
-                turns = turn * (1 + 0.15 * draw[2]) + (0.003 + 0.008 * abs(way)) * draw[3]
-                states = self._follow(states, ways, turns)
+                ways = driven * (1 + self.look.trust.way * draw[0]) + 0.02 * min(abs(driven), 1.0) * draw[1]
+                turns = turned * (1 + 0.15 * draw[2]) + (0.003 + 0.008 * abs(driven)) * draw[3]
+                states = self._follow(states, ways, turns, drifted)
             score = self._likelihood(states, image(k))
             excess = np.maximum(0.0, np.abs(states[:, 1]) - self.track.half_width)
             weight = np.exp(60.0 * (score - score.max()) - 2.0 * excess**2)
@@ -606,8 +634,7 @@ class Aligner:
         self,
         image: Callable[[int], Image],
         frames: Sequence[int],
-        driven: Floats,
-        turned: Floats,
+        way: Way,
         expected: Floats,
     ) -> Alignment:
         """Second pass on hilly roads: fit the poses to road, land and lines in each image, over time.
@@ -615,8 +642,7 @@ class Aligner:
         Args:
             image: gives the center image of a frame.
             frames: indices of the frames, in order.
-            driven: (rows,) m, of `dead_reckon` for the whole log.
-            turned: (rows,) rad, likewise.
+            way: of `dead_reckon`, for the whole log.
             expected: (len(frames), 3 or more) s, offset and heading error of the first pass.
 
         Returns:
@@ -644,7 +670,7 @@ class Aligner:
                 gain = p @ np.linalg.inv(total)
                 return x + gain @ away, p - gain @ p
 
-            states, covariances = self._filter(frames, driven, turned, *fits[0], update)
+            states, covariances = self._filter(frames, way, *fits[0], update)
         return self._aligned(image, frames, states, covariances)
 
     def _aligned(
@@ -663,8 +689,7 @@ class Aligner:
     def _filter(
         self,
         frames: Sequence[int],
-        driven: Floats,
-        turned: Floats,
+        way: Way,
         x: Floats,
         p: Floats,
         update: Callable[[int, Floats, Floats], tuple[Floats, Floats]],
@@ -673,8 +698,7 @@ class Aligner:
 
         Args:
             frames: indices of the frames, in order.
-            driven: (rows,) m, of `dead_reckon` for the whole log.
-            turned: (rows,) rad, likewise.
+            way: of `dead_reckon`, for the whole log.
             x: (4,) expected state of the first frame.
             p: (4, 4) its covariance.
             update: gives the state and its covariance after the n-th image, from those before it.
@@ -688,17 +712,16 @@ class Aligner:
         for n, k in enumerate(frames):
             move = np.eye(4)
             if n:
-                way = driven[k] - driven[frames[n - 1]]
-                turn = turned[k] - turned[frames[n - 1]]
+                driven, turned, drifted = way.between(frames[n - 1], k)
                 nudge = np.array([0.5, 0.1, 0.02, 0.01])
-                ends = self._follow(np.concatenate([x[None], x + np.diag(nudge)]), way, turn)
+                ends = self._follow(np.concatenate([x[None], x + np.diag(nudge)]), driven, turned, drifted)
                 between = k - frames[n - 1]
                 ends[:, 3] = level + 0.9**between * (ends[:, 3] - level)
                 move = ((ends[1:] - ends[0]) / nudge[:, None]).T
-                x, w = ends[0], abs(way)
+                x, w = ends[0], abs(driven)
                 per_metre, first_metre, always = trust.s_step
                 noise = (per_metre * w + first_metre * min(1.0, w) + always, trust.offset_step * w + 0.004,
-                         trust.heading_step[0] + 0.08 * abs(turn) + trust.heading_step[1] * w,
+                         trust.heading_step[0] + 0.08 * abs(turned) + trust.heading_step[1] * w,
                          math.radians(0.25) * math.sqrt(between))  # fmt: skip
                 p = move @ p @ move.T + np.diag(np.square(np.array(noise)))
             ahead_x.append(x)
@@ -718,8 +741,7 @@ class Aligner:
         self,
         image: Callable[[int], Image],
         frames: Sequence[int],
-        driven: Floats,
-        turned: Floats,
+        way: Way,
         expected: Floats,
     ) -> Alignment:
         """Second pass on level roads: fit the poses to the lines found in each image, over time.
@@ -727,8 +749,7 @@ class Aligner:
         Args:
             image: gives the center image of a frame.
             frames: indices of the frames, in order.
-            driven: (rows,) m, of `dead_reckon` for the whole log.
-            turned: (rows,) rad, likewise.
+            way: of `dead_reckon`, for the whole log.
             expected: (len(frames), 3 or more) s, offset and heading error of the first pass.
 
         Returns:
@@ -757,9 +778,7 @@ class Aligner:
             return x, p
 
         start = np.array([*expected[0, :3], level])
-        states, covariances = self._filter(
-            frames, driven, turned, start, np.diag([0.5, 0.05, 0.003, 1e-4]), update
-        )
+        states, covariances = self._filter(frames, way, start, np.diag([0.5, 0.05, 0.003, 1e-4]), update)
         return self._aligned(image, frames, states, covariances)
 
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from alignment import FOCAL, Aligner, Alignment, dead_reckon
+from alignment import FOCAL, Aligner, Alignment, Way, dead_reckon
 from numpy.typing import NDArray
 from proofs import add_executor_options, add_output_option, go_on_with, side_by_side
 
@@ -78,7 +78,7 @@ SUN = 105.0
 TINTS = np.array([side * (0.375 + 0.25 * k) for side in (-1, 1) for k in range(16)])
 TINTS.sort()
 """m right of the centre line where the tint of the asphalt is measured; closer to it there is a line."""
-METHOD = 2
+METHOD = 3
 """Number of the method by which poses are reconstructed; poses of another one are not used again."""
 LEAST_SAMPLES = 20
 """Samples at an offset that are enough to measure a tint by."""
@@ -218,7 +218,7 @@ def reconstruct(
         The frames, and the poses of all of them.
     """
     aligner = Aligner(track)
-    driven, turned = dead_reckon(episode.time, episode.steering, episode.speed)
+    way = way_of(episode)
 
     def image(k: int) -> Image:
         return np.asarray(episode.image("center", k))
@@ -227,12 +227,17 @@ def reconstruct(
     frames = list(range(first, some[-1] + 1))
 
     rough = aligner.follow(
-        image, some, driven, turned, np.array(start), np.array(SPREAD), particles=particles, seed=seed
+        image, some, way, np.array(start), np.array(SPREAD), particles=particles, seed=seed
     )
     if aligner.look.sure is not None:
-        return frames, between(aligner.refine(image, some, driven, turned, rough), some, frames)
+        return frames, between(aligner.refine(image, some, way, rough), some, frames)
     expected = np.stack([np.interp(frames, some, rough[:, c]) for c in range(3)], axis=1)
-    return frames, aligner.smooth(image, frames, driven, turned, expected)
+    return frames, aligner.smooth(image, frames, way, expected)
+
+
+def way_of(episode: Episode) -> Way:
+    """The way of the car's model with the controls and the speeds of an episode."""
+    return dead_reckon(episode.time, episode.steering, episode.throttle - episode.brake, episode.speed)
 
 
 def between(aligned: Alignment, some: Sequence[int], frames: Sequence[int]) -> Alignment:

@@ -83,10 +83,11 @@ def racing_line_image(path: Path) -> None:
         line = racing_line(track, within)
         for side in (-1, 1):
             panel.plot(*(centre + side * track.half_width * right), color="0.6", linewidth=0.8)
-        dots = panel.scatter(*(centre + line.offset * right), c=line.speed, s=2, cmap="viridis")
+        lateral = np.abs(line.curvature) * line.speed**2
+        dots = panel.scatter(*(centre + line.offset * right), c=lateral, s=2, cmap="viridis", vmin=0, vmax=20)
         panel.set(aspect="equal", title=f'within="{within}": {line.lap_time:.1f} s', xlabel="m east")
     panels[0].set_ylabel("m north")
-    figure.colorbar(dots, ax=panels, label="m/s", shrink=0.8)
+    figure.colorbar(dots, ax=panels, label="lateral acceleration, m/s²", shrink=0.8)
     figure.savefig(path, dpi=90, pil_kwargs={"quality": 88})
     plt.close(figure)
 

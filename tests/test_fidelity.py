@@ -4,6 +4,7 @@ import copy
 import shutil
 from types import SimpleNamespace
 
+import dynamics
 import fidelity
 import gymnasium
 import numpy as np
@@ -15,6 +16,7 @@ from tests.pages import ROOT, run_page
 from udacity_gym.executors import Shared
 from udacity_gym.experts import PurePursuit
 from udacity_gym.recording import open_recording, record
+from udacity_gym.telemetry import CAMERAS
 from udacity_gym.world.rendering.camera import CameraRig
 from udacity_gym.world.track.track import Track
 from udacity_gym.world.track.track_file import Shade
@@ -150,3 +152,27 @@ def test_shade_is_found_where_the_twin_casts_it():
     ends = [s for outline in found for s, _ in outline]
     assert max(ends) >= 1432.0  # shade that goes on has no gap there
     assert 0.2 < maps[0][place].mean() < 0.9
+
+
+def test_the_twins_own_recordings_turn_like_its_car(tmp_path):
+    begin = {"s": 250.0, "speed": 12.0}
+    env = gymnasium.make("UdacitySim-v0", track="lake", image_size=(16, 32), cameras=CAMERAS, start=begin)
+    record(env, Swerving(), tmp_path / "drive", seconds=14.0)
+    env.close()
+    episode = open_recording(tmp_path / "drive").episodes[0]
+    way = fidelity.way_of(episode)
+    yaw = np.unwrap([extra["pose"][3] for extra in episode.extras()])
+    for seconds in dynamics.WINDOWS:
+        turning = dynamics.turning(episode, way, yaw, seconds, every=3)
+        assert turning.windows > 40
+        assert turning.error < 0.0115
+        assert turning.ratio == pytest.approx(1.0, abs=0.015)
+
+
+class Swerving(PurePursuit):
+    """Turns more than the bends of the lake ask for."""
+
+    def __call__(self, observation, info):
+        action = super().__call__(observation, info)
+        action[0] = np.clip(action[0] + 0.12 * np.sin(2.5 * info["time"]), -1.0, 1.0)
+        return action

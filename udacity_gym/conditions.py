@@ -82,7 +82,8 @@ class Conditions:
         visibility: distance at which the contrast falls to 5 %, m (Koschmieder 1924); None for that of the
             weather.
         road_wear: wear of the road, [0, 1]: faded lines, cracks and patches.
-        grip: factor of the tyres' grip on road and ground, and of the brakes; the weather does not change it.
+        grip: factor of the tyres' grip on road and ground; up to 1, also of the brakes and of the car's steer
+            helper. The weather does not change it.
         exposure: exposure of the camera in stops: the light is multiplied by 2 ** exposure.
         noise: standard deviation of the camera's noise at mid grey, in levels of 255; shot noise, which
             grows with the light's square root, and read noise half and half.

@@ -70,7 +70,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     | Num | Entry             | Scale   | Meaning                                                    |
     |-----|-------------------|---------|------------------------------------------------------------|
-    | 0   | `speed`           | 15 m/s  | along the car's nose                                       |
+    | 0   | `speed`           | 15 m/s  | negative in reverse                                        |
     | 1   | `steering`        | 1       | the command in force                                       |
     | 2   | `throttle`        | 1       | the command in force; negative is brake                    |
     | 3   | `cte`             | 5 m     | cross-track error, positive right of the reference line    |
@@ -152,7 +152,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     | Key             | Unit | Meaning                                                                |
     |-----------------|------|------------------------------------------------------------------------|
     | `time`          | s    | simulated time since the episode began                                 |
-    | `speed`         | m/s  | along the car's nose, negative in reverse                              |
+    | `speed`         | m/s  | negative in reverse                                                    |
     | `steering`      |      | [-1, 1] command in force, positive right                               |
     | `throttle`      |      | [0, 1] in force                                                        |
     | `brake`         |      | [0, 1] in force                                                        |

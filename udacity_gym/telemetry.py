@@ -4,8 +4,8 @@
 
 Units are SI and radians. The world is right-handed: x east, y north, z up, yaw counter-clockwise
 from +x (Unity's left-handed x, y, z are our x, z, y). Steering, lateral offsets and heading errors
-count **positive to the right**, as Udacity's steering does, so that
-``d(cte)/dt = speed * sin(heading_error)``.
+count **positive to the right**, as Udacity's steering does. On a straight,
+``d(cte)/dt = speed * sin(heading_error)``; in a bend the nose of a car points outwards besides.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Info(TypedDict, total=False):
 
     Attributes:
         time: s of simulated time since the episode began.
-        speed: m/s along the car's nose, negative in reverse.
+        speed: m/s, negative in reverse.
         steering: [-1, 1] steering command in force, positive turns right.
         throttle: [0, 1] throttle in force.
         brake: [0, 1] brake in force.
@@ -193,7 +193,7 @@ class Telemetry:
 
     Attributes:
         time: s since the episode began (simulated time where the simulator is lock-step).
-        speed: m/s along the car's nose, negative in reverse.
+        speed: m/s, negative in reverse.
         steering: [-1, 1] steering command in force, positive turns right.
         throttle: [0, 1] throttle in force.
         brake: [0, 1] brake in force.

@@ -35,7 +35,8 @@ class Geometry:
         camera_height: m above the road.
         camera_offsets: m by camera, positive right of the car's centre line.
         camera_headings: rad by camera, by which it points right of the centre camera; 0 if not named.
-        wheelbase: m from axle to axle, divided by the gain of the measured yaw rate (2.87 m / 1.06).
+        wheelbase: m from axle to axle, divided by how much more than an ideal bicycle the car turns at full
+            throttle (2.87 m / 1.06).
         max_steering: rad of the front wheels at full lock.
 
     Raises:

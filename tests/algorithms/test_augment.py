@@ -88,7 +88,7 @@ def test_the_geometry_is_that_of_the_embedded_simulator_while_it_records() -> No
     ahead = middle + GEOMETRY.focal_length * np.array([right, -up]) / forward
     assert GEOMETRY.vanishing_point == pytest.approx(tuple(ahead), abs=0.3)
     car = CarParameters()
-    assert pytest.approx(car.wheelbase / car.steering_gain, abs=0.01) == GEOMETRY.wheelbase
+    assert GEOMETRY.wheelbase == pytest.approx(car.wheelbase / 1.06, abs=0.01)
     assert pytest.approx(car.max_wheel_angle) == GEOMETRY.max_steering
 
 

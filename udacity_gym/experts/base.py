@@ -157,6 +157,47 @@ def throttle_for(
     return max(-1.0, required / car.brake * car.brake_bite)
 
 
+def pivot_at(
+    track: Track, s: float, offset: float, heading_error: float, speed: float, car: CarParameters
+) -> tuple[float, float, float]:
+    """Where the point of the car is that moves along its nose, see `CarParameters.pivot`.
+
+    An expert that steers this point needs no model of how the rest of the car swings in a bend.
+
+    Args:
+        track: the track.
+        s: m along it, of the car.
+        offset: m right of the centre line, of the car.
+        heading_error: rad that the nose points right of the track.
+        speed: m/s.
+        car: parameters of the car.
+
+    Returns:
+        m along the track, m right of the centre line, and rad that the nose points right of the track there.
+    """
+    behind = car.pivot(speed)
+    back = s - behind * math.cos(heading_error) / max(0.3, 1.0 + track.curvature_at(s) * offset)
+    turned = track.pose_at(s).yaw - track.pose_at(back).yaw
+    error = heading_error - math.atan2(math.sin(turned), math.cos(turned))
+    return back, offset - behind * math.sin(0.5 * (heading_error + error)), error
+
+
+def course_error(info: Mapping[str, Any], car: CarParameters) -> float:
+    """Angle from the direction of the road to the one in which a car moves that follows the road.
+
+    That is the heading error less the sideslip, which is 0 if "curvature" is unknown.
+
+    Args:
+        info: info of the environment, with "heading_error".
+        car: parameters of the car.
+
+    Returns:
+        rad, positive right of the road.
+    """
+    sideslip = car.pivot(float(info.get("speed", 0.0))) * float(info.get("curvature", 0.0))
+    return float(info["heading_error"]) - sideslip
+
+
 def check_info(info: Mapping[str, Any], needed: Sequence[str], expert: object) -> None:
     """Check that ``info`` has the entries that an expert needs.
 
@@ -204,9 +245,7 @@ def car_in(info: Mapping[str, Any], car: CarParameters) -> CarParameters:
     if grip == 1.0:
         return car
     grip = max(0.05, math.floor(grip / 0.05 + 1e-9) * 0.05)
-    return car._replace(
-        grip=car.grip * grip, ground_grip=car.ground_grip * grip, brake=car.brake * min(1.0, grip)
-    )
+    return car.with_grip(grip)
 
 
 def _is_at(track: Track, info: Mapping[str, Any], pose: Pose) -> bool:

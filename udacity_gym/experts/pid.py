@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from udacity_gym.checks import check_number
 from udacity_gym.driving.decision import make_action
-from udacity_gym.experts.base import EpisodicExpert, check_info, throttle_for
+from udacity_gym.experts.base import EpisodicExpert, check_info, course_error, throttle_for
 from udacity_gym.telemetry import MPH
 from udacity_gym.world.physics.car import CarParameters
 
@@ -24,9 +24,9 @@ class PID(EpisodicExpert):
 
     ``steering = -(proportional · cte + derivative · d(cte)/dm + integral · sum of cte over metres)``:
     rates are per metre driven and not per second, so that one set of gains works at every speed. The
-    derivative is ``sin(heading_error)`` if the simulator reports that; with others, such as term 2's
-    build, it is the difference to the last ``cte``. The integral is limited to a third of full lock and
-    starts at 0 in every episode.
+    derivative is the sine of the heading error less the sideslip, if the simulator reports that; with
+    others, such as term 2's build, it is the difference to the last ``cte``. The integral is limited to a
+    third of full lock and starts at 0 in every episode.
 
     The default gains are for wide bends, as on the lake track. The hairpins of the jungle track need higher
     gains and a lower speed:
@@ -74,7 +74,7 @@ class PID(EpisodicExpert):
         limit = 1 / 3 / self.integral if self.integral else 0.0
         self._sum = min(limit, max(-limit, self._sum + cte * metres))
         if "heading_error" in info:
-            self._slope = math.sin(info["heading_error"])
+            self._slope = math.sin(course_error(info, self._car))
         elif metres > MIN_DISTANCE and self._cte is not None:
             self._slope = min(1.0, max(-1.0, (cte - self._cte) / metres))
         self._cte = cte

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 
 from udacity_gym.checks import check_number
 from udacity_gym.driving.decision import make_action
-from udacity_gym.experts.base import LineFollower, throttle_for
+from udacity_gym.experts.base import LineFollower, pivot_at, throttle_for
 from udacity_gym.experts.racing_line import RacingLine, line_at, with_speeds
-from udacity_gym.world.physics.car import GRAVITY, CarParameters
+from udacity_gym.world.physics.car import CarParameters
 from udacity_gym.world.track.track import Track
 
+GRIP = 0.65
+"""Share of the lateral acceleration to use that the car holds; turning into bends needs the rest."""
+ANTICIPATION = 0.2
+"""s by which the target speed is read ahead, as the throttle needs time to act."""
 MAX_CACHED_LINES = 16
 """Maximum number of cached lines, one for each track and grip."""
 
@@ -24,10 +28,12 @@ MAX_CACHED_LINES = 16
 class PurePursuit(LineFollower):
     """Steer towards a point of the reference line ahead of the car (Coulter 1992, CMU-RI-TR-92-01).
 
-    The arc through car and goal point has curvature ``2 · lateral distance / distance²``. Because the car
-    reacts to the steering with a delay, the arc starts where the car will be after ``delay``. This allows a
-    goal point nearby, so that the car does not cut corners. The speed is limited so that no bend within
-    braking distance needs more than ``lateral_acceleration``; the slope of the road is taken into account.
+    The arc through car and goal point has curvature ``2 · lateral distance / distance²``. The arc begins at
+    the point of the car that moves along its nose, near the rear axle, see `CarParameters.pivot`. Because the
+    car reacts to the steering with a delay, the arc starts where this point will be after ``delay``. This
+    allows a goal point nearby, so that the car does not cut corners. The speed is limited so that no bend
+    within braking distance needs more than ``lateral_acceleration``; the slope of the road is taken into
+    account.
 
     The driving direction comes from the heading of the car, the grip from "conditions".
 
@@ -41,7 +47,7 @@ class PurePursuit(LineFollower):
         speed: float = 12.0,
         lookahead: float = 0.6,
         min_lookahead: float = 5.0,
-        delay: float = 0.2,
+        delay: float = 0.05,
         lateral_acceleration: float = 8.0,
         deceleration: float = 4.0,
         car: CarParameters | None = None,
@@ -71,12 +77,11 @@ class PurePursuit(LineFollower):
         }
         for name, value in numbers.items():
             check_number(name, value, positive=True)
-        check_number("delay", delay, 0.0)
         super().__init__(track, car)
         self.speed = speed
         self.lookahead = lookahead
         self.min_lookahead = min_lookahead
-        self.delay = delay
+        self.delay = check_number("delay", delay, 0.0)
         brakes = max(0.1, deceleration - self._car.drag * speed)  # drag contributes the rest
         self._limits = (speed, lateral_acceleration, brakes)
         self._forget()
@@ -101,7 +106,7 @@ class PurePursuit(LineFollower):
                 self._lines.clear()
             self._lines[key] = self._line(track)
         line = self._lines[key]
-        ahead = track.index(s + speed * self.delay)
+        ahead = track.index(s + speed * ANTICIPATION)
         slope = float(line.slope[track.index(s)])
         return make_action(
             self._steering(track, s, cte, error, speed),
@@ -111,19 +116,21 @@ class PurePursuit(LineFollower):
     def _line(self, track: Track) -> RacingLine:
         """The reference line with target speeds."""
         speed, lateral, brakes = self._limits
-        lateral, brakes = min(lateral, 0.8 * self.car.grip * GRAVITY), min(brakes, 0.8 * self.car.brake)
+        lateral, brakes = min(lateral, GRIP * self.car.lateral_limit), min(brakes, 0.8 * self.car.brake)
         line = line_at(track, track.reference_offset)
         return with_speeds(line, speed, lateral, brakes, self.car)
 
     def _steering(self, track: Track, s: float, cte: float, error: float, speed: float) -> float:
         car, reference = self.car, track.reference_offset
         travelled = speed * self.delay
-        offset = reference + cte + travelled * math.sin(error)
+        s, offset, error = pivot_at(track, s, reference + cte, error, speed, car)
+        offset += travelled * math.sin(error)
         pose = track.pose_at(s + travelled, offset, error)
-        ahead = max(self.min_lookahead, self.lookahead * speed)
-        goal = track.pose_at(s + travelled + ahead, reference)
+        there = s + travelled + max(self.min_lookahead, self.lookahead * speed)
+        inside = 0.5 * track.curvature_at(there) * car.pivot(speed) ** 2  # of the pivot, in a bend
+        goal = track.pose_at(there, reference - inside)
         east, north = goal.x - pose.x, goal.y - pose.y
         left = -math.sin(pose.yaw) * east + math.cos(pose.yaw) * north
         curvature = 2.0 * left / max(1e-6, east * east + north * north)
-        wheel = math.atan(curvature * car.wheelbase / car.steering_gain)
+        wheel = math.atan(curvature * car.wheelbase)
         return -wheel / car.max_wheel_angle

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from udacity_gym.checks import check_number
 from udacity_gym.driving.decision import make_action
 from udacity_gym.errors import OptionError
-from udacity_gym.experts.base import LineFollower, throttle_for
-from udacity_gym.experts.racing_line import RacingLine, check_settings, racing_line, scrub
-from udacity_gym.world.physics.car import GRAVITY, CarParameters
+from udacity_gym.experts.base import LineFollower, pivot_at, throttle_for
+from udacity_gym.experts.racing_line import RacingLine, check_settings, racing_line
+from udacity_gym.world.physics.car import CarParameters
 from udacity_gym.world.track.track import Track
 
 POSITION, ANGLE = 0.03, 0.28
 """Feedback gains: curvature per metre beside the line, 1/m², and per sine of the angle to it, 1/m. With the
-delay of the steering, 2.6 m at top speed, the largest error in the sharpest bend is 0.25 m."""
+delay of the steering, 2.4 m at top speed, the largest error between the sharpest bends is 0.5 m."""
 STEP = 0.03
 """Time until the middle of the control step, s."""
 
@@ -30,7 +30,8 @@ class Racing(LineFollower):
 
     By default the line stays in the lane, which is good for demonstrations; ``within="road"`` uses the whole
     road. The steering is that for the curvature of the line where the car will be after its delay, plus
-    feedback on the distance to the line and on the angle to it. The throttle is that for the acceleration of
+    feedback on the distance to the line and on the angle to it, all of the point of the car that moves along
+    its nose, see `CarParameters.pivot`. The throttle is that for the acceleration of
     the line, plus feedback on the speed.
 
     The driving direction comes from the heading of the car, the grip from "conditions". The expert is
@@ -43,9 +44,9 @@ class Racing(LineFollower):
         track: str | Path | Track | None = None,
         speed: float = math.inf,
         within: str | float = "lane",
-        grip: float = 0.9,
+        grip: float = 0.7,
         braking: float = 0.8,
-        delay: float = 0.2,
+        delay: float = 0.18,
         car: CarParameters | None = None,
     ) -> None:
         """Choose a track and parameters.
@@ -54,7 +55,8 @@ class Racing(LineFollower):
             track: the track to drive on: a name, a path, or a track; None for that of the environment.
             speed: maximum speed, m/s; the limit of the car itself is 13.5.
             within: "lane", "road", or m from the reference line; see `racing_line`.
-            grip: share of the tyres' grip to use in bends.
+            grip: share of `CarParameters.lateral_limit` to use. More than 0.8 leaves too little for turning
+                into bends on slippery roads; on dry ones even 0.5 is no limit.
             braking: share of the brakes to use.
             delay: time between a command and the reaction of the car, s.
             car: parameters of the car; None for Udacity's.
@@ -86,20 +88,23 @@ class Racing(LineFollower):
         track = self._update_track_and_car(info)
         s, speed = float(info["s"]), float(info["speed"])
         offset = track.reference_offset + float(info["cte"])
+        pivot = pivot_at(track, s, offset, float(info["heading_error"]), speed, self.car)
         return make_action(
-            self._steering(s, offset, float(info["heading_error"]), speed),
+            self._steering(*pivot, speed),
             self._throttle(s, speed),
         )
 
     def _steering(self, s: float, offset: float, heading_error: float, speed: float) -> float:
         line, car = self.line, self.car
-        ahead = s + speed * self.delay / line.at(line.stretch, s)
+        travelled = speed * self.delay
+        ahead = s + travelled / line.at(line.stretch, s)
         angle = heading_error - line.at(line.heading_error, s)
-        aside = offset - line.at(line.offset, s) + speed * self.delay * math.sin(angle)
+        inside = 0.5 * line.at(line.curvature, s) * car.pivot(speed) ** 2  # of the pivot, in a bend
+        aside = offset + inside - line.at(line.offset, s) + travelled * math.sin(angle)
         curvature = line.at(line.curvature, ahead) + POSITION * aside + ANGLE * math.sin(angle)
-        tightest = GRAVITY * car.grip / max(1.0, speed * speed)
+        tightest = car.lateral_limit / max(1.0, speed * speed)
         curvature = min(tightest, max(-tightest, curvature))
-        wheel = math.atan(curvature * car.wheelbase / car.steering_gain)
+        wheel = math.atan(curvature * car.wheelbase)
         return -wheel / car.max_wheel_angle
 
     def _throttle(self, s: float, speed: float) -> float:
@@ -108,6 +113,5 @@ class Racing(LineFollower):
         target = line.at(line.speed, ahead)
         if target > car.top_speed:  # the cap of the car limits the speed; less throttle would make it slower
             return 1.0
-        curvature, slope = line.at(line.curvature, ahead), line.at(line.slope, ahead)
-        acceleration = line.at(line.acceleration, ahead) + scrub(speed, curvature, car)
+        slope, acceleration = line.at(line.slope, ahead), line.at(line.acceleration, ahead)
         return throttle_for(speed, target, car, slope, acceleration)

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 LANE = 0.5
 """Maximum distance of a line "in the lane" from the reference line, m: less than the 1 m at which an
 evaluation counts a departure, with room for the error of the controller."""
-MARGIN = 0.35
+MARGIN = 0.45
 """Distance between the outer wheels and the edge line for a line "on the road", m."""
 STIFFNESS = (math.inf, 60.0, 30.0, 15.0, 8.0)
 """Stiffness of the candidate lines, m, see `racing_line`."""
@@ -84,7 +84,7 @@ def racing_line(
     track: Track,
     within: str | float = "lane",
     speed: float = math.inf,
-    grip: float = 0.9,
+    grip: float = 0.7,
     braking: float = 0.8,
     car: CarParameters | None = None,
 ) -> RacingLine:
@@ -105,7 +105,7 @@ def racing_line(
         within: "lane" keeps to the reference line by `LANE`; "road" uses the whole road between the edge
             lines; a number is m from the reference line, 0 is that line itself.
         speed: maximum speed, m/s; the car has its own limit.
-        grip: share of the tyres' grip to use in bends.
+        grip: share of `CarParameters.lateral_limit` to use.
         braking: share of the brakes to use.
         car: parameters of the car; None for Udacity's.
 
@@ -167,8 +167,7 @@ def with_speeds(
 ) -> RacingLine:
     """Add the speeds that a car can reach on a line.
 
-    A forward pass limits the speed by the engine, a backward pass by the brakes. Both include slope, drag and
-    the scrub of the front tyres.
+    A forward pass limits the speed by the engine, a backward pass by the brakes. Both include slope and drag.
 
     Args:
         line: the line.
@@ -179,7 +178,7 @@ def with_speeds(
     """
     metres = line.stretch * line.spacing
     speed = np.minimum(top_speed, np.sqrt(lateral / np.maximum(np.abs(line.curvature), 1e-6)))
-    _limit_speeds(speed, line.curvature, line.slope, metres, braking, car)
+    _limit_speeds(speed, line.slope, metres, braking, car)
     acceleration = (np.roll(speed, -1) ** 2 - speed**2) / (2.0 * metres)
     return replace(line, speed=speed, acceleration=acceleration)
 
@@ -188,7 +187,7 @@ def _fastest_line(
     track: Track, within: str | float, top_speed: float, grip: float, braking: float, car: CarParameters
 ) -> RacingLine:
     low, high = _bounds(track, within, car)
-    limits = (top_speed, grip * car.grip * GRAVITY, braking * car.brake, car)
+    limits = (top_speed, grip * car.lateral_limit, braking * car.brake, car)
     if float(np.max(high - low)) < 0.01:
         offsets = 0.5 * (low + high)
         return with_speeds(_along(track, offsets), *limits)
@@ -285,9 +284,7 @@ def _along(track: Track, offsets: Floats) -> RacingLine:
 
 
 @cached
-def _limit_speeds(
-    speed: Floats, curvature: Floats, slope: Floats, metres: Floats, braking: float, car: CarParameters
-) -> None:
+def _limit_speeds(speed: Floats, slope: Floats, metres: Floats, braking: float, car: CarParameters) -> None:
     """Limit speeds in place by brakes and engine, consistent across the start line."""
     n = speed.shape[0]
     for _ in range(2):  # twice, because the end of a lap depends on its beginning
@@ -295,21 +292,11 @@ def _limit_speeds(
             k, after = i % n, (i + 1) % n
             v = speed[after]
             deceleration = braking + car.drag * v + GRAVITY * math.sin(slope[k])
-            deceleration += scrub(v, curvature[k], car)
             speed[k] = min(speed[k], math.sqrt(max(CRAWL * CRAWL, v * v + 2.0 * metres[k] * deceleration)))
         for i in range(2 * n):
             k, after = i % n, (i + 1) % n
             v = speed[k]
-            acceleration = (
-                car.engine - car.drag * v - GRAVITY * math.sin(slope[k]) - scrub(v, curvature[k], car)
-            )
+            acceleration = car.engine - car.drag * v - GRAVITY * math.sin(slope[k])
             speed[after] = min(
                 speed[after], max(CRAWL, math.sqrt(max(0.0, v * v + 2.0 * metres[k] * acceleration)))
             )
-
-
-@cached
-def scrub(speed: float, curvature: float, car: CarParameters) -> float:
-    """Deceleration by the turned front tyres, m/s², see `udacity_gym.world.physics.car.advance`."""
-    wheel = abs(curvature) * car.wheelbase / car.steering_gain
-    return abs(curvature) * speed * speed * car.rear_axle / car.wheelbase * math.sin(math.atan(wheel))

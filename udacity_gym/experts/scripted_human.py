@@ -13,15 +13,19 @@ from numpy.typing import NDArray
 from udacity_gym.checks import check_number
 from udacity_gym.driving.decision import make_action
 from udacity_gym.driving.driver import check_expert, reset_expert
-from udacity_gym.experts.base import EpisodicExpert, Expert
+from udacity_gym.experts.base import EpisodicExpert, Expert, course_error
+from udacity_gym.world.physics.car import CarParameters
+
+CAR = CarParameters()
+"""The car whose sideslip in bends is no error of heading."""
 
 
 class ScriptedHuman(EpisodicExpert):
     """Simulate a human who takes over when the car leaves its path, and hands back afterwards.
 
-    When ``|cte|`` or ``|heading_error|`` exceeds a limit, it takes over after a reaction time. It then drives
-    like its expert, with correlated steering noise (an Ornstein-Uhlenbeck process), and hands back when the
-    car has been near the reference line for some time.
+    When ``|cte|`` or ``|heading_error|``, without the sideslip of bends, exceeds a limit, it takes over after
+    a reaction time. It then drives like its expert, with correlated steering noise (an Ornstein-Uhlenbeck
+    process), and hands back when the car has been near the reference line for some time.
 
     It is called like an expert, and returns None while it is not in control. It reads "time", "cte" and
     "heading_error".
@@ -49,7 +53,7 @@ class ScriptedHuman(EpisodicExpert):
         Args:
             expert: expert that drives after a takeover.
             cte: cross-track error for a takeover, m.
-            heading_error: heading error for a takeover, rad.
+            heading_error: heading error for a takeover, without the sideslip in bends, rad.
             reaction_time: time from exceeding a limit to the takeover, s; 0.4 s is an attentive driver.
             recovered_cte: cross-track error below which the car has recovered, m.
             recovered_heading_error: heading error below which the car has recovered, rad.
@@ -102,7 +106,8 @@ class ScriptedHuman(EpisodicExpert):
             (2,) float32 (steering, throttle) in [-1, 1]; None while not in control.
         """
         elapsed = self._notice_episode(info)
-        time, cte, heading = float(info["time"]), abs(float(info["cte"])), abs(float(info["heading_error"]))
+        time, cte = float(info["time"]), abs(float(info["cte"]))
+        heading = abs(course_error(info, CAR))  # without the sideslip of every bend
         if self.in_control:
             switch, delay = cte < self.recovered_cte and heading < self.recovered_heading_error, self.calm
         else:

@@ -172,12 +172,8 @@ class EmbeddedSimulator(Simulator):
         return track, conditions, start
 
     def _set_conditions(self, conditions: Conditions) -> None:
-        self.conditions, grip = conditions, conditions.grip
-        self.world.car = self._car._replace(
-            grip=self._car.grip * grip,
-            ground_grip=self._car.ground_grip * grip,
-            brake=self._car.brake * min(1.0, grip),
-        )
+        self.conditions = conditions
+        self.world.car = self._car.with_grip(conditions.grip)
 
     def _drive_on(self, track: Track, seed: int | None, start: Mapping[str, Any]) -> None:
         """Start on a track; if that fails, nothing changes."""

@@ -30,7 +30,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
         return np.array([0.4, 1.0], np.float32)
 
     with UdacityEnv() as env, Recorder(folder, cameras=("center",)) as recorder:
-        for step in drive(env, turn_right, seed=0, steps=60, on_fall="restart", start={"speed": 10.0}):
+        for step in drive(env, turn_right, seed=0, steps=61, on_fall="restart", start={"speed": 10.0}):
             recorder.add(step)
     return open_recording(folder)
 
@@ -89,7 +89,7 @@ def test_an_action_of_one_number_is_the_steering(recording: Recording) -> None:
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_added(recording: Recording) -> None:
-    with pytest.raises(OptionError, match=r"59 transitions.*room for 20: make the model with buffer_size=59"):
+    with pytest.raises(OptionError, match=r"60 transitions.*room for 20: make the model with buffer_size=60"):
         fill_replay_buffer(make_buffer(20), recording, SMALL)
     buffer = make_buffer(shape=(3, 84, 84))
     with pytest.raises(OptionError, match=r"takes observations \(3, 84, 84\), a recorded image"):
@@ -104,7 +104,7 @@ def test_an_action_of_two_numbers_needs_throttle_and_brake(recording: Recording,
     poor = log_without(recording.path, tmp_path / "poor", "brake")
     with pytest.raises(RecordingError, match=r"brake was not recorded.*wrap the environment.*SpeedControl"):
         fill_replay_buffer(make_buffer(), poor, SMALL)
-    assert fill_replay_buffer(make_buffer(actions=STEERING), poor, SMALL) == 59
+    assert fill_replay_buffer(make_buffer(actions=STEERING), poor, SMALL) == 60
 
 
 def test_a_recording_without_rewards_is_refused(tmp_path: Path) -> None:

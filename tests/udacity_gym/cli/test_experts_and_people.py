@@ -190,7 +190,7 @@ def test_what_led_to_a_fall_is_not_kept_and_the_last_seconds_can_be_discarded(tm
     steps, timer = 0, LapTimer()
     with closing(env), Recorder(tmp_path / "drive", CAMERAS) as recorder:
         tape = Tape(recorder)
-        for step in drive(env, lambda observation, info: (0.4, 0.6), seed=0, on_fall="put_back"):
+        for step in drive(env, lambda observation, info: (0.3, 0.6), seed=0, on_fall="put_back"):
             tape.add(step)
             timer.add(step)
             steps += 1

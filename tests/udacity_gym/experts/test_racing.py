@@ -97,7 +97,7 @@ def test_lines_stay_within_their_corridor_and_what_the_car_can_do(name, turned):
         assert wheels.max() < track.lane_half_width
         if within == "lane":
             assert np.abs(line.offset - track.reference_offset).max() <= LANE + 1e-6
-        assert (line.curvature * line.speed**2).max() < 0.91 * car.grip * GRAVITY
+        assert (line.curvature * line.speed**2).max() < 0.71 * car.lateral_limit
         assert line.speed.max() <= fastest(car)
         assert line.acceleration.max() < car.engine + GRAVITY * 0.32
         assert line.acceleration.min() > -car.brake - car.drag * 14 - GRAVITY * 0.32 - 3.0
@@ -127,7 +127,7 @@ def test_a_line_is_computed_once_and_goes_with_its_track():
 
 @pytest.mark.parametrize(
     ("name", "within", "seconds"),
-    [("lake", "lane", 84.5), ("lake", "road", 83.0), ("jungle", "lane", 112.0), ("jungle", "road", 103.0)],
+    [("lake", "lane", 84.5), ("lake", "road", 83.0), ("jungle", "lane", 111.0), ("jungle", "road", 102.0)],
 )
 def test_racing_laps_cleanly_as_fast_as_planned(name, within, seconds):
     expert = Racing(name, within=within)
@@ -138,7 +138,7 @@ def test_racing_laps_cleanly_as_fast_as_planned(name, within, seconds):
     assert flying_lap(infos) < seconds
     beside = np.abs(beside_its_line(expert, infos))[150:]
     assert beside.mean() < 0.08
-    assert beside.max() < 0.4
+    assert beside.max() < 0.6  # at top speed, where one bend follows the other
     if within == "lane":
         assert max(abs(info["cte"]) for info in infos[150:]) < 1.0, "no departure from the reference line"
 

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from alignment import Aligner, dead_reckon
+from alignment import Aligner, Way
+from fidelity import way_of
 
 from udacity_gym.recording import open_recording
 from udacity_gym.world.rendering.camera import CameraRig, camera_row
@@ -39,13 +40,13 @@ def test_a_drive_in_the_twin_is_found_where_it_was():
     true = np.array([(980.0 + k, 0.4 + 0.02 * k, 0.03) for k in range(24)])
     images = [rig.draw(track.pose_at(*pose), "center", "training") for pose in true]
     turned = np.array([np.interp(s, track.s, track.heading) for s, _, _ in true])
-    driven = 0.9 * np.arange(24.0)
+    way = Way(0.9 * np.arange(24.0), turned - turned[0], np.zeros(24))
     frames = list(range(24))
     rough = aligner.follow(
-        images.__getitem__, frames, driven, turned - turned[0],
+        images.__getitem__, frames, way,
         np.array([980.5, 0.2, 0.0]), np.array([1.0, 0.5, 0.1]), particles=300,
     )  # fmt: skip
-    aligned = aligner.smooth(images.__getitem__, frames, driven, turned - turned[0], rough)
+    aligned = aligner.smooth(images.__getitem__, frames, way, rough)
     assert np.abs(aligned.offset - true[:, 1]).max() < 0.25
     assert np.abs(aligned.heading_error - true[:, 2]).max() < 0.03
     assert np.abs(aligned.s - true[:, 0]).max() < 1.5
@@ -60,7 +61,9 @@ def test_the_shape_of_road_and_land_corrects_poses_that_are_far_off():
     turned = np.unwrap(np.interp(true[:, 0], track.s, np.unwrap(track.heading)))
     driven = 1.5 * np.arange(8) / np.cos(math.atan(0.2))
     off = true + np.array([1.0, -0.8, -0.15])
-    refined = Aligner(track).refine(images.__getitem__, range(8), driven, turned - turned[0], off)
+    refined = Aligner(track).refine(
+        images.__getitem__, range(8), Way(driven, turned - turned[0], np.zeros(8)), off
+    )
     assert np.abs(refined.offset - true[:, 1]).mean() < 0.3
     assert np.abs(refined.heading_error - true[:, 2]).mean() < 0.05
 
@@ -72,8 +75,9 @@ def test_lines_correct_a_first_pass_that_is_off():
     images = [rig.draw(track.pose_at(*pose), "center", "training") for pose in true]
     turned = np.interp(true[:, 0], track.s, track.heading)
     aligned = Aligner(track).smooth(
-        images.__getitem__, range(20), np.arange(20.0), turned - turned[0], true + np.array([0.0, 0.75, 0.0])
-    )
+        images.__getitem__, range(20), Way(np.arange(20.0), turned - turned[0], np.zeros(20)),
+        true + np.array([0.0, 0.75, 0.0]),
+    )  # fmt: skip
     assert np.abs(aligned.offset - true[:, 1])[5:].max() < 0.15
 
 
@@ -84,28 +88,26 @@ def test_lines_correct_a_first_pass_that_is_off():
 def test_lines_of_a_real_recording_lie_where_the_aligned_track_has_them(name, first, start, most, request):
     episode = open_recording(request.getfixturevalue(f"{name}_recording")).episodes[0]
     aligner = Aligner(Track.load(name))
-    driven, turned = dead_reckon(episode.time, episode.steering, episode.speed)
+    way = way_of(episode)
     frames = list(range(first, first + 72, 3))
 
     def image(k):
         return episode.image("center", k)
 
-    rough = aligner.follow(
-        image, frames, driven, turned, np.array(start), np.array([1.0, 0.3, 0.08]), particles=300
-    )
+    rough = aligner.follow(image, frames, way, np.array(start), np.array([1.0, 0.3, 0.08]), particles=300)
     second = aligner.smooth if name == "lake" else aligner.refine
-    aligned = second(image, frames, driven, turned, rough)
+    aligned = second(image, frames, way, rough)
     assert np.nanmedian(aligned.error) < most
     assert np.nanpercentile(aligned.error, 80) < 3.0
     assert aligned.found.mean() > 4
     # The car stays on the road, and goes about as far as its log says.
     assert np.abs(aligned.offset).max() < 4.6
-    assert aligned.s[-1] - aligned.s[0] == pytest.approx(driven[frames[-1]] - driven[first], abs=4.0)
+    assert aligned.s[-1] - aligned.s[0] == pytest.approx(way.between(first, frames[-1])[0], abs=4.0)
 
 
 def test_a_level_road_is_not_aligned_by_its_shape():
     with pytest.raises(ValueError, match="use smooth"):
-        Aligner(Track.load("lake")).refine(lambda _: None, [0], np.zeros(1), np.zeros(1), np.zeros((1, 3)))
+        Aligner(Track.load("lake")).refine(lambda _: None, [0], Way(*np.zeros((3, 1))), np.zeros((1, 3)))
 
 
 def test_without_a_look_of_its_own_a_track_cannot_be_aligned():

@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 
 from udacity_gym.telemetry import MPH
-from udacity_gym.world.physics.car import CAR_STATE, SPEED, YAW, CarParameters, X, Y, advance, standing_start
+from udacity_gym.world.physics.car import (
+    CAR_STATE,
+    SIDEWAYS,
+    SPEED,
+    YAW,
+    YAW_RATE,
+    CarParameters,
+    X,
+    Y,
+    advance,
+    side_force,
+    standing_start,
+)
 from udacity_gym.world.track.track import Track, locate
 
 CAR = CarParameters()
@@ -28,6 +40,11 @@ def drive(state, seconds, steering=0.0, throttle=0.0, dt=DT, pitch=0.0, ground=0
         advance(state, steering, throttle, dt, pitch, ground, car)
         speeds.append(state[SPEED])
     return np.array(speeds)
+
+
+def velocity(state):
+    """m/s in the world."""
+    return np.array([state[SPEED], state[SIDEWAYS]]) @ rotation(state[YAW])
 
 
 @pytest.mark.parametrize("dt", [0.005, 1 / 60, 0.02])
@@ -81,23 +98,70 @@ def test_top_speed_is_a_parameter():
 
 
 @pytest.mark.parametrize("steering", [-0.3, 0.1, 0.5])
-def test_yaw_rate_is_1_06_times_that_of_the_ideal_bicycle(steering):
-    state = car_at(8.0)
-    drive(state, 1.5, steering=steering, throttle=0.2)
-    yaw = state[YAW]
-    speed = drive(state, DT, steering=steering, throttle=0.2)[0]
+@pytest.mark.parametrize("speed", [-3.0, 1.0, 5.0, 13.0])
+def test_a_rolling_car_turns_as_its_wheels_point(steering, speed):
+    state = car_at(speed)
+    for _ in range(120):
+        drive(state, DT, steering=steering)
+        state[SPEED] = speed
     ideal = -speed * math.tan(steering * math.radians(25)) / 2.87
-    assert (state[YAW] - yaw) / DT == pytest.approx(1.06 * ideal, rel=0.01)
+    assert state[YAW_RATE] == pytest.approx(ideal, rel=0.04)
 
 
-def test_yaw_rate_follows_the_wheel_with_a_lag_of_0_16_seconds():
-    state, dt = car_at(8.0), 0.001
-    yaws = [0.0]
+def test_an_engine_that_pulls_in_front_turns_the_car_more():
+    rates = []
+    for throttle in (0.0, 1.0):
+        state = car_at(12.0)
+        drive(state, 0.7, steering=0.1, throttle=throttle)
+        rates.append(abs(state[YAW_RATE]) / state[SPEED])
+    assert 1.02 * rates[0] < rates[1] < 1.10 * rates[0]
+
+
+@pytest.mark.parametrize(("speed", "lag"), [(13.0, 0.17), (5.0, 0.07)])
+def test_yaw_rate_follows_the_wheel_with_a_lag_that_grows_with_the_speed(speed, lag):
+    state, dt = car_at(speed), 0.001
+    rate = []
     for _ in range(1500):
-        advance(state, 0.2, 0.15, dt, 0.0, 0.0, CAR)
-        yaws.append(state[YAW])
-    rate = np.diff(yaws) / dt
-    assert np.argmax(rate <= rate[-1] * (1 - math.exp(-1))) * dt == pytest.approx(0.16, abs=0.01)
+        advance(state, 0.1, 0.0, dt, 0.0, 0.0, CAR)
+        rate.append(state[YAW_RATE])
+        state[SPEED] = speed
+    rate = np.array(rate)
+    assert np.argmax(rate <= rate[-1] * (1 - math.exp(-1))) * dt == pytest.approx(lag, abs=0.015)
+
+
+@pytest.mark.parametrize("speed", [2.0, 8.0, 13.0])
+def test_in_a_bend_the_nose_points_outwards_by_the_way_from_the_pivot(speed):
+    state = car_at(speed)
+    for _ in range(120):
+        drive(state, DT, steering=-0.2)
+        state[SPEED] = speed
+    assert state[SIDEWAYS] / state[YAW_RATE] == pytest.approx(CAR.pivot(speed), abs=0.05)
+    before = state.copy()
+    drive(state, DT, steering=-0.2)
+    course = math.atan2(state[Y] - before[Y], state[X] - before[X])
+    inwards = (course - 0.5 * (before[YAW] + state[YAW]) + math.pi) % (2 * math.pi) - math.pi
+    assert inwards == pytest.approx(CAR.pivot(speed) * state[YAW_RATE] / speed, abs=0.01)
+
+
+def test_a_car_has_no_phase_between_physics_steps_of_other_lengths():
+    ends = []
+    for dt in (0.002, 1 / 60):
+        state = car_at(8.0)
+        drive(state, 3.0, steering=0.3, throttle=0.3, dt=dt)
+        ends.append(state[: SPEED + 1].copy())
+    np.testing.assert_allclose(*ends, rtol=0, atol=0.08)
+
+
+@pytest.mark.parametrize("grip", [0.3, 1.0])
+def test_side_force_of_a_tyre_has_the_values_of_unitys_curve(grip):
+    slips = np.linspace(0.0, 0.8, 801)
+    forces = np.array([side_force(slip, CAR, grip) for slip in slips])
+    assert forces[0] == 0.0
+    assert slips[forces.argmax()] == pytest.approx(0.2, abs=0.002)
+    assert forces.max() == pytest.approx(grip)
+    assert forces[slips >= 0.5] == pytest.approx(0.75 * grip)
+    assert (np.diff(forces[:200]) > 0).all()
+    assert forces[1] / slips[1] == pytest.approx(min(CAR.slip_stiffness, 15 * grip), rel=0.02)
 
 
 def test_positive_steering_turns_right():
@@ -108,11 +172,52 @@ def test_positive_steering_turns_right():
 
 
 def test_tyres_hold_only_so_much():
-    state = car_at(13.0)
-    drive(state, 1.0, steering=1.0, throttle=1.0)
-    yaw = state[YAW]
-    speed = drive(state, DT, steering=1.0, throttle=1.0)[0]
-    assert abs(state[YAW] - yaw) / DT * speed == pytest.approx(CAR.grip * 9.81, rel=0.02)
+    """Without the steer helper, the path is as tight as the tyres hold; with it, as the wheels point."""
+    lateral = []
+    for car in (CAR._replace(steer_helper=0.0, downforce=0.0), CAR):
+        state = car_at(13.0)
+        drive(state, 1.5, steering=0.6, throttle=1.0, car=car)
+        before = velocity(state)
+        drive(state, DT, steering=0.6, throttle=1.0, car=car)
+        change = (velocity(state) - before) / DT
+        lateral.append(abs(before[0] * change[1] - before[1] * change[0]) / np.hypot(*before))
+    assert 0.7 * 9.81 < lateral[0] < 1.02 * 9.81
+    assert 1.8 * 9.81 < lateral[1] < 2.2 * 9.81
+
+
+@pytest.mark.parametrize("grip", [0.05, 0.3, 1.0])
+def test_a_car_that_slides_is_no_faster_than_its_top_speed(grip):
+    car, state = CAR.with_grip(grip), car_at(13.0)
+    generator, fastest = np.random.default_rng(0), 0.0
+    for _ in range(200):
+        drive(state, 0.2, steering=generator.uniform(-1, 1), throttle=1.0, car=car)
+        fastest = max(fastest, math.hypot(state[SPEED], state[SIDEWAYS]))
+    assert fastest < 30.6 * MPH
+
+
+def test_turned_wheels_brake_about_as_much_backwards_as_forwards():
+    lost = []
+    for speed in (-5.0, 5.0):
+        state = car_at(speed)
+        drive(state, 1.0, steering=1.0, car=CAR._replace(drag=0.0))
+        lost.append(5.0 - math.hypot(state[SPEED], state[SIDEWAYS]))
+    assert all(0.2 < loss < 0.7 for loss in lost)
+
+
+def test_a_slippery_road_takes_grip_brakes_and_steer_helper():
+    ice = CAR.with_grip(0.3)
+    assert (ice.grip, ice.ground_grip, ice.brake, ice.steer_helper) == pytest.approx(
+        (0.3 * CAR.grip, 0.3 * CAR.ground_grip, 0.3 * CAR.brake, 0.3 * CAR.steer_helper)
+    )
+    assert CAR.with_grip(1.0) == CAR
+    assert CAR.with_grip(2.0).grip == 2.0 * CAR.grip
+    assert (CAR.with_grip(2.0).brake, CAR.with_grip(2.0).steer_helper) == (CAR.brake, CAR.steer_helper)
+    turned = []
+    for car in (CAR, ice):
+        state = car_at(12.0)
+        drive(state, 1.5, steering=0.5, car=car)
+        turned.append(abs(state[YAW]))
+    assert turned[1] < 0.6 * turned[0]
 
 
 def test_a_slope_accelerates_downhill_and_brakes_uphill():

@@ -63,7 +63,7 @@ def test_a_change_of_any_source_of_the_physics_is_compiled_anew(package):
     assert run(DRIVE, package, package / "cache") == before
     car = package / "udacity_gym" / "world" / "physics" / "car.py"
     text = car.read_text(encoding="utf-8")
-    changed = text.replace("force = car.engine *", "force = 0.5 * car.engine *")
+    changed = text.replace("drive = car.engine *", "drive = 0.5 * car.engine *")
     assert changed != text
     car.write_text(changed, encoding="utf-8")
     assert float(run(DRIVE, package, package / "cache")) < 0.7 * float(before)

@@ -1,9 +1,13 @@
-"""The car: kinematic steering, engine, brakes, slopes, and the ground under the wheels.
+"""The car: tyres, Unity's steer helper, engine, brakes, slopes, and the ground under the wheels.
 
-The model is the smallest one that follows Udacity's car within what was measured on recordings of
-it: yaw rate = gain · v · tan(delta) / wheelbase behind a first-order lag, an engine whose torque
-builds up after a standing start, rigid-body drag, and a cap on the speed that acts *before* the
-engine's force of the same physics step, which is why full throttle settles a little above it.
+A single-track model (two axles, each with its tyres in the middle) with the numbers of Udacity's car. What
+makes that car unlike others is the *steer helper* of Unity's standard car: at each step it turns the velocity
+by most of the angle that the body turned. Tyres have to provide only the rest of the lateral acceleration. So
+the car follows its wheels at any speed that it reaches, with a delay that grows with the speed. In a bend its
+nose points outwards, as only a point near the rear axle moves along it.
+
+The engine's torque builds up after a standing start; the speed is capped *before* the engine's force of the
+same physics step, which is why full throttle settles a little above the cap.
 """
 
 from __future__ import annotations
@@ -22,10 +26,15 @@ GRAVITY = 9.81
 CAP_PERIOD = 0.02
 """s; Unity's physics step, kept in the formula of the cap so that top speed does not depend on our own."""
 
-X, Y, YAW, SPEED, STEER, TORQUE = range(6)
-"""Places in the car's state: m, m, rad, m/s, tan of the lagged wheel angle, share of full torque."""
-CAR_STATE = 6
+X, Y, YAW, SPEED, SIDEWAYS, YAW_RATE, TORQUE = range(7)
+"""Places in the car's state: m, m, rad, m/s along the nose, m/s to the left, rad/s to the left, share of full
+torque."""
+CAR_STATE = 7
 """Numbers in the car's state."""
+PEAK_SLIP, SKID_SLIP, SKID_SHARE = 0.2, 0.5, 0.75
+"""rad of slip at which Udacity's tyres hold most, rad from which they skid, and the share they hold then."""
+CREEP = 0.3
+"""m/s of rolling below which slip is computed as at this speed."""
 
 
 class CarParameters(NamedTuple):
@@ -33,7 +42,7 @@ class CarParameters(NamedTuple):
 
     Attributes:
         top_speed: m/s at which the speed is capped before the engine's force of a step (30 mph).
-        engine: m/s² at full throttle.
+        engine: m/s² at full throttle, by all four wheels.
         reverse: m/s² at full throttle in reverse.
         brake: m/s² at full brake, before drag (which makes it 7.0 in the mean from 24 to 6 mph).
         brake_bite: share of the pedal from which the brakes give all they have. In recordings a tenth
@@ -44,12 +53,14 @@ class CarParameters(NamedTuple):
         reverse_below: m/s under which negative throttle reverses instead of braking (5 mph).
         max_wheel_angle: rad of the front wheels at full lock.
         wheelbase: m.
-        rear_axle: m from the car's root back to the rear axle.
-        steering_gain: yaw rate over that of the ideal bicycle.
-        steering_lag: s, time constant between wheel angle and yaw rate.
-        grip: lateral acceleration on the road that the tyres hold, in g. Fitted to a recorded lap: the
-            replayed path misses the track by 1.2 m rms over 500 m with it, by 6.8 m with 1 g.
+        rear_axle: m from the car's root, its centre of mass, back to the rear axle.
+        yaw_inertia: m², moment of inertia about the vertical axis over mass, of Unity's boxes around it.
+        steer_helper: share of the body's turning by which the velocity turns without any force.
+        downforce: 1/s, acceleration towards the road over speed.
+        grip: lateral force on the tyres, over the load on them, that they hold on the road.
         ground_grip: the same with all wheels off the road.
+        slip_stiffness: 1/rad, by how much of its load the side force of a tyre grows with the slip angle, for
+            small ones. Fitted to the yaw rates of recordings.
         ground_drag: 1/s, drag on top of ``drag`` with all wheels off the road.
         track_width: m between the wheels of an axle.
         body_width: m.
@@ -70,16 +81,47 @@ class CarParameters(NamedTuple):
     max_wheel_angle: float = math.radians(25)
     wheelbase: float = 2.87
     rear_axle: float = 1.60
-    steering_gain: float = 1.06
-    steering_lag: float = 0.16
-    grip: float = 1.6
-    ground_grip: float = 1.0
+    yaw_inertia: float = 1.79
+    steer_helper: float = 0.774
+    downforce: float = 0.1
+    grip: float = 1.0
+    ground_grip: float = 0.625
+    slip_stiffness: float = 6.0
     ground_drag: float = 0.4
     track_width: float = 2.0
     body_width: float = 2.4
     body_length: float = 4.5
     wall_friction: float = 3.0
     wall_alignment: float = 0.15
+
+    def with_grip(self, factor: float) -> CarParameters:
+        """The car on a road with another grip, 1 for the usual one.
+
+        Where tyres slip, brakes and steer helper do less, too.
+        """
+        return self._replace(
+            grip=self.grip * factor,
+            ground_grip=self.ground_grip * factor,
+            brake=self.brake * min(1.0, factor),
+            steer_helper=self.steer_helper * min(1.0, factor),
+        )
+
+    @property
+    def lateral_limit(self) -> float:
+        """Lateral acceleration that tyres and steer helper hold in a bend that goes on, m/s²."""
+        return GRAVITY * self.grip / (1.0 - self.steer_helper)
+
+    def pivot(self, speed: float) -> float:
+        """Distance from the root back to the point of the car that moves along its nose in a steady bend, m.
+
+        At a walk that is the rear axle; the faster the car, the more its rear tyres slip outwards.
+
+        Args:
+            speed: m/s.
+        """
+        load = GRAVITY + self.downforce * abs(speed)
+        slipped = (1.0 - self.steer_helper) * speed * speed / (steepness(self, self.grip) * load)
+        return self.rear_axle - slipped
 
 
 @cached
@@ -92,8 +134,40 @@ def standing_start(state: NDArray[np.float64], speed: float, car: CarParameters)
         car: the kind of car.
     """
     state[SPEED] = speed
-    state[STEER] = 0.0
+    state[SIDEWAYS] = state[YAW_RATE] = 0.0
     state[TORQUE] = 1.0 if abs(speed) > 1.0 else car.standing_torque
+
+
+@cached
+def steepness(car: CarParameters, grip: float) -> float:
+    """By how much of its load the side force of a tyre grows with the slip angle, for small ones, 1/rad.
+
+    Args:
+        car: the kind of car.
+        grip: largest side force over load. On slippery roads it limits the steepness: a steeper curve would
+            not be monotonic up to its peak.
+    """
+    return min(3.0 * grip / PEAK_SLIP, car.slip_stiffness)
+
+
+@cached
+def side_force(slip: float, car: CarParameters, grip: float) -> float:
+    """Side force of a tyre over the load on it, by the curve of Unity's wheels.
+
+    Two cubic pieces: up to `PEAK_SLIP`, where it is all that the tyre holds, and from there down to what is
+    left of it in a skid.
+
+    Args:
+        slip: rad, angle between where the wheel rolls and where it goes, not negative.
+        car: the kind of car.
+        grip: largest value.
+    """
+    if slip < PEAK_SLIP:
+        u = slip / PEAK_SLIP
+        start = steepness(car, grip) * PEAK_SLIP
+        return u * (start * (1.0 - u) * (1.0 - u) + grip * u * (3.0 - 2.0 * u))
+    u = min(1.0, (slip - PEAK_SLIP) / (SKID_SLIP - PEAK_SLIP))
+    return grip * (1.0 - (1.0 - SKID_SHARE) * u * u * (3.0 - 2.0 * u))
 
 
 @cached
@@ -117,42 +191,79 @@ def advance(
         ground: [0, 1] share of the car's width that is off the road.
         car: the kind of car.
     """
-    speed = state[SPEED]
-
-    wheel = math.tan(steering * car.max_wheel_angle)
-    state[STEER] += (wheel - state[STEER]) * -math.expm1(-dt / car.steering_lag)
-    curvature = car.steering_gain * state[STEER] / car.wheelbase
-    lateral = abs(curvature) * speed * speed
-    limit = GRAVITY * (car.grip + ground * (car.ground_grip - car.grip))
-    if lateral > limit:  # understeer: the path is as tight as the tyres hold
-        curvature *= limit / lateral
-        lateral = limit
+    speed, sideways, rate = state[SPEED], state[SIDEWAYS], state[YAW_RATE]
 
     if throttle == 0.0 and abs(speed) < 0.1:
         state[TORQUE] = car.standing_torque
     elif throttle > 0.0:
         state[TORQUE] = min(1.0, state[TORQUE] + dt * (1.0 - car.standing_torque) / car.torque_rise)
-    force, braking = 0.0, 0.0
+    drive, braking = 0.0, 0.0
     if throttle > 0.0:
-        force = car.engine * state[TORQUE] * throttle
+        drive = car.engine * state[TORQUE] * throttle
     elif throttle < 0.0 and speed > car.reverse_below:
         braking = car.brake * min(1.0, -throttle / car.brake_bite)
     elif throttle < 0.0:
-        force = car.reverse * throttle
-    force -= GRAVITY * math.sin(pitch)
-    # The front tyres' side force has a part that points backwards once they are turned.
-    scrub = lateral * car.rear_axle / car.wheelbase * math.sin(math.atan(abs(state[STEER])))
+        drive = car.reverse * throttle
+
+    # Tyres: side forces per mass, linear in the velocities across the wheels for the implicit step below.
+    wheel = -steering * car.max_wheel_angle
+    cosine, sine = math.cos(wheel), math.sin(wheel)
+    front, rear = car.wheelbase - car.rear_axle, car.rear_axle
+    load = (GRAVITY * math.cos(pitch) + car.downforce * abs(speed)) / car.wheelbase
+    grip = car.grip + ground * (car.ground_grip - car.grip)
+    rolling = speed * cosine + (sideways + front * rate) * sine
+    across = (sideways + front * rate) * cosine - speed * sine
+    hold_front = load * rear * _hold(across, rolling, car, grip)
+    hold_rear = load * front * _hold(sideways - rear * rate, speed, car, grip)
+    # Velocities to the left and of turning at the end of the step, by backward Euler: slow wheels are stiff.
+    turning = dt / car.yaw_inertia
+    steered = hold_front * cosine * speed * sine + 0.5 * drive * sine  # half of the engine pulls in front
+    stiff = hold_front * cosine * cosine
+    a = 1.0 + dt * (stiff + hold_rear)
+    b = dt * (stiff * front - hold_rear * rear + speed * (1.0 - car.steer_helper))
+    c = turning * (stiff * front - hold_rear * rear)
+    d = 1.0 + turning * (stiff * front * front + hold_rear * rear * rear)
+    left, turned = sideways + dt * steered, rate + turning * front * steered
+    determinant = a * d - b * c
+    state[SIDEWAYS] = (d * left - b * turned) / determinant
+    state[YAW_RATE] = (a * turned - c * left) / determinant
+
+    across = (state[SIDEWAYS] + front * state[YAW_RATE]) * cosine - speed * sine
+    force = drive - GRAVITY * math.sin(pitch)
+    # The side force of turned wheels has a part along the nose. Brakes act along the nose only.
+    scrub = -math.copysign(hold_front * across * sine, speed * hold_front * across * sine)
     resistance = min(braking + scrub, abs(speed) / dt)
     accelerated = speed + dt * (force - math.copysign(resistance, speed))
+    accelerated += dt * state[SIDEWAYS] * state[YAW_RATE] * (1.0 - car.steer_helper)
     accelerated -= dt * (car.drag + ground * car.ground_drag) * speed
     gain = max(0.0, math.copysign(1.0, accelerated) * force - resistance)
     fastest = (car.top_speed + CAP_PERIOD * gain) * (1.0 - CAP_PERIOD * car.drag)
-    accelerated = min(fastest, max(-fastest, accelerated))
+    moving = math.hypot(accelerated, state[SIDEWAYS])
+    if moving > fastest:
+        accelerated *= fastest / moving
+        state[SIDEWAYS] *= fastest / moving
 
-    travelled = 0.5 * (speed + accelerated) * dt
-    turned = -curvature * travelled
-    level = travelled * math.cos(pitch)
-    state[X] += level * math.cos(state[YAW] + 0.5 * turned)
-    state[Y] += level * math.sin(state[YAW] + 0.5 * turned)
-    state[YAW] += turned
+    travelled = 0.5 * (speed + accelerated) * dt * math.cos(pitch)
+    drifted = 0.5 * (sideways + state[SIDEWAYS]) * dt
+    yaw = state[YAW] + 0.25 * (rate + state[YAW_RATE]) * dt
+    state[X] += travelled * math.cos(yaw) - drifted * math.sin(yaw)
+    state[Y] += travelled * math.sin(yaw) + drifted * math.cos(yaw)
+    state[YAW] += 0.5 * (rate + state[YAW_RATE]) * dt
     state[SPEED] = accelerated
+
+
+@cached
+def _hold(across: float, along: float, car: CarParameters, grip: float) -> float:
+    """Side force of a tyre over its load and over its velocity across the wheel, s/m.
+
+    Args:
+        across: m/s that the wheel moves across its plane.
+        along: m/s that it rolls.
+        car: the kind of car.
+        grip: largest side force over load.
+    """
+    along = max(abs(along), CREEP)
+    slip = math.atan(abs(across) / along)
+    if slip < 1e-6:
+        return steepness(car, grip) / along
+    return side_force(slip, car, grip) / max(abs(across), 1e-9)

@@ -20,8 +20,10 @@ from udacity_gym.world.physics.car import (
     CAP_PERIOD,
     CAR_STATE,
     GRAVITY,
+    SIDEWAYS,
     SPEED,
     YAW,
+    YAW_RATE,
     CarParameters,
     X,
     Y,
@@ -158,12 +160,15 @@ def _collide(
         return False
     heading = error + state[YAW]
     speed = state[SPEED]
+    outwards = side * (speed * math.sin(error) - state[SIDEWAYS] * math.cos(error))
     # What the car moved outwards is taken back; what else sticks in the wall comes out without a jump.
-    shift = min(excess, (abs(speed * math.sin(error)) + PUSH) * dt)
+    shift = min(excess, (abs(outwards) + PUSH) * dt)
     state[X] -= side * shift * math.sin(heading)
     state[Y] += side * shift * math.cos(heading)
-    if side * speed * math.sin(error) > 0:  # moving into the wall
-        speed *= abs(math.cos(error))
+    if outwards > 0:  # moving into the wall: what is left is the part along it
+        along = speed * math.cos(error) + state[SIDEWAYS] * math.sin(error)
+        speed = math.copysign(along, speed)
+        state[SIDEWAYS] = state[YAW_RATE] = 0.0
         parallel = math.atan(math.tan(error))  # rad away from the nearer of the wall's two directions
         state[YAW] += parallel * -math.expm1(-dt / car.wall_alignment)
     state[SPEED] = math.copysign(max(0.0, abs(speed) - car.wall_friction * dt), speed)
@@ -187,8 +192,10 @@ def _run(
         overhang = abs(offset) + 0.5 * car.track_width - line.half_width
         off_road = min(1.0, max(0.0, overhang / car.track_width))
         if state[AIR] > 0.0:  # wheels in the air neither steer nor drive
-            state[X] += state[SPEED] * math.cos(state[YAW]) * dt
-            state[Y] += state[SPEED] * math.sin(state[YAW]) * dt
+            state[YAW_RATE] = 0.0
+            along, aside, yaw = state[SPEED] * dt, state[SIDEWAYS] * dt, state[YAW]
+            state[X] += along * math.cos(yaw) - aside * math.sin(yaw)
+            state[Y] += along * math.sin(yaw) + aside * math.cos(yaw)
         else:
             advance(state, steering, throttle, dt, state[PITCH], off_road, car)
         _observe(state, line, before, car)
@@ -364,8 +371,9 @@ class World:
 
     @property
     def speed(self) -> float:
-        """m/s along the car's nose, negative in reverse."""
-        return float(self._state[SPEED])
+        """m/s, whatever the direction in which the car slides; negative if it moves backwards."""
+        along, aside = self._state[SPEED : SIDEWAYS + 1].tolist()
+        return math.copysign(math.hypot(along, aside), along)
 
     @property
     def pose(self) -> Pose:
