@@ -15,7 +15,7 @@ from udacity_gym.world.track.track import Track
 
 def drive(expert, track, laps=2, conditions=None, **options):
     """Drive until the environment ends the episode; infos of every step."""
-    env = UdacityEnv(cameras=(), track=track, max_laps=laps, max_seconds=250.0 * laps, conditions=conditions)
+    env = UdacityEnv(cameras=(), track=track, max_laps=laps, max_seconds=300.0 * laps, conditions=conditions)
     observation, info = env.reset(seed=0, options=options)
     infos, ended = [info], False
     while not ended:
