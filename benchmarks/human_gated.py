@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.track, options.seeds, options.rounds, options.labels = "lake", 1, 3, 60
+        options.track, options.seeds, options.rounds, options.labels = "lake", 1, 3, 130
     jobs = [
         Job(options.track, method, seed, options.rounds, options.labels, options.laps, folder)
         for seed in range(options.seeds)
