@@ -224,7 +224,7 @@ class Way(NamedTuple):
     drifted: Floats
 
     def between(self, first: int, last: int) -> tuple[float, float, float]:
-        """The way from one row to another."""
+        """The way from one row to another: m along the nose, rad and m to the left."""
         driven, turned, drifted = (float(column[last] - column[first]) for column in self)
         return driven, turned, drifted
 

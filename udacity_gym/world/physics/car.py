@@ -95,9 +95,10 @@ class CarParameters(NamedTuple):
     wall_alignment: float = 0.15
 
     def with_grip(self, factor: float) -> CarParameters:
-        """The car on a road with another grip, 1 for the usual one.
+        """The car on a road with another grip. Where tyres slip, brakes and steer helper do less, too.
 
-        Where tyres slip, brakes and steer helper do less, too.
+        Args:
+            factor: of the usual grip, above 0.
         """
         return self._replace(
             grip=self.grip * factor,
@@ -231,7 +232,7 @@ def advance(
     across = (state[SIDEWAYS] + front * state[YAW_RATE]) * cosine - speed * sine
     force = drive - GRAVITY * math.sin(pitch)
     # The side force of turned wheels has a part along the nose. Brakes act along the nose only.
-    scrub = -math.copysign(hold_front * across * sine, speed * hold_front * across * sine)
+    scrub = -math.copysign(1.0, speed) * hold_front * across * sine
     resistance = min(braking + scrub, abs(speed) / dt)
     accelerated = speed + dt * (force - math.copysign(resistance, speed))
     accelerated += dt * state[SIDEWAYS] * state[YAW_RATE] * (1.0 - car.steer_helper)
