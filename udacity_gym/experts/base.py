@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
@@ -157,12 +157,34 @@ def throttle_for(
     return max(-1.0, required / car.brake * car.brake_bite)
 
 
+class Pivot(NamedTuple):
+    """The point of the car that moves along its nose in a steady bend, see `CarParameters.pivot`.
+
+    Attributes:
+        s: m along the track.
+        offset: m right of the centre line.
+        heading_error: rad that the nose points right of the track there.
+        behind: m from the root of the car back to this point.
+    """
+
+    s: float
+    offset: float
+    heading_error: float
+    behind: float
+
+    def inside(self, curvature: float) -> float:
+        """How far to the right of the root's way this point moves in a bend, m.
+
+        Args:
+            curvature: of the bend, 1/m, positive to the left.
+        """
+        return -0.5 * curvature * self.behind * self.behind
+
+
 def pivot_at(
     track: Track, s: float, offset: float, heading_error: float, speed: float, car: CarParameters
-) -> tuple[float, float, float]:
-    """Where the point of the car is that moves along its nose, see `CarParameters.pivot`.
-
-    An expert that steers this point needs no model of how the rest of the car swings in a bend.
+) -> Pivot:
+    """Where the car's pivot is. An expert that steers it needs no model of how the rest of the car swings.
 
     Args:
         track: the track.
@@ -171,15 +193,12 @@ def pivot_at(
         heading_error: rad that the nose points right of the track.
         speed: m/s.
         car: parameters of the car.
-
-    Returns:
-        m along the track, m right of the centre line, and rad that the nose points right of the track there.
     """
     behind = car.pivot(speed)
     back = s - behind * math.cos(heading_error) / max(0.3, 1.0 + track.curvature_at(s) * offset)
-    turned = track.pose_at(s).yaw - track.pose_at(back).yaw
+    turned = track.heading_at(s) - track.heading_at(back)
     error = heading_error - math.atan2(math.sin(turned), math.cos(turned))
-    return back, offset - behind * math.sin(0.5 * (heading_error + error)), error
+    return Pivot(back, offset - behind * math.sin(0.5 * (heading_error + error)), error, behind)
 
 
 def course_error(info: Mapping[str, Any], car: CarParameters) -> float:

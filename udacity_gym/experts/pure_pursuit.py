@@ -121,16 +121,13 @@ class PurePursuit(LineFollower):
         return with_speeds(line, speed, lateral, brakes, self.car)
 
     def _steering(self, track: Track, s: float, cte: float, error: float, speed: float) -> float:
-        car, reference = self.car, track.reference_offset
-        travelled = speed * self.delay
-        s, offset, error = pivot_at(track, s, reference + cte, error, speed, car)
-        offset += travelled * math.sin(error)
-        pose = track.pose_at(s + travelled, offset, error)
-        there = s + travelled + max(self.min_lookahead, self.lookahead * speed)
-        inside = 0.5 * track.curvature_at(there) * car.pivot(speed) ** 2  # of the pivot, in a bend
-        goal = track.pose_at(there, reference - inside)
+        reference, travelled = track.reference_offset, speed * self.delay
+        pivot = pivot_at(track, s, reference + cte, error, speed, self.car)
+        start = pivot.s + travelled
+        there = start + max(self.min_lookahead, self.lookahead * speed)
+        aside = pivot.offset + travelled * math.sin(pivot.heading_error)
+        pose = track.pose_at(start, aside, pivot.heading_error)
+        goal = track.pose_at(there, reference + pivot.inside(track.curvature_at(there)))
         east, north = goal.x - pose.x, goal.y - pose.y
         left = -math.sin(pose.yaw) * east + math.cos(pose.yaw) * north
-        curvature = 2.0 * left / max(1e-6, east * east + north * north)
-        wheel = math.atan(curvature * car.wheelbase)
-        return -wheel / car.max_wheel_angle
+        return self.car.steering_along(2.0 * left / max(1e-6, east * east + north * north))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from udacity_gym.checks import check_number
 from udacity_gym.driving.decision import make_action
 from udacity_gym.errors import OptionError
-from udacity_gym.experts.base import LineFollower, pivot_at, throttle_for
+from udacity_gym.experts.base import LineFollower, Pivot, pivot_at, throttle_for
 from udacity_gym.experts.racing_line import RacingLine, check_settings, racing_line
 from udacity_gym.world.physics.car import CarParameters
 from udacity_gym.world.track.track import Track
@@ -90,22 +90,20 @@ class Racing(LineFollower):
         offset = track.reference_offset + float(info["cte"])
         pivot = pivot_at(track, s, offset, float(info["heading_error"]), speed, self.car)
         return make_action(
-            self._steering(*pivot, speed),
+            self._steering(pivot, speed),
             self._throttle(s, speed),
         )
 
-    def _steering(self, s: float, offset: float, heading_error: float, speed: float) -> float:
-        line, car = self.line, self.car
+    def _steering(self, pivot: Pivot, speed: float) -> float:
+        line, s = self.line, pivot.s
         travelled = speed * self.delay
         ahead = s + travelled / line.at(line.stretch, s)
-        angle = heading_error - line.at(line.heading_error, s)
-        inside = 0.5 * line.at(line.curvature, s) * car.pivot(speed) ** 2  # of the pivot, in a bend
-        aside = offset + inside - line.at(line.offset, s) + travelled * math.sin(angle)
+        angle = pivot.heading_error - line.at(line.heading_error, s)
+        wanted = line.at(line.offset, s) + pivot.inside(line.at(line.curvature, s))
+        aside = pivot.offset - wanted + travelled * math.sin(angle)
         curvature = line.at(line.curvature, ahead) + POSITION * aside + ANGLE * math.sin(angle)
-        tightest = car.lateral_limit / max(1.0, speed * speed)
-        curvature = min(tightest, max(-tightest, curvature))
-        wheel = math.atan(curvature * car.wheelbase)
-        return -wheel / car.max_wheel_angle
+        tightest = self.car.lateral_limit / max(1.0, speed * speed)
+        return self.car.steering_along(min(tightest, max(-tightest, curvature)))
 
     def _throttle(self, s: float, speed: float) -> float:
         line, car = self.line, self.car

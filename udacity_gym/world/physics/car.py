@@ -124,6 +124,14 @@ class CarParameters(NamedTuple):
         slipped = (1.0 - self.steer_helper) * speed * speed / (steepness(self, self.grip) * load)
         return self.rear_axle - slipped
 
+    def steering_along(self, curvature: float) -> float:
+        """Steering, as a share of full lock and positive to the right, that drives along an arc.
+
+        Args:
+            curvature: of the arc, 1/m, positive to the left.
+        """
+        return -math.atan(curvature * self.wheelbase) / self.max_wheel_angle
+
 
 @cached
 def standing_start(state: NDArray[np.float64], speed: float, car: CarParameters) -> None:

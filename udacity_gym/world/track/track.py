@@ -366,6 +366,11 @@ class Track:
         rest = (self.wrap(s) - self.s[i]) / self.ds
         return float(self.z[i] + rest * (self.z[(i + 1) % len(self.z)] - self.z[i]))
 
+    def heading_at(self, s: float) -> float:
+        """Heading of the centre line at ``s``, counter-clockwise from east, rad; it does not wrap."""
+        i = self.index(s)
+        return float(self.heading[i] + (self.wrap(s) - self.s[i]) * self.curvature[i])
+
     def pose_at(self, s: float, offset: float = 0.0, heading_error: float = 0.0) -> Pose:
         """Pose at a place on the track.
 
@@ -378,9 +383,8 @@ class Track:
             The pose at the height of the road, pitched and rolled like Udacity's car on both axles.
         """
         i = self.index(s)
-        rest = self.wrap(s) - self.s[i]
-        east, north = arc(rest, self.curvature[i], self.heading[i])
-        heading = self.heading[i] + rest * self.curvature[i]
+        east, north = arc(self.wrap(s) - self.s[i], self.curvature[i], self.heading[i])
+        heading = self.heading_at(s)
         yaw = heading - heading_error
         slope = slope_at(self.line, self.wrap(s), offset, *AXLES)
         return Pose(
