@@ -81,7 +81,7 @@ class Trust(NamedTuple):
 
 
 HILLY = Trust()
-LEVEL = Trust(0.06, (3.0, 0.5, 0.1), (0.03, 0.0, 0.01), 0.015, (0.003, 0.003), (0.009, 0.012))
+LEVEL = Trust(0.06, (3.0, 0.5, 0.1), (0.03, 0.0, 0.01), 0.015, (0.003, 0.003), (0.0, 0.012))
 """For a road that is flat, with lines on both sides."""
 
 
@@ -169,7 +169,7 @@ def _lake_paint(image: Image) -> Plane:
 
 LOOKS = {
     "lake": Look(
-        lines=(-3.635, 3.635), line_width=0.49, solid=(True, True), inside=(-2.4, -1.0, 1.0, 2.4),
+        lines=(-3.45, 3.45), line_width=0.2, solid=(True, True), inside=(-2.4, -1.0, 1.0, 2.4),
         outside=(-6.6, 6.6), surface=_lake_surface, paint=_lake_paint, contrast=0.08, bars=4.3,
         trust=LEVEL,
     ),

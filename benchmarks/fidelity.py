@@ -78,7 +78,7 @@ SUN = 105.0
 TINTS = np.array([side * (0.375 + 0.25 * k) for side in (-1, 1) for k in range(16)])
 TINTS.sort()
 """m right of the centre line where the tint of the asphalt is measured; closer to it there is a line."""
-METHOD = 3
+METHOD = 4
 """Number of the method by which poses are reconstructed; poses of another one are not used again."""
 LEAST_SAMPLES = 20
 """Samples at an offset that are enough to measure a tint by."""
