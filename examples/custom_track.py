@@ -27,8 +27,8 @@ from udacity_gym.world import Track
 from udacity_gym.world.track.layout import lay_road
 
 ROAD = {
-    "half_width": 4.76,
-    "lane_half_width": 3.88,
+    "half_width": 4.9,
+    "lane_half_width": 3.99,
     "edge_line": {"kind": "solid", "colour": "white", "width": 0.2},
     "centre_line": {"kind": "dashed", "colour": "white", "width": 0.15, "dash": 3.0, "gap": 6.0},
 }

@@ -123,7 +123,7 @@ class UdacityEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     `options={"s": "random", "offset": (-1, 1), "speed": (0, 10)}` gives the same start.
 
     ## Episode End
-    - Termination: the car's centre leaves the road surface (4.76 m from the centre line on the lake), or,
+    - Termination: the car's centre leaves the road surface (4.9 m from the centre line on the lake), or,
       with `stuck_seconds`, the car has not come 1 m further along the track for that long.
     - Truncation: `max_laps` laps are completed, or `max_seconds` have passed.
 

@@ -229,7 +229,7 @@ def test_the_default_reward_of_a_clean_metre_is_one():
 
 def test_leaving_the_road_terminates():
     env = blind()
-    env.reset(seed=0, options={"s": 300.0, "offset": 4.5, "heading_error": 0.5, "speed": 10.0})
+    env.reset(seed=0, options={"s": 300.0, "offset": 4.7, "heading_error": 0.5, "speed": 10.0})
     _, _, terminated, truncated, info = env.step(FORWARD)
     assert (terminated, truncated, info["end_reason"], info["offroad"]) == (True, False, "off_road", True)
 
@@ -338,7 +338,7 @@ def test_a_bad_argument_is_refused_with_what_would_be_right(arguments, error, sa
         ({"s": (1, 2, 3)}, "pair"),
         ({"speed": True}, "finite number"),
         ({"offset": math.nan}, "finite number"),
-        ({"offset": 9.0}, r"\[-4.76, 4.76\]"),
+        ({"offset": 9.0}, r"\[-4.9, 4.9\]"),
     ],
 )
 def test_a_bad_reset_option_is_refused(options, says):

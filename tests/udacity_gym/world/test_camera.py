@@ -76,10 +76,10 @@ def test_edge_lines_are_drawn_within_half_a_pixel_of_their_projection(lake, rig,
     image = rig.draw(pose, camera, "training").astype(float)
     yellowness = image[..., :2].mean(axis=2) - image[..., 2]
     row = camera_row(pose, camera, "training")
-    # The middle of the double line; along an image row its two stripes lie symmetrically.
-    middle = [lake.pose_at(s + ahead, side * 3.635) for ahead in np.linspace(2.0, 40.0, 800)]
+    # The middle of the inner of the double line's stripes, which is 0.126 m wide, and of the gap beside it.
+    middle = [lake.pose_at(s + ahead, side * 3.453) for ahead in np.linspace(2.0, 40.0, 800)]
     columns, rows = project(row, [(p.x, p.y, p.z) for p in middle])
-    beside = [lake.pose_at(s + ahead, side * 4.1) for ahead in np.linspace(2.0, 40.0, 800)]
+    beside = [lake.pose_at(s + ahead, side * 3.69) for ahead in np.linspace(2.0, 40.0, 800)]
     outer, outer_rows = project(row, [(p.x, p.y, p.z) for p in beside])
     errors = []
     for i in range(78, 112, 3):

@@ -45,7 +45,7 @@ def test_depth_of_the_flat_road_is_that_of_a_ray_and_a_plane(lake, size, degrees
     analytic = -(row[2] - pose.z) / rays(row, height, width, math.radians(degrees))[..., 2]
     road = (labels == Label.ROAD) & (depth < 60)
     assert road.mean() > 0.15
-    np.testing.assert_allclose(depth[road], analytic[road], rtol=2e-3)
+    np.testing.assert_allclose(depth[road], analytic[road], rtol=3e-3)
 
 
 def test_the_sky_is_as_far_as_depth_goes(rig, lake):
@@ -70,7 +70,7 @@ def test_markings_are_where_the_lines_are_in_the_world(rig, lake, s):
     points = row[:3] + depth[..., None] * rays(row, 160, 320)
     near = (depth < 40) & np.isin(labels, (Label.ROAD, Label.LANE_MARKING))
     middle = np.array([lake.locate(x, y).offset for x, y in points[near][:, :2]])
-    line = (np.abs(middle) > lake.lane_half_width - 0.49) & (np.abs(middle) < lake.lane_half_width)
+    line = (np.abs(middle) > lake.lane_half_width - 0.6) & (np.abs(middle) < lake.lane_half_width)
     bridge = 686 < s < 795
     found = labels[near] == Label.LANE_MARKING
     assert (found == (line & (not bridge))).mean() > 0.995

@@ -18,8 +18,10 @@ from udacity_gym.world.rendering.sampling import (
     BLUE,
     GREEN,
     RED,
+    bars_at,
     cell_of,
     channel,
+    dust_at,
     flag,
     painted,
     pattern,
@@ -50,8 +52,9 @@ from udacity_gym.world.scene.scene_arrays import (
 )
 from udacity_gym.world.scene.textures import ASPHALT, COBBLESTONES, GROUND
 
-SHOULDER_RED, SHOULDER_GREEN, SHOULDER_CALM = F(0.06), F(0.04), F(0.4)
-"""How much more red and green the asphalt outside the edge lines is, and how much less grainy."""
+SHOULDER_CALM, SHOULDER_LEAN = F(0.4), F(0.115)
+"""How much less grainy the asphalt outside the edge lines is; how much lighter it is for each unit by which
+the direction to the sun points across the road where it rises to a concrete kerb."""
 SKYLIGHT = F(1.055)
 """Brightness of a road in the shade, relative to its colour in diffuse light.
 
@@ -62,13 +65,20 @@ PIXEL_MARGIN = F(0.5)
 LINE_BLUR = F(0.55)
 """Share of a pixel's length over which edge lines are averaged across the road, too: graphics cards choose
 the halving of a texture by the longer side of a pixel."""
-GAP_FADE_FROM, GAP_FADE_BY = F(0.4), F(1.0)
-"""m of a pixel's length from where the gaps in edge lines fade, and the share per m."""
-BARS_FADE_FROM, BARS_FADE_BY = F(0.2), F(2.5)
-"""The same of the bars of the kerb, which fade into `Palette.far_bars`."""
+GAP_FADE_FROM, GAP_FADE_BY, GAP_FADE_MOST = F(0.4), F(1.0), F(0.6)
+"""m of a pixel's length from where the gaps in edge lines fade, the share per m, and the largest share."""
+BARS_FADE_FROM, BARS_FADE_BY = F(0.25), F(1.0)
+"""Bars in a pixel's length from where they fade into `Palette.far_bars`, and the share per bar; a red and a
+white one count as one."""
+BARS_DIM = F(0.75)
+"""Brightness of bars where the concrete kerb behind them is black: they lean towards the road, too."""
+FAR_BARS_LEAN = F(0.24)
+"""By how much far bars are lighter for each of 255 by which the concrete kerb is, which they blend with."""
 LEAST_UPRIGHT = F(0.12)
 """Least vertical^2 in `reflection`, a little less than with the lake's sun: limits the glare of a low sun."""
-KERB_BULGE, KERB_BULGE_PER_METRE, KERB_BULGE_WIDTH = F(0.75), F(0.6), F(0.8)
+DIRT_WIDTH = F(1.4)
+"""m across over which the dirt of a road that joins gets denser, around the outer side of the edge line."""
+KERB_BULGE, KERB_BULGE_PER_METRE, KERB_BULGE_WIDTH = F(0.88), F(0.55), F(1.0)
 """How strongly a concrete kerb's colour depends on the sun: at its foot, more per m above it, up to so
 many m."""
 FINE_TEXELS, FINE_FOOTPRINT, COARSE_TEXELS = F(12.0), F(14.0), F(1.5)
@@ -96,16 +106,15 @@ def step_up(distance: F, extent: F, edge: F) -> F:
 
 
 @inline
-def bars(s: F, extent: F, period: F) -> F:
-    """Share of a pixel's extent that lies in the first halves of a repeating period.
+def bars(place: F, extent: F) -> F:
+    """Share of a pixel's extent that lies in the first halves of bars; place and extent count bars.
 
-    Halves up to x add up to floor(x / period) * half + min(x modulo period, half); the share is the
-    difference of that between the pixel's two ends.
+    Halves up to x add up to floor(x) / 2 + min(x modulo 1, 1 / 2); the share is the difference of that
+    between the pixel's two ends.
     """
-    first, last = s - _HALF * extent, s + _HALF * extent
-    inverse, half = _ONE / period, _HALF * period
-    a, b = np.floor(first * inverse), np.floor(last * inverse)
-    return ((b - a) * half + min(last - b * period, half) - min(first - a * period, half)) / extent
+    first, last = place - _HALF * extent, place + _HALF * extent
+    a, b = np.floor(first), np.floor(last)
+    return ((b - a) * _HALF + min(last - b, _HALF) - min(first - a, _HALF)) / extent
 
 
 @inline
@@ -150,11 +159,8 @@ def reflection(gloss: Gloss, sun: Vector, ray: Vector, fall: F) -> tuple[F, F]:
 @kernel
 def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     """Colour the pixels of the road as if it were all asphalt; their share of ``road`` is 1."""
-    air, road, asphalt = (
-        unpack(Air, scene.air),
-        unpack(Road, scene.road),
-        unpack(Palette, scene.palette).asphalt,
-    )
+    air, road, palette = unpack(Air, scene.air), unpack(Road, scene.road), unpack(Palette, scene.palette)
+    asphalt, dirt, inverse_spacing = palette.asphalt, palette.dirt, _ONE / F(road.spacing)
     steps, sun = steps_of(block), air.sun
     s, d, along, across = scratch.s, scratch.d, scratch.along, scratch.across
     slope, span, covered, share = scratch.slope, scratch.span, scratch.covered, scratch.road
@@ -181,20 +187,26 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             diffuse, direct = reflection(gloss, sun, ray, slope[row, lane] - ray.z)
             reflections[row, lane] = diffuse + direct
             diffuse += grain
-            r, g = diffuse * colour.red + direct * sunlit.red, diffuse * colour.green + direct * sunlit.green
-            red[row, lane] = r * (_ONE + SHOULDER_RED * shoulder)
-            green[row, lane] = g * (_ONE + SHOULDER_GREEN * shoulder)
+            red[row, lane] = diffuse * colour.red + direct * sunlit.red
+            green[row, lane] = diffuse * colour.green + direct * sunlit.green
             blue[row, lane] = diffuse * colour.blue + direct * sunlit.blue
             share[row, lane] = _ONE
-        if scene.tints.shape[0] == 0:
-            continue
-        for e in range(LANES):
-            lane = np.uint64(e)
-            offset = min(max(d[row, lane], -_TINT_END), _TINT_END)
-            tint = scene.tints[index(np.int32((offset + _TINT_END) * _TINTS_PER_METRE + _HALF))]
-            red[row, lane] *= channel(tint, 0) * TINT_UNIT
-            green[row, lane] *= channel(tint, 8) * TINT_UNIT
-            blue[row, lane] *= channel(tint, 16) * TINT_UNIT
+        if scene.tints.shape[0] > 0:
+            for e in range(LANES):
+                lane = np.uint64(e)
+                offset = min(max(d[row, lane], -_TINT_END), _TINT_END)
+                tint = scene.tints[index(np.int32((offset + _TINT_END) * _TINTS_PER_METRE + _HALF))]
+                red[row, lane] *= channel(tint, 0) * TINT_UNIT
+                green[row, lane] *= channel(tint, 8) * TINT_UNIT
+                blue[row, lane] *= channel(tint, 16) * TINT_UNIT
+        first = dust_at(scene.dust, inverse_spacing, s[row, np.uint64(0)])
+        if first + dust_at(scene.dust, inverse_spacing, s[row, np.uint64(LANES - 1)]) > _ZERO:
+            for e in range(LANES):
+                lane = np.uint64(e)
+                dust = dust_at(scene.dust, inverse_spacing, s[row, lane])
+                red[row, lane] += dust * (dirt.red - red[row, lane])
+                green[row, lane] += dust * (dirt.green - green[row, lane])
+                blue[row, lane] += dust * (dirt.blue - blue[row, lane])
 
 
 @kernel
@@ -202,11 +214,13 @@ def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     """Put the edge lines and the kerbs on the road; ``road`` receives the share that is road or kerb."""
     road, palette = unpack(Road, scene.road), unpack(Palette, scene.palette)
     s, d, along, across = scratch.s, scratch.d, scratch.along, scratch.across
+    sines, cosines, sun = scratch.sines, scratch.cosines, unpack(Air, scene.air).sun
     span, covered, share = scratch.span, scratch.covered, scratch.road
     red, green, blue = scratch.red, scratch.green, scratch.blue
     inverse_spacing = _ONE / F(road.spacing)
     widest = _widest(road)
-    line, gap, concrete = palette.edge_line, palette.edge_line_gap, palette.concrete
+    gap, concrete, dirt = palette.edge_line_gap, palette.concrete, palette.dirt
+    inner, outer = palette.inner_stripe, palette.outer_stripe
     red_bar, white_bar, far_bars = palette.red_bar, palette.white_bar, palette.far_bars
     for i in range(block.bottom):
         row = np.uint64(i)
@@ -220,21 +234,36 @@ def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             r, g, b = red[row, lane], green[row, lane], blue[row, lane]
             distance = abs(offset)
             side = roadside(scene.sides, inverse_spacing, s[row, lane], np.int32(offset > _ZERO))
-            raised = flag(side, RAISED)
+            raised, lined = flag(side, RAISED), flag(side, LINED)
+            dirty = (_ONE - lined) * (_ONE - flag(side, COBBLED))
+
+            # The shoulder rises to the kerb: it leans towards the sun or away from it.
+            shoulder = step_up(distance, extent, road.line_outer) * raised
+            sun_right = sines[row, lane] * sun.x - cosines[row, lane] * sun.y
+            lean = _ONE - SHOULDER_LEAN * shoulder * (sun_right if offset > _ZERO else -sun_right)
+            r, g, b = r * lean, g * lean, b * lean
+
+            # Where a dirt road joins, its dirt lies on the edge of the road.
+            soiled = step_up(distance, DIRT_WIDTH, road.line_outer) * dirty
+            r += soiled * (dirt.red - r)
+            g += soiled * (dirt.green - g)
+            b += soiled * (dirt.blue - b)
 
             # The edge line: two stripes, and the darker asphalt between them.
-            lined = flag(side, LINED)
             wide = max(extent, min(length * LINE_BLUR, PIXEL_MARGIN))
-            faded = min(max((length - GAP_FADE_FROM) * GAP_FADE_BY, _ZERO), _ONE)
+            faded = min(max((length - GAP_FADE_FROM) * GAP_FADE_BY, _ZERO), GAP_FADE_MOST)
             dark = band(distance, wide, road.gap_inner, road.gap_outer) * (lined * (_ONE - faded))
             r *= _ONE + dark * (gap.red - _ONE)
             g *= _ONE + dark * (gap.green - _ONE)
             b *= _ONE + dark * (gap.blue - _ONE)
-            paint = band(distance, wide, road.line_inner, road.gap_inner)
-            paint = (paint + band(distance, wide, road.gap_outer, road.line_outer)) * lined
-            r += paint * (line.red - r)
-            g += paint * (line.green - g)
-            b += paint * (line.blue - b)
+            first = band(distance, wide, road.line_inner, road.gap_inner) * lined
+            second = band(distance, wide, road.gap_outer, road.line_outer) * lined
+            red_through = first * (inner.through.red - _ONE) + second * (outer.through.red - _ONE)
+            green_through = first * (inner.through.green - _ONE) + second * (outer.through.green - _ONE)
+            blue_through = first * (inner.through.blue - _ONE) + second * (outer.through.blue - _ONE)
+            r += r * red_through + first * inner.colour.red + second * outer.colour.red
+            g += g * green_through + first * inner.colour.green + second * outer.colour.green
+            b += b * blue_through + first * inner.colour.blue + second * outer.colour.blue
 
             # The kerb bulges: its top turns more to the sun, or away from it, than its foot.
             kerb = rgb(side)
@@ -247,20 +276,21 @@ def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             b += face * (concrete.blue + bulge * (kerb.blue - concrete.blue) - b)
 
             striped = band(distance, extent, road.bars_inner, road.bars_outer) * flag(side, STRIPED)
-            far = min(max((length - BARS_FADE_FROM) * BARS_FADE_BY, _ZERO), _ONE)
-            white = (_ONE - far) * bars(s[row, lane], length, road.bars_period)
+            place, density = bars_at(scene.bars, road.spacing, inverse_spacing, s[row, lane])
+            far = min(max((length * density - BARS_FADE_FROM) * BARS_FADE_BY, _ZERO), _ONE)
+            white = (_ONE - far) * bars(place, length * density)
             reddish = _ONE - far - white
-            red[row, lane] = r + striped * (
-                reddish * red_bar.red + white * white_bar.red + far * far_bars.red - r
-            )
-            green[row, lane] = g + striped * (
-                reddish * red_bar.green + white * white_bar.green + far * far_bars.green - g
-            )
-            blue[row, lane] = b + striped * (
-                reddish * red_bar.blue + white * white_bar.blue + far * far_bars.blue - b
-            )
-            outer = road.edge + raised * (road.kerb_top - road.edge)
-            share[row, lane] = _ONE - step_up(distance, extent, outer)
+            lit = BARS_DIM + (_ONE - BARS_DIM) * min(kerb.red / concrete.red, _ONE)
+            white, reddish = white * lit, reddish * lit
+            lean = far * (FAR_BARS_LEAN * (kerb.red - concrete.red))
+            bar_red = reddish * red_bar.red + white * white_bar.red + far * far_bars.red + lean
+            bar_green = reddish * red_bar.green + white * white_bar.green + far * far_bars.green + lean
+            bar_blue = reddish * red_bar.blue + white * white_bar.blue + far * far_bars.blue + lean
+            red[row, lane] = r + striped * (bar_red - r)
+            green[row, lane] = g + striped * (bar_green - g)
+            blue[row, lane] = b + striped * (bar_blue - b)
+            end = road.edge + raised * (road.kerb_top - road.edge)
+            share[row, lane] = _ONE - step_up(distance, extent, end)
 
 
 @kernel

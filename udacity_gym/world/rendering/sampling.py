@@ -230,6 +230,29 @@ def painted(paint: NDArray[np.float32], s: F) -> F:
 
 
 @inline
+def dust_at(dust: NDArray[np.float32], inverse_spacing: F, s: F) -> F:
+    """Share of the road that dirt covers at a position, see `SceneArrays.dust` and `roadside`."""
+    last = np.int32(dust.shape[0] - 1)
+    return dust[index(min(max(np.int32(s * inverse_spacing), np.int32(0)), last))]
+
+
+@inline
+def bars_at(table: NDArray[np.float32], spacing: F, inverse_spacing: F, s: F) -> tuple[F, F]:
+    """Red and white bars from the start of the lap to a position, and how many there are per m.
+
+    Args:
+        table: ``bars`` of `SceneArrays`.
+        spacing: m between samples of the centre line.
+        inverse_spacing: 1/m, samples of the centre line per m.
+        s: m along the track.
+    """
+    last = np.int32(table.shape[0] // 2 - 1)
+    sample = min(max(np.int32(s * inverse_spacing), np.int32(0)), last)
+    density = table[index(sample * np.int32(2) + np.int32(1))]
+    return table[index(sample * np.int32(2))] + (s - F(sample) * spacing) * density, density
+
+
+@inline
 def roadside(sides: NDArray[np.int32], inverse_spacing: F, s: F, right: np.int32) -> np.int32:
     """What is beside the road at a place: the bits `scene_arrays.LINED` and so on.
 

@@ -69,7 +69,6 @@ class Road(NamedTuple):
         line_inner, gap_inner, gap_outer, line_outer: an edge line's inner side, the inner and outer side of
             the gap between its two stripes, and its outer side. A single line has no gap.
         bars_inner, bars_outer: sides of the red and white bars.
-        bars_period: m, length of one red and one white bar.
         centre_inner, centre_outer: sides of the centre line's right-hand stripe; outer is 0 without a line.
         edge: edge of the road, where the concrete kerb begins.
         kerb_top: where the concrete kerb ends; the edge of the road without one.
@@ -86,7 +85,6 @@ class Road(NamedTuple):
     line_outer: F
     bars_inner: F
     bars_outer: F
-    bars_period: F
     centre_inner: F
     centre_outer: F
     edge: F
@@ -134,26 +132,41 @@ class Material(NamedTuple):
     gloss: Gloss
 
 
+class Paint(NamedTuple):
+    """A line on the asphalt; what is seen is ``colour + through * asphalt``.
+
+    Attributes:
+        colour: RGB of the paint times the share that is left of it.
+        through: shares of the asphalt that show through.
+    """
+
+    colour: Rgb
+    through: Rgb
+
+
 class Palette(NamedTuple):
     """Colours of the road.
 
     Attributes:
         asphalt, cobblestones: the two road surfaces.
-        edge_line: paint of the edge lines.
+        inner_stripe, outer_stripe: the two stripes of an edge line; a single line is an inner stripe.
         edge_line_gap: what lies between the two stripes of an edge line, relative to asphalt.
         red_bar, white_bar: the red and white kerb near by.
         far_bars: the red and white kerb where single bars can no longer be told apart.
+        dirt: what lies on a dusty road, and on the edge of the road where a dirt road joins.
         concrete: the concrete kerb where it faces across the direction to the sun.
         centre_line: paint of the centre line.
     """
 
     asphalt: Material
     cobblestones: Material
-    edge_line: Rgb
+    inner_stripe: Paint
+    outer_stripe: Paint
     edge_line_gap: Rgb
     red_bar: Rgb
     white_bar: Rgb
     far_bars: Rgb
+    dirt: Rgb
     concrete: Rgb
     centre_line: Rgb
 
@@ -250,6 +263,9 @@ class SceneArrays(NamedTuple):
         road: `Road`, packed.
         line: (samples * LINE_FIELDS,) float32, the centre-line table, columns `LINE_X` and so on.
         sides: (samples * 2,) int32, what is left and right of each sample, bits `LINED` and so on.
+        bars: (samples * 2,) float32, red and white bars from the start of the lap to each sample, one of each
+            counting as 1, and how many per m follow.
+        dust: (samples,) float32 in [0, 1], share of the road that dirt covers.
         paint: (n,) float32, m of paint on the centre line from the start to each position, every `PAINT_STEP`
             m from `PAINT_MARGIN` before the start to as much behind the end.
         palette: `Palette`, packed.
@@ -275,6 +291,8 @@ class SceneArrays(NamedTuple):
     road: NDArray[np.float32]
     line: NDArray[np.float32]
     sides: NDArray[np.int32]
+    bars: NDArray[np.float32]
+    dust: NDArray[np.float32]
     paint: NDArray[np.float32]
     palette: NDArray[np.float32]
     tints: NDArray[np.int32]

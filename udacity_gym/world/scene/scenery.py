@@ -44,6 +44,7 @@ from udacity_gym.world.scene.scene_arrays import (
     Gloss,
     Land,
     Material,
+    Paint,
     Palette,
     Road,
     SceneArrays,
@@ -52,23 +53,42 @@ from udacity_gym.world.scene.shadows import light_map, no_light, seen_from_afar
 from udacity_gym.world.scene.terrain import Grid
 from udacity_gym.world.scene.view_scene import for_views
 from udacity_gym.world.track.track import Track
-from udacity_gym.world.track.track_file import EDGE_LINE, Line, Road as RoadOfFile, Surroundings
+from udacity_gym.world.track.track_file import BARS, EDGE_LINE, Bars, Line, Road as RoadOfFile, Surroundings
 
-KERB_DEPTH, KERB_RISE = 0.74, 0.3
+KERB_DEPTH, KERB_RISE = 1.2, 0.3
 """m from the foot of the concrete kerb, at the edge of the road, to its top; its height."""
 LINE_WIDTH = 0.075
 """m, one of the two stripes of a double centre line."""
-STRIPE_SHARE = 0.22
+STRIPE_SHARE = 0.21
 """Share of a double edge line's width that each of its two stripes has."""
 PAINTS = {"yellow": (184.0, 172.0, 82.0), "white": (228.0, 226.0, 220.0)}
 """RGB of road markings."""
-STRIPES_INSIDE, STRIPES_CLEAR, STRIPES_PERIOD = 0.14, 0.04, 0.6
+WORN = {
+    "yellow": (
+        Paint(Rgb.of((149.0, 141.0, 66.0)), Rgb.of((0.43, 0.43, 0.43))),
+        Paint(Rgb.of((70.0, 63.0, 24.0)), Rgb.of((0.72, 0.72, 0.72))),
+    ),
+    "white": (
+        Paint(Rgb.of((145.0, 145.0, 143.0)), Rgb.of((0.43, 0.43, 0.43))),
+        Paint(Rgb.of((70.0, 70.0, 69.0)), Rgb.of((0.72, 0.72, 0.72))),
+    ),
+}
+"""Inner and outer stripe of a double edge line, whose paint is worn; the white one is a guess."""
+STRIPES_INSIDE, STRIPES_CLEAR = 0.23, 0.04
 """m: how far the red and white kerb reaches into the edge line, whose outer stripe it covers; how far it ends
-before the edge of the road; length of one red and one white bar."""
+before the edge of the road."""
+KERB_FACINGS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+KERB_COLOURS = (
+    (2.15, ((94, 105, 100), (127, 133, 124), (172, 172, 152), (224, 216, 184), (252, 248, 210))),
+    (5.03, ((110, 118, 111), (150, 153, 138), (200, 199, 174), (248, 245, 214), (253, 253, 236))),
+)
+"""Colour of the left and of the right concrete kerb by the heading of the road: the heading in rad, relative
+to the direction of the sun, at which the kerb is lightest, and RGB by the cosine of the angle from there."""
 ASPHALT_TEXELS, ASPHALT_TEXELS_ACROSS = 24.0, 48.0
 COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 64.0
 """Texels per m of the road's patterns, along the road and across it; cobblestones are 0.9 m long and 0.3 m
 wide."""
+BLACK = Rgb.of((0.0, 0.0, 0.0))
 
 
 def _asphalt(road: RoadOfFile | type[RoadOfFile]) -> Material:
@@ -85,11 +105,13 @@ PALETTE = Palette(
         F(0.29),
         Gloss(F(-0.36), F(0.56), F(0.17), F(0.265)),
     ),
-    edge_line=Rgb.of(PAINTS["yellow"]),
-    edge_line_gap=Rgb.of((0.62, 0.57, 0.52)),
-    red_bar=Rgb.of((240.0, 128.0, 112.0)),
-    white_bar=Rgb.of((254.0, 242.0, 216.0)),
-    far_bars=Rgb.of((250.0, 225.0, 196.0)),
+    inner_stripe=WORN["yellow"][0],
+    outer_stripe=WORN["yellow"][1],
+    edge_line_gap=Rgb.of((0.66, 0.61, 0.58)),
+    red_bar=Rgb.of((232.0, 103.0, 91.0)),
+    white_bar=Rgb.of((254.0, 246.0, 218.0)),
+    far_bars=Rgb.of((236.0, 206.0, 181.0)),
+    dirt=Rgb.of((170.0, 147.0, 109.0)),
     concrete=Rgb.of((165.0, 165.0, 152.0)),
     centre_line=Rgb.of(PAINTS["white"]),
 )
@@ -147,6 +169,8 @@ def _build(content: str) -> Scene:
             road=pack(_road(track)),
             line=_line(track).ravel(),
             sides=_sides(track, daylight).ravel(),
+            bars=_bars(track),
+            dust=_dust(track),
             paint=_paint(track),
             palette=pack(_palette(track)),
             tints=_tints(track.file.road),
@@ -201,7 +225,6 @@ def _road(track: Track) -> Road:
         line_outer=F(line),
         bars_inner=F(line - STRIPES_INSIDE),
         bars_outer=F(edge - STRIPES_CLEAR),
-        bars_period=F(STRIPES_PERIOD),
         centre_inner=F(middle_low),
         centre_outer=F(middle_high),
         edge=F(edge),
@@ -230,6 +253,21 @@ def _middle(line: Line | None) -> tuple[float, float]:
         return 0.0, 0.0
     half = 0.5 * line.width
     return (half - LINE_WIDTH if line.kind == "double" else 0.0), half
+
+
+def _bars(track: Track) -> NDArray[np.float32]:
+    """Red and white bars up to each sample, and how many per m follow, see `SceneArrays.bars`."""
+    knots = track.file.road.bars or (Bars(0.0, BARS),)
+    at, lengths = np.array(knots).T
+    density = 1.0 / np.interp(track.s + 0.5 * track.ds, at, lengths, period=track.length)
+    before = np.concatenate([[0.0], np.cumsum(density[:-1])]) * track.ds
+    return np.stack([before, density], axis=1).astype(np.float32).ravel()
+
+
+def _dust(track: Track) -> NDArray[np.float32]:
+    """Share of the road that dirt covers at each sample, see `SceneArrays.dust`."""
+    at, shares = np.array(track.file.road.dust or ((0.0, 0.0),)).T
+    return np.asarray(np.interp(track.s, at, shares, period=track.length), np.float32)
 
 
 def _paint(track: Track) -> NDArray[np.float32]:
@@ -273,9 +311,13 @@ def _decks(track: Track) -> NDArray[np.float32]:
 def _palette(track: Track) -> Palette:
     """The colours of road and markings, see `PALETTE`."""
     palette, road = PALETTE, track.file.road
+    inner = outer = Paint(Rgb.of(PAINTS[road.edge_line.colour]), BLACK)
+    if road.edge_line.kind == "double":
+        inner, outer = WORN[road.edge_line.colour]
     return palette._replace(
         asphalt=_asphalt(road),
-        edge_line=Rgb.of(PAINTS[road.edge_line.colour]),
+        inner_stripe=inner,
+        outer_stripe=outer,
         centre_line=Rgb.of(PAINTS[(road.centre_line or EDGE_LINE).colour]),
     )
 
@@ -330,17 +372,13 @@ def _roadside(track: Track) -> NDArray[np.int32]:
 
 
 def _kerb_colours(track: Track, daylight: Daylight) -> NDArray[np.int32]:
-    """Colour of the concrete kerb by its direction to the sun.
-
-    Fitted to recordings of the lake, by the kerb's direction to the sun, from -1 to 1.
-    """
-    dark, light = np.array([65.0, 80.0, 90.0]), np.array([255.0, 250.0, 228.0])
-    azimuth = daylight.sun[:2] / np.hypot(*daylight.sun[:2])
+    """Colour of the concrete kerbs by their direction to the sun, see `KERB_COLOURS`."""
+    azimuth = math.atan2(daylight.sun[1], daylight.sun[0])
     sides = []
-    for sign in (1.0, -1.0):  # the left kerb faces right, the right one left
-        facing = sign * (np.sin(track.heading) * azimuth[0] - np.cos(track.heading) * azimuth[1])
-        share = np.clip((190.0 + 125.0 * facing - dark[0]) / (light[0] - dark[0]), 0.0, 1.0)[:, None]
-        sides.append(pack_colours(dark + (light - dark) * share, np.zeros(len(share))))
+    for lightest, colours in KERB_COLOURS:
+        facing = np.cos(track.heading - azimuth - lightest)
+        channels = [np.interp(facing, KERB_FACINGS, channel) for channel in zip(*colours, strict=True)]
+        sides.append(pack_colours(np.stack(channels, axis=1), np.zeros(len(facing))))
     return np.stack(sides, axis=1)
 
 

@@ -19,7 +19,8 @@ from udacity_gym.errors import TrackError
 from udacity_gym.world.track.reader import RGB, Range, read
 
 FORMAT, VERSION = "udacity-gym-track", 2
-"""Version 1 has no `Line.dashes`, no `Road.tint`, no `Surroundings.shade` and no boards among the objects."""
+"""Version 1 has no `Line.dashes`, `Road.tint`, `Road.bars`, `Road.dust` or `Surroundings.shade`, and no
+boards among the objects."""
 READABLE = (1, VERSION)
 CLOSURE_TOLERANCE = 0.5
 """m by which the end of a loop may miss its start."""
@@ -111,6 +112,20 @@ class Tint(NamedTuple):
     blue: Annotated[float, Range(0.5, 1.5)]
 
 
+class Bars(NamedTuple):
+    """Length in m of one red and one white bar of kerbs at a position along the track."""
+
+    s: float
+    length: Annotated[float, Range(0.1, 20.0)]
+
+
+class Dust(NamedTuple):
+    """Share of the road that dirt covers at a position along the track."""
+
+    s: float
+    share: Annotated[float, Range(0.0, 1.0)]
+
+
 class LandPoint(NamedTuple):
     """A point of a profile: distance from the centre line in m, height above the road in m, cover."""
 
@@ -162,8 +177,10 @@ class Line:
     dashes: tuple[Interval, ...] = ()
 
 
-EDGE_LINE = Line("double", "yellow", 0.49)
+EDGE_LINE = Line("double", "yellow", 0.6)
 """The edge line of the lake."""
+BARS = 0.6
+"""m, length of one red and one white bar where a track file does not say."""
 
 
 class Gloss(NamedTuple):
@@ -205,6 +222,10 @@ class Road:
         sunlight: RGB of the sunlight that it throws back, relative to its colour.
         tint: how the colour of the asphalt changes across the road, from left to right. Between two entries
             it is interpolated; beyond the outer ones it stays.
+        bars: length of the red and white bars of kerbs along the lap. Between two entries it is interpolated,
+            also from the last one to the first; without entries it is `BARS` everywhere.
+        dust: share of the road that dirt covers along the lap, interpolated in the same way; without entries
+            there is none.
         crown: slope at the edges of the road, which is arched. Only the sunlight on it depends on it.
         edge_line: the line at ``lane_half_width``.
         centre_line: the line in the middle, if there is one.
@@ -221,6 +242,8 @@ class Road:
     gloss: Gloss = LAKE_GLOSS
     sunlight: Colour = (1.107, 0.991, 0.894)
     tint: tuple[Tint, ...] = ()
+    bars: tuple[Bars, ...] = ()
+    dust: tuple[Dust, ...] = ()
     crown: Annotated[float, Range(0.0, 0.5)] = 0.0
     edge_line: Line = EDGE_LINE
     centre_line: Line | None = None
@@ -457,8 +480,8 @@ class _Check:
 
     def file(self) -> None:
         track = self.track
-        self.road()
         self.segments()
+        self.road()
         self.elevation()
         for mode in MODES:
             pose: StartPose = getattr(track.start_poses, mode)
@@ -481,6 +504,15 @@ class _Check:
                 problem = f"the offset must rise from one to the next, got {tint.offset:g} after {before:g}"
                 self.refuse(f"road.tint[{i}]", problem)
             before = tint.offset
+        for name, entries in (("bars", road.bars), ("dust", road.dust)):
+            before = -math.inf
+            for i, (s, _) in enumerate(entries):
+                self.within(s, f"road.{name}[{i}]", 0.0, self.length)
+                if s <= before:
+                    self.refuse(
+                        f"road.{name}[{i}]", f"s must rise from one to the next, got {s:g} after {before:g}"
+                    )
+                before = s
         if road.edge_line.kind == "dashed":
             self.refuse("road.edge_line.kind", "must be one of solid, double, got 'dashed'")
         if road.edge_line is not EDGE_LINE:
