@@ -134,8 +134,8 @@ def train_ours(rows: Rows, args: Args, seed: int, folder: Path) -> NetworkPolicy
     config = TrainingConfig(
         epochs=args.epochs,
         loss="mse",  # what is pressed hard counts most: it is a bend
-        recovery_time=1.2,  # humans come back to the middle slowly,
-        augmentation=Augmentation(shift=0.3, turn=0.012),  # and wander by themselves
+        recovery_time=0.8,  # humans come back to the middle slowly,
+        augmentation=Augmentation(shift=0.3, turn=0.1),  # and hardly ever point away from the road
         balance=0.25,
         throttle="speed_control",
         target_speed=args.speed,

@@ -63,8 +63,8 @@ def clone_human(path: Path, folder: Path, seed: int, epochs: int) -> None:
         target_speed=15 * MPH,  # and drive with a controller that keeps this speed
         loss="mse",  # keys pressed in bends count most
         smoothing=1.0,  # keys are pressed and released: learn the mean over a second
-        recovery_time=1.2,  # humans come back to the middle slowly,
-        augmentation=Augmentation(shift=0.3, turn=0.012),  # and wander by themselves
+        recovery_time=0.8,  # humans come back to the middle slowly,
+        augmentation=Augmentation(shift=0.3, turn=0.1),  # and hardly ever point away from the road
         balance=0.25,
         folder=folder / f"person-seed{seed}",
     )

@@ -199,8 +199,8 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
                 red[row, lane] *= channel(tint, 0) * TINT_UNIT
                 green[row, lane] *= channel(tint, 8) * TINT_UNIT
                 blue[row, lane] *= channel(tint, 16) * TINT_UNIT
-        first = dust_at(scene.dust, inverse_spacing, s[row, np.uint64(0)])
-        if first + dust_at(scene.dust, inverse_spacing, s[row, np.uint64(LANES - 1)]) > _ZERO:
+        first, last = s[row, np.uint64(0)], s[row, np.uint64(LANES - 1)]
+        if max(first, last) > road.dust_from and min(first, last) < road.dust_to:
             for e in range(LANES):
                 lane = np.uint64(e)
                 dust = dust_at(scene.dust, inverse_spacing, s[row, lane])
@@ -211,16 +211,60 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
 
 @kernel
 def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
-    """Put the edge lines and the kerbs on the road; ``road`` receives the share that is road or kerb."""
+    """Put the edge lines on the road; ``road`` receives the share that is road or kerb."""
     road, palette = unpack(Road, scene.road), unpack(Palette, scene.palette)
     s, d, along, across = scratch.s, scratch.d, scratch.along, scratch.across
-    sines, cosines, sun = scratch.sines, scratch.cosines, unpack(Air, scene.air).sun
     span, covered, share = scratch.span, scratch.covered, scratch.road
     red, green, blue = scratch.red, scratch.green, scratch.blue
-    inverse_spacing = _ONE / F(road.spacing)
-    widest = _widest(road)
-    gap, concrete, dirt = palette.edge_line_gap, palette.concrete, palette.dirt
-    inner, outer = palette.inner_stripe, palette.outer_stripe
+    inverse_spacing, widest = _ONE / F(road.spacing), _widest(road)
+    gap, inner, outer = palette.edge_line_gap, palette.inner_stripe, palette.outer_stripe
+    for i in range(block.bottom):
+        row = np.uint64(i)
+        if covered[i] == 0 or span[row, LOW] > widest:
+            continue
+        if span[row, HIGH] < road.line_inner - PIXEL_MARGIN:
+            continue
+        for e in range(LANES):
+            lane = np.uint64(e)
+            offset, length, extent = d[row, lane], along[row, lane], across[row, lane]
+            r, g, b = red[row, lane], green[row, lane], blue[row, lane]
+            distance = abs(offset)
+            side = roadside(scene.sides, inverse_spacing, s[row, lane], np.int32(offset > _ZERO))
+            lined = flag(side, LINED)
+
+            # Two stripes, and the darker asphalt between them.
+            wide = max(extent, min(length * LINE_BLUR, PIXEL_MARGIN))
+            faded = min(max((length - GAP_FADE_FROM) * GAP_FADE_BY, _ZERO), GAP_FADE_MOST)
+            dark = band(distance, wide, road.gap_inner, road.gap_outer) * (lined * (_ONE - faded))
+            r *= _ONE + dark * (gap.red - _ONE)
+            g *= _ONE + dark * (gap.green - _ONE)
+            b *= _ONE + dark * (gap.blue - _ONE)
+            first = band(distance, wide, road.line_inner, road.gap_inner) * lined
+            second = band(distance, wide, road.gap_outer, road.line_outer) * lined
+            red_through = first * (inner.through.red - _ONE) + second * (outer.through.red - _ONE)
+            green_through = first * (inner.through.green - _ONE) + second * (outer.through.green - _ONE)
+            blue_through = first * (inner.through.blue - _ONE) + second * (outer.through.blue - _ONE)
+            red[row, lane] = r + r * red_through + first * inner.colour.red + second * outer.colour.red
+            green[row, lane] = (
+                g + g * green_through + first * inner.colour.green + second * outer.colour.green
+            )
+            blue[row, lane] = b + b * blue_through + first * inner.colour.blue + second * outer.colour.blue
+            end = road.edge + flag(side, RAISED) * (road.kerb_top - road.edge)
+            share[row, lane] = _ONE - step_up(distance, extent, end)
+
+
+@kernel
+def border(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
+    """Colour the road outside its lines: shoulders that lean, concrete kerbs, red and white bars, dirt."""
+    road, palette = unpack(Road, scene.road), unpack(Palette, scene.palette)
+    if road.bordered == _ZERO:
+        return
+    s, d, along, across = scratch.s, scratch.d, scratch.along, scratch.across
+    sines, cosines, sun = scratch.sines, scratch.cosines, unpack(Air, scene.air).sun
+    span, covered = scratch.span, scratch.covered
+    red, green, blue = scratch.red, scratch.green, scratch.blue
+    inverse_spacing, widest = _ONE / F(road.spacing), _widest(road)
+    concrete, dirt = palette.concrete, palette.dirt
     red_bar, white_bar, far_bars = palette.red_bar, palette.white_bar, palette.far_bars
     for i in range(block.bottom):
         row = np.uint64(i)
@@ -234,8 +278,7 @@ def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             r, g, b = red[row, lane], green[row, lane], blue[row, lane]
             distance = abs(offset)
             side = roadside(scene.sides, inverse_spacing, s[row, lane], np.int32(offset > _ZERO))
-            raised, lined = flag(side, RAISED), flag(side, LINED)
-            dirty = (_ONE - lined) * (_ONE - flag(side, COBBLED))
+            raised, kerb = flag(side, RAISED), rgb(side)
 
             # The shoulder rises to the kerb: it leans towards the sun or away from it.
             shoulder = step_up(distance, extent, road.line_outer) * raised
@@ -244,29 +287,13 @@ def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             r, g, b = r * lean, g * lean, b * lean
 
             # Where a dirt road joins, its dirt lies on the edge of the road.
+            dirty = (_ONE - flag(side, LINED)) * (_ONE - flag(side, COBBLED))
             soiled = step_up(distance, DIRT_WIDTH, road.line_outer) * dirty
             r += soiled * (dirt.red - r)
             g += soiled * (dirt.green - g)
             b += soiled * (dirt.blue - b)
 
-            # The edge line: two stripes, and the darker asphalt between them.
-            wide = max(extent, min(length * LINE_BLUR, PIXEL_MARGIN))
-            faded = min(max((length - GAP_FADE_FROM) * GAP_FADE_BY, _ZERO), GAP_FADE_MOST)
-            dark = band(distance, wide, road.gap_inner, road.gap_outer) * (lined * (_ONE - faded))
-            r *= _ONE + dark * (gap.red - _ONE)
-            g *= _ONE + dark * (gap.green - _ONE)
-            b *= _ONE + dark * (gap.blue - _ONE)
-            first = band(distance, wide, road.line_inner, road.gap_inner) * lined
-            second = band(distance, wide, road.gap_outer, road.line_outer) * lined
-            red_through = first * (inner.through.red - _ONE) + second * (outer.through.red - _ONE)
-            green_through = first * (inner.through.green - _ONE) + second * (outer.through.green - _ONE)
-            blue_through = first * (inner.through.blue - _ONE) + second * (outer.through.blue - _ONE)
-            r += r * red_through + first * inner.colour.red + second * outer.colour.red
-            g += g * green_through + first * inner.colour.green + second * outer.colour.green
-            b += b * blue_through + first * inner.colour.blue + second * outer.colour.blue
-
             # The kerb bulges: its top turns more to the sun, or away from it, than its foot.
-            kerb = rgb(side)
             face = step_up(distance, extent, road.edge) * raised
             bulge = KERB_BULGE + KERB_BULGE_PER_METRE * min(
                 max(distance - road.edge, _ZERO), KERB_BULGE_WIDTH
@@ -275,22 +302,33 @@ def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             g += face * (concrete.green + bulge * (kerb.green - concrete.green) - g)
             b += face * (concrete.blue + bulge * (kerb.blue - concrete.blue) - b)
 
-            striped = band(distance, extent, road.bars_inner, road.bars_outer) * flag(side, STRIPED)
+            red[row, lane], green[row, lane], blue[row, lane] = r, g, b
+        either = np.int32(0)  # what is left or right of either end of the row
+        for lane in (np.uint64(0), np.uint64(LANES - 1)):
+            either |= roadside(scene.sides, inverse_spacing, s[row, lane], np.int32(0))
+            either |= roadside(scene.sides, inverse_spacing, s[row, lane], np.int32(1))
+        if (either >> STRIPED) & np.int32(1) == np.int32(0):
+            continue
+        for e in range(LANES):
+            lane = np.uint64(e)
+            offset, length, extent = d[row, lane], along[row, lane], across[row, lane]
+            r, g, b = red[row, lane], green[row, lane], blue[row, lane]
+            side = roadside(scene.sides, inverse_spacing, s[row, lane], np.int32(offset > _ZERO))
+            kerb = rgb(side)
+            striped = band(abs(offset), extent, road.bars_inner, road.bars_outer) * flag(side, STRIPED)
             place, density = bars_at(scene.bars, road.spacing, inverse_spacing, s[row, lane])
             far = min(max((length * density - BARS_FADE_FROM) * BARS_FADE_BY, _ZERO), _ONE)
             white = (_ONE - far) * bars(place, length * density)
             reddish = _ONE - far - white
             lit = BARS_DIM + (_ONE - BARS_DIM) * min(kerb.red / concrete.red, _ONE)
             white, reddish = white * lit, reddish * lit
-            lean = far * (FAR_BARS_LEAN * (kerb.red - concrete.red))
-            bar_red = reddish * red_bar.red + white * white_bar.red + far * far_bars.red + lean
-            bar_green = reddish * red_bar.green + white * white_bar.green + far * far_bars.green + lean
-            bar_blue = reddish * red_bar.blue + white * white_bar.blue + far * far_bars.blue + lean
+            lighter = far * (FAR_BARS_LEAN * (kerb.red - concrete.red))
+            bar_red = reddish * red_bar.red + white * white_bar.red + far * far_bars.red + lighter
+            bar_green = reddish * red_bar.green + white * white_bar.green + far * far_bars.green + lighter
+            bar_blue = reddish * red_bar.blue + white * white_bar.blue + far * far_bars.blue + lighter
             red[row, lane] = r + striped * (bar_red - r)
             green[row, lane] = g + striped * (bar_green - g)
             blue[row, lane] = b + striped * (bar_blue - b)
-            end = road.edge + raised * (road.kerb_top - road.edge)
-            share[row, lane] = _ONE - step_up(distance, extent, end)
 
 
 @kernel

@@ -24,7 +24,16 @@ from udacity_gym.world.jit import LANES, F, cached_kernel, is_on_disk, kernel
 from udacity_gym.world.records import pack, unpack
 from udacity_gym.world.rendering.billboards import draw_cards, find_cards
 from udacity_gym.world.rendering.chase import light_lamps, shade_ground
-from udacity_gym.world.rendering.paint import cobble, finish, mark, mark_middle, paint_ground, pave, shine
+from udacity_gym.world.rendering.paint import (
+    border,
+    cobble,
+    finish,
+    mark,
+    mark_middle,
+    paint_ground,
+    pave,
+    shine,
+)
 from udacity_gym.world.rendering.polygons import draw_faces
 from udacity_gym.world.rendering.profile import cast_columns
 from udacity_gym.world.rendering.rays import Block, Projection
@@ -140,6 +149,7 @@ def _render(
             measure(block, scratch)
             pave(block, scene, scratch)
             mark(block, scene, scratch)
+            border(block, scene, scratch)
             mark_middle(block, scene, scratch)
             cobble(block, scene, scratch)
             paint_ground(block, scene, scratch)

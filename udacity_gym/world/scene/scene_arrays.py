@@ -73,6 +73,8 @@ class Road(NamedTuple):
         edge: edge of the road, where the concrete kerb begins.
         kerb_top: where the concrete kerb ends; the edge of the road without one.
         kerb_rise: m, height of the concrete kerb; 0 without one.
+        dust_from, dust_to: m along the track between which there is dirt on it; the first is larger without.
+        bordered: 1 where there are kerbs or dirt roads join, 0 where the road has nothing outside its lines.
         farthest_wall: the farthest wall of a bridge, 0 without bridges.
         asphalt_texels, asphalt_texels_across: texels of asphalt per m along the road and across it.
         cobble_texels, cobble_texels_across: texels of cobblestones per m along the road and across it.
@@ -90,6 +92,9 @@ class Road(NamedTuple):
     edge: F
     kerb_top: F
     kerb_rise: F
+    dust_from: F
+    dust_to: F
+    bordered: F
     farthest_wall: F
     asphalt_texels: F
     asphalt_texels_across: F

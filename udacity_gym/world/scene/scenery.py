@@ -217,6 +217,7 @@ def _road(track: Track) -> Road:
     low, inner, outer = _stripes(road.edge_line)
     middle_low, middle_high = _middle(road.centre_line)
     walls = np.concatenate([track.line.wall_left, track.line.wall_right])
+    dirty = track.s[_dust(track) > 0]
     farthest_wall = float(walls[np.isfinite(walls)].max(initial=0.0))
     return Road(
         line_inner=F(line - low),
@@ -230,6 +231,9 @@ def _road(track: Track) -> Road:
         edge=F(edge),
         kerb_top=F(edge + (KERB_DEPTH if road.kerb else 0.0)),
         kerb_rise=F(KERB_RISE if road.kerb else 0.0),
+        dust_from=F(dirty.min(initial=np.inf)),
+        dust_to=F(dirty.max(initial=-np.inf)),
+        bordered=F(road.kerb or any(entry.kind in ("kerb", "dirt_mouth") for entry in track.file.roadside)),
         farthest_wall=F(farthest_wall),
         asphalt_texels=F(ASPHALT_TEXELS),
         asphalt_texels_across=F(ASPHALT_TEXELS_ACROSS),
