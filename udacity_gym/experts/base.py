@@ -172,8 +172,8 @@ class Pivot(NamedTuple):
     heading_error: float
     behind: float
 
-    def inside(self, curvature: float) -> float:
-        """How far to the right of the root's way this point moves in a bend, m.
+    def path_shift(self, curvature: float) -> float:
+        """How far right of the path of the car's root the path of this point lies, m; negative in left bends.
 
         Args:
             curvature: of the bend, 1/m, positive to the left.
@@ -193,6 +193,9 @@ def pivot_at(
         heading_error: rad that the nose points right of the track.
         speed: m/s.
         car: parameters of the car.
+
+    Returns:
+        Where it is on the track.
     """
     behind = car.pivot(speed)
     back = s - behind * math.cos(heading_error) / max(0.3, 1.0 + track.curvature_at(s) * offset)

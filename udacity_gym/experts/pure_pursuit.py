@@ -127,7 +127,7 @@ class PurePursuit(LineFollower):
         there = start + max(self.min_lookahead, self.lookahead * speed)
         aside = pivot.offset + travelled * math.sin(pivot.heading_error)
         pose = track.pose_at(start, aside, pivot.heading_error)
-        goal = track.pose_at(there, reference + pivot.inside(track.curvature_at(there)))
+        goal = track.pose_at(there, reference + pivot.path_shift(track.curvature_at(there)))
         east, north = goal.x - pose.x, goal.y - pose.y
         left = -math.sin(pose.yaw) * east + math.cos(pose.yaw) * north
         return self.car.steering_along(2.0 * left / max(1e-6, east * east + north * north))

@@ -99,7 +99,7 @@ class Racing(LineFollower):
         travelled = speed * self.delay
         ahead = s + travelled / line.at(line.stretch, s)
         angle = pivot.heading_error - line.at(line.heading_error, s)
-        wanted = line.at(line.offset, s) + pivot.inside(line.at(line.curvature, s))
+        wanted = line.at(line.offset, s) + pivot.path_shift(line.at(line.curvature, s))
         aside = pivot.offset - wanted + travelled * math.sin(angle)
         curvature = line.at(line.curvature, ahead) + POSITION * aside + ANGLE * math.sin(angle)
         tightest = self.car.lateral_limit / max(1.0, speed * speed)

@@ -78,7 +78,9 @@ def test_lines_correct_a_first_pass_that_is_off():
         images.__getitem__, range(20), Way(np.arange(20.0), turned - turned[0], np.zeros(20)),
         true + np.array([0.0, 0.75, 0.0]),
     )  # fmt: skip
-    assert np.abs(aligned.offset - true[:, 1])[5:].max() < 0.2
+    assert np.abs(aligned.offset - true[:, 1])[5:].max() < 0.2, (
+        "the first pass, 0.75 m off, still pulls a little"
+    )
 
 
 @pytest.mark.parametrize(

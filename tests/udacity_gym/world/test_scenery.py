@@ -74,11 +74,13 @@ def test_roadside_bits_follow_the_track_file(lake):
 
 
 def test_kerbs_are_light_towards_the_sun_and_dark_away_from_it(lake):
-    red = scene_of(lake).arrays.sides.reshape(-1, 2) & 255
-    facing_east, facing_west = lake.index(520.0), lake.index(560.0)
-    assert red[facing_east, 1] < 120 or red[facing_west, 0] < 120
-    assert red.max() > 250
-    assert red.min() < 100
+    sides = scene_of(lake).arrays.sides.reshape(-1, 2)
+    red = sides & 255
+    for s in (520.0, 560.0):  # the road heads west-south-west, the sun is in the east
+        assert red[lake.index(s), 0] < 110
+        assert red[lake.index(s), 1] > 245
+    concrete = red[sides >> scene_arrays.RAISED & 1 == 1]
+    assert (concrete.min(), concrete.max()) == (94, 253)
 
 
 def test_plants_stand_on_dry_land_beside_the_road(lake):
@@ -184,7 +186,7 @@ def test_the_edge_line_is_drawn_where_the_file_puts_it(lane):
     assert right == pytest.approx(lane, abs=0.12)
 
 
-@pytest.mark.parametrize(("bars", "count"), [([], 5), ([[0.0, 0.3]], 10), ([[62.0, 0.5], [70.0, 0.5]], 6)])
+@pytest.mark.parametrize(("bars", "count"), [([], 5), ([[0.0, 0.3]], 10), ([[64.0, 0.2], [70.0, 0.5]], 8)])
 def test_red_and_white_bars_are_as_long_as_the_file_says(bars, count):
     kerb = {"kind": "kerb", "side": "right", "from": 20, "to": 140}
     along = np.arange(66.0, 69.0, 0.01)
@@ -207,6 +209,30 @@ def test_dirt_lies_on_a_dusty_road_and_where_a_dirt_road_joins():
     assert brown(dusty, 40.0, middle) == brown(clean, 40.0, middle)
     assert brown(joined, 12.0, edge) > brown(clean, 12.0, edge) + 15
     assert brown(joined, 12.0, edge[::-1]) == pytest.approx(brown(clean, 12.0, edge[::-1]), abs=3)
+
+
+def test_bars_leave_a_single_line_free():
+    kerb = {"kind": "kerb", "side": "right", "from": 20, "to": 140}
+    line = {"kind": "solid", "colour": "white", "width": 0.2}
+    plain, barred = (seen_across(oval(roadside, edge_line=line), ahead=8.0) for roadside in ([], [kerb]))
+    places = np.linspace(-8.0, 8.0, 401)
+    inside = (places > 3.7) & (places < 3.82)
+    np.testing.assert_array_equal(plain[inside], barred[inside])
+    assert (plain != barred)[(places > 4.1) & (places < 4.6)].any()
+
+
+def test_bars_and_dust_are_interpolated_around_the_lap():
+    ramp = [[0.0, 0.2], [100.0, 0.4], [oval().length, 0.8]]
+    track = oval(dust=ramp, bars=ramp)
+    dust = scene_of(track).arrays.dust
+    bars = scene_of(track).arrays.bars.reshape(-1, 2)[:, 1]
+    for s, value in ((50.0, 0.3), (100.0, 0.4), (track.length - 1.0, 0.8)):
+        assert dust[track.index(s)] == pytest.approx(value, abs=0.01)
+        assert 1 / bars[track.index(s)] == pytest.approx(value, abs=0.01)
+    gap = scene_of(oval(dust=[[100.0, 0.2], [track.length - 100.0, 0.6]])).arrays.dust
+    assert gap[0] == pytest.approx(0.4, abs=0.01)
+    last = scene_arrays.Road(*scene_of(oval(dust=[[0.0, 0.5]])).arrays.road)
+    assert last.dust_to >= track.length - 0.01
 
 
 @pytest.mark.parametrize(

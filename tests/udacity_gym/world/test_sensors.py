@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 
@@ -44,8 +45,11 @@ def test_depth_of_the_flat_road_is_that_of_a_ray_and_a_plane(lake, size, degrees
     row = camera_row(pose, camera, "autonomous")
     analytic = -(row[2] - pose.z) / rays(row, height, width, math.radians(degrees))[..., 2]
     road = (labels == Label.ROAD) & (depth < 60)
+    road = (
+        cv2.erode(road.astype(np.uint8), np.ones((3, 3), np.uint8)) == 1
+    )  # its last pixel may be on the kerb
     assert road.mean() > 0.15
-    np.testing.assert_allclose(depth[road], analytic[road], rtol=3e-3)
+    np.testing.assert_allclose(depth[road], analytic[road], rtol=2e-3)
 
 
 def test_the_sky_is_as_far_as_depth_goes(rig, lake):

@@ -199,7 +199,7 @@ def pave(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
                 red[row, lane] *= channel(tint, 0) * TINT_UNIT
                 green[row, lane] *= channel(tint, 8) * TINT_UNIT
                 blue[row, lane] *= channel(tint, 16) * TINT_UNIT
-        first, last = s[row, np.uint64(0)], s[row, np.uint64(LANES - 1)]
+        first, last = s[row, np.uint64(0)], s[row, np.uint64(LANES - 1)]  # s hardly turns back within a row
         if max(first, last) > road.dust_from and min(first, last) < road.dust_to:
             for e in range(LANES):
                 lane = np.uint64(e)
@@ -303,7 +303,8 @@ def border(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
             b += face * (concrete.blue + bulge * (kerb.blue - concrete.blue) - b)
 
             red[row, lane], green[row, lane], blue[row, lane] = r, g, b
-        either = np.int32(0)  # what is left or right of either end of the row
+        # Most roads have no bars: they are looked for left and right of either end of the row.
+        either = np.int32(0)
         for lane in (np.uint64(0), np.uint64(LANES - 1)):
             either |= roadside(scene.sides, inverse_spacing, s[row, lane], np.int32(0))
             either |= roadside(scene.sides, inverse_spacing, s[row, lane], np.int32(1))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -53,7 +54,15 @@ from udacity_gym.world.scene.shadows import light_map, no_light, seen_from_afar
 from udacity_gym.world.scene.terrain import Grid
 from udacity_gym.world.scene.view_scene import for_views
 from udacity_gym.world.track.track import Track
-from udacity_gym.world.track.track_file import BARS, EDGE_LINE, Bars, Line, Road as RoadOfFile, Surroundings
+from udacity_gym.world.track.track_file import (
+    BARS,
+    EDGE_LINE,
+    Bars,
+    Dust,
+    Line,
+    Road as RoadOfFile,
+    Surroundings,
+)
 
 KERB_DEPTH, KERB_RISE = 1.2, 0.3
 """m from the foot of the concrete kerb, at the edge of the road, to its top; its height."""
@@ -74,9 +83,9 @@ WORN = {
     ),
 }
 """Inner and outer stripe of a double edge line, whose paint is worn; the white one is a guess."""
-STRIPES_INSIDE, STRIPES_CLEAR = 0.23, 0.04
-"""m: how far the red and white kerb reaches into the edge line, whose outer stripe it covers; how far it ends
-before the edge of the road."""
+STRIPES_INSIDE, STRIPES_CLEAR = 0.38, 0.04
+"""Share of a double edge line's width that the red and white kerb covers, with its outer stripe; m that it
+ends before the edge of the road."""
 KERB_FACINGS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 KERB_COLOURS = (
     (2.15, ((94, 105, 100), (127, 133, 124), (172, 172, 152), (224, 216, 184), (252, 248, 210))),
@@ -224,7 +233,7 @@ def _road(track: Track) -> Road:
         gap_inner=F(line - inner),
         gap_outer=F(line - outer),
         line_outer=F(line),
-        bars_inner=F(line - STRIPES_INSIDE),
+        bars_inner=F(line - (STRIPES_INSIDE * low if road.edge_line.kind == "double" else 0.0)),
         bars_outer=F(edge - STRIPES_CLEAR),
         centre_inner=F(middle_low),
         centre_outer=F(middle_high),
@@ -232,7 +241,7 @@ def _road(track: Track) -> Road:
         kerb_top=F(edge + (KERB_DEPTH if road.kerb else 0.0)),
         kerb_rise=F(KERB_RISE if road.kerb else 0.0),
         dust_from=F(dirty.min(initial=np.inf)),
-        dust_to=F(dirty.max(initial=-np.inf)),
+        dust_to=F(dirty.max(initial=-np.inf) + track.ds),
         bordered=F(road.kerb or any(entry.kind in ("kerb", "dirt_mouth") for entry in track.file.roadside)),
         farthest_wall=F(farthest_wall),
         asphalt_texels=F(ASPHALT_TEXELS),
@@ -261,17 +270,25 @@ def _middle(line: Line | None) -> tuple[float, float]:
 
 def _bars(track: Track) -> NDArray[np.float32]:
     """Red and white bars up to each sample, and how many per m follow, see `SceneArrays.bars`."""
-    knots = track.file.road.bars or (Bars(0.0, BARS),)
-    at, lengths = np.array(knots).T
-    density = 1.0 / np.interp(track.s + 0.5 * track.ds, at, lengths, period=track.length)
+    lengths = _along(track, track.file.road.bars or (Bars(0.0, BARS),), track.s + 0.5 * track.ds)
+    density = 1.0 / lengths
     before = np.concatenate([[0.0], np.cumsum(density[:-1])]) * track.ds
     return np.stack([before, density], axis=1).astype(np.float32).ravel()
 
 
 def _dust(track: Track) -> NDArray[np.float32]:
     """Share of the road that dirt covers at each sample, see `SceneArrays.dust`."""
-    at, shares = np.array(track.file.road.dust or ((0.0, 0.0),)).T
-    return np.asarray(np.interp(track.s, at, shares, period=track.length), np.float32)
+    return _along(track, track.file.road.dust or (Dust(0.0, 0.0),), track.s).astype(np.float32)
+
+
+def _along(
+    track: Track, entries: Sequence[tuple[float, float]], s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Interpolate entries (s, value) along the lap, from the last one on to the first."""
+    first, last = entries[0], entries[-1]
+    around = [(last[0] - track.length, last[1]), *entries, (first[0] + track.length, first[1])]
+    at, values = np.array(around).T
+    return np.asarray(np.interp(s, at, values), np.float64)
 
 
 def _paint(track: Track) -> NDArray[np.float32]:

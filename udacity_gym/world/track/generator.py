@@ -56,7 +56,7 @@ _ATTEMPTS = 240
 _GENTLEST = 9.0  # the widest bends have so many times the radius of the sharpest
 _SHORTEST_ARC = 15.0  # m of a bend's sharpest arc, about
 _NARROW, _WIDE = 3.6, 7.0  # m, half the road's width
-_EDGE = 0.88  # m from the outer side of the edge line to the edge of the road, as on the lake
+_EDGE = 0.88  # m from the outer side of the edge line to the edge of the road, about as on the lake
 _KERBED = 1 / 45  # 1/m from which on bends have kerbs
 
 

@@ -367,7 +367,7 @@ class Track:
         return float(self.z[i] + rest * (self.z[(i + 1) % len(self.z)] - self.z[i]))
 
     def heading_at(self, s: float) -> float:
-        """Heading of the centre line at ``s``, counter-clockwise from east, rad; it does not wrap."""
+        """Heading at ``s``, rad counter-clockwise from east; it jumps by a full turn where the lap begins."""
         i = self.index(s)
         return float(self.heading[i] + (self.wrap(s) - self.s[i]) * self.curvature[i])
 
