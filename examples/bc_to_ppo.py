@@ -32,7 +32,7 @@ from udacity_gym.telemetry import CAMERAS
 
 EXPERT_SPEED = 7.0
 """m/s."""
-REWARDS = {"progress": 1.0, "off_lane": -3.0, "off_road": -50.0}
+REWARDS = {"progress": 1.0, "off_lane": -6.0, "off_road": -50.0}
 START = {"s": "random", "offset": (-1.0, 1.0), "heading_error": (-0.1, 0.1), "speed": (4.0, 12.0)}
 """Every episode begins somewhere else on the lap."""
 
