@@ -124,6 +124,12 @@ def _widest(road: Road) -> F:
 
 
 @inline
+def _misses_edges(low: F, high: F, road: Road) -> np.bool_:
+    """Whether a row, from ``low`` to ``high`` m from the centre line, shows no edge of the road."""
+    return (low > _widest(road)) | (high < road.line_inner - PIXEL_MARGIN)
+
+
+@inline
 def reflection(gloss: Gloss, sun: Vector, ray: Vector, fall: F) -> tuple[F, F]:
     """Brightness of a surface as seen from a direction: in diffuse light, and of the sunlight besides.
 
@@ -216,13 +222,11 @@ def mark(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     s, d, along, across = scratch.s, scratch.d, scratch.along, scratch.across
     span, covered, share = scratch.span, scratch.covered, scratch.road
     red, green, blue = scratch.red, scratch.green, scratch.blue
-    inverse_spacing, widest = _ONE / F(road.spacing), _widest(road)
+    inverse_spacing = _ONE / F(road.spacing)
     gap, inner, outer = palette.edge_line_gap, palette.inner_stripe, palette.outer_stripe
     for i in range(block.bottom):
         row = np.uint64(i)
-        if covered[i] == 0 or span[row, LOW] > widest:
-            continue
-        if span[row, HIGH] < road.line_inner - PIXEL_MARGIN:
+        if covered[i] == 0 or _misses_edges(span[row, LOW], span[row, HIGH], road):
             continue
         for e in range(LANES):
             lane = np.uint64(e)
@@ -263,14 +267,12 @@ def border(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
     sines, cosines, sun = scratch.sines, scratch.cosines, unpack(Air, scene.air).sun
     span, covered = scratch.span, scratch.covered
     red, green, blue = scratch.red, scratch.green, scratch.blue
-    inverse_spacing, widest = _ONE / F(road.spacing), _widest(road)
+    inverse_spacing = _ONE / F(road.spacing)
     concrete, dirt = palette.concrete, palette.dirt
     red_bar, white_bar, far_bars = palette.red_bar, palette.white_bar, palette.far_bars
     for i in range(block.bottom):
         row = np.uint64(i)
-        if covered[i] == 0 or span[row, LOW] > widest:
-            continue
-        if span[row, HIGH] < road.line_inner - PIXEL_MARGIN:
+        if covered[i] == 0 or _misses_edges(span[row, LOW], span[row, HIGH], road):
             continue
         for e in range(LANES):
             lane = np.uint64(e)

@@ -230,10 +230,15 @@ def painted(paint: NDArray[np.float32], s: F) -> F:
 
 
 @inline
+def _sample_at(count: int, inverse_spacing: F, s: F) -> np.int32:
+    """The sample of the centre line, of so many, at or just before a position."""
+    return min(max(np.int32(s * inverse_spacing), np.int32(0)), np.int32(count - 1))
+
+
+@inline
 def dust_at(dust: NDArray[np.float32], inverse_spacing: F, s: F) -> F:
     """Share of the road that dirt covers at a position, see `SceneArrays.dust` and `roadside`."""
-    last = np.int32(dust.shape[0] - 1)
-    return dust[index(min(max(np.int32(s * inverse_spacing), np.int32(0)), last))]
+    return dust[index(_sample_at(dust.shape[0], inverse_spacing, s))]
 
 
 @inline
@@ -246,8 +251,7 @@ def bars_at(table: NDArray[np.float32], spacing: F, inverse_spacing: F, s: F) ->
         inverse_spacing: 1/m, samples of the centre line per m.
         s: m along the track.
     """
-    last = np.int32(table.shape[0] // 2 - 1)
-    sample = min(max(np.int32(s * inverse_spacing), np.int32(0)), last)
+    sample = _sample_at(table.shape[0] // 2, inverse_spacing, s)
     density = table[index(sample * np.int32(2) + np.int32(1))]
     return table[index(sample * np.int32(2))] + (s - F(sample) * spacing) * density, density
 
@@ -262,6 +266,5 @@ def roadside(sides: NDArray[np.int32], inverse_spacing: F, s: F, right: np.int32
         s: m along the track.
         right: 1 for the right-hand side, 0 for the left.
     """
-    last = np.int32(sides.shape[0] // 2 - 1)
-    sample = min(max(np.int32(s * inverse_spacing), np.int32(0)), last)
+    sample = _sample_at(sides.shape[0] // 2, inverse_spacing, s)
     return sides[index(sample * np.int32(2) + right)]
