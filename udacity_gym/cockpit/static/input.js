@@ -40,6 +40,7 @@ addEventListener("click", (event) => { if (event.detail > 0) event.target.closes
 addEventListener("keyup", (event) => { if (pressed.delete(event.code)) send(true); });
 function letGo() { pressed.clear(); for (const name in pointers) pointers[name] = null; }
 addEventListener("blur", () => { letGo(); send(true); });
+addEventListener("disconnected", letGo);  // at once: the connection may be back before the next send
 document.addEventListener("visibilitychange", () => { if (document.hidden) { pressed.clear(); send(true); } });
 
 // A drag over an element: how far from where it began, in shares of its size.
@@ -110,7 +111,7 @@ function held() {
 }
 
 function send(changed = false) {
-  if (!state.online) letGo();  // what is held when the connection comes back must be pressed anew
+  if (!state.online) letGo();  // what is pressed meanwhile must be pressed anew, too
   const now = held(), text = JSON.stringify(now);
   changed = changed && text !== before;
   before = text;

@@ -127,6 +127,7 @@ export function connect() {
     state.closed = event.reason || null;
     for (const { reject } of requests.values()) reject(new Error("the connection was lost"));
     requests.clear();
+    dispatchEvent(new Event("disconnected"));
     announce();
     setTimeout(connect, retry);
     retry = Math.min(4000, retry * 2);
