@@ -312,7 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check(rows: Sequence[Mapping[str, Any]]) -> int:
-    """Whether DAgger falls less than half as often as cloning in the last two rounds.
+    """Whether DAgger falls less than half as often as cloning in the last two rounds, twice a lap at most.
 
     The check is of seed 0, where they fall 13 and 3 times in two laps: a margin, as falls are partly chance,
     and processors round differently. Of seeds 1 to 4, six rounds are too few for DAgger with the last.
@@ -324,7 +324,7 @@ def check(rows: Sequence[Mapping[str, Any]]) -> int:
         ends[method] = statistics.mean(v for i in (last - 1, last) for v in falls["lake", method, i])
     cloning, dagger = ends.values()
     print(f"\nlast two of {last} rounds: cloning {cloning:.1f} falls per lap, DAgger {dagger:.1f}")
-    return 0 if dagger < 0.5 * cloning else 1
+    return 0 if dagger <= 2.0 and dagger < 0.5 * cloning else 1
 
 
 if __name__ == "__main__":
