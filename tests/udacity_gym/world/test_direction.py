@@ -53,7 +53,8 @@ def test_every_place_has_its_coordinates_turned(s, offset, error):
 
 def test_bends_walls_and_slopes_are_turned():
     data = {**LAKE.data, "elevation": [[0.0, 0.0], [200.0, 20.0], [800.0, 0.0]]}
-    data["roadside"] = [{"kind": "bridge", "side": "left", "from": 686, "to": 795}]
+    bridge = {"kind": "bridge", "side": "left", "from": 686, "to": 795}
+    data["roadside"] = [{**bridge, "wall_offset": 5.0, "wall_offset_at_end": 6.0}]
     back = Track(data).reversed()
     assert LAKE.curvature_at(850.0) > 0.02
     assert back.curvature_at(LAKE.length - 850.0) < -0.02
@@ -61,6 +62,7 @@ def test_bends_walls_and_slopes_are_turned():
     on_bridge = np.isfinite(back.line.wall_right)
     assert back.s[on_bridge].min() == pytest.approx(LAKE.length - 795, abs=0.5)
     assert back.s[on_bridge].max() == pytest.approx(LAKE.length - 686, abs=1.0)
+    np.testing.assert_allclose(np.diff(back.line.wall_right[on_bridge]), -back.ds / 109.0)
     assert back.pose_at(LAKE.length - 100.0).pitch == pytest.approx(-Track(data).pose_at(100.0).pitch)
     gap = np.hypot(np.diff(back.x, append=back.x[0]), np.diff(back.y, append=back.y[0]))
     np.testing.assert_allclose(gap, back.ds, atol=2e-3)

@@ -14,13 +14,15 @@ from udacity_gym.world.scene.faces import FIELDS, box, face, ribbon
 from udacity_gym.world.scene.scene_arrays import Card
 from udacity_gym.world.scene.terrain import DECK_END, Grid
 from udacity_gym.world.track.track import Track
+from udacity_gym.world.track.track_file import Roadside
 
 _SIDES = {"left": (-1.0,), "right": (1.0,), "both": (-1.0, 1.0)}
-WALL_HEIGHT = 0.77
+WALL_HEIGHT = 0.7
 """m, the bridge's walls above the road."""
 _WALL_STEP = 4.0  # m, length of one face of a wall
-_WALL_THICKNESS = 0.35  # m
-_BLACK, _WALL_TOP = (2.0, 5.0, 8.0), (150.0, 152.0, 146.0)
+_WALL_THICKNESS = 1.8  # m
+_BLACK = (2.0, 5.0, 8.0)
+_WALL_INSIDE, _WALL_TOP, _WALL_END = (3.0, 6.0, 8.0), (153.0, 161.0, 150.0), (7.0, 16.0, 24.0)
 DECK_EDGE, DECK_RISE = 0.5, 0.02
 """m that a bridge's deck is wider than the road on each side, and that it lies above its approaches."""
 _DECK_DEPTH = 0.8  # m
@@ -166,7 +168,7 @@ def build(track: Track, grid: Grid, height: NDArray[np.float32]) -> NDArray[np.f
     for entry in track.file.roadside:
         if entry.kind == "bridge":
             for sign in _SIDES[entry.side]:
-                faces += _wall(track, entry.begin, entry.end, sign * entry.wall)
+                faces += _wall(track, entry, sign)
         elif entry.kind == "deck":
             faces += _deck(track, entry.begin, entry.end)
     pylons: list[tuple[float, float, float]] = []
@@ -197,17 +199,20 @@ def _ground(grid: Grid, height: NDArray[np.float32], x: float, y: float) -> floa
     return float(height[i, j])
 
 
-def _wall(track: Track, begin: float, end: float, offset: float) -> Iterable[NDArray[np.float32]]:
-    stations = np.linspace(begin, end, max(2, math.ceil((end - begin) / _WALL_STEP) + 1))
+def _wall(track: Track, bridge: Roadside, sign: float) -> Iterable[NDArray[np.float32]]:
+    length = bridge.end - bridge.begin
+    stations = np.linspace(bridge.begin, bridge.end, max(2, math.ceil(length / _WALL_STEP) + 1))
     base = np.array([track.elevation_at(s) for s in stations])
-    inner = np.array([_beside(track, s, offset) for s in stations])
-    outer = np.array([_beside(track, s, offset + math.copysign(_WALL_THICKNESS, offset)) for s in stations])
-    yield from ribbon(inner[:, 0], inner[:, 1], base - 0.05, base + WALL_HEIGHT, _BLACK)
+    inner, outer = (
+        np.array([_beside(track, s, sign * offset) for s, offset in zip(stations, offsets, strict=True)])
+        for offsets in (bridge.wall_at(stations), bridge.wall_at(stations) + _WALL_THICKNESS)
+    )
+    yield from ribbon(inner[:, 0], inner[:, 1], base - 0.05, base + WALL_HEIGHT, _WALL_INSIDE)
     yield from ribbon(outer[:, 0], outer[:, 1], base - 0.3, base + WALL_HEIGHT, _BLACK)
     for k in (0, -1):
         ends = np.array([inner[k], outer[k]])
         low, high = np.full(2, base[k] - 0.3), np.full(2, base[k] + WALL_HEIGHT)
-        yield from ribbon(ends[:, 0], ends[:, 1], low, high, _BLACK)
+        yield from ribbon(ends[:, 0], ends[:, 1], low, high, _WALL_END)
     top = base + WALL_HEIGHT
     for k in range(len(stations) - 1):
         yield face(
@@ -217,7 +222,7 @@ def _wall(track: Track, begin: float, end: float, offset: float) -> Iterable[NDA
                 (*outer[k + 1], top[k + 1]),
                 (*outer[k], top[k]),
             ],
-            _BLACK,
+            _WALL_TOP,
         )
 
 

@@ -94,8 +94,8 @@ KERB_COLOURS = (
 """Colour of the left and of the right concrete kerb by the heading of the road: the heading in rad, relative
 to the direction of the sun, at which the kerb is lightest, and RGB by the cosine of the angle from there."""
 ASPHALT_TEXELS, ASPHALT_TEXELS_ACROSS = 24.0, 48.0
-COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 32.0, 64.0
-"""Texels per m of the road's patterns, along the road and across it; cobblestones are 0.9 m long and 0.3 m
+COBBLE_TEXELS, COBBLE_TEXELS_ACROSS = 28.0, 76.0
+"""Texels per m of the road's patterns, along the road and across it; cobblestones are 0.48 m long and 0.24 m
 wide."""
 BLACK = Rgb.of((0.0, 0.0, 0.0))
 
@@ -111,7 +111,7 @@ PALETTE = Palette(
     cobblestones=Material(
         Rgb.of((132.4, 118.1, 106.7)),
         Rgb.of((133.6, 126.8, 103.9)),
-        F(0.29),
+        F(0.35),
         Gloss(F(-0.36), F(0.56), F(0.17), F(0.265)),
     ),
     inner_stripe=WORN["yellow"][0],

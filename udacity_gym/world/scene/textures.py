@@ -6,6 +6,7 @@ with its halvings (mipmaps, Williams 1983) in one array twice as wide as high.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ SIZE = TEXELS * STRIDE
 """Elements of that array."""
 ASPHALT, COBBLESTONES, GROUND = 0, SIZE, 2 * SIZE
 """Index of each pattern's first texel in `SceneArrays.textures`."""
+_STONES = 144  # kinds of cobblestones; with another number, the pattern of the ground would be another
 
 
 def pyramid(tile: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -60,26 +62,36 @@ def coloured_noise(rng: np.random.Generator, exponent: float, largest: float) ->
     return normal
 
 
-def cobblestones(rng: np.random.Generator, columns: int = 16, rows: int = 9) -> NDArray[np.float64]:
+def cobblestones(rng: np.random.Generator, columns: int = 19, rows: int = 14) -> NDArray[np.float64]:
     """A tile of stones in shifted rows with light joints, standard deviation 1.
+
+    The stones are the cells of points in a grid that are moved by chance (Worley 1996). They are nearly
+    rectangles, as distances are measured by the fourth powers.
 
     Args:
         rng: source of randomness.
-        columns: stones in a row (across the road).
-        rows: rows of stones (along the road).
+        columns: stones in a row (along the road).
+        rows: rows of stones (across the road), an even number.
     """
     y, x = np.mgrid[0:TEXELS, 0:TEXELS] / TEXELS
-    wobble = 0.17 * coloured_noise(rng, 1.2, 40.0)
-    v = y * rows + 0.5 * wobble
-    row = np.floor(v).astype(int)
-    widths = rng.uniform(-0.16, 0.16, (rows, columns))
-    u = x * columns + 0.5 * (row % 2) + wobble
-    u += widths[row % rows, np.floor(u).astype(int) % columns]
-    column = np.floor(u).astype(int)
-    edge = np.minimum(np.minimum(u - column, column + 1 - u) * 1.0, np.minimum(v - row, row + 1 - v))
-    joint = np.clip(1.0 - edge / 0.14, 0.0, 1.0)
-    stone = rng.normal(0.0, 0.25, (rows, columns))[row % rows, column % columns]
-    tile = 1.1 * joint + stone + 0.22 * coloured_noise(rng, 0.6, 60.0)
+    wobble = 0.04 * coloured_noise(rng, 1.2, 40.0)
+    u, v = x * columns + wobble, y * rows + wobble.T
+    moves, tones = rng.uniform(-0.35, 0.35, _STONES), rng.normal(0.0, 0.3, _STONES)
+    nearest, second = np.full(x.shape, np.inf), np.full(x.shape, np.inf)
+    tone = np.zeros(x.shape)
+    for row_step, column_step in itertools.product((-1, 0, 1), repeat=2):
+        row = np.floor(v).astype(int) + row_step
+        shift = 0.5 * (row % 2)
+        column = np.floor(u - shift).astype(int) + column_step
+        kind = row % rows * columns + column % columns
+        along = u - shift - column - 0.5 - moves[kind % _STONES]
+        across = v - row - 0.5 - moves[(5 * kind + 7) % _STONES]
+        distance = (along**4 + across**4) ** 0.25
+        tone = np.where(distance < nearest, tones[kind % _STONES], tone)
+        second = np.minimum(second, np.maximum(distance, nearest))
+        nearest = np.minimum(nearest, distance)
+    joint = np.clip(1.6 - 6.0 * (second - nearest), 0.0, 1.0)
+    tile = (1.0 - joint) * (tone + 0.2 * coloured_noise(rng, 0.6, 60.0)) + 1.6 * joint
     tile -= tile.mean()
     normal: NDArray[np.float64] = tile / tile.std()
     return normal

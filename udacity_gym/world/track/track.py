@@ -344,7 +344,8 @@ class Track:
         distance = np.full(len(self.s), np.inf)
         for entry in self.file.roadside:
             if entry.kind == "bridge" and entry.side in (side, "both"):
-                distance[(self.s >= entry.begin) & (self.s < entry.end)] = entry.wall
+                inside = (self.s >= entry.begin) & (self.s < entry.end)
+                distance[inside] = entry.wall_at(self.s[inside])
         return distance
 
     def wrap(self, s: float) -> float:

@@ -31,7 +31,7 @@ NARROWEST, WIDEST = 1.0, 7.0
 NEAREST_WALL, FARTHEST_WALL = 1.5, 7.99
 """m from the centre line to a bridge's wall: the car fits between, and the ground is level up to there."""
 BRIDGE_WALL = 5.85
-"""m from the centre line to the inner face of the lake's bridge walls."""
+"""m from the centre line to the inner face of a bridge's walls by default."""
 LEVEL_DECK = 0.05
 """Greatest change of the road's height on a deck in m."""
 FARTHEST = 220.0
@@ -254,7 +254,9 @@ class Roadside:
     """What differs along the road between two positions.
 
     Attributes:
-        wall_offset: from the centre line to the inner face of a bridge's walls; None without a bridge.
+        wall_offset: from the centre line to the inner face of a bridge's walls where it begins; None without
+            a bridge.
+        wall_offset_at_end: the same where it ends, walls are straight; None: as where it begins.
     """
 
     kind: Literal["kerb", "bridge", "dirt_mouth", "deck"]
@@ -262,11 +264,13 @@ class Roadside:
     begin: float
     end: float
     wall_offset: Annotated[float, Range(NEAREST_WALL, FARTHEST_WALL)] | None = None
+    wall_offset_at_end: Annotated[float, Range(NEAREST_WALL, FARTHEST_WALL)] | None = None
 
-    @property
-    def wall(self) -> float:
-        """``wall_offset``, or that of the lake's bridge."""
-        return BRIDGE_WALL if self.wall_offset is None else self.wall_offset
+    def wall_at(self, s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Metres from the centre line to the inner face of a bridge's walls, at positions along it."""
+        begin = BRIDGE_WALL if self.wall_offset is None else self.wall_offset
+        end = begin if self.wall_offset_at_end is None else self.wall_offset_at_end
+        return np.interp(s, (self.begin, self.end), (begin, end))
 
 
 @dataclass(frozen=True)
@@ -577,8 +581,9 @@ class _Check:
         self.stretch(entry, path)
         if entry.kind == "deck":
             self.deck(entry, path)
-        if entry.wall_offset is not None and entry.kind != "bridge":
-            self.refuse(path, f"only a bridge has a 'wall_offset', not a {entry.kind}")
+        for name in ("wall_offset", "wall_offset_at_end"):
+            if getattr(entry, name) is not None and entry.kind != "bridge":
+                self.refuse(path, f"only a bridge has a {name!r}, not a {entry.kind}")
 
     def deck(self, entry: Roadside, path: str) -> None:
         """What carries the road over something is one straight and level slab."""
