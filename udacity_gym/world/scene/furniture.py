@@ -22,7 +22,9 @@ WALL_HEIGHT = 0.7
 _WALL_STEP = 4.0  # m, length of one face of a wall
 _WALL_THICKNESS = 1.8  # m
 _BLACK = (2.0, 5.0, 8.0)
-_WALL_INSIDE, _WALL_TOP, _WALL_END = (3.0, 6.0, 8.0), (153.0, 161.0, 150.0), (7.0, 16.0, 24.0)
+_WALL_INSIDE = {-1.0: (1.0, 1.0, 2.0), 1.0: (5.0, 12.0, 15.0)}  # of the left one and of the right one
+_WALL_TOP = {-1.0: (147.0, 155.0, 148.0), 1.0: (159.0, 167.0, 153.0)}
+_WALL_END = (7.0, 16.0, 24.0)
 DECK_EDGE, DECK_RISE = 0.5, 0.02
 """m that a bridge's deck is wider than the road on each side, and that it lies above its approaches."""
 _DECK_DEPTH = 0.8  # m
@@ -207,7 +209,7 @@ def _wall(track: Track, bridge: Roadside, sign: float) -> Iterable[NDArray[np.fl
         np.array([_beside(track, s, sign * offset) for s, offset in zip(stations, offsets, strict=True)])
         for offsets in (bridge.wall_at(stations), bridge.wall_at(stations) + _WALL_THICKNESS)
     )
-    yield from ribbon(inner[:, 0], inner[:, 1], base - 0.05, base + WALL_HEIGHT, _WALL_INSIDE)
+    yield from ribbon(inner[:, 0], inner[:, 1], base - 0.05, base + WALL_HEIGHT, _WALL_INSIDE[sign])
     yield from ribbon(outer[:, 0], outer[:, 1], base - 0.3, base + WALL_HEIGHT, _BLACK)
     for k in (0, -1):
         ends = np.array([inner[k], outer[k]])
@@ -222,7 +224,7 @@ def _wall(track: Track, bridge: Roadside, sign: float) -> Iterable[NDArray[np.fl
                 (*outer[k + 1], top[k + 1]),
                 (*outer[k], top[k]),
             ],
-            _WALL_TOP,
+            _WALL_TOP[sign],
         )
 
 

@@ -109,10 +109,10 @@ def _asphalt(road: RoadOfFile | type[RoadOfFile]) -> Material:
 PALETTE = Palette(
     asphalt=_asphalt(RoadOfFile),
     cobblestones=Material(
-        Rgb.of((132.4, 118.1, 106.7)),
-        Rgb.of((133.6, 126.8, 103.9)),
+        Rgb.of((135.1, 121.4, 108.9)),
+        Rgb.of((144.6, 135.5, 111.5)),
         F(0.35),
-        Gloss(F(-0.36), F(0.56), F(0.17), F(0.265)),
+        Gloss(F(-0.292), F(0.988), F(0.151), F(0.215)),
     ),
     inner_stripe=WORN["yellow"][0],
     outer_stripe=WORN["yellow"][1],
