@@ -1,8 +1,9 @@
 """Models that others trained on Udacity's own simulator, judged in the embedded one.
 
 What such a model can do in Udacity's simulator, it should be able to do here. Each Keras model of a folder
-drives one lap of each track from the start of the autonomous mode, with the throttle law of its author. When
-the car's centre leaves the road, it is put back, and that is a departure:
+drives one lap of each track from the start of the autonomous mode, with the throttle law of its author. It
+gets images after JPEG, as Udacity's simulator sends them. When the car's centre leaves the road, it is put
+back, and that is a departure:
 
     python benchmarks/foreign_models.py models --laws benchmarks/foreign_laws.json --output foreign-models
 
@@ -19,14 +20,16 @@ ones are uncertain (offset, heading and pitch, independent for each frame):
 
 ``NAME.policy.json`` beside ``NAME.h5`` describes how its author prepared images, see docs/adapters.md. The
 file of --laws has throttle laws by the name of the model, ``{"NAME": {"law": "pi", "target_speed": 4.02}}``,
-as the "throttle_law" of descriptions has them; a model without one keeps the speed of its description.
+as the "throttle_law" of descriptions has them; a model without one keeps the speed of its description. A file
+that can't be read is named, and the others go on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -44,6 +47,7 @@ from algorithms.adapters.keras import SUFFIXES, KerasPolicy, load_keras
 from algorithms.training.augment import Geometry, warp
 from udacity_gym import ENV_ID
 from udacity_gym.conditions import NAMED
+from udacity_gym.errors import UdacityGymError
 from udacity_gym.evaluation import Evaluation, correlation, evaluate
 from udacity_gym.files import write_whole
 from udacity_gym.recording import open_recording
@@ -81,6 +85,22 @@ def load_model(path: Path, laws: Mapping[str, Any]) -> KerasPolicy:
         description = {**description, "throttle_law": laws[path.stem]}
         description.pop("target_speed", None)
     return load_keras(path, description)
+
+
+def read_models(paths: Sequence[Path], laws: Mapping[str, Any]) -> Iterator[tuple[str, KerasPolicy]]:
+    """Names and models, one after the other; says which files can't be read, and leaves them out."""
+    for path in paths:
+        model = _read(path, laws)
+        if model is not None:
+            yield path.stem, model
+
+
+def _read(path: Path, laws: Mapping[str, Any]) -> KerasPolicy | None:
+    try:
+        return load_model(path, laws)
+    except (UdacityGymError, OSError, ValueError) as error:
+        print(f"{path.name} is left out: {error}", file=sys.stderr)
+        return None
 
 
 @dataclass(frozen=True)
@@ -150,8 +170,14 @@ TITLES = (
 def drive_lap(
     model: str, policy: KerasPolicy, track: str, conditions: str = "clear", max_seconds: float | None = None
 ) -> Drive:
-    """Drive one lap of a track from the start of the autonomous mode."""
-    env = gymnasium.make(ENV_ID, track=track, conditions=conditions, disable_env_checker=True)
+    """Drive one lap of a track from the start of the autonomous mode, on images after JPEG."""
+    env = gymnasium.make(
+        ENV_ID,
+        track=track,
+        conditions=conditions,
+        simulator_options={"jpeg": True},
+        disable_env_checker=True,
+    )
     try:
         return Drive.of(model, evaluate(policy, env, laps=1, intervene="road", max_seconds=max_seconds))
     finally:
@@ -217,8 +243,8 @@ def compare(
     return [Likeness.of(*(values[part] for values in steering)) for part in parts]
 
 
-def open_loop(options: argparse.Namespace, models: Sequence[Path]) -> list[dict[str, Any]]:
-    """Compare each model's steering on real and drawn images; prints a row for each."""
+def open_loop(options: argparse.Namespace, models: Sequence[Path]) -> None:
+    """Compare each model's steering on real and drawn images; prints a row for each, and their mean."""
     track = Track.load(options.track[0])
     poses = options.output / f"{track.name}-poses.npz"
     episode = open_recording(options.open_loop).episodes[0]
@@ -237,13 +263,35 @@ def open_loop(options: argparse.Namespace, models: Sequence[Path]) -> list[dict[
     )
     print("correlation of steering on real and drawn images / ceiling, by s in m\n")
     print(markdown(["model", "all", *(f"{edges[k]:.0f}-{edges[k + 1]:.0f}" for k in used)]))
-    results = []
-    for path in models:
-        alike, *ranges = compare(load_model(path, {}), real, drawn, moved, s, edges)
-        print(markdown_row([path.stem, alike, *(ranges[k] for k in used)]), flush=True)
+    results: list[dict[str, Any]] = []
+    for name, model in read_models(models, {}):
+        alike, *ranges = compare(model, real, drawn, moved, s, edges)
+        print(markdown_row([name, alike, *(ranges[k] for k in used)]), flush=True)
         by_range = {f"{edges[k]:.0f}": vars(ranges[k]) for k in used}
-        results.append({"model": path.stem, "track": track.name, **vars(alike), "ranges": by_range})
-    return results
+        results.append({"model": name, "track": track.name, **vars(alike), "ranges": by_range})
+        save(options.output / f"open-loop-{track.name}.json", results)
+    if results:
+        mean = (np.mean([result[key] for result in results]) for key in ("correlation", "ceiling"))
+        print(markdown_row(["mean", " / ".join(f"{value:.2f}" for value in mean), *("" for _ in used)]))
+
+
+def drive_laps(options: argparse.Namespace, models: Sequence[Path]) -> None:
+    """Let each model drive a lap of each track; prints a row for each."""
+    laws = {} if options.laws is None else json.loads(options.laws.read_text(encoding="utf-8"))
+    file = "drives.json" if options.conditions == "clear" else f"drives-{options.conditions}.json"
+    print(markdown(TITLES))
+    results: list[dict[str, Any]] = []
+    for name, model in read_models(models, laws):
+        for track in options.track:
+            lap = drive_lap(name, model, track, options.conditions)
+            print(lap.row(), flush=True)
+            results.append(vars(lap))
+            save(options.output / file, results)
+
+
+def save(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write what there is so far, so that an interruption loses nothing."""
+    write_whole(path, json.dumps(results, indent=1) + "\n")
 
 
 def main() -> None:
@@ -269,20 +317,9 @@ def main() -> None:
     models = find_models(options.folder, options.models)
     options.output.mkdir(parents=True, exist_ok=True)
     if options.open_loop is not None:
-        results = open_loop(options, models)
-        name = f"open-loop-{options.track[0]}.json"
+        open_loop(options, models)
     else:
-        laws = {} if options.laws is None else json.loads(options.laws.read_text(encoding="utf-8"))
-        print(markdown(TITLES))
-        results = []
-        for path in models:
-            policy = load_model(path, laws)
-            for track in options.track:
-                lap = drive_lap(path.stem, policy, track, options.conditions)
-                print(lap.row(), flush=True)
-                results.append(vars(lap))
-        name = "drives.json" if options.conditions == "clear" else f"drives-{options.conditions}.json"
-    write_whole(options.output / name, json.dumps(results, indent=1) + "\n")
+        drive_laps(options, models)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Models that others trained on Udacity's own simulator drive in the embedded one."""
 
 import json
+import shutil
 from pathlib import Path
 
 import fidelity
@@ -77,6 +78,17 @@ def test_the_models_of_a_folder_are_found_and_get_their_laws() -> None:
         benchmark.find_models(OURS, ["missing"])
     with pytest.raises(SystemExit, match="has no Keras model"):
         benchmark.find_models(ROOT / "benchmarks")
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.h5").write_bytes(b"no model")
+    shutil.copy(OURS / "keras2_functional.h5", tmp_path / "b.h5")
+    (tmp_path / "b.policy.json").write_text('{"preprocessing": {"scale": 1}}')
+    models = list(benchmark.read_models(benchmark.find_models(tmp_path), {}))
+    assert [name for name, _ in models] == ["b"]
+    assert "a.h5 is left out: " in capsys.readouterr().err
 
 
 def test_every_law_of_the_file_is_one() -> None:
