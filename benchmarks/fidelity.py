@@ -62,6 +62,7 @@ REGIONS = {
         "line": (-3.93, -3.45, 3.45, 3.93),
         "kerb": (-6.0, -5.6, -5.2, 5.2, 5.6, 6.0),
         "verge": (-10.5, -9.5, -8.5, 8.5, 9.5, 10.5),
+        "bridge": (-6.0, -5.4, -4.0, -2.7, -1.3, 0.0, 1.3, 2.7, 4.0, 5.4, 6.0),
     },
     "jungle": {
         "asphalt": (-3.6, -2.4, -1.2, 1.2, 2.4, 3.6),
@@ -69,7 +70,8 @@ REGIONS = {
         "verge": (-6.2, -5.6, -5.2, 5.2, 5.6, 6.2),
     },
 }
-"""m right of the centre line where each region of the road is sampled, by track."""
+"""m right of the centre line where each region of the road is sampled, by track; "bridge" on the bridge only,
+the others elsewhere."""
 SKY, LAND = "sky", "terrain"
 SHADE = 85.0
 """Brightness below which asphalt lies in the shade: the jungle's is 40 to 60 there, above 120 in the sun."""
@@ -322,8 +324,13 @@ def compare_regions(
     samples: dict[str, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
     for pair in pairs:
         i = frames.index(pair.frame)
+        s = aligned.s[i] + ahead
+        bridge = np.isfinite([track.line.wall_left[track.index(place)] for place in s])
         for name, offsets in REGIONS[track.name].items():
-            column, row, _, visible = see_road(aligner, aligned, i, aligned.s[i] + ahead, offsets)
+            places = s[bridge if name == "bridge" else ~bridge]
+            if not len(places):
+                continue
+            column, row, _, visible = see_road(aligner, aligned, i, places, offsets)
             pixel = (np.round(row[visible]).astype(int), np.round(column[visible]).astype(int))
             samples.setdefault(name, []).append((pair.real[pixel], pair.drawn[pixel]))
         for name, label in ((SKY, Label.SKY), (LAND, Label.TERRAIN)):

@@ -37,15 +37,23 @@ def distance(region):
 
 def test_the_lakes_road_has_the_colours_and_the_grain_of_the_real_one(lake_recording):
     regions, edges = compare(lake_recording, "lake", (267.5, 0.05, 0.0), 300)
-    assert distance(regions["asphalt"]) < 25
-    assert distance(regions["line"]) < 30
-    assert 0.6 < regions["asphalt"]["drawn_spread"] / regions["asphalt"]["real_spread"] < 1.5
+    assert distance(regions["asphalt"]) < 6
+    assert distance(regions["line"]) < 14
+    assert 0.8 < regions["asphalt"]["drawn_spread"] / regions["asphalt"]["real_spread"] < 1.25
     assert edges["real"]["median"] < 1.8
     assert edges["drawn"]["median"] < 1.2
 
 
-def test_the_jungles_lines_are_where_they_really_are(jungle_recording):
-    _, edges = compare(jungle_recording, "jungle", (1034.0, 1.8, -0.15), 196)
+def test_the_lakes_bridge_is_as_wide_and_as_light_as_the_real_one(lake_recording):
+    regions, _ = compare(lake_recording, "lake", (655.3, -1.27, 0.01), 695)
+    assert distance(regions["bridge"]) < 7, "walls that stood 5.85 m from the middle were 14 off"
+    assert 0.9 < regions["bridge"]["drawn_spread"] / regions["bridge"]["real_spread"] < 1.1
+
+
+def test_the_jungles_road_has_its_colours_and_its_lines_where_they_really_are(jungle_recording):
+    regions, edges = compare(jungle_recording, "jungle", (1034.0, 1.8, -0.15), 196)
+    assert distance(regions["asphalt"]) < 20
+    assert distance(regions["line"]) < 20
     assert edges["real"]["median"] < 1.8
     assert edges["drawn"]["median"] < 1.2
 
