@@ -15,13 +15,12 @@ import pytest
 from tests.pages import ROOT
 
 EXAMPLES = ROOT / "examples"
-TESTED_ELSEWHERE = {"behavioral_cloning_from_log.py", "offline_rl.py", "sweep.py"}
+TESTED_ELSEWHERE = {"behavioral_cloning_from_log.py", "dagger_scikit_learn.py", "offline_rl.py", "sweep.py"}
 SMALL: dict[str, list[str]] = {
     "bc_to_ppo.py": [],  # a clone of fewer epochs is slow, and PPO then takes longer to pass the expert
     "custom_learner.py": ["--record-seconds", "60", "--drive-seconds", "30"],
     "custom_track.py": [],
     "dagger.py": [],
-    "dagger_scikit_learn.py": [],  # three rounds of fewer frames are too few to pass the clone
     "dagger_with_a_human.py": ["--scripted", "--rounds", "2", "--frames", "300", "--steps", "20"],
 }
 """Arguments with which an example takes about half a minute, or two minutes at most."""
@@ -37,8 +36,6 @@ def test_every_example_is_tested_and_named_in_the_readme():
 @pytest.mark.long
 @pytest.mark.parametrize("name", SMALL)
 def test_an_example_keeps_its_promise(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    if name == "dagger_scikit_learn.py":
-        pytest.importorskip("sklearn", reason="needs scikit-learn")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", [name, *SMALL[name]])
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")  # ends by asserting its result

@@ -89,7 +89,8 @@ def test_only_the_bridge_has_walls():
         assert np.isfinite(wall[on_bridge]).all()
         assert np.isinf(wall[~on_bridge]).all()
         assert (np.diff(wall[on_bridge]) > 0).all(), "it gets wider, as in recordings"
-        assert wall[on_bridge].min() > 4.5 and wall[on_bridge].max() < 6.5
+        assert wall[on_bridge].min() > 4.5
+        assert wall[on_bridge].max() < 6.5
 
 
 def test_elevation_goes_smoothly_from_knot_to_knot():
