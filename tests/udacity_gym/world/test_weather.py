@@ -266,5 +266,41 @@ def test_clouds_soften_the_shadows_of_a_scene_that_has_them_and_a_moved_sun_has_
     assert 0.7 < shades["overcast"] < 1.0 == shades["dawn"] == shades["no_shadows"]
 
 
+@pytest.fixture(scope="module")
+def shade_on_the_jungle():
+    jungle = Track.load("jungle")
+    rig = CameraRig(jungle)
+
+    def relative_brightness(s, name):
+        """Brightness of the shaded road, relative to that of the sunny road beside it in the image."""
+        pose = jungle.pose_at(s, 1.0)
+        clear, without, seen = (
+            rig.draw(pose, conditions=NAMED[like]).astype(float).mean(axis=2)
+            for like in ("clear", "no_shadows", name)
+        )
+        sensors = rig.draw_all(pose, ("center_segmentation", "center_depth"))
+        road = (sensors["center_segmentation"] == Label.ROAD) & (sensors["center_depth"] < 25.0)
+        shade, sun = road & (clear < 0.6 * without), road & (clear > 0.9 * without)
+        sun &= cv2.dilate(shade.astype(np.uint8), np.ones((1, 25), np.uint8)) > 0
+        shade &= cv2.dilate(sun.astype(np.uint8), np.ones((1, 25), np.uint8)) > 0
+        assert min(shade.sum(), sun.sum()) > 300
+        return seen[shade].mean() / seen[sun].mean()
+
+    return relative_brightness
+
+
+@pytest.mark.parametrize("s", [620.0, 876.0])  # shade that was measured, and that of a palm
+@pytest.mark.parametrize("name", ["dawn", "low_sun", "noon", "dusk", "no_shadows"])
+def test_nothing_is_left_of_the_days_shadows_where_the_sun_has_moved(shade_on_the_jungle, s, name):
+    assert shade_on_the_jungle(s, name) == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("s", [620.0, 876.0])
+@pytest.mark.parametrize("name", ["overcast", "rain"])
+def test_faint_shadows_are_left_under_clouds(shade_on_the_jungle, s, name):
+    assert shade_on_the_jungle(s, "clear") < 0.5
+    assert 0.75 < shade_on_the_jungle(s, name) < 0.9
+
+
 if __name__ == "__main__":
     cv2.imwrite(str(REFERENCE), sheet()[..., ::-1])

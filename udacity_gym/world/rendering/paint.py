@@ -480,10 +480,10 @@ def shine(block: Block, scene: SceneArrays, scratch: Scratch) -> None:
 
     Light is the sky's share plus the sun's, ambient + direct * (1 - ambient), relative to level ground in the
     sun; the map tells ``direct``. The road is glossy in the sun and matt in the shade. Nothing shades it on
-    bridges.
+    bridges, and nothing casts a shadow at all where ``ambient`` is 1.
     """
     frame, ambient = unpack(LightFrame, scene.light_frame), unpack(Air, scene.air).ambient
-    if frame.columns == _ZERO:
+    if frame.columns == _ZERO or min(ambient.red, ambient.green, ambient.blue) >= _ONE:
         return
     t, slope, covered, span = scratch.t, scratch.slope, scratch.covered, scratch.span
     share, reflections = scratch.road, scratch.reflections

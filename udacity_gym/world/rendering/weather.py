@@ -237,7 +237,7 @@ def weather(conditions: Conditions, air: Air, shadows: bool = False) -> tuple[Ai
     )
     strength = float(np.clip(direct.mean(), 0.0, 1.0))
     headlights = float(np.interp(degrees, (-6.0, 0.0), (1.0, 0.0)))
-    # Clouds soften shadows; where the sun has moved they would be wrong.
+    # Clouds make shadows fainter; where the sun has moved they would be wrong.
     moved = (elevation, azimuth) != (day_elevation, day_azimuth)
     none = moved or conditions.shadows == "none"
     shade = sky * ambient / (sky * ambient + direct * (1.0 - ambient))
