@@ -23,7 +23,7 @@ def test_dagger_falls_less_than_cloning_with_as_many_labels(tmp_path: Path) -> N
     last = {row["method"]: row for row in rows if row["round"] == max(r["round"] for r in rows)}
     assert last["cloning"]["labels"] == last["DAgger, I(i=1)"]["labels"]
     late = {m: sum(r["falls_per_lap"] for r in rows if r["method"] == m and r["round"] > 4) for m in last}
-    assert late["DAgger, I(i=1)"] <= 4.0
+    assert late["DAgger, I(i=1)"] <= 8.0, "of two seeds, two rounds each"
     assert late["DAgger, I(i=1)"] < 0.5 * late["cloning"]
     assert (tmp_path / "figure" / "falls.png").stat().st_size > 10_000
 
