@@ -254,9 +254,9 @@ class Roadside:
     """What differs along the road between two positions.
 
     Attributes:
-        wall_offset: from the centre line to the inner face of a bridge's walls where it begins; None without
-            a bridge.
-        wall_offset_at_end: the same where it ends, walls are straight; None: as where it begins.
+        wall_offset: m from the centre line to the inner face of a bridge's walls where it begins; None is
+            `BRIDGE_WALL` on a bridge, and nothing elsewhere.
+        wall_offset_at_end: the same where the bridge ends, linear between; None is as where it begins.
     """
 
     kind: Literal["kerb", "bridge", "dirt_mouth", "deck"]
